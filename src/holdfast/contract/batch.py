@@ -1,0 +1,109 @@
+"""The one way to write: a batch of operations that happen together or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from holdfast.contract.record import Range, Record
+
+
+class Put(NamedTuple):
+    """Write `value` under `key`."""
+
+    key: bytes
+    value: bytes
+
+
+class Delete(NamedTuple):
+    """Remove `key`; removing an absent key is no error."""
+
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRange:
+    """Remove every key of the range; its direction and limit do not matter."""
+
+    range: Range
+
+
+class Append(NamedTuple):
+    """Write `value` under a key made at commit: prefix, revision (8 bytes), index (4 bytes).
+
+    Both numbers are big endian. The index counts the appends of the batch from 0. So a log can be
+    written in commit order without knowing the revision first.
+    """
+
+    prefix: bytes
+    value: bytes
+
+
+class CheckKey(NamedTuple):
+    """Refuse the batch unless `key` was last written by `revision` (`None`: is absent)."""
+
+    key: bytes
+    revision: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRange:
+    """Refuse the batch unless the range looks as it did at `at_revision`.
+
+    At commit the range is walked again: it must hold `count` keys, none written after
+    `at_revision`. A key deleted since shows in the count, so no tombstones are needed; a key
+    deleted and another inserted shows in the newer revision.
+    """
+
+    range: Range
+    at_revision: int
+    count: int
+
+
+Operation = Put | Delete | DeleteRange | Append | CheckKey | CheckRange
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Operations in order. All checks are decided on the state before the batch.
+
+    Attributes:
+        operations: what to do; later operations on a key win over earlier ones.
+        id: remembered for some minutes; a batch whose id is known is not applied again, its first
+            receipt (without `previous`) is returned. Makes a retry after OutcomeUnknown safe.
+        previous: ask for the record that each put and delete replaced.
+    """
+
+    operations: Sequence[Operation]
+    id: bytes | None = None
+    previous: bool = False
+
+
+class Receipt(NamedTuple):
+    """What a commit answers.
+
+    Attributes:
+        revision: the revision of the commit. A batch without writes takes no revision; its
+            receipt carries the one it was decided at.
+        previous: for each key put or deleted the record that stood there before the batch, when
+            the batch asked for it.
+    """
+
+    revision: int
+    previous: dict[bytes, Record | None] | None = None
+
+
+#: What `transact` runs: (records in the order of the keys, revision the commit will get) -> batch.
+#: It must be pure apart from remembering its last answer: some engines run it more than once.
+Decide = Callable[[list[Record | None], int], Batch | None]
+
+
+def append_key(prefix: bytes, revision: int, index: int) -> bytes:
+    """The key that an `Append` with `prefix` gets."""
+    return prefix + revision.to_bytes(8, "big") + index.to_bytes(4, "big")
+
+
+def append_position(key: bytes) -> tuple[int, int]:
+    """(revision, index) of a key that an `Append` made."""
+    return int.from_bytes(key[-12:-4], "big"), int.from_bytes(key[-4:], "big")

@@ -1,0 +1,249 @@
+"""The engine contract: ordered bytes, four verbs, one way to write.
+
+An engine stores records under byte-string keys in byte order. It reads keys, scans ranges, and
+commits batches; `transact` decides a batch from what stands there. Everything richer (entries,
+time-to-live, feed, transactions) is built above from these and is the same on every engine.
+
+An engine is told everything it needs at its making: a frozen configuration and the `Components`
+(who waits how, time, ids). It keeps one number for the whole database, the revision: every commit
+that writes gets a higher one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from types import TracebackType
+from typing import ClassVar, Self
+
+from holdfast.contract.batch import Batch, CheckKey, Decide, Receipt
+from holdfast.contract.capability import Capabilities
+from holdfast.contract.config import EngineConfig
+from holdfast.contract.errors import Conflict, Unsupported
+from holdfast.contract.record import Page, Range, Record
+from holdfast.contract.runtime import Components
+
+#: How often the default `transact` reads and decides again before it gives up with `Conflict`.
+TRANSACT_ATTEMPTS_MAX = 64
+
+
+class Snapshot(ABC):
+    """A fixed view of the database. Close it: it may hold space that writes have freed.
+
+    Attributes:
+        revision: of the last commit that the view contains.
+    """
+
+    revision: int
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the view; closing twice does nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Engine(ABC):
+    """Ordered bytes on some medium.
+
+    Subclasses state their configuration class; its `scheme` names the engine in URLs. All verbs
+    raise StoreClosed after `close`, WrongContext after a fork, and translate every driver error
+    into an error of the contract, chained.
+    """
+
+    config_type: ClassVar[type[EngineConfig]]
+
+    def __init__(self, config: EngineConfig, components: Components) -> None:
+        self.config = config
+        self.components = components
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What this engine, as configured, can do."""
+
+    @property
+    @abstractmethod
+    def lineage(self) -> str:
+        """The line of history that revisions belong to; known once the engine is open."""
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Open or create the database.
+
+        Raises:
+            StoreNotFound: it does not exist and the configuration says not to create it.
+            NotADatabase, FormatTooNew, IntegrityFailed: what is there cannot be used.
+            StoreLocked: another process excludes this one.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Flush what is acknowledged and let go; closing twice does nothing."""
+
+    @abstractmethod
+    async def head(self) -> int:
+        """The revision of the newest commit, of any process. 0 before the first."""
+
+    @abstractmethod
+    async def read(
+        self, keys: Sequence[bytes], *, at: Snapshot | None = None
+    ) -> list[Record | None]:
+        """The records of the keys, in the order of the keys, all of one moment."""
+
+    @abstractmethod
+    async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
+        """The first page of the range, all of one moment, with the range that continues it.
+
+        A page ends at the range's limit, or at the row or byte limit of the capabilities; it
+        holds at least one row if the range does.
+        """
+
+    @abstractmethod
+    async def commit(self, batch: Batch) -> Receipt:
+        """Apply the batch, all or nothing. Cancelling the caller does not withdraw it.
+
+        Raises:
+            Conflict: a check failed (`details`: key or range, expected, found).
+            ReadOnly, StorageFull, InvalidKey, ValueTooLarge: nothing was written.
+            OutcomeUnknown: only where a server answers; repeat with the same `batch.id`.
+        """
+
+    async def transact(
+        self, keys: Sequence[bytes], decide: Decide, *, previous: bool = False
+    ) -> Receipt:
+        """Read the keys, let `decide` make a batch of them, commit it as one step.
+
+        `decide` gets the records and the revision that the commit will have (engines that cannot
+        know it pass the lowest it can be), and returns the batch, or None to write nothing. What
+        it raises concerns only its caller. `previous` asks for previous records like
+        `Batch.previous`. This default reads, decides, checks and tries again.
+        """
+        for _ in range(TRANSACT_ATTEMPTS_MAX):
+            records = await self.read(keys)
+            head = await self.head()
+            batch = decide(records, head + 1)
+            if batch is None:
+                return Receipt(head)
+            seen = [
+                CheckKey(key, record.revision if record is not None else None)
+                for key, record in zip(keys, records, strict=True)
+            ]
+            decided = Batch([*seen, *batch.operations], batch.id, previous or batch.previous)
+            try:
+                return await self.commit(decided)
+            except Conflict as conflict:
+                if conflict.details.get("key") not in keys:
+                    raise
+        raise Conflict(
+            f"{len(keys)} keys changed between each of {TRANSACT_ATTEMPTS_MAX} reads and commits; "
+            "try again when the writers of these keys are fewer",
+            attempts=TRANSACT_ATTEMPTS_MAX,
+        )
+
+    # --- Optional verbs, by capability ------------------------------------------------------
+
+    async def snapshot(self) -> Snapshot:
+        """A fixed view of this moment, for `at=`. By capability `snapshots`."""
+        raise self._unsupported("snapshots", "an engine with snapshots, such as lmdb or sqlite")
+
+    async def wait(self, after_revision: int) -> int:
+        """Return the head once it is above `after_revision`. By capability `waits`.
+
+        Woken by a commit of this process or, on shared engines, of any other within 100 ms.
+        Cancelling leaves nothing behind.
+        """
+        raise self._unsupported("waiting for commits", "an engine that can, such as lmdb")
+
+    async def compact(self) -> int:
+        """Give space of overwritten data back; bytes freed. By capability `compacts`."""
+        raise self._unsupported("compaction", "an engine that can, such as sqlite")
+
+    async def check(self) -> list[str]:
+        """Walk the whole store; one line for each thing wrong. By capability `checks`."""
+        raise self._unsupported("a check of the store", "an engine that can, such as lmdb")
+
+    async def load(
+        self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
+    ) -> None:
+        """Write rows with the revisions they carry, into an empty database or one being loaded.
+
+        The restore of a backup and the move between engines use it; ordinary writes never.
+        `next_revision` on the last call makes later commits start there. By capability `loads`.
+        """
+        raise self._unsupported("loading records", "an engine that can, such as lmdb")
+
+    def _unsupported(self, wanted: str, remedy: str) -> Unsupported:
+        engine = self.capabilities.engine
+        return Unsupported(f"the engine {engine} has no {wanted}; use {remedy}", engine=engine)
+
+
+class Layer(Engine):
+    """An engine that stands on another: forwards every verb; subclasses override some.
+
+    What a layer changes of the capabilities it states by overriding `capabilities`. It forwards
+    by named methods, never by attribute look-up, so that a new verb cannot slip past a layer.
+    """
+
+    def __init__(self, inner: Engine) -> None:
+        super().__init__(inner.config, inner.components)
+        self.inner = inner
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.inner.capabilities
+
+    @property
+    def lineage(self) -> str:
+        return self.inner.lineage
+
+    async def open(self) -> None:
+        await self.inner.open()
+
+    async def close(self) -> None:
+        await self.inner.close()
+
+    async def head(self) -> int:
+        return await self.inner.head()
+
+    async def read(
+        self, keys: Sequence[bytes], *, at: Snapshot | None = None
+    ) -> list[Record | None]:
+        return await self.inner.read(keys, at=at)
+
+    async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
+        return await self.inner.scan(range, at=at)
+
+    async def commit(self, batch: Batch) -> Receipt:
+        return await self.inner.commit(batch)
+
+    async def transact(
+        self, keys: Sequence[bytes], decide: Decide, *, previous: bool = False
+    ) -> Receipt:
+        return await self.inner.transact(keys, decide, previous=previous)
+
+    async def snapshot(self) -> Snapshot:
+        return await self.inner.snapshot()
+
+    async def wait(self, after_revision: int) -> int:
+        return await self.inner.wait(after_revision)
+
+    async def compact(self) -> int:
+        return await self.inner.compact()
+
+    async def check(self) -> list[str]:
+        return await self.inner.check()
+
+    async def load(
+        self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
+    ) -> None:
+        await self.inner.load(rows, next_revision=next_revision)

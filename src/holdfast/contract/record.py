@@ -1,0 +1,106 @@
+"""What an engine stores and hands out: records, ranges, pages, and where in time they stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
+
+from holdfast.contract.errors import InvalidInput
+
+
+class Record(NamedTuple):
+    """A stored value and the revision of the commit that last wrote its key."""
+
+    value: bytes
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The keys `start <= key < end` in byte order; `None` leaves a side open.
+
+    Attributes:
+        start: first key that belongs to the range.
+        end: first key after it.
+        reverse: walk from the last key to the first; the set of keys is the same.
+        limit: at most this many rows in one page (the engine's own page limit also holds).
+    """
+
+    start: bytes | None = None
+    end: bytes | None = None
+    reverse: bool = False
+    limit: int | None = None
+
+    @classmethod
+    def prefix(cls, prefix: bytes, *, reverse: bool = False, limit: int | None = None) -> Self:
+        """Every key that begins with `prefix`."""
+        return cls(prefix or None, after_prefix(prefix), reverse, limit)
+
+    def __contains__(self, key: bytes) -> bool:
+        return (self.start is None or key >= self.start) and (self.end is None or key < self.end)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no key can belong to the range."""
+        return self.end is not None and self.end <= (self.start or b"")
+
+    def after(self, key: bytes) -> Range:
+        """What is left of the range once the walk has passed `key`."""
+        if self.reverse:
+            return replace(self, end=key)
+        return replace(self, start=key + b"\0")
+
+    def rows_wanted(self, page_rows_max: int) -> int:
+        """How many rows a page of this range may hold on an engine with that limit."""
+        if self.limit is None:
+            return page_rows_max
+        if self.limit < 1:
+            raise InvalidInput(
+                f"a page holds at least one row; the range asks for limit={self.limit}",
+                limit=self.limit,
+            )
+        return min(self.limit, page_rows_max)
+
+
+def after_prefix(prefix: bytes) -> bytes | None:
+    """The first key behind all keys that begin with `prefix`; `None` if there is no such key."""
+    stem = prefix.rstrip(b"\xff")
+    return stem[:-1] + bytes((stem[-1] + 1,)) if stem else None
+
+
+class Page(NamedTuple):
+    """Some rows of a range, and the range that continues it.
+
+    Attributes:
+        rows: (key, record) in the order of the walk.
+        resume: the rest of the range, or None when the range is exhausted. A page that is full
+            may have a resume range that turns out to be empty.
+    """
+
+    rows: list[tuple[bytes, Record]]
+    resume: Range | None
+
+
+class Cursor(NamedTuple):
+    """A position that may leave the process: a revision means nothing outside its lineage.
+
+    A restore, a lossy fail-over or an unclean relaxed reopen starts a new lineage, so that an old
+    cursor is refused instead of being silently wrong. Text form: `lineage.revision`.
+    """
+
+    lineage: str
+    revision: int
+
+    def __str__(self) -> str:
+        return f"{self.lineage}.{self.revision}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The cursor that `str(cursor)` printed."""
+        lineage, dot, revision = text.rpartition(".")
+        if not dot or not lineage or not (revision.isascii() and revision.isdigit()):
+            raise InvalidInput(
+                f"a cursor reads 'lineage.revision'; found {text!r}. Use what db.cursor printed",
+                cursor=text,
+            )
+        return cls(lineage, int(revision))
