@@ -1,0 +1,79 @@
+# Everything one can do here. `make` alone prints this list; every target makes its own .venv.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+
+python := .venv/bin/python
+venv := .venv/.ready
+# Results of marked tests, read by `make rows`.
+rows_reports := build/rows
+pytest := $(python) -m pytest -n 2 --dist worksteal
+sources := src tests tools $(wildcard examples) $(wildcard benchmarks)
+
+.PHONY: help demo test check torture bench docs rows format lint types floors sync clean
+
+help:  ## print this list
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | \
+	  while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+demo: $(venv)  ## store, change, watch, kill and reopen real data, and verify all of it
+	$(python) -m examples.demo
+
+test: $(venv)  ## all tests but the long ones, on two cores
+	$(pytest) --rows-report=$(rows_reports)/test.json tests
+
+check: $(venv)  ## format, lint, types, floors, generated files, tests, coverage, docs, rows
+	@tools/step "format" $(python) -m ruff format --check $(sources)
+	@tools/step "lint" $(python) -m ruff check $(sources)
+	@tools/step "types" $(python) -m mypy
+	@tools/step "floors" $(python) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
+	@if [ -f tools/make_sync.py ]; then tools/step "sync twins fresh" $(python) tools/make_sync.py --check; fi
+	@rm -f .coverage .coverage.*
+	@tools/step "tests" $(MAKE) --no-print-directory test \
+	  pytest="$(pytest) --cov --cov-report="
+	@tools/step "coverage" $(python) tools/coverage_floors.py
+	@tools/step "docs" $(MAKE) --no-print-directory docs
+	@tools/step "rows" $(MAKE) --no-print-directory rows
+	@echo "check: all green"
+
+torture: $(venv)  ## the long runs: hundreds of kills per engine, wide random exploration
+	HOLDFAST_HYPOTHESIS=explore $(python) -m pytest -m torture --rows-report=$(rows_reports)/torture.json tests
+
+bench: .venv/.bench  ## measure ours beside the raw drivers and beside rivals; prints Markdown tables
+	$(python) -m benchmarks
+
+docs: $(venv)  ## check the links and run the code blocks of every document
+	$(python) -m pytest -q -p no:randomly tests/tidy/test_documents.py
+
+rows: $(venv)  ## requirement rows of this floor, their tests and the results of the last run
+	@[ -f $(rows_reports)/test.json ] || $(MAKE) --no-print-directory test
+	$(python) tools/rows.py --floor spine $(rows_reports)/*.json
+
+format: $(venv)  ## rewrite files in the house format
+	$(python) -m ruff check --fix-only --quiet $(sources)
+	$(python) -m ruff format $(sources)
+
+lint: $(venv)  ## ruff, without changing anything
+	$(python) -m ruff format --check $(sources)
+	$(python) -m ruff check $(sources)
+
+types: $(venv)  ## mypy, strict
+	$(python) -m mypy
+
+floors: $(venv)  ## imports only go down
+	$(python) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
+
+sync: $(venv)  ## write the sync twins anew from their async sources
+	$(python) tools/make_sync.py
+
+clean:  ## remove what make made, the environment too
+	rm -rf .venv build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(venv): pyproject.toml tools/venv
+	@tools/venv dev
+	@touch $@
+
+.venv/.bench: $(venv)
+	@tools/venv bench
+	@touch $@
