@@ -1,0 +1,1 @@
+"""Floor 2: one file per engine. Engines do not know each other."""

@@ -1,0 +1,141 @@
+"""Group commit: whoever comes first leads, whoever comes meanwhile is taken along.
+
+One transaction and one flush at a time, no fixed delay: while a flush runs, the batches of the
+next group gather. Leader and followers may be any threads; callers on an event loop hand their
+batch to one writer thread, so that neither a flush nor another process holding the file's writer
+lock stands in the loop's way.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from holdfast.contract.batch import Receipt
+from holdfast.contract.errors import StoreClosed, StoreError
+from holdfast.contract.runtime import Host, Worker
+from holdfast.engines.embedded.group import Work
+
+#: The most batches that share one transaction. Bounds how long the first of them waits.
+GROUP_BATCHES_MAX = 1024
+#: The most batches that may wait. Each has a waiting caller, so this bounds tasks, not data.
+QUEUE_BATCHES_MAX = 1_000_000
+
+
+class Committer:
+    """Takes batches from any thread or loop and runs them in groups.
+
+    Args:
+        name: for the writer thread.
+        host: tells how callers wait.
+        run: commits a group; must set receipt or error of each work and may raise only for bugs.
+        inline: whether a group may run on an event loop's thread right now, because it will
+            neither flush nor wait for another process.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        host: Host,
+        run: Callable[[list[Work]], None],
+        inline: Callable[[], bool],
+    ) -> None:
+        self._name = name
+        self._host = host
+        self._run = run
+        self._inline = inline
+        self._leading = threading.Lock()
+        self._queue: deque[Work] = deque()
+        self._arrived = threading.Semaphore(0)
+        self._starting = threading.Lock()
+        self._writer: Worker | None = None
+        self._closed = False
+
+    async def commit(self, work: Work) -> Receipt:
+        """Have the batch committed, and wait until it is."""
+        runtime = self._host.runtime()
+        if self._closed:
+            raise _closed()
+        if runtime.blocking:
+            self._queue.append(work)
+            with self._leading:
+                self._lead(work)
+            return work.outcome()
+        if self._inline() and self._leading.acquire(blocking=False):
+            try:
+                self._queue.append(work)
+                self._lead(work)
+            finally:
+                self._leading.release()
+            return work.outcome()
+        completion = work.completion = runtime.completion()
+        self._queue.append(work)
+        if self._writer is None:
+            self._start()
+        self._arrived.release()
+        return await completion.wait()
+
+    def exclusively(self, action: Callable[[], None]) -> None:
+        """Run `action` while no group runs. Holds the calling thread."""
+        with self._leading:
+            action()
+
+    def close(self) -> None:
+        """Commit what was handed over, refuse what comes later, end the writer thread."""
+        self._closed = True
+        with self._leading:
+            while self._queue:
+                self._lead(self._queue[-1])
+        if self._writer is not None:
+            self._arrived.release()
+            self._writer.join()
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._writer is None:
+                self._writer = self._host.spawn(f"{self._name} writer", self._write)
+
+    def _write(self) -> None:
+        """The writer thread: leads for the callers on loops."""
+        while True:
+            self._arrived.acquire()
+            if not self._queue:
+                if self._closed:
+                    return
+                continue  # Somebody else took it along.
+            with self._leading:
+                if self._queue:
+                    self._lead_once()
+
+    def _lead(self, work: Work) -> None:
+        """Run groups until `work` is done; a follower finds its work done already."""
+        while not work.done:
+            self._lead_once()
+
+    def _lead_once(self) -> None:
+        group: list[Work] = []
+        while self._queue and len(group) < GROUP_BATCHES_MAX:
+            group.append(self._queue.popleft())
+        try:
+            self._run(group)
+        except BaseException as error:
+            for work in group:
+                if work.receipt is None and work.error is None:
+                    work.error = error
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            settled = []
+            for work in group:
+                work.done = True
+                if work.completion is not None:
+                    settled.append((work.completion, work.receipt, work.error))
+            if settled:
+                self._host.settle(settled)
+
+
+def _closed() -> StoreError:
+    return StoreClosed("the database is closed; open it again to write")

@@ -1,0 +1,243 @@
+"""The common part of embedded engines: checked input, group commit, waiting, the fork guard."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from holdfast.contract.batch import Append, Batch, CheckKey, CheckRange, Decide, Delete, DeleteRange, Put, Receipt
+from holdfast.contract.config import EngineConfig
+from holdfast.contract.engine import Engine
+from holdfast.contract.errors import (
+    InvalidKey,
+    InvalidValue,
+    ReadOnly,
+    StorageFull,
+    StoreClosed,
+    StoreError,
+    ValueTooLarge,
+    WrongContext,
+)
+from holdfast.contract.runtime import Components
+from holdfast.engines.embedded.committer import Committer
+from holdfast.engines.embedded.group import Group, Work, Writer
+from holdfast.engines.embedded.watcher import Watcher
+
+#: What an append adds to its prefix: 8 bytes of revision, 4 of index.
+_APPEND_BYTES = 12
+
+_alive: weakref.WeakSet[EmbeddedEngine] = weakref.WeakSet()
+
+
+class EmbeddedEngine(Engine):
+    """An engine whose driver runs in this process.
+
+    A subclass gives a `Writer` (`_begin`), reads and scans by itself, says what it can
+    (`capabilities`), and calls `_opened` once it is usable and `_retire` before it lets go.
+    """
+
+    def __init__(self, config: EngineConfig, components: Components) -> None:
+        super().__init__(config, components)
+        #: Why the engine cannot be used, or None while it can: read on every call.
+        self._refusal: type[StoreError] | None = StoreClosed
+        self._committer = Committer(
+            f"holdfast {config.scheme}", components.host, self._run_group, self._may_commit_inline
+        )
+        self._watcher = Watcher(
+            components.host, self._head_now, lambda: self.capabilities.shared
+        )
+
+    # --- For subclasses ---------------------------------------------------------------------
+
+    @abstractmethod
+    def _begin(self) -> Writer:
+        """A write transaction; waits for other processes' ones. Raises StoreLocked if too long."""
+
+    @abstractmethod
+    def _head_now(self) -> int:
+        """The newest revision in the medium, of any process. Cheap and never blocks."""
+
+    def _may_commit_inline(self) -> bool:
+        """Whether a commit here and now would neither flush nor wait."""
+        return False
+
+    def _opened(self) -> None:
+        self._refusal = None
+        _alive.add(self)
+
+    def _retire(self) -> None:
+        """Commit what was handed over, wake the waiting; afterwards every verb refuses."""
+        self._committer.close()
+        self._refusal = StoreClosed
+        self._watcher.close()
+        _alive.discard(self)
+
+    def _refuse(self) -> StoreError:
+        """The error for a call on an engine that cannot be used."""
+        if self._refusal is WrongContext:
+            return WrongContext(
+                f"the database {self.config.url} was opened before a fork; the child must open "
+                "its own. Fork first, open then"
+            )
+        return StoreClosed(f"the database {self.config.url} is closed; open it again")
+
+    # --- The verbs --------------------------------------------------------------------------
+
+    async def commit(self, batch: Batch) -> Receipt:
+        if self._refusal is not None:
+            raise self._refuse()
+        self._validate(batch)
+        return await self._committer.commit(Work(batch))
+
+    async def transact(
+        self, keys: Sequence[bytes], decide: Decide, *, previous: bool = False
+    ) -> Receipt:
+        if self._refusal is not None:
+            raise self._refuse()
+        if not self.capabilities.writable:
+            raise self._read_only()
+        return await self._committer.commit(Work(None, keys, decide, previous=previous))
+
+    async def wait(self, after_revision: int) -> int:
+        if self._refusal is not None:
+            raise self._refuse()
+        head = await self.head()
+        if head > after_revision:
+            return head
+        return await self._watcher.wait(after_revision)
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    def _run_group(self, works: list[Work]) -> None:
+        """Commit several batches in one engine transaction."""
+        try:
+            group = self._group()
+        except StoreError as error:
+            for work in works:
+                work.error = error
+            return
+        try:
+            for work in works:
+                group.run(work)
+                if group.broken:
+                    break
+            if not group.broken:
+                self._finish(group)
+                return
+        except StorageFull as error:
+            _fail(works, error)
+        except BaseException as error:
+            self._abandon(group)
+            _fail(works, error)
+            raise
+        self._abandon(group)
+        if len(works) > 1:
+            # One batch found no room; alone, the others may (deletes do).
+            for work in works:
+                work.receipt = work.error = None
+                self._run_group([work])
+
+    def _group(self) -> Group:
+        """The group that the next batches join."""
+        return Group(self._begin(), self._validate)
+
+    def _finish(self, group: Group) -> None:
+        """Commit the group and tell who waits."""
+        group.finish()
+        if group.changed:
+            self._watcher.publish(group.revision)
+
+    def _abandon(self, group: Group) -> None:
+        group.writer.abandon()
+
+    def _validate(self, batch: Batch) -> None:
+        """Refuse a batch that breaks a limit, before anything is written."""
+        limits = self.capabilities
+        if not limits.writable:
+            raise self._read_only()
+        operations = batch.operations
+        if len(operations) > limits.batch_operations_max:
+            raise ValueTooLarge(
+                f"a batch holds at most {limits.batch_operations_max} operations; "
+                f"found {len(operations)}. Split it",
+                limit=limits.batch_operations_max,
+                found=len(operations),
+            )
+        key_bytes_max = limits.key_bytes_max
+        value_bytes_max = limits.value_bytes_max
+        total = 0
+        for operation in operations:
+            kind = type(operation)
+            if kind is Put:
+                self._check_key(operation.key, key_bytes_max)  # type: ignore[union-attr]
+                value = operation.value  # type: ignore[union-attr]
+            elif kind is Append:
+                self._check_key(operation.prefix, key_bytes_max - _APPEND_BYTES)  # type: ignore[union-attr]
+                value = operation.value  # type: ignore[union-attr]
+            elif kind is Delete or kind is CheckKey:
+                self._check_key(operation.key, key_bytes_max)  # type: ignore[union-attr]
+                continue
+            elif kind is CheckRange or kind is DeleteRange:
+                continue
+            else:
+                raise InvalidValue(
+                    "a batch holds Put, Delete, DeleteRange, Append, CheckKey and CheckRange; "
+                    f"found a {kind.__name__}"
+                )
+            if type(value) is not bytes:
+                raise InvalidValue(f"a value is bytes; found a {type(value).__name__}")
+            if len(value) > value_bytes_max:
+                raise ValueTooLarge(
+                    f"a value has at most {value_bytes_max} bytes; found {len(value)}. "
+                    "Store it in chunks",
+                    limit=value_bytes_max,
+                    found=len(value),
+                )
+            total += len(value)
+        if total > limits.batch_bytes_max:
+            raise ValueTooLarge(
+                f"the values of a batch have at most {limits.batch_bytes_max} bytes together; "
+                f"found {total}. Split it",
+                limit=limits.batch_bytes_max,
+                found=total,
+            )
+
+    @staticmethod
+    def _check_key(key: bytes, key_bytes_max: int) -> None:
+        if type(key) is not bytes:
+            raise InvalidKey(f"a key is bytes; found a {type(key).__name__}")
+        if not key:
+            raise InvalidKey("a key has at least one byte; found an empty key")
+        if len(key) > key_bytes_max:
+            raise InvalidKey(
+                f"a key has at most {key_bytes_max} bytes here; found {len(key)}",
+                limit=key_bytes_max,
+                found=len(key),
+            )
+
+    def _read_only(self) -> ReadOnly:
+        return ReadOnly(
+            f"the database {self.config.url} was opened for reading only; "
+            "open it without read_only to write"
+        )
+
+    def _after_fork(self) -> None:
+        self._refusal = WrongContext
+
+
+def _fail(works: list[Work], error: BaseException) -> None:
+    for work in works:
+        if work.error is None:
+            work.receipt = None
+            work.error = error
+
+
+def _guard_children() -> None:
+    for engine in list(_alive):
+        engine._after_fork()  # noqa: SLF001 - ours
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_guard_children)

@@ -1,0 +1,280 @@
+"""Deciding batches: what one engine transaction does with the batches gathered for it.
+
+Several batches share one transaction of the engine, each decided in turn on what the earlier ones
+left. Their writes gather in memory and reach the driver sorted and at once, so a key that sixty
+batches overwrite is written once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+
+from holdfast.contract.batch import (
+    Append,
+    Batch,
+    CheckKey,
+    CheckRange,
+    Decide,
+    Delete,
+    DeleteRange,
+    Put,
+    Receipt,
+    append_key,
+)
+from holdfast.contract.errors import Conflict, StoreError
+from holdfast.contract.record import Range, Record
+from holdfast.contract.runtime import Completion
+
+#: A write that waits to reach the driver: the new value (None: delete) and its revision.
+Pending = tuple[bytes | None, int]
+
+#: How many keys a range delete gathers before it hands them to the driver.
+DELETE_KEYS_MAX = 10_000
+
+
+class Writer(ABC):
+    """One write transaction of a driver, used by one thread at a time.
+
+    Attributes:
+        head: the revision of the newest commit when the transaction began.
+    """
+
+    head: int
+
+    @abstractmethod
+    def read(self, key: bytes) -> Record | None:
+        """The record as this transaction sees it."""
+
+    @abstractmethod
+    def walk(self, range: Range) -> Iterator[tuple[bytes, Record]]:
+        """The rows of the range as this transaction sees them; not used across a write."""
+
+    @abstractmethod
+    def apply(self, rows: Sequence[tuple[bytes, Pending]]) -> None:
+        """Write rows that are sorted by key. Raises StorageFull, and the writer is then void."""
+
+    @abstractmethod
+    def recall(self, id: bytes) -> int | None:
+        """The revision that a batch with this id was committed at, while remembered."""
+
+    @abstractmethod
+    def remember(self, id: bytes, revision: int) -> None:
+        """Keep the id of a batch for some minutes."""
+
+    @abstractmethod
+    def finish(self, head: int) -> None:
+        """Commit with `head` as the newest revision, flushed as the durability mode says."""
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """Undo everything; calling it after `finish` does nothing."""
+
+
+class Work:
+    """A batch, or the keys and function that make one, on its way through a commit."""
+
+    __slots__ = ("batch", "completion", "decide", "done", "error", "keys", "previous", "receipt")
+
+    def __init__(
+        self, batch: Batch | None, keys: Sequence[bytes] = (), decide: Decide | None = None,
+        *, previous: bool = False,
+    ) -> None:  # fmt: skip
+        self.batch = batch
+        self.keys = keys
+        self.decide = decide
+        self.previous = previous
+        self.done = False
+        self.receipt: Receipt | None = None
+        self.error: BaseException | None = None
+        self.completion: Completion[Receipt] | None = None
+
+    def outcome(self) -> Receipt:
+        """The receipt, or the error raised."""
+        if self.error is not None:
+            raise self.error
+        assert self.receipt is not None
+        return self.receipt
+
+
+class Group:
+    """The batches of one engine transaction.
+
+    Attributes:
+        revision: of the last batch decided.
+        pending: writes not yet with the driver, by key.
+        broken: the driver failed; the whole group has to be abandoned.
+    """
+
+    def __init__(self, writer: Writer, validate: Callable[[Batch], None]) -> None:
+        self.writer = writer
+        self.revision = writer.head
+        self.pending: dict[bytes, Pending] = {}
+        self.changed = False
+        self.broken = False
+        self._validate = validate
+
+    def run(self, work: Work) -> None:
+        """Decide one batch; its failure is its own and leaves no trace in the group."""
+        try:
+            work.receipt = self._run(work)
+            work.error = None
+        except StoreError as error:
+            work.error = error
+        except Exception as error:  # noqa: BLE001 - the caller's own function raised it
+            if work.decide is None:
+                raise
+            work.error = error
+
+    def finish(self) -> None:
+        """Hand what is pending to the driver and commit; nothing changed: just let go."""
+        if self.changed:
+            self.push()
+            self.writer.finish(self.revision)
+        else:
+            self.writer.abandon()
+
+    def push(self) -> None:
+        """Hand what is pending to the driver, inside its transaction."""
+        if self.pending:
+            self._apply(sorted(self.pending.items()))
+            self.pending.clear()
+
+    def read(self, key: bytes) -> Record | None:
+        """The record as the next batch sees it."""
+        pending = self.pending.get(key)
+        if pending is None:
+            return self.writer.read(key)
+        value, revision = pending
+        return None if value is None else Record(value, revision)
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    def _run(self, work: Work) -> Receipt:
+        batch = work.batch
+        records: list[Record | None] = []
+        if work.decide is not None:
+            records = [self.read(key) for key in work.keys]
+            batch = work.decide(records, self.revision + 1)
+            if batch is None:
+                return Receipt(self.revision)
+            self._validate(batch)
+        assert batch is not None
+        if batch.id is not None:
+            known = self.writer.recall(batch.id)
+            if known is not None:
+                return Receipt(known)
+        writes = self._check(batch)
+        if not writes:
+            return Receipt(self.revision)
+        previous: dict[bytes, Record | None] | None = None
+        if work.previous or batch.previous:
+            previous = dict(zip(work.keys, records, strict=False))
+            previous = {
+                operation.key: previous[operation.key]
+                if operation.key in previous
+                else self.read(operation.key)
+                for operation in batch.operations
+                if type(operation) is Put or type(operation) is Delete
+            }
+        revision = self.revision + 1
+        self._write(batch, revision)
+        if batch.id is not None:
+            self.writer.remember(batch.id, revision)
+        self.revision = revision
+        self.changed = True
+        return Receipt(revision, previous)
+
+    def _apply(self, rows: Sequence[tuple[bytes, Pending]]) -> None:
+        try:
+            self.writer.apply(rows)
+        except BaseException:
+            self.broken = True
+            raise
+
+    def _check(self, batch: Batch) -> bool:
+        """Decide the checks; whether the batch writes anything."""
+        writes = False
+        for operation in batch.operations:
+            kind = type(operation)
+            if kind is CheckKey:
+                record = self.read(operation.key)  # type: ignore[union-attr]
+                found = None if record is None else record.revision
+                if found != operation.revision:  # type: ignore[union-attr]
+                    raise key_conflict(operation.key, operation.revision, found)  # type: ignore[union-attr]
+            elif kind is CheckRange:
+                self._check_range(operation)  # type: ignore[arg-type]
+            else:
+                writes = True
+        return writes
+
+    def _check_range(self, check: CheckRange) -> None:
+        if check.at_revision >= self.revision:
+            return  # Nothing was committed since.
+        self.push()
+        count = 0
+        for key, record in self.writer.walk(check.range):
+            count += 1
+            if record.revision > check.at_revision:
+                raise range_conflict(check, f"the key {key!r} at revision {record.revision}")
+            if count > check.count:
+                break
+        if count != check.count:
+            found = f"more than {check.count}" if count > check.count else str(count)
+            raise range_conflict(check, f"{found} keys")
+
+    def _write(self, batch: Batch, revision: int) -> None:
+        pending = self.pending
+        appends = 0
+        for operation in batch.operations:
+            kind = type(operation)
+            if kind is Put:
+                pending[operation.key] = (operation.value, revision)  # type: ignore[union-attr]
+            elif kind is Append:
+                key = append_key(operation.prefix, revision, appends)  # type: ignore[union-attr]
+                pending[key] = (operation.value, revision)  # type: ignore[union-attr]
+                appends += 1
+            elif kind is Delete:
+                pending[operation.key] = (None, revision)  # type: ignore[union-attr]
+            elif kind is DeleteRange:
+                self._delete_range(operation.range, revision)  # type: ignore[union-attr]
+
+    def _delete_range(self, range: Range, revision: int) -> None:
+        self.push()
+        rest = Range(range.start, range.end)
+        while True:
+            gathered = []
+            for key, _ in self.writer.walk(rest):
+                gathered.append(key)
+                if len(gathered) == DELETE_KEYS_MAX:
+                    break
+            self._apply([(key, (None, revision)) for key in gathered])
+            if len(gathered) < DELETE_KEYS_MAX:
+                return
+            rest = rest.after(gathered[-1])
+
+
+def key_conflict(key: bytes, expected: int | None, found: int | None) -> Conflict:
+    """The refusal of a key check."""
+    return Conflict(
+        f"the key was expected {_standing(expected)} and is {_standing(found)}; "
+        "read it again and decide anew",
+        key=key,
+        expected=expected,
+        found=found,
+    )
+
+
+def range_conflict(check: CheckRange, found: str) -> Conflict:
+    """The refusal of a range check."""
+    return Conflict(
+        f"the range was expected with {check.count} keys as of revision {check.at_revision}; "
+        f"found {found}. Read it again and decide anew",
+        range=check.range,
+        expected=check.count,
+        found=found,
+    )
+
+
+def _standing(revision: int | None) -> str:
+    return "absent" if revision is None else f"at revision {revision}"

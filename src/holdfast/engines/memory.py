@@ -1,0 +1,311 @@
+"""`memory://`: the database in this process's memory, gone when its last handle closes.
+
+A dict holds the records; the key order is a sorted list that the first scan builds and later
+scans bring up to date, because inserting into sorted order costs several times an insert into a
+dict. While snapshots are open, overwritten records are kept for them and for nobody else.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from sortedcontainers import SortedList
+
+from holdfast.contract.capability import Capabilities, Io
+from holdfast.contract.config import EngineConfig
+from holdfast.contract.engine import Snapshot
+from holdfast.contract.errors import IntegrityFailed, InvalidInput, ReadOnly, StoreClosed
+from holdfast.contract.record import Page, Range, Record
+from holdfast.contract.runtime import Components
+from holdfast.engines.embedded.engine import EmbeddedEngine
+from holdfast.engines.embedded.group import Pending, Writer
+
+#: How long the id of a batch is remembered.
+BATCH_ID_MS = 10 * 60 * 1000
+
+#: What a key held before the revision that overwrote it: (that revision, the record or None).
+_Past = tuple[int, Record | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryConfig(EngineConfig):
+    """Settings of `memory://`.
+
+    Attributes:
+        name: handles of one process that give the same name share one database; without a name
+            each handle has its own.
+    """
+
+    scheme: ClassVar[str] = "memory"
+
+    name: str | None = None
+
+
+class MemoryEngine(EmbeddedEngine):
+    """Records in a dict."""
+
+    config_type = MemoryConfig
+
+    def __init__(self, config: EngineConfig, components: Components) -> None:
+        super().__init__(config, components)
+        self._records: dict[bytes, Record] = {}
+        self._order: SortedList[Any] | None = None
+        self._unordered: set[bytes] = set()
+        self._past: dict[bytes, list[_Past]] = {}
+        self._snapshots: set[_MemorySnapshot] = set()
+        self._batch_ids: dict[bytes, tuple[int, int]] = {}
+        self._head = 0
+        self._lineage = ""
+        # Guards the state against readers in other threads while a group is written in.
+        self._state = threading.RLock()
+        self._capabilities = Capabilities(
+            engine="memory",
+            io=Io.INLINE,
+            durability="full",
+            persistent=False,
+            shared=False,
+            writable=not config.read_only,
+            snapshots=True,
+            transacts_once=True,
+            waits=True,
+            checks=True,
+            loads=not config.read_only,
+        )
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    @property
+    def lineage(self) -> str:
+        return self._lineage
+
+    async def open(self) -> None:
+        self._lineage = self.components.ids.new().hex()
+        self._opened()
+
+    async def close(self) -> None:
+        if self._refusal is None:
+            self._retire()
+            with self._state:
+                self._records.clear()
+                self._order = None
+                self._past.clear()
+
+    async def head(self) -> int:
+        if self._refusal is not None:
+            raise self._refuse()
+        return self._head
+
+    async def read(
+        self, keys: Sequence[bytes], *, at: Snapshot | None = None
+    ) -> list[Record | None]:
+        if self._refusal is not None:
+            raise self._refuse()
+        get = self._records.get
+        if at is not None:
+            snapshot = self._own(at)
+            with self._state:
+                return [self._at(key, snapshot.revision) for key in keys]
+        if len(keys) == 1:
+            return [get(keys[0])]
+        with self._state:
+            return [get(key) for key in keys]
+
+    async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
+        if self._refusal is not None:
+            raise self._refuse()
+        rows: list[tuple[bytes, Record]] = []
+        wanted = range.rows_wanted(self._capabilities.page_rows_max)
+        bytes_left = self._capabilities.page_bytes_max
+        with self._state:
+            if at is None:
+                walk = self._walk(range)
+            else:
+                walk = self._walk_at(range, self._own(at).revision)
+            for key, record in walk:
+                rows.append((key, record))
+                bytes_left -= len(key) + len(record.value)
+                if len(rows) == wanted or bytes_left <= 0:
+                    return Page(rows, range.after(key))
+        return Page(rows, None)
+
+    async def snapshot(self) -> Snapshot:
+        if self._refusal is not None:
+            raise self._refuse()
+        with self._state:
+            snapshot = _MemorySnapshot(self)
+            self._snapshots.add(snapshot)
+        return snapshot
+
+    async def check(self) -> list[str]:
+        if self._refusal is not None:
+            raise self._refuse()
+        with self._state:
+            wrong = [
+                f"key {key!r} has revision {record.revision}, above the head {self._head}"
+                for key, record in self._records.items()
+                if record.revision > self._head
+            ]
+            if list(self._ordered()) != sorted(self._records):
+                wrong.append("the key order does not match the keys")
+        return wrong
+
+    async def load(
+        self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
+    ) -> None:
+        if self._refusal is not None:
+            raise self._refuse()
+        if not self._capabilities.writable:
+            raise ReadOnly("the database was opened for reading only; open it to write")
+        with self._state:
+            for key, record in rows:
+                self._check_key(key, self._capabilities.key_bytes_max)
+                self._put(key, record, record.revision)
+                self._head = max(self._head, record.revision)
+            if next_revision is not None:
+                if next_revision <= self._head:
+                    raise InvalidInput(
+                        f"the next revision lies above {self._head}, which a row loaded has; "
+                        f"found {next_revision}"
+                    )
+                self._head = next_revision - 1
+
+    # --- For the writer ---------------------------------------------------------------------
+
+    def _begin(self) -> Writer:
+        return _MemoryWriter(self)
+
+    def _head_now(self) -> int:
+        return self._head
+
+    def _may_commit_inline(self) -> bool:
+        return True
+
+    def _put(self, key: bytes, record: Record | None, revision: int) -> Record | None:
+        """Write or (None) delete; what stood there before."""
+        before = self._records.get(key)
+        if self._snapshots:
+            self._past.setdefault(key, []).append((revision, before))
+        if record is not None:
+            if before is None:
+                self._unordered.add(key)
+            self._records[key] = record
+        elif before is not None:
+            del self._records[key]
+            if key in self._unordered:
+                self._unordered.discard(key)
+            elif self._order is not None:
+                self._order.discard(key)
+        return before
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    def _ordered(self) -> SortedList[Any]:
+        if self._order is None:
+            self._order = SortedList(self._records)
+        elif self._unordered:
+            self._order.update(self._unordered)
+        self._unordered.clear()
+        return self._order
+
+    def _walk(self, range: Range) -> Iterator[tuple[bytes, Record]]:
+        if range.empty:
+            return
+        records = self._records
+        for key in self._ordered().irange(
+            range.start, range.end, inclusive=(True, False), reverse=range.reverse
+        ):
+            yield key, records[key]
+
+    def _walk_at(self, range: Range, revision: int) -> Iterator[tuple[bytes, Record]]:
+        keys = {key for key, _ in self._walk(range)}
+        keys.update(key for key in self._past if key in range)
+        for key in sorted(keys, reverse=range.reverse):
+            record = self._at(key, revision)
+            if record is not None:
+                yield key, record
+
+    def _at(self, key: bytes, revision: int) -> Record | None:
+        for overwritten, before in self._past.get(key, ()):
+            if overwritten > revision:
+                return before
+        return self._records.get(key)
+
+    def _own(self, at: Snapshot) -> _MemorySnapshot:
+        if not isinstance(at, _MemorySnapshot) or at.engine is not self:
+            raise InvalidInput("a snapshot is read through the engine that made it")
+        if at.closed:
+            raise StoreClosed("the snapshot is closed; take a new one")
+        return at
+
+    def _release(self, snapshot: _MemorySnapshot) -> None:
+        with self._state:
+            self._snapshots.discard(snapshot)
+            if not self._snapshots:
+                self._past.clear()
+
+
+class _MemorySnapshot(Snapshot):
+    def __init__(self, engine: MemoryEngine) -> None:
+        self.engine = engine
+        self.revision = engine._head
+        self.closed = False
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self.engine._release(self)
+
+
+class _MemoryWriter(Writer):
+    """Writes in place, and knows how to undo it. Holds readers of several keys off meanwhile."""
+
+    def __init__(self, engine: MemoryEngine) -> None:
+        self._engine = engine
+        self._undo: list[tuple[bytes, Record | None]] = []
+        self._ids: dict[bytes, tuple[int, int]] = {}
+        self._open = True
+        engine._state.acquire()
+        self.head = engine._head
+
+    def read(self, key: bytes) -> Record | None:
+        return self._engine._records.get(key)
+
+    def walk(self, range: Range) -> Iterator[tuple[bytes, Record]]:
+        return self._engine._walk(range)
+
+    def apply(self, rows: Sequence[tuple[bytes, Pending]]) -> None:
+        put = self._engine._put
+        for key, (value, revision) in rows:
+            record = None if value is None else Record(value, revision)
+            self._undo.append((key, put(key, record, revision)))
+
+    def recall(self, id: bytes) -> int | None:
+        known = self._ids.get(id) or self._engine._batch_ids.get(id)
+        return known[0] if known is not None else None
+
+    def remember(self, id: bytes, revision: int) -> None:
+        self._ids[id] = (revision, self._engine.components.clock.now_ms())
+
+    def finish(self, head: int) -> None:
+        engine = self._engine
+        engine._head = head
+        if self._ids:
+            oldest = engine.components.clock.now_ms() - BATCH_ID_MS
+            kept = {id: known for id, known in engine._batch_ids.items() if known[1] >= oldest}
+            engine._batch_ids = kept | self._ids
+        self._release()
+
+    def abandon(self) -> None:
+        if self._open:
+            for key, before in reversed(self._undo):
+                self._engine._put(key, before, self.head)
+            self._release()
+
+    def _release(self) -> None:
+        self._open = False
+        self._engine._state.release()

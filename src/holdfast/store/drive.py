@@ -1,0 +1,269 @@
+"""How callers wait: on an event loop, or driven in their own thread without one.
+
+The whole library is written as coroutines that wait only through a `Runtime`. Awaited on a loop,
+they suspend; driven by `drive`, their waits hold the thread and the coroutine runs through in one
+step, which costs well under a microsecond where a hop to another thread costs thirty.
+
+This is the one module below the views that knows an event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from typing import Any, TypeVar, cast
+
+from holdfast.contract.errors import TimedOut, WrongContext
+from holdfast.contract.runtime import (
+    Completion,
+    Components,
+    Host,
+    Runtime,
+    SystemClock,
+    SystemIds,
+    Worker,
+)
+
+T = TypeVar("T")
+
+
+class _Driving(threading.local):
+    now = False
+
+
+_driving = _Driving()
+
+
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine of this library to its end in this thread, without an event loop.
+
+    Raises:
+        WrongContext: it suspended, so it needs a loop (a network engine).
+    """
+    before = _driving.now
+    _driving.now = True
+    try:
+        coroutine.send(None)
+    except StopIteration as finished:
+        return cast("T", finished.value)
+    finally:
+        _driving.now = before
+    coroutine.close()
+    raise WrongContext(
+        "this call has to wait on an event loop, which a synchronous handle of an embedded "
+        "engine never does; await it on the asynchronous handle instead"
+    )
+
+
+def drive_iterator(iterator: AsyncIterator[T]) -> Iterator[T]:
+    """The items of an asynchronous iterator of this library, driven in this thread."""
+    close = getattr(iterator, "aclose", None)
+    try:
+        while True:
+            try:
+                item = drive(cast("Coroutine[Any, Any, T]", iterator.__anext__()))
+            except StopAsyncIteration:
+                return
+            yield item
+    finally:
+        if close is not None:
+            drive(close())
+
+
+# --- Waiting by holding the thread ----------------------------------------------------------
+
+
+class _ThreadCompletion(Completion[T]):
+    """A lock that opens once: cheaper than an Event."""
+
+    def __init__(self) -> None:
+        self._gate = threading.Lock()
+        self._gate.acquire()
+        self._settled = False
+        self._result: T | None = None
+        self._error: BaseException | None = None
+
+    async def wait(self, timeout_s: float | None = None) -> T:
+        if not self._gate.acquire(timeout=-1 if timeout_s is None else timeout_s):
+            raise TimedOut(f"no answer within {timeout_s} s", timeout_s=timeout_s)
+        self._gate.release()
+        if self._error is not None:
+            raise self._error
+        return cast("T", self._result)
+
+    def settle(self, result: T | None = None, error: BaseException | None = None) -> None:
+        if not self._settled:
+            self._settled = True
+            self._result, self._error = result, error
+            self._gate.release()
+
+
+class ThreadRuntime(Runtime):
+    """Waits hold the calling thread."""
+
+    blocking = True
+
+    def completion(self) -> Completion[Any]:
+        return _ThreadCompletion()
+
+    async def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    async def offload(self, work: Callable[[], T]) -> T:
+        return work()
+
+    async def timeout(self, awaitable: Awaitable[T], seconds: float) -> T:
+        # What is driven cannot be interrupted from outside; waits take their time-out themselves.
+        del seconds
+        return await awaitable
+
+    def check(self) -> None:
+        pass
+
+
+# --- Waiting on an event loop ---------------------------------------------------------------
+
+
+class _LoopCompletion(Completion[T]):
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._future: asyncio.Future[T] = loop.create_future()
+
+    async def wait(self, timeout_s: float | None = None) -> T:
+        if timeout_s is None:
+            return await self._future
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.shield(self._future)
+        except TimeoutError:
+            if self._future.done() and not self._future.cancelled():
+                return self._future.result()
+            raise TimedOut(f"no answer within {timeout_s} s", timeout_s=timeout_s) from None
+
+    def settle(self, result: T | None = None, error: BaseException | None = None) -> None:
+        if asyncio._get_running_loop() is self.loop:  # noqa: SLF001 - the public one raises
+            self.settle_here(result, error)
+            return
+        try:
+            self.loop.call_soon_threadsafe(self.settle_here, result, error)
+        except RuntimeError:
+            # The loop is closed: whoever waited is gone.
+            return
+
+    def settle_here(self, result: T | None, error: BaseException | None) -> None:
+        """Settle from the loop's own thread."""
+        if self._future.done():
+            return
+        if error is None:
+            self._future.set_result(cast("T", result))
+        else:
+            self._future.set_exception(error)
+            self._future.exception()  # Seen: whoever was cancelled meanwhile will not look.
+
+
+class LoopRuntime(Runtime):
+    """Waits suspend the calling task."""
+
+    blocking = False
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        # Weak, because the map below holds a runtime as long as its loop lives.
+        self._loop = weakref.ref(loop)
+
+    def completion(self) -> Completion[Any]:
+        return _LoopCompletion(asyncio.get_running_loop())
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def offload(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(None, work)
+
+    async def timeout(self, awaitable: Awaitable[T], seconds: float) -> T:
+        try:
+            async with asyncio.timeout(seconds):
+                return await awaitable
+        except TimeoutError as error:
+            if isinstance(error, TimedOut):
+                raise
+            raise TimedOut(f"not done within {seconds} s", timeout_s=seconds) from None
+
+    def check(self) -> None:
+        if asyncio._get_running_loop() is not self._loop():  # noqa: SLF001 - the public one raises
+            raise WrongContext(
+                "the handle belongs to the event loop that opened it; found another one, or "
+                "none. Open the database again there (the engine is shared), or use holdfast.sync"
+            )
+
+
+# --- Who is calling -------------------------------------------------------------------------
+
+
+class _Thread(Worker):
+    def __init__(self, name: str, work: Callable[[], None]) -> None:
+        self._thread = threading.Thread(target=work, name=name, daemon=True)
+        self._thread.start()
+
+    def join(self, timeout_s: float | None = None) -> bool:
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+
+class SystemHost(Host):
+    """Tells loop and thread callers apart, and runs threads."""
+
+    def __init__(self) -> None:
+        self._thread_runtime = ThreadRuntime()
+        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopRuntime] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def runtime(self) -> Runtime:
+        # Driving wins over a running loop: in a notebook a cell drives inside the kernel's loop.
+        if _driving.now:
+            return self._thread_runtime
+        loop = asyncio._get_running_loop()  # noqa: SLF001 - the public one raises
+        if loop is None:
+            raise WrongContext(
+                "this coroutine is neither awaited on an event loop nor driven; await it inside "
+                "asyncio.run(...), or use holdfast.sync"
+            )
+        runtime = self._loops.get(loop)
+        if runtime is None:
+            runtime = self._loops[loop] = LoopRuntime(loop)
+        return runtime
+
+    def spawn(self, name: str, work: Callable[[], None]) -> Worker:
+        return _Thread(name, work)
+
+    def settle(
+        self, results: Iterable[tuple[Completion[T], T | None, BaseException | None]]
+    ) -> None:
+        here = asyncio._get_running_loop()  # noqa: SLF001 - the public one raises
+        elsewhere: dict[asyncio.AbstractEventLoop, list[tuple[_LoopCompletion[T], Any, Any]]] = {}
+        for completion, result, error in results:
+            if isinstance(completion, _LoopCompletion) and completion.loop is not here:
+                elsewhere.setdefault(completion.loop, []).append((completion, result, error))
+            else:
+                completion.settle(result, error)
+        for loop, settled in elsewhere.items():
+            try:
+                loop.call_soon_threadsafe(_settle_here, settled)
+            except RuntimeError:
+                # The loop is closed: whoever waited is gone.
+                continue
+
+
+def _settle_here(settled: list[tuple[_LoopCompletion[T], Any, Any]]) -> None:
+    for completion, result, error in settled:
+        completion.settle_here(result, error)
+
+
+def system_components() -> Components:
+    """The machine's clock and randomness, and the callers' own ways to wait."""
+    clock = SystemClock()
+    return Components(host=SystemHost(), clock=clock, ids=SystemIds(clock))
