@@ -27,7 +27,7 @@ check: $(venv)  ## format, lint, types, floors, generated files, tests, coverage
 	@tools/step "format" $(python) -m ruff format --check $(sources)
 	@tools/step "lint" $(python) -m ruff check $(sources)
 	@tools/step "types" $(python) -m mypy
-	@tools/step "floors" $(python) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
+	@tools/step "floors" .venv/bin/lint-imports
 	@if [ -f tools/make_sync.py ]; then tools/step "sync twins fresh" $(python) tools/make_sync.py --check; fi
 	@rm -f .coverage .coverage.*
 	@tools/step "tests" $(MAKE) --no-print-directory test \
@@ -62,7 +62,7 @@ types: $(venv)  ## mypy, strict
 	$(python) -m mypy
 
 floors: $(venv)  ## imports only go down
-	$(python) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
+	.venv/bin/lint-imports
 
 sync: $(venv)  ## write the sync twins anew from their async sources
 	$(python) tools/make_sync.py

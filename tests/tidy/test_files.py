@@ -1,0 +1,71 @@
+"""Files: none too long, none unused, none that names a machine."""
+
+import re
+
+from tests.tidy import repository
+
+LINES_MAX = 400
+
+# Longer files, each with its reason.
+LONG_FILES = {
+    "src/holdfast/contract/errors.py": "a catalogue, one short class per code, read by looking up",
+}
+
+# Modules that nothing in the package imports because people and tools import them.
+DOORS = {
+    "holdfast": "the public package",
+    "holdfast.testing": "the contract suite, for authors of engines",
+    "holdfast.sync": "the sync twins, for callers without a loop",
+    "holdfast.__main__": "python -m holdfast",
+}
+
+# In two pieces, so that this file does not find itself.
+MACHINE_PATH = re.compile(r"(?<![\w.$}>~*-])/" + r"(?:work|root|tmp|home/\w+|Users/\w+)/")
+
+
+def test_no_source_file_is_too_long() -> None:
+    lines = {
+        str(path.relative_to(repository.ROOT)): len(path.read_text().splitlines())
+        for path in repository.modules().values()
+    }
+    long = {name: count for name, count in lines.items() if count > LINES_MAX}
+    assert long.keys() <= LONG_FILES.keys(), f"split these, or explain them in LONG_FILES: {long}"
+    stale = LONG_FILES.keys() - long.keys()
+    assert not stale, f"no longer long, remove from LONG_FILES: {stale}"
+
+
+def test_every_module_is_used() -> None:
+    project = repository.project()["project"]
+    entry_points = list(project["scripts"].values())
+    entry_points += [
+        point for group in project["entry-points"].values() for point in group.values()
+    ]
+    used = DOORS.keys() | {point.partition(":")[0] for point in entry_points}
+    for path in repository.modules().values():
+        used |= repository.imported_by(path)
+    # A package is used when something inside it is.
+    used |= {name[:dot] for name in used for dot in range(len(name)) if name[dot] == "."}
+    unused = repository.modules().keys() - used
+    assert not unused, f"nothing imports these; delete them or use them: {sorted(unused)}"
+
+
+def test_no_tracked_file_names_a_machine() -> None:
+    found = []
+    for path in repository.tracked_files():
+        try:
+            text = path.read_text()
+        except UnicodeDecodeError:  # not a text
+            continue
+        found += [
+            f"{path.relative_to(repository.ROOT)}:{number}: {line.strip()}"
+            for number, line in enumerate(text.splitlines(), 1)
+            if MACHINE_PATH.search(line)
+        ]
+    assert not found, "paths of one machine:\n" + "\n".join(found)
+
+
+def test_machine_paths_are_recognised() -> None:
+    for folder in ("work", "root", "tmp", "home/ada", "Users/ada"):
+        assert MACHINE_PATH.search(f'open("/{folder}/app.db")')
+    for harmless in ("https://example.org/work/", "a/tmp/b", "$HOME/work/x", "lmdb:///app"):
+        assert not MACHINE_PATH.search(harmless)
