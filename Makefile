@@ -38,7 +38,7 @@ check: $(venv)  ## format, lint, types, floors, generated files, tests, coverage
 	@echo "check: all green"
 
 torture: $(venv)  ## the long runs: hundreds of kills per engine, wide random exploration
-	HOLDFAST_HYPOTHESIS=explore $(python) -m pytest -m torture --rows-report=$(rows_reports)/torture.json tests
+	HOLDFAST_HYPOTHESIS=explore $(python) -m pytest -m torture --timeout=1800 --rows-report=$(rows_reports)/torture.json tests
 
 bench: .venv/.bench  ## measure ours beside the raw drivers and beside rivals; prints Markdown tables
 	$(python) -m benchmarks
