@@ -1,0 +1,61 @@
+"""Where things stand in the ordered bytes of a database.
+
+    F  revision index                        the feed: one row for each change, in commit order
+    K  keyspace region …                     the rows of one named keyspace
+    S  …                                     the system: format, keyspaces, leases, feed's past
+    X  instant(8) keyspace key               what expires when, soonest first
+
+Regions of a keyspace: D living entries, G graves (what a deleted key will need when it comes
+back), H past versions, B chunks of big values. All of one keyspace is one range.
+"""
+
+from __future__ import annotations
+
+from holdfast.contract.record import Range
+
+FEED = b"F"
+KEYSPACE = b"K"
+SYSTEM = b"S"
+EXPIRY = b"X"
+
+DATA = b"D"
+GRAVE = b"G"
+HISTORY = b"H"
+BLOB = b"B"
+
+SYSTEM_FORMAT = SYSTEM + b"format"
+SYSTEM_FEED_OLDEST = SYSTEM + b"feed oldest"
+SYSTEM_KEYSPACES = SYSTEM + b"keyspace "
+SYSTEM_KEYSPACE_LAST = SYSTEM + b"keyspaces"
+SYSTEM_LEASES = SYSTEM + b"lease "
+
+#: The version of this layout.
+FORMAT = 1
+
+
+def region(keyspace: int, which: bytes) -> bytes:
+    """The prefix of a region of a keyspace."""
+    return KEYSPACE + keyspace.to_bytes(2, "big") + which
+
+
+REGION_BYTES = len(region(0, DATA))
+
+
+def keyspace_of(key: bytes) -> int:
+    """The number of the keyspace that a row's key belongs to."""
+    return int.from_bytes(key[1:3], "big")
+
+
+def keyspace_range(keyspace: int) -> Range:
+    """Everything of one keyspace."""
+    return Range.prefix(KEYSPACE + keyspace.to_bytes(2, "big"))
+
+
+def expiry_key(expires_at_ms: int, data_key: bytes) -> bytes:
+    """The row that says when a data row expires."""
+    return EXPIRY + expires_at_ms.to_bytes(8, "big") + data_key
+
+
+def expiry_of(key: bytes) -> tuple[int, bytes]:
+    """(instant, data key) of an expiry row's key."""
+    return int.from_bytes(key[1:9], "big"), key[9:]

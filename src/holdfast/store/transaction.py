@@ -1,0 +1,300 @@
+"""Transactions: a snapshot to read from, a buffer to write to, checks at commit.
+
+A transaction is an engine over an engine, so every view works inside it unchanged. Reads come
+from a snapshot with the transaction's own writes over it; the commit is one batch that checks
+what was read: the written keys (`snapshot`), or every key and range read (`serializable`, which
+stops write skew and phantoms). Somebody was faster: `Conflict`, nothing written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from enum import StrEnum
+
+from sortedcontainers import SortedDict
+
+from holdfast.contract.batch import (
+    Append,
+    Batch,
+    CheckKey,
+    CheckRange,
+    Decide,
+    Delete,
+    DeleteRange,
+    Operation,
+    Put,
+    Receipt,
+)
+from holdfast.contract.capability import Capabilities
+from holdfast.contract.engine import Engine, Layer, Snapshot
+from holdfast.contract.errors import (
+    Conflict,
+    InvalidInput,
+    ReadOnly,
+    TransactionClosed,
+    Unsupported,
+    ValueTooLarge,
+)
+from holdfast.contract.record import Page, Range, Record
+
+
+class IsolationLevel(StrEnum):
+    """What a transaction is protected from, by the anomalies it cannot have.
+
+    READ_COMMITTED sees each commit of others as it lands; no dirty reads. READ_UNCOMMITTED is
+    the same here: nothing shows uncommitted data. REPEATABLE_READ, also called snapshot, reads
+    one moment and loses no update. SERIALIZABLE also has no write skew and no phantoms.
+    """
+
+    READ_UNCOMMITTED = "read_uncommitted"
+    READ_COMMITTED = "read_committed"
+    REPEATABLE_READ = "repeatable_read"
+    SERIALIZABLE = "serializable"
+
+    @classmethod
+    def parse(cls, text: str) -> IsolationLevel:
+        """The level of that name; `snapshot` is another name of repeatable_read."""
+        try:
+            return cls.REPEATABLE_READ if text == "snapshot" else cls(text)
+        except ValueError:
+            names = ", ".join([*cls, "snapshot"])
+            raise InvalidInput(f"an isolation level is one of {names}; found {text!r}") from None
+
+
+class TransactionEngine(Layer):
+    """The engine as one transaction sees it.
+
+    Writes stay here until `finish`; `Append` keys do not exist before that. Rows written in the
+    transaction carry the lowest revision that its commit can get.
+    """
+
+    def __init__(
+        self, inner: Engine, snapshot: Snapshot, isolation: IsolationLevel, *, read_only: bool
+    ) -> None:
+        super().__init__(inner)
+        self.snapshot_revision = snapshot.revision
+        self._snapshot = snapshot
+        self._isolation = isolation
+        self._read_only = read_only
+        self._closed = False
+        # What each key held when first read, for the checks.
+        self._seen: dict[bytes, int | None] = {}
+        self._ranges: list[CheckRange] = []
+        self._written: SortedDict[bytes, bytes | None] = SortedDict()
+        self._appends: list[Append] = []
+        self._bytes = 0
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(
+            self.inner.capabilities,
+            writable=self.inner.capabilities.writable and not self._read_only,
+            transacts_once=True,
+            snapshots=False,
+            waits=False,
+            compacts=False,
+            checks=False,
+            loads=False,
+        )
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to commit."""
+        return bool(self._written or self._appends)
+
+    async def head(self) -> int:
+        self._require_open()
+        return self.snapshot_revision
+
+    async def read(
+        self, keys: Sequence[bytes], *, at: Snapshot | None = None
+    ) -> list[Record | None]:
+        self._require_open()
+        below = await self._read_below(keys)
+        return [
+            self._own(key) if key in self._written else record
+            for key, record in zip(keys, below, strict=True)
+        ]
+
+    async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
+        self._require_open()
+        rest: Range | None = range
+        rows: list[tuple[bytes, Record]] = []
+        while rest is not None and not rows:
+            page = await self.inner.scan(rest, at=self._view())
+            covered = _covered(rest, page)
+            self._ranges.append(CheckRange(covered, self.snapshot_revision, len(page.rows)))
+            rows = [row for row in page.rows if row[0] not in self._written]
+            rows += [
+                (key, record)
+                for key in self._written.irange(covered.start, covered.end, (True, False))
+                if (record := self._own(key)) is not None
+            ]
+            rest = page.resume
+        rows.sort(key=lambda row: row[0], reverse=range.reverse)
+        wanted = range.rows_wanted(self.capabilities.page_rows_max)
+        if len(rows) > wanted:
+            del rows[wanted:]
+            rest = range.after(rows[-1][0])
+        return Page(rows, rest)
+
+    async def commit(self, batch: Batch) -> Receipt:
+        self._require_open()
+        if self._read_only:
+            raise ReadOnly("the transaction was opened for reading only; open another to write")
+        return await self._apply(batch)
+
+    async def transact(
+        self, keys: Sequence[bytes], decide: Decide, *, previous: bool = False
+    ) -> Receipt:
+        self._require_open()
+        if self._read_only:
+            raise ReadOnly("the transaction was opened for reading only; open another to write")
+        records = await self.read(keys)
+        batch = decide(records, self.snapshot_revision + 1)
+        if batch is None:
+            return Receipt(self.snapshot_revision)
+        return await self._apply(replace(batch, previous=previous or batch.previous))
+
+    async def wait(self, after_revision: int) -> int:
+        raise Unsupported("a transaction sees one moment and cannot wait; wait on the database")
+
+    async def close(self) -> None:
+        self.release()
+
+    # --- For the owner ----------------------------------------------------------------------
+
+    async def finish(self) -> Receipt:
+        """Check and write everything in one batch; the transaction is over, whatever happens.
+
+        Raises:
+            Conflict: something that was read changed since.
+        """
+        self._require_open()
+        self.release()
+        if not self.changed:
+            # What was read was one moment; there is nothing that a later one could contradict.
+            return Receipt(self.snapshot_revision)
+        checks: list[Operation] = []
+        if self._isolation is IsolationLevel.SERIALIZABLE:
+            checks += [CheckKey(key, revision) for key, revision in self._seen.items()]
+            checks += self._ranges
+        else:
+            checks += [
+                CheckKey(key, self._seen[key]) for key in self._written if key in self._seen
+            ]
+        writes: list[Operation] = [
+            Delete(key) if value is None else Put(key, value)
+            for key, value in self._written.items()
+        ]
+        return await self.inner.commit(Batch([*checks, *writes, *self._appends]))
+
+    def release(self) -> None:
+        """Let go of the snapshot and refuse every further use."""
+        self._closed = True
+        self._snapshot.close()
+
+    def mark(self) -> tuple[dict[bytes, bytes | None], int, int]:
+        """The buffer as it is now, for `restore`: what a savepoint keeps."""
+        return dict(self._written), len(self._appends), self._bytes
+
+    def restore(self, mark: tuple[dict[bytes, bytes | None], int, int]) -> None:
+        """Drop every write since `mark`. What was read stays read."""
+        written, appends, self._bytes = mark
+        self._written = SortedDict(written)
+        del self._appends[appends:]
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    def _view(self) -> Snapshot | None:
+        weak = (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
+        return None if self._isolation in weak else self._snapshot
+
+    async def _read_below(self, keys: Sequence[bytes]) -> list[Record | None]:
+        records = await self.inner.read(keys, at=self._view())
+        for key, record in zip(keys, records, strict=True):
+            revision = record.revision if record is not None else None
+            if self._view() is None:
+                # The next write of this key builds on what this read found, not on the first.
+                self._seen[key] = revision
+            else:
+                self._seen.setdefault(key, revision)
+        return records
+
+    def _own(self, key: bytes) -> Record | None:
+        value = self._written[key]
+        return None if value is None else Record(value, self.snapshot_revision + 1)
+
+    async def _apply(self, batch: Batch) -> Receipt:
+        """Buffer a batch; its own checks are decided on what the transaction sees."""
+        keys = [one.key for one in batch.operations if isinstance(one, Put | Delete | CheckKey)]
+        before = dict(zip(keys, await self.read(keys), strict=True))
+        for operation in batch.operations:
+            if isinstance(operation, CheckKey):
+                record = before[operation.key]
+                found = None if record is None else record.revision
+                if found != operation.revision:
+                    raise Conflict(
+                        "the key is not as expected inside this transaction; read it again",
+                        key=operation.key,
+                        expected=operation.revision,
+                        found=found,
+                    )
+            elif isinstance(operation, CheckRange):
+                raise Unsupported("ranges read in a transaction are checked by its commit")
+        for operation in batch.operations:
+            if isinstance(operation, Put):
+                self._buffer(operation.key, operation.value)
+            elif isinstance(operation, Delete):
+                self._buffer(operation.key, None)
+            elif isinstance(operation, Append):
+                self._appends.append(operation)
+                self._bytes += len(operation.value)
+            elif isinstance(operation, DeleteRange):
+                await self._delete_range(operation.range)
+        previous = None
+        if batch.previous:
+            previous = {
+                one.key: before[one.key]
+                for one in batch.operations
+                if isinstance(one, Put | Delete)
+            }
+        return Receipt(self.snapshot_revision + 1, previous)
+
+    async def _delete_range(self, range: Range) -> None:
+        rest: Range | None = Range(range.start, range.end)
+        while rest is not None:
+            page = await self.scan(rest)
+            for key, record in page.rows:
+                self._seen.setdefault(key, record.revision)
+                self._buffer(key, None)
+            rest = page.resume
+
+    def _buffer(self, key: bytes, value: bytes | None) -> None:
+        self._written[key] = value
+        self._bytes += len(key) + len(value or b"")
+        limits = self.inner.capabilities
+        if (
+            len(self._written) + len(self._appends) > limits.batch_operations_max
+            or self._bytes > limits.batch_bytes_max
+        ):
+            raise ValueTooLarge(
+                f"a transaction writes at most {limits.batch_operations_max} rows and "
+                f"{limits.batch_bytes_max} bytes; found more. Split it"
+            )
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise TransactionClosed(
+                "the transaction was committed or rolled back; begin another one"
+            )
+
+
+def _covered(range: Range, page: Page) -> Range:
+    """The keys a page speaks for: up to where its resume begins."""
+    if page.resume is None:
+        return Range(range.start, range.end)
+    if range.reverse:
+        return Range(page.resume.end, range.end)
+    return Range(range.start, page.resume.start)
