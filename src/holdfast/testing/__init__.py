@@ -1,0 +1,24 @@
+"""The contract suite: prove that an engine, or a stack of layers, keeps every promise.
+
+    from holdfast.testing import EngineContract
+
+    class TestMine(EngineContract):
+        engine_type = MyEngine
+
+        def make_config(self, folder):
+            return MyConfig(path=folder / "database")
+
+Needs pytest and hypothesis, and no plug-in. Other processes import the test class from its file,
+so it stands at the top of a module.
+"""
+
+import pytest
+
+# Before the promises are imported, so that their assertions explain themselves.
+pytest.register_assert_rewrite("holdfast.testing.contract", "holdfast.testing.subject")
+
+from holdfast.testing.contract import EngineContract  # noqa: E402
+from holdfast.testing.promise import Section, promise  # noqa: E402
+from holdfast.testing.subject import Subject  # noqa: E402
+
+__all__ = ["EngineContract", "Section", "Subject", "promise"]

@@ -1,0 +1,46 @@
+"""The promises, one file for each section, and the one class that holds them all."""
+
+from holdfast.testing.contract.abilities import Abilities
+from holdfast.testing.contract.batches import Batches
+from holdfast.testing.contract.checks import Checks
+from holdfast.testing.contract.concurrency import Concurrency
+from holdfast.testing.contract.lifecycle import Lifecycle
+from holdfast.testing.contract.limits import Limits
+from holdfast.testing.contract.maintenance import Maintenance
+from holdfast.testing.contract.processes import Processes
+from holdfast.testing.contract.reads import Reads
+from holdfast.testing.contract.revisions import Revisions
+from holdfast.testing.contract.scans import Scans
+from holdfast.testing.contract.sizes import Sizes
+from holdfast.testing.contract.snapshots import Snapshots
+from holdfast.testing.contract.transactions import Transactions
+from holdfast.testing.contract.waiting import Waiting
+from holdfast.testing.model import Model
+
+
+class EngineContract(
+    Abilities,
+    Reads,
+    Scans,
+    Batches,
+    Checks,
+    Revisions,
+    Limits,
+    Sizes,
+    Transactions,
+    Snapshots,
+    Waiting,
+    Lifecycle,
+    Maintenance,
+    Concurrency,
+    Model,
+    Processes,
+):
+    """Every promise of the engine contract. Subclass it, name the engine, run pytest.
+
+    class TestMine(EngineContract):
+        engine_type = MyEngine
+
+        def make_config(self, folder):
+            return MyConfig(path=folder / "database")
+    """

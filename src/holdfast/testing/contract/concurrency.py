@@ -1,0 +1,205 @@
+"""Many callers at once: tasks of one loop, threads, and callers that are cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from holdfast.contract.batch import Batch, CheckKey, CheckRange, Put, Receipt
+from holdfast.contract.capability import Io
+from holdfast.contract.engine import Engine
+from holdfast.contract.errors import Conflict
+from holdfast.contract.record import Range
+from holdfast.store.drive import drive
+from holdfast.testing.promise import Section, promise
+from holdfast.testing.subject import Subject, contents, increment, put, value_of, walk
+
+TASKS = 64
+THREADS = 4
+#: A thread that takes longer is stuck.
+THREAD_TIMEOUT_S = 40.0
+
+
+class Concurrency(Section):
+    @promise("K-022", tasks=True)
+    async def test_commits_of_many_tasks_all_arrive_in_some_order(self, subject: Subject) -> None:
+        engine = await subject.open()
+        revisions = await asyncio.gather(
+            *(put(engine, (b"%03d" % number, b"%d" % number)) for number in range(TASKS * 4))
+        )
+        assert len(set(revisions)) == len(revisions)
+        rows = await walk(engine)
+        assert {key: record.revision for key, record in rows} == {
+            b"%03d" % number: revision for number, revision in enumerate(revisions)
+        }
+        assert await engine.head() == max(revisions)
+
+    @promise("E-029", "trap 9", tasks=True)
+    async def test_of_many_who_find_it_absent_one_makes_it(self, subject: Subject) -> None:
+        engine = await subject.open()
+
+        async def claim(number: int) -> int | None:
+            batch = Batch([CheckKey(b"claim", None), Put(b"claim", b"%d" % number)])
+            try:
+                await engine.commit(batch)
+            except Conflict:
+                return None
+            return number
+
+        outcomes = await asyncio.gather(*(claim(number) for number in range(TASKS)))
+        (winner,) = [number for number in outcomes if number is not None]
+        assert await value_of(engine, b"claim") == b"%d" % winner
+
+    @promise("trap 29", tasks=True)
+    async def test_of_many_who_count_a_range_one_adds_to_it(self, subject: Subject) -> None:
+        engine = await subject.open()
+        await put(engine, (b"seat1", b""), (b"seat2", b""))
+        head = await engine.head()
+        seats = Range.prefix(b"seat")
+
+        async def take(number: int) -> Receipt | None:
+            batch = Batch([CheckRange(seats, head, 2), Put(b"seat-%d" % number, b"")])
+            try:
+                return await engine.commit(batch)
+            except Conflict:
+                return None
+
+        outcomes = await asyncio.gather(*(take(number) for number in range(TASKS)))
+        assert sum(outcome is not None for outcome in outcomes) == 1
+        assert len(await contents(engine)) == len([b"seat1", b"seat2", b"the winner's"])
+
+    @promise("trap 29", tasks=True)
+    async def test_write_skew_is_refused(self, subject: Subject) -> None:
+        engine = await subject.open()
+        await put(engine, (b"alice", b"on call"), (b"bob", b"on call"))
+
+        async def leave(key: bytes) -> bool:
+            on_call = await walk(engine)
+            head = await engine.head()
+            if any(record.value == b"off" for _, record in on_call):
+                return False
+            await asyncio.sleep(0)
+            try:
+                await engine.commit(Batch([CheckRange(Range(), head, 2), Put(key, b"off")]))
+            except Conflict:
+                return False
+            return True
+
+        assert sum(await asyncio.gather(leave(b"alice"), leave(b"bob"))) == 1
+
+    @promise("K-022", tasks=True)
+    async def test_reads_and_pages_are_of_one_moment(self, subject: Subject) -> None:
+        engine = await subject.open()
+        keys = [b"%d" % number for number in range(8)]
+        await put(engine, *((key, b"0") for key in keys))
+        writing = True
+
+        async def write() -> None:
+            nonlocal writing
+            for number in range(1, 120):
+                await put(engine, *((key, b"%d" % number) for key in keys))
+            writing = False
+
+        async def watch() -> None:
+            while writing:
+                records = await engine.read(keys)
+                page = await engine.scan(Range())
+                for found in (records, [record for _, record in page.rows]):
+                    assert len(set(found)) == 1, "half of a batch was seen"
+                await asyncio.sleep(0)
+
+        await asyncio.gather(write(), watch(), watch())
+
+    @promise("E-029")
+    async def test_threads_lose_no_increment(self, subject: Subject) -> None:
+        engine = await subject.open()
+        if engine.capabilities.io is Io.REMOTE:
+            return  # Needs a loop; tasks and processes hold the promise there.
+        rounds = 60
+
+        def work() -> None:
+            for number in range(rounds):
+                drive(engine.transact([b"n"], increment(b"n")))
+                drive(put(engine, (b"own%d" % number, b"")))
+                (record,) = drive(engine.read([b"n"]))
+                assert record is not None
+
+        self._in_threads(engine, work)
+        assert await value_of(engine, b"n") == b"%d" % (THREADS * rounds)
+
+    @promise("trap 9")
+    async def test_of_many_threads_one_wins(self, subject: Subject) -> None:
+        engine = await subject.open()
+        if engine.capabilities.io is Io.REMOTE:
+            return  # Needs a loop; tasks and processes hold the promise there.
+        won: list[int] = []
+
+        def work() -> None:
+            for number in range(40):
+                key = b"claim%d" % number
+                try:
+                    drive(engine.commit(Batch([CheckKey(key, None), Put(key, b"")])))
+                except Conflict:
+                    continue
+                won.append(number)
+
+        self._in_threads(engine, work)
+        assert sorted(won) == list(range(40))
+
+    @promise("K-022", tasks=True)
+    async def test_a_cancelled_commit_is_there_wholly_or_not_at_all(self, subject: Subject) -> None:
+        engine = await subject.open()
+        pairs = [(b"a%d" % number, b"b%d" % number) for number in range(24)]
+        for number, (left, right) in enumerate(pairs):
+            writing = asyncio.create_task(put(engine, (left, b""), (right, b"")))
+            for _ in range(number % 6):
+                await asyncio.sleep(0)
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+            await self._assert_whole(engine, pairs)
+        # Whatever was under way is decided by now, and the engine goes on.
+        await put(engine, (b"after", b""))
+        await self._assert_whole(engine, pairs)
+        engine = await self._reopened(subject, engine)
+        await self._assert_whole(engine, pairs)
+
+    @promise(tasks=True)
+    async def test_cancelled_callers_do_not_hold_up_the_others(self, subject: Subject) -> None:
+        engine = await subject.open()
+        writing = [asyncio.create_task(put(engine, (b"%d" % n, b""))) for n in range(TASKS)]
+        deciding = [
+            asyncio.create_task(engine.transact([b"n"], increment(b"n"))) for _ in range(TASKS)
+        ]
+        await asyncio.sleep(0)
+        for task in [*writing[::2], *deciding[::2]]:
+            task.cancel()
+        await asyncio.gather(*writing[::2], *deciding[::2], return_exceptions=True)
+        await asyncio.gather(*writing[1::2], *deciding[1::2])
+        found = await contents(engine)
+        assert {b"%d" % n for n in range(1, TASKS, 2)} <= found.keys()
+        assert TASKS // 2 <= int(found[b"n"]) <= TASKS
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    def _in_threads(self, engine: Engine, work: Callable[[], None]) -> None:
+        host = engine.components.host
+        failures: list[BaseException] = []
+
+        def guarded() -> None:
+            try:
+                work()
+            except BaseException as failure:  # noqa: BLE001 - shown by the promise's own thread
+                failures.append(failure)
+
+        workers = [host.spawn(f"contract {number}", guarded) for number in range(THREADS)]
+        assert all(worker.join(THREAD_TIMEOUT_S) for worker in workers), "a thread is stuck"
+        if failures:
+            raise failures[0]
+
+    async def _reopened(self, subject: Subject, engine: Engine) -> Engine:
+        return await subject.reopen(engine) if engine.capabilities.persistent else engine
+
+    async def _assert_whole(self, engine: Engine, pairs: list[tuple[bytes, bytes]]) -> None:
+        records = await engine.read([key for pair in pairs for key in pair])
+        for left, right in zip(records[::2], records[1::2], strict=True):
+            assert left == right, "half of a cancelled commit is there"

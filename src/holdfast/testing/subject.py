@@ -1,0 +1,161 @@
+"""The database under test, the engines open on it, and short words for what promises do often."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from holdfast.contract.batch import Batch, Decide, Operation, Put, Receipt
+from holdfast.contract.capability import Capabilities
+from holdfast.contract.engine import Engine, Snapshot
+from holdfast.contract.record import Range, Record
+
+if TYPE_CHECKING:
+    from holdfast.testing.promise import Section
+
+ALL = Range()
+
+
+class Subject:
+    """One database in a folder of its own, and every engine that was opened on it.
+
+    Attributes:
+        section: what the engine's author stated.
+        folder: where the database may put files.
+    """
+
+    def __init__(self, section: Section, folder: Path) -> None:
+        self.section = section
+        self.folder = folder
+        self._open: list[Engine] = []
+        self._exists = False
+
+    async def open(self, **settings: Any) -> Engine:
+        """A new engine on the database, open; `settings` change its configuration."""
+        config = self.section.make_config(self.folder)
+        engine = self.section.make_engine(replace(config, **settings) if settings else config)
+        await engine.open()
+        self._open.append(engine)
+        self._exists = True
+        return engine
+
+    async def close(self, engine: Engine) -> None:
+        """Close an engine that `open` gave."""
+        self._open.remove(engine)
+        await engine.close()
+
+    async def reopen(self, engine: Engine, **settings: Any) -> Engine:
+        """Close the engine and open another on the same database."""
+        await self.close(engine)
+        return await self.open(**settings)
+
+    async def claims(self, capability: str) -> bool:
+        """Whether the engine says it has the capability. Leaves nothing open."""
+        engine = await self.open()
+        claimed = bool(getattr(engine.capabilities, capability))
+        await self.close(engine)
+        return claimed
+
+    async def finish(self) -> None:
+        """Close everything, and ask the store itself whether all is well."""
+        seen: Capabilities | None = None
+        for engine in list(self._open):
+            seen = engine.capabilities
+            if seen.checks:
+                assert await engine.check() == [], "the store was damaged when the test ended"
+            await self.close(engine)
+        if seen is None and self._exists:
+            # Every engine was closed by the test: what lies there must be sound too.
+            engine = await self.open()
+            if engine.capabilities.checks:
+                assert await engine.check() == [], "the store was damaged when the test ended"
+            await self.close(engine)
+
+    async def abandon(self) -> None:
+        """Let go after a failure, whose error is the one to show."""
+        for engine in list(self._open):
+            try:
+                await self.close(engine)
+            except Exception as error:  # noqa: BLE001 - the failure before is the one to show
+                print(f"closing after the failure failed too: {error!r}")  # noqa: T201
+
+
+async def put(engine: Engine, *pairs: tuple[bytes, bytes]) -> int:
+    """Write the pairs in one batch; the revision."""
+    receipt = await engine.commit(Batch([Put(key, value) for key, value in pairs]))
+    return receipt.revision
+
+
+async def commit(engine: Engine, *operations: Operation, **settings: Any) -> Receipt:
+    """Commit the operations as one batch."""
+    return await engine.commit(Batch(operations, **settings))
+
+
+async def value_of(engine: Engine, key: bytes, at: Snapshot | None = None) -> bytes | None:
+    """The value of the key, or None."""
+    (record,) = await engine.read([key], at=at)
+    return None if record is None else record.value
+
+
+async def revision_of(engine: Engine, key: bytes) -> int | None:
+    """The revision that last wrote the key, or None."""
+    (record,) = await engine.read([key])
+    return None if record is None else record.revision
+
+
+async def walk(
+    engine: Engine, range: Range = ALL, *, at: Snapshot | None = None
+) -> list[tuple[bytes, Record]]:
+    """Every row of the range, page by page; asserts what holds for every page."""
+    rows: list[tuple[bytes, Record]] = []
+    rest: Range | None = range
+    while rest is not None:
+        page = await engine.scan(rest, at=at)
+        assert page.rows or page.resume is None, "a page without rows says there is more"
+        rows += page.rows
+        _assert_in_order([key for key, _ in rows[-len(page.rows) - 1 :]], reverse=range.reverse)
+        rest = page.resume
+    return rows
+
+
+async def keys_in(engine: Engine, range: Range = ALL, *, at: Snapshot | None = None) -> list[bytes]:
+    """Every key of the range, page by page."""
+    return [key for key, _ in await walk(engine, range, at=at)]
+
+
+async def contents(engine: Engine, *, at: Snapshot | None = None) -> dict[bytes, bytes]:
+    """Everything the database holds."""
+    return {key: record.value for key, record in await walk(engine, at=at)}
+
+
+def always(*operations: Operation, **settings: Any) -> Decide:
+    """A decision for `transact`: these operations, whatever stands there."""
+
+    def decide(records: list[Record | None], revision: int) -> Batch:
+        del records, revision
+        return Batch(operations, **settings)
+
+    return decide
+
+
+def never(records: list[Record | None], revision: int) -> None:
+    """A decision for `transact`: nothing."""
+    del records, revision
+
+
+def increment(key: bytes) -> Callable[[list[Record | None], int], Batch]:
+    """A decision for `transact` that adds one to the number under `key`."""
+
+    def decide(records: list[Record | None], revision: int) -> Batch:
+        del revision
+        record = records[0]
+        return Batch([Put(key, str(1 + int(record.value if record else 0)).encode())])
+
+    return decide
+
+
+def _assert_in_order(keys: list[bytes], *, reverse: bool) -> None:
+    ordered = sorted(set(keys), reverse=reverse)
+    assert keys == ordered, "keys come in byte order, each once, across pages too"

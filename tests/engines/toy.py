@@ -1,0 +1,81 @@
+"""A whole engine in sixty lines: a dict, copied by every write transaction (E-001)."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from holdfast.contract.capability import Capabilities, Io
+from holdfast.contract.errors import StoreNotFound
+from holdfast.contract.record import Page, Range, Record
+from holdfast.engines.embedded.engine import EmbeddedEngine
+from holdfast.engines.embedded.group import Pending, Writer
+
+
+class ToyWriter(Writer):
+    def __init__(self, engine: "ToyEngine") -> None:
+        self.engine, self.head = engine, engine.revision
+        self.rows, self.ids = dict(engine.rows), dict(engine.ids)
+
+    def read(self, key: bytes) -> Record | None:
+        return self.rows.get(key)
+
+    def walk(self, range: Range) -> Iterator[tuple[bytes, Record]]:
+        return ((key, self.rows[key]) for key in sorted(self.rows) if key in range)
+
+    def apply(self, rows: Sequence[tuple[bytes, Pending]]) -> None:
+        self.rows |= {key: Record(value or b"", revision) for key, (value, revision) in rows}
+        for key in (key for key, (value, _) in rows if value is None):
+            del self.rows[key]
+
+    def recall(self, id: bytes) -> int | None:
+        return self.ids.get(id)
+
+    def remember(self, id: bytes, revision: int) -> None:
+        self.ids[id] = revision
+
+    def finish(self, head: int) -> None:
+        self.engine.rows, self.engine.ids, self.engine.revision = self.rows, self.ids, head
+
+    def abandon(self) -> None:
+        """Nothing to undo: the engine still holds its own dict."""
+
+
+class ToyEngine(EmbeddedEngine):
+    # Fifty of the largest rows stay below the byte limit of a page, so counting rows is enough.
+    capabilities = Capabilities(
+        engine="toy", io=Io.BLOCKING, persistent=False, shared=False, transacts_once=True,
+        waits=True, value_bytes_max=64 * 1024, page_rows_max=50,
+    )  # fmt: skip
+    lineage, revision = "", 0
+
+    async def open(self) -> None:
+        if self.config.read_only:
+            raise StoreNotFound("a toy begins empty: there is nothing to only read")
+        self.rows, self.ids = dict[bytes, Record](), dict[bytes, int]()
+        self.lineage = self.components.ids.new().hex()
+        self._opened()
+
+    async def close(self) -> None:
+        if self._refusal is None:
+            self._retire()
+
+    async def head(self) -> int:
+        if self._refusal is not None:
+            raise self._refuse()
+        return self.revision
+
+    async def read(self, keys: Sequence[bytes], *, at: Any = None) -> list[Record | None]:
+        await self.head()
+        return [self.rows.get(key) for key in keys]
+
+    async def scan(self, range: Range, *, at: Any = None) -> Page:
+        await self.head()
+        wanted = range.rows_wanted(self.capabilities.page_rows_max)
+        keys = sorted((key for key in self.rows if key in range), reverse=range.reverse)
+        rows = [(key, self.rows[key]) for key in keys[:wanted]]
+        return Page(rows, range.after(keys[wanted - 1]) if len(keys) > wanted else None)
+
+    def _begin(self) -> Writer:
+        return ToyWriter(self)
+
+    def _head_now(self) -> int:
+        return self.revision
