@@ -30,8 +30,9 @@ class Committer:
         name: for the writer thread.
         host: tells how callers wait.
         run: commits a group; must set receipt or error of each work and may raise only for bugs.
-        inline: whether a group may run on an event loop's thread right now, because it will
-            neither flush nor wait for another process.
+        inline: whether this batch may be committed on an event loop's thread right now, because
+            that will neither flush nor wait for another process nor take long. Asked while no
+            other group runs, so it may begin the transaction that `run` then uses.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Committer:
         name: str,
         host: Host,
         run: Callable[[list[Work]], None],
-        inline: Callable[[], bool],
+        inline: Callable[[Work], bool],
     ) -> None:
         self._name = name
         self._host = host
@@ -62,13 +63,14 @@ class Committer:
             with self._leading:
                 self._lead(work)
             return work.outcome()
-        if self._inline() and self._leading.acquire(blocking=False):
+        if self._leading.acquire(blocking=False):
             try:
-                self._queue.append(work)
-                self._lead(work)
+                if self._inline(work):
+                    self._queue.append(work)
+                    self._lead(work)
+                    return work.outcome()
             finally:
                 self._leading.release()
-            return work.outcome()
         completion = work.completion = runtime.completion()
         self._queue.append(work)
         if self._writer is None:

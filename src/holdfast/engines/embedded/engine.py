@@ -43,7 +43,7 @@ class EmbeddedEngine(Engine):
         #: Why the engine cannot be used, or None while it can: read on every call.
         self._refusal: type[StoreError] | None = StoreClosed
         self._committer = Committer(
-            f"holdfast {config.scheme}", components.host, self._run_group, self._may_commit_inline
+            f"holdfast {config.scheme}", components.host, self._run_group, self._may_run_inline
         )
         self._watcher = Watcher(
             components.host, self._head_now, lambda: self.capabilities.shared
@@ -62,6 +62,10 @@ class EmbeddedEngine(Engine):
     def _may_commit_inline(self) -> bool:
         """Whether a commit here and now would neither flush nor wait."""
         return False
+
+    def _may_run_inline(self, work: Work) -> bool:
+        """The same for a certain batch; `_begin` follows at once when the answer is yes."""
+        return self._may_commit_inline()
 
     def _opened(self) -> None:
         self._refusal = None
