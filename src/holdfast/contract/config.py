@@ -101,6 +101,11 @@ class EngineConfig:
         """The URL from which `from_url` makes this very configuration."""
         return self._url(mask=False)
 
+    @property
+    def identity(self) -> str | None:
+        """What handles of one process share an engine by; None: each has its own."""
+        return self.url_with_secrets
+
     def __str__(self) -> str:
         return self.url
 
@@ -158,6 +163,10 @@ class PathConfig(EngineConfig):
         if isinstance(self.path, str):
             object.__setattr__(self, "path", Path(self.path))
         super().__post_init__()
+
+    @property
+    def identity(self) -> str | None:
+        return f"{self.scheme}:{self.path.resolve()}"
 
     @classmethod
     def _read_address(cls, url: str) -> dict[str, Any]:

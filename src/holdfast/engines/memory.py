@@ -43,6 +43,10 @@ class MemoryConfig(EngineConfig):
 
     name: str | None = None
 
+    @property
+    def identity(self) -> str | None:
+        return f"memory:{self.name}" if self.name is not None else None
+
 
 class MemoryEngine(EmbeddedEngine):
     """Records in a dict."""

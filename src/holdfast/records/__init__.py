@@ -1,0 +1,1 @@
+"""Floor 4: entries, with metadata, digests, history, locks and changes."""

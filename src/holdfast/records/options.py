@@ -1,0 +1,229 @@
+"""What a write can be told: who and why, how long, and under which condition."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any, Final, Literal
+
+import msgspec
+
+from holdfast.codecs.digest import Digest
+from holdfast.contract.errors import Conflict, InvalidInput
+from holdfast.contract.runtime import Clock
+from holdfast.records.entry import Entry, milliseconds
+
+#: A time-to-live is at most this long: longer ones say "never".
+TTL_MAX_S = 1000 * 365 * 86400.0
+#: Limits of what travels with an entry.
+COMMENT_CHARACTERS_MAX = 4096
+TAGS_MAX = 64
+TAG_CHARACTERS_MAX = 256
+
+
+class _Keep(Enum):
+    KEEP = "KEEP"
+
+    def __repr__(self) -> str:
+        return "KEEP"
+
+
+#: As `ttl=KEEP`: the write leaves the expiry as it is. As a default of tags: leave them.
+KEEP: Final = _Keep.KEEP
+Keep = Literal[_Keep.KEEP]
+
+TimeToLive = float | int | timedelta | None
+
+
+class WriteOptions(msgspec.Struct, frozen=True):
+    """What goes into the metadata of a new version.
+
+    Attributes:
+        modified_by: the author; str or int, kept as given.
+        comment: why; belongs to this version alone.
+        tags: None keeps the tags there are.
+        expires_at_ms: 0 never; None keeps the expiry there is.
+        schema_hash: digest of the schema the value fits.
+    """
+
+    modified_by: str | int | None = None
+    comment: str | None = None
+    tags: tuple[str, ...] | None = None
+    expires_at_ms: int | None = 0
+    schema_hash: str | None = None
+
+
+#: What a write without any option has.
+NO_OPTIONS = WriteOptions()
+
+
+class Conditions(msgspec.Struct, frozen=True):
+    """What must hold of the current entry for a write to happen."""
+
+    if_revision: int | None = None
+    if_version: tuple[int, int] | int | None = None
+    if_hash: str | None = None
+    if_absent: bool = False
+
+    def check(self, key: Any, current: Entry[Any] | None) -> None:
+        """Raise Conflict, with the entry that stands there, unless every condition holds."""
+        if self.if_absent and current is not None:
+            raise _conflict(key, "absent", f"version {current.metadata.version}", current)
+        if self.if_revision is not None:
+            found = current.revision if current is not None else 0
+            if found != self.if_revision:
+                wanted = f"at revision {self.if_revision}" if self.if_revision else "absent"
+                raise _conflict(key, wanted, f"revision {found}" if found else "absent", current)
+        if self.if_version is not None:
+            metadata = current.metadata if current is not None else None
+            standing: Any = 0
+            if metadata is not None:
+                standing = (
+                    metadata.version
+                    if isinstance(self.if_version, int)
+                    else (metadata.incarnation, metadata.version)
+                )
+            if standing != self.if_version:
+                raise _conflict(key, f"at version {self.if_version}", f"{standing}", current)
+        if self.if_hash is not None:
+            digest = current.metadata.data_hash if current is not None else None
+            if digest != self.if_hash:
+                raise _conflict(key, f"with digest {self.if_hash}", f"{digest}", current)
+
+
+#: What a write without any condition has.
+NO_CONDITIONS = Conditions()
+
+
+def write_options(
+    clock: Clock,
+    *,
+    modified_by: str | int | None,
+    comment: str | None,
+    tags: Any,
+    ttl: TimeToLive | Keep,
+    expires_at: datetime | None,
+    schema_hash: str | None,
+) -> WriteOptions:
+    """The options as given by a caller, checked.
+
+    Raises:
+        InvalidInput: one of them is of a wrong type or out of its range.
+    """
+    if (
+        modified_by is None
+        and comment is None
+        and tags is None
+        and ttl is None
+        and expires_at is None
+        and schema_hash is None
+    ):
+        return NO_OPTIONS
+    if modified_by is not None and (
+        not isinstance(modified_by, str | int) or isinstance(modified_by, bool)
+    ):
+        raise InvalidInput(f"modified_by is a str or an int; found a {type(modified_by).__name__}")
+    if comment is not None and not (
+        isinstance(comment, str) and len(comment) <= COMMENT_CHARACTERS_MAX
+    ):
+        raise InvalidInput(
+            f"a comment is a str of at most {COMMENT_CHARACTERS_MAX} characters; "
+            f"found {_found(comment)}"
+        )
+    if schema_hash is not None and not isinstance(schema_hash, str):
+        raise InvalidInput(f"schema_hash is a str; found a {type(schema_hash).__name__}")
+    return WriteOptions(
+        modified_by,
+        comment,
+        None if tags is None else _tags(tags),
+        expiry_ms(clock, ttl, expires_at),
+        schema_hash,
+    )
+
+
+def expiry_ms(clock: Clock, ttl: TimeToLive | Keep, expires_at: datetime | None) -> int | None:
+    """When an entry written now expires: 0 never, None as it did before."""
+    if expires_at is not None:
+        if ttl is not None:
+            raise InvalidInput("give ttl or expires_at, not both")
+        if not isinstance(expires_at, datetime) or expires_at.tzinfo is None:
+            raise InvalidInput(
+                "expires_at is an aware datetime such as datetime.now(UTC) + timedelta(hours=1); "
+                f"found {_found(expires_at)}"
+            )
+        moment = milliseconds(expires_at)
+        if moment <= clock.now_ms():
+            raise InvalidInput(
+                f"expires_at lies ahead; found {expires_at.isoformat()}, which is past. "
+                "Delete the key instead"
+            )
+        return moment
+    if ttl is None:
+        return 0
+    if ttl is KEEP:
+        return None
+    seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise InvalidInput(f"ttl is a number of seconds or a timedelta; found {_found(ttl)}")
+    if not 0 < seconds <= TTL_MAX_S:
+        raise InvalidInput(
+            f"ttl lies above 0 and at most at {TTL_MAX_S:.0f} seconds; found {seconds}. "
+            "Leave it out for an entry that does not expire, or delete the key"
+        )
+    return clock.now_ms() + max(1, round(seconds * 1000))
+
+
+def conditions(
+    if_revision: int | None,
+    if_version: tuple[int, int] | int | None,
+    if_hash: str | Digest | None,
+    if_absent: bool,
+) -> Conditions:
+    """The conditions as given by a caller, checked."""
+    if if_revision is None and if_version is None and if_hash is None and not if_absent:
+        return NO_CONDITIONS
+    if if_revision is not None and (
+        not isinstance(if_revision, int) or isinstance(if_revision, bool) or if_revision < 0
+    ):
+        raise InvalidInput(
+            "if_revision is the revision of the entry as read, or 0 for an absent one; "
+            f"found {_found(if_revision)}"
+        )
+    if isinstance(if_hash, Digest):
+        if_hash = if_hash.hex
+    return Conditions(if_revision, if_version, if_hash, if_absent)
+
+
+def _tags(tags: Any) -> tuple[str, ...]:
+    if isinstance(tags, str | bytes):
+        raise InvalidInput('tags are a list of str, such as ["vip"]; found a single text')
+    try:
+        kept = tuple(dict.fromkeys(tags))
+    except TypeError:
+        raise InvalidInput(f"tags are a list of str; found {_found(tags)}") from None
+    if len(kept) > TAGS_MAX:
+        raise InvalidInput(f"an entry has at most {TAGS_MAX} tags; found {len(kept)}")
+    for tag in kept:
+        if not isinstance(tag, str) or not 0 < len(tag) <= TAG_CHARACTERS_MAX or "\0" in tag:
+            raise InvalidInput(
+                f"a tag is a str of 1 to {TAG_CHARACTERS_MAX} characters without NUL; "
+                f"found {_found(tag)}"
+            )
+    return kept
+
+
+def _found(value: Any) -> str:
+    if isinstance(value, str):
+        return f"a str of {len(value)} characters"
+    return f"a {type(value).__name__}"
+
+
+def _conflict(key: Any, wanted: str, found: str, current: Entry[Any] | None) -> Conflict:
+    return Conflict(
+        f"the write of {str(key)!r} wanted it {wanted}; found {found}. "
+        "`current` holds the entry that won: decide again with it",
+        key=key,
+        expected=wanted,
+        found=found,
+        current=current,
+    )

@@ -1,0 +1,227 @@
+"""The default storage service: entries on an engine, in the rows of one keyspace."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from holdfast.codecs import envelope
+from holdfast.codecs.pattern import Pattern
+from holdfast.contract.batch import Batch, Operation
+from holdfast.contract.engine import Engine
+from holdfast.contract.errors import IntegrityFailed, InvalidInput
+from holdfast.contract.record import Range, Record
+from holdfast.contract.runtime import Clock
+from holdfast.records.entry import Entry, PastVersion, PayloadMissing
+from holdfast.records.history import History
+from holdfast.records.options import WriteOptions
+from holdfast.records.rows import Change, Rows
+from holdfast.records.services import Decision, Outcome, Serialized
+from holdfast.records.values import Values
+from holdfast.store.feed import Cause
+
+#: Flags that need more than the row itself.
+_SPECIAL = envelope.EXPIRES | envelope.BLOB
+#: How many chunks of a big value are read at once.
+_CHUNKS_READ_MAX = 64
+
+
+class EngineEntryStorage:
+    """Keeps entries as rows of a keyspace; writes each change as one batch.
+
+    Args:
+        engine: the engine, or one transaction's or snapshot's view of it.
+        rows: where entries of the keyspace stand.
+        values: how values are serialised.
+        clock: decides what has expired.
+        expires: told of each expiry instant that a commit wrote.
+        guard: raises when called where the handle may not be used.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        rows: Rows,
+        values: Values,
+        clock: Clock,
+        expires: Callable[[int], None],
+        guard: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._read = engine.read
+        self._rows = rows
+        self._data_key = rows.data_key
+        self._values = values
+        self._clock = clock
+        self._expires = expires
+        self._guard = guard
+        self._history = History(engine, rows, self._complete)
+
+    # --- Reading ----------------------------------------------------------------------------
+
+    async def get(self, key: str) -> Entry[Any] | None:
+        self._guard()
+        record = (await self._read((self._data_key(key),)))[0]
+        if record is None:
+            return None
+        stored, revision = record
+        if stored[1] & _SPECIAL:
+            return await self._get_special(key, stored, revision)
+        return Entry(key, stored, revision)
+
+    async def get_many(self, keys: list[str]) -> list[Entry[Any] | None]:
+        self._guard()
+        records = await self._read([self._data_key(key) for key in keys])
+        return [
+            None
+            if record is None
+            else await self._get_special(key, *record)
+            if record.value[1] & _SPECIAL
+            else Entry(key, *record)
+            for key, record in zip(keys, records, strict=True)
+        ]
+
+    async def scan(
+        self, pattern: Pattern, *, reverse: bool = False
+    ) -> AsyncIterator[Entry[Any]]:
+        self._guard()
+        now = self._clock.now_ms
+        rest: Range | None = self._range(pattern, reverse=reverse)
+        while rest is not None:
+            page = await self._engine.scan(rest)
+            for data_key, (stored, revision) in page.rows:
+                if stored[1] & envelope.EXPIRES and envelope.expires_at_ms(stored) <= now():
+                    continue
+                key = self._rows.store_key(data_key)
+                if not pattern.matches(key):
+                    continue
+                yield await self._complete(Entry(key, stored, revision))
+            rest = page.resume
+
+    def history(self, key: str, *, reverse: bool = False) -> AsyncIterator[PastVersion[Any]]:
+        self._guard()
+        return self._history.versions(key, reverse=reverse)
+
+    async def version(self, key: str, incarnation: int | None, version: int) -> Entry[Any] | None:
+        return await self._history.version(key, await self.get(key), incarnation, version)
+
+    async def at(
+        self, key: str, *, revision: int | None, instant_ms: int | None
+    ) -> Entry[Any] | None:
+        if revision is not None:
+            head = await self._engine.head()
+            if revision > head:
+                raise InvalidInput(
+                    f"the newest revision is {head}; the entry at {revision} was asked for. "
+                    "The past is readable, the future is not"
+                )
+        return await self._history.at(key, revision=revision, instant_ms=instant_ms)
+
+    # --- Writing ----------------------------------------------------------------------------
+
+    async def serialize(self, value: Any) -> Serialized:
+        return await self._values.serialize(value)
+
+    def serialize_now(self, value: Any) -> Serialized:
+        return self._values.serialize_now(value)
+
+    async def transact(
+        self,
+        keys: list[str],
+        decide: list[Decision],
+        options: WriteOptions,
+        cause: Cause = Cause.WRITE,
+    ) -> list[Outcome]:
+        self._guard()
+        rows = self._rows
+        data_keys = [self._data_key(key) for key in keys]
+        read_keys: list[bytes] = []
+        for data_key in data_keys:
+            read_keys += (data_key, rows.grave_key(data_key))
+        payloads: dict[bytes, bytes] = {}
+        changes: list[Change] = []
+
+        def make(records: list[Record | None], _revision: int) -> Batch | None:
+            now = self._clock.now_ms()
+            operations: list[Operation] = []
+            changes.clear()
+            for place, data_key in enumerate(data_keys):
+                row = records[2 * place]
+                changes.append(
+                    rows.change(
+                        operations, self._living(keys[place], row, now, payloads), data_key, row,
+                        records[2 * place + 1], decide[place], options, now, cause,
+                    )
+                )  # fmt: skip
+            return Batch(operations) if operations else None
+
+        while True:
+            try:
+                receipt = await self._engine.transact(read_keys, make)
+                break
+            except PayloadMissing as missing:
+                stored = missing.entry.stored
+                payloads[stored] = await self._payload(stored)
+        outcomes = []
+        for key, change in zip(keys, changes, strict=True):
+            before: Entry[Any] | None = None
+            if change.before is not None:
+                before = Entry(key, *change.before)
+            after = before
+            if change.written:
+                stored_after = change.after
+                after = None
+                if stored_after is not None:
+                    after = Entry(key, stored_after, receipt.revision)
+                    if stored_after[1] & envelope.EXPIRES:
+                        self._expires(envelope.expires_at_ms(stored_after))
+                    if stored_after[1] & envelope.BLOB:
+                        after = await self._complete(after)
+            outcomes.append(Outcome(receipt.revision, before, after))
+        return outcomes
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    def _living(
+        self, key: str, row: Record | None, now_ms: int, payloads: dict[bytes, bytes]
+    ) -> Entry[Any] | None:
+        if row is None:
+            return None
+        stored = row.value
+        if stored[1] & envelope.EXPIRES and envelope.expires_at_ms(stored) <= now_ms:
+            return None
+        return Entry(key, stored, row.revision, payloads.get(stored) if payloads else None)
+
+    async def _get_special(self, key: str, stored: bytes, revision: int) -> Entry[Any] | None:
+        if stored[1] & envelope.EXPIRES and envelope.expires_at_ms(stored) <= self._clock.now_ms():
+            return None
+        return await self._complete(Entry(key, stored, revision))
+
+    async def _complete(self, entry: Entry[Any]) -> Entry[Any]:
+        """The entry with the chunks of a big value read."""
+        if entry.stored[1] & envelope.BLOB:
+            entry.attach(await self._payload(entry.stored))
+        return entry
+
+    async def _payload(self, stored: bytes) -> bytes:
+        keys = self._rows.blob_keys(stored)
+        chunks: list[bytes] = []
+        for start in range(0, len(keys), _CHUNKS_READ_MAX):
+            for record in await self._read(keys[start : start + _CHUNKS_READ_MAX]):
+                if record is None:
+                    raise IntegrityFailed(
+                        "a chunk of a big value is missing; run `holdfast check` on the database"
+                    )
+                chunks.append(record.value)
+        return b"".join(chunks)
+
+    def _range(self, pattern: Pattern, *, reverse: bool) -> Range:
+        """The rows that can hold keys of the pattern."""
+        exact = pattern.exact
+        if exact is not None:
+            data_key = self._data_key(str(exact))
+            return Range(data_key, data_key + b"\0", reverse)
+        start = self._rows.prefix(pattern.prefix)
+        # FF begins no packed segment: so this ends just what continues the prefix.
+        return Range(start, start + b"\xff", reverse)
+
