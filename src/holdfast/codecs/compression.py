@@ -37,6 +37,9 @@ _ZSTD_SLICE_BYTES = 2**8
 _SNAPPY_STREAM_IDENTIFIER = b"\xff\x06\x00\x00sNaPpY"
 _SNAPPY_COMPRESSED = 0x00
 _SNAPPY_UNCOMPRESSED = 0x01
+# The format lets a reader skip these. No writer makes them, and one flipped bit turns data into
+# one, so here they are damage.
+_SNAPPY_RESERVED_TO_SKIP = range(0x80, 0xFE)
 _MORE_FOLLOWS = 0x80
 
 
@@ -216,6 +219,8 @@ class SnappyCompression(Compression):
                         break
             elif kind == _SNAPPY_UNCOMPRESSED:
                 size += position - body - 4
+            elif kind in _SNAPPY_RESERVED_TO_SKIP:
+                self._malformed("it has a chunk of a reserved kind")
         return size
 
     def _driver(self) -> Any:

@@ -81,10 +81,11 @@ class PlainRules:
 
     def refuse(self, value: object, cause: BaseException | None = None) -> NoReturn:
         """Raise `SerializationFailed` that names the first offending place in `value`."""
-        found = self._find(value, "value", 0)
-        if found is None:
-            found = ("value", value, _TOO_DEEP_HERE)
-        path, offender, fault = found
+        try:
+            found = self._find(value, "value", 0)
+        except RecursionError:
+            found = None
+        path, offender, fault = found or ("value", value, _TOO_DEEP_HERE)
         raise SerializationFailed(
             f"{self.format} wanted a value that comes back equal; {fault} (at {path})",
             path=path,
