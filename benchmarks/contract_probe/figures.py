@@ -149,14 +149,14 @@ def _reads(engine: Engine) -> Act:
 
 async def _raw_redis(engine: Engine) -> dict[str, Act]:
     assert isinstance(engine, RedisProbe)
-    client = engine.client
 
     async def sets(task: int, number: int) -> None:
-        await client.set(b"raw/" + _key(task, number), _value(number))
+        async with engine.session() as client:
+            await client.set(b"raw/" + _key(task, number), _value(number))
 
     async def sets_four(task: int, number: int) -> None:
         key = _key(task, number)
-        async with client.pipeline(transaction=True) as pipeline:
+        async with engine.session() as client, client.pipeline(transaction=True) as pipeline:
             pipeline.set(b"raw/" + key, _value(number))
             pipeline.set(b"raw-index/" + key, b"")
             pipeline.set(b"raw-metadata/" + key, b"0123456789")
@@ -164,7 +164,8 @@ async def _raw_redis(engine: Engine) -> dict[str, Act]:
             await pipeline.execute()
 
     async def gets(task: int, number: int) -> None:
-        await client.get(b"raw/" + _key(task, number))
+        async with engine.session() as client:
+            await client.get(b"raw/" + _key(task, number))
 
     return {"raw SET": sets, "raw MULTI of 3 SET, RPUSH": sets_four, "raw GET": gets}
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import psycopg
 from psycopg import AsyncConnection, sql
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from benchmarks.contract_probe.common import (
@@ -86,8 +87,9 @@ class PostgresProbe(Engine):
         super().__init__(config, components)
         self._lineage = ""
         self._open = False
-        # Places for connections; a connection is made when its place is first taken.
-        self._places: asyncio.LifoQueue[Connection | None] = asyncio.LifoQueue()
+        self._free: list[Connection] = []
+        # First come, first served; a queue of connections lets a busy task overtake for ever.
+        self._places = asyncio.Semaphore(CONNECTIONS_MAX)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -107,9 +109,6 @@ class PostgresProbe(Engine):
         return self._lineage
 
     async def open(self) -> None:
-        self._places = asyncio.LifoQueue()
-        for _ in range(CONNECTIONS_MAX):
-            self._places.put_nowait(None)
         self._open = True
         name = sql.Identifier(self.config.name)
         async with self.connection() as connection, connection.transaction():
@@ -127,13 +126,9 @@ class PostgresProbe(Engine):
             self._lineage = (await found.fetchall())[0][0]
 
     async def close(self) -> None:
-        if not self._open:
-            return
         self._open = False
-        for _ in range(CONNECTIONS_MAX):
-            connection = await self._places.get()
-            if connection is not None:
-                await connection.close()
+        while self._free:
+            await self._free.pop().close()
 
     async def head(self) -> int:
         async with self.connection() as connection:
@@ -177,18 +172,19 @@ class PostgresProbe(Engine):
         """A free connection, and every error of the driver as one of the contract."""
         if not self._open:
             raise StoreClosed("the database is closed; open it again")
-        connection = await self._places.get()
-        sent = False
+        connection = None
         try:
-            if connection is None or connection.closed:
-                connection = await self._connect()
-            sent = True
-            yield connection
+            async with self._places:
+                connection = self._free.pop() if self._free else await self._connect()
+                try:
+                    yield connection
+                finally:
+                    await self._give_back(connection)
         except psycopg.OperationalError as error:
             # 53100 disk_full, 53200 out_of_memory; without a state the connection broke.
             if error.sqlstate in ("53100", "53200"):
                 raise StorageFull("PostgreSQL has no room for the write; free some") from error
-            if writing and sent:
+            if writing and connection is not None:
                 raise OutcomeUnknown(
                     "PostgreSQL was lost during a commit, which may have happened or not; repeat "
                     "it with the same batch id"
@@ -196,12 +192,13 @@ class PostgresProbe(Engine):
             raise ConnectionFailed("PostgreSQL did not answer; check that it runs") from error
         except psycopg.Error as error:
             raise StoreError(f"PostgreSQL refused: {type(error).__name__}") from error
-        finally:
-            if connection is not None and not connection.closed:
-                busy = connection.pgconn.transaction_status != psycopg.pq.TransactionStatus.IDLE
-                if busy:  # Cancelled in the middle: the server undoes what was not committed.
-                    await connection.close()
-            self._places.put_nowait(connection)
+
+    async def _give_back(self, connection: Connection) -> None:
+        # Cancelled in the middle it is not idle: closing lets the server undo what is open.
+        if self._open and connection.pgconn.transaction_status == TransactionStatus.IDLE:
+            self._free.append(connection)
+        else:
+            await connection.close()
 
     async def _connect(self) -> Connection:
         return await AsyncConnection.connect(
@@ -270,7 +267,7 @@ class LockingPostgresProbe(PostgresProbe):
             [answer] = await committing.fetchall()
             return call.receipt(answer)
         except BaseException:
-            if connection.pgconn.transaction_status == psycopg.pq.TransactionStatus.INTRANS:
+            if connection.pgconn.transaction_status == TransactionStatus.INTRANS:
                 await connection.execute("ROLLBACK")
             raise
 
@@ -305,6 +302,9 @@ class GatheringPostgresProbe(PostgresProbe):
 
     async def _commit_many(self, batches: Sequence[Batch]) -> list[Receipt | StoreError]:
         calls = [self._call(batch) for batch in batches]
+        if len(calls) == 1:  # The transaction of a single statement costs no words of its own.
+            async with self.connection(writing=True) as connection:
+                return [calls[0].outcome((await rows(connection, _COMMIT, calls[0].arguments))[0])]
         async with self.connection(writing=True) as connection:
             async with connection.pipeline(), connection.transaction():
                 cursors = [

@@ -7,18 +7,19 @@ keep them in one slot of a cluster, which is what lets a script touch them toget
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, RedisError
+from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from benchmarks.contract_probe.common import (
@@ -86,6 +87,8 @@ class RedisProbe(Engine):
         self._lineage_key = stem + b"lineage"
         self._lineage = ""
         self._client: Redis | None = None
+        # First come, first served; the pool of the driver lets a busy task overtake for ever.
+        self._places = asyncio.Semaphore(CONNECTIONS_MAX)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -115,20 +118,17 @@ class RedisProbe(Engine):
         return [self._head, self._order, self._records, self._receipt]
 
     async def open(self) -> None:
-        pool = BlockingConnectionPool(
+        self._client = Redis(
             host=self.config.host,
             port=self.config.port,
-            max_connections=CONNECTIONS_MAX,
-            timeout=None,
             # The driver would send a command again after a broken connection: a commit twice.
             retry=Retry(NoBackoff(), 0),
         )
-        self._client = Redis(connection_pool=pool)
         self._commit = self._client.register_script(self.source)
         # At its memory limit Redis refuses scripts that might grow it; this one only makes room.
         self._delete = self._client.register_script("#!lua flags=allow-oom\n" + self.source)
         self._scan = self._client.register_script((_HERE / "scan.lua").read_text())
-        async with self._translated():
+        async with self.session():
             policy = (await self._client.info("memory"))["maxmemory_policy"]
             if policy != "noeviction":
                 raise ConfigInvalid(
@@ -143,10 +143,10 @@ class RedisProbe(Engine):
     async def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            await client.aclose(close_connection_pool=True)
+            await client.aclose()
 
     async def head(self) -> int:
-        async with self._translated() as client:
+        async with self.session() as client:
             return int(await client.get(self._head) or 0)
 
     async def read(
@@ -155,14 +155,14 @@ class RedisProbe(Engine):
         self._without_snapshot(at)
         if not keys:
             return []
-        async with self._translated() as client:
+        async with self.session() as client:
             return [_record(found) for found in await _awaited(client.hmget(self._records, keys))]
 
     async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
         self._without_snapshot(at)
         limits = self.capabilities
         rows_max = range.rows_wanted(limits.page_rows_max)
-        async with self._translated():
+        async with self.session():
             more, *flat = await self._scan(
                 keys=self.keys[:3],
                 args=[*_bounds(range), int(range.reverse), rows_max, limits.page_bytes_max],
@@ -172,7 +172,7 @@ class RedisProbe(Engine):
 
     async def commit(self, batch: Batch) -> Receipt:
         call = self._call(batch)
-        async with self._translated(writing=True):
+        async with self.session(writing=True):
             reply = await call.script(keys=call.keys, args=call.arguments)
         return call.receipt(reply)
 
@@ -195,29 +195,20 @@ class RedisProbe(Engine):
     async def _read_with_head(self, keys: Sequence[bytes]) -> tuple[list[Record | None], int]:
         if not keys:
             return [], await self.head()
-        async with self._translated() as client, client.pipeline(transaction=False) as pipeline:
+        async with self.session() as client, client.pipeline(transaction=False) as pipeline:
             pipeline.hmget(self._records, keys)
             pipeline.get(self._head)
             found, head = await pipeline.execute()
         return [_record(one) for one in found], int(head or 0)
 
     @asynccontextmanager
-    async def _translated(self, *, writing: bool = False) -> AsyncIterator[Redis]:
+    async def session(self, *, writing: bool = False) -> AsyncIterator[Redis]:
+        """The driver, at most so many callers at once, its errors as those of the contract."""
         try:
-            yield self.client
-        except (RedisConnectionError, RedisTimeoutError) as error:
-            if writing:
-                raise OutcomeUnknown(
-                    "Redis was lost during a commit, which may have happened or not; repeat it "
-                    "with the same batch id"
-                ) from error
-            raise ConnectionFailed("Redis did not answer; check that it runs") from error
-        except OutOfMemoryError as error:
-            raise StorageFull(
-                "Redis is at its maxmemory and refused the write; delete something or raise it"
-            ) from error
+            async with self._places:
+                yield self.client
         except RedisError as error:
-            raise StoreError(f"Redis failed: {type(error).__name__}") from error
+            raise _translated(error, writing=writing) from error
 
     def _without_snapshot(self, at: Snapshot | None) -> None:
         if at is not None:
@@ -247,14 +238,28 @@ class GatheringRedisProbe(RedisProbe):
     async def _commit_many(self, batches: Sequence[Batch]) -> list[Receipt | StoreError]:
         calls = [self._call(batch) for batch in batches]
         async with (
-            self._translated(writing=True) as client,
+            self.session(writing=True) as client,
             client.pipeline(transaction=False) as pipeline,
         ):
+            # The driver's own use of scripts in a pipeline asks first whether they are loaded.
             for call in calls:
-                # A script of a pipeline is loaded, if need be, before the pipeline is sent.
-                await call.script(keys=call.keys, args=call.arguments, client=pipeline)
-            replies = await pipeline.execute()
-        return [call.outcome(reply) for call, reply in zip(calls, replies, strict=True)]
+                pipeline.evalsha(call.script.sha, len(call.keys), *call.keys, *call.arguments)
+            replies = await pipeline.execute(raise_on_error=False)
+        return [
+            await self._outcome(call, reply) for call, reply in zip(calls, replies, strict=True)
+        ]
+
+    async def _outcome(self, call: _Call, reply: Any) -> Receipt | StoreError:
+        """The receipt, or the refusal as a value: one of many answers."""
+        try:
+            if isinstance(reply, NoScriptError):  # Not run: the server was started anew.
+                async with self.session(writing=True):
+                    reply = await call.script(keys=call.keys, args=call.arguments)
+            if isinstance(reply, RedisError):
+                return _translated(reply, writing=True)
+            return call.receipt(reply)
+        except StoreError as error:
+            return error
 
 
 class _Call(NamedTuple):
@@ -266,13 +271,6 @@ class _Call(NamedTuple):
     checks: list[Check]
     previous: bool
 
-    def outcome(self, reply: list[Any]) -> Receipt | StoreError:
-        """The receipt, or the refusal as a value: one of many answers."""
-        try:
-            return self.receipt(reply)
-        except StoreError as error:
-            return error
-
     def receipt(self, reply: list[Any]) -> Receipt:
         outcome, *rest = reply
         if outcome == b"conflict":
@@ -282,6 +280,21 @@ class _Call(NamedTuple):
             return Receipt(rest[0])
         flat = rest[1:]
         return Receipt(rest[0], dict(zip(flat[::2], map(_record, flat[1::2]), strict=True)))
+
+
+def _translated(error: RedisError, *, writing: bool) -> StoreError:
+    if isinstance(error, RedisConnectionError | RedisTimeoutError):
+        if writing:
+            return OutcomeUnknown(
+                "Redis was lost during a commit, which may have happened or not; repeat it with "
+                "the same batch id"
+            )
+        return ConnectionFailed("Redis did not answer; check that it runs")
+    if isinstance(error, OutOfMemoryError):
+        return StorageFull(
+            "Redis is at its maxmemory and refused the write; delete something or raise it"
+        )
+    return StoreError(f"Redis refused: {type(error).__name__}")
 
 
 def _record(found: bytes | None) -> Record | None:
