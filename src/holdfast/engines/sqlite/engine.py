@@ -1,0 +1,316 @@
+"""The SQLite engine: how its parts play together."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import cast
+
+from holdfast.contract.batch import Append, CheckRange, DeleteRange, Put
+from holdfast.contract.capability import Capabilities, Io
+from holdfast.contract.config import EngineConfig
+from holdfast.contract.engine import Snapshot
+from holdfast.contract.errors import InvalidInput, StorageFull, StoreClosed, StoreError
+from holdfast.contract.record import Page, Range, Record
+from holdfast.contract.runtime import Components
+from holdfast.engines.embedded.engine import EmbeddedEngine
+from holdfast.engines.embedded.group import Group, Pending, Work, Writer
+from holdfast.engines.sqlite.config import SqliteConfig
+from holdfast.engines.sqlite.failures import translate
+from holdfast.engines.sqlite.opening import Opened, open_database
+from holdfast.engines.sqlite.readers import SqliteSnapshot
+from holdfast.engines.sqlite.room import log_of, size_of
+from holdfast.engines.sqlite.upkeep import Upkeep
+from holdfast.engines.sqlite.verify import what_is_wrong
+from holdfast.engines.sqlite.writer import SqliteWriter
+
+#: A batch above either limit goes to the writer thread, lest it hold up the loop.
+INLINE_OPERATIONS_MAX = 200
+INLINE_BYTES_MAX = 128 * 1024
+
+#: Engines that a fork brought into this process; see `_after_fork`.
+_kept_after_fork: list[SqliteEngine] = []
+
+
+class SqliteEngine(EmbeddedEngine):
+    """Records in a table of a SQLite file."""
+
+    config_type = SqliteConfig
+
+    def __init__(self, config: EngineConfig, components: Components) -> None:
+        super().__init__(config, components)
+        self._settings = settings = cast("SqliteConfig", config)
+        self._database: Opened | None = None
+        self._lineage = ""
+        self._prepared: SqliteWriter | None = None
+        self._upkeep = Upkeep(
+            "holdfast sqlite housekeeping",
+            components.host,
+            settings.flush_interval / 2 if settings.durability == "relaxed" else 0.0,
+            self._keep_up,
+        )
+        writable = not settings.read_only
+        self._capabilities = Capabilities(
+            engine="sqlite",
+            io=Io.BLOCKING,
+            durability=settings.durability,
+            writable=writable,
+            snapshots=True,
+            transacts_once=True,
+            waits=True,
+            compacts=writable,
+            checks=True,
+            loads=writable,
+            snapshot_age_max_s=settings.snapshot_age_max,
+        )
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    @property
+    def lineage(self) -> str:
+        return self._lineage
+
+    # --- Life -------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        if self._refusal is None:
+            return
+        if self._database is not None:
+            raise StoreClosed(
+                f"this engine of {self.config.url} was closed and cannot be opened again; "
+                "make a new one"
+            )
+        await self.components.host.runtime().offload(self._open)
+
+    async def close(self) -> None:
+        if self._refusal is None:
+            await self.components.host.runtime().offload(self._close)
+
+    def _open(self) -> None:
+        self._database = open_database(self._settings, self.components)
+        self._lineage = self._database.lineage
+        self._opened()
+
+    def _close(self) -> None:
+        self._retire()
+        self._upkeep.close()
+        self._open_parts().close()
+
+    def _after_fork(self) -> None:
+        super()._after_fork()
+        # Closing an inherited connection would take the parent's locks and log away.
+        _kept_after_fork.append(self)
+
+    # --- Reading ----------------------------------------------------------------------------
+
+    async def head(self) -> int:
+        if self._refusal is not None:
+            raise self._refuse()
+        return self._head_now()
+
+    async def read(
+        self, keys: Sequence[bytes], *, at: Snapshot | None = None
+    ) -> list[Record | None]:
+        if self._refusal is not None:
+            raise self._refuse()
+        database = self._open_parts()
+        try:
+            if at is not None:
+                snapshot = database.snapshots.own(at)
+                with snapshot.lock:
+                    return [snapshot.reader.one(key) for key in keys]
+            reader = database.readers.take()
+            try:
+                if len(keys) == 1:
+                    return [reader.one(keys[0])]
+                return reader.many(keys)
+            finally:
+                database.readers.give_back(reader)
+        except sqlite3.Error as error:
+            raise translate(error, self._settings.path) from error
+
+    async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
+        if self._refusal is not None:
+            raise self._refuse()
+        database = self._open_parts()
+        rows_max = range.rows_wanted(self._capabilities.page_rows_max)
+        bytes_max = self._capabilities.page_bytes_max
+        try:
+            if at is not None:
+                snapshot = database.snapshots.own(at)
+                with snapshot.lock:
+                    return snapshot.reader.page(range, rows_max, bytes_max)
+            reader = database.readers.take()
+            try:
+                return reader.page(range, rows_max, bytes_max)
+            finally:
+                database.readers.give_back(reader)
+        except sqlite3.Error as error:
+            raise translate(error, self._settings.path) from error
+
+    async def snapshot(self) -> SqliteSnapshot:
+        if self._refusal is not None:
+            raise self._refuse()
+        try:
+            snapshot = self._open_parts().snapshots.take()
+        except sqlite3.Error as error:
+            raise translate(error, self._settings.path) from error
+        self._upkeep.wake()
+        return snapshot
+
+    # --- The other verbs --------------------------------------------------------------------
+
+    async def check(self) -> list[str]:
+        if self._refusal is not None:
+            raise self._refuse()
+        return await self.components.host.runtime().offload(self._check)
+
+    async def compact(self) -> int:
+        if self._refusal is not None:
+            raise self._refuse()
+        if not self._capabilities.writable:
+            raise self._read_only()
+        return await self.components.host.runtime().offload(self._compact)
+
+    async def load(
+        self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
+    ) -> None:
+        if self._refusal is not None:
+            raise self._refuse()
+        if not self._capabilities.writable:
+            raise self._read_only()
+        for key, _ in rows:
+            self._check_key(key, self._capabilities.key_bytes_max)
+
+        def load() -> None:
+            self._committer.exclusively(lambda: self._load(rows, next_revision))
+
+        await self.components.host.runtime().offload(load)
+
+    # --- For the common part ----------------------------------------------------------------
+
+    def _begin(self) -> Writer:
+        prepared, self._prepared = self._prepared, None
+        return prepared or self._open_parts().pen.begin()
+
+    def _head_now(self) -> int:
+        try:
+            return self._open_parts().newest.head()
+        except sqlite3.Error as error:
+            raise translate(error, self._settings.path) from error
+
+    def _may_run_inline(self, work: Work) -> bool:
+        database = self._open_parts()
+        if self._settings.durability != "relaxed" or database.pen.room.scarce or not _small(work):
+            return False
+        try:
+            writer = database.pen.begin(wait=False)
+        except StoreError:
+            return False  # Another process writes, or worse: the writer thread will see.
+        if not writer.marked:
+            writer.abandon()
+            return False  # This commit has to flush its mark.
+        self._prepared = writer
+        return True
+
+    def _run_group(self, works: list[Work]) -> None:
+        super()._run_group(works)
+        if len(works) == 1 and isinstance(works[0].error, StorageFull):
+            # Once more with what can be freed: by then the log is empty, or there is no hope.
+            self._make_room()
+            works[0].error = None
+            super()._run_group(works)
+
+    def _finish(self, group: Group) -> None:
+        super()._finish(group)
+        log = self._open_parts().pen.log
+        if log.dirty or log.full:
+            self._upkeep.wake()
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    def _open_parts(self) -> Opened:
+        if self._database is None:
+            raise self._refuse()
+        return self._database
+
+    def _keep_up(self) -> float | None:
+        """What the housekeeping thread does."""
+        database = self._open_parts()
+        if self._capabilities.writable:
+            # A failed flush is told to the next commit; a failed checkpoint is tried again.
+            with suppress(StoreError):
+                if database.pen.log.dirty:
+                    database.pen.log.flush()
+                if database.pen.log.full:
+                    # Most of it while commits go on, the rest while none runs.
+                    database.pen.log.checkpoint()
+                    self._committer.exclusively(self._renew_log)
+        return database.snapshots.retire_old()
+
+    def _renew_log(self) -> None:
+        database = self._open_parts()
+        database.pen.log.checkpoint()
+        if self._settings.durability == "relaxed":
+            database.pen.touch()
+
+    def _make_room(self) -> None:
+        database = self._open_parts()
+        database.pen.room.release()
+        with suppress(StoreError):  # What could not be moved stays in the log, and is safe there.
+            database.pen.log.checkpoint(truncate=True)
+
+    def _check(self) -> list[str]:
+        readers = self._open_parts().readers
+        reader = readers.take()
+        try:
+            return what_is_wrong(reader.connection)
+        except sqlite3.DatabaseError as error:
+            return [str(translate(error, self._settings.path))]
+        finally:
+            readers.give_back(reader)
+
+    def _compact(self) -> int:
+        path = self._settings.path
+        before = size_of(path) + size_of(log_of(path))
+        self._committer.exclusively(self._open_parts().pen.compact)
+        return max(before - size_of(path) - size_of(log_of(path)), 0)
+
+    def _load(self, rows: Sequence[tuple[bytes, Record]], next_revision: int | None) -> None:
+        pending: dict[bytes, Pending] = {key: (row.value, row.revision) for key, row in rows}
+        writer = self._open_parts().pen.begin()
+        try:
+            head = max(writer.head, *(record.revision for _, record in rows), 0)
+            if next_revision is not None:
+                if next_revision <= head:
+                    raise InvalidInput(
+                        f"the next revision lies above {head}, which a row loaded has; "
+                        f"found {next_revision}"
+                    )
+                head = next_revision - 1
+            writer.apply(sorted(pending.items()))
+            writer.finish(head)
+        finally:
+            writer.abandon()
+        self._watcher.publish(head)
+        self._upkeep.wake()
+
+
+def _small(work: Work) -> bool:
+    """Whether the batch takes so little time that a loop may wait for it."""
+    batch = work.batch
+    if batch is None:
+        return len(work.keys) <= INLINE_OPERATIONS_MAX
+    operations = batch.operations
+    if len(operations) > INLINE_OPERATIONS_MAX:
+        return False
+    written = 0
+    for operation in operations:
+        if isinstance(operation, Put | Append):
+            written += len(operation.value)
+        elif isinstance(operation, DeleteRange | CheckRange):
+            return False  # Nobody knows how many rows it walks.
+    return written <= INLINE_BYTES_MAX

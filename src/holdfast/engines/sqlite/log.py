@@ -1,0 +1,109 @@
+"""The write-ahead log: flushing it, and moving what it gathered into the main file.
+
+A commit appends pages to the log. In `full` mode SQLite flushes the log in each commit; in
+`relaxed` mode the housekeeping does it within the flush interval, by flushing the log file alone.
+Moving pages to the main file (a checkpoint) is housekeeping in both modes.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+import threading
+from pathlib import Path
+
+from holdfast.contract.errors import StoreError
+from holdfast.engines.sqlite.config import SqliteConfig
+from holdfast.engines.sqlite.failures import Translated
+from holdfast.engines.sqlite.room import log_of
+
+
+class Log:
+    """The log of one open database.
+
+    Args:
+        config: of the database.
+        connection: for checkpoints alone; it never waits for readers or writers.
+
+    Attributes:
+        dirty: a commit was acknowledged and not flushed since.
+        failure: why flushing failed; from then on nobody can say what the medium holds.
+    """
+
+    def __init__(self, config: SqliteConfig, connection: sqlite3.Connection) -> None:
+        self._path = config.path
+        self._connection = connection
+        self._page_size = config.page_size
+        self._pages_max = config.checkpoint_pages
+        self._pages = 0
+        self._moving = threading.Lock()
+        self._file: int | None = None
+        self.dirty = False
+        self.failure: StoreError | None = None
+        connection.execute("PRAGMA busy_timeout=0")
+
+    @property
+    def full(self) -> bool:
+        """Whether a checkpoint is due."""
+        return self._pages >= self._pages_max
+
+    def wrote(self, rows: int, row_bytes: int) -> None:
+        """Count the pages that a commit of that many rows puts into the log, at most."""
+        # A row touches a page of the table and one of the index; meta is one more.
+        self._pages += 1 + 2 * rows + row_bytes // self._page_size
+
+    def flush(self) -> None:
+        """Have the medium hold every commit up to now."""
+        # Before the call: what is committed meanwhile counts for the next one.
+        self.dirty = False
+        try:
+            if self._file is None:
+                # SQLite holds no locks on this file, so closing it later does no harm.
+                self._file = os.open(log_of(self._path), os.O_RDWR | getattr(os, "O_BINARY", 0))
+            _flush(self._file)
+        except OSError as error:
+            self.failure = StoreError(
+                f"the log of {self._path} could not be flushed ({error.strerror}); acknowledged "
+                "writes may be missing on the medium. Close the database, check the medium, and "
+                "open it again",
+                path=str(self._path),
+            )
+            raise self.failure from error
+
+    def checkpoint(self, *, truncate: bool = False) -> bool:
+        """Move pages to the main file as far as open views allow; whether all were moved."""
+        with self._moving, Translated(self._path):
+            mode = "TRUNCATE" if truncate else "PASSIVE"
+            busy, pages, moved = self._connection.execute(
+                f"PRAGMA wal_checkpoint({mode})"
+            ).fetchone()
+        self._pages = 0
+        return not busy and pages == moved
+
+    def close(self) -> None:
+        """Let go of the files."""
+        with self._moving:
+            self._connection.close()
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+def _flush(file: int) -> None:
+    if sys.platform == "darwin":
+        import fcntl
+
+        fcntl.fcntl(file, fcntl.F_FULLFSYNC)
+    elif hasattr(os, "fdatasync"):
+        os.fdatasync(file)
+    else:
+        os.fsync(file)
+
+
+def machine_start() -> str | None:
+    """A name for this start of the machine; None where the system has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return None

@@ -1,0 +1,151 @@
+"""Opening and closing a database file: the parts that an open database consists of."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+
+from holdfast.contract.errors import PermissionDenied, ReadOnly, StorageFull
+from holdfast.contract.runtime import Components
+from holdfast.engines.sqlite.config import SqliteConfig
+from holdfast.engines.sqlite.failures import Translated, not_ours
+from holdfast.engines.sqlite.log import Log, machine_start
+from holdfast.engines.sqlite.readers import Newest, Readers, Snapshots
+from holdfast.engines.sqlite.room import log_of, size_of
+from holdfast.engines.sqlite.tables import alone, connect, missing, prepare, use_log
+from holdfast.engines.sqlite.writer import UNNAMED, Pen
+
+
+class Opened:
+    """The parts of an open database.
+
+    Attributes:
+        lineage: that its revisions belong to.
+        readers, snapshots, newest: for reading.
+    """
+
+    def __init__(
+        self,
+        config: SqliteConfig,
+        components: Components,
+        lineage: str,
+        pen: Pen | None,
+        connect_reader: Callable[[], sqlite3.Connection],
+    ) -> None:
+        self._path = config.path
+        self._pen = pen
+        self.lineage = lineage
+        self.readers = Readers(config.path, connect_reader)
+        self.snapshots = Snapshots(
+            self.readers, config.snapshot_age_max, components.clock.monotonic
+        )
+        self.newest = Newest(connect_reader())
+
+    @property
+    def pen(self) -> Pen:
+        """What writes. Raises ReadOnly when the database was opened for reading."""
+        if self._pen is None:
+            raise ReadOnly(f"the database {self._path} was opened for reading only")
+        return self._pen
+
+    def close(self) -> None:
+        """Flush, tidy the log away, and let go of everything."""
+        self.snapshots.close()
+        self.newest.close()
+        self.readers.close()
+        if self._pen is not None:
+            self._pen.close()
+
+
+def open_database(config: SqliteConfig, components: Components) -> Opened:
+    """Open or create the database file. Holds the calling thread while the disk answers."""
+    path = config.path
+    if path.is_dir():
+        raise not_ours(path, "a folder")
+    if not path.exists():
+        if config.read_only or not config.create:
+            raise missing(path)
+        _make_folder(path)
+    with Translated(path):
+        if config.read_only:
+            return _open_to_read(config, components)
+        return _open_to_write(config, components)
+
+
+def _open_to_write(config: SqliteConfig, components: Components) -> Opened:
+    with ExitStack() as undo:
+        connection = connect(config, writes=True)
+        undo.callback(connection.close)
+        prepare(connection, config, components.ids.new().hex())
+        machine = machine_start()
+        restarted = machine is None and alone(connection)
+        use_log(connection, config.path)
+        log = Log(config, connect(config, writes=True))
+        undo.callback(log.close)
+        pen = Pen(connection, config, log, components.clock.now_ms, machine or UNNAMED)
+        lineage = _settle_lineage(pen, components, restarted=restarted)
+        pen.room.reserve()
+        opened = Opened(config, components, lineage, pen, lambda: connect(config))
+        undo.pop_all()
+    return opened
+
+
+def _open_to_read(config: SqliteConfig, components: Components) -> Opened:
+    immutable = False
+    try:
+        lineage = _look(config, immutable=False)
+    except (PermissionDenied, ReadOnly):
+        # SQLite wants to make its log's index even to read. Where nobody here can write, and no
+        # log waits to be read, the main file alone is the whole database.
+        if size_of(log_of(config.path)) or os.access(config.path.parent, os.W_OK):
+            raise
+        immutable = True
+        lineage = _look(config, immutable=True)
+    return Opened(config, components, lineage, None, lambda: connect(config, immutable=immutable))
+
+
+def _look(config: SqliteConfig, *, immutable: bool) -> str:
+    """Verify a file that is only read; its lineage."""
+    with Translated(config.path), closing(connect(config, immutable=immutable)) as connection:
+        prepare(connection, config, "")
+        (lineage,) = connection.execute("SELECT lineage FROM meta").fetchone()
+    return str(lineage)
+
+
+def _settle_lineage(pen: Pen, components: Components, *, restarted: bool) -> str:
+    """The lineage of the database: a new one if acknowledged commits may have been lost.
+
+    A mark in the file names the start of the machine since which relaxed commits were made. When
+    the machine was started again (`restarted`, or another name) and nobody took the mark away by
+    closing, some of them may not have reached the medium.
+    """
+    execute = pen.connection.execute
+    writer = pen.begin()
+    try:
+        lineage, unflushed = execute("SELECT lineage, unflushed FROM meta").fetchone()
+        if unflushed is not None and (restarted or unflushed != pen.machine):
+            lineage = components.ids.new().hex()
+            execute("UPDATE meta SET lineage = ?, unflushed = NULL", (lineage,))
+            execute("COMMIT")
+            pen.log.flush()
+    finally:
+        writer.abandon()
+    if pen.relaxed:
+        # On a full medium the first commit that finds room marks.
+        with suppress(StorageFull):
+            pen.mark()
+    return str(lineage)
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PermissionDenied(
+            f"the folder {path.parent} could not be made ({error.strerror}); make it, or give "
+            "another path",
+            path=str(path),
+        ) from error

@@ -1,0 +1,258 @@
+"""Reading: connections that any thread takes for the time of one read, and snapshots.
+
+A read in write-ahead mode waits for no writer, so it runs where it is asked for. Each read is one
+transaction, hence of one moment.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from holdfast.contract.engine import Snapshot
+from holdfast.contract.errors import InvalidInput, Overloaded, StoreClosed
+from holdfast.contract.record import Page, Range, Record
+from holdfast.engines.sqlite.failures import translate
+
+#: How many connections are kept for reading. More threads at once open more for that while.
+READERS_KEPT_MAX = 8
+#: How many snapshots may be open at once; each holds a connection, thus two file descriptors.
+SNAPSHOTS_MAX = 100
+
+FIND = "SELECT value, revision FROM rows WHERE key = ?"
+HEAD = "SELECT head FROM meta"
+
+
+def walk_statement(range: Range) -> tuple[str, list[bytes]]:
+    """The statement that walks the range, and its parameters; a LIMIT may be added."""
+    conditions: list[str] = []
+    parameters: list[bytes] = []
+    if range.start is not None:
+        conditions.append("key >= ?")
+        parameters.append(range.start)
+    if range.end is not None:
+        conditions.append("key < ?")
+        parameters.append(range.end)
+    where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
+    direction = "DESC" if range.reverse else "ASC"
+    return (
+        f"SELECT key, value, revision FROM rows {where}ORDER BY key {direction}",  # noqa: S608
+        parameters,
+    )
+
+
+class Reader:
+    """One connection for reading, used by one thread at a time."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self._find = connection.cursor()
+
+    def one(self, key: bytes) -> Record | None:
+        """The record of the key."""
+        row = self._find.execute(FIND, (key,)).fetchone()
+        return None if row is None else Record(*row)
+
+    def many(self, keys: Sequence[bytes]) -> list[Record | None]:
+        """The records of the keys, all of one moment."""
+        execute = self._find.execute
+        execute("BEGIN")
+        try:
+            return [self.one(key) for key in keys]
+        finally:
+            execute("ROLLBACK")
+
+    def head(self) -> int:
+        """The newest revision of the view."""
+        (head,) = self._find.execute(HEAD).fetchone()
+        return int(head)
+
+    def page(self, range: Range, rows_max: int, bytes_max: int) -> Page:
+        """The first page of the range."""
+        if range.empty:
+            return Page([], None)
+        rows: list[tuple[bytes, Record]] = []
+        bytes_left = bytes_max
+        statement, parameters = walk_statement(range)
+        cursor = self.connection.execute(f"{statement} LIMIT ?", (*parameters, rows_max))
+        try:
+            for key, value, revision in cursor:
+                rows.append((key, Record(value, revision)))
+                bytes_left -= len(key) + len(value)
+                if len(rows) == rows_max or bytes_left <= 0:
+                    return Page(rows, range.after(key))
+        finally:
+            # An unfinished walk would hold its view of the database.
+            cursor.close()
+        return Page(rows, None)
+
+
+class Readers:
+    """The connections for reading.
+
+    Args:
+        path: for messages.
+        connect: makes one more connection.
+    """
+
+    def __init__(self, path: Path, connect: Callable[[], sqlite3.Connection]) -> None:
+        self._path = path
+        self._connect = connect
+        self._idle: list[Reader] = []
+        self._closed = False
+
+    def take(self) -> Reader:
+        """A reader for this thread's next read; give it back."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            pass
+        try:
+            return Reader(self._connect())
+        except sqlite3.Error as error:
+            raise translate(error, self._path) from error
+
+    def give_back(self, reader: Reader) -> None:
+        """The read is done and holds no view any more."""
+        if self._closed or len(self._idle) >= READERS_KEPT_MAX:
+            reader.connection.close()
+            return
+        self._idle.append(reader)
+        if self._closed:
+            self.close()
+
+    def close(self) -> None:
+        """Close what is idle; what is in use is closed when it is given back."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().connection.close()
+
+
+class Newest:
+    """The newest revision, asked often: whether anything was committed costs SQLite no look-up.
+
+    Args:
+        connection: for this alone; SQLite counts the commits of all others for it.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._counter: int | None = None
+        self._head = 0
+
+    def head(self) -> int:
+        """The newest revision of any process."""
+        with self._lock:
+            (counter,) = self._connection.execute("PRAGMA data_version").fetchone()
+            if counter != self._counter:
+                # A commit in between shows in the head and, once more, in the next counter.
+                (self._head,) = self._connection.execute(HEAD).fetchone()
+                self._counter = counter
+            return self._head
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        with self._lock:
+            self._connection.close()
+
+
+class SqliteSnapshot(Snapshot):
+    """A read transaction that stays open. Any thread may read through it, one at a time."""
+
+    def __init__(self, snapshots: Snapshots, reader: Reader, revision: int, born: float) -> None:
+        self.snapshots = snapshots
+        self.revision = revision
+        #: When it was taken, by the monotonic clock.
+        self.born = born
+        self.expired = False
+        self.lock = threading.Lock()
+        self._reader: Reader | None = reader
+
+    @property
+    def reader(self) -> Reader:
+        """Its connection. Raises StoreClosed once it has none."""
+        if self._reader is None:
+            if self.expired:
+                raise StoreClosed(
+                    f"the snapshot of revision {self.revision} was closed, because it was older "
+                    "than snapshot_age_max and kept space from being reused; take a new one"
+                )
+            raise StoreClosed("the snapshot is closed; take a new one")
+        return self._reader
+
+    def close(self) -> None:
+        with self.lock:
+            reader, self._reader = self._reader, None
+        if reader is not None:
+            self.snapshots.release(self, reader)
+
+
+class Snapshots:
+    """The open snapshots of one database."""
+
+    def __init__(self, readers: Readers, age_max_s: float, monotonic: Callable[[], float]) -> None:
+        self._readers = readers
+        self._age_max_s = age_max_s
+        self._monotonic = monotonic
+        self._open: set[SqliteSnapshot] = set()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def take(self) -> SqliteSnapshot:
+        """A view of this moment."""
+        if len(self._open) >= SNAPSHOTS_MAX:
+            raise Overloaded(
+                f"at most {SNAPSHOTS_MAX} snapshots may be open at once; close some",
+                limit=SNAPSHOTS_MAX,
+            )
+        reader = self._readers.take()
+        try:
+            reader.connection.execute("BEGIN")
+            # The first read is what fixes the view.
+            snapshot = SqliteSnapshot(self, reader, reader.head(), self._monotonic())
+        except BaseException:
+            reader.connection.close()
+            raise
+        with self._lock:
+            self._open.add(snapshot)
+        return snapshot
+
+    def own(self, snapshot: Snapshot) -> SqliteSnapshot:
+        """The snapshot, once it is certain that it is one of these and still good."""
+        if not isinstance(snapshot, SqliteSnapshot) or snapshot.snapshots is not self:
+            raise InvalidInput("a snapshot is read through the engine that made it")
+        self._retire(snapshot)
+        return snapshot
+
+    def retire_old(self) -> float | None:
+        """Close what is too old; seconds until the next will be, None without any."""
+        with self._lock:
+            snapshots = list(self._open)
+        for snapshot in snapshots:
+            self._retire(snapshot)
+        ages = [self._monotonic() - snapshot.born for snapshot in snapshots]
+        return max(self._age_max_s - max(ages), 0.0) if ages else None
+
+    def release(self, snapshot: SqliteSnapshot, reader: Reader) -> None:
+        """Let go of a view."""
+        with self._lock:
+            self._open.discard(snapshot)
+        reader.connection.execute("ROLLBACK")
+        self._readers.give_back(reader)
+
+    def close(self) -> None:
+        """Close every snapshot."""
+        with self._lock:
+            snapshots = list(self._open)
+        for snapshot in snapshots:
+            snapshot.close()
+
+    def _retire(self, snapshot: SqliteSnapshot) -> None:
+        if not snapshot.expired and self._monotonic() - snapshot.born > self._age_max_s:
+            snapshot.expired = True
+            snapshot.close()

@@ -1,0 +1,57 @@
+"""The housekeeping thread: what must happen within some time, and on nobody's time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from holdfast.contract.runtime import Host, Worker
+
+
+class Upkeep:
+    """One thread, started when it is first needed, that sleeps until it is woken.
+
+    Args:
+        name: of the thread.
+        host: starts it.
+        delay_s: how long it lets needs gather once woken.
+        work: what it does; returns after how many seconds to do it again, None when woken only.
+    """
+
+    def __init__(
+        self, name: str, host: Host, delay_s: float, work: Callable[[], float | None]
+    ) -> None:
+        self._name = name
+        self._host = host
+        self._delay_s = delay_s
+        self._work = work
+        self._needed = threading.Event()
+        self._closing = threading.Event()
+        self._starting = threading.Lock()
+        self._worker: Worker | None = None
+
+    def wake(self) -> None:
+        """Something is to do."""
+        if self._needed.is_set():
+            return
+        self._needed.set()
+        if self._worker is None:
+            with self._starting:
+                if self._worker is None and not self._closing.is_set():
+                    self._worker = self._host.spawn(self._name, self._run)
+
+    def close(self) -> None:
+        """End the thread; what it has begun is finished first."""
+        self._closing.set()
+        self._needed.set()
+        if self._worker is not None:
+            self._worker.join()
+
+    def _run(self) -> None:
+        again_s: float | None = None
+        while True:
+            self._needed.wait(again_s)
+            if self._closing.wait(self._delay_s):
+                return
+            self._needed.clear()
+            again_s = self._work()

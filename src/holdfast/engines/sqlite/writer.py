@@ -1,0 +1,254 @@
+"""Writing: the one connection that writes, and its transactions."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+
+from holdfast.contract.errors import StorageFull, StoreError, StoreLocked
+from holdfast.contract.record import Range, Record
+from holdfast.engines.embedded.group import Pending, Writer
+from holdfast.engines.sqlite.config import SqliteConfig
+from holdfast.engines.sqlite.failures import Translated, full, translate
+from holdfast.engines.sqlite.log import Log
+from holdfast.engines.sqlite.readers import FIND, walk_statement
+from holdfast.engines.sqlite.room import BALLAST_BYTES, Room, log_of
+
+#: Stands for the start of a machine that gives it no name.
+UNNAMED = "unnamed"
+#: How long the id of a batch is remembered, and how often old ones are taken out.
+BATCH_ID_MS = 10 * 60 * 1000
+_FORGET_EVERY_MS = 60 * 1000
+#: After this many new bytes it is verified that the main file will find room for its growth.
+_VERIFY_ROOM_BYTES = BALLAST_BYTES // 4
+
+_PUT = (
+    "INSERT INTO rows (key, value, revision) VALUES (?, ?, ?) "
+    "ON CONFLICT (key) DO UPDATE SET value = excluded.value, revision = excluded.revision"
+)
+_DELETE = "DELETE FROM rows WHERE key = ?"
+
+
+class Pen:
+    """The writing connection, used by one thread at a time, and what its transactions share.
+
+    Args:
+        connection: for writing.
+        config: of the database.
+        log: of the database.
+        now_ms: the wall clock.
+        machine: names this start of the machine.
+
+    Attributes:
+        errors: stands around every call of the driver.
+        unverified_bytes: put since it was last verified that the main file can grow.
+        forgot_at_ms: when old batch ids were last taken out.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        config: SqliteConfig,
+        log: Log,
+        now_ms: Callable[[], int],
+        machine: str,
+    ) -> None:
+        self.connection = connection
+        self.path = config.path
+        self.errors = Translated(config.path)
+        self.log = log
+        self.room = Room(config.path)
+        self.now_ms = now_ms
+        self.machine = machine
+        self.relaxed = config.durability == "relaxed"
+        self.unverified_bytes = 0
+        self.forgot_at_ms = 0
+        self._busy_timeout_ms = round(config.busy_timeout * 1000)
+        self._waits: bool | None = None
+
+    def begin(self, *, wait: bool = True) -> SqliteWriter:
+        """A write transaction.
+
+        Raises:
+            StoreLocked: another process writes, and still does after busy_timeout (`wait`).
+        """
+        if self.log.failure is not None:
+            raise self.log.failure
+        execute = self.connection.execute
+        try:
+            if wait != self._waits:
+                self._waits = wait
+                execute(f"PRAGMA busy_timeout={self._busy_timeout_ms if wait else 0}")
+            execute("BEGIN IMMEDIATE")
+            head, unflushed = execute("SELECT head, unflushed FROM meta").fetchone()
+        except sqlite3.Error as error:
+            self.roll_back()
+            raise translate(error, self.path) from error
+        return SqliteWriter(self, head, marked=unflushed == self.machine)
+
+    def roll_back(self) -> None:
+        """Undo what is open, if anything is."""
+        if self.connection.in_transaction:
+            with self.errors:
+                self.connection.execute("ROLLBACK")
+
+    def mark(self) -> None:
+        """Have the medium say that relaxed commits of this start of the machine may be missing."""
+        self._write_meta("UPDATE meta SET unflushed = ?, touched = touched + 1", self.machine)
+        self.log.flush()
+
+    def touch(self) -> None:
+        """Write a commit that changes nothing.
+
+        The first commit after a checkpoint starts the log afresh, and SQLite then flushes it even
+        in relaxed mode. This one takes that upon itself, so that no commit on a loop has to.
+        """
+        self._write_meta("UPDATE meta SET touched = touched + 1")
+
+    def compact(self) -> None:
+        """Write the whole file anew, without gaps."""
+        self.begin().abandon()  # Waits for the writer of another process, or says that it is there.
+        with self.errors:
+            self.connection.execute("VACUUM")
+        self.log.checkpoint(truncate=True)
+
+    def close(self) -> None:
+        """Flush, tidy the log away, and let go of the file."""
+        try:
+            if self.relaxed and self.log.failure is None:
+                self.log.flush()
+                # While another process writes, or on a full medium, the mark just stays.
+                with suppress(StoreLocked, StorageFull):
+                    self._write_meta(
+                        "UPDATE meta SET unflushed = NULL WHERE unflushed = ?",
+                        self.machine,
+                        wait=False,
+                    )
+                self.log.flush()
+            with suppress(StoreError):  # The next open reads what stays in the log.
+                self.log.checkpoint(truncate=True)
+        finally:
+            self.log.close()
+            self.connection.close()
+            if not log_of(self.path).exists():
+                self.room.remove()  # Nobody else has the database open.
+
+    def _write_meta(self, statement: str, *parameters: str, wait: bool = True) -> None:
+        writer = self.begin(wait=wait)
+        try:
+            with self.errors:
+                # Commits made before must not be missing where this one is there.
+                if self.relaxed:
+                    self.log.flush()
+                self.connection.execute(statement, parameters)
+                self.connection.execute("COMMIT")
+        finally:
+            writer.abandon()
+
+
+class SqliteWriter(Writer):
+    """One write transaction.
+
+    Attributes:
+        marked: the file says already that relaxed commits of this machine's run may be missing.
+    """
+
+    def __init__(self, pen: Pen, head: int, *, marked: bool) -> None:
+        self.head = head
+        self.marked = marked
+        self._pen = pen
+        self._execute = pen.connection.execute
+        self._errors = pen.errors
+        self._rows = 0
+        self._bytes = 0
+
+    def read(self, key: bytes) -> Record | None:
+        with self._errors:
+            row = self._execute(FIND, (key,)).fetchone()
+        return None if row is None else Record(*row)
+
+    def walk(self, range: Range) -> Iterator[tuple[bytes, Record]]:
+        if range.empty:
+            return
+        with self._errors:
+            cursor = self._execute(*walk_statement(range))
+            try:
+                for key, value, revision in cursor:
+                    yield key, Record(value, revision)
+            finally:
+                cursor.close()
+
+    def apply(self, rows: Sequence[tuple[bytes, Pending]]) -> None:
+        puts = []
+        deletes = []
+        row_bytes = 0
+        for key, (value, revision) in rows:
+            if value is None:
+                deletes.append((key,))
+            else:
+                puts.append((key, value, revision))
+                row_bytes += len(key) + len(value)
+        room = self._pen.room
+        if room.scarce and not deletes and not room.reserve():
+            raise full(self._pen.path, "the reserve for deletes could not be put back")
+        self._rows += len(rows)
+        self._bytes += row_bytes
+        with self._errors:
+            if deletes:
+                self._pen.connection.executemany(_DELETE, deletes)
+            if puts:
+                self._pen.connection.executemany(_PUT, puts)
+
+    def recall(self, id: bytes) -> int | None:
+        with self._errors:
+            row = self._execute(
+                "SELECT revision FROM batch_ids WHERE id = ? AND at_ms >= ?",
+                (id, self._pen.now_ms() - BATCH_ID_MS),
+            ).fetchone()
+        return None if row is None else int(row[0])
+
+    def remember(self, id: bytes, revision: int) -> None:
+        now_ms = self._pen.now_ms()
+        with self._errors:
+            self._execute(
+                "INSERT OR REPLACE INTO batch_ids VALUES (?, ?, ?)", (id, revision, now_ms)
+            )
+            if abs(now_ms - self._pen.forgot_at_ms) >= _FORGET_EVERY_MS:
+                self._execute("DELETE FROM batch_ids WHERE at_ms < ?", (now_ms - BATCH_ID_MS,))
+                self._pen.forgot_at_ms = now_ms
+        self._rows += 1
+
+    def finish(self, head: int) -> None:
+        pen = self._pen
+        pen.unverified_bytes += self._bytes
+        if pen.unverified_bytes >= _VERIFY_ROOM_BYTES:
+            self._verify_room()
+        marks = pen.relaxed and not self.marked
+        with pen.errors:
+            if marks:
+                self._execute("UPDATE meta SET head = ?, unflushed = ?", (head, pen.machine))
+            else:
+                self._execute("UPDATE meta SET head = ?", (head,))
+            self._execute("COMMIT")
+        pen.log.wrote(self._rows, self._bytes)
+        if marks:
+            # The mark must be on the medium before the first commit that it warns of.
+            pen.log.flush()
+        elif pen.relaxed:
+            pen.log.dirty = True
+        if pen.room.scarce:
+            # What deletes put into the log is given back at once; else they would fill it.
+            pen.log.checkpoint(truncate=True)
+
+    def abandon(self) -> None:
+        self._pen.roll_back()
+
+    def _verify_room(self) -> None:
+        """Refuse a commit whose new pages could never leave the log."""
+        with self._errors:
+            (pages,) = self._execute("PRAGMA page_count").fetchone()
+            (page_size,) = self._execute("PRAGMA page_size").fetchone()
+        if not self._pen.room.fits(pages * page_size):
+            raise full(self._pen.path, f"it would grow to {pages * page_size} bytes")
+        self._pen.unverified_bytes = 0

@@ -1,0 +1,23 @@
+"""The SQLite engine keeps every promise of the engine contract, in both durability modes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from holdfast.contract.config import EngineConfig
+from holdfast.engines.sqlite import SqliteConfig, SqliteEngine
+from holdfast.testing import EngineContract
+
+
+class TestSqlite(EngineContract):
+    engine_type = SqliteEngine
+
+    def make_config(self, folder: Path) -> EngineConfig:
+        return SqliteConfig(path=folder / "database.sqlite")
+
+
+class TestSqliteRelaxed(EngineContract):
+    engine_type = SqliteEngine
+
+    def make_config(self, folder: Path) -> EngineConfig:
+        return SqliteConfig(path=folder / "database.sqlite", durability="relaxed")
