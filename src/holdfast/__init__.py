@@ -1,0 +1,59 @@
+"""Holdfast: one storage layer, from a dict to a cluster.
+
+    import holdfast
+
+    async with holdfast.open("lmdb:///app") as db:
+        await db.entries.set("users/active:123", {"name": "Ada"}, modified_by="ada")
+
+Without an event loop: `import holdfast.sync` and `holdfast.sync.open(...)`.
+"""
+
+from holdfast.codecs.digest import Digest, digest
+from holdfast.codecs.pattern import Pattern
+from holdfast.codecs.text import KeyFormat, StoreKey
+from holdfast.contract.capability import Capabilities
+from holdfast.contract.errors import (
+    Compacted,
+    Conflict,
+    ErrorCode,
+    KeyNotFound,
+    StoreError,
+    Unsupported,
+)
+from holdfast.contract.record import Cursor
+from holdfast.database.handle import Database
+from holdfast.database.opening import open
+from holdfast.database.views import SnapshotView, Transaction
+from holdfast.records.changes import Change, Watch
+from holdfast.records.entry import Entry, Metadata, PastVersion
+from holdfast.records.options import KEEP
+from holdfast.records.store import KeyValueStore
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "KEEP",
+    "Capabilities",
+    "Change",
+    "Compacted",
+    "Conflict",
+    "Cursor",
+    "Database",
+    "Digest",
+    "Entry",
+    "ErrorCode",
+    "KeyFormat",
+    "KeyNotFound",
+    "KeyValueStore",
+    "Metadata",
+    "PastVersion",
+    "Pattern",
+    "SnapshotView",
+    "StoreError",
+    "StoreKey",
+    "Transaction",
+    "Unsupported",
+    "Watch",
+    "digest",
+    "open",
+]

@@ -69,7 +69,7 @@ class History:
                 incarnation = await self._last_incarnation(identity)
         if identity is None or incarnation is None:
             return None
-        return await self._past(key, identity, incarnation, version)
+        return await self.by_place(key, identity, incarnation, version)
 
     async def at(
         self, key: str, *, revision: int | None, instant_ms: int | None
@@ -124,7 +124,7 @@ class History:
         found = first
         while high - low > 1:
             middle = (low + high) // 2
-            probe = await self._past(key, identity, incarnation, middle)
+            probe = await self.by_place(key, identity, incarnation, middle)
             if probe is not None and began(probe):
                 low, found = middle, probe
             else:
@@ -148,9 +148,10 @@ class History:
             return None
         return await self._complete(entry)
 
-    async def _past(
+    async def by_place(
         self, key: str, identity: bytes, incarnation: int, version: int
     ) -> PastVersion[Any] | None:
+        """One past version by its place."""
         if not 0 < version <= _VERSION_MAX or not 0 < incarnation <= _LIFE_MAX:
             return None
         past_key = self._rows.past_key(identity, incarnation, version)

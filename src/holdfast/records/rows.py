@@ -135,14 +135,14 @@ class Rows:
         if proposal.metadata is None:
             if living is None:
                 if row is not None:
-                    self._bury(operations, data_key, row)
+                    self.bury(operations, data_key, row)
                 return Change(None, None, written=row is not None)
             assert row is not None
             self.end(
                 operations, data_key, row, "delete", cause, now_ms, options.modified_by,
                 options.comment,
             )  # fmt: skip
-            self._bury(operations, data_key, row)
+            self.bury(operations, data_key, row)
             return Change(row, None, written=True)
         return self._set(operations, data_key, row, living, grave, proposal, cause, now_ms)
 
@@ -176,9 +176,6 @@ class Rows:
 
     def bury(self, operations: list[Operation], data_key: bytes, row: Record) -> None:
         """Add what removes a living row and remembers its key."""
-        self._bury(operations, data_key, row)
-
-    def _bury(self, operations: list[Operation], data_key: bytes, row: Record) -> None:
         head = envelope.header_of(row.value)
         grave = Grave(
             head.identity, head.incarnation, head.version, row.revision, head.updated_at_ms

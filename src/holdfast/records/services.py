@@ -141,6 +141,14 @@ class EntryStorage(Protocol):
         """Decide and write several keys as one commit."""
         ...
 
+    async def has(self, key: str) -> bool:
+        """Whether there is a living entry; reads no big value."""
+        ...
+
+    def keys(self, pattern: Pattern, *, reverse: bool = False) -> AsyncIterator[StoreKey]:
+        """The keys of living entries that match, in key order."""
+        ...
+
     def scan(self, pattern: Pattern, *, reverse: bool = False) -> AsyncIterator[Entry[Any]]:
         """The living entries whose keys match, in key order."""
         ...

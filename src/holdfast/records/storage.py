@@ -7,6 +7,7 @@ from typing import Any
 
 from holdfast.codecs import envelope
 from holdfast.codecs.pattern import Pattern
+from holdfast.codecs.text import StoreKey
 from holdfast.contract.batch import Batch, Operation
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import IntegrityFailed, InvalidInput
@@ -34,7 +35,7 @@ class EngineEntryStorage:
         rows: where entries of the keyspace stand.
         values: how values are serialised.
         clock: decides what has expired.
-        expires: told of each expiry instant that a commit wrote.
+        wrote: told the revision of each commit.
         guard: raises when called where the handle may not be used.
     """
 
@@ -44,7 +45,7 @@ class EngineEntryStorage:
         rows: Rows,
         values: Values,
         clock: Clock,
-        expires: Callable[[int], None],
+        wrote: Callable[[int], None],
         guard: Callable[[], None],
     ) -> None:
         self._engine = engine
@@ -53,9 +54,19 @@ class EngineEntryStorage:
         self._data_key = rows.data_key
         self._values = values
         self._clock = clock
-        self._expires = expires
+        self._wrote = wrote
         self._guard = guard
         self._history = History(engine, rows, self._complete)
+
+    def on(self, engine: Engine) -> EngineEntryStorage:
+        """The same entries seen through a transaction or a snapshot."""
+        return EngineEntryStorage(
+            engine, self._rows, self._values, self._clock, self._wrote, self._guard
+        )
+
+    def now_ms(self) -> int:
+        """The instant that decides what has expired."""
+        return self._clock.now_ms()
 
     # --- Reading ----------------------------------------------------------------------------
 
@@ -81,22 +92,22 @@ class EngineEntryStorage:
             for key, record in zip(keys, records, strict=True)
         ]
 
+    async def has(self, key: str) -> bool:
+        self._guard()
+        record = (await self._read((self._data_key(key),)))[0]
+        return record is not None and not self._expired(record.value)
+
+    async def keys(
+        self, pattern: Pattern, *, reverse: bool = False
+    ) -> AsyncIterator[StoreKey]:
+        async for key, _ in self._living_rows(pattern, reverse=reverse):
+            yield key
+
     async def scan(
         self, pattern: Pattern, *, reverse: bool = False
     ) -> AsyncIterator[Entry[Any]]:
-        self._guard()
-        now = self._clock.now_ms
-        rest: Range | None = self._range(pattern, reverse=reverse)
-        while rest is not None:
-            page = await self._engine.scan(rest)
-            for data_key, (stored, revision) in page.rows:
-                if stored[1] & envelope.EXPIRES and envelope.expires_at_ms(stored) <= now():
-                    continue
-                key = self._rows.store_key(data_key)
-                if not pattern.matches(key):
-                    continue
-                yield await self._complete(Entry(key, stored, revision))
-            rest = page.resume
+        async for key, (stored, revision) in self._living_rows(pattern, reverse=reverse):
+            yield await self._complete(Entry(key, stored, revision))
 
     def history(self, key: str, *, reverse: bool = False) -> AsyncIterator[PastVersion[Any]]:
         self._guard()
@@ -104,6 +115,21 @@ class EngineEntryStorage:
 
     async def version(self, key: str, incarnation: int | None, version: int) -> Entry[Any] | None:
         return await self._history.version(key, await self.get(key), incarnation, version)
+
+    async def state(
+        self, key: str, identity: bytes, incarnation: int, version: int
+    ) -> Entry[Any] | None:
+        """One version by its place, living or past; None when it is no longer kept."""
+        past = await self._history.by_place(key, identity, incarnation, version)
+        if past is not None:
+            return past
+        record = (await self._read((self._data_key(key),)))[0]
+        if record is not None:
+            head = envelope.header_of(record.value)
+            if (head.identity, head.incarnation, head.version) == (identity, incarnation, version):
+                return await self._complete(Entry(key, record.value, record.revision))
+        # Between the two reads it may have become past.
+        return await self._history.by_place(key, identity, incarnation, version)
 
     async def at(
         self, key: str, *, revision: int | None, instant_ms: int | None
@@ -162,6 +188,7 @@ class EngineEntryStorage:
             except PayloadMissing as missing:
                 stored = missing.entry.stored
                 payloads[stored] = await self._payload(stored)
+        self._wrote(receipt.revision)
         outcomes = []
         for key, change in zip(keys, changes, strict=True):
             before: Entry[Any] | None = None
@@ -173,14 +200,53 @@ class EngineEntryStorage:
                 after = None
                 if stored_after is not None:
                     after = Entry(key, stored_after, receipt.revision)
-                    if stored_after[1] & envelope.EXPIRES:
-                        self._expires(envelope.expires_at_ms(stored_after))
                     if stored_after[1] & envelope.BLOB:
                         after = await self._complete(after)
             outcomes.append(Outcome(receipt.revision, before, after))
         return outcomes
 
+    async def expire(self, data_keys: list[bytes]) -> int:
+        """End the entries of these rows that have run out, as one commit; how many did."""
+        rows = self._rows
+        ended = 0
+
+        def make(records: list[Record | None], _revision: int) -> Batch | None:
+            nonlocal ended
+            ended = 0
+            now = self._clock.now_ms()
+            operations: list[Operation] = []
+            for data_key, row in zip(data_keys, records, strict=True):
+                if row is not None and self._expired(row.value):
+                    rows.end(operations, data_key, row, "expired", Cause.EXPIRED, now, None)
+                    rows.bury(operations, data_key, row)
+                    ended += 1
+            return Batch(operations) if operations else None
+
+        await self._engine.transact(data_keys, make)
+        return ended
+
     # --- Inside -----------------------------------------------------------------------------
+
+    async def _living_rows(
+        self, pattern: Pattern, *, reverse: bool
+    ) -> AsyncIterator[tuple[StoreKey, Record]]:
+        """The rows of living entries whose keys match, in key order."""
+        self._guard()
+        rest: Range | None = self._range(pattern, reverse=reverse)
+        while rest is not None:
+            page = await self._engine.scan(rest)
+            for data_key, record in page.rows:
+                if not self._expired(record.value):
+                    key = self._rows.store_key(data_key)
+                    if pattern.matches(key):
+                        yield key, record
+            rest = page.resume
+
+    def _expired(self, stored: bytes) -> bool:
+        """Whether stored bytes are of an entry that has run out."""
+        if not stored[1] & envelope.EXPIRES:
+            return False
+        return envelope.expires_at_ms(stored) <= self._clock.now_ms()
 
     def _living(
         self, key: str, row: Record | None, now_ms: int, payloads: dict[bytes, bytes]
@@ -193,7 +259,7 @@ class EngineEntryStorage:
         return Entry(key, stored, row.revision, payloads.get(stored) if payloads else None)
 
     async def _get_special(self, key: str, stored: bytes, revision: int) -> Entry[Any] | None:
-        if stored[1] & envelope.EXPIRES and envelope.expires_at_ms(stored) <= self._clock.now_ms():
+        if self._expired(stored):
             return None
         return await self._complete(Entry(key, stored, revision))
 

@@ -195,16 +195,6 @@ class TransactionEngine(Layer):
         self._closed = True
         self._snapshot.close()
 
-    def mark(self) -> tuple[dict[bytes, bytes | None], int, int]:
-        """The buffer as it is now, for `restore`: what a savepoint keeps."""
-        return dict(self._written), len(self._appends), self._bytes
-
-    def restore(self, mark: tuple[dict[bytes, bytes | None], int, int]) -> None:
-        """Drop every write since `mark`. What was read stays read."""
-        written, appends, self._bytes = mark
-        self._written = SortedDict(written)
-        del self._appends[appends:]
-
     # --- Inside -----------------------------------------------------------------------------
 
     def _view(self) -> Snapshot | None:

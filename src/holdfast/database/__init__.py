@@ -1,0 +1,1 @@
+"""The handle on a database: opening, views, transactions, snapshots."""

@@ -1,0 +1,382 @@
+"""The handle users hold, with the views of one database below it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator
+from types import TracebackType
+from typing import Any, NamedTuple, Self, TypeVar
+
+from holdfast.codecs.compression import NONE, Compression
+from holdfast.codecs.pattern import Pattern
+from holdfast.codecs.serializers import MESSAGE_PACK, Serializer
+from holdfast.contract.capability import Capabilities
+from holdfast.contract.config import EngineConfig
+from holdfast.contract.engine import Engine
+from holdfast.contract.errors import Compacted, Conflict, InvalidInput, StoreClosed, StoreError
+from holdfast.contract.record import Cursor
+from holdfast.contract.runtime import Components, Runtime
+from holdfast.database.views import SnapshotView, Transaction
+from holdfast.layers.read_only import ReadOnlyLayer
+from holdfast.records.changes import Changes, Watch
+from holdfast.records.hashing import Sha256HashingService
+from holdfast.records.keys import PathKeyService
+from holdfast.records.locks import GrantingLockService
+from holdfast.records.metadata import StandardMetadataService
+from holdfast.records.rows import Rows
+from holdfast.records.storage import EngineEntryStorage
+from holdfast.records.store import KeyValueStore
+from holdfast.records.values import Values
+from holdfast.store.keyspaces import Keyspace
+from holdfast.store.shared import SharedDatabase, acquire, release
+from holdfast.store.snapshot import SnapshotEngine
+from holdfast.store.transaction import IsolationLevel, TransactionEngine
+
+T = TypeVar("T")
+
+#: The keyspace of `db.entries`.
+ENTRIES = "entries"
+#: How often `transact` runs its function unless told otherwise.
+RETRIES = 10
+#: The first pause between two tries, doubled each time up to the last, with random spread.
+PAUSE_FIRST_S = 0.001
+PAUSE_LAST_S = 0.1
+
+
+class Entries(NamedTuple):
+    """The parts of a view of entries."""
+
+    storage: EngineEntryStorage
+    view: KeyValueStore
+    changes: Changes
+
+
+class Database:
+    """A database and its views. Made by `holdfast.open`; an asynchronous context manager.
+
+    It belongs to the event loop it was opened on. Handles of one process on one path share the
+    engine, so opening it again, on another loop or in another thread, is cheap and right.
+    """
+
+    def __init__(
+        self,
+        config: EngineConfig,
+        components: Components,
+        *,
+        serializer: Serializer = MESSAGE_PACK,
+        compression: Compression = NONE,
+        housekeeping: bool = True,
+    ) -> None:
+        self.config = config
+        self._components = components
+        self._values = Values(components.host, serializer, compression)
+        self._with_housekeeping = housekeeping
+        self._shared: SharedDatabase | None = None
+        self._runtime: Runtime | None = None
+        self._closed = False
+        self._engine: Engine | None = None
+        self._entries: Entries | None = None
+        self._revision = 0
+
+    # --- Opening and closing ----------------------------------------------------------------
+
+    async def open(self) -> Self:
+        """Open it; `async with` and `await holdfast.open(...)` do."""
+        if self._closed:
+            raise self._refuse()
+        if self._shared is None:
+            runtime = self._components.host.runtime()
+            shared = await acquire(
+                self.config, self._components, _expire, housekeeping=self._with_housekeeping
+            )
+            self._shared, self._runtime = shared, runtime
+            engine = shared.engine
+            if self.config.read_only and engine.capabilities.writable:
+                engine = ReadOnlyLayer(engine)
+            self._engine = engine
+            try:
+                await self._open_entries(engine)
+            except BaseException:
+                self._shared = None
+                await release(shared)
+                raise
+        return self
+
+    async def close(self) -> None:
+        """Flush what is acknowledged and let go; closing twice does nothing."""
+        self._closed = True
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            await release(shared)
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self.open().__await__()
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        state = "open" if self._shared is not None else "closed" if self._closed else "not open"
+        return f"<Database {self.config.url} ({state})>"
+
+    # --- Views ------------------------------------------------------------------------------
+
+    @property
+    def entries(self) -> KeyValueStore:
+        """Values with metadata and history, in namespaces."""
+        return self._open_parts().view
+
+    # --- Facts ------------------------------------------------------------------------------
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the engine, as configured, can do."""
+        return self._open_engine().capabilities
+
+    @property
+    def revision(self) -> int:
+        """The highest revision this handle has seen; `await head()` asks the engine."""
+        self._open_engine()
+        return self._revision
+
+    @property
+    def cursor(self) -> str:
+        """`revision` with the lineage it belongs to: fit to be kept outside the process."""
+        return str(Cursor(self._open_engine().lineage, self.revision))
+
+    async def head(self) -> int:
+        """The revision of the newest commit, of any process."""
+        self._guard()
+        self._revision = max(self._revision, await self._open_engine().head())
+        return self._revision
+
+    async def explain(self) -> dict[str, Any]:
+        """What stands below this handle, from the view to the engine, and what it can do."""
+        engine = self._open_engine()
+        stack = []
+        layer: Engine | None = engine
+        while layer is not None:
+            stack.append(type(layer).__name__)
+            layer = getattr(layer, "inner", None)
+        capabilities = engine.capabilities
+        return {
+            "url": self.config.url,
+            "lineage": engine.lineage,
+            "revision": await self.head(),
+            "feed_oldest": await self._require_shared().feed.oldest(),
+            "stack": [repr(self.entries), *stack],
+            "keyspaces": [one.name async for one in self._require_shared().keyspaces.list()],
+            "capabilities": {
+                name: getattr(capabilities, name) for name in Capabilities.__dataclass_fields__
+            },
+            "provided_above": {
+                "transactions": f"optimistic, up to {capabilities.isolation}",
+                "time_to_live": "checked on every read, swept by housekeeping",
+                "history": "past versions in the same commit",
+                "feed": "rows in the same commit, resumable by revision",
+            },
+        }
+
+    # --- Changes ----------------------------------------------------------------------------
+
+    def watch(
+        self,
+        pattern: Pattern | str = "#",
+        *,
+        since: int | str | None = None,
+        snapshot: bool = False,
+        conflate: bool = False,
+    ) -> Watch:
+        """The changes of keys that match, in commit order, those to come included.
+
+        Args:
+            pattern: see `Pattern`; a text is an mqtt pattern.
+            since: a revision or a `cursor`: every change after it. Left out: from now on.
+            snapshot: first the entries as they stand, then a change with `op="snapshot_end"`.
+            conflate: of changes that are waiting, only the newest of each key.
+
+        Raises:
+            Compacted: changes after `since` are gone, or the cursor is of another lineage.
+        """
+        self._guard()
+        if since is not None and snapshot:
+            raise InvalidInput("give since or snapshot, not both: a snapshot starts from now")
+        return self._open_parts().changes.watch(
+            pattern, since=self._since(since), snapshot=snapshot, conflate=conflate
+        )
+
+    # --- Transactions and snapshots ---------------------------------------------------------
+
+    def transaction(
+        self, isolation: str = "serializable", *, read_only: bool = False
+    ) -> Transaction:
+        """A transaction, as an asynchronous context manager.
+
+        It commits when the block ends and rolls back when it raises. Isolation is
+        `read_committed`, `repeatable_read` (also `snapshot`) or `serializable`.
+
+        Raises (at the end of the block):
+            Conflict: what it read changed meanwhile; nothing was written. See `transact`.
+        """
+        self._guard()
+        level = IsolationLevel.parse(isolation)
+        parts = self._open_parts()
+        engine = self._open_engine()
+
+        async def begin() -> TransactionEngine:
+            return TransactionEngine(engine, await engine.snapshot(), level, read_only=read_only)
+
+        return Transaction(
+            begin, lambda view: self._view(parts.storage.on(view)), self._wrote, self._guard
+        )
+
+    async def transact(
+        self,
+        work: Callable[[Transaction], Awaitable[T]],
+        *,
+        isolation: str = "serializable",
+        retries: int = RETRIES,
+    ) -> T:
+        """Run `work(transaction)` and commit; run it again after a Conflict, `retries` times.
+
+        Raises:
+            Conflict: it lost every time.
+        """
+        pause = PAUSE_FIRST_S
+        for attempt in range(retries + 1):
+            try:
+                async with self.transaction(isolation) as transaction:
+                    return await work(transaction)
+            except Conflict:
+                if attempt == retries:
+                    raise
+            # Spread by what the ids hold of chance, so that two losers do not meet again.
+            spread = self._components.ids.new()[-1] / 255
+            await self._components.host.runtime().sleep(pause * (0.5 + spread / 2))
+            pause = min(2 * pause, PAUSE_LAST_S)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def snapshot(self) -> SnapshotView:
+        """A fixed view of this moment. Close it, or use it as a context manager."""
+        self._guard()
+        engine = self._open_engine()
+        view = SnapshotEngine(engine, await engine.snapshot())
+        return SnapshotView(view, self._view(self._open_parts().storage.on(view)))
+
+    # --- Care -------------------------------------------------------------------------------
+
+    async def sweep(self) -> int:
+        """End every expired entry now instead of within a second; how many there were."""
+        self._guard()
+        return await self._require_shared().sweep()
+
+    async def compact(self) -> int:
+        """Give space of overwritten data back to the system; bytes freed."""
+        self._guard()
+        return await self._open_engine().compact()
+
+    async def check(self) -> list[str]:
+        """Walk the whole database; one line for each thing wrong, none if all is well."""
+        self._guard()
+        return await self._open_engine().check()
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    async def _open_entries(self, engine: Engine) -> None:
+        shared = self._require_shared()
+        hashing = Sha256HashingService()
+        if engine.capabilities.writable:
+            keyspace = await shared.keyspaces.require(ENTRIES, view="entries", hashing=hashing.name)
+        else:
+            found = await shared.keyspaces.get(ENTRIES)
+            # Nothing was ever written: a keyspace of that number holds nothing either.
+            keyspace = found or Keyspace(ENTRIES, 0, "entries", hashing.name)
+        rows = Rows(keyspace)
+        clock = self._components.clock
+        storage = EngineEntryStorage(
+            engine, rows, self._values, clock, self._wrote, self._guard
+        )
+        view = self._view(storage)
+        changes = Changes(engine, shared.feed, rows, storage, self._guard)
+        self._entries = Entries(storage, view, changes)
+        self._revision = await engine.head()
+
+    def _view(self, storage: EngineEntryStorage) -> KeyValueStore:
+        components = self._components
+        return KeyValueStore(
+            storage=storage,
+            keys=PathKeyService(),
+            hashing=Sha256HashingService(),
+            metadata=StandardMetadataService(components.clock, components.ids),
+            locks=GrantingLockService(),
+            clock=components.clock,
+        )
+
+    def _open_parts(self) -> Entries:
+        if self._entries is None or self._shared is None:
+            raise self._refuse()
+        return self._entries
+
+    def _wrote(self, revision: int) -> None:
+        """A commit of this handle."""
+        if revision > self._revision:
+            self._revision = revision
+        if self._shared is not None:
+            self._shared.wrote()
+
+    def _guard(self) -> None:
+        """Raise unless the handle may be used here and now."""
+        if self._shared is None:
+            raise self._refuse()
+        assert self._runtime is not None
+        self._runtime.check()
+
+    def _refuse(self) -> StoreError:
+        if self._closed:
+            return StoreClosed(f"the handle on {self.config.url} is closed; open another one")
+        return StoreClosed(
+            f"the handle on {self.config.url} is not open yet; use it inside "
+            "`async with holdfast.open(...) as db`, or `await` it first"
+        )
+
+    def _open_engine(self) -> Engine:
+        if self._engine is None or self._shared is None:
+            raise self._refuse()
+        return self._engine
+
+    def _require_shared(self) -> SharedDatabase:
+        if self._shared is None:
+            raise self._refuse()
+        return self._shared
+
+    def _since(self, since: int | str | None) -> int | None:
+        if isinstance(since, str):
+            cursor = Cursor.parse(since)
+            lineage = self._open_engine().lineage
+            if cursor.lineage != lineage:
+                raise Compacted(
+                    f"the cursor is of lineage {cursor.lineage}, this database of {lineage}: it "
+                    "was restored or lost its last commits. Start from a snapshot: "
+                    "watch(..., snapshot=True)",
+                    lineage=lineage,
+                    since=cursor.revision,
+                )
+            return cursor.revision
+        return since
+
+
+async def _expire(shared: SharedDatabase, keyspace: Keyspace, data_keys: list[bytes]) -> int:
+    """End expired entries of any keyspace, whoever wrote it."""
+    components = shared.components
+    storage = EngineEntryStorage(
+        shared.engine, Rows(keyspace), Values(components.host), components.clock,
+        lambda _revision: None, lambda: None,
+    )  # fmt: skip
+    return await storage.expire(data_keys)

@@ -1,0 +1,196 @@
+"""Changes: what a watcher sees, told from the feed with the entries before and after."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import msgspec
+
+from holdfast.codecs.pattern import Pattern
+from holdfast.codecs.text import StoreKey
+from holdfast.contract.engine import Engine
+from holdfast.records.entry import Entry, instant
+from holdfast.records.rows import Rows, store_key
+from holdfast.records.storage import EngineEntryStorage
+from holdfast.store.feed import Act, Cause, Feed, FeedPosition
+from holdfast.store.snapshot import SnapshotEngine
+
+Operation = Literal["set", "delete", "snapshot_end"]
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One change of one key.
+
+    Attributes:
+        revision: of the commit; `since=` of a later watch. Changes of one commit share it.
+        index: place among the changes of the commit.
+        op: `set`, `delete`, or `snapshot_end` after the last entry of a snapshot.
+        key: which; None at the end of a snapshot.
+        before: the entry it replaced; None if there was none.
+        after: the entry it made; None for a delete.
+        at: when, as an aware instant.
+        cause: `write`, `expired`, `restored`, `renamed`, `imported`, `migrated`, or `snapshot`.
+        origin: the replica or client it came from, if any.
+        transaction_id: of the transaction it was part of, if any.
+        actor: who, as given by the writer.
+    """
+
+    revision: int
+    index: int
+    op: Operation
+    key: StoreKey | None
+    before: Entry[Any] | None
+    after: Entry[Any] | None
+    at: datetime
+    cause: str
+    origin: str | None = None
+    transaction_id: str | None = None
+    actor: str | int | None = None
+
+
+class Watch:
+    """An asynchronous iterator of changes; also an asynchronous context manager.
+
+    It holds nothing between two changes but a revision: however slow its reader, no memory grows
+    and nothing is missed, because changes are read from the database. Abandoned, it leaves
+    nothing behind.
+    """
+
+    def __init__(self, changes: AsyncIterator[Change]) -> None:
+        self._changes = changes
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Change:
+        return await self._changes.__anext__()
+
+    async def aclose(self) -> None:
+        """End the watch; ending twice does nothing."""
+        close = getattr(self._changes, "aclose", None)
+        if close is not None:
+            await close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+class Changes:
+    """Tells the changes of one keyspace.
+
+    Args:
+        engine: of the database.
+        feed: of the database.
+        rows: where the keyspace's entries stand.
+        storage: reads them.
+        guard: raises when called where the handle may not be used.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        feed: Feed,
+        rows: Rows,
+        storage: EngineEntryStorage,
+        guard: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._feed = feed
+        self._rows = rows
+        self._storage = storage
+        self._guard = guard
+
+    def watch(
+        self,
+        pattern: Pattern | str = "#",
+        *,
+        since: int | None = None,
+        snapshot: bool = False,
+        conflate: bool = False,
+    ) -> Watch:
+        """The changes of keys that match; see `Database.watch`."""
+        return Watch(self._watch(Pattern.of(pattern), since, snapshot, conflate))
+
+    async def _watch(
+        self, pattern: Pattern, since: int | None, snapshot: bool, conflate: bool
+    ) -> AsyncIterator[Change]:
+        self._guard()
+        if snapshot:
+            since = 0
+            async for change in self._snapshot(pattern):
+                since = change.revision  # At last that of the marker.
+                yield change
+        elif since is None:
+            since = await self._engine.head()
+        else:
+            await self._feed.require(since)
+        async for positions in self._feed.follow(since):
+            for position, key in self._wanted(pattern, positions, conflate):
+                yield await self._tell(position, key)
+
+    async def _snapshot(self, pattern: Pattern) -> AsyncIterator[Change]:
+        """The entries of one moment, then the marker with its revision."""
+        with await self._engine.snapshot() as view:
+            reader = self._storage.on(SnapshotEngine(self._engine, view))
+            async for entry in reader.scan(pattern):
+                yield Change(
+                    entry.revision, 0, "set", entry.key, None, entry,
+                    entry.metadata.updated_at, "snapshot", actor=entry.metadata.modified_by,
+                )  # fmt: skip
+            revision = view.revision
+        now = instant(self._storage.now_ms())
+        yield Change(revision, 0, "snapshot_end", None, None, None, now, "snapshot")
+
+    def _wanted(
+        self, pattern: Pattern, positions: list[FeedPosition], conflate: bool
+    ) -> list[tuple[FeedPosition, StoreKey]]:
+        """The changes of a page that concern this watch."""
+        number = self._rows.keyspace.number
+        wanted = []
+        for position in positions:
+            if position.row.keyspace == number:
+                key = store_key(position.row.key)
+                if pattern.matches(key):
+                    wanted.append((position, key))
+        if conflate:
+            newest = {key: (position, key) for position, key in wanted}
+            wanted = sorted(newest.values(), key=lambda one: (one[0].revision, one[0].index))
+        return wanted
+
+    async def _tell(self, position: FeedPosition, key: StoreKey) -> Change:
+        row = position.row
+        deleted = row.act == Act.DELETE
+        if deleted:
+            after = None
+            before = await self._storage.state(str(key), row.identity, row.incarnation, row.version)
+        else:
+            after = await self._storage.state(str(key), row.identity, row.incarnation, row.version)
+            before = None
+            if row.previous:
+                before = await self._storage.state(
+                    str(key), row.identity, row.incarnation, row.version - 1
+                )
+        return Change(
+            position.revision,
+            position.index,
+            "delete" if deleted else "set",
+            key,
+            before,
+            after,
+            instant(row.at_ms),
+            Cause(row.cause).name.lower(),
+            row.origin,
+            row.transaction.hex() if row.transaction is not None else None,
+            row.actor,
+        )

@@ -1,0 +1,75 @@
+"""What has to happen without anybody asking: expired entries go, the feed's past is trimmed.
+
+One thread for each open database, started when it is first needed, joined at close. It drives the
+same coroutines as everybody else.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable
+
+from holdfast.contract.errors import StoreError
+from holdfast.contract.runtime import Host, Worker
+from holdfast.store.drive import drive
+
+#: The longest rest, so that what other processes wrote is noticed too.
+REST_MAX_S = 0.5
+
+
+class Housekeeping:
+    """Runs `work` again and again, with rests in between.
+
+    Args:
+        host: runs the thread.
+        work: one round; how many seconds until the next has something to do, at most.
+        failed: told of an error of a round, which does not end the rounds.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        work: Callable[[], Awaitable[float]],
+        failed: Callable[[StoreError], None],
+    ) -> None:
+        self._host = host
+        self._work = work
+        self._failed = failed
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._worker: Worker | None = None
+        self._stopped = False
+
+    @property
+    def running(self) -> bool:
+        """Whether the thread was started and not stopped."""
+        return self._worker is not None and not self._stopped
+
+    def need(self) -> None:
+        """There is, or will be, something to do: start the thread if it does not run yet."""
+        if self._worker is None:
+            with self._lock:
+                if self._worker is None and not self._stopped:
+                    self._worker = self._host.spawn("holdfast housekeeping", self._run)
+
+    def stop(self) -> None:
+        """End the thread and wait for the round under way."""
+        with self._lock:
+            self._stopped = True
+            worker = self._worker
+        self._wake.set()
+        if worker is not None:
+            worker.join()
+
+    def _run(self) -> None:
+        while not self._stopped:
+            rest = REST_MAX_S
+            try:
+                rest = min(rest, drive(self._round()))
+            except StoreError as error:
+                if not self._stopped:
+                    self._failed(error)
+            self._wake.wait(max(rest, 0.001))
+
+    async def _round(self) -> float:
+        return await self._work()

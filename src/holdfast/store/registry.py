@@ -1,0 +1,81 @@
+"""From a URL's scheme to an engine, loaded when it is first asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, cast
+
+from holdfast.contract.config import EngineConfig
+from holdfast.contract.engine import Engine
+from holdfast.contract.errors import ConfigInvalid, DriverMissing, EngineNotFound
+
+#: The entry-point group under which engines register, ours and others' alike.
+GROUP = "holdfast.engines"
+
+#: Ours once more, so that a source tree works without being installed, and so that opening one
+#: of them does not read the metadata of every installed distribution.
+_OURS = {
+    "memory": "holdfast.engines.memory:MemoryEngine",
+    "lmdb": "holdfast.engines.lmdb:LmdbEngine",
+    "sqlite": "holdfast.engines.sqlite:SqliteEngine",
+}
+
+
+def engine_names() -> list[str]:
+    """The schemes that can be opened, ours and those of installed distributions."""
+    return sorted({*_OURS, *(point.name for point in entry_points(group=GROUP))})
+
+
+def engine_class(scheme: str) -> type[Engine]:
+    """The engine registered for the scheme.
+
+    Raises:
+        EngineNotFound: there is none.
+        DriverMissing: its driver is not installed.
+    """
+    target = _OURS.get(scheme)
+    if target is None:
+        points = entry_points(group=GROUP, name=scheme)
+        if not points:
+            known = ", ".join(f"{name}://" for name in engine_names())
+            raise EngineNotFound(
+                f"no engine is registered for {scheme}://; found {known}. Install the package "
+                f"that brings it, or register a class under the entry-point group {GROUP}",
+                scheme=scheme,
+            )
+        target = next(iter(points)).value
+    module_name, _, class_name = target.partition(":")
+    try:
+        module = import_module(module_name)
+    except DriverMissing:
+        raise
+    except ImportError as error:
+        raise DriverMissing(
+            f"the engine {scheme} needs the module {error.name!r}, which is not installed; "
+            f'pip install "holdfast[{scheme}]"',
+            scheme=scheme,
+            extra=scheme,
+        ) from error
+    return cast("type[Engine]", getattr(module, class_name))
+
+
+def read_config(address: str | EngineConfig) -> EngineConfig:
+    """The configuration that a URL spells; a configuration is returned as it is."""
+    if isinstance(address, EngineConfig):
+        return address
+    if not isinstance(address, str):
+        raise ConfigInvalid(
+            "a database is opened by its URL, such as lmdb:///app, or by a configuration object; "
+            f"found a {_name(address)}"
+        )
+    scheme, separator, _ = address.partition("://")
+    if not separator or not scheme:
+        raise ConfigInvalid(
+            f"a database URL begins with its engine: lmdb:///app or memory://; found {address!r}"
+        )
+    return engine_class(scheme).config_type.from_url(address)
+
+
+def _name(value: Any) -> str:
+    return type(value).__name__

@@ -1,0 +1,58 @@
+"""A snapshot as an engine: every read is of its moment, every write is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from holdfast.contract.batch import Batch, Decide, Receipt
+from holdfast.contract.capability import Capabilities
+from holdfast.contract.engine import Engine, Layer, Snapshot
+from holdfast.contract.errors import ReadOnly, Unsupported
+from holdfast.contract.record import Page, Range, Record
+
+
+class SnapshotEngine(Layer):
+    """The engine as it was at one moment. Closing it closes the snapshot."""
+
+    def __init__(self, inner: Engine, view: Snapshot) -> None:
+        super().__init__(inner)
+        self._view = view
+        self.revision = view.revision
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(
+            self.inner.capabilities,
+            writable=False, snapshots=False, waits=False, compacts=False, checks=False,
+            loads=False,
+        )  # fmt: skip
+
+    async def close(self) -> None:
+        self._view.close()
+
+    async def head(self) -> int:
+        return self.revision
+
+    async def read(
+        self, keys: Sequence[bytes], *, at: Snapshot | None = None
+    ) -> list[Record | None]:
+        return await self.inner.read(keys, at=self._view)
+
+    async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
+        return await self.inner.scan(range, at=self._view)
+
+    async def commit(self, batch: Batch) -> Receipt:
+        raise _refused()
+
+    async def transact(
+        self, keys: Sequence[bytes], decide: Decide, *, previous: bool = False
+    ) -> Receipt:
+        raise _refused()
+
+    async def wait(self, after_revision: int) -> int:
+        raise Unsupported("a snapshot sees one moment and cannot wait; wait on the database")
+
+
+def _refused() -> ReadOnly:
+    return ReadOnly("a snapshot is for reading; write through the database")
