@@ -27,7 +27,7 @@ class SqliteConfig(PathConfig):
     scheme: ClassVar[str] = "sqlite"
 
     busy_timeout: Seconds = 30.0
-    cache_size: ByteSize = 32 * 2**20
+    cache_size: ByteSize = 64 * 2**20
     mmap_size: ByteSize = 0
     page_size: ByteSize = 4096
     checkpoint_pages: int = 20_000

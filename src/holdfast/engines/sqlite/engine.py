@@ -309,8 +309,9 @@ def _small(work: Work) -> bool:
         return False
     written = 0
     for operation in operations:
-        if isinstance(operation, Put | Append):
-            written += len(operation.value)
-        elif isinstance(operation, DeleteRange | CheckRange):
+        kind = type(operation)
+        if kind is Put or kind is Append:
+            written += len(operation.value)  # type: ignore[union-attr]
+        elif kind is DeleteRange or kind is CheckRange:
             return False  # Nobody knows how many rows it walks.
     return written <= INLINE_BYTES_MAX

@@ -87,6 +87,11 @@ class Room:
         self.scarce = False
         return True
 
+    def recover(self) -> None:
+        """Fill the ballast again once the medium has room for much more than that."""
+        if medium_bytes(self._path.parent) > 4 * BALLAST_BYTES:
+            self.reserve()
+
     def release(self) -> None:
         """Empty the ballast."""
         self.scarce = True
@@ -102,11 +107,15 @@ class Room:
         self._ballast.unlink(missing_ok=True)
 
     def fits(self, database_bytes: int) -> bool:
-        """Whether the main file could grow to that size."""
+        """Whether the main file could grow to that size.
+
+        Asked now and then only: what is written in between, the ballast has to make up for, or
+        where a limit of file sizes is the reason, half of its size below that limit.
+        """
         growth = database_bytes - size_of(self._path)
         if growth <= 0:
             return True
         limit = file_bytes_max()
-        if limit is not None and database_bytes > limit:
+        if limit is not None and database_bytes + BALLAST_BYTES // 2 > limit:
             return False
         return growth <= medium_bytes(self._path.parent)

@@ -22,6 +22,10 @@ BATCH_ID_MS = 10 * 60 * 1000
 _FORGET_EVERY_MS = 60 * 1000
 #: After this many new bytes it is verified that the main file will find room for its growth.
 _VERIFY_ROOM_BYTES = BALLAST_BYTES // 4
+#: What a row takes beside its value and, twice, its key.
+_ROW_OVERHEAD_BYTES = 32
+#: Free pages that stay for deletes, which move rows together, and for the engine's own tables.
+_REUSE_KEPT_BYTES = 64 * 1024
 
 _PUT = (
     "INSERT INTO rows (key, value, revision) VALUES (?, ?, ?) "
@@ -188,10 +192,9 @@ class SqliteWriter(Writer):
                 deletes.append((key,))
             else:
                 puts.append((key, value, revision))
-                row_bytes += len(key) + len(value)
-        room = self._pen.room
-        if room.scarce and not deletes and not room.reserve():
-            raise full(self._pen.path, "the reserve for deletes could not be put back")
+                row_bytes += 2 * len(key) + len(value) + _ROW_OVERHEAD_BYTES
+        if self._pen.room.scarce and not deletes:
+            self._claim_room(row_bytes)
         self._rows += len(rows)
         self._bytes += row_bytes
         with self._errors:
@@ -238,11 +241,21 @@ class SqliteWriter(Writer):
         elif pen.relaxed:
             pen.log.dirty = True
         if pen.room.scarce:
-            # What deletes put into the log is given back at once; else they would fill it.
+            # What this put into the log is given back at once; else the log would take the room.
             pen.log.checkpoint(truncate=True)
+            pen.room.recover()
 
     def abandon(self) -> None:
         self._pen.roll_back()
+
+    def _claim_room(self, row_bytes: int) -> None:
+        """Refuse new rows while room is scarce, unless deleted ones left enough in the file."""
+        with self._errors:
+            (free_pages,) = self._execute("PRAGMA freelist_count").fetchone()
+            (page_size,) = self._execute("PRAGMA page_size").fetchone()
+        reusable = free_pages * page_size - _REUSE_KEPT_BYTES
+        if reusable < 2 * row_bytes and not self._pen.room.reserve():
+            raise full(self._pen.path, "the reserve for deletes could not be put back")
 
     def _verify_room(self) -> None:
         """Refuse a commit whose new pages could never leave the log."""
