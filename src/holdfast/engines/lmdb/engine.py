@@ -1,0 +1,287 @@
+"""The verbs of the LMDB engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import lmdb
+
+from holdfast.contract.capability import Capabilities, Io
+from holdfast.contract.config import EngineConfig
+from holdfast.contract.engine import Snapshot
+from holdfast.contract.errors import InvalidInput, StoreError
+from holdfast.contract.record import Page, Range, Record
+from holdfast.contract.runtime import Components
+from holdfast.engines.embedded.engine import EmbeddedEngine
+from holdfast.engines.embedded.group import Work, Writer
+from holdfast.engines.lmdb import facts, upkeep
+from holdfast.engines.lmdb.config import LmdbConfig
+from holdfast.engines.lmdb.long_keys import STORED_KEY_BYTES_MAX, Tree
+from holdfast.engines.lmdb.medium import Medium
+from holdfast.engines.lmdb.records import unpack
+from holdfast.engines.lmdb.relaxed import Relaxed
+from holdfast.engines.lmdb.snapshot import LmdbSnapshot, Snapshots
+from holdfast.engines.lmdb.writer import LmdbWriter
+
+T = TypeVar("T")
+
+_from_bytes = int.from_bytes
+_make = tuple.__new__
+
+
+class LmdbEngine(EmbeddedEngine):
+    """Records in an LMDB environment: revision and value per key."""
+
+    config_type = LmdbConfig
+
+    def __init__(self, config: EngineConfig, components: Components) -> None:
+        super().__init__(config, components)
+        assert isinstance(config, LmdbConfig)
+        self._medium = Medium(config, components.ids)
+        self._snapshots = Snapshots(config.snapshot_age_max)
+        self._lineage = ""
+        self._relaxed: Relaxed | None = None
+        #: What a read of one key calls, or None while it has to take the long way.
+        self._begin_read: Callable[..., lmdb.Transaction[bytes]] | None = None
+        self._capabilities = Capabilities(
+            engine="lmdb",
+            io=Io.BLOCKING,
+            durability=config.durability,
+            writable=not config.read_only,
+            snapshots=True,
+            transacts_once=True,
+            waits=True,
+            compacts=not config.read_only,
+            checks=True,
+            loads=not config.read_only,
+            snapshot_age_max_s=config.snapshot_age_max,
+        )
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    @property
+    def lineage(self) -> str:
+        # Read each time: another process may have had to start a new one.
+        if self._refusal is None:
+            self._lineage = self._medium.reading(facts.read_lineage)
+        return self._lineage
+
+    async def open(self) -> None:
+        await self.components.host.runtime().offload(self._open)
+
+    async def close(self) -> None:
+        if self._refusal is None:
+            await self.components.host.runtime().offload(self._close)
+
+    async def head(self) -> int:
+        if self._refusal is not None:
+            raise self._refuse()
+        return self._head_now()
+
+    async def read(
+        self, keys: Sequence[bytes], *, at: Snapshot | None = None
+    ) -> list[Record | None]:
+        if self._refusal is not None:
+            raise self._refuse()
+        relaxed = self._relaxed
+        if (
+            len(keys) == 1
+            and at is None
+            and self._begin_read is not None
+            and (relaxed is None or not relaxed.overlay.rows)
+        ):
+            key = keys[0]
+            if 0 < len(key) <= STORED_KEY_BYTES_MAX:
+                try:
+                    stored = self._begin_read(self._rows).get(key)
+                except lmdb.Error:
+                    pass  # Below it is tried again, or told what is wrong.
+                else:
+                    if stored is None:
+                        return [None]
+                    return [_make(Record, (stored[8:], _from_bytes(stored[:8])))]
+        if at is not None:
+            return self._own(at).reading(lambda tree: _read(tree, keys))
+        if self._relaxed is not None:
+            return self._relaxed.read(keys)
+        return self._reading(lambda tree: _read(tree, keys))
+
+    async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
+        if self._refusal is not None:
+            raise self._refuse()
+        wanted = range.rows_wanted(self._capabilities.page_rows_max)
+        if range.empty:
+            return Page([], None)
+        if at is not None:
+            return self._own(at).reading(lambda tree: self._page(_walk(tree, range), range, wanted))
+        if self._relaxed is not None:
+            return self._relaxed.scan(range, lambda rows: self._page(rows, range, wanted))
+        return self._reading(lambda tree: self._page(_walk(tree, range), range, wanted))
+
+    async def snapshot(self) -> Snapshot:
+        if self._refusal is not None:
+            raise self._refuse()
+        if self._relaxed is not None:
+            await self.components.host.runtime().offload(self._relaxed.flush)
+        return self._snapshots.take(self._medium, self.components.clock.monotonic())
+
+    async def check(self) -> list[str]:
+        if self._refusal is not None:
+            raise self._refuse()
+        return await self.components.host.runtime().offload(self._check)
+
+    async def compact(self) -> int:
+        if self._refusal is not None:
+            raise self._refuse()
+        if not self._capabilities.writable:
+            raise self._read_only()
+        return await self.components.host.runtime().offload(self._compact)
+
+    async def load(
+        self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
+    ) -> None:
+        if self._refusal is not None:
+            raise self._refuse()
+        if not self._capabilities.writable:
+            raise self._read_only()
+        for key, _ in rows:
+            self._check_key(key, self._capabilities.key_bytes_max)
+        await self.components.host.runtime().offload(lambda: self._load(rows, next_revision))
+
+    # --- For the committer ------------------------------------------------------------------
+
+    def _begin(self) -> Writer:
+        if self._snapshots:
+            self._snapshots.end_old(self.components.clock.monotonic())
+        return LmdbWriter(self._medium, self.components.clock)
+
+    def _head_now(self) -> int:
+        if self._relaxed is not None:
+            return self._relaxed.head()
+        return self._stored_head()
+
+    def _may_commit_inline(self) -> bool:
+        return self._relaxed is not None and self._relaxed.pin()
+
+    def _run_group(self, works: list[Work]) -> None:
+        if self._relaxed is None:
+            super()._run_group(works)
+        else:
+            if self._snapshots:
+                self._snapshots.end_old(self.components.clock.monotonic())
+            self._relaxed.run(works)
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        medium = self._medium
+        try:
+            medium.open()
+        except OSError as error:
+            raise StoreError(
+                f"the database {self.config.url} cannot be opened: {error.strerror}; make sure "
+                "that this user may read and write its directory"
+            ) from error
+        self._rows = medium.rows
+        self._lineage = medium.reading(facts.read_lineage)
+        if self.config.durability == "relaxed" and self._capabilities.writable:
+            self._relaxed = Relaxed(medium, self.components, self._validate, self._watcher.publish)
+        self._begin_read = medium.env.begin
+        self._opened()
+
+    def _close(self) -> None:
+        self._retire()
+        self._begin_read = None
+        try:
+            if self._relaxed is not None:
+                self._relaxed.close()
+        finally:
+            self._snapshots.end_all("was closed with its database")
+            self._medium.close()
+
+    def _stored_head(self) -> int:
+        return self._reading_raw(facts.read_head).revision
+
+    def _reading(self, action: Callable[[Tree], T]) -> T:
+        return self._reading_raw(lambda transaction: action(self._medium.tree(transaction)))
+
+    def _reading_raw(self, action: Callable[[lmdb.Transaction[bytes]], T]) -> T:
+        try:
+            return self._medium.reading(action)
+        except StoreError:
+            if self._refusal is not None:
+                raise self._refuse() from None  # Closed by another thread meanwhile.
+            raise
+
+    def _page(self, rows: Iterator[tuple[bytes, Record]], range: Range, wanted: int) -> Page:
+        page: list[tuple[bytes, Record]] = []
+        bytes_left = self._capabilities.page_bytes_max
+        for row in rows:
+            page.append(row)
+            bytes_left -= len(row[0]) + len(row[1][0])
+            if len(page) == wanted or bytes_left <= 0:
+                return Page(page, range.after(row[0]))
+        return Page(page, None)
+
+    def _own(self, at: Snapshot) -> LmdbSnapshot:
+        if not isinstance(at, LmdbSnapshot) or at.snapshots is not self._snapshots:
+            raise InvalidInput("a snapshot is read through the engine that made it")
+        return at
+
+    def _check(self) -> list[str]:
+        if self._relaxed is not None:
+            self._relaxed.flush()
+        return self._reading_raw(lambda transaction: upkeep.check(self._medium, transaction))
+
+    def _compact(self) -> int:
+        freed = 0
+
+        def compact() -> None:
+            nonlocal freed
+            if self._relaxed is not None:
+                self._relaxed.flush()
+            self._snapshots.end_all("was closed because the database was compacted")
+            self._begin_read = None
+            freed = upkeep.compact(self._medium)
+            self._rows = self._medium.rows
+            self._begin_read = self._medium.env.begin
+
+        self._committer.exclusively(compact)
+        return freed
+
+    def _load(self, rows: Sequence[tuple[bytes, Record]], next_revision: int | None) -> None:
+        def load() -> None:
+            if self._relaxed is not None:
+                self._relaxed.flush()
+            writer = self._begin()
+            try:
+                head = max([writer.head, *(record.revision for _, record in rows)])
+                if next_revision is not None:
+                    if next_revision <= head:
+                        raise InvalidInput(
+                            f"the next revision lies above {head}, which a row loaded has; "
+                            f"found {next_revision}"
+                        )
+                    head = next_revision - 1
+                newest = dict(rows)
+                writer.apply(
+                    [(key, (newest[key].value, newest[key].revision)) for key in sorted(newest)]
+                )
+                writer.finish(head)
+            finally:
+                writer.abandon()
+
+        self._committer.exclusively(load)
+
+
+def _read(tree: Tree, keys: Sequence[bytes]) -> list[Record | None]:
+    found = [tree.get(key) for key in keys]
+    return [None if stored is None else unpack(stored) for stored in found]
+
+
+def _walk(tree: Tree, range: Range) -> Iterator[tuple[bytes, Record]]:
+    for key, stored in tree.walk(range.start, range.end, reverse=range.reverse):
+        yield key, unpack(stored)

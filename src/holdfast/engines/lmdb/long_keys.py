@@ -1,0 +1,226 @@
+"""Keys of any length in byte order, on trees whose keys are short.
+
+LMDB compares keys of up to 511 bytes. A key of up to 480 bytes is stored as it is. Of a longer
+one the first 480 bytes and a marker byte are stored, and the row holds the number of a subtree:
+the rest of the key is a row of the tree `long`, under that number, by the same rule. A stored key
+of 481 bytes is therefore always such a pointer, and it sorts exactly where its keys belong: behind
+the 480 bytes alone and before everything else. Databases without long keys pay one comparison.
+
+    rows   <key>                                  -> record
+    rows   <first 480 bytes of the key> 00        -> number of a subtree, 8 bytes
+    long   <number, 8 bytes> <rest of the key>    -> record, or pointer again
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import lmdb
+
+#: The longest key that is stored as it is.
+STORED_KEY_BYTES_MAX = 480
+_POINTER_BYTES = STORED_KEY_BYTES_MAX + 1
+_MARKER = b"\0"
+#: The row of the main tree that holds the number the next subtree gets.
+NEXT_SUBTREE = b"subtree"
+_NUMBER_BYTES = 8
+
+
+class Tree:
+    """The rows as one transaction sees them: whole keys to stored records."""
+
+    __slots__ = ("_long", "_rows", "_transaction")
+
+    def __init__(
+        self,
+        transaction: lmdb.Transaction[bytes],
+        rows: lmdb._Database,
+        long: lmdb._Database,
+    ) -> None:
+        self._transaction = transaction
+        self._rows = rows
+        self._long = long
+
+    def get(self, key: bytes) -> bytes | None:
+        """The stored record of the key."""
+        if len(key) <= STORED_KEY_BYTES_MAX:
+            return self._transaction.get(key, None, self._rows) if key else None
+        path = self._path(key)
+        if path is None:
+            return None
+        return self._transaction.get(path[-1], None, self._long)
+
+    def walk(
+        self, start: bytes | None, end: bytes | None, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Keys from `start` to before `end`, with their stored records."""
+        return self._walk(self._rows, b"", b"", start, end, reverse)
+
+    def put_many(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        """Write rows that are sorted by key."""
+        cursor = self._transaction.cursor(self._rows)
+        try:
+            if all(len(key) <= STORED_KEY_BYTES_MAX for key, _ in rows):
+                cursor.putmulti(rows)
+                return
+            cursor.putmulti([row for row in rows if len(row[0]) <= STORED_KEY_BYTES_MAX])
+        finally:
+            cursor.close()
+        for key, stored in rows:
+            if len(key) > STORED_KEY_BYTES_MAX:
+                self._put_long(key, stored)
+
+    def delete(self, key: bytes) -> None:
+        """Remove the key, if it is there."""
+        if len(key) <= STORED_KEY_BYTES_MAX:
+            self._transaction.delete(key, b"", self._rows)
+        else:
+            self._delete_long(key)
+
+    def count(self) -> int:
+        """Stored rows, pointers included."""
+        return sum(self._transaction.stat(tree)["entries"] for tree in (self._rows, self._long))
+
+    def pointers(self) -> Iterator[tuple[bytes, bool]]:
+        """Stored keys of pointers, and whether they lead to any row: all of them should."""
+        for database in (self._rows, self._long):
+            for key, stored in self._transaction.cursor(database).iternext():
+                if len(key) == _POINTER_BYTES:
+                    yield key, self._holds_rows(stored)
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    def _path(self, key: bytes) -> list[bytes] | None:
+        """Stored keys from the first pointer to the row itself, or None where one is missing."""
+        database = self._rows
+        number = b""
+        path = []
+        while len(number) + len(key) > STORED_KEY_BYTES_MAX:
+            room = STORED_KEY_BYTES_MAX - len(number)
+            pointer = number + key[:room] + _MARKER
+            path.append(pointer)
+            found = self._transaction.get(pointer, None, database)
+            if found is None:
+                return None
+            number, key, database = found, key[room:], self._long
+        path.append(number + key)
+        return path
+
+    def _put_long(self, key: bytes, stored: bytes) -> None:
+        database = self._rows
+        number = b""
+        while len(number) + len(key) > STORED_KEY_BYTES_MAX:
+            room = STORED_KEY_BYTES_MAX - len(number)
+            pointer = number + key[:room] + _MARKER
+            found = self._transaction.get(pointer, None, database)
+            if found is None:
+                found = self._new_number()
+                self._transaction.put(pointer, found, db=database)
+            number, key, database = found, key[room:], self._long
+        self._transaction.put(number + key, stored, db=database)
+
+    def _delete_long(self, key: bytes) -> None:
+        path = self._path(key)
+        if path is None:
+            return
+        self._transaction.delete(path.pop(), b"", self._long)
+        while path:
+            # From the innermost pointer outwards, as far as nothing is left below.
+            pointer = path.pop()
+            database = self._long if path else self._rows
+            number = self._transaction.get(pointer, None, database)
+            if number is None or self._holds_rows(number):
+                return
+            self._transaction.delete(pointer, b"", database)
+
+    def _holds_rows(self, number: bytes) -> bool:
+        cursor = self._transaction.cursor(self._long)
+        try:
+            return bool(cursor.set_range(number)) and cursor.key()[:_NUMBER_BYTES] == number
+        finally:
+            cursor.close()
+
+    def _new_number(self) -> bytes:
+        found = self._transaction.get(NEXT_SUBTREE)
+        number = int.from_bytes(found, "big") if found is not None else 1
+        self._transaction.put(NEXT_SUBTREE, (number + 1).to_bytes(_NUMBER_BYTES, "big"))
+        return number.to_bytes(_NUMBER_BYTES, "big")
+
+    def _walk(
+        self,
+        database: lmdb._Database,
+        number: bytes,
+        prefix: bytes,
+        start: bytes | None,
+        end: bytes | None,
+        reverse: bool,
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Rows of one subtree (of `rows` when number is empty); bounds are rests of keys."""
+        room = STORED_KEY_BYTES_MAX - len(number)
+        lower = number + _stored_bound(start or b"", room)
+        if end is None:
+            upper = _after(number)
+        elif len(end) > room:
+            upper = number + end[:room] + _MARKER + b"\0"  # The pointer itself belongs.
+        else:
+            upper = number + end
+        cursor = self._transaction.cursor(database)
+        try:
+            for stored_key, stored in _between(cursor, lower, upper, reverse=reverse):
+                if len(stored_key) <= STORED_KEY_BYTES_MAX:
+                    yield prefix + stored_key[len(number) :] if prefix else stored_key, stored
+                    continue
+                stem = stored_key[len(number) : -1]
+                yield from self._walk(
+                    self._long,
+                    stored,
+                    prefix + stem,
+                    _rest(start, stem),
+                    _rest(end, stem),
+                    reverse,
+                )
+        finally:
+            cursor.close()
+
+
+def _stored_bound(bound: bytes, room: int) -> bytes:
+    return bound if len(bound) <= room else bound[:room] + _MARKER
+
+
+def _rest(bound: bytes | None, stem: bytes) -> bytes | None:
+    """What the bound says about the subtree of `stem`: nothing, unless it lies inside."""
+    if bound is None or len(bound) <= len(stem) or not bound.startswith(stem):
+        return None
+    return bound[len(stem) :]
+
+
+def _after(number: bytes) -> bytes | None:
+    if not number:
+        return None
+    return (int.from_bytes(number, "big") + 1).to_bytes(_NUMBER_BYTES, "big")
+
+
+def _between(
+    cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes | None, *, reverse: bool
+) -> Iterator[tuple[bytes, bytes]]:
+    """Stored rows with `lower <= key < upper`."""
+    if not reverse:
+        if not (cursor.set_range(lower) if lower else cursor.first()):
+            return
+        if upper is None:
+            yield from cursor.iternext()
+            return
+        for row in cursor.iternext():
+            if row[0] >= upper:
+                return
+            yield row
+        return
+    if upper is not None and not upper:
+        return
+    found = cursor.prev() if upper is not None and cursor.set_range(upper) else cursor.last()
+    if not found:
+        return
+    for row in cursor.iterprev():
+        if row[0] < lower:
+            return
+        yield row

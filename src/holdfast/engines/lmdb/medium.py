@@ -1,0 +1,249 @@
+"""The LMDB environment of one database: opening, transactions, growth, room."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
+
+import lmdb
+
+from holdfast.contract.errors import StorageFull, StoreLocked, StoreNotFound
+from holdfast.contract.runtime import Ids
+from holdfast.engines.lmdb import facts, header
+from holdfast.engines.lmdb.config import LmdbConfig
+from holdfast.engines.lmdb.failures import found_no_room, full, translate
+from holdfast.engines.lmdb.locks import ProcessLocks, home_of_this_process
+from holdfast.engines.lmdb.long_keys import Tree
+from holdfast.engines.lmdb.place import Place, flush_directory
+
+T = TypeVar("T")
+
+#: After how many commits readers of dead processes are looked for.
+READER_CHECK_COMMITS = 64
+#: How often a read tries again that met a change of the memory map in another thread.
+READ_ATTEMPTS_MAX = 16
+_NAMED_TREES = (b"rows", b"long", b"batches")
+_OWNER_BYTES = 6
+
+
+class Medium:
+    """Everything between the engine and its driver.
+
+    Attributes:
+        place: the directory.
+        locks: what processes agree on.
+        owner: the number of this engine among those that acknowledge before they flush.
+        env, rows, long, batches: LMDB's environment and the named trees.
+    """
+
+    def __init__(self, config: LmdbConfig, ids: Ids) -> None:
+        self.config = config
+        self.url = config.url
+        self.place = Place(config.path)
+        self.owner = int.from_bytes(hashlib.blake2b(ids.new(), digest_size=_OWNER_BYTES).digest())
+        self._ids = ids
+        self._remapping = threading.Lock()
+        self._commits = 0
+        self.locks: ProcessLocks
+
+    # --- Opening and closing ----------------------------------------------------------------
+
+    def open(self) -> None:
+        """Open or create the database. Holds the thread."""
+        place, config = self.place, self.config
+        place.refuse_network()
+        place.refuse_foreign()
+        if not place.file.exists():
+            if config.read_only or not config.create:
+                self._not_found()
+            place.make()
+        self.locks = ProcessLocks(place.lock_file, self.url)
+        try:
+            with self.locks.door(config.lock_timeout):
+                alone = self.locks.enter(home_of_this_process())
+                if alone and not config.read_only:
+                    place.compacting.unlink(missing_ok=True)
+                if not header.examine(place.file) and (config.read_only or not config.create):
+                    self._not_found()
+                self.env = self._environment()
+                try:
+                    self._prepare()
+                except BaseException:
+                    self.env.close()
+                    raise
+        except lmdb.Error as error:
+            self.locks.close()
+            raise translate(error, self.url) from error
+        except BaseException:
+            self.locks.close()
+            raise
+
+    def close(self) -> None:
+        """Let go. Reads under way in other threads end first."""
+        self.env.close()
+        self.locks.close()
+
+    def reopen(self) -> None:
+        """Open the file again that was put in the place of the old one. The door is held."""
+        with self._remapping:
+            self.env.close()
+            self.env = self._environment()
+            self._open_trees()
+
+    # --- Transactions -----------------------------------------------------------------------
+
+    def tree(self, transaction: lmdb.Transaction[bytes]) -> Tree:
+        """The rows as the transaction sees them."""
+        return Tree(transaction, self.rows, self.long)
+
+    def begin_read(self) -> lmdb.Transaction[bytes]:
+        """A transaction that sees one moment; abort it soon.
+
+        Raises:
+            Overloaded: all readers are in use.
+        """
+        for _ in range(READ_ATTEMPTS_MAX):
+            with self._remapping:  # Never begun while the map changes.
+                try:
+                    return self.env.begin()
+                except lmdb.MapResizedError:
+                    self.env.set_mapsize(0)  # Another process grew the file: follow.
+                except lmdb.ReadersFullError as error:
+                    if not self.env.reader_check():
+                        raise translate(error, self.url) from error
+                except lmdb.Error as error:
+                    raise translate(error, self.url) from error
+        raise StoreLocked(f"the map of the database {self.url} changes all the time; try again")
+
+    def reading(self, action: Callable[[lmdb.Transaction[bytes]], T]) -> T:
+        """What `action` reads in one transaction; repeated when the map changed under it."""
+        for _ in range(READ_ATTEMPTS_MAX):
+            transaction = self.begin_read()
+            try:
+                return action(transaction)
+            except lmdb.Error as error:
+                if type(error) is not lmdb.Error:
+                    raise translate(error, self.url) from error
+                failure = error
+            finally:
+                transaction.abort()
+        raise translate(failure, self.url) from failure
+
+    def begin_write(self) -> lmdb.Transaction[bytes]:
+        """The write transaction; waits while another program writes."""
+        self._commits += 1
+        if self._commits % READER_CHECK_COMMITS == 0:
+            self.env.reader_check()
+            if not self.config.read_only:
+                self.place.make_ballast(self.config.ballast)
+        try:
+            return self.env.begin(write=True)
+        except lmdb.MapResizedError:
+            with self._remapping:
+                self.env.set_mapsize(0)
+            return self.env.begin(write=True)
+
+    # --- Room -------------------------------------------------------------------------------
+
+    def make_room(self, error: lmdb.Error, written_bytes: int, *, deletes: bool) -> None:
+        """Make room for a write that failed, or raise. No write transaction is open.
+
+        Args:
+            error: what LMDB said.
+            written_bytes: how much the write wanted.
+            deletes: whether the write frees more than it takes, so that it may use the reserve.
+        """
+        if not found_no_room(error, self.place.room_bytes(), written_bytes):
+            raise translate(error, self.url) from error
+        refusal: StorageFull = full(self.url)
+        if isinstance(error, lmdb.MapFullError):
+            if not self._grow(deletes=deletes):
+                raise refusal from error
+        elif not (deletes and self.place.release_ballast()):
+            raise refusal from error
+
+    def _grow(self, *, deletes: bool) -> bool:
+        limit = self.config.map_size_max
+        size = self.env.info()["map_size"]
+        if size < limit:
+            size = min(size * 2, limit)
+        elif deletes and self.config.ballast and size < limit + self.config.ballast:
+            size = limit + self.config.ballast
+        else:
+            return False
+        with self._remapping:
+            # Snapshots end here, reads of other threads are repeated.
+            self.env.set_mapsize(size)
+        return True
+
+    def used_bytes(self) -> int:
+        """How far the file reaches."""
+        return int((self.env.info()["last_pgno"] + 1) * self.env.stat()["psize"])
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    def new_lineage(self) -> str:
+        """A line of history nobody has seen."""
+        return self._ids.new().hex()
+
+    def settle_owners(self, transaction: lmdb.Transaction[bytes]) -> bool:
+        """Start another lineage if a process died with acknowledged writes."""
+        return facts.settle_owners(transaction, self.owner, self.locks.lives, self.new_lineage)
+
+    def _environment(self) -> lmdb.Environment:
+        config = self.config
+        return lmdb.open(
+            str(self.place.directory),
+            map_size=config.map_size,
+            readonly=config.read_only,
+            create=False,
+            mode=0o600,
+            max_readers=config.readers_max,
+            max_dbs=len(_NAMED_TREES),
+            # What flushes and what is written must never be left to chance.
+            sync=True,
+            metasync=True,
+            writemap=False,
+        )
+
+    def _prepare(self) -> None:
+        with self.env.begin() as transaction:
+            exists = facts.recognise(transaction, self.url)
+        if exists:
+            self._open_trees()
+        elif self.config.read_only or not self.config.create:
+            self._not_found()
+        else:
+            self._create()
+        self.env.reader_check()
+        if self.config.read_only:
+            return
+        self.place.make_ballast(self.config.ballast)
+        with self.env.begin() as transaction:
+            unsettled = facts.read_head(transaction).owners
+        if unsettled:
+            with self.env.begin(write=True) as transaction:
+                self.settle_owners(transaction)
+
+    def _create(self) -> None:
+        # In one transaction, so that a crash leaves a database or an empty file.
+        with self.env.begin(write=True) as transaction:
+            for name in _NAMED_TREES:
+                self.env.open_db(name, txn=transaction)
+            facts.create(transaction, self.new_lineage())
+        self._open_trees()
+        flush_directory(self.place.directory)
+
+    def _open_trees(self) -> None:
+        self.rows, self.long, self.batches = (
+            self.env.open_db(name, create=False) for name in _NAMED_TREES
+        )
+
+    def _not_found(self) -> NoReturn:
+        raise StoreNotFound(
+            f"there is no database at {self.place.directory}; open it without create=false and "
+            "read_only to make one",
+            path=str(self.place.directory),
+        )

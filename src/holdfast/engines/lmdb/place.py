@@ -1,0 +1,183 @@
+"""The directory of a database: what lies in it, whether it may be there, and its ballast.
+
+data.mdb        LMDB's file
+lock.mdb        LMDB's table of readers
+holdfast.lock   see `locks.py`
+ballast         disk space kept aside for deletes
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from holdfast.contract.errors import ConfigInvalid, NotADatabase, StorageFull
+
+#: File systems whose locks or memory maps do not hold between machines.
+NETWORK_FILE_SYSTEMS = frozenset((
+    "9p", "afs", "beegfs", "ceph", "cifs", "fuse.ceph", "fuse.gcsfuse", "fuse.glusterfs",
+    "fuse.rclone", "fuse.s3fs", "fuse.sshfs", "glusterfs", "lustre", "ncpfs", "nfs", "nfs4",
+    "smb3", "smbfs",
+))  # fmt: skip
+_COMPACTING = "data.mdb.compact"
+_FILES = frozenset(("data.mdb", "lock.mdb", "holdfast.lock", "ballast", _COMPACTING))
+#: Room beyond the ballast itself that must be free before it is made again.
+_BALLAST_MARGIN = 4
+
+
+class Place:
+    """Where one database lies.
+
+    Attributes:
+        directory: made absolute.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.directory = path.absolute()
+        self.file = self.directory / "data.mdb"
+        self.readers_file = self.directory / "lock.mdb"
+        self.lock_file = self.directory / "holdfast.lock"
+        self.ballast = self.directory / "ballast"
+        self.compacting = self.directory / _COMPACTING
+
+    def refuse_network(self) -> None:
+        """Raise ConfigInvalid where LMDB would damage its file sooner or later."""
+        try:
+            mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return  # Not Linux: nothing to ask.
+        kind = file_system(self.directory, mounts)
+        if kind in NETWORK_FILE_SYSTEMS:
+            raise ConfigInvalid(
+                f"{self.directory} lies on a network file system ({kind}), where the locks and "
+                "the memory map of LMDB do not hold. Put it on a local disk, or use postgresql",
+                found=kind,
+            )
+
+    def refuse_foreign(self) -> None:
+        """Raise NotADatabase where something else lies."""
+        if not os.path.lexists(self.directory):
+            return
+        if not self.directory.is_dir():
+            raise NotADatabase(
+                f"{self.directory} is a file, and an LMDB database is a directory; "
+                "point the URL at another path"
+            )
+        if not self.file.exists():
+            foreign = sorted(path.name for path in self.directory.iterdir())
+            foreign = [name for name in foreign if name not in _FILES]
+            if foreign:
+                raise NotADatabase(
+                    f"the directory {self.directory} holds other files ({foreign[0]!r} and so "
+                    "on) and no database; point the URL at a new or empty one"
+                )
+
+    def make(self) -> None:
+        """Make the directory, for its owner alone, and make sure that it survives a crash."""
+        if not self.directory.exists():
+            self.directory.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):
+                self.directory.mkdir(mode=0o700)
+            flush_directory(self.directory.parent)
+
+    def room_bytes(self) -> int:
+        """What the file system would still take."""
+        if hasattr(os, "statvfs"):
+            found = os.statvfs(self.directory)
+            room = found.f_bavail * found.f_frsize
+        else:
+            import shutil
+
+            room = shutil.disk_usage(self.directory).free
+        return min(room, self._room_of_file())
+
+    def make_ballast(self, size: int) -> bool:
+        """Set disk space aside; False while there is too little to be worth it."""
+        if self.ballast.exists():
+            return True
+        if not size or self.room_bytes() < size * _BALLAST_MARGIN:
+            return False
+        try:
+            with open(self.ballast, "xb", opener=_private) as file:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, size)
+                else:
+                    file.write(b"\0" * size)
+        except FileExistsError:
+            return True  # Another process was faster.
+        except OSError as error:
+            with suppress(FileNotFoundError):
+                self.ballast.unlink()
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            return False
+        return True
+
+    def release_ballast(self) -> bool:
+        """Give the disk space back; whether there was any."""
+        try:
+            self.ballast.unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def swap_in_compacted(self) -> None:
+        """Put the compacted copy in the place of the data file; a crash leaves either of them."""
+        descriptor = os.open(self.compacting, os.O_RDWR)
+        try:
+            os.fchmod(descriptor, 0o600)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        # The table of readers belongs to the old file; LMDB makes a new one.
+        self.readers_file.unlink()
+        self.compacting.replace(self.file)
+        flush_directory(self.directory)
+
+    def _room_of_file(self) -> int:
+        """What this process may still add to the data file."""
+        try:
+            import resource
+        except ImportError:  # Windows
+            return 1 << 62
+        limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+        if limit == resource.RLIM_INFINITY or not self.file.exists():
+            return 1 << 62
+        return max(0, limit - self.file.stat().st_size)
+
+
+def file_system(directory: Path, mounts: str) -> str:
+    """The type of the file system the directory is (or will be) on, from the table of mounts."""
+    real = os.path.realpath(directory)
+    best, kind = -1, ""
+    for line in mounts.splitlines():
+        fields = line.split(" ")
+        if len(fields) <= 2:  # noqa: PLR2004 - device, mount point, type
+            continue
+        point = fields[1].encode().decode("unicode_escape") if "\\" in fields[1] else fields[1]
+        inside = real == point or real.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= best:  # A later mount on the same point hides the earlier.
+            best, kind = len(point), fields[2]
+    return kind
+
+
+def flush_directory(directory: Path) -> None:
+    """Make sure that names just made in the directory are still there after a crash."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def too_small(directory: Path) -> StorageFull:
+    """The refusal to create a database where there is no room for one."""
+    return StorageFull(f"there is no room for a database in {directory}; free disk space first")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

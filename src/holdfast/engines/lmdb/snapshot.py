@@ -1,0 +1,93 @@
+"""Fixed views: read transactions that stay open, with an end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+import lmdb
+
+from holdfast.contract.engine import Snapshot
+from holdfast.contract.errors import StoreClosed
+from holdfast.engines.lmdb import facts
+from holdfast.engines.lmdb.long_keys import Tree
+from holdfast.engines.lmdb.medium import Medium
+
+T = TypeVar("T")
+
+
+class LmdbSnapshot(Snapshot):
+    """One read transaction; threads that share it read one after the other."""
+
+    def __init__(self, snapshots: Snapshots, medium: Medium, taken_at: float) -> None:
+        self.snapshots = snapshots
+        self.taken_at = taken_at
+        self._transaction = medium.begin_read()
+        self._tree = medium.tree(self._transaction)
+        self._lock = threading.Lock()
+        self._closed = ""
+        self.revision = facts.read_head(self._transaction).revision
+
+    def reading(self, action: Callable[[Tree], T]) -> T:
+        """What `action` reads from the view."""
+        with self._lock:
+            if self._closed:
+                raise StoreClosed(f"the snapshot {self._closed}; take a new one")
+            try:
+                return action(self._tree)
+            except lmdb.Error as error:
+                if type(error) is not lmdb.Error:
+                    raise
+                raise StoreClosed(
+                    "the snapshot was closed because the database outgrew its memory map; "
+                    "take a new one"
+                ) from error
+
+    def close(self) -> None:
+        self.end("is closed")
+
+    def end(self, why: str) -> None:
+        """Close the view; `why` tells whoever still reads from it."""
+        with self._lock:
+            if not self._closed:
+                self._closed = why
+                self._transaction.abort()
+                self.snapshots.forget(self)
+
+
+class Snapshots:
+    """The open snapshots of one engine.
+
+    Args:
+        age_max_s: how old one may become.
+    """
+
+    def __init__(self, age_max_s: float) -> None:
+        self._age_max_s = age_max_s
+        self._open: dict[LmdbSnapshot, None] = {}  # In the order they were taken.
+
+    def take(self, medium: Medium, now: float) -> LmdbSnapshot:
+        """A view of this moment."""
+        snapshot = LmdbSnapshot(self, medium, now)
+        self._open[snapshot] = None
+        return snapshot
+
+    def forget(self, snapshot: LmdbSnapshot) -> None:
+        """The snapshot is closed."""
+        self._open.pop(snapshot, None)
+
+    def end_old(self, now: float) -> None:
+        """Close what is too old: space that it holds cannot be used again."""
+        for snapshot in list(self._open):
+            if now - snapshot.taken_at <= self._age_max_s:
+                return
+            snapshot.end(f"was older than {self._age_max_s} s (snapshot_age_max) and was closed")
+
+    def end_all(self, why: str) -> None:
+        """Close every snapshot."""
+        for snapshot in list(self._open):
+            snapshot.end(why)
+
+    def __bool__(self) -> bool:
+        return bool(self._open)

@@ -1,0 +1,184 @@
+"""One write transaction of LMDB, which is tried again when it only lacked room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import lmdb
+
+from holdfast.contract.record import Range, Record
+from holdfast.contract.runtime import Clock
+from holdfast.engines.embedded.group import Pending, Writer
+from holdfast.engines.lmdb import batch_ids, facts
+from holdfast.engines.lmdb.failures import full, translate
+from holdfast.engines.lmdb.medium import Medium
+from holdfast.engines.lmdb.records import pack, unpack
+
+#: A write that deletes something and puts no more than this may use the reserve of a full disk.
+RESERVE_BYTES_MAX = 64 * 1024
+#: Doublings of the map between its least and its greatest size, and one for the ballast.
+ROOM_ATTEMPTS_MAX = 48
+#: What LMDB may need beside the rows: pages of the trees above them.
+_OVERHEAD_BYTES = 1024 * 1024
+
+Rows = Sequence[tuple[bytes, Pending]]
+
+
+class LmdbWriter(Writer):
+    """Writes of one group.
+
+    Rows that were applied are kept until the end: when map or disk turn out to be full and room
+    can be made, they are written again in a new transaction. Nobody writes in between, because
+    the turn (`locks.py`) is kept.
+
+    Args:
+        medium: the environment.
+        clock: for the age of batch ids.
+        turn_taken: the caller took the writer's turn and gives it back.
+    """
+
+    def __init__(self, medium: Medium, clock: Clock, *, turn_taken: bool = False) -> None:
+        self._medium = medium
+        self._clock = clock
+        self._turn_taken = turn_taken
+        self._applied: list[Rows] = []
+        self._ids: dict[bytes, int] = {}
+        self._open = True
+        if not turn_taken:
+            medium.locks.take_turn(medium.config.lock_timeout)
+        try:
+            self._begin()
+        except BaseException:
+            self._leave()
+            raise
+        self.head = self._head.revision
+
+    def read(self, key: bytes) -> Record | None:
+        try:
+            stored = self._tree.get(key)
+        except lmdb.Error as error:
+            raise translate(error, self._medium.url) from error
+        return None if stored is None else unpack(stored)
+
+    def walk(self, range: Range) -> Iterator[tuple[bytes, Record]]:
+        if range.empty:
+            return
+        try:
+            for key, stored in self._tree.walk(range.start, range.end, reverse=range.reverse):
+                yield key, unpack(stored)
+        except lmdb.Error as error:
+            raise translate(error, self._medium.url) from error
+
+    def apply(self, rows: Rows) -> None:
+        self._applied.append(rows)
+        self._with_room(lambda: self._write(rows), kept=True)
+
+    def recall(self, id: bytes) -> int | None:
+        known = self._ids.get(id)
+        if known is not None:
+            return known
+        now = self._clock.now_ms()
+        return batch_ids.recall(self._transaction, self._medium.batches, id, now)
+
+    def remember(self, id: bytes, revision: int) -> None:
+        self._ids[id] = revision
+
+    def finish(self, head: int) -> None:
+        self._with_room(lambda: self._commit(head))
+        self._leave()
+
+    def abandon(self) -> None:
+        if self._open:
+            self._transaction.abort()
+            self._leave()
+
+    def run(self, action: Callable[[lmdb.Transaction[bytes]], None]) -> None:
+        """Do something else inside the transaction, such as note a fact."""
+        action(self._transaction)
+        self._head = facts.read_head(self._transaction)
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        medium = self._medium
+        try:
+            self._transaction = medium.begin_write()
+        except lmdb.Error as error:
+            raise translate(error, medium.url) from error
+        try:
+            self._head = facts.read_head(self._transaction)
+            if self._head.owners:
+                medium.settle_owners(self._transaction)
+                self._head = facts.read_head(self._transaction)
+        except BaseException:
+            self._transaction.abort()
+            raise
+        self._tree = medium.tree(self._transaction)
+
+    def _leave(self) -> None:
+        self._open = False
+        self._applied.clear()
+        if not self._turn_taken:
+            self._medium.locks.end_turn()
+
+    def _write(self, rows: Rows) -> None:
+        puts = []
+        for key, (value, revision) in rows:
+            if value is None:
+                self._tree.delete(key)
+            else:
+                puts.append((key, pack(value, revision)))
+        if puts:
+            self._tree.put_many(puts)
+
+    def _commit(self, head: int) -> None:
+        if self._ids:
+            now = self._clock.now_ms()
+            batch_ids.remember(self._transaction, self._medium.batches, self._ids, now)
+        facts.write_head(self._transaction, self._head._replace(revision=head))
+        self._transaction.commit()
+
+    def _with_room(self, step: Callable[[], None], *, kept: bool = False) -> None:
+        """Run the step; when it found no room, make some, write everything again and repeat.
+
+        Args:
+            step: what to do.
+            kept: writing everything again does what the step does.
+        """
+        try:
+            step()
+            return
+        except lmdb.Error as error:
+            failure = error
+        for _ in range(ROOM_ATTEMPTS_MAX):
+            self._transaction.abort()
+            try:
+                deletes, wanted = self._balance()
+                self._medium.make_room(failure, wanted, deletes=deletes)
+                self._begin_again()
+            except BaseException:
+                self._leave()
+                raise
+            try:
+                for rows in self._applied:
+                    self._write(rows)
+                if not kept:
+                    step()
+                return
+            except lmdb.Error as error:
+                failure = error
+        self.abandon()
+        raise translate(failure, self._medium.url) from failure
+
+    def _begin_again(self) -> None:
+        self._begin()
+        if self._head.revision != self.head:
+            # Only a program that knows nothing of turns can do that.
+            self._transaction.abort()
+            raise full(self._medium.url)
+
+    def _balance(self) -> tuple[bool, int]:
+        """Whether the group rather deletes than puts, and how much it puts."""
+        puts = sum(len(row[1][0]) for rows in self._applied for row in rows if row[1][0])
+        deletes = any(row[1][0] is None for rows in self._applied for row in rows)
+        return deletes and puts <= RESERVE_BYTES_MAX, puts + _OVERHEAD_BYTES

@@ -1,0 +1,32 @@
+"""The LMDB engine keeps every promise of the engine contract, in both durability modes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from holdfast.contract.config import EngineConfig
+from holdfast.engines.lmdb import LmdbConfig, LmdbEngine
+from holdfast.testing import EngineContract
+
+
+class TestLmdb(EngineContract):
+    engine_type = LmdbEngine
+
+    def make_config(self, folder: Path) -> EngineConfig:
+        return LmdbConfig(path=folder / "database")
+
+
+class TestLmdbRelaxed(EngineContract):
+    engine_type = LmdbEngine
+
+    def make_config(self, folder: Path) -> EngineConfig:
+        return LmdbConfig(path=folder / "database", durability="relaxed")
+
+
+class TestLmdbGrowing(EngineContract):
+    """The map starts at its least size, so that it grows again and again."""
+
+    engine_type = LmdbEngine
+
+    def make_config(self, folder: Path) -> EngineConfig:
+        return LmdbConfig(path=folder / "database", map_size=64 * 1024)
