@@ -18,7 +18,7 @@ import pytest
 pytest.register_assert_rewrite("holdfast.testing.contract", "holdfast.testing.subject")
 
 from holdfast.testing.contract import EngineContract  # noqa: E402
-from holdfast.testing.promise import Section, promise  # noqa: E402
+from holdfast.testing.promise import Section, promise, promises_of  # noqa: E402
 from holdfast.testing.subject import Subject  # noqa: E402
 
-__all__ = ["EngineContract", "Section", "Subject", "promise"]
+__all__ = ["EngineContract", "Section", "Subject", "promise", "promises_of"]

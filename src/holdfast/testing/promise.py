@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,6 +65,22 @@ def promise(
     return make
 
 
+def promises_of(contract: type[Section]) -> dict[str, Callable[..., None]]:
+    """Every promise by name, section by section, to run without pytest.
+
+    Each takes the contract's instance and an empty folder, and runs on a loop.
+    """
+    found: dict[str, Callable[..., None]] = {}
+    for section in contract.__mro__:
+        for name in vars(section):
+            if name.startswith("test_"):
+                test = getattr(contract, name)
+                found.setdefault(
+                    name, partial(test, driver="loop") if hasattr(test, "terms") else test
+                )
+    return found
+
+
 class Section:
     """A part of the contract: what an engine's author states, and how its promises run.
 
@@ -102,14 +119,14 @@ class Section:
     async def _keep(self, body: Body, needs: Capability | None, folder: Path) -> None:
         subject = Subject(self, folder)
         try:
-            if needs is None or await subject.claims(needs):
+            if needs is None or subject.claims(needs):
                 await body(self, subject)
             else:
                 await LACKING[needs](subject)
+            await subject.finish()
         except BaseException:
             await subject.abandon()
             raise
-        await subject.finish()
 
     async def _in_time(self, work: Coroutine[Any, Any, None]) -> None:
         async with asyncio.timeout(self.promise_timeout_s):

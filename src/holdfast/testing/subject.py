@@ -34,12 +34,16 @@ class Subject:
 
     async def open(self, **settings: Any) -> Engine:
         """A new engine on the database, open; `settings` change its configuration."""
-        config = self.section.make_config(self.folder)
-        engine = self.section.make_engine(replace(config, **settings) if settings else config)
+        engine = self.make(**settings)
         await engine.open()
         self._open.append(engine)
         self._exists = True
         return engine
+
+    def make(self, **settings: Any) -> Engine:
+        """A new engine on the database, not open; who opens it closes it."""
+        config = self.section.make_config(self.folder)
+        return self.section.make_engine(replace(config, **settings) if settings else config)
 
     async def close(self, engine: Engine) -> None:
         """Close an engine that `open` gave."""
@@ -51,12 +55,9 @@ class Subject:
         await self.close(engine)
         return await self.open(**settings)
 
-    async def claims(self, capability: str) -> bool:
-        """Whether the engine says it has the capability. Leaves nothing open."""
-        engine = await self.open()
-        claimed = bool(getattr(engine.capabilities, capability))
-        await self.close(engine)
-        return claimed
+    def claims(self, capability: str) -> bool:
+        """Whether the engine says it has the capability. Opens and makes nothing."""
+        return bool(getattr(self.make().capabilities, capability))
 
     async def finish(self) -> None:
         """Close everything, and ask the store itself whether all is well."""

@@ -19,7 +19,6 @@ from holdfast.testing.model import Model
 
 
 class EngineContract(
-    Abilities,
     Reads,
     Scans,
     Batches,
@@ -32,6 +31,7 @@ class EngineContract(
     Waiting,
     Lifecycle,
     Maintenance,
+    Abilities,
     Concurrency,
     Model,
     Processes,

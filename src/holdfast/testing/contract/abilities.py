@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from holdfast.contract.capability import Capabilities, Durability, Io, Isolation
+from holdfast.contract.engine import Engine
 from holdfast.contract.errors import WrongContext
 from holdfast.contract.record import Range
 from holdfast.store.drive import drive
@@ -45,8 +46,7 @@ class Abilities(Section):
 
     @promise("trap 50")
     async def test_every_closed_and_open_engine_claims_the_same(self, subject: Subject) -> None:
-        engine = self.make_engine(self.make_config(subject.folder))
-        before = engine.capabilities
+        before = subject.make().capabilities
         opened = await subject.open()
         assert opened.capabilities == before
         await subject.close(opened)
@@ -54,11 +54,17 @@ class Abilities(Section):
 
     @promise("trap 50")
     async def test_an_engine_waits_the_way_it_says(self, subject: Subject) -> None:
-        engine = self.make_engine(self.make_config(subject.folder))
-        if engine.capabilities.io is Io.REMOTE:
-            with pytest.raises(WrongContext):
-                drive(engine.open())
-            return
+        engine = subject.make()
+        try:
+            if engine.capabilities.io is Io.REMOTE:
+                with pytest.raises(WrongContext):
+                    drive(engine.open())
+            else:
+                self._drive_through(engine)
+        finally:
+            await engine.close()
+
+    def _drive_through(self, engine: Engine) -> None:
         drive(engine.open())
         drive(put(engine, (b"k", b"1")))
         drive(engine.transact([b"k"], increment(b"k")))
@@ -67,7 +73,6 @@ class Abilities(Section):
         if engine.capabilities.snapshots:
             with drive(engine.snapshot()) as snapshot:
                 assert drive(contents(engine, at=snapshot)) == {b"k": b"2"}
-        drive(engine.close())
 
     @promise("trap 50")
     async def test_an_engine_names_its_configuration(self, subject: Subject) -> None:

@@ -47,8 +47,9 @@ class Concurrency(Section):
             return number
 
         outcomes = await asyncio.gather(*(claim(number) for number in range(TASKS)))
-        (winner,) = [number for number in outcomes if number is not None]
-        assert await value_of(engine, b"claim") == b"%d" % winner
+        winners = [number for number in outcomes if number is not None]
+        assert len(winners) == 1, "several found it absent and made it"
+        assert await value_of(engine, b"claim") == b"%d" % winners[0]
 
     @promise("trap 29", tasks=True)
     async def test_of_many_who_count_a_range_one_adds_to_it(self, subject: Subject) -> None:
@@ -66,7 +67,7 @@ class Concurrency(Section):
 
         outcomes = await asyncio.gather(*(take(number) for number in range(TASKS)))
         assert sum(outcome is not None for outcome in outcomes) == 1
-        assert len(await contents(engine)) == len([b"seat1", b"seat2", b"the winner's"])
+        assert len(await contents(engine)) == 1 + len([b"seat1", b"seat2"])
 
     @promise("trap 29", tasks=True)
     async def test_write_skew_is_refused(self, subject: Subject) -> None:

@@ -17,7 +17,7 @@ class Maintenance(Section):
     async def test_compaction_changes_nothing_but_space(self, subject: Subject) -> None:
         engine = await subject.open()
         for number in range(40):
-            await put(engine, (b"k%d" % number, bytes(5_000)))
+            await put(engine, (b"k%d" % number, bytes(5_000)), (b"e%d" % number, b""))
         await commit(engine, DeleteRange(Range(b"k1", b"k4")))
         rows, head = await walk(engine), await engine.head()
         freed = await engine.compact()

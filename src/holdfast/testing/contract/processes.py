@@ -79,8 +79,9 @@ class Processes(Section):
             assert worker.exit_code == DEATH
         engine = await subject.open()
         found = await contents(engine)
-        assert found.keys() >= {b"before"}
-        if full or found.keys() >= {b"key"}:
-            assert found[b"key"] == b"value"
+        assert b"before" in found
+        # In relaxed mode the newest writes may be lost with their process; torn they may not be.
+        if full or b"key" in found:
+            assert found.get(b"key") == b"value", "an acknowledged write is lost"
             assert await engine.head() == answer["revision"]
-        assert await put(engine, (b"after", b"")) not in {0, answer["revision"] if full else 0}
+            assert await put(engine, (b"after", b"")) > answer["revision"]

@@ -87,8 +87,8 @@ class Revisions(Section):
         folder = subject.folder / "another"
         folder.mkdir()
         other = self.make_engine(self.make_config(folder))
-        await other.open()
         try:
+            await other.open()
             assert engine.lineage != other.lineage
             await put(engine, (b"here", b""))
             assert await contents(other) == {}
