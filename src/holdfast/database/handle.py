@@ -316,7 +316,6 @@ class Database:
             hashing=Sha256HashingService(),
             metadata=StandardMetadataService(components.clock, components.ids),
             locks=GrantingLockService(),
-            clock=components.clock,
         )
 
     def _open_parts(self) -> Entries:

@@ -24,6 +24,7 @@ class StandardMetadataService:
         self, data_hash: bytes, options: WriteOptions, past: Past | None
     ) -> Metadata:
         now = self._clock.now_ms()
+        expires = options.expiry_ms(now, 0)
         if past is not None:
             now = max(now, past.updated_at_ms)
         return Metadata(
@@ -32,7 +33,7 @@ class StandardMetadataService:
             0,
             now,
             now,
-            options.expires_at_ms or 0,
+            expires,
             data_hash,
             past.identity if past is not None else self._ids.new(),
             options.modified_by,
@@ -44,14 +45,14 @@ class StandardMetadataService:
     def generate_next_version(
         self, previous: Metadata, data_hash: bytes, options: WriteOptions
     ) -> Metadata:
-        expires = options.expires_at_ms
+        now = self._clock.now_ms()
         return Metadata(
             previous.version + 1,
             previous.incarnation,
             0,
             previous.created_at_ms,
-            max(self._clock.now_ms(), previous.updated_at_ms),
-            previous.expires_at_ms if expires is None else expires,
+            max(now, previous.updated_at_ms),
+            options.expiry_ms(now, previous.expires_at_ms),
             data_hash,
             previous.identity,
             options.modified_by,
@@ -59,6 +60,3 @@ class StandardMetadataService:
             previous.tags_kept if options.tags is None else options.tags,
             options.schema_hash,
         )
-
-    def expired(self, expires_at_ms: int) -> bool:
-        return 0 < expires_at_ms <= self._clock.now_ms()

@@ -10,7 +10,6 @@ import msgspec
 
 from holdfast.codecs.digest import Digest
 from holdfast.contract.errors import Conflict, InvalidInput
-from holdfast.contract.runtime import Clock
 from holdfast.records.entry import Entry, milliseconds
 
 #: A time-to-live is at most this long: longer ones say "never".
@@ -42,19 +41,48 @@ class WriteOptions(msgspec.Struct, frozen=True):
         modified_by: the author; str or int, kept as given.
         comment: why; belongs to this version alone.
         tags: None keeps the tags there are.
-        expires_at_ms: 0 never; None keeps the expiry there is.
+        ttl_ms: expires so long after the commit decides; 0: see the next ones.
+        expires_at_ms: expires at that instant; 0: does not expire.
+        keeps_expiry: expires as the version before does.
         schema_hash: digest of the schema the value fits.
     """
 
     modified_by: str | int | None = None
     comment: str | None = None
     tags: tuple[str, ...] | None = None
-    expires_at_ms: int | None = 0
+    ttl_ms: int = 0
+    expires_at_ms: int = 0
+    keeps_expiry: bool = False
     schema_hash: str | None = None
+
+    def with_schema(self, schema_hash: str | None) -> WriteOptions:
+        """The same options for a value that fits another schema."""
+        if schema_hash == self.schema_hash:
+            return self
+        return msgspec.structs.replace(self, schema_hash=schema_hash)
+
+    def expiry_ms(self, now_ms: int, previous_ms: int) -> int:
+        """When a version made now expires; 0: never.
+
+        Raises:
+            InvalidInput: the instant asked for is past.
+        """
+        if self.keeps_expiry:
+            return previous_ms
+        if self.ttl_ms:
+            return now_ms + self.ttl_ms
+        if 0 < self.expires_at_ms <= now_ms:
+            raise InvalidInput(
+                f"expires_at lies ahead; found an instant {now_ms - self.expires_at_ms} ms ago. "
+                "Delete the key instead"
+            )
+        return self.expires_at_ms
 
 
 #: What a write without any option has.
 NO_OPTIONS = WriteOptions()
+#: What a write has that only leaves the expiry alone.
+KEEPING = WriteOptions(keeps_expiry=True)
 
 
 class Conditions(msgspec.Struct, frozen=True):
@@ -96,8 +124,6 @@ NO_CONDITIONS = Conditions()
 
 
 def write_options(
-    clock: Clock,
-    *,
     modified_by: str | int | None,
     comment: str | None,
     tags: Any,
@@ -114,11 +140,13 @@ def write_options(
         modified_by is None
         and comment is None
         and tags is None
-        and ttl is None
         and expires_at is None
         and schema_hash is None
     ):
-        return NO_OPTIONS
+        if ttl is None:
+            return NO_OPTIONS
+        if ttl is KEEP:
+            return KEEPING
     if modified_by is not None and (
         not isinstance(modified_by, str | int) or isinstance(modified_by, bool)
     ):
@@ -132,36 +160,20 @@ def write_options(
         )
     if schema_hash is not None and not isinstance(schema_hash, str):
         raise InvalidInput(f"schema_hash is a str; found a {type(schema_hash).__name__}")
+    if ttl is not None and expires_at is not None:
+        raise InvalidInput("give ttl or expires_at, not both")
     return WriteOptions(
         modified_by,
         comment,
         None if tags is None else _tags(tags),
-        expiry_ms(clock, ttl, expires_at),
+        0 if ttl is None or ttl is KEEP else _ttl_ms(ttl),
+        0 if expires_at is None else _instant_ms(expires_at),
+        ttl is KEEP,
         schema_hash,
     )
 
 
-def expiry_ms(clock: Clock, ttl: TimeToLive | Keep, expires_at: datetime | None) -> int | None:
-    """When an entry written now expires: 0 never, None as it did before."""
-    if expires_at is not None:
-        if ttl is not None:
-            raise InvalidInput("give ttl or expires_at, not both")
-        if not isinstance(expires_at, datetime) or expires_at.tzinfo is None:
-            raise InvalidInput(
-                "expires_at is an aware datetime such as datetime.now(UTC) + timedelta(hours=1); "
-                f"found {_found(expires_at)}"
-            )
-        moment = milliseconds(expires_at)
-        if moment <= clock.now_ms():
-            raise InvalidInput(
-                f"expires_at lies ahead; found {expires_at.isoformat()}, which is past. "
-                "Delete the key instead"
-            )
-        return moment
-    if ttl is None:
-        return 0
-    if ttl is KEEP:
-        return None
+def _ttl_ms(ttl: float | timedelta) -> int:
     seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise InvalidInput(f"ttl is a number of seconds or a timedelta; found {_found(ttl)}")
@@ -170,7 +182,16 @@ def expiry_ms(clock: Clock, ttl: TimeToLive | Keep, expires_at: datetime | None)
             f"ttl lies above 0 and at most at {TTL_MAX_S:.0f} seconds; found {seconds}. "
             "Leave it out for an entry that does not expire, or delete the key"
         )
-    return clock.now_ms() + max(1, round(seconds * 1000))
+    return max(1, round(seconds * 1000))
+
+
+def _instant_ms(expires_at: datetime) -> int:
+    if not isinstance(expires_at, datetime) or expires_at.tzinfo is None:
+        raise InvalidInput(
+            "expires_at is an aware datetime such as datetime.now(UTC) + timedelta(hours=1); "
+            f"found {_found(expires_at)}"
+        )
+    return max(1, milliseconds(expires_at))
 
 
 def conditions(

@@ -12,14 +12,15 @@ from typing import Any, NamedTuple
 import msgspec
 
 from holdfast.codecs import envelope
+from holdfast.codecs.envelope import Header
 from holdfast.codecs.keys import Element, pack_text, unpack
 from holdfast.codecs.text import KeyFormat, StoreKey
 from holdfast.contract.batch import Delete, Operation, Put
 from holdfast.contract.errors import IntegrityFailed
 from holdfast.contract.record import Record
 from holdfast.records.entry import Entry, Metadata, PastVersion
-from holdfast.records.options import WriteOptions
-from holdfast.records.services import Decision, Past, Proposal
+from holdfast.records.options import NO_OPTIONS, WriteOptions
+from holdfast.records.services import Past, Serialized, Step
 from holdfast.store import layout
 from holdfast.store.feed import Act, Cause, FeedRow, feed_append
 from holdfast.store.keyspaces import Keyspace
@@ -32,13 +33,16 @@ _LIFE = struct.Struct(">IQ")
 _encode = msgspec.msgpack.Encoder().encode
 
 
+#: How an incarnation ends.
+END_DELETE = "delete"
+END_EXPIRED = "expired"
+
+
 class Grave(msgspec.Struct, frozen=True, array_like=True):
     """What a key that is gone will need when it comes back."""
 
     identity: bytes
     incarnation: int
-    version: int
-    revision: int
     updated_at_ms: int
 
 
@@ -63,6 +67,22 @@ class Change(NamedTuple):
     written: bool
 
 
+class Seen(NamedTuple):
+    """What stands at a key when a write is decided.
+
+    Attributes:
+        data_key: of the key.
+        row: its data row, living or run out.
+        grave: what is left of it, if it was deleted.
+        living: the entry of the row, if it lives.
+    """
+
+    data_key: bytes
+    row: Record | None
+    grave: Record | None
+    living: Entry[Any] | None
+
+
 class Rows:
     """Keys and values of the rows of one keyspace."""
 
@@ -73,6 +93,7 @@ class Rows:
         self.graves = layout.region(number, layout.GRAVE)
         self.past = layout.region(number, layout.HISTORY)
         self.blobs = layout.region(number, layout.BLOB)
+        self.tags = layout.region(number, layout.TAG)
         self._data_keys: dict[str, bytes] = {}
 
     # --- Keys -------------------------------------------------------------------------------
@@ -109,42 +130,36 @@ class Rows:
         incarnation, version = _LIFE.unpack(past_key[-_LIFE.size :])
         return incarnation, version
 
+    def tag_key(self, tag: str, data_key: bytes) -> bytes:
+        """The row that says that the key carries the tag."""
+        return self.tags + pack_text(tag) + data_key[layout.REGION_BYTES :]
+
     # --- Writing ----------------------------------------------------------------------------
 
     def change(
-        self,
-        operations: list[Operation],
-        living: Entry[Any] | None,
-        data_key: bytes,
-        row: Record | None,
-        grave: Record | None,
-        decide: Decision,
-        options: WriteOptions,
-        now_ms: int,
-        cause: Cause = Cause.WRITE,
+        self, operations: list[Operation], step: Step, now_ms: int, seen: Seen
     ) -> Change:
-        """Decide one write and add its operations. `living` is the entry of `row`, if it lives."""
+        """Decide one step and add its operations."""
+        living, row = seen.living, seen.row
         past = None
         if living is None:
-            past = self._past_of(row, grave)
-        proposal = decide(living, past)
+            past = self._past_of(row, seen.grave)
+        proposal = step.decide(living, past)
         if proposal is None:
             return Change(row if living is not None else None, None, written=False)
         if row is not None and living is None:
-            self.end(operations, data_key, row, "expired", Cause.EXPIRED, now_ms, None)
-        if proposal.metadata is None:
-            if living is None:
-                if row is not None:
-                    self.bury(operations, data_key, row)
-                return Change(None, None, written=row is not None)
-            assert row is not None
+            self.end(operations, seen.data_key, row, END_EXPIRED, Cause.EXPIRED, now_ms)
+        if proposal.metadata is not None:
+            return self._set(operations, step, seen, proposal.metadata, proposal.value, now_ms)
+        if row is not None and living is not None:
             self.end(
-                operations, data_key, row, "delete", cause, now_ms, options.modified_by,
-                options.comment,
-            )  # fmt: skip
-            self.bury(operations, data_key, row)
+                operations, seen.data_key, row, END_DELETE, step.cause, now_ms, step.options
+            )
+            self.bury(operations, seen.data_key, row)
             return Change(row, None, written=True)
-        return self._set(operations, data_key, row, living, grave, proposal, cause, now_ms)
+        if row is not None:
+            self.bury(operations, seen.data_key, row)
+        return Change(None, None, written=row is not None)
 
     def end(
         self,
@@ -154,58 +169,39 @@ class Rows:
         how: str,
         cause: Cause,
         now_ms: int,
-        actor: str | int | None,
-        comment: str | None = None,
+        options: WriteOptions = NO_OPTIONS,
     ) -> None:
         """Add what ends an incarnation: its last version goes to the past, the feed tells."""
         head = envelope.header_of(row.value)
-        end = _encode(End(how, now_ms, actor, comment))
-        past_key = self.past_key(head.identity, head.incarnation, head.version)
-        operations.append(Put(past_key, _PAST.pack(row.revision, len(end)) + end + row.value))
-        if head.expires_at_ms:
-            operations.append(Delete(layout.expiry_key(head.expires_at_ms, data_key)))
-        operations.append(
-            feed_append(
-                FeedRow(
-                    Act.DELETE, self.keyspace.number, data_key[layout.REGION_BYTES :],
-                    head.identity, head.incarnation, head.version, row.revision, now_ms,
-                    cause, actor,
-                )
-            )
-        )  # fmt: skip
+        end = _encode(End(how, now_ms, options.modified_by, options.comment))
+        self._displace(operations, row, head, end)
+        self._unlink(operations, data_key, row, head)
+        self._tell(operations, Act.DELETE, data_key, head, row.revision, now_ms, cause, options)
 
     def bury(self, operations: list[Operation], data_key: bytes, row: Record) -> None:
         """Add what removes a living row and remembers its key."""
         head = envelope.header_of(row.value)
-        grave = Grave(
-            head.identity, head.incarnation, head.version, row.revision, head.updated_at_ms
-        )
+        grave = Grave(head.identity, head.incarnation, head.updated_at_ms)
         operations.append(Put(self.grave_key(data_key), _encode(grave)))
         operations.append(Delete(data_key))
 
     def _set(
         self,
         operations: list[Operation],
-        data_key: bytes,
-        row: Record | None,
-        living: Entry[Any] | None,
-        grave: Record | None,
-        proposal: Proposal,
-        cause: Cause,
+        step: Step,
+        seen: Seen,
+        metadata: Metadata,
+        value: Serialized | None,
         now_ms: int,
     ) -> Change:
-        metadata, value = proposal
-        assert metadata is not None
-        assert value is not None
-        if value.payload is None:
-            flags, payload = envelope.BLOB, self._write_blob(operations, metadata, value.chunks)
-        else:
-            flags, payload = 0, value.payload
-        if metadata.modified_by is None and not (
-            metadata.comment or metadata.tags_kept or metadata.schema_hash
+        flags, payload = self._payload(operations, seen, metadata, value)
+        extras = envelope.NO_EXTRAS
+        if (
+            metadata.modified_by is not None
+            or metadata.comment
+            or metadata.tags_kept
+            or metadata.schema_hash
         ):
-            extras = envelope.NO_EXTRAS
-        else:
             extras = envelope.Extras(
                 metadata.modified_by, metadata.comment, metadata.tags_kept, metadata.schema_hash
             )
@@ -214,49 +210,115 @@ class Rows:
             metadata.updated_at_ms, metadata.expires_at_ms, metadata.digest, metadata.identity,
             extras, payload,
         )  # fmt: skip
+        data_key = seen.data_key if step.new_key is None else self.data_key(step.new_key)
         operations.append(Put(data_key, stored))
         previous = 0
-        expired_at = 0
+        living = seen.living
+        before: Metadata | None = None
         if living is not None:
-            assert row is not None
-            previous = row.revision
-            head = living.metadata
-            expired_at = head.expires_at_ms
-            operations.append(
-                Put(
-                    self.past_key(head.identity, head.incarnation, head.version),
-                    _PAST.pack(previous, 0) + row.value,
-                )
-            )
-        if grave is not None:
-            operations.append(Delete(self.grave_key(data_key)))
-        if expired_at != metadata.expires_at_ms:
+            assert seen.row is not None
+            before = living.metadata
+            previous = seen.row.revision
+            self._displace(operations, seen.row, before, b"")
+            if data_key is not seen.data_key:
+                head = envelope.header_of(seen.row.value)
+                self._unlink(operations, seen.data_key, seen.row, head)
+                operations.append(Delete(seen.data_key))
+                self._tell(
+                    operations, Act.DELETE, seen.data_key, head, previous, now_ms, step.cause,
+                    step.options,
+                )  # fmt: skip
+                before = None
+        if seen.grave is not None:
+            operations.append(Delete(self.grave_key(seen.data_key)))
+        self._link(operations, data_key, before, metadata)
+        self._tell(
+            operations, Act.SET, data_key, metadata, previous, metadata.updated_at_ms, step.cause,
+            step.options,
+        )  # fmt: skip
+        return Change(seen.row if living is not None else None, stored, written=True)
+
+    def _payload(
+        self,
+        operations: list[Operation],
+        seen: Seen,
+        metadata: Metadata,
+        value: Serialized | None,
+    ) -> tuple[int, bytes]:
+        """(flags, payload) of a new version; adds the chunks of a big value."""
+        if value is None:
+            assert seen.row is not None
+            stored = seen.row.value
+            return stored[1] & envelope.BLOB, stored[envelope.payload_offset(stored) :]
+        if value.payload is not None:
+            return 0, value.payload
+        # A version has one value for good, so its identity and place name the chunks.
+        blob = metadata.identity + _LIFE.pack(metadata.incarnation, metadata.version)
+        operations.extend(
+            Put(self.blobs + blob + index.to_bytes(4, "big"), chunk)
+            for index, chunk in enumerate(value.chunks)
+        )
+        return envelope.BLOB, blob + len(value.chunks).to_bytes(4, "big")
+
+    def _displace(
+        self, operations: list[Operation], row: Record, head: Header | Metadata, end: bytes
+    ) -> None:
+        """Add the past row of a version that ends."""
+        past_key = self.past_key(head.identity, head.incarnation, head.version)
+        operations.append(Put(past_key, _PAST.pack(row.revision, len(end)) + end + row.value))
+
+    def _link(
+        self,
+        operations: list[Operation],
+        data_key: bytes,
+        before: Metadata | None,
+        after: Metadata,
+    ) -> None:
+        """Add what changes in the expiry and tag rows of a key that stays or comes."""
+        expired_at = before.expires_at_ms if before is not None else 0
+        if expired_at != after.expires_at_ms:
             if expired_at:
                 operations.append(Delete(layout.expiry_key(expired_at, data_key)))
-            if metadata.expires_at_ms:
-                operations.append(Put(layout.expiry_key(metadata.expires_at_ms, data_key), b""))
+            if after.expires_at_ms:
+                operations.append(Put(layout.expiry_key(after.expires_at_ms, data_key), b""))
+        had = before.tags_kept if before is not None else ()
+        if had != after.tags_kept:
+            for tag in had:
+                if tag not in after.tags_kept:
+                    operations.append(Delete(self.tag_key(tag, data_key)))
+            for tag in after.tags_kept:
+                if tag not in had:
+                    operations.append(Put(self.tag_key(tag, data_key), b""))
+
+    def _unlink(
+        self, operations: list[Operation], data_key: bytes, row: Record, head: Header
+    ) -> None:
+        """Add what removes the expiry and tag rows of a key that goes."""
+        if head.expires_at_ms:
+            operations.append(Delete(layout.expiry_key(head.expires_at_ms, data_key)))
+        for tag in envelope.extras_of(row.value, head.extras_length).tags:
+            operations.append(Delete(self.tag_key(tag, data_key)))
+
+    def _tell(
+        self,
+        operations: list[Operation],
+        act: Act,
+        data_key: bytes,
+        head: Header | Metadata,
+        previous: int,
+        at_ms: int,
+        cause: Cause,
+        options: WriteOptions,
+    ) -> None:
+        """Add the feed row."""
         operations.append(
             feed_append(
                 FeedRow(
-                    Act.SET, self.keyspace.number, data_key[layout.REGION_BYTES :],
-                    metadata.identity, metadata.incarnation, metadata.version, previous,
-                    metadata.updated_at_ms, cause, metadata.modified_by,
+                    act, self.keyspace.number, data_key[layout.REGION_BYTES :], head.identity,
+                    head.incarnation, head.version, previous, at_ms, cause, options.modified_by,
                 )
             )
         )  # fmt: skip
-        return Change(row if living is not None else None, stored, written=True)
-
-    def _write_blob(
-        self, operations: list[Operation], metadata: Metadata, chunks: list[bytes]
-    ) -> bytes:
-        """Add the chunks of a big value; what refers to them."""
-        # A version has one value for good, so its identity and place name the chunks.
-        blob: bytes = metadata.identity + _LIFE.pack(metadata.incarnation, metadata.version)
-        operations.extend(
-            Put(self.blobs + blob + index.to_bytes(4, "big"), chunk)
-            for index, chunk in enumerate(chunks)
-        )
-        return blob + len(chunks).to_bytes(4, "big")
 
     # --- Reading ----------------------------------------------------------------------------
 

@@ -6,13 +6,14 @@ They are protocols: any object with these methods serves. The default ones stand
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.records.entry import Entry, Metadata, PastVersion
 from holdfast.records.options import WriteOptions
+from holdfast.store.feed import Cause
 
 T = TypeVar("T")
 
@@ -32,18 +33,38 @@ class Serialized(NamedTuple):
 
 
 class Proposal(NamedTuple):
-    """What a write decided to put under the key. `value` None: delete."""
+    """What a write decided to put under the key.
+
+    Attributes:
+        metadata: of the new version; None: delete.
+        value: the new value; None with metadata: the value there is.
+    """
 
     metadata: Metadata | None
     value: Serialized | None
 
 
+#: Delete what stands there.
+PROPOSE_DELETE = Proposal(None, None)
+
+
 class Outcome(NamedTuple):
-    """What a commit did to one key: the entries before and after it, each possibly absent."""
+    """What a commit did to one key: the entries before and after it, each possibly absent.
+
+    Attributes:
+        revision: of the commit.
+        written: False when the write found nothing to do.
+    """
 
     revision: int
     before: Entry[Any] | None
     after: Entry[Any] | None
+    written: bool
+
+    def require(self) -> Entry[Any]:
+        """The entry after a write that makes or keeps one."""
+        assert self.after is not None
+        return self.after
 
 
 class Past(NamedTuple):
@@ -56,6 +77,24 @@ class Past(NamedTuple):
 
 #: Decides what to write, from the living entry and the key's past; None: write nothing.
 Decision = Callable[[Entry[Any] | None, Past | None], Proposal | None]
+
+
+class Step(NamedTuple):
+    """One key's part of a commit.
+
+    Attributes:
+        key: canonical text.
+        decide: what to write.
+        options: who and why, for the feed and for a deletion's record.
+        cause: what the feed says it was.
+        new_key: canonical text of the key to move to; None: stays.
+    """
+
+    key: str
+    decide: Decision
+    options: WriteOptions
+    cause: Cause
+    new_key: str | None = None
 
 
 @runtime_checkable
@@ -102,10 +141,6 @@ class MetadataService(Protocol):
         """Metadata of the version after `previous`."""
         ...
 
-    def expired(self, expires_at_ms: int) -> bool:
-        """Whether an entry with this expiry is gone now."""
-        ...
-
 
 @runtime_checkable
 class LockService(Protocol):
@@ -135,9 +170,7 @@ class EntryStorage(Protocol):
         """The same, holding the thread."""
         ...
 
-    async def transact(
-        self, keys: list[str], decide: list[Decision], options: WriteOptions
-    ) -> list[Outcome]:
+    async def transact(self, steps: Sequence[Step]) -> list[Outcome]:
         """Decide and write several keys as one commit."""
         ...
 
@@ -155,6 +188,10 @@ class EntryStorage(Protocol):
 
     def history(self, key: str, *, reverse: bool = False) -> AsyncIterator[PastVersion[Any]]:
         """Past versions, oldest first, earlier incarnations included."""
+        ...
+
+    def tagged(self, tag: str, pattern: Pattern) -> AsyncIterator[Entry[Any]]:
+        """The living entries that carry the tag and match, in key order."""
         ...
 
     async def version(self, key: str, incarnation: int | None, version: int) -> Entry[Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from holdfast.codecs import envelope
@@ -10,14 +10,13 @@ from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.batch import Batch, Operation
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import IntegrityFailed, InvalidInput
+from holdfast.contract.errors import DuplicateKey, IntegrityFailed, InvalidInput
 from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import Clock
 from holdfast.records.entry import Entry, PastVersion, PayloadMissing
 from holdfast.records.history import History
-from holdfast.records.options import WriteOptions
-from holdfast.records.rows import Change, Rows
-from holdfast.records.services import Decision, Outcome, Serialized
+from holdfast.records.rows import END_EXPIRED, Change, Rows, Seen
+from holdfast.records.services import Outcome, Serialized, Step
 from holdfast.records.values import Values
 from holdfast.store.feed import Cause
 
@@ -109,6 +108,21 @@ class EngineEntryStorage:
         async for key, (stored, revision) in self._living_rows(pattern, reverse=reverse):
             yield await self._complete(Entry(key, stored, revision))
 
+    async def tagged(self, tag: str, pattern: Pattern) -> AsyncIterator[Entry[Any]]:
+        self._guard()
+        prefix = self._rows.tag_key(tag, b"")
+        rest: Range | None = Range.prefix(prefix)
+        while rest is not None:
+            page = await self._engine.scan(rest)
+            keys = [self._rows.data + tag_key[len(prefix) :] for tag_key, _ in page.rows]
+            for data_key, record in zip(keys, await self._read(keys), strict=True):
+                if record is None or self._expired(record.value):
+                    continue
+                key = self._rows.store_key(data_key)
+                if pattern.matches(key):
+                    yield await self._complete(Entry(key, *record))
+            rest = page.resume
+
     def history(self, key: str, *, reverse: bool = False) -> AsyncIterator[PastVersion[Any]]:
         self._guard()
         return self._history.versions(key, reverse=reverse)
@@ -151,34 +165,30 @@ class EngineEntryStorage:
     def serialize_now(self, value: Any) -> Serialized:
         return self._values.serialize_now(value)
 
-    async def transact(
-        self,
-        keys: list[str],
-        decide: list[Decision],
-        options: WriteOptions,
-        cause: Cause = Cause.WRITE,
-    ) -> list[Outcome]:
+    async def transact(self, steps: Sequence[Step]) -> list[Outcome]:
         self._guard()
         rows = self._rows
-        data_keys = [self._data_key(key) for key in keys]
+        places = [self._data_key(step.key) for step in steps]
         read_keys: list[bytes] = []
-        for data_key in data_keys:
+        for data_key in places:
+            read_keys += (data_key, rows.grave_key(data_key))
+        targets = [self._data_key(step.new_key) for step in steps if step.new_key is not None]
+        for data_key in targets:
             read_keys += (data_key, rows.grave_key(data_key))
         payloads: dict[bytes, bytes] = {}
         changes: list[Change] = []
 
         def make(records: list[Record | None], _revision: int) -> Batch | None:
             now = self._clock.now_ms()
+            if targets:
+                _require_free(records[2 * len(steps) :])
             operations: list[Operation] = []
             changes.clear()
-            for place, data_key in enumerate(data_keys):
-                row = records[2 * place]
-                changes.append(
-                    rows.change(
-                        operations, self._living(keys[place], row, now, payloads), data_key, row,
-                        records[2 * place + 1], decide[place], options, now, cause,
-                    )
-                )  # fmt: skip
+            for place, step in enumerate(steps):
+                row, grave = records[2 * place], records[2 * place + 1]
+                living = self._living(step.key, row, now, payloads)
+                seen = Seen(places[place], row, grave, living)
+                changes.append(rows.change(operations, step, now, seen))
             return Batch(operations) if operations else None
 
         while True:
@@ -189,21 +199,10 @@ class EngineEntryStorage:
                 stored = missing.entry.stored
                 payloads[stored] = await self._payload(stored)
         self._wrote(receipt.revision)
-        outcomes = []
-        for key, change in zip(keys, changes, strict=True):
-            before: Entry[Any] | None = None
-            if change.before is not None:
-                before = Entry(key, *change.before)
-            after = before
-            if change.written:
-                stored_after = change.after
-                after = None
-                if stored_after is not None:
-                    after = Entry(key, stored_after, receipt.revision)
-                    if stored_after[1] & envelope.BLOB:
-                        after = await self._complete(after)
-            outcomes.append(Outcome(receipt.revision, before, after))
-        return outcomes
+        return [
+            await self._outcome(step, change, receipt.revision)
+            for step, change in zip(steps, changes, strict=True)
+        ]
 
     async def expire(self, data_keys: list[bytes]) -> int:
         """End the entries of these rows that have run out, as one commit; how many did."""
@@ -217,7 +216,7 @@ class EngineEntryStorage:
             operations: list[Operation] = []
             for data_key, row in zip(data_keys, records, strict=True):
                 if row is not None and self._expired(row.value):
-                    rows.end(operations, data_key, row, "expired", Cause.EXPIRED, now, None)
+                    rows.end(operations, data_key, row, END_EXPIRED, Cause.EXPIRED, now)
                     rows.bury(operations, data_key, row)
                     ended += 1
             return Batch(operations) if operations else None
@@ -247,6 +246,19 @@ class EngineEntryStorage:
         if not stored[1] & envelope.EXPIRES:
             return False
         return envelope.expires_at_ms(stored) <= self._clock.now_ms()
+
+    async def _outcome(self, step: Step, change: Change, revision: int) -> Outcome:
+        before: Entry[Any] | None = None
+        if change.before is not None:
+            before = Entry(step.key, *change.before)
+        if not change.written:
+            return Outcome(revision, before, before, written=False)
+        after: Entry[Any] | None = None
+        if change.after is not None:
+            after = Entry(step.new_key or step.key, change.after, revision)
+            if change.after[1] & envelope.BLOB:
+                after = await self._complete(after)
+        return Outcome(revision, before, after, written=True)
 
     def _living(
         self, key: str, row: Record | None, now_ms: int, payloads: dict[bytes, bytes]
@@ -291,3 +303,11 @@ class EngineEntryStorage:
         # FF begins no packed segment: so this ends just what continues the prefix.
         return Range(start, start + b"\xff", reverse)
 
+
+def _require_free(records: list[Record | None]) -> None:
+    """Raise unless neither an entry nor the past of one stands where a rename leads."""
+    if any(record is not None for record in records):
+        raise DuplicateKey(
+            "a rename leads to a key that was never used; found an entry, or the history of a "
+            "deleted one. Choose another name, or delete the entry and set it anew"
+        )

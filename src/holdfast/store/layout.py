@@ -6,7 +6,7 @@
     X  instant(8) keyspace key               what expires when, soonest first
 
 Regions of a keyspace: D living entries, G graves (what a deleted key will need when it comes
-back), H past versions, B chunks of big values. All of one keyspace is one range.
+back), H past versions, B chunks of big values, T tags. All of one keyspace is one range.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ DATA = b"D"
 GRAVE = b"G"
 HISTORY = b"H"
 BLOB = b"B"
+TAG = b"T"
 
 SYSTEM_FORMAT = SYSTEM + b"format"
 SYSTEM_FEED_OLDEST = SYSTEM + b"feed oldest"
