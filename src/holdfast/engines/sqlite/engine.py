@@ -18,7 +18,7 @@ from holdfast.engines.embedded.engine import EmbeddedEngine
 from holdfast.engines.embedded.group import Group, Pending, Work, Writer
 from holdfast.engines.sqlite.config import SqliteConfig
 from holdfast.engines.sqlite.failures import translate
-from holdfast.engines.sqlite.opening import Opened, open_database
+from holdfast.engines.sqlite.opening import Opened, keep_for_ever, open_database
 from holdfast.engines.sqlite.readers import SqliteSnapshot
 from holdfast.engines.sqlite.room import log_of, size_of
 from holdfast.engines.sqlite.upkeep import Upkeep
@@ -28,9 +28,6 @@ from holdfast.engines.sqlite.writer import SqliteWriter
 #: A batch above either limit goes to the writer thread, lest it hold up the loop.
 INLINE_OPERATIONS_MAX = 200
 INLINE_BYTES_MAX = 128 * 1024
-
-#: Engines that a fork brought into this process; see `_after_fork`.
-_kept_after_fork: list[SqliteEngine] = []
 
 
 class SqliteEngine(EmbeddedEngine):
@@ -101,8 +98,9 @@ class SqliteEngine(EmbeddedEngine):
 
     def _after_fork(self) -> None:
         super()._after_fork()
-        # Closing an inherited connection would take the parent's locks and log away.
-        _kept_after_fork.append(self)
+        if self._database is not None:
+            self._database.snapshots.inherited = True
+        keep_for_ever(self)
 
     # --- Reading ----------------------------------------------------------------------------
 

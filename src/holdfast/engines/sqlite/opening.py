@@ -6,7 +6,6 @@ import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
-from pathlib import Path
 
 from holdfast.contract.errors import PermissionDenied, ReadOnly, StorageFull
 from holdfast.contract.runtime import Components
@@ -17,6 +16,9 @@ from holdfast.engines.sqlite.readers import Newest, Readers, Snapshots
 from holdfast.engines.sqlite.room import log_of, size_of
 from holdfast.engines.sqlite.tables import alone, connect, missing, prepare, use_log
 from holdfast.engines.sqlite.writer import UNNAMED, Pen
+
+#: What forks brought into this process.
+_inherited: list[object] = []
 
 
 class Opened:
@@ -63,12 +65,19 @@ class Opened:
 def open_database(config: SqliteConfig, components: Components) -> Opened:
     """Open or create the database file. Holds the calling thread while the disk answers."""
     path = config.path
-    if path.is_dir():
-        raise not_ours(path, "a folder")
-    if not path.exists():
-        if config.read_only or not config.create:
-            raise missing(path)
-        _make_folder(path)
+    try:
+        if path.is_dir():
+            raise not_ours(path, "a folder")
+        if not path.exists():
+            if config.read_only or not config.create:
+                raise missing(path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PermissionDenied(
+            f"{path} can neither be looked at nor made ({error.strerror}: {error.filename}); "
+            "check the rights of its folders, or give another path",
+            path=str(path),
+        ) from error
     with Translated(path):
         if config.read_only:
             return _open_to_read(config, components)
@@ -140,12 +149,14 @@ def _settle_lineage(pen: Pen, components: Components, *, restarted: bool) -> str
     return str(lineage)
 
 
-def _make_folder(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PermissionDenied(
-            f"the folder {path.parent} could not be made ({error.strerror}); make it, or give "
-            "another path",
-            path=str(path),
-        ) from error
+def keep_for_ever(inherited: object) -> None:
+    """Keep what a fork brought here from being taken away, even when the interpreter ends.
+
+    SQLite would close the connections that hang on it, in a process that never opened them, and
+    could then tidy away the log that the parent still writes.
+    """
+    _inherited.append(inherited)
+    with suppress(ImportError):
+        import ctypes
+
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))

@@ -189,6 +189,8 @@ class SqliteSnapshot(Snapshot):
         return self._reader
 
     def close(self) -> None:
+        if self.snapshots.inherited:
+            return  # The parent's: a forked child must not touch the connection.
         with self.lock:
             reader, self._reader = self._reader, None
         if reader is not None:
@@ -196,12 +198,17 @@ class SqliteSnapshot(Snapshot):
 
 
 class Snapshots:
-    """The open snapshots of one database."""
+    """The open snapshots of one database.
+
+    Attributes:
+        inherited: they came here by a fork and belong to the parent.
+    """
 
     def __init__(self, readers: Readers, age_max_s: float, monotonic: Callable[[], float]) -> None:
         self._readers = readers
         self._age_max_s = age_max_s
         self._monotonic = monotonic
+        self.inherited = False
         self._open: set[SqliteSnapshot] = set()
         self._lock = threading.Lock()
 
