@@ -21,12 +21,3 @@ class TestLmdbRelaxed(EngineContract):
 
     def make_config(self, folder: Path) -> EngineConfig:
         return LmdbConfig(path=folder / "database", durability="relaxed")
-
-
-class TestLmdbGrowing(EngineContract):
-    """The map starts at its least size, so that it grows again and again."""
-
-    engine_type = LmdbEngine
-
-    def make_config(self, folder: Path) -> EngineConfig:
-        return LmdbConfig(path=folder / "database", map_size=64 * 1024)

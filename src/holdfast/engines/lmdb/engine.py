@@ -10,7 +10,7 @@ import lmdb
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Snapshot
-from holdfast.contract.errors import InvalidInput, StoreError
+from holdfast.contract.errors import InvalidInput, StoreClosed, StoreError
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.engine import EmbeddedEngine
@@ -177,6 +177,11 @@ class LmdbEngine(EmbeddedEngine):
     # --- Inside -----------------------------------------------------------------------------
 
     def _open(self) -> None:
+        if self._lineage:
+            raise StoreClosed(
+                f"this engine of {self.config.url} was closed and cannot be opened again; make a "
+                "new one"
+            )
         medium = self._medium
         try:
             medium.open()
@@ -243,11 +248,12 @@ class LmdbEngine(EmbeddedEngine):
             nonlocal freed
             if self._relaxed is not None:
                 self._relaxed.flush()
-            self._snapshots.end_all("was closed because the database was compacted")
-            self._begin_read = None
-            freed = upkeep.compact(self._medium)
-            self._rows = self._medium.rows
-            self._begin_read = self._medium.env.begin
+            self._begin_read = None  # So that no read meets one file with the trees of the other.
+            try:
+                freed = upkeep.compact(self._medium, self._snapshots.retire)
+            finally:
+                self._rows = self._medium.rows
+                self._begin_read = self._medium.env.begin
 
         self._committer.exclusively(compact)
         return freed

@@ -85,12 +85,13 @@ class Medium:
         self.env.close()
         self.locks.close()
 
-    def reopen(self) -> None:
-        """Open the file again that was put in the place of the old one. The door is held."""
+    def reopen(self) -> lmdb.Environment:
+        """Open the file that was put in the place of the old one, which is returned still open."""
         with self._remapping:
-            self.env.close()
+            old = self.env
             self.env = self._environment()
             self._open_trees()
+        return old
 
     # --- Transactions -----------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ class LmdbSnapshot(Snapshot):
     def __init__(self, snapshots: Snapshots, medium: Medium, taken_at: float) -> None:
         self.snapshots = snapshots
         self.taken_at = taken_at
+        self.environment = medium.env
         self._transaction = medium.begin_read()
         self._tree = medium.tree(self._transaction)
         self._lock = threading.Lock()
@@ -66,16 +67,27 @@ class Snapshots:
     def __init__(self, age_max_s: float) -> None:
         self._age_max_s = age_max_s
         self._open: dict[LmdbSnapshot, None] = {}  # In the order they were taken.
+        self._retired: list[lmdb.Environment] = []
+        self._lock = threading.Lock()
 
     def take(self, medium: Medium, now: float) -> LmdbSnapshot:
         """A view of this moment."""
-        snapshot = LmdbSnapshot(self, medium, now)
-        self._open[snapshot] = None
+        with self._lock:
+            snapshot = LmdbSnapshot(self, medium, now)
+            self._open[snapshot] = None
         return snapshot
 
     def forget(self, snapshot: LmdbSnapshot) -> None:
         """The snapshot is closed."""
-        self._open.pop(snapshot, None)
+        with self._lock:
+            self._open.pop(snapshot, None)
+            self._close_unused()
+
+    def retire(self, environment: lmdb.Environment) -> None:
+        """Close the environment once no snapshot looks at it any more."""
+        with self._lock:
+            self._retired.append(environment)
+            self._close_unused()
 
     def end_old(self, now: float) -> None:
         """Close what is too old: space that it holds cannot be used again."""
@@ -91,3 +103,10 @@ class Snapshots:
 
     def __bool__(self) -> bool:
         return bool(self._open)
+
+    def _close_unused(self) -> None:
+        if self._retired:
+            used = [snapshot.environment for snapshot in self._open]
+            for environment in [one for one in self._retired if one not in used]:
+                self._retired.remove(environment)
+                environment.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import lmdb
 
 from holdfast.contract.errors import StorageFull, StoreLocked
@@ -46,8 +48,10 @@ def check(medium: Medium, transaction: lmdb.Transaction[bytes]) -> list[str]:
     return wrong
 
 
-def compact(medium: Medium) -> int:
+def compact(medium: Medium, retire: Callable[[lmdb.Environment], None]) -> int:
     """Copy what is in use to a new file and put it in the place of the old; bytes freed.
+
+    Snapshots go on with the old file, whose space is given back when the last of them closes.
 
     LMDB uses freed pages again and never gives them back, so this is the only way to a smaller
     file. It needs the database to itself, and room for the copy.
@@ -79,5 +83,5 @@ def compact(medium: Medium) -> int:
                 raise translate(error, medium.url) from error
             raise
         place.swap_in_compacted()
-        medium.reopen()
+        retire(medium.reopen())
         return max(0, before - place.file.stat().st_size)
