@@ -113,6 +113,11 @@ def header_of(stored: bytes) -> Header:
             f"a stored entry has at least {HEADER_BYTES} bytes; found {len(stored)}. "
             "Run `holdfast check` on the database"
         ) from error
+    if not header[0]:
+        raise IntegrityFailed(
+            "a stored entry begins with its format, 1 or later; found 0. "
+            "Run `holdfast check` on the database"
+        )
     if header[0] != FORMAT:
         raise FormatTooNew(
             f"this Holdfast reads entries of format {FORMAT}; found format {header[0]}. "

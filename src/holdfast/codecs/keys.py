@@ -70,7 +70,7 @@ def unpack(packed: bytes) -> tuple[Element, ...]:
     position = 0
     try:
         while position < len(packed):
-            element, position = _unpack(packed, position)
+            element, position = _unpack(packed, position, 0)
             elements.append(element)
     except (IndexError, ValueError, OverflowError, RecursionError) as error:
         raise _damaged(position) from error
@@ -160,24 +160,28 @@ def _pack_float(number: float) -> bytes:
 # --- Unpacking ------------------------------------------------------------------------------
 
 
-def _unpack(packed: bytes, position: int) -> tuple[Element, int]:
+def _unpack(packed: bytes, position: int, depth: int) -> tuple[Element, int]:
     kind = packed[position]
     position += 1
     if kind == _STRING:
         raw, position = _unpack_escaped(packed, position)
         return raw.decode(), position
     if _MINUS_INFINITY <= kind <= _PLUS_INFINITY:
-        return _unpack_number(packed, position, kind)
+        number, end = _unpack_number(packed, position, kind)
+        # Damage can spell a number in a way that `pack` does not.
+        if _pack(number, 0) != packed[position - 1 : end]:
+            raise _damaged(position)
+        return number, end
     if kind == _BYTES:
         return _unpack_escaped(packed, position)
     if kind == _NONE:
         return None, position
     if kind in (_FALSE, _TRUE):
         return kind == _TRUE, position
-    if kind == _TUPLE:
+    if kind == _TUPLE and depth < NESTING_MAX:
         parts = []
         while packed[position]:
-            part, position = _unpack(packed, position)
+            part, position = _unpack(packed, position, depth + 1)
             parts.append(part)
         return tuple(parts), position + 1
     raise _damaged(position - 1)
@@ -203,7 +207,7 @@ def _unpack_number(packed: bytes, position: int, kind: int) -> tuple[int | float
         position += 4
     magnitude = packed[position : position + size]
     if len(magnitude) != size:
-        raise _damaged(position)
+        raise _damaged(len(packed))
     position += size
     whole = int.from_bytes(magnitude, "big")
     if kind < _ZERO:

@@ -15,7 +15,7 @@ import msgspec
 from holdfast.codecs import envelope, header
 from holdfast.codecs.serializers import MESSAGE_PACK
 from holdfast.codecs.text import StoreKey
-from holdfast.contract.errors import VersionNotFound
+from holdfast.contract.errors import IntegrityFailed, VersionNotFound
 
 T = TypeVar("T")
 
@@ -108,7 +108,7 @@ class Entry(Generic[T]):
 
         Raises:
             VersionNotFound: the value of this past version was given up by retention.
-            DeserializationFailed: the stored bytes cannot be decoded.
+            DeserializationFailed, IntegrityFailed: the stored bytes cannot be decoded.
         """
         value = self._value
         if value is _UNREAD:
@@ -117,11 +117,17 @@ class Entry(Generic[T]):
                 value = header.unpack(self._large_payload())
             else:
                 offset = envelope.payload_offset(stored)
-                # The default form without the look-ups of the general way.
-                if stored[offset] == _PLAIN:
-                    value = MESSAGE_PACK.decode(stored[offset + 1 :])
-                else:
-                    value = header.unpack(stored[offset:])
+                try:
+                    # The default form without the look-ups of the general way.
+                    if stored[offset] == _PLAIN:
+                        value = MESSAGE_PACK.decode(stored[offset + 1 :])
+                    else:
+                        value = header.unpack(stored[offset:])
+                except IndexError as error:
+                    raise IntegrityFailed(
+                        f"the stored value of {self.key} is cut off; "
+                        "run `holdfast check` on the database"
+                    ) from error
             self._value = value
         return cast("T", value)
 
@@ -215,7 +221,8 @@ class PastVersion(Entry[T]):
         return instant(self.end_at_ms)
 
 
-_UNREAD: Any = object()
+#: No value can be this; it stays itself through pickling and copying.
+_UNREAD: Any = msgspec.UNSET
 
 
 def metadata_of(stored: bytes, revision: int) -> Metadata:
