@@ -24,7 +24,8 @@ from holdfast.contract.record import Cursor
 from holdfast.database.handle import Database
 from holdfast.database.opening import open
 from holdfast.database.views import SnapshotView, Transaction
-from holdfast.records.changes import Change, Watch
+from holdfast.records.change import Change
+from holdfast.records.changes import Watch
 from holdfast.records.entry import Entry, Metadata, PastVersion
 from holdfast.records.options import KEEP
 from holdfast.records.store import KeyValueStore

@@ -1,55 +1,21 @@
-"""Changes: what a watcher sees, told from the feed with the entries before and after."""
+"""Watching: the feed, told with the entries before and after each change."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from datetime import datetime
 from types import TracebackType
-from typing import Any, Literal, Self
-
-import msgspec
+from typing import Self
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.engine import Engine
-from holdfast.records.entry import Entry, instant
+from holdfast.records.change import Change
+from holdfast.records.entry import instant
+from holdfast.records.reserved import shows
 from holdfast.records.rows import Rows, store_key
 from holdfast.records.storage import EngineEntryStorage
 from holdfast.store.feed import Act, Cause, Feed, FeedPosition
 from holdfast.store.snapshot import SnapshotEngine
-
-Operation = Literal["set", "delete", "snapshot_end"]
-
-
-class Change(msgspec.Struct, frozen=True):
-    """One change of one key.
-
-    Attributes:
-        revision: of the commit; `since=` of a later watch. Changes of one commit share it.
-        index: place among the changes of the commit.
-        op: `set`, `delete`, or `snapshot_end` after the last entry of a snapshot.
-        key: which; None at the end of a snapshot.
-        before: the entry it replaced; None if there was none.
-        after: the entry it made; None for a delete.
-        at: when, as an aware instant.
-        cause: `write`, `expired`, `restored`, `renamed`, `imported`, `migrated`, or `snapshot`.
-        origin: the replica or client it came from, if any.
-        transaction_id: of the transaction it was part of, if any.
-        actor: who, as given by the writer.
-    """
-
-    revision: int
-    index: int
-    op: Operation
-    key: StoreKey | None
-    before: Entry[Any] | None
-    after: Entry[Any] | None
-    at: datetime
-    cause: str
-    origin: str | None = None
-    transaction_id: str | None = None
-    actor: str | int | None = None
-
 
 class Watch:
     """An asynchronous iterator of changes; also an asynchronous context manager.
@@ -161,7 +127,7 @@ class Changes:
         for position in positions:
             if position.row.keyspace == number:
                 key = store_key(position.row.key)
-                if pattern.matches(key):
+                if shows(pattern, key):
                     wanted.append((position, key))
         if conflate:
             newest = {key: (position, key) for position, key in wanted}

@@ -1,7 +1,7 @@
 """The one interface of entry stores: the core, and every decorator around it.
 
-Seven verbs do the work: `get`, `get_many`, `keys`, `items`, `history`, `find_by_tag` and `write`.
-Everything else is spelled in terms of them here, once, so a decorator that handles the verbs has
+Nine verbs do the work: `get`, `get_many`, `has`, `keys`, `items`, `history`, `find_by_tag`, `write`
+and `subscribe`. Everything else is spelled in terms of them here, once, so a decorator that handles the verbs has
 handled every call, and none can slip past it.
 """
 
@@ -16,6 +16,7 @@ from holdfast.codecs.digest import Digest
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import KeyNotFound, VersionNotFound
+from holdfast.records.change import Change
 from holdfast.records.entry import Entry, PastVersion
 from holdfast.records.options import KEEP, Keep, TimeToLive, conditions, write_options
 from holdfast.records.services import Outcome
@@ -93,6 +94,16 @@ class KeyValueStoreInterface(ABC):
     @abstractmethod
     async def has(self, key: StoreKey | str) -> bool:
         """Whether there is an entry; reads no big value."""
+
+    @abstractmethod
+    def subscribe(
+        self, pattern: Pattern | str, callback: Callable[[Change], object]
+    ) -> Callable[[], None]:
+        """Have `callback` called with each change of keys that match; ends when called.
+
+        A plain callback runs after the commit and before the writer goes on, unless it has fallen
+        behind; what it raises harms neither the writer nor other subscribers.
+        """
 
     # --- Reading ----------------------------------------------------------------------------
 

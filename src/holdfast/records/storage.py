@@ -15,6 +15,7 @@ from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import Clock
 from holdfast.records.entry import Entry, PastVersion, PayloadMissing
 from holdfast.records.history import History
+from holdfast.records.reserved import shows
 from holdfast.records.rows import END_EXPIRED, Change, Rows, Seen
 from holdfast.records.services import Outcome, Serialized, Step
 from holdfast.records.values import Values
@@ -119,7 +120,7 @@ class EngineEntryStorage:
                 if record is None or self._expired(record.value):
                     continue
                 key = self._rows.store_key(data_key)
-                if pattern.matches(key):
+                if shows(pattern, key):
                     yield await self._complete(Entry(key, *record))
             rest = page.resume
 
@@ -237,7 +238,7 @@ class EngineEntryStorage:
             for data_key, record in page.rows:
                 if not self._expired(record.value):
                     key = self._rows.store_key(data_key)
-                    if pattern.matches(key):
+                    if shows(pattern, key):
                         yield key, record
             rest = page.resume
 

@@ -8,16 +8,18 @@ what stands there.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
-from holdfast.contract.errors import InvalidInput, KeyNotFound
+from holdfast.contract.errors import InvalidInput, KeyNotFound, Unsupported
+from holdfast.records.change import Change
 from holdfast.records.entry import Entry, PastVersion, milliseconds
 from holdfast.records.interface import KeyValueStoreInterface, Version
 from holdfast.records.options import NO_CONDITIONS
+from holdfast.records.reserved import refuse_reserved
 from holdfast.records.services import (
     PROPOSE_DELETE,
     Decision,
@@ -43,6 +45,7 @@ class KeyValueStore(KeyValueStoreInterface):
 
     Args:
         storage, keys, hashing, metadata, locks: the services; see `records/services.py`.
+        privileged: whether it may write into reserved namespaces; the schema registry's may.
     """
 
     def __init__(
@@ -53,12 +56,14 @@ class KeyValueStore(KeyValueStoreInterface):
         hashing: HashingService,
         metadata: MetadataService,
         locks: LockService,
+        privileged: bool = False,
     ) -> None:
         self._storage = storage
         self._keys = keys
         self._hashing = hashing
         self._metadata = metadata
         self._locks = locks
+        self._privileged = privileged
 
     def __repr__(self) -> str:
         services = (self._storage, self._keys, self._hashing, self._metadata, self._locks)
@@ -104,6 +109,14 @@ class KeyValueStore(KeyValueStoreInterface):
     def find_by_tag(self, tag: str, pattern: Pattern | str = "#") -> AsyncIterator[Entry[Any]]:
         return self._storage.tagged(tag, Pattern.of(pattern))
 
+    def subscribe(
+        self, pattern: Pattern | str, callback: Callable[[Change], object]
+    ) -> Callable[[], None]:
+        raise Unsupported(
+            "the core store tells nobody of its changes; put `Evented` around it, as "
+            "`db.entries` does, or watch the database"
+        )
+
     # --- Writing ----------------------------------------------------------------------------
 
     async def write(self, writes: Sequence[Write]) -> list[Outcome]:
@@ -130,6 +143,8 @@ class KeyValueStore(KeyValueStoreInterface):
     async def _step(self, write: Write) -> Step:
         """What the storage is asked to do for a write."""
         text = self._keys.serialize(write.key)
+        if not self._privileged:
+            refuse_reserved(text)
         action = write.action
         if type(action) is SetValue:
             return Step(text, await self._set(text, write, action), write.options, write.cause)
@@ -139,6 +154,8 @@ class KeyValueStore(KeyValueStoreInterface):
             return Step(text, _delete(text, write), write.options, write.cause)
         assert type(action) is Rename
         new_key = self._keys.serialize(action.new_key)
+        if not self._privileged:
+            refuse_reserved(new_key)
         return Step(text, self._rename(text, write), write.options, Cause.RENAMED, new_key)
 
     async def _set(self, text: str, write: Write, action: SetValue) -> Decision:

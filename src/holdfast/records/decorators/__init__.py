@@ -1,0 +1,1 @@
+"""Decorators of the entry store's one interface; the core knows none of them."""

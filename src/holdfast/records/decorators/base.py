@@ -1,0 +1,92 @@
+"""What every decorator starts from: the whole interface, handed on."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, Self
+
+from holdfast.codecs.pattern import Pattern
+from holdfast.codecs.text import StoreKey
+from holdfast.records.change import Change
+from holdfast.records.entry import Entry, PastVersion
+from holdfast.records.interface import KeyValueStoreInterface, Version
+from holdfast.records.services import Outcome
+from holdfast.records.writes import Write
+
+#: The verbs of the interface: whoever handles these has handled every call.
+VERBS = (
+    "get",
+    "get_many",
+    "has",
+    "keys",
+    "items",
+    "history",
+    "find_by_tag",
+    "write",
+    "subscribe",
+)
+
+
+class Decorator(KeyValueStoreInterface):
+    """Adds to `inner` by overriding some of its verbs.
+
+    A verb that a decorator leaves alone costs nothing: it is the inner store's own.
+    """
+
+    def __init__(self, inner: KeyValueStoreInterface) -> None:
+        self.inner = inner
+        for verb in VERBS:
+            if getattr(type(self), verb) is getattr(Decorator, verb):
+                setattr(self, verb, getattr(inner, verb))
+
+    @abstractmethod
+    def around(self, inner: KeyValueStoreInterface) -> Self:
+        """The same decoration around another store: a transaction's, or a snapshot's."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.inner!r})"
+
+    # Each of these stands for the inner store's own, which takes its place on every instance.
+
+    async def get(
+        self,
+        key: StoreKey | str,
+        *,
+        version: Version | None = None,
+        at: int | datetime | None = None,
+    ) -> Entry[Any] | None:
+        return await self.inner.get(key, version=version, at=at)
+
+    async def get_many(self, keys: Iterable[StoreKey | str]) -> dict[StoreKey, Entry[Any]]:
+        return await self.inner.get_many(keys)
+
+    async def has(self, key: StoreKey | str) -> bool:
+        return await self.inner.has(key)
+
+    def keys(
+        self, pattern: Pattern | str = "#", *, reverse: bool = False
+    ) -> AsyncIterator[StoreKey]:
+        return self.inner.keys(pattern, reverse=reverse)
+
+    def items(
+        self, pattern: Pattern | str = "#", *, reverse: bool = False
+    ) -> AsyncIterator[Entry[Any]]:
+        return self.inner.items(pattern, reverse=reverse)
+
+    def history(
+        self, key: StoreKey | str, *, reverse: bool = False
+    ) -> AsyncIterator[PastVersion[Any]]:
+        return self.inner.history(key, reverse=reverse)
+
+    def find_by_tag(self, tag: str, pattern: Pattern | str = "#") -> AsyncIterator[Entry[Any]]:
+        return self.inner.find_by_tag(tag, pattern)
+
+    async def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        return await self.inner.write(writes)
+
+    def subscribe(
+        self, pattern: Pattern | str, callback: Callable[[Change], object]
+    ) -> Callable[[], None]:
+        return self.inner.subscribe(pattern, callback)
