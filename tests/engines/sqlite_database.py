@@ -75,14 +75,13 @@ def run_child(program: str, *arguments: object, **options: Any) -> subprocess.Co
 
 def start_child(program: str, *arguments: object) -> subprocess.Popen[str]:
     """Start a Python program; its first line of output says that it is ready."""
-    child = subprocess.Popen(
+    return subprocess.Popen(
         child_command(program, *arguments),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env=child_environment(),
     )
-    return child
 
 
 def child_command(program: str, *arguments: object) -> list[str]:
@@ -104,3 +103,8 @@ def kill(child: subprocess.Popen[str]) -> None:
     """End the child as a crash would."""
     child.send_signal(signal.SIGKILL)
     child.communicate()
+
+
+def files_in(folder: Path) -> list[str]:
+    """The names of the files in the folder."""
+    return sorted(file.name for file in folder.iterdir())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,11 +69,11 @@ def test_full_flushes_the_log_before_each_acknowledgement(tmp_path: Path) -> Non
     """
     trace = tmp_path / "trace"
     path = tmp_path / "app.sqlite"
-    import subprocess
-
     subprocess.run(
-        ["strace", "-f", "-y", "-e", "trace=fsync,fdatasync,write", "-o", str(trace)]
-        + child_command(program, path),
+        [
+            *("strace", "-f", "-y", "-e", "trace=fsync,fdatasync,write", "-o", str(trace)),
+            *child_command(program, path),
+        ],
         check=True,
         capture_output=True,
         timeout=50,
@@ -240,7 +242,7 @@ def test_a_mark_that_another_process_took_away_is_set_and_flushed_before_the_nex
     tmp_path: Path, flushes: Flushes
 ) -> None:
     path = tmp_path / "app.sqlite"
-    settings = {"durability": "relaxed", "flush_interval": 1000.0}
+    settings: dict[str, Any] = {"durability": "relaxed", "flush_interval": 1000.0}
     with opened(path, **settings) as one:
         with opened(path, **settings) as other:
             put(other, b"key")

@@ -28,6 +28,7 @@ from holdfast.store.drive import drive
 from tests.engines.sqlite_database import (
     child_command,
     child_environment,
+    files_in,
     get,
     make,
     opened,
@@ -50,7 +51,7 @@ def test_only_the_database_itself_is_left_after_closing(tmp_path: Path) -> None:
     for durability in ("full", "relaxed"):
         with opened(path, durability=durability) as engine:
             put(engine, b"key", durability.encode())
-        assert os.listdir(tmp_path) == ["app.sqlite"]
+        assert files_in(tmp_path) == ["app.sqlite"]
 
 
 @pytest.mark.parametrize("durability", ["full", "relaxed"])
@@ -68,7 +69,7 @@ def test_the_file_of_another_program_is_refused_and_not_touched(tmp_path: Path) 
     with pytest.raises(NotADatabase, match="another program"):
         drive(make(path).open())
     assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == ["theirs.sqlite"]
+    assert files_in(tmp_path) == ["theirs.sqlite"]
 
 
 @pytest.mark.parametrize("content", [b"no database at all" * 500, b"\0" * 8192])
@@ -97,10 +98,11 @@ def test_a_newer_format_is_refused_and_named(tmp_path: Path) -> None:
 
 def test_a_missing_database_is_not_made_when_told_not_to(tmp_path: Path) -> None:
     path = tmp_path / "absent.sqlite"
-    for settings in ({"create": False}, {"read_only": True}):
+    unwilling: tuple[dict[str, Any], ...] = ({"create": False}, {"read_only": True})
+    for settings in unwilling:
         with pytest.raises(StoreNotFound):
             drive(make(path, **settings).open())
-        assert os.listdir(tmp_path) == []
+        assert files_in(tmp_path) == []
 
 
 def test_an_empty_file_is_not_made_a_database_when_told_not_to(tmp_path: Path) -> None:
@@ -220,7 +222,7 @@ def _read_without_rights(folder: Path) -> None:
     """
     answer = run_child(program, path)
     assert answer.stdout.split() == ["refused", "ReadOnly"], answer.stderr
-    assert os.listdir(path.parent) == ["app.sqlite"]
+    assert files_in(path.parent) == ["app.sqlite"]
 
 
 def test_a_reader_sees_what_a_writer_of_the_same_file_commits(tmp_path: Path) -> None:

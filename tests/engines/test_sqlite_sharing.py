@@ -75,9 +75,13 @@ def test_snapshots_are_limited_and_come_back(
 
 def test_a_snapshot_of_another_engine_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "app.sqlite"
-    with opened(path) as one, opened(path) as other:
-        with drive(one.snapshot()) as snapshot, pytest.raises(InvalidInput):
-            drive(other.read([b"key"], at=snapshot))
+    with (
+        opened(path) as one,
+        opened(path) as other,
+        drive(one.snapshot()) as snapshot,
+        pytest.raises(InvalidInput),
+    ):
+        drive(other.read([b"key"], at=snapshot))
 
 
 def test_many_threads_read_while_one_writes(tmp_path: Path) -> None:
@@ -92,7 +96,7 @@ def test_many_threads_read_while_one_writes(tmp_path: Path) -> None:
                 while not stop.is_set():
                     records = drive(engine.read(keys))
                     page = drive(engine.scan(Range()))
-                    assert len({record for record in records}) == 1, "several moments in one read"
+                    assert len(set(records)) == 1, "several moments in one read"
                     assert len({record for _, record in page.rows}) <= 1
             except BaseException as error:
                 failures.append(error)

@@ -53,6 +53,12 @@ class Log:
         # A row touches a page of the table and one of the index; meta is one more.
         self._pages += 1 + 2 * rows + row_bytes // self._page_size
 
+    def committed_pages(self) -> int:
+        """How many pages the database has without the transaction that is open."""
+        with self._moving, Translated(self._path):
+            (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
+        return int(pages)
+
     def flush(self) -> None:
         """Have the medium hold every commit up to now."""
         # Before the call: what is committed meanwhile counts for the next one.

@@ -262,6 +262,7 @@ class SqliteWriter(Writer):
         with self._errors:
             (pages,) = self._execute("PRAGMA page_count").fetchone()
             (page_size,) = self._execute("PRAGMA page_size").fetchone()
-        if not self._pen.room.fits(pages * page_size):
+        if self._pen.room.fits(pages * page_size):
+            self._pen.unverified_bytes = 0
+        elif pages > self._pen.log.committed_pages():
             raise full(self._pen.path, f"it would grow to {pages * page_size} bytes")
-        self._pen.unverified_bytes = 0
