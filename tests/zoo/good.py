@@ -1,7 +1,7 @@
 """The sound engine that the animals of the zoo are broken versions of.
 
 It has every optional verb and is plain enough to break in a few lines: a dict that each write
-transaction copies, and a file that each commit replaces. One process at a time.
+transaction copies, and a file that each commit appends the whole state to. One process at a time.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class GoodEngine(EmbeddedEngine):
         if not path.exists() and (self.config.read_only or not self.config.create):
             raise StoreNotFound(f"no database at {path}; open it with create=True")
         try:
-            self.file = path.with_suffix(".lock").open("a")
+            self.file = path.open("ab+", buffering=0)
         except OSError as error:
             raise StoreNotFound(f"no folder for {path}; make it first") from error
         try:
@@ -113,20 +113,18 @@ class GoodEngine(EmbeddedEngine):
             self.file.close()
             raise StoreLocked(f"another handle has {path} open; close it first") from error
         self.line = self.components.ids.new().hex()
-        if path.exists():
-            stored = msgspec.msgpack.decode(path.read_bytes())
-            self.line, self.revision, rows, self.ids = stored
+        newest = _last_frame(path.read_bytes())
+        if newest:
+            self.line, self.revision, rows, self.ids = msgspec.msgpack.decode(newest)
             self.rows = {key: Record(*record) for key, record in rows.items()}
         else:
             self.save()
         self._opened()
 
     def save(self) -> None:
-        """Replace the file by one that holds what the engine holds."""
-        fresh = self.config.path.with_suffix(".new")
-        state = (self.line, self.revision, self.rows, self.ids)
-        fresh.write_bytes(msgspec.msgpack.encode(state))
-        fresh.rename(self.config.path)
+        """Append a frame with all that the engine holds: its length, then its bytes."""
+        state = msgspec.msgpack.encode((self.line, self.revision, self.rows, self.ids))
+        self.file.write(len(state).to_bytes(4, "big") + state)
 
     async def close(self) -> None:
         if self._refusal is None:
@@ -175,8 +173,10 @@ class GoodEngine(EmbeddedEngine):
 
     async def compact(self) -> int:
         self.seen(None)
+        before = self.file.seek(0, 2)
+        self.file.truncate(0)
         self.save()
-        return 0
+        return before - self.file.seek(0, 2)
 
     async def check(self) -> list[str]:
         rows = self.seen(None)
@@ -203,6 +203,17 @@ class GoodEngine(EmbeddedEngine):
 
     def _may_commit_inline(self) -> bool:
         return True
+
+
+def _last_frame(stored: bytes) -> bytes:
+    """The last frame that was written whole."""
+    frame, place = b"", 0
+    while len(stored) >= place + 4:
+        end = place + 4 + int.from_bytes(stored[place : place + 4], "big")
+        if end > len(stored):
+            break
+        frame, place = stored[place + 4 : end], end
+    return frame
 
 
 class Rewriting(GoodEngine):

@@ -41,7 +41,7 @@ class SavesOnlyWhenClosed(GoodEngine):
     """Acknowledges writes that reach the file when it is closed."""
 
     def save(self) -> None:
-        if not self.config.path.exists() or self.__dict__.get("closing"):
+        if self.revision == 0 or self.__dict__.get("closing"):
             super().save()
 
     async def close(self) -> None:
