@@ -13,7 +13,7 @@ import asyncio
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar, cast
 
 from holdfast.contract.errors import TimedOut, WrongContext
@@ -26,79 +26,14 @@ from holdfast.contract.runtime import (
     SystemIds,
     Worker,
 )
+from holdfast.store.driving import ThreadCompletion, drive, driving
+
+__all__ = ["LoopRuntime", "SystemHost", "ThreadRuntime", "drive", "system_components"]
 
 T = TypeVar("T")
 
 
-class _Driving(threading.local):
-    now = False
-
-
-_driving = _Driving()
-
-
-def drive(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine of this library to its end in this thread, without an event loop.
-
-    Raises:
-        WrongContext: it suspended, so it needs a loop (a network engine).
-    """
-    before = _driving.now
-    _driving.now = True
-    try:
-        coroutine.send(None)
-    except StopIteration as finished:
-        return cast("T", finished.value)
-    finally:
-        _driving.now = before
-    coroutine.close()
-    raise WrongContext(
-        "this call has to wait on an event loop, which a synchronous handle of an embedded "
-        "engine never does; await it on the asynchronous handle instead"
-    )
-
-
-def drive_iterator(iterator: AsyncIterator[T]) -> Iterator[T]:
-    """The items of an asynchronous iterator of this library, driven in this thread."""
-    close = getattr(iterator, "aclose", None)
-    try:
-        while True:
-            try:
-                item = drive(cast("Coroutine[Any, Any, T]", iterator.__anext__()))
-            except StopAsyncIteration:
-                return
-            yield item
-    finally:
-        if close is not None:
-            drive(close())
-
-
 # --- Waiting by holding the thread ----------------------------------------------------------
-
-
-class _ThreadCompletion(Completion[T]):
-    """A lock that opens once: cheaper than an Event."""
-
-    def __init__(self) -> None:
-        self._gate = threading.Lock()
-        self._gate.acquire()
-        self._settled = False
-        self._result: T | None = None
-        self._error: BaseException | None = None
-
-    async def wait(self, timeout_s: float | None = None) -> T:
-        if not self._gate.acquire(timeout=-1 if timeout_s is None else timeout_s):
-            raise TimedOut(f"no answer within {timeout_s} s", timeout_s=timeout_s)
-        self._gate.release()
-        if self._error is not None:
-            raise self._error
-        return cast("T", self._result)
-
-    def settle(self, result: T | None = None, error: BaseException | None = None) -> None:
-        if not self._settled:
-            self._settled = True
-            self._result, self._error = result, error
-            self._gate.release()
 
 
 class ThreadRuntime(Runtime):
@@ -107,10 +42,10 @@ class ThreadRuntime(Runtime):
     blocking = True
 
     def completion(self) -> Completion[Any]:
-        return _ThreadCompletion()
+        return ThreadCompletion()
 
     async def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
+        time.sleep(seconds)  # noqa: ASYNC251 - to hold the thread is the purpose
 
     async def offload(self, work: Callable[[], T]) -> T:
         return work()
@@ -224,7 +159,7 @@ class SystemHost(Host):
 
     def runtime(self) -> Runtime:
         # Driving wins over a running loop: in a notebook a cell drives inside the kernel's loop.
-        if _driving.now:
+        if driving.now:
             return self._thread_runtime
         loop = asyncio._get_running_loop()  # noqa: SLF001 - the public one raises
         if loop is None:
