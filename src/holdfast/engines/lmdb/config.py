@@ -28,8 +28,8 @@ class LmdbConfig(PathConfig):
         readers_max: read transactions and snapshots open at one moment, of all processes.
         reader_timeout: how long a read waits for one of them to end.
         lock_timeout: how long a commit waits while another process commits.
-        snapshot_age_max: an older snapshot is closed by the next commit, because the space of
-            everything overwritten since it was taken cannot be used again.
+        snapshot_age_max: an older snapshot is closed, by the next commit at the latest, because the
+            space of everything overwritten since it was taken cannot be used again.
         ballast: disk space kept aside, so that deletes still work when the disk is full.
         relaxed_bytes_max: in `relaxed` mode, this many unflushed bytes start a flush early.
     """

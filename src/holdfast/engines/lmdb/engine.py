@@ -234,6 +234,7 @@ class LmdbEngine(EmbeddedEngine):
     def _own(self, at: Snapshot) -> LmdbSnapshot:
         if not isinstance(at, LmdbSnapshot) or at.snapshots is not self._snapshots:
             raise InvalidInput("a snapshot is read through the engine that made it")
+        self._snapshots.end_old(self.components.clock.monotonic())
         return at
 
     def _check(self) -> list[str]:
