@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar, cast
 
 from holdfast.codecs.compression import NONE, Compression
 from holdfast.codecs.pattern import Pattern
@@ -12,17 +12,25 @@ from holdfast.codecs.serializers import MESSAGE_PACK, Serializer
 from holdfast.contract.capability import Capabilities
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import Compacted, Conflict, InvalidInput, StoreClosed, StoreError
+from holdfast.contract.errors import (
+    Compacted,
+    Conflict,
+    InvalidInput,
+    ReadOnly,
+    StoreClosed,
+    StoreError,
+)
 from holdfast.contract.record import Cursor
 from holdfast.contract.runtime import Components, Runtime
 from holdfast.database.views import SnapshotView, Transaction
 from holdfast.layers.read_only import ReadOnlyLayer
 from holdfast.records.changes import Changes, Watch
 from holdfast.records.hashing import Sha256HashingService
+from holdfast.records.keeper import EntryKeeper
 from holdfast.records.keys import PathKeyService
 from holdfast.records.locks import GrantingLockService
 from holdfast.records.metadata import StandardMetadataService
-from holdfast.records.rows import Rows
+from holdfast.records.retention import Retention, Trimmed
 from holdfast.records.storage import EngineEntryStorage
 from holdfast.records.store import KeyValueStore
 from holdfast.records.values import Values
@@ -86,7 +94,7 @@ class Database:
         if self._shared is None:
             runtime = self._components.host.runtime()
             shared = await acquire(
-                self.config, self._components, _expire, housekeeping=self._with_housekeeping
+                self.config, self._components, EntryKeeper, housekeeping=self._with_housekeeping
             )
             self._shared, self._runtime = shared, runtime
             engine = shared.engine
@@ -277,10 +285,27 @@ class Database:
         self._guard()
         return await self._require_shared().sweep()
 
-    async def compact(self) -> int:
-        """Give space of overwritten data back to the system; bytes freed."""
+    @property
+    def retention(self) -> Retention:
+        """How much of the past is kept: `await db.retention.keep("logs", versions=0)`."""
+        return self._keeper().retention
+
+    async def compact(self, progress: Callable[[int, int], None] | None = None) -> Trimmed:
+        """Give up the past that retention no longer keeps, and free space where possible.
+
+        It also happens by itself every few minutes while somebody writes.
+
+        Args:
+            progress: called with (changes given up, changes to give up).
+        """
         self._guard()
-        return await self._open_engine().compact()
+        engine = self._open_engine()
+        if not engine.capabilities.writable:
+            raise ReadOnly("the database was opened for reading only; open it to compact it")
+        trimmed = await self.retention.trim(progress)
+        if engine.capabilities.compacts:
+            await engine.compact()
+        return trimmed
 
     async def check(self) -> list[str]:
         """Walk the whole database; one line for each thing wrong, none if all is well."""
@@ -298,7 +323,7 @@ class Database:
             found = await shared.keyspaces.get(ENTRIES)
             # Nothing was ever written: a keyspace of that number holds nothing either.
             keyspace = found or Keyspace(ENTRIES, 0, "entries", hashing.name)
-        rows = Rows(keyspace)
+        rows = self._keeper().rows(keyspace)
         clock = self._components.clock
         storage = EngineEntryStorage(
             engine, rows, self._values, clock, self._wrote, self._guard
@@ -317,6 +342,9 @@ class Database:
             metadata=StandardMetadataService(components.clock, components.ids),
             locks=GrantingLockService(),
         )
+
+    def _keeper(self) -> EntryKeeper:
+        return cast("EntryKeeper", self._require_shared().keeper)
 
     def _open_parts(self) -> Entries:
         if self._entries is None or self._shared is None:
@@ -369,13 +397,3 @@ class Database:
                 )
             return cursor.revision
         return since
-
-
-async def _expire(shared: SharedDatabase, keyspace: Keyspace, data_keys: list[bytes]) -> int:
-    """End expired entries of any keyspace, whoever wrote it."""
-    components = shared.components
-    storage = EngineEntryStorage(
-        shared.engine, Rows(keyspace), Values(components.host), components.clock,
-        lambda _revision: None, lambda: None,
-    )  # fmt: skip
-    return await storage.expire(data_keys)

@@ -143,6 +143,11 @@ class Entry(Generic[T]):
         """Whether the value is retained; always for a living entry."""
         return not self.stored[1] & envelope.VALUE_GONE
 
+    @property
+    def in_chunks(self) -> bool:
+        """Whether the value is so big that it is stored in chunks."""
+        return bool(self.stored[1] & envelope.BLOB)
+
     def attach(self, payload: bytes) -> None:
         """Give the entry the bytes of its big value, read from their chunks."""
         self._payload = payload

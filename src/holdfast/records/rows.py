@@ -7,6 +7,7 @@ That batch holds value, metadata, past version, grave, expiry and feed, or none 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,10 +16,11 @@ from holdfast.codecs import envelope
 from holdfast.codecs.envelope import Header
 from holdfast.codecs.keys import Element, pack_text, unpack
 from holdfast.codecs.text import KeyFormat, StoreKey
-from holdfast.contract.batch import Delete, Operation, Put
+from holdfast.contract.batch import Delete, DeleteRange, Operation, Put
 from holdfast.contract.errors import IntegrityFailed
-from holdfast.contract.record import Record
+from holdfast.contract.record import Range, Record
 from holdfast.records.entry import Entry, Metadata, PastVersion
+from holdfast.records.policy import DEFAULT_POLICY, Policy
 from holdfast.records.options import NO_OPTIONS, WriteOptions
 from holdfast.records.services import Past, Serialized, Step
 from holdfast.store import layout
@@ -84,10 +86,18 @@ class Seen(NamedTuple):
 
 
 class Rows:
-    """Keys and values of the rows of one keyspace."""
+    """Keys and values of the rows of one keyspace.
 
-    def __init__(self, keyspace: Keyspace) -> None:
+    Args:
+        keyspace: which.
+        policy_of: what is kept of the past of a data row's entry; left out: everything.
+    """
+
+    def __init__(
+        self, keyspace: Keyspace, policy_of: Callable[[bytes], Policy] | None = None
+    ) -> None:
         self.keyspace = keyspace
+        self._policy_of = policy_of
         number = keyspace.number
         self.data = layout.region(number, layout.DATA)
         self.graves = layout.region(number, layout.GRAVE)
@@ -174,7 +184,7 @@ class Rows:
         """Add what ends an incarnation: its last version goes to the past, the feed tells."""
         head = envelope.header_of(row.value)
         end = _encode(End(how, now_ms, options.modified_by, options.comment))
-        self._displace(operations, row, head, end)
+        self._displace(operations, data_key, row, head, end)
         self._unlink(operations, data_key, row, head)
         self._tell(operations, Act.DELETE, data_key, head, row.revision, now_ms, cause, options)
 
@@ -219,7 +229,7 @@ class Rows:
             assert seen.row is not None
             before = living.metadata
             previous = seen.row.revision
-            self._displace(operations, seen.row, before, b"")
+            self._displace(operations, seen.data_key, seen.row, before, b"")
             if data_key is not seen.data_key:
                 head = envelope.header_of(seen.row.value)
                 self._unlink(operations, seen.data_key, seen.row, head)
@@ -261,11 +271,36 @@ class Rows:
         return envelope.BLOB, blob + len(value.chunks).to_bytes(4, "big")
 
     def _displace(
-        self, operations: list[Operation], row: Record, head: Header | Metadata, end: bytes
+        self,
+        operations: list[Operation],
+        data_key: bytes,
+        row: Record,
+        head: Header | Metadata,
+        end: bytes,
     ) -> None:
-        """Add the past row of a version that ends."""
+        """Add the past row of a version that ends, as far as its namespace keeps the past."""
+        policy = DEFAULT_POLICY if self._policy_of is None else self._policy_of(data_key)
+        stored = row.value
+        if policy is not DEFAULT_POLICY:
+            if policy.values == "none" or policy.versions == 0:
+                if stored[1] & envelope.BLOB:
+                    operations.extend(Delete(key) for key in self.blob_keys(stored))
+                stored = envelope.without_payload(stored)
+            if policy.versions is not None:
+                self._forget(operations, head, head.version - policy.versions)
+            if policy.versions == 0:
+                return
         past_key = self.past_key(head.identity, head.incarnation, head.version)
-        operations.append(Put(past_key, _PAST.pack(row.revision, len(end)) + end + row.value))
+        operations.append(Put(past_key, _PAST.pack(row.revision, len(end)) + end + stored))
+
+    def _forget(
+        self, operations: list[Operation], head: Header | Metadata, version: int
+    ) -> None:
+        """Add what removes a past version for good, with the chunks of a big value."""
+        if version > 0:
+            life = head.identity + _LIFE.pack(head.incarnation, version)
+            operations.append(Delete(self.past + life))
+            operations.append(DeleteRange(Range.prefix(self.blobs + life)))
 
     def _link(
         self,
@@ -331,20 +366,16 @@ class Rows:
 
     def past_version(self, key: StoreKey | str, value: bytes) -> PastVersion[Any]:
         """The past version in a row of the past."""
+        revision, end, stored = past_parts(value)
+        if not end:
+            return PastVersion(key, stored, revision)
         try:
-            revision, end_bytes = _PAST.unpack_from(value)
-            start = _PAST.size + end_bytes
-            stored = value[start:]
-            if not end_bytes:
-                return PastVersion(key, stored, revision)
-            end = _decode_end(value[_PAST.size : start])
-        except (struct.error, msgspec.DecodeError) as error:
-            raise IntegrityFailed(
-                f"a past version of {key} cannot be read; run `holdfast check`"
-            ) from error
+            how = _decode_end(end)
+        except msgspec.DecodeError as error:
+            raise _unreadable() from error
         return PastVersion(
-            key, stored, revision, end_cause=end.cause, end_at_ms=end.at_ms, end_actor=end.actor,
-            end_comment=end.comment,
+            key, stored, revision, end_cause=how.cause, end_at_ms=how.at_ms, end_actor=how.actor,
+            end_comment=how.comment,
         )  # fmt: skip
 
     def _past_of(self, row: Record | None, grave: Record | None) -> Past | None:
@@ -355,6 +386,34 @@ class Rows:
             one = read_grave(grave)
             return Past(one.identity, one.incarnation, one.updated_at_ms)
         return None
+
+
+class PastParts(NamedTuple):
+    """The parts of a row of the past: the version's revision, how it ended, the entry."""
+
+    revision: int
+    end: bytes
+    stored: bytes
+
+
+def past_parts(value: bytes) -> PastParts:
+    """The parts of a row of the past."""
+    try:
+        revision, end_bytes = _PAST.unpack_from(value)
+    except struct.error as error:
+        raise _unreadable() from error
+    start = _PAST.size + end_bytes
+    return PastParts(revision, value[_PAST.size : start], value[start:])
+
+
+def with_past_value_gone(value: bytes) -> bytes:
+    """A row of the past with the version's value given up."""
+    revision, end, stored = past_parts(value)
+    return _PAST.pack(revision, len(end)) + end + envelope.without_payload(stored)
+
+
+def _unreadable() -> IntegrityFailed:
+    return IntegrityFailed("a past version cannot be read; run `holdfast check`")
 
 
 def read_grave(record: Record) -> Grave:

@@ -199,7 +199,8 @@ class KeyValueStore(KeyValueStoreInterface):
         return decide
 
     def _rename(self, text: str, write: Write) -> Decision:
-        metadata, options, required = self._metadata, write.options, write.conditions
+        storage, metadata = self._storage, self._metadata
+        options, required = write.options, write.conditions
 
         def decide(current: Entry[Any] | None, past: Past | None) -> Proposal:
             required.check(text, current)
@@ -209,7 +210,11 @@ class KeyValueStore(KeyValueStoreInterface):
                 )
             previous = current.metadata
             told = options.with_schema(previous.schema_hash)
-            return Proposal(metadata.generate_next_version(previous, previous.digest, told), None)
+            moved = metadata.generate_next_version(previous, previous.digest, told)
+            if current.in_chunks:
+                # Each version owns its chunks, so that giving one up cannot harm another.
+                return Proposal(moved, storage.serialize_now(current.value))
+            return Proposal(moved, None)
 
         return decide
 

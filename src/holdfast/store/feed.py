@@ -144,11 +144,10 @@ class Feed:
             # Commits without changes (keyspaces, leases) raise the head too.
             since = max(since, head)
 
-    async def times(self, before_ms: int, limit: int) -> list[FeedPosition]:
-        """The first `limit` changes that are older than the instant, for compaction."""
+    async def oldest_rows(self, limit: int) -> list[FeedPosition]:
+        """The first rows there are, for compaction."""
         page = await self._engine.scan(Range(layout.FEED, _END, limit=limit))
-        positions = [_position(key, record.value) for key, record in page.rows]
-        return [one for one in positions if one.row.at_ms < before_ms]
+        return [_position(key, record.value) for key, record in page.rows]
 
 
 def _position(key: bytes, value: bytes) -> FeedPosition:

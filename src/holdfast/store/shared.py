@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Awaitable, Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import fields
 
 from holdfast.contract.batch import Batch, Put
@@ -29,8 +30,27 @@ _log = logging.getLogger("holdfast")
 #: How many expired entries one commit ends.
 EXPIRE_BATCH_MAX = 256
 
-#: Ends the expired entries of some data rows of a keyspace; how many it ended.
-Expire = Callable[["SharedDatabase", Keyspace, list[bytes]], Awaitable[int]]
+#: How often the past is looked at for what is no longer kept.
+TRIM_INTERVAL_S = 300.0
+
+
+class Keeper(ABC):
+    """What the views do about their rows when nobody asks; one for each open database."""
+
+    @abstractmethod
+    async def expire(self, keyspace: Keyspace, data_keys: list[bytes]) -> int:
+        """End the entries of these data rows that have run out; how many did."""
+
+    @abstractmethod
+    async def refresh(self) -> None:
+        """Read settings that another process may have changed. Called about twice a second."""
+
+    @abstractmethod
+    async def trim(self) -> None:
+        """Give up the past that is no longer kept. Called every few minutes."""
+
+
+MakeKeeper = Callable[[Engine, Feed, Keyspaces], Keeper]
 
 #: Settings in which handles on one engine may differ: each handle has its own.
 _OF_THE_HANDLE = frozenset(("read_only", "create"))
@@ -43,15 +63,16 @@ class SharedDatabase:
         engine: of the database.
         feed: its changes.
         keyspaces: its directory.
+        keeper: what the views do about their rows.
     """
 
-    def __init__(self, engine: Engine, expire: Expire, *, housekeeping: bool) -> None:
+    def __init__(self, engine: Engine, keeper: MakeKeeper, *, housekeeping: bool) -> None:
         self.engine = engine
         self.components = engine.components
         self.feed = Feed(engine)
         self.keyspaces = Keyspaces(engine)
-        self._expire = expire
-        self._next_expiry_ms: int | None = None
+        self.keeper = keeper(engine, self.feed, self.keyspaces)
+        self._trimmed_at = engine.components.clock.monotonic()
         self._housekeeping: Housekeeping | None = None
         if housekeeping and engine.capabilities.writable:
             self._housekeeping = Housekeeping(
@@ -63,6 +84,7 @@ class SharedDatabase:
         await self.engine.open()
         try:
             await self._check_format()
+            await self.keeper.refresh()
         except BaseException:
             await self.engine.close()
             raise
@@ -95,7 +117,7 @@ class SharedDatabase:
             for number, data_keys in by_keyspace.items():
                 keyspace = await self.keyspaces.by_number(number)
                 if keyspace is not None:
-                    swept += await self._expire(self, keyspace, data_keys)
+                    swept += await self.keeper.expire(keyspace, data_keys)
             ended += swept
             if not swept:
                 # Somebody else was faster, or the rows belong to nobody: look again later.
@@ -106,6 +128,11 @@ class SharedDatabase:
     async def _keep_house(self) -> float:
         """One round; seconds until the next expiry."""
         await self.sweep()
+        await self.keeper.refresh()
+        now = self.components.clock.monotonic()
+        if now - self._trimmed_at >= TRIM_INTERVAL_S:
+            self._trimmed_at = now
+            await self.keeper.trim()
         page = await self.engine.scan(Range(layout.EXPIRY, b"Y", limit=1))
         if not page.rows:
             return REST_MAX_S
@@ -169,7 +196,7 @@ if hasattr(os, "register_at_fork"):
 
 
 async def acquire(
-    config: EngineConfig, components: Components, expire: Expire, *, housekeeping: bool
+    config: EngineConfig, components: Components, keeper: MakeKeeper, *, housekeeping: bool
 ) -> SharedDatabase:
     """The open database of that configuration; one more handle uses it.
 
@@ -178,7 +205,7 @@ async def acquire(
     """
     identity = config.identity
     if identity is None:
-        return await _open(config, components, expire, housekeeping=housekeeping)
+        return await _open(config, components, keeper, housekeeping=housekeeping)
     waiting: Completion[None] | None = None
     with _registry_lock:
         opening = _registry.get(identity)
@@ -196,10 +223,10 @@ async def acquire(
             await waiting.wait()
         if opening.database is None:
             # It failed to open, or was just closed: this handle tries for itself.
-            return await acquire(config, components, expire, housekeeping=housekeeping)
+            return await acquire(config, components, keeper, housekeeping=housekeeping)
         return opening.database
     try:
-        database = await _open(config, components, expire, housekeeping=housekeeping)
+        database = await _open(config, components, keeper, housekeeping=housekeeping)
     except BaseException:
         with _registry_lock:
             _registry.pop(identity, None)
@@ -236,10 +263,10 @@ async def release(database: SharedDatabase) -> None:
 
 
 async def _open(
-    config: EngineConfig, components: Components, expire: Expire, *, housekeeping: bool
+    config: EngineConfig, components: Components, keeper: MakeKeeper, *, housekeeping: bool
 ) -> SharedDatabase:
     engine = engine_class(config.scheme)(config, components)
-    database = SharedDatabase(engine, expire, housekeeping=housekeeping)
+    database = SharedDatabase(engine, keeper, housekeeping=housekeeping)
     await database.open()
     return database
 

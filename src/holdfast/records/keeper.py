@@ -1,0 +1,43 @@
+"""What entries need done when nobody asks: ending the expired, giving up the past."""
+
+from __future__ import annotations
+
+from holdfast.contract.engine import Engine
+from holdfast.contract.runtime import Components
+from holdfast.records.retention import Retention
+from holdfast.records.rows import Rows
+from holdfast.records.storage import EngineEntryStorage
+from holdfast.records.values import Values
+from holdfast.store.feed import Feed
+from holdfast.store.keyspaces import Keyspace, Keyspaces
+from holdfast.store.shared import Keeper
+
+
+class EntryKeeper(Keeper):
+    """Keeps the entries of every keyspace of a database.
+
+    Attributes:
+        retention: its settings, shared by all handles of the process.
+    """
+
+    def __init__(self, engine: Engine, feed: Feed, keyspaces: Keyspaces) -> None:
+        self._engine = engine
+        self._components: Components = engine.components
+        self.retention = Retention(engine, feed, keyspaces, engine.components.clock)
+
+    def rows(self, keyspace: Keyspace) -> Rows:
+        """Where the entries of a keyspace stand."""
+        return Rows(keyspace, self.retention.policy_of)
+
+    async def expire(self, keyspace: Keyspace, data_keys: list[bytes]) -> int:
+        storage = EngineEntryStorage(
+            self._engine, self.rows(keyspace), Values(self._components.host),
+            self._components.clock, lambda _revision: None, lambda: None,
+        )  # fmt: skip
+        return await storage.expire(data_keys)
+
+    async def refresh(self) -> None:
+        await self.retention.refresh()
+
+    async def trim(self) -> None:
+        await self.retention.trim()
