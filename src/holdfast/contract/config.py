@@ -10,12 +10,23 @@ text is read. Secrets are masked when a configuration is printed.
 
 from __future__ import annotations
 
+import math
 import re
 import types
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    Self,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from holdfast.contract.capability import Durability
 from holdfast.contract.errors import ConfigInvalid
@@ -28,13 +39,14 @@ ByteSize = Annotated[int, "bytes"]
 #: A field with this annotation is a duration in seconds and reads `50ms`, `2s`, `15m`, `1h`, `7d`.
 Seconds = Annotated[float, "seconds"]
 
-_SIZE = re.compile(r"(\d+)\s*(B|[KMGT]i?B)?", re.ASCII)
+_SIZE = re.compile(r"(\d{1,30})\s*(B|[KMGT]i?B)?", re.ASCII)
 _SIZE_UNITS = {
     "": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
     "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
 }  # fmt: skip
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", re.ASCII)
+_DURATION = re.compile(r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*(ms|s|m|h|d)?", re.ASCII)
 _DURATION_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_CONTROL = re.compile(r"[\0-\x1f\x7f]")
 _TRUE = frozenset(("1", "true", "yes", "on"))
 _FALSE = frozenset(("0", "false", "no", "off"))
 
@@ -80,7 +92,7 @@ class EngineConfig:
         """
         settings = cls._read_address(url)
         kinds = cls._kinds()
-        for name, text in parse_qsl(urlsplit(url).query, keep_blank_values=True):
+        for name, text in parse_qsl(_split(cls.scheme, url).query, keep_blank_values=True):
             if name not in kinds or name in settings:
                 known = ", ".join(sorted(kinds.keys() - settings.keys()))
                 raise ConfigInvalid(
@@ -114,7 +126,7 @@ class EngineConfig:
     @classmethod
     def _read_address(cls, url: str) -> dict[str, Any]:
         """The settings that the part of the URL before `?` holds. Default: none."""
-        parts = urlsplit(url)
+        parts = _split(cls.scheme, url)
         if parts.netloc or parts.path.strip("/"):
             raise ConfigInvalid(
                 f"a {cls.scheme} URL reads '{cls.scheme}://?parameter=value'; "
@@ -170,8 +182,9 @@ class PathConfig(EngineConfig):
 
     @classmethod
     def _read_address(cls, url: str) -> dict[str, Any]:
-        parts = urlsplit(url)
-        path = unquote(parts.path)
+        parts = _split(cls.scheme, url)
+        # Names of files are bytes: what is no Unicode among them travels as it does in `os`.
+        path = unquote(parts.path, errors="surrogateescape")
         if parts.netloc or path in ("", "/"):
             raise ConfigInvalid(
                 f"{cls.scheme}: URLs name a path: {cls.scheme}:///relative or "
@@ -184,7 +197,29 @@ class PathConfig(EngineConfig):
 
     def _write_address(self, *, mask: bool) -> str:
         del mask  # a path is no secret
-        return f"{self.scheme}:///{quote(str(self.path))}"
+        return f"{self.scheme}:///{quote(str(self.path), errors='surrogateescape')}"
+
+
+def _split(scheme: str, url: str) -> SplitResult:
+    """The parts of a URL; what splitting would drop without a word is refused."""
+    if _CONTROL.search(url):
+        raise ConfigInvalid(
+            f"a {scheme} URL holds no control characters; found some in {url!r}. "
+            "Write them percent-encoded, such as %0A",
+            scheme=scheme,
+        )
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ConfigInvalid(
+            f"a {scheme} URL was wanted; found {url!r}, which is none: {error}", scheme=scheme
+        ) from error
+    if "#" in url:
+        raise ConfigInvalid(
+            f"a {scheme} URL has no fragment; found a '#' in {url!r}. Write it as %23",
+            scheme=scheme,
+        )
+    return parts
 
 
 def _default(part: Field[Any]) -> Any:
@@ -207,7 +242,7 @@ def _parse(scheme: str, name: str, kind: Any, text: str) -> Any:
         return float(match[1]) * _DURATION_UNITS[match[2] or ""]
     if kind is bool and text.lower() in _TRUE | _FALSE:
         return text.lower() in _TRUE
-    if kind is int and not tag and re.fullmatch(r"-?\d+", text, re.ASCII):
+    if kind is int and not tag and re.fullmatch(r"-?\d{1,30}", text, re.ASCII):
         return int(text)
     if kind is float and not tag:
         try:
@@ -233,7 +268,9 @@ def _verify(scheme: str, name: str, kind: Any, value: Any) -> None:
     if get_origin(kind) is Literal:
         fits = value in get_args(kind)
     elif kind is float:
-        fits = isinstance(value, int | float) and not isinstance(value, bool)
+        fits = (
+            isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        )
     elif kind is int:
         fits = isinstance(value, int) and not isinstance(value, bool)
     elif isinstance(kind, type):
@@ -241,8 +278,10 @@ def _verify(scheme: str, name: str, kind: Any, value: Any) -> None:
     else:
         fits = True
     if not fits:
+        finite = not isinstance(value, float) or math.isfinite(value)
+        found = f"a {type(value).__name__}" if finite else str(value)
         raise ConfigInvalid(
-            f"{scheme}: {name} is {_describe(kind, tag)}; found a {type(value).__name__}",
+            f"{scheme}: {name} is {_describe(kind, tag)}; found {found}",
             scheme=scheme,
             parameter=name,
         )

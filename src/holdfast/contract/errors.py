@@ -123,7 +123,7 @@ class StoreError(Exception):
             cls.retryable = retryable
             StoreError.by_code[code] = cls
 
-    def __init__(self, message: str, **details: Any) -> None:
+    def __init__(self, message: str, /, **details: Any) -> None:
         super().__init__(message)
         self.message = message
         self.details = details
@@ -145,7 +145,7 @@ class StoreError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, self.details, self.__cause__)
 
-    def within(self, **details: Any) -> Self:
+    def within(self, /, **details: Any) -> Self:
         """Add facts that only an outer floor knows; what is already stated stays."""
         self.details = details | self.details
         return self

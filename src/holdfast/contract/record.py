@@ -7,6 +7,9 @@ from typing import NamedTuple, Self
 
 from holdfast.contract.errors import InvalidInput
 
+#: A revision has at most 8 bytes, so at most this many digits.
+REVISION_DIGITS_MAX = 20
+
 
 class Record(NamedTuple):
     """A stored value and the revision of the commit that last wrote its key."""
@@ -98,7 +101,8 @@ class Cursor(NamedTuple):
     def parse(cls, text: str) -> Self:
         """The cursor that `str(cursor)` printed."""
         lineage, dot, revision = text.rpartition(".")
-        if not dot or not lineage or not (revision.isascii() and revision.isdigit()):
+        digits = revision.isascii() and revision.isdigit() and len(revision) <= REVISION_DIGITS_MAX
+        if not dot or not lineage or not digits:
             raise InvalidInput(
                 f"a cursor reads 'lineage.revision'; found {text!r}. Use what db.cursor printed",
                 cursor=text,
