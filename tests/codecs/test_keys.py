@@ -113,10 +113,8 @@ def test_a_prefix_range_holds_what_begins_with_it_and_nothing_else(
     assert prefix_range(stem, reverse=True).reverse
 
 
-@given(BYTES, TUPLES)
-def test_the_prefix_range_of_the_empty_tuple_is_everything(
-    _noise: bytes, key: tuple[Element, ...]
-) -> None:
+@given(TUPLES)
+def test_the_prefix_range_of_the_empty_tuple_is_everything(key: tuple[Element, ...]) -> None:
     everything = prefix_range(())
     assert everything.start is None
     assert everything.end is None
@@ -200,9 +198,11 @@ def test_only_what_pack_writes_can_be_unpacked(packed: bytes) -> None:
     try:
         key = unpack(packed)
     except DeserializationFailed as error:
-        assert error.position <= len(packed)
+        refused = error
     else:
         assert pack(key) == packed
+        return
+    assert refused.position <= len(packed)
 
 
 @given(TUPLES.filter(bool), st.data())
