@@ -1,0 +1,51 @@
+"""The command line `holdfast`: look into a database, change it, move data, measure.
+
+`main` is the entry point. Typer and rich are loaded when it runs, so importing this package asks
+for neither; without them it says which extra brings them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from holdfast.contract.errors import DriverMissing
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code, see `holdfast.cli.exits`. Never raises, never prints a trace.
+
+    Args:
+        arguments: what follows the program's name; left out, those of the process.
+    """
+    from holdfast.cli import exits
+
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _app_run(given)
+    except (BrokenPipeError, exits.ReaderGone):
+        # Whoever read the output has seen enough (`| head`). What is still buffered goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.OK
+    except Exception as error:
+        if os.environ.get("HOLDFAST_DEBUG") == "1":
+            raise
+        return exits.report(error, as_json="--json" in given)
+
+
+def _app_run(arguments: list[str]) -> int:
+    try:
+        from holdfast.cli.app import run
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in ("typer", "rich"):
+            raise
+        raise DriverMissing(
+            f"the command line needs the module {error.name}, which is not installed; "
+            'pip install "holdfast[cli]"',
+            extra="cli",
+        ) from error
+    code = run(arguments)
+    # Here and not at the exit of the process, where a broken pipe could no longer be handled.
+    sys.stdout.flush()
+    return code

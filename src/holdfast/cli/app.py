@@ -1,0 +1,80 @@
+"""The commands put together, and run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Annotated, Any
+
+import typer
+
+import holdfast
+from holdfast.cli import bench, care, doctor, entries, exits, exporting, importing, watching
+
+_EPILOG = "Exit codes: " + "; ".join(f"{code} {text}" for code, text in exits.MEANINGS.items())
+
+app = typer.Typer(
+    name="holdfast",
+    help="Look into a Holdfast database, change it, watch it, move data, measure.",
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+
+
+def _until_reader_gone(command: Callable[..., int]) -> Callable[..., int]:
+    """The command, ending with ReaderGone when a pipe breaks; see there."""
+
+    @wraps(command)
+    def run_command(*arguments: Any, **options: Any) -> int:
+        try:
+            return command(*arguments, **options)
+        except BrokenPipeError as error:
+            raise exits.ReaderGone from error
+
+    return run_command
+
+
+for command, name, panel in (
+    (entries.get, "get", "Entries"),
+    (entries.set, "set", "Entries"),
+    (entries.delete, "delete", "Entries"),
+    (entries.keys, "keys", "Entries"),
+    (entries.history, "history", "Entries"),
+    (watching.watch, "watch", "Entries"),
+    (importing.import_, "import", "Data"),
+    (exporting.export, "export", "Data"),
+    (care.info, "info", "Care"),
+    (care.check, "check", "Care"),
+    (care.compact, "compact", "Care"),
+    (bench.bench, "bench", "Machine"),
+    (doctor.doctor, "doctor", "Machine"),
+    (doctor.engines, "engines", "Machine"),
+):
+    app.command(name, rich_help_panel=panel, epilog=_EPILOG)(_until_reader_gone(command))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(holdfast.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Look into a Holdfast database, change it, watch it, move data, measure."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; its exit code. Raises what the command raises."""
+    command = typer.main.get_command(app)
+    # Nothing at all asks for help, which then is the answer and no error.
+    code = command.main(
+        args=list(arguments) or ["--help"], prog_name="holdfast", standalone_mode=False
+    )
+    return code if isinstance(code, int) else exits.OK

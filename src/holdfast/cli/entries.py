@@ -1,0 +1,309 @@
+"""Commands on single entries: get, set, delete, keys, history."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import typer
+
+from holdfast.cli import exits, options, shown, typed_json
+from holdfast.cli.exits import BadUsage
+from holdfast.codecs.text import StoreKey
+from holdfast.contract.errors import InvalidInput, KeyNotFound, StoreError, VersionNotFound
+from holdfast.database.handle import Database
+from holdfast.records.entry import Entry, PastVersion
+from holdfast.records.options import KEEP
+
+#: The most that `-` reads from stdin: a value of that size is refused by every database.
+STDIN_BYTES_MAX = 384 * 1024 * 1024
+#: How many versions a table shows unless told otherwise.
+TABLE_ROWS_MAX = 100
+
+
+def get(
+    key: options.Key,
+    url: options.Url = "",
+    version: Annotated[
+        str | None,
+        typer.Option("--version", metavar="N|I.N", help="A past version; I.N of incarnation I."),
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="WHEN", help="As of a revision or an instant.")
+    ] = None,
+    metadata: Annotated[
+        bool, typer.Option("--metadata", "-m", help="Show version, author, digest, ... too.")
+    ] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Write a text or bytes value as it is, nothing else.")
+    ] = False,
+    as_json: options.AsJson = False,
+) -> int:
+    """Print the value of KEY: as JSON, or with --json together with its metadata."""
+    wanted = options.version_of(version, "--version")
+    moment = options.moment_of(at, "--at")
+
+    async def work() -> Entry[Any] | None:
+        async with options.for_reading(url) as db:
+            return await db.entries.get(key, version=wanted, at=moment)
+
+    entry = options.run(work())
+    if entry is None:
+        return _absent(key, version or at, as_json=as_json)
+    if as_json:
+        shown.document(shown.entry_document(entry))
+    elif raw:
+        _write_raw(entry.value)
+    else:
+        if metadata:
+            shown.facts([("key", str(entry.key)), *shown.metadata_facts(entry.metadata)])
+        _print_value(entry.value)
+    return exits.OK
+
+
+def set(
+    key: options.Key,
+    value: Annotated[
+        str, typer.Argument(metavar="VALUE", help="JSON; a text with --text; - reads stdin.")
+    ],
+    url: options.Url = "",
+    text: Annotated[bool, typer.Option("--text", help="VALUE is a text, not JSON.")] = False,
+    binary: Annotated[bool, typer.Option("--bytes", help="Stdin is stored as bytes.")] = False,
+    by: options.By = None,
+    comment: options.Comment = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="TAG", help="A label; repeat for more. Replaces the tags."),
+    ] = None,
+    clear_tags: Annotated[bool, typer.Option("--clear-tags", help="Remove the tags.")] = False,
+    ttl: Annotated[
+        str | None, typer.Option("--ttl", metavar="TIME", help="Expires after 90, 15m, 2h, 7d.")
+    ] = None,
+    keep_ttl: Annotated[
+        bool, typer.Option("--keep-ttl", help="Leave the expiry as it is.")
+    ] = False,
+    if_absent: Annotated[bool, typer.Option("--if-absent", help="Only if there is none.")] = False,
+    if_changed: Annotated[
+        bool, typer.Option("--if-changed", help="Do nothing if the value is the same.")
+    ] = False,
+    if_revision: options.IfRevision = None,
+    if_version: options.IfVersion = None,
+    if_hash: options.IfHash = None,
+    as_json: options.AsJson = False,
+) -> int:
+    """Write a new version of KEY."""
+    if keep_ttl and ttl is not None:
+        raise BadUsage("--ttl and --keep-ttl exclude each other; give one")
+    if clear_tags and tag:
+        raise BadUsage("--tag and --clear-tags exclude each other; --tag replaces all tags")
+    content = _read_value(value, text=text, binary=binary)
+    lifetime = KEEP if keep_ttl else options.seconds_of(ttl, "--ttl")
+    required_version = options.version_of(if_version, "--if-version")
+
+    async def work() -> Entry[Any]:
+        async with options.for_writing(url) as db:
+            return await db.entries.set(
+                key, content, modified_by=by, comment=comment,
+                tags=[] if clear_tags else tag or None, ttl=lifetime, if_absent=if_absent,
+                if_changed=if_changed, if_revision=if_revision, if_version=required_version,
+                if_hash=if_hash,
+            )  # fmt: skip
+
+    entry = options.run(work())
+    if as_json:
+        shown.document({"key": str(entry.key), "metadata": shown.metadata_document(entry.metadata)})
+    else:
+        shown.line(f"{entry.key}  version {entry.metadata.version}  revision {entry.revision}")
+    return exits.OK
+
+
+def delete(
+    key: options.Key,
+    url: options.Url = "",
+    by: options.By = None,
+    comment: options.Comment = None,
+    if_revision: options.IfRevision = None,
+    if_version: options.IfVersion = None,
+    if_hash: options.IfHash = None,
+    as_json: options.AsJson = False,
+) -> int:
+    """Remove KEY. Its versions stay in its history."""
+    required_version = options.version_of(if_version, "--if-version")
+
+    async def work() -> bool:
+        async with options.for_writing(url, create=False) as db:
+            return await db.entries.delete(
+                key, modified_by=by, comment=comment, if_revision=if_revision,
+                if_version=required_version, if_hash=if_hash,
+            )  # fmt: skip
+
+    if not options.run(work()):
+        return _absent(key, None, as_json=as_json)
+    if as_json:
+        shown.document({"key": str(StoreKey.of(key)), "deleted": True})
+    else:
+        shown.line(f"{StoreKey.of(key)}  deleted")
+    return exits.OK
+
+
+def keys(
+    pattern: options.Patterns = "#",
+    url: options.Url = "",
+    kind: options.PatternKind = options.Kind.MQTT,
+    reverse: Annotated[bool, typer.Option("--reverse", help="Last key first.")] = False,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, metavar="N", help="At most N keys.")
+    ] = None,
+    count: Annotated[bool, typer.Option("--count", help="Print only how many there are.")] = False,
+    as_json: options.AsJson = False,
+) -> int:
+    """Print the keys that match, in key order, one per line."""
+    wanted = options.pattern_of(pattern, kind)
+
+    async def work() -> int:
+        printed = 0
+        async with options.for_reading(url) as db:
+            async for key in db.entries.keys(wanted, reverse=reverse):
+                if not count:
+                    if as_json:
+                        shown.document({"key": str(key)})
+                    else:
+                        shown.line(str(key))
+                printed += 1
+                if printed == limit:
+                    break
+        return printed
+
+    found = options.run(work())
+    if count:
+        if as_json:
+            shown.document({"count": found})
+        else:
+            shown.line(str(found))
+    return exits.OK
+
+
+def history(
+    key: options.Key,
+    url: options.Url = "",
+    reverse: Annotated[bool, typer.Option("--reverse", help="Newest first.")] = False,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, metavar="N", help="At most N versions.")
+    ] = None,
+    as_json: options.AsJson = False,
+) -> int:
+    """Print every version of KEY, the living one too, oldest first."""
+    rows: list[list[Any]] = []
+    rows_max = limit or TABLE_ROWS_MAX
+
+    async def work() -> int:
+        found = 0
+        async with options.for_reading(url) as db:
+            async for one in _versions(db, key, reverse=reverse):
+                if found == (limit if as_json else rows_max):
+                    if limit is None:
+                        shown.note(f"the first {found} versions; --limit or --json shows more")
+                    break
+                found += 1
+                if as_json:
+                    shown.document(shown.past_document(one))
+                else:
+                    rows.append(_history_row(one))
+        return found
+
+    if not options.run(work()):
+        return _absent(key, None, as_json=as_json)
+    if not as_json:
+        columns = ["version", "revision", "written", "by", "comment", "value", "then"]
+        shown.table(str(StoreKey.of(key)), columns, rows, right="version revision")
+    return exits.OK
+
+
+async def _versions(db: Database, key: str, *, reverse: bool) -> AsyncIterator[Entry[Any]]:
+    """Every version in order, the living one too."""
+    living = await db.entries.get(key)
+    if reverse and living is not None:
+        yield living
+    async for past in db.entries.history(key, reverse=reverse):
+        yield past
+    if not reverse and living is not None:
+        yield living
+
+
+def _history_row(entry: Entry[Any]) -> list[Any]:
+    metadata = entry.metadata
+    version = str(metadata.version)
+    if metadata.incarnation > 1:
+        version = f"{metadata.incarnation}.{version}"
+    value = shown.value_in_line(entry.value) if entry.has_value else "(no longer kept)"
+    return [
+        version, str(metadata.revision), metadata.updated_at, metadata.modified_by or "",
+        metadata.comment or "", value, _then(entry),
+    ]  # fmt: skip
+
+
+def _then(entry: Entry[Any]) -> str:
+    """What became of a version."""
+    if not isinstance(entry, PastVersion):
+        return "current"
+    if entry.end_cause == "set":
+        return "overwritten"
+    if entry.end_cause == "expired":
+        return "expired"
+    by = f" by {entry.end_actor}" if entry.end_actor is not None else ""
+    why = f": {entry.end_comment}" if entry.end_comment else ""
+    return f"deleted {shown.when(entry.end_at)}{by}{why}"
+
+
+def _read_value(value: str, *, text: bool, binary: bool) -> Any:
+    if binary and (text or value != "-"):
+        raise BadUsage("--bytes stores what stdin holds: give - as VALUE, without --text")
+    if value != "-":
+        if text:
+            return value
+        try:
+            return typed_json.loads(value)
+        except InvalidInput as error:
+            raise InvalidInput(
+                f"VALUE is JSON; {error}. For a plain text add --text, or write it in JSON quotes"
+            ) from error
+    content = sys.stdin.buffer.read(STDIN_BYTES_MAX + 1)
+    if len(content) > STDIN_BYTES_MAX:
+        raise InvalidInput(f"stdin may hold {STDIN_BYTES_MAX} bytes; found more. Split the value")
+    if binary:
+        return content
+    try:
+        return content.decode() if text else typed_json.loads(content)
+    except UnicodeDecodeError as error:
+        raise InvalidInput(
+            f"--text wanted UTF-8 on stdin; found another byte at {error.start}. "
+            "Store it with --bytes"
+        ) from error
+
+
+def _print_value(value: Any) -> None:
+    if sys.stdout.isatty():
+        from rich.json import JSON
+
+        shown.console().print(JSON(typed_json.dumps(value), indent=2))
+    else:
+        print(typed_json.dumps(value))
+
+
+def _write_raw(value: Any) -> None:
+    if isinstance(value, str):
+        value = value.encode()
+    if not isinstance(value, bytes):
+        raise BadUsage("--raw writes text and bytes; this value is neither. Leave --raw out")
+    sys.stdout.flush()
+    sys.stdout.buffer.write(value)
+
+
+def _absent(key: str, what: str | None, *, as_json: bool) -> int:
+    error: StoreError
+    if what is None:
+        error = KeyNotFound(f"there is no entry {key!r}; `holdfast keys` lists those there are")
+    else:
+        error = VersionNotFound(f"there is no entry {key!r} at {what}; see `holdfast history`")
+    return exits.report(error.within(key=key), as_json=as_json)

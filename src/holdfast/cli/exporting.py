@@ -1,0 +1,66 @@
+"""The command export: entries as JSON lines, all of one moment."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import orjson
+import typer
+
+from holdfast.cli import exits, options, shown
+from holdfast.cli.progress import progress, shows_progress
+
+#: The progress moves after that many entries.
+STEP_ENTRIES = 500
+
+
+def export(
+    pattern: options.Patterns = "#",
+    url: options.Url = "",
+    kind: options.PatternKind = options.Kind.MQTT,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Where to; left out: stdout."),
+    ] = None,
+    as_json: options.AsJson = False,
+) -> int:
+    """Write the entries that match as JSON lines, with metadata, as `import` reads them.
+
+    All lines are of one moment; what has expired is absent. With --json and --output a JSON
+    document of what was done goes to stdout.
+    """
+    wanted = options.pattern_of(pattern, kind)
+
+    async def work(target: TextIO) -> tuple[int, int]:
+        written = 0
+        async with options.for_reading(url) as db, await db.snapshot() as view:
+            # Counting reads everything once more, so only for somebody who watches.
+            # Lines that go to a terminal would tear the bar.
+            bar = shows_progress() and not target.isatty()
+            total = await view.entries.count(wanted) if bar else None
+            with progress("export", total, visible=bar) as done:
+                async for entry in view.entries.items(wanted):
+                    target.write(orjson.dumps(shown.entry_document(entry)).decode() + "\n")
+                    written += 1
+                    if written % STEP_ENTRIES == 0:
+                        done(written)
+            return written, view.revision
+
+    if output is None:
+        options.run(work(sys.stdout))
+        return exits.OK
+    # Beside it first: an export that fails leaves no half file under the wanted name.
+    partial = output.with_name(output.name + ".partial")
+    try:
+        with partial.open("w", encoding="utf-8", newline="\n") as target:
+            written, revision = options.run(work(target))
+        partial.replace(output)
+    finally:
+        partial.unlink(missing_ok=True)
+    if as_json:
+        shown.document({"file": str(output), "entries": written, "revision": revision})
+    else:
+        shown.line(f"{written:,} entries of revision {revision} written to {output}")
+    return exits.OK

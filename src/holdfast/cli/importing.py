@@ -1,0 +1,188 @@
+"""The command import: rows of JSON into entries, batch by batch.
+
+Each batch is one commit: all of its rows or none. What came before a bad row stays written, and
+running the same import again with `--if-changed` goes on without making versions of equal values.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+from holdfast.cli import exits, options, shown
+from holdfast.cli.progress import progress
+from holdfast.cli.rows import Form, Row, Shape, read_rows
+from holdfast.contract.errors import InvalidInput, StoreError
+from holdfast.contract.runtime import SystemClock
+from holdfast.database.handle import Database
+from holdfast.database.views import Transaction
+from holdfast.records.entry import milliseconds
+
+#: A batch ends before it holds more than that, whatever `--batch` says.
+BATCH_BYTES_MAX = 16 * 1024 * 1024
+#: The most rows of one batch; what one commit takes is far above.
+BATCH_ROWS_MAX = 5_000
+
+
+class Tally:
+    """What an import did."""
+
+    def __init__(self) -> None:
+        self.written = 0
+        self.unchanged = 0
+        self.expired = 0
+        self.batches = 0
+        #: The last line that is safely written, with all before it.
+        self.line = 0
+
+    def document(self) -> dict[str, int]:
+        return dict(vars(self))
+
+
+def import_(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="JSON lines or JSON; - is stdin.")],
+    url: options.Url = "",
+    namespace: Annotated[
+        str | None,
+        typer.Option("--namespace", metavar="NS", help="Keys are names in this namespace: a/b."),
+    ] = None,
+    key_field: Annotated[
+        str | None,
+        typer.Option("--key-field", metavar="NAME", help="Rows are values; this field is the key."),
+    ] = None,
+    form: Annotated[
+        Form, typer.Option("--format", help="lines, json, or by the name.")
+    ] = Form.AUTO,
+    batch: Annotated[
+        int,
+        typer.Option("--batch", min=1, max=BATCH_ROWS_MAX, metavar="N", help="Rows per commit."),
+    ] = 500,
+    if_changed: Annotated[
+        bool, typer.Option("--if-changed", help="Write only values that differ: safe to repeat.")
+    ] = False,
+    by: options.By = None,
+    comment: options.Comment = None,
+    as_json: options.AsJson = False,
+) -> int:
+    """Read rows {"key": ..., "value": ..., "metadata": ...} into entries.
+
+    It reads what `export` writes: author, comment, tags and expiry are taken over, versions are
+    counted anew, a digest is verified. A JSON object of names and values works too, and with
+    --key-field an array or lines of plain objects.
+    """
+    shape = Shape.of(namespace, key_field)
+    tally = Tally()
+
+    async def work(stream: BinaryIO, size: int | None) -> None:
+        async with options.for_writing(url) as db:
+            with progress("import", size, sizes=True) as done:
+                rows = read_rows(stream, form.settled(file), shape)
+                for group, position in _batches(rows, batch):
+                    await _write(db, group, tally, by, comment, if_changed=if_changed)
+                    done(position)
+
+    with _source(file) as stream:
+        size = None
+        if file != "-":
+            size = stream.seek(0, 2)
+            stream.seek(0)
+        try:
+            options.run(work(stream, size))
+        except StoreError as error:
+            where = f"everything up to line {tally.line} is written" if tally.line else (
+                "nothing is written"
+            )  # fmt: skip
+            error.message = f"{error.message}. Of this import {where}"
+            error.details = error.details | {"written": tally.written, "line_written": tally.line}
+            raise
+    if as_json:
+        shown.document(tally.document())
+    else:
+        unchanged = f", {tally.unchanged:,} unchanged" if if_changed else ""
+        expired = f", {tally.expired:,} expired and left out" if tally.expired else ""
+        shown.line(f"{tally.written:,} written{unchanged}{expired}, in {tally.batches:,} commits")
+    return exits.OK
+
+
+@contextmanager
+def _source(file: str) -> Iterator[BinaryIO]:
+    if file == "-":
+        yield sys.stdin.buffer
+        return
+    with Path(file).open("rb") as stream:
+        yield stream
+
+
+def _batches(rows: Iterator[Row], size: int) -> Iterator[tuple[list[Row], int]]:
+    """Rows in groups for one commit each, with how far into the file each group reaches."""
+    group: list[Row] = []
+    keys: set[str] = set()
+    weight = 0
+    for row in rows:
+        text = str(row.key)
+        # The second row of a key is its next version, and goes to the next commit.
+        if group and (len(group) >= size or text in keys or weight + row.weight > BATCH_BYTES_MAX):
+            yield group, group[-1].position
+            group, keys, weight = [], set(), 0
+        group.append(row)
+        keys.add(text)
+        weight += row.weight
+    if group:
+        yield group, group[-1].position
+
+
+async def _write(
+    db: Database,
+    rows: list[Row],
+    tally: Tally,
+    by: str | None,
+    comment: str | None,
+    *,
+    if_changed: bool,
+) -> None:
+    """One batch, as one commit."""
+    written = unchanged = expired = 0
+    clock = SystemClock()
+
+    async def work(transaction: Transaction) -> None:
+        nonlocal written, unchanged, expired
+        written = unchanged = expired = 0
+        for row in rows:
+            if row.expires_at is not None and milliseconds(row.expires_at) <= clock.now_ms():
+                expired += 1
+                continue
+            try:
+                before = await transaction.entries.get(row.key) if if_changed else None
+                after = await transaction.entries.set(
+                    row.key, row.value,
+                    modified_by=by if by is not None else row.modified_by,
+                    comment=comment if comment is not None else row.comment,
+                    tags=row.tags, expires_at=row.expires_at, schema_hash=row.schema_hash,
+                    if_changed=if_changed,
+                )  # fmt: skip
+            except StoreError as error:
+                raise row.blame(error) from error
+            if row.data_hash is not None and after.metadata.data_hash != row.data_hash:
+                raise row.blame(
+                    InvalidInput(
+                        f"the value of {str(row.key)!r} has not the digest that stands beside "
+                        "it: the row is damaged, or was edited. Correct it, or remove the "
+                        "data_hash to import the value as it is"
+                    )
+                )
+            if before is not None and before.metadata.version == after.metadata.version:
+                unchanged += 1
+            else:
+                written += 1
+
+    await db.transact(work, isolation="snapshot")
+    tally.written += written
+    tally.unchanged += unchanged
+    tally.expired += expired
+    tally.batches += 1
+    tally.line = rows[-1].line

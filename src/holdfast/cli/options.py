@@ -1,0 +1,141 @@
+"""Options that several commands share, and how their texts are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Coroutine
+from dataclasses import replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from holdfast.cli.exits import BadUsage
+from holdfast.codecs.pattern import Pattern
+from holdfast.contract.config import EngineConfig
+from holdfast.database.handle import Database
+from holdfast.database.opening import open
+from holdfast.store.registry import read_config
+
+T = TypeVar("T")
+
+Url = Annotated[
+    str,
+    typer.Option(
+        "--url", "-u", envvar="HOLDFAST_URL", metavar="URL",
+        help="The database, such as lmdb:///app (relative) or sqlite:////var/app.db (absolute).",
+    ),
+]  # fmt: skip
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Key = Annotated[
+    str, typer.Argument(metavar="KEY", help="namespace/sub:name, or a name in the root.")
+]
+
+
+class Kind(StrEnum):
+    """Kinds of pattern."""
+
+    MQTT = "mqtt"
+    GLOB = "glob"
+    REGEX = "regex"
+
+
+Patterns = Annotated[
+    str,
+    typer.Argument(
+        metavar="[PATTERN]",
+        help="Which keys: # all, users/# below users, users:+ directly in it.",
+    ),
+]
+PatternKind = Annotated[Kind, typer.Option("--kind", help="How the pattern is read.")]
+By = Annotated[str | None, typer.Option("--by", metavar="WHO", help="Who makes the change.")]
+Comment = Annotated[str | None, typer.Option("--comment", metavar="TEXT", help="Why.")]
+IfRevision = Annotated[
+    int | None,
+    typer.Option("--if-revision", metavar="N", help="Only if the entry is of this revision."),
+]
+IfVersion = Annotated[
+    str | None,
+    typer.Option("--if-version", metavar="N|I.N", help="Only if it is of this version."),
+]
+IfHash = Annotated[
+    str | None,
+    typer.Option("--if-hash", metavar="HEX", help="Only if its value has this digest."),
+]
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?", re.ASCII)
+_DURATION_UNITS = {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_VERSION = re.compile(r"(?:(\d+)\.)?(\d+)", re.ASCII)
+
+
+def pattern_of(text: str, kind: Kind) -> Pattern:
+    """The compiled pattern. Raises PatternInvalid."""
+    return Pattern(text, kind.value)
+
+
+def config_of(url: str) -> EngineConfig:
+    """The configuration of a `--url`. Raises BadUsage when none was given."""
+    if not url:
+        raise BadUsage("no database given; add --url lmdb:///app, or set HOLDFAST_URL")
+    return read_config(url)
+
+
+def for_reading(url: str) -> Database:
+    """The database, for commands that write nothing and must not make one."""
+    return open(replace(config_of(url), create=False, read_only=True))
+
+
+def for_writing(url: str, *, create: bool = True) -> Database:
+    """The database, for commands that write; `create=False`: only one that exists."""
+    config = config_of(url)
+    return open(config if create else replace(config, create=False))
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a command's coroutine."""
+    import asyncio
+
+    return asyncio.run(work)
+
+
+def seconds_of(text: str | None, option: str) -> float | None:
+    """`90`, `15m`, `2h` or `7d` in seconds."""
+    if text is None:
+        return None
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise BadUsage(
+            f"{option} reads a duration such as 90, 500ms, 15m, 2h or 7d; found {text!r}"
+        )
+    return float(match[1]) * _DURATION_UNITS[match[2]]
+
+
+def version_of(text: str | None, option: str) -> int | tuple[int, int] | None:
+    """`3`, or `2.3` for version 3 of incarnation 2."""
+    if text is None:
+        return None
+    match = _VERSION.fullmatch(text)
+    if match is None:
+        raise BadUsage(
+            f"{option} reads a version such as 3, or 2.3 for incarnation 2; found {text!r}"
+        )
+    return int(match[2]) if match[1] is None else (int(match[1]), int(match[2]))
+
+
+def moment_of(text: str | None, option: str) -> int | datetime | None:
+    """A revision, or an instant in ISO 8601 with its offset."""
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit():
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise BadUsage(
+            f"{option} reads a revision such as 1200, or an instant with its offset such as "
+            f"2025-01-31T12:00:00Z; found {text!r}"
+        )
+    return moment

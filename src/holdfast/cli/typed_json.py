@@ -1,0 +1,107 @@
+r"""Values as JSON that reads back exactly: bytes and instants have a spelling of their own.
+
+    {"$bytes": "aGVsbG8="}                        bytes, in base64
+    {"$datetime": "2025-01-31T12:00:00+00:00"}    an aware instant, ISO 8601
+
+A mapping of your own with such a single key gets one more `$` in front of it, and loses it again
+when it is read: {"$bytes": 1} is written {"$$bytes": 1}. Everything else is plain JSON; integers
+keep all their digits.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import orjson
+
+from holdfast.contract.errors import InvalidInput
+
+BYTES = "$bytes"
+DATETIME = "$datetime"
+
+_SPELLING = re.compile(r"\$+(?:bytes|datetime)")
+_SCALARS = frozenset((type(None), bool, int, float, str))
+
+
+def to_json(value: Any) -> Any:
+    """The value in plain JSON types. For what `from_json` reads."""
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if kind is list:
+        return [to_json(part) for part in value]
+    if kind is dict:
+        written = {name: to_json(part) for name, part in value.items()}
+        if len(written) == 1:
+            [(name, part)] = written.items()
+            if _SPELLING.fullmatch(name):
+                return {f"${name}": part}
+        return written
+    if kind is bytes:
+        return {BYTES: b64encode(value).decode()}
+    assert kind is datetime, "no other type is stored"
+    return {DATETIME: value.isoformat()}
+
+
+def from_json(written: Any) -> Any:
+    """The value that `to_json` wrote. Raises InvalidInput for a spelling that cannot be read."""
+    if type(written) is list:
+        return [from_json(part) for part in written]
+    if type(written) is not dict:
+        return written
+    if len(written) == 1:
+        [(name, part)] = written.items()
+        if _SPELLING.fullmatch(name):
+            if name == BYTES:
+                return _bytes(part)
+            if name == DATETIME:
+                return _instant(part)
+            return {name[1:]: from_json(part)}
+    return {name: from_json(part) for name, part in written.items()}
+
+
+def dumps(value: Any) -> str:
+    """The value as JSON in one line."""
+    return orjson.dumps(to_json(value)).decode()
+
+
+def loads(text: str | bytes) -> Any:
+    """The value that JSON text spells. Raises InvalidInput when it is not JSON."""
+    return from_json(parse(text))
+
+
+def parse(text: str | bytes) -> Any:
+    """JSON text as plain JSON types. Raises InvalidInput when it is none."""
+    try:
+        # msgspec, because it keeps integers beyond 64 bits, which then are refused and not rounded.
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise InvalidInput(f"wanted JSON; found text that is none ({error})") from error
+
+
+def _bytes(part: Any) -> bytes:
+    try:
+        if isinstance(part, str):
+            return b64decode(part, validate=True)
+    except ValueError:
+        pass
+    raise InvalidInput(
+        f'{{"{BYTES}": ...}} wanted base64 text; found something else. Write "${BYTES}" for a '
+        "mapping of your own with that key"
+    )
+
+
+def _instant(part: Any) -> datetime:
+    try:
+        if isinstance(part, str) and (moment := datetime.fromisoformat(part)).tzinfo is not None:
+            return moment
+    except ValueError:
+        pass
+    raise InvalidInput(
+        f'{{"{DATETIME}": ...}} wanted an instant such as 2025-01-31T12:00:00+00:00; found '
+        f'something else. Write "${DATETIME}" for a mapping of your own with that key'
+    )

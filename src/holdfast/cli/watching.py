@@ -1,0 +1,199 @@
+"""The command watch: a line for each change, from where the last watch stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from holdfast.cli import exits, options, shown
+from holdfast.contract.errors import StoreError
+from holdfast.contract.record import Cursor
+from holdfast.records.change import Change
+from holdfast.records.changes import Watch
+
+#: After a request to stop, how long the rest of a commit already begun may take to arrive.
+REST_OF_COMMIT_S = 0.25
+
+
+def watch(
+    pattern: options.Patterns = "#",
+    url: options.Url = "",
+    kind: options.PatternKind = options.Kind.MQTT,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since", metavar="CURSOR", help="Every change after this cursor or revision."
+        ),
+    ] = None,
+    snapshot: Annotated[
+        bool, typer.Option("--snapshot", help="First the entries as they stand.")
+    ] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit", min=1, metavar="N", help="End after N changes and the rest of their commit."
+        ),
+    ] = None,
+    as_json: options.AsJson = False,
+) -> int:
+    """Print each change of the keys that match, as it happens, until Ctrl-C.
+
+    At the end the cursor to resume from goes to stderr: give it to --since, and nothing is missed.
+    """
+    wanted = options.pattern_of(pattern, kind)
+    start = int(since) if since is not None and since.isascii() and since.isdigit() else since
+
+    async def work() -> None:
+        async with options.for_reading(url) as db:
+            lineage = Cursor.parse(db.cursor).lineage
+            place = _Place(None if snapshot else _revision_of(start, await db.head()))
+            # From a known revision, so that the cursor is right before the first change too.
+            after = start if snapshot or start is not None else place.revision
+            try:
+                async with db.watch(wanted, since=after, snapshot=snapshot) as changes:
+                    await _follow(changes, place, limit, as_json=as_json)
+            except StoreError:
+                if not place.printed:
+                    # Refused: the place asked for is no place to resume from.
+                    place.revision = None
+                raise
+            finally:
+                _say_where(place, lineage, as_json=as_json)
+
+    asyncio.run(work())
+    return exits.OK
+
+
+class _Place:
+    """How far the watch has printed.
+
+    Attributes:
+        revision: of the last change printed; None while there is none to resume from.
+        whole: whether everything of that revision is printed.
+        printed: how many lines.
+    """
+
+    def __init__(self, revision: int | None) -> None:
+        self.revision = revision
+        self.whole = True
+        self.printed = 0
+
+
+def _revision_of(start: int | str | None, head: int) -> int:
+    if start is None:
+        return head
+    return start if isinstance(start, int) else Cursor.parse(start).revision
+
+
+async def _follow(watch: Watch, place: _Place, limit: int | None, *, as_json: bool) -> None:
+    """Print changes until the limit, a signal to stop, or the end of whoever reads them."""
+    with _stop_requests() as stop:
+        stopping = asyncio.ensure_future(stop.wait())
+        pending = asyncio.ensure_future(_next(watch))
+        try:
+            while True:
+                enough = limit is not None and place.printed >= limit
+                if not enough:
+                    await asyncio.wait((pending, stopping), return_when=asyncio.FIRST_COMPLETED)
+                if enough or stop.is_set():
+                    # Between two commits only: otherwise the rest of one would be missed later.
+                    await asyncio.wait((pending,), timeout=REST_OF_COMMIT_S)
+                    if not pending.done() or pending.result().revision != place.revision:
+                        place.whole = True
+                        return
+                _print(pending.result(), place, as_json=as_json)
+                pending = asyncio.ensure_future(_next(watch))
+        finally:
+            stopping.cancel()
+            if not pending.done():
+                pending.cancel()
+            await asyncio.wait((pending,))
+
+
+async def _next(watch: Watch) -> Change:
+    return await watch.__anext__()
+
+
+def _print(change: Change, place: _Place, *, as_json: bool) -> None:
+    if as_json:
+        shown.document(_document(change))
+    else:
+        shown.line(_line(change))
+    # Each line at once: who follows a pipe waits for it. A broken pipe ends the watch here.
+    sys.stdout.flush()
+    place.printed += 1
+    if change.cause == "snapshot" and change.op != "snapshot_end":
+        return  # Its revision is of the entry; the place to resume from comes with the marker.
+    place.whole = change.op == "snapshot_end"
+    place.revision = change.revision
+
+
+def _say_where(place: _Place, lineage: str, *, as_json: bool) -> None:
+    """Tell on stderr where to resume: behind the last commit that was printed whole."""
+    if place.revision is None:
+        return
+    cursor = Cursor(lineage, place.revision if place.whole else place.revision - 1)
+    if as_json:
+        print(f'{{"cursor":"{cursor}"}}', file=sys.stderr, flush=True)
+    else:
+        shown.note(f"resume with --since {cursor}")
+
+
+@contextmanager
+def _stop_requests() -> Iterator[asyncio.Event]:
+    """An event that Ctrl-C and SIGTERM set."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    before = {}
+
+    def set_stop(_number: int, _frame: Any) -> None:
+        loop.call_soon_threadsafe(stop.set)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, set_stop)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _line(change: Change) -> str:
+    at = shown.when(change.at)
+    if change.op == "snapshot_end":
+        return f"{at}  end of snapshot at revision {change.revision}"
+    parts = [at, str(change.revision).rjust(8), change.op.ljust(6), str(change.key)]
+    if change.after is not None:
+        parts.append(f"v{change.after.metadata.version}")
+        parts.append(_value(change.after))
+    if change.cause not in ("write", "snapshot"):
+        parts.append(f"({change.cause})")
+    if change.actor is not None:
+        parts.append(f"by {change.actor}")
+    if change.after is not None and change.after.metadata.comment:
+        parts.append(f"# {change.after.metadata.comment}")
+    return "  ".join(parts)
+
+
+def _value(entry: Any) -> str:
+    return shown.value_in_line(entry.value) if entry.has_value else "(no longer kept)"
+
+
+def _document(change: Change) -> dict[str, Any]:
+    return {
+        "op": change.op,
+        "key": None if change.key is None else str(change.key),
+        "revision": change.revision,
+        "index": change.index,
+        "at": change.at.isoformat(),
+        "cause": change.cause,
+        "actor": change.actor,
+        "before": None if change.before is None else shown.entry_document(change.before),
+        "after": None if change.after is None else shown.entry_document(change.after),
+    }
