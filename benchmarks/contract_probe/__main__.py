@@ -31,6 +31,7 @@ async def prove() -> None:
         await trials.catch_broken_engines(site, trials.REDIS_BREAKAGES)
         await trials.refuse_when_full(site)
         print(f"  {site.label}: full memory refused whole, deletes go on")
+        await trials.outlive_the_caller(sites[-1])
         for site in (sites[0], sites[-1]):
             print(f"  {site.label}: {await trials.survive_crashes(site)} commits over crashes")
     with postgres_server() as server:
@@ -39,6 +40,7 @@ async def prove() -> None:
             print(f"  {site.label}: {await trials.prove(site)} checks passed")
         site = sites[0]
         await trials.catch_broken_engines(site, trials.POSTGRES_BREAKAGES)
+        await trials.outlive_the_caller(sites[-1])
         for site in (sites[0], sites[-1]):
             print(f"  {site.label}: {await trials.survive_crashes(site)} commits over crashes")
 

@@ -18,7 +18,7 @@ from benchmarks.contract_probe.postgres_probe import (
 )
 from benchmarks.contract_probe.redis_probe import GatheringRedisProbe, RedisProbe, RedisProbeConfig
 from benchmarks.contract_probe.servers import Server
-from holdfast.contract.batch import Append, Batch, Delete, Put
+from holdfast.contract.batch import Append, Batch, Delete, Put, Receipt
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import ConnectionFailed, OutcomeUnknown, StorageFull
 from holdfast.contract.record import Range, Record
@@ -135,6 +135,25 @@ async def survive_crashes(site: Site) -> int:
         for prefix in (b"a/", b"b/"):
             assert len([key async for key, _ in _rows(engine, prefix)]) == len(acknowledged)
     return len(acknowledged)
+
+
+async def outlive_the_caller(site: Site) -> None:
+    """A commit that was handed over happens, although its caller is cancelled."""
+    async with site.engine() as engine:
+        calls = [
+            asyncio.create_task(engine.commit(Batch([Put(b"%d" % number, b"")])))
+            for number in range(WRITERS)
+        ]
+        await asyncio.sleep(0)  # Each runs up to where it waits.
+        for call in calls:
+            call.cancel()
+        assert all(isinstance(end, asyncio.CancelledError) for end in await _ends(calls))
+        await engine.commit(Batch([Put(b"last", b"")]))
+        assert len((await engine.scan(Range())).rows) == WRITERS + 1
+
+
+async def _ends(calls: Sequence[asyncio.Task[Receipt]]) -> list[Receipt | BaseException]:
+    return await asyncio.gather(*calls, return_exceptions=True)
 
 
 async def refuse_when_full(site: Site) -> None:
