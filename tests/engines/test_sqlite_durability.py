@@ -56,6 +56,23 @@ def flushes(monkeypatch: pytest.MonkeyPatch) -> Flushes:
     return counter
 
 
+def traced(tmp_path: Path, program: str, *arguments: object) -> list[tuple[str, str]]:
+    """(thread, system call) of a child: flushes and writes, in order."""
+    trace = tmp_path / "trace"
+    subprocess.run(
+        [
+            *("strace", "-f", "-y", "-e", "trace=fsync,fdatasync,write", "-o", str(trace)),
+            *child_command(program, *arguments),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=50,
+        env=child_environment(),
+    )
+    lines = (line.split(maxsplit=1) for line in trace.read_text().splitlines())
+    return [(thread, call) for thread, call in lines]
+
+
 @pytest.mark.row("trap 16")
 @pytest.mark.platform("needs strace, to see the system calls of another process")
 @pytest.mark.skipif(shutil.which("strace") is None, reason="no strace")
@@ -67,28 +84,45 @@ def test_full_flushes_the_log_before_each_acknowledgement(tmp_path: Path) -> Non
                 put(engine, b"key", b"%d" % number)
                 os.write(1, b"acknowledged\\n")
     """
-    trace = tmp_path / "trace"
     path = tmp_path / "app.sqlite"
-    subprocess.run(
-        [
-            *("strace", "-f", "-y", "-e", "trace=fsync,fdatasync,write", "-o", str(trace)),
-            *child_command(program, path),
-        ],
-        check=True,
-        capture_output=True,
-        timeout=50,
-        env=child_environment(),
-    )
     flushed = False
     acknowledged = 0
-    for line in trace.read_text().splitlines():
-        if "sync(" in line and f"{path}-wal" in line:
+    for _, call in traced(tmp_path, program, path):
+        if "sync(" in call and f"{path}-wal" in call:
             flushed = True
-        elif "acknowledged" in line:
+        elif "acknowledged" in call:
             assert flushed, f"acknowledgement {acknowledged} came before its flush"
             acknowledged += 1
             flushed = False
     assert acknowledged == 10
+
+
+@pytest.mark.row("trap 28")
+@pytest.mark.platform("needs strace, to see the system calls of another process")
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace")
+def test_relaxed_never_flushes_in_the_thread_that_commits(tmp_path: Path) -> None:
+    program = """
+        import os, threading
+        engine = make(Path(sys.argv[1]), durability="relaxed", checkpoint_pages=100)
+        drive(engine.open())
+        renewed = threading.Event()
+        renew = engine._renew_log
+        engine._renew_log = lambda: (renew(), renewed.set())
+        os.write(1, b"begin\\n")
+        for number in range(60):
+            put(engine, b"%d" % (number % 7), bytes([number]) * 100_000)
+            if number % 10 == 9:
+                assert renewed.wait(20)
+                renewed.clear()
+        os.write(1, b"end\\n")
+        drive(engine.close())
+    """
+    calls = traced(tmp_path, program, tmp_path / "app.sqlite")
+    begin = next(index for index, (_, call) in enumerate(calls) if "begin" in call)
+    end = next(index for index, (_, call) in enumerate(calls) if "end" in call)
+    flushing = [thread for thread, call in calls[begin:end] if "sync(" in call]
+    assert len(flushing) >= 6, "the housekeeping flushed"
+    assert calls[begin][0] not in flushing
 
 
 def test_relaxed_acknowledges_before_the_flush_and_flushes_soon(

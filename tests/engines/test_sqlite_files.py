@@ -23,6 +23,7 @@ from holdfast.contract.errors import (
     StoreNotFound,
 )
 from holdfast.contract.record import Range
+from holdfast.engines.embedded import network
 from holdfast.engines.sqlite import SqliteConfig
 from holdfast.store.drive import drive
 from tests.engines.sqlite_database import (
@@ -308,3 +309,22 @@ def test_a_failing_open_leaves_no_connection_behind(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         # Leaving the log needs everybody else's absence.
         assert connection.execute("PRAGMA journal_mode=DELETE").fetchone() == ("delete",)
+
+
+def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    share = tmp_path / "my share"
+    mounts = (
+        "/dev/vda / ext4 rw 0 0\n"
+        f"server:/a {str(share).replace(' ', chr(92) + '040')} nfs4 rw 0 0\n"
+        f"tmpfs {share}/local tmpfs rw 0 0\n"
+        "odd\n"
+    )
+    with pytest.raises(ConfigInvalid, match="nfs4"):
+        network.refuse_network(share / "folder", mounts)
+    mounts = mounts.replace("tmpfs " + str(share), "tmpfs " + str(share).replace(" ", "\\040"))
+    network.refuse_network(share / "local" / "folder", mounts)
+    network.refuse_network(tmp_path, mounts)
+    monkeypatch.setattr(network, "file_system", lambda directory, mounts: "cifs")
+    with pytest.raises(ConfigInvalid, match="cifs"):
+        drive(make(tmp_path / "app.sqlite").open())
+    assert files_in(tmp_path) == []

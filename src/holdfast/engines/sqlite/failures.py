@@ -54,8 +54,10 @@ def translate(error: sqlite3.Error, path: Path) -> StoreError:  # noqa: C901 - o
     """The error of the contract that says what the driver's error means."""
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
-        # Raised by the wrapper in Python, not by SQLite: the connection was closed meanwhile.
-        return StoreClosed(f"the database {path} is closed; open it again ({error})")
+        # Raised by the driver itself before SQLite was asked.
+        if "closed" in str(error):
+            return StoreClosed(f"the database {path} is closed; open it again ({error})")
+        return StoreError(f"the driver refuses what it was given for {path} ({error})")
     said = f"{getattr(error, 'sqlite_errorname', code)}: {error}"
     match code & _PRIMARY:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:

@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing, suppress
 
 from holdfast.contract.errors import PermissionDenied, ReadOnly, StorageFull
 from holdfast.contract.runtime import Components
+from holdfast.engines.embedded.network import refuse_network
 from holdfast.engines.sqlite.config import SqliteConfig
 from holdfast.engines.sqlite.failures import Translated, not_ours
 from holdfast.engines.sqlite.log import Log, machine_start
@@ -65,6 +66,7 @@ class Opened:
 def open_database(config: SqliteConfig, components: Components) -> Opened:
     """Open or create the database file. Holds the calling thread while the disk answers."""
     path = config.path
+    refuse_network(path.parent)
     try:
         if path.is_dir():
             raise not_ours(path, "a folder")

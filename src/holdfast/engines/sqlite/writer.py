@@ -241,8 +241,6 @@ class SqliteWriter(Writer):
         elif pen.relaxed:
             pen.log.dirty = True
         if pen.room.scarce:
-            # What this put into the log is given back at once; else the log would take the room.
-            pen.log.checkpoint(truncate=True)
             pen.room.recover()
 
     def abandon(self) -> None:
