@@ -22,7 +22,7 @@ from holdfast.contract.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from google.protobuf.message import Message
 
@@ -71,11 +71,13 @@ class MessagePackSerializer(Serializer):
 
     name = "msgpack"
     code = 1
-    __slots__ = ("_decode", "_encode")
+    __slots__ = ("_decode", "_encode", "decode_trusted")
 
     def __init__(self) -> None:
         self._encode = msgspec.msgpack.Encoder(order="deterministic").encode
         self._decode = msgspec.msgpack.Decoder(ext_hook=_refuse_extension).decode
+        #: Decodes without translating errors (ValueError): for a caller that asks `decode` then.
+        self.decode_trusted: Callable[[bytes], Any] = self._decode
 
     def encode(self, value: Any) -> bytes:
         try:

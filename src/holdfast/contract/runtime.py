@@ -127,6 +127,10 @@ class Runtime(ABC):
         """The awaitable's result, or TimedOut after that time (the awaitable is cancelled)."""
 
     @abstractmethod
+    def place(self) -> tuple[Callable[[], object], object]:
+        """A cheap question, and its answer wherever this runtime can wait."""
+
+    @abstractmethod
     def check(self) -> None:
         """Raise WrongContext when called where this runtime cannot wait (another loop)."""
 

@@ -21,7 +21,7 @@ from holdfast.contract.errors import (
     StoreError,
 )
 from holdfast.contract.record import Cursor
-from holdfast.contract.runtime import Components, Runtime
+from holdfast.contract.runtime import Components
 from holdfast.database.views import SnapshotView, Transaction
 from holdfast.layers.read_only import ReadOnlyLayer
 from holdfast.records.changes import Changes, Watch
@@ -34,6 +34,7 @@ from holdfast.records.retention import Retention, Trimmed
 from holdfast.records.storage import EngineEntryStorage
 from holdfast.records.store import KeyValueStore
 from holdfast.records.values import Values
+from holdfast.store.gate import Gate
 from holdfast.store.keyspaces import Keyspace
 from holdfast.store.shared import SharedDatabase, acquire, release
 from holdfast.store.snapshot import SnapshotEngine
@@ -79,7 +80,7 @@ class Database:
         self._values = Values(components.host, serializer, compression)
         self._with_housekeeping = housekeeping
         self._shared: SharedDatabase | None = None
-        self._runtime: Runtime | None = None
+        self._gate: Gate | None = None
         self._closed = False
         self._engine: Engine | None = None
         self._entries: Entries | None = None
@@ -92,11 +93,11 @@ class Database:
         if self._closed:
             raise self._refuse()
         if self._shared is None:
-            runtime = self._components.host.runtime()
+            gate = Gate(self._components.host.runtime(), self._refuse)
             shared = await acquire(
                 self.config, self._components, EntryKeeper, housekeeping=self._with_housekeeping
             )
-            self._shared, self._runtime = shared, runtime
+            self._shared, self._gate = shared, gate
             engine = shared.engine
             if self.config.read_only and engine.capabilities.writable:
                 engine = ReadOnlyLayer(engine)
@@ -112,6 +113,8 @@ class Database:
     async def close(self) -> None:
         """Flush what is acknowledged and let go; closing twice does nothing."""
         self._closed = True
+        if self._gate is not None:
+            self._gate.close()
         shared, self._shared = self._shared, None
         if shared is not None:
             await release(shared)
@@ -242,7 +245,7 @@ class Database:
             return TransactionEngine(engine, await engine.snapshot(), level, read_only=read_only)
 
         return Transaction(
-            begin, lambda view: self._view(parts.storage.on(view)), self._wrote, self._guard
+            begin, lambda view: self._view(parts.storage.on(view)), self._wrote, self._require_gate()
         )
 
     async def transact(
@@ -326,10 +329,10 @@ class Database:
         rows = self._keeper().rows(keyspace)
         clock = self._components.clock
         storage = EngineEntryStorage(
-            engine, rows, self._values, clock, self._wrote, self._guard
+            engine, rows, self._values, clock, self._wrote, self._require_gate()
         )
         view = self._view(storage)
-        changes = Changes(engine, shared.feed, rows, storage, self._guard)
+        changes = Changes(engine, shared.feed, rows, storage, self._require_gate())
         self._entries = Entries(storage, view, changes)
         self._revision = await engine.head()
 
@@ -360,10 +363,12 @@ class Database:
 
     def _guard(self) -> None:
         """Raise unless the handle may be used here and now."""
-        if self._shared is None:
+        self._require_gate().check()
+
+    def _require_gate(self) -> Gate:
+        if self._gate is None:
             raise self._refuse()
-        assert self._runtime is not None
-        self._runtime.check()
+        return self._gate
 
     def _refuse(self) -> StoreError:
         if self._closed:

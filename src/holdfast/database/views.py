@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 from holdfast.contract.errors import TransactionClosed
 from holdfast.records.store import KeyValueStore
+from holdfast.store.gate import Gate
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.transaction import TransactionEngine
 
@@ -31,12 +32,12 @@ class Transaction:
         begin: Callable[[], Awaitable[TransactionEngine]],
         view: Callable[[TransactionEngine], KeyValueStore],
         wrote: Callable[[int], None],
-        guard: Callable[[], None],
+        gate: Gate,
     ) -> None:
         self._begin = begin
         self._view = view
         self._wrote = wrote
-        self._guard = guard
+        self._gate = gate
         self._engine: TransactionEngine | None = None
         self._entries: KeyValueStore | None = None
         self.state: State = "new"
@@ -56,7 +57,7 @@ class Transaction:
 
     async def begin(self) -> Self:
         """Take the snapshot; `async with` does."""
-        self._guard()
+        self._gate.check()
         if self.state != "new":
             raise TransactionClosed(
                 f"a transaction begins once; this one is {self.state}. Begin another one"
@@ -75,7 +76,7 @@ class Transaction:
             TransactionClosed: it is over already.
         """
         engine = self._require_active()
-        self._guard()
+        self._gate.check()
         self.state = "rolled_back"
         receipt = await engine.finish()
         self.state = "committed"

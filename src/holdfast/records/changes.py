@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +15,7 @@ from holdfast.records.reserved import shows
 from holdfast.records.rows import Rows, store_key
 from holdfast.records.storage import EngineEntryStorage
 from holdfast.store.feed import Act, Cause, Feed, FeedPosition
+from holdfast.store.gate import Gate
 from holdfast.store.snapshot import SnapshotEngine
 
 class Watch:
@@ -60,7 +61,7 @@ class Changes:
         feed: of the database.
         rows: where the keyspace's entries stand.
         storage: reads them.
-        guard: raises when called where the handle may not be used.
+        gate: of the handle.
     """
 
     def __init__(
@@ -69,13 +70,13 @@ class Changes:
         feed: Feed,
         rows: Rows,
         storage: EngineEntryStorage,
-        guard: Callable[[], None],
+        gate: Gate,
     ) -> None:
         self._engine = engine
         self._feed = feed
         self._rows = rows
         self._storage = storage
-        self._guard = guard
+        self._gate = gate
 
     def watch(
         self,
@@ -91,7 +92,7 @@ class Changes:
     async def _watch(
         self, pattern: Pattern, since: int | None, snapshot: bool, conflate: bool
     ) -> AsyncIterator[Change]:
-        self._guard()
+        self._gate.check()
         if snapshot:
             since = 0
             async for change in self._snapshot(pattern):

@@ -8,7 +8,7 @@ them can reach what is stored.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -19,9 +19,17 @@ from holdfast.contract.errors import IntegrityFailed, VersionNotFound
 
 T = TypeVar("T")
 
-#: The header byte of uncompressed MessagePack.
-_PLAIN = MESSAGE_PACK.code
+#: The header byte of uncompressed MessagePack, and what decodes what follows it.
+_PLAIN = bytes((MESSAGE_PACK.code,))
+_decode_plain = MESSAGE_PACK.decode_trusted
+#: The value is not in the stored bytes.
+_ELSEWHERE = envelope.VALUE_GONE | envelope.BLOB
+_HEADER_BYTES = envelope.HEADER_BYTES
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: No value can be this; it stays itself through pickling and copying.
+_UNREAD: Any = msgspec.UNSET
+#: How an entry keeps what it decoded, although it is frozen for everybody else.
+_remember = msgspec.structs.force_setattr
 
 
 class Metadata(msgspec.Struct, frozen=True):
@@ -74,32 +82,30 @@ class Metadata(msgspec.Struct, frozen=True):
         return self.digest.hex()
 
 
-class Entry(Generic[T]):
+class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
     """A key with its value and metadata, as one commit left it. Immutable.
 
     Two entries are equal when key, revision and stored bytes are.
+
+    Attributes:
+        stored: the bytes as stored; see `codecs/envelope.py`.
+        revision: of the commit that wrote it.
     """
 
-    __slots__ = ("_key", "_metadata", "_payload", "_value", "revision", "stored")
-
-    def __init__(
-        self, key: StoreKey | str, stored: bytes, revision: int, payload: bytes | None = None
-    ) -> None:
-        #: The revision of the commit that wrote it.
-        self.revision = revision
-        #: The bytes as stored; see `codecs/envelope.py`.
-        self.stored = stored
-        self._key = key
-        self._payload = payload
-        self._value: Any = _UNREAD
-        self._metadata: Metadata | None = None
+    _key: StoreKey | str
+    stored: bytes
+    revision: int
+    _payload: bytes | None = None
+    _value: Any = _UNREAD
+    _metadata: Metadata | None = None
 
     @property
     def key(self) -> StoreKey:
         """Where it stands."""
         key = self._key
         if type(key) is not StoreKey:
-            key = self._key = StoreKey.of(key)
+            key = StoreKey.of(key)
+            _remember(self, "_key", key)
         return key
 
     @property
@@ -110,33 +116,32 @@ class Entry(Generic[T]):
             VersionNotFound: the value of this past version was given up by retention.
             DeserializationFailed, IntegrityFailed: the stored bytes cannot be decoded.
         """
-        value = self._value
+        value: Any = self._value
         if value is _UNREAD:
             stored = self.stored
-            if stored[1] & (envelope.VALUE_GONE | envelope.BLOB):
-                value = header.unpack(self._large_payload())
+            # The default form without a call between here and the decoder.
+            if not stored[1] & _ELSEWHERE:
+                offset = _HEADER_BYTES + (stored[86] << 8) + stored[87]
+                if stored[offset : offset + 1] == _PLAIN:
+                    try:
+                        value = _decode_plain(stored[offset + 1 :])
+                    except ValueError:
+                        value = self._decode()  # Says what is wrong.
+                else:
+                    value = self._decode()
             else:
-                offset = envelope.payload_offset(stored)
-                try:
-                    # The default form without the look-ups of the general way.
-                    if stored[offset] == _PLAIN:
-                        value = MESSAGE_PACK.decode(stored[offset + 1 :])
-                    else:
-                        value = header.unpack(stored[offset:])
-                except IndexError as error:
-                    raise IntegrityFailed(
-                        f"the stored value of {self.key} is cut off; "
-                        "run `holdfast check` on the database"
-                    ) from error
-            self._value = value
-        return cast("T", value)
+                value = self._decode()
+            _remember(self, "_value", value)
+        return value  # type: ignore[no-any-return]
 
     @property
     def metadata(self) -> Metadata:
         """Version, revision, instants, author, digest."""
-        if self._metadata is None:
-            self._metadata = metadata_of(self.stored, self.revision)
-        return self._metadata
+        metadata = self._metadata
+        if metadata is None:
+            metadata = metadata_of(self.stored, self.revision)
+            _remember(self, "_metadata", metadata)
+        return metadata
 
     @property
     def has_value(self) -> bool:
@@ -150,7 +155,18 @@ class Entry(Generic[T]):
 
     def attach(self, payload: bytes) -> None:
         """Give the entry the bytes of its big value, read from their chunks."""
-        self._payload = payload
+        _remember(self, "_payload", payload)
+
+    def _decode(self) -> Any:
+        stored = self.stored
+        if stored[1] & _ELSEWHERE:
+            return header.unpack(self._large_payload())
+        payload = stored[envelope.payload_offset(stored) :]
+        if not payload:
+            raise IntegrityFailed(
+                f"the stored value of {self.key} is cut off; run `holdfast check` on the database"
+            )
+        return header.unpack(payload)
 
     def _large_payload(self) -> bytes:
         if self.stored[1] & envelope.VALUE_GONE:
@@ -190,7 +206,7 @@ class PayloadMissing(Exception):  # noqa: N818 - no failure: it asks for the byt
         self.entry = entry
 
 
-class PastVersion(Entry[T]):
+class PastVersion(Entry[T], frozen=True, eq=False):
     """A version that was overwritten, deleted or ran out.
 
     Attributes:
@@ -199,35 +215,16 @@ class PastVersion(Entry[T]):
             `end_actor`, `end_comment` and `end_at`: who, why and when.
     """
 
-    __slots__ = ("end_actor", "end_at_ms", "end_cause", "end_comment", "ended_at_revision")
-
-    def __init__(
-        self,
-        key: StoreKey | str,
-        stored: bytes,
-        revision: int,
-        payload: bytes | None = None,
-        *,
-        end_cause: str = "set",
-        end_at_ms: int = 0,
-        end_actor: str | int | None = None,
-        end_comment: str | None = None,
-    ) -> None:
-        super().__init__(key, stored, revision, payload)
-        self.end_cause = end_cause
-        self.end_at_ms = end_at_ms
-        self.end_actor = end_actor
-        self.end_comment = end_comment
-        self.ended_at_revision = 0
+    end_cause: str = "set"
+    end_at_ms: int = 0
+    end_actor: str | int | None = None
+    end_comment: str | None = None
+    ended_at_revision: int = 0
 
     @property
     def end_at(self) -> datetime:
         """When this version ended."""
         return instant(self.end_at_ms)
-
-
-#: No value can be this; it stays itself through pickling and copying.
-_UNREAD: Any = msgspec.UNSET
 
 
 def metadata_of(stored: bytes, revision: int) -> Metadata:

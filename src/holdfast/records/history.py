@@ -48,7 +48,7 @@ class History:
         while rest is not None:
             page = await self._engine.scan(rest)
             for _, record in page.rows:
-                past = self._rows.past_version(store_key, record.value)
+                past = self._rows.past_version(store_key, record)
                 await self._complete(past)
                 yield past
             rest = page.resume
@@ -158,8 +158,7 @@ class History:
         [record] = await self._engine.read([past_key])
         if record is None:
             return None
-        past = self._rows.past_version(key, record.value)
-        past.ended_at_revision = record.revision
+        past = self._rows.past_version(key, record)
         await self._complete(past)
         return past
 
@@ -175,9 +174,7 @@ class History:
         page = await self._engine.scan(range)
         if not page.rows:
             return None
-        past = self._rows.past_version(key, page.rows[0][1].value)
-        past.ended_at_revision = page.rows[0][1].revision
-        return past
+        return self._rows.past_version(key, page.rows[0][1])
 
     async def _last_incarnation(self, identity: bytes, before: int = _LIFE_MAX) -> int | None:
         range = Range(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from holdfast.contract.engine import Engine
+from holdfast.contract.errors import StoreClosed
 from holdfast.contract.runtime import Components
 from holdfast.records.retention import Retention
 from holdfast.records.rows import Rows
 from holdfast.records.storage import EngineEntryStorage
 from holdfast.records.values import Values
 from holdfast.store.feed import Feed
+from holdfast.store.gate import Gate
 from holdfast.store.keyspaces import Keyspace, Keyspaces
 from holdfast.store.shared import Keeper
 
@@ -32,7 +34,7 @@ class EntryKeeper(Keeper):
     async def expire(self, keyspace: Keyspace, data_keys: list[bytes]) -> int:
         storage = EngineEntryStorage(
             self._engine, self.rows(keyspace), Values(self._components.host),
-            self._components.clock, lambda _revision: None, lambda: None,
+            self._components.clock, lambda _revision: None, _everywhere(self._components),
         )  # fmt: skip
         return await storage.expire(data_keys)
 
@@ -41,3 +43,8 @@ class EntryKeeper(Keeper):
 
     async def trim(self) -> None:
         await self.retention.trim()
+
+
+def _everywhere(components: Components) -> Gate:
+    """A gate for whoever keeps house just now."""
+    return Gate(components.host.runtime(), lambda: StoreClosed("the database is closed"))

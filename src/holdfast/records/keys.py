@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from holdfast.codecs.text import StoreKey
 
-#: How many keys are remembered in each direction before the memory starts anew.
+#: How many keys are remembered before the memory starts anew.
 CACHE_KEYS_MAX = 100_000
+
+
+class _Texts(dict[str, str]):
+    """Canonical texts by key as given, remembered: a look-up is one step in C."""
+
+    def __missing__(self, key: StoreKey | str) -> str:
+        text = str(StoreKey.of(key))
+        if len(self) >= CACHE_KEYS_MAX:
+            self.clear()
+        self[key] = text
+        return text
 
 
 class PathKeyService:
     """`users/active:123` and its parts; see `codecs/text.py` for the rules."""
 
     def __init__(self) -> None:
-        self._texts: dict[StoreKey | str, str] = {}
+        self._serialize: Callable[[str], str] = _Texts().__getitem__
 
     def serialize(self, key: StoreKey | str) -> str:
         try:
-            return self._texts[key]
-        except (KeyError, TypeError):
-            text = str(StoreKey.of(key))
-        if len(self._texts) >= CACHE_KEYS_MAX:
-            self._texts = {}
-        self._texts[key] = text
-        return text
+            return self._serialize(key)
+        except TypeError:
+            return str(StoreKey.of(key))  # Says what a key is.
 
     def parse(self, serialized: str) -> StoreKey:
         return StoreKey.parse(serialized)

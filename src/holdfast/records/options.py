@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Final, Literal
@@ -18,6 +19,14 @@ TTL_MAX_S = 1000 * 365 * 86400.0
 COMMENT_CHARACTERS_MAX = 4096
 TAGS_MAX = 64
 TAG_CHARACTERS_MAX = 256
+TAGS_BYTES_MAX = 32 * 1024
+AUTHOR_CHARACTERS_MAX = 1024
+SCHEMA_HASH_CHARACTERS_MAX = 256
+#: What MessagePack holds.
+_INT_MIN, _INT_MAX = -(1 << 63), (1 << 64) - 1
+
+_DIGEST_BYTES = 32
+_DIGEST = re.compile(rf"[0-9a-f]{{{2 * _DIGEST_BYTES}}}")
 
 
 class _Keep(Enum):
@@ -147,19 +156,15 @@ def write_options(
             return NO_OPTIONS
         if ttl is KEEP:
             return KEEPING
-    if modified_by is not None and (
-        not isinstance(modified_by, str | int) or isinstance(modified_by, bool)
-    ):
-        raise InvalidInput(f"modified_by is a str or an int; found a {type(modified_by).__name__}")
-    if comment is not None and not (
-        isinstance(comment, str) and len(comment) <= COMMENT_CHARACTERS_MAX
-    ):
-        raise InvalidInput(
-            f"a comment is a str of at most {COMMENT_CHARACTERS_MAX} characters; "
-            f"found {_found(comment)}"
-        )
-    if schema_hash is not None and not isinstance(schema_hash, str):
-        raise InvalidInput(f"schema_hash is a str; found a {type(schema_hash).__name__}")
+    if isinstance(modified_by, int) and not isinstance(modified_by, bool):
+        if not _INT_MIN <= modified_by <= _INT_MAX:
+            raise InvalidInput("modified_by as an int has at most 64 bits; found more")
+    elif modified_by is not None:
+        _check_text("modified_by as a str", modified_by, AUTHOR_CHARACTERS_MAX)
+    if comment is not None:
+        _check_text("a comment", comment, COMMENT_CHARACTERS_MAX)
+    if schema_hash is not None:
+        _check_text("schema_hash", schema_hash, SCHEMA_HASH_CHARACTERS_MAX)
     if ttl is not None and expires_at is not None:
         raise InvalidInput("give ttl or expires_at, not both")
     return WriteOptions(
@@ -210,8 +215,18 @@ def conditions(
             "if_revision is the revision of the entry as read, or 0 for an absent one; "
             f"found {_found(if_revision)}"
         )
+    if if_version is not None and not _is_version(if_version):
+        raise InvalidInput(
+            "if_version is a version from 0, or a tuple of incarnation and version; "
+            f"found {_found(if_version)}"
+        )
     if isinstance(if_hash, Digest):
         if_hash = if_hash.hex
+    if if_hash is not None and not (isinstance(if_hash, str) and _DIGEST.fullmatch(if_hash)):
+        raise InvalidInput(
+            f"if_hash is a Digest, or its {2 * _DIGEST_BYTES} lower-case hex digits; "
+            f"found {_found(if_hash)}"
+        )
     return Conditions(if_revision, if_version, if_hash, if_absent)
 
 
@@ -230,7 +245,34 @@ def _tags(tags: Any) -> tuple[str, ...]:
                 f"a tag is a str of 1 to {TAG_CHARACTERS_MAX} characters without NUL; "
                 f"found {_found(tag)}"
             )
+        _check_text("a tag", tag, TAG_CHARACTERS_MAX)
+    size = sum(len(tag.encode()) for tag in kept)
+    if size > TAGS_BYTES_MAX:
+        raise InvalidInput(
+            f"the tags of an entry have at most {TAGS_BYTES_MAX} bytes together; found {size}"
+        )
     return kept
+
+
+def _check_text(what: str, text: Any, characters_max: int) -> None:
+    if not isinstance(text, str) or len(text) > characters_max:
+        raise InvalidInput(
+            f"{what} is a str of at most {characters_max} characters; found {_found(text)}"
+        )
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidInput(
+                f"{what} is Unicode text; found a lone surrogate at character {error.start}"
+            ) from None
+
+
+def _is_version(given: Any) -> bool:
+    parts = given if isinstance(given, tuple) and len(given) == 2 else (given,)
+    return all(
+        isinstance(part, int) and not isinstance(part, bool) and part >= 0 for part in parts
+    )
 
 
 def _found(value: Any) -> str:

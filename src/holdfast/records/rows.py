@@ -85,6 +85,21 @@ class Seen(NamedTuple):
     living: Entry[Any] | None
 
 
+class _DataKeys(dict[str, bytes]):
+    """Data keys by canonical text, remembered: a look-up is one step in C."""
+
+    def __init__(self, prefix: bytes) -> None:
+        super().__init__()
+        self._prefix = prefix
+
+    def __missing__(self, text: str) -> bytes:
+        key = self._prefix + b"".join(map(pack_text, KeyFormat.path.parse(text)))
+        if len(self) >= CACHE_KEYS_MAX:
+            self.clear()
+        self[text] = key
+        return key
+
+
 class Rows:
     """Keys and values of the rows of one keyspace.
 
@@ -104,20 +119,10 @@ class Rows:
         self.past = layout.region(number, layout.HISTORY)
         self.blobs = layout.region(number, layout.BLOB)
         self.tags = layout.region(number, layout.TAG)
-        self._data_keys: dict[str, bytes] = {}
+        #: The row of a living entry, from its canonical text.
+        self.data_key: Callable[[str], bytes] = _DataKeys(self.data).__getitem__
 
     # --- Keys -------------------------------------------------------------------------------
-
-    def data_key(self, text: str) -> bytes:
-        """The row of a living entry, from its canonical text."""
-        key = self._data_keys.get(text)
-        if key is None:
-            segments = KeyFormat.path.parse(text)
-            key = self.data + b"".join(map(pack_text, segments))
-            if len(self._data_keys) >= CACHE_KEYS_MAX:
-                self._data_keys = {}
-            self._data_keys[text] = key
-        return key
 
     def prefix(self, segments: tuple[str, ...]) -> bytes:
         """What the rows of all keys below these segments begin with."""
@@ -364,18 +369,18 @@ class Rows:
         count = int.from_bytes(reference[-4:], "big")
         return [blob + index.to_bytes(4, "big") for index in range(count)]
 
-    def past_version(self, key: StoreKey | str, value: bytes) -> PastVersion[Any]:
+    def past_version(self, key: StoreKey | str, record: Record) -> PastVersion[Any]:
         """The past version in a row of the past."""
-        revision, end, stored = past_parts(value)
+        revision, end, stored = past_parts(record.value)
         if not end:
-            return PastVersion(key, stored, revision)
+            return PastVersion(key, stored, revision, ended_at_revision=record.revision)
         try:
             how = _decode_end(end)
         except msgspec.DecodeError as error:
             raise _unreadable() from error
         return PastVersion(
             key, stored, revision, end_cause=how.cause, end_at_ms=how.at_ms, end_actor=how.actor,
-            end_comment=how.comment,
+            end_comment=how.comment, ended_at_revision=record.revision,
         )  # fmt: skip
 
     def _past_of(self, row: Record | None, grave: Record | None) -> Past | None:

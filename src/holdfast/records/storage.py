@@ -10,7 +10,7 @@ from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.batch import Batch, Operation
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import DuplicateKey, IntegrityFailed, InvalidInput
+from holdfast.contract.errors import Conflict, DuplicateKey, IntegrityFailed, InvalidInput
 from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import Clock
 from holdfast.records.entry import Entry, PastVersion, PayloadMissing
@@ -20,6 +20,7 @@ from holdfast.records.rows import END_EXPIRED, Change, Rows, Seen
 from holdfast.records.services import Outcome, Serialized, Step
 from holdfast.records.values import Values
 from holdfast.store.feed import Cause
+from holdfast.store.gate import Gate
 
 #: Flags that need more than the row itself.
 _SPECIAL = envelope.EXPIRES | envelope.BLOB
@@ -36,7 +37,7 @@ class EngineEntryStorage:
         values: how values are serialised.
         clock: decides what has expired.
         wrote: told the revision of each commit.
-        guard: raises when called where the handle may not be used.
+        gate: of the handle.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class EngineEntryStorage:
         values: Values,
         clock: Clock,
         wrote: Callable[[int], None],
-        guard: Callable[[], None],
+        gate: Gate,
     ) -> None:
         self._engine = engine
         self._read = engine.read
@@ -55,13 +56,13 @@ class EngineEntryStorage:
         self._values = values
         self._clock = clock
         self._wrote = wrote
-        self._guard = guard
+        self._gate = gate
         self._history = History(engine, rows, self._complete)
 
     def on(self, engine: Engine) -> EngineEntryStorage:
         """The same entries seen through a transaction or a snapshot."""
         return EngineEntryStorage(
-            engine, self._rows, self._values, self._clock, self._wrote, self._guard
+            engine, self._rows, self._values, self._clock, self._wrote, self._gate
         )
 
     def now_ms(self) -> int:
@@ -71,8 +72,10 @@ class EngineEntryStorage:
     # --- Reading ----------------------------------------------------------------------------
 
     async def get(self, key: str) -> Entry[Any] | None:
-        self._guard()
-        record = (await self._read((self._data_key(key),)))[0]
+        gate = self._gate
+        if gate.caller() is not gate.home:
+            gate.check()
+        [record] = await self._read((self._data_key(key),))
         if record is None:
             return None
         stored, revision = record
@@ -81,7 +84,7 @@ class EngineEntryStorage:
         return Entry(key, stored, revision)
 
     async def get_many(self, keys: list[str]) -> list[Entry[Any] | None]:
-        self._guard()
+        self._gate.check()
         records = await self._read([self._data_key(key) for key in keys])
         return [
             None
@@ -93,7 +96,7 @@ class EngineEntryStorage:
         ]
 
     async def has(self, key: str) -> bool:
-        self._guard()
+        self._gate.check()
         record = (await self._read((self._data_key(key),)))[0]
         return record is not None and not self._expired(record.value)
 
@@ -110,7 +113,7 @@ class EngineEntryStorage:
             yield await self._complete(Entry(key, stored, revision))
 
     async def tagged(self, tag: str, pattern: Pattern) -> AsyncIterator[Entry[Any]]:
-        self._guard()
+        self._gate.check()
         prefix = self._rows.tag_key(tag, b"")
         rest: Range | None = Range.prefix(prefix)
         while rest is not None:
@@ -125,7 +128,7 @@ class EngineEntryStorage:
             rest = page.resume
 
     def history(self, key: str, *, reverse: bool = False) -> AsyncIterator[PastVersion[Any]]:
-        self._guard()
+        self._gate.check()
         return self._history.versions(key, reverse=reverse)
 
     async def version(self, key: str, incarnation: int | None, version: int) -> Entry[Any] | None:
@@ -167,7 +170,7 @@ class EngineEntryStorage:
         return self._values.serialize_now(value)
 
     async def transact(self, steps: Sequence[Step]) -> list[Outcome]:
-        self._guard()
+        self._gate.check()
         rows = self._rows
         places = [self._data_key(step.key) for step in steps]
         read_keys: list[bytes] = []
@@ -199,6 +202,11 @@ class EngineEntryStorage:
             except PayloadMissing as missing:
                 stored = missing.entry.stored
                 payloads[stored] = await self._payload(stored)
+            except Conflict as conflict:
+                current = conflict.details.get("current")
+                if isinstance(current, Entry):
+                    await self._complete(current)
+                raise
         self._wrote(receipt.revision)
         return [
             await self._outcome(step, change, receipt.revision)
@@ -231,7 +239,7 @@ class EngineEntryStorage:
         self, pattern: Pattern, *, reverse: bool
     ) -> AsyncIterator[tuple[StoreKey, Record]]:
         """The rows of living entries whose keys match, in key order."""
-        self._guard()
+        self._gate.check()
         rest: Range | None = self._range(pattern, reverse=reverse)
         while rest is not None:
             page = await self._engine.scan(rest)
@@ -253,6 +261,8 @@ class EngineEntryStorage:
         if change.before is not None:
             before = Entry(step.key, *change.before)
         if not change.written:
+            if before is not None:
+                await self._complete(before)
             return Outcome(revision, before, before, written=False)
         after: Entry[Any] | None = None
         if change.after is not None:

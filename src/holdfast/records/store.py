@@ -64,6 +64,8 @@ class KeyValueStore(KeyValueStoreInterface):
         self._metadata = metadata
         self._locks = locks
         self._privileged = privileged
+        self._serialize = keys.serialize
+        self._get = storage.get
 
     def __repr__(self) -> str:
         services = (self._storage, self._keys, self._hashing, self._metadata, self._locks)
@@ -78,10 +80,9 @@ class KeyValueStore(KeyValueStoreInterface):
         version: Version | None = None,
         at: int | datetime | None = None,
     ) -> Entry[Any] | None:
-        text = self._keys.serialize(key)
         if version is None and at is None:
-            return await self._storage.get(text)
-        return await self._get_past(text, version, at)
+            return await self._get(self._serialize(key))
+        return await self._get_past(self._keys.serialize(key), version, at)
 
     async def get_many(self, keys: Iterable[StoreKey | str]) -> dict[StoreKey, Entry[Any]]:
         texts = _once_each([self._keys.serialize(key) for key in keys])

@@ -55,6 +55,9 @@ class ThreadRuntime(Runtime):
         del seconds
         return await awaitable
 
+    def place(self) -> tuple[Callable[[], object], object]:
+        return bool, False  # Any thread will do.
+
     def check(self) -> None:
         pass
 
@@ -125,6 +128,9 @@ class LoopRuntime(Runtime):
             if isinstance(error, TimedOut):
                 raise
             raise TimedOut(f"not done within {seconds} s", timeout_s=seconds) from None
+
+    def place(self) -> tuple[Callable[[], object], object]:
+        return asyncio._get_running_loop, self._loop()  # noqa: SLF001 - the public one raises
 
     def check(self) -> None:
         if asyncio._get_running_loop() is not self._loop():  # noqa: SLF001 - the public one raises

@@ -57,6 +57,10 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
         driving.now = before
 
 
+class _Closed(BaseException):
+    """Ends a step where it waits; GeneratorExit would not reach below an asynchronous iterator."""
+
+
 class DrivenIterator(Iterator[T]):
     """The items of an asynchronous iterator of this library, driven by whoever takes one.
 
@@ -153,8 +157,8 @@ class DrivenIterator(Iterator[T]):
         try:
             step, self._step, self._hold = self._step, None, None
             if step is not None:
-                with contextlib.suppress(GeneratorExit, StopAsyncIteration):
-                    step.throw(GeneratorExit())
+                with contextlib.suppress(_Closed, StopAsyncIteration):
+                    step.throw(_Closed())
             close = getattr(self._iterator, "aclose", None)
             if close is not None:
                 drive(close())
