@@ -1,7 +1,6 @@
 """A whole engine in sixty lines: a dict, copied by every write transaction (E-001)."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.errors import StoreNotFound
@@ -40,7 +39,6 @@ class ToyWriter(Writer):
 
 
 class ToyEngine(EmbeddedEngine):
-    # Fifty of the largest rows stay below the byte limit of a page, so counting rows is enough.
     capabilities = Capabilities(
         engine="toy", io=Io.BLOCKING, persistent=False, shared=False, transacts_once=True,
         waits=True, value_bytes_max=64 * 1024, page_rows_max=50,
@@ -51,7 +49,7 @@ class ToyEngine(EmbeddedEngine):
         if self.config.read_only:
             raise StoreNotFound("a toy begins empty: there is nothing to only read")
         self.rows, self.ids = dict[bytes, Record](), dict[bytes, int]()
-        self.lineage = self.components.ids.new().hex()
+        self.lineage, self.revision = self.components.ids.new().hex(), 0
         self._opened()
 
     async def close(self) -> None:
@@ -63,11 +61,11 @@ class ToyEngine(EmbeddedEngine):
             raise self._refuse()
         return self.revision
 
-    async def read(self, keys: Sequence[bytes], *, at: Any = None) -> list[Record | None]:
+    async def read(self, keys: Sequence[bytes], *, at: object = None) -> list[Record | None]:
         await self.head()
         return [self.rows.get(key) for key in keys]
 
-    async def scan(self, range: Range, *, at: Any = None) -> Page:
+    async def scan(self, range: Range, *, at: object = None) -> Page:
         await self.head()
         wanted = range.rows_wanted(self.capabilities.page_rows_max)
         keys = sorted((key for key in self.rows if key in range), reverse=range.reverse)

@@ -287,6 +287,20 @@ class SnapshotWithoutItsRevision(GoodEngine):
         return GoodSnapshot(self.seen(None), self.revision + 1)
 
 
+class SnapshotClosedEarly(GoodEngine):
+    """Closes snapshots after an hour, and says it never does."""
+
+    async def snapshot(self) -> Snapshot:
+        taken = await super().snapshot()
+        self.taken_at = self.components.clock.monotonic()
+        return taken
+
+    def seen(self, at: Snapshot | None) -> Rows:
+        if at is not None and self.components.clock.monotonic() > self.taken_at + 3600:
+            at.close()
+        return super().seen(at)
+
+
 class ClosedSnapshotAnswers(GoodEngine):
     """Goes on reading through a closed snapshot."""
 

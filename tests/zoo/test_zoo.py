@@ -12,14 +12,14 @@ import pytest
 
 from holdfast.contract.config import EngineConfig
 from holdfast.testing import EngineContract, promises_of
-from tests.zoo import claiming, deciding, living, reading, writing
+from tests.zoo import checking, claiming, deciding, living, reading, writing
 from tests.zoo.good import GoodConfig, GoodEngine, Rewriting
 
 ANIMALS_LEAST = 20
 
 
 def animals() -> Iterator[type[GoodEngine]]:
-    for house in (reading, writing, deciding, living, claiming):
+    for house in (reading, writing, checking, deciding, living, claiming):
         for animal in vars(house).values():
             if not isinstance(animal, type) or animal in (GoodEngine, Rewriting):
                 continue
@@ -30,6 +30,7 @@ def animals() -> Iterator[type[GoodEngine]]:
 class Good(EngineContract):
     engine_type = GoodEngine
     model_examples = 10
+    model_shrinks = False
 
     def make_config(self, folder: Path) -> EngineConfig:
         return GoodConfig(path=folder / "database")

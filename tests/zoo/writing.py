@@ -1,8 +1,9 @@
-"""Animals that commit, check or number wrongly."""
+"""Animals that commit or number wrongly."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -61,6 +62,23 @@ class TornByCancelling(GoodEngine):
             await super().commit(replace(batch, operations=batch.operations[:1]))
             await asyncio.sleep(0)
         return await super().commit(batch)
+
+
+class TornForThreads(GoodEngine):
+    """Makes the rows of a batch visible in two steps."""
+
+    def _begin(self) -> GoodWriter:
+        writer = GoodWriter(self)
+        finish = writer.finish
+
+        def in_two_steps(head: int) -> None:
+            half = list(writer.rows)[: len(writer.rows) // 2]
+            self.rows = self.rows | {key: writer.rows[key] for key in half}
+            time.sleep(0.0001)
+            finish(head)
+
+        writer.finish = in_two_steps  # type: ignore[method-assign]
+        return writer
 
 
 class FirstOperationWins(Rewriting):
@@ -156,6 +174,16 @@ class BatchIdForgottenAtTheEnd(GoodEngine):
         self.ids = {}
 
 
+class BatchIdForgottenSoon(GoodEngine):
+    """Remembers the ids of batches for half a minute."""
+
+    async def commit(self, batch: Batch) -> Receipt:
+        now = self.components.clock.monotonic()
+        if now > self.__dict__.setdefault("since", now) + 30:
+            self.ids = {}
+        return await super().commit(batch)
+
+
 class RefusedBatchIdTaken(GoodEngine):
     """Remembers the id of a batch before its checks are decided."""
 
@@ -207,148 +235,6 @@ class EmptyBatchTakesARevision(GoodEngine):
 
     async def commit(self, batch: Batch) -> Receipt:
         return await super().commit(batch if batch.operations else Batch([Delete(b"nothing")]))
-
-
-class AbsenceNotChecked(Rewriting):
-    """Lets every check pass that expects a key to be absent."""
-
-    def rewrite(self, batch: Batch, revision: int) -> Batch:
-        return replace(batch, operations=[
-            one for one in batch.operations
-            if not (isinstance(one, CheckKey) and one.revision is None)
-        ])  # fmt: skip
-
-
-class PresenceIsEnough(Rewriting):
-    """Checks that a key is there, not which write of it."""
-
-    def rewrite(self, batch: Batch, revision: int) -> Batch:
-        return replace(batch, operations=[
-            one._replace(revision=self.rows[one.key].revision)
-            if isinstance(one, CheckKey) and one.revision and one.key in self.rows else one
-            for one in batch.operations
-        ])  # fmt: skip
-
-
-class OnlyTheFirstCheckCounts(Rewriting):
-    """Stops checking after the first check."""
-
-    def rewrite(self, batch: Batch, revision: int) -> Batch:
-        checks = [one for one in batch.operations if isinstance(one, CheckKey | CheckRange)]
-        rest = [one for one in batch.operations if one not in checks]
-        return replace(batch, operations=[*checks[:1], *rest])
-
-
-class ChecksSeeTheBatch(Rewriting):
-    """Decides checks on what the batch itself has written."""
-
-    def rewrite(self, batch: Batch, revision: int) -> Batch:
-        written: set[bytes] = set()
-        for operation in batch.operations:
-            if isinstance(operation, Put):
-                written.add(operation.key)
-            if isinstance(operation, CheckKey) and operation.key in written:
-                raise Conflict("seen in the batch", key=operation.key)
-        return batch
-
-
-class BlindToDeletes(Rewriting):
-    """Looks in a checked range for newer rows, and does not count."""
-
-    def rewrite(self, batch: Batch, revision: int) -> Batch:
-        return _with_count_of_the_present(self, batch)
-
-
-def _with_count_of_the_present(engine: GoodEngine, batch: Batch) -> Batch:
-    return replace(batch, operations=[
-        replace(one, count=len(engine.select(engine.rows, one.range)))
-        if isinstance(one, CheckRange) else one
-        for one in batch.operations
-    ])  # fmt: skip
-
-
-class BlindToDeleteAndInsert(Rewriting):
-    """Counts the rows of a checked range, and does not look how new they are."""
-
-    def rewrite(self, batch: Batch, revision: int) -> Batch:
-        for check in batch.operations:
-            if not isinstance(check, CheckRange):
-                continue
-            if len(self.select(self.rows, check.range)) != check.count:
-                raise Conflict("another count", range=check.range)
-        return _without_range_checks(batch)
-
-
-def _without_range_checks(batch: Batch) -> Batch:
-    return replace(
-        batch, operations=[one for one in batch.operations if not isinstance(one, CheckRange)]
-    )
-
-
-class BlindToInserts(Rewriting):
-    """Does not mind more rows in a checked range than there were, as long as those are old."""
-
-    def rewrite(self, batch: Batch, revision: int) -> Batch:
-        for check in batch.operations:
-            if isinstance(check, CheckRange):
-                rows = self.select(self.rows, check.range)
-                old = [record for _, record in rows if record.revision <= check.at_revision]
-                if len(old) < check.count:
-                    raise Conflict("rows are missing", range=check.range)
-        return _without_range_checks(batch)
-
-
-class BlindBehindThePage(Rewriting):
-    """Checks no more of a range than one page."""
-
-    def rewrite(self, batch: Batch, revision: int) -> Batch:
-        rewritten: list[Operation] = []
-        for operation in batch.operations:
-            if isinstance(operation, CheckRange):
-                rows = self.select(self.rows, operation.range)
-                page = self.capabilities.page_rows_max
-                if len(rows) > page:
-                    end = rows[page][0]
-                    cut = replace(operation.range, end=end)
-                    rewritten.append(
-                        replace(operation, range=cut, count=min(page, operation.count))
-                    )
-                    continue
-            rewritten.append(operation)
-        return replace(batch, operations=rewritten)
-
-
-class ShortCutTooShort(Rewriting):
-    """Takes a range for unchanged when only one commit came since."""
-
-    def rewrite(self, batch: Batch, revision: int) -> Batch:
-        return replace(batch, operations=[
-            one for one in batch.operations
-            if not (isinstance(one, CheckRange) and self.revision <= one.at_revision + 1)
-        ])  # fmt: skip
-
-
-class ChecksOutsideTheCommit(GoodEngine):
-    """Decides the checks first and commits later."""
-
-    async def commit(self, batch: Batch) -> Receipt:
-        checks = [one for one in batch.operations if isinstance(one, CheckKey | CheckRange)]
-        rest = [one for one in batch.operations if not isinstance(one, CheckKey | CheckRange)]
-        if not checks or batch.id or self.components.host.runtime().blocking:
-            return await super().commit(batch)
-        receipt = await super().commit(Batch(checks))
-        await asyncio.sleep(0)
-        return await super().commit(replace(batch, operations=rest)) if rest else receipt
-
-
-class ConflictWithoutFacts(GoodEngine):
-    """Refuses without telling what it found."""
-
-    async def commit(self, batch: Batch) -> Receipt:
-        try:
-            return await super().commit(batch)
-        except Conflict:
-            raise Conflict("somebody was faster") from None
 
 
 class RevisionReusedAfterReopening(GoodEngine):

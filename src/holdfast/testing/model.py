@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -242,10 +242,12 @@ class Model(Section):
     Attributes:
         model_examples: how many histories are tried.
         model_steps: how long each is at most.
+        model_shrinks: look for the shortest history that fails; may take a minute once one does.
     """
 
     model_examples: int = 20
     model_steps: int = 30
+    model_shrinks: bool = True
 
     def test_any_history_agrees_with_a_sorted_dict(self, tmp_path: Path) -> None:
         folders = (tmp_path / str(number) for number in itertools.count())
@@ -256,6 +258,7 @@ class Model(Section):
                 max_examples=self.model_examples,
                 stateful_step_count=self.model_steps,
                 deadline=None,
+                phases=[phase for phase in Phase if self.model_shrinks or phase != Phase.shrink],
                 suppress_health_check=list(HealthCheck),
             ),
         )

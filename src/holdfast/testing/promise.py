@@ -98,9 +98,9 @@ class Section:
         """The configuration of a database inside `folder`; the same folder, the same database."""
         raise NotImplementedError("state make_config(self, folder) in your test class")
 
-    def make_engine(self, config: EngineConfig) -> Engine:
+    def make_engine(self, config: EngineConfig, components: Components) -> Engine:
         """A new, closed engine. Override it to test a stack of layers."""
-        return self.engine_type(config, self.make_components())
+        return self.engine_type(config, components)
 
     def make_components(self) -> Components:
         """What the engine is given; by default the machine's own."""
@@ -142,7 +142,8 @@ class Section:
 
     def engine_io(self) -> Io:
         """How the engine says it waits."""
-        return self.make_engine(self.make_config(Path("unopened"))).capabilities.io
+        config = self.make_config(Path("unopened"))
+        return self.make_engine(config, self.make_components()).capabilities.io
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         terms = getattr(metafunc.function, "terms", None)

@@ -11,6 +11,7 @@ from holdfast.contract.batch import Batch, Decide, Operation, Put, Receipt
 from holdfast.contract.capability import Capabilities
 from holdfast.contract.engine import Engine, Snapshot
 from holdfast.contract.record import Range, Record
+from holdfast.contract.runtime import ManualClock
 
 if TYPE_CHECKING:
     from holdfast.testing.promise import Section
@@ -30,6 +31,7 @@ class Subject:
         self.section = section
         self.folder = folder
         self._open: list[Engine] = []
+        self._clock: ManualClock | None = None
         self._exists = False
 
     async def open(self, **settings: Any) -> Engine:
@@ -43,7 +45,16 @@ class Subject:
     def make(self, **settings: Any) -> Engine:
         """A new engine on the database, not open; who opens it closes it."""
         config = self.section.make_config(self.folder)
-        return self.section.make_engine(replace(config, **settings) if settings else config)
+        components = self.section.make_components()
+        if self._clock is not None:
+            components = replace(components, clock=self._clock)
+        config = replace(config, **settings) if settings else config
+        return self.section.make_engine(config, components)
+
+    def stop_the_clock(self) -> ManualClock:
+        """The clock of every engine opened from now on; it moves when it is told to."""
+        self._clock = ManualClock()
+        return self._clock
 
     async def close(self, engine: Engine) -> None:
         """Close an engine that `open` gave."""

@@ -150,7 +150,7 @@ def _load(file: str, name: str) -> Section:
 
 async def _main(file: str, name: str, folder: str, action: str, *arguments: str) -> None:
     section = _load(file, name)
-    engine = section.make_engine(section.make_config(Path(folder)))
+    engine = section.make_engine(section.make_config(Path(folder)), section.make_components())
     try:
         await engine.open()
         await _ACTIONS[action](engine, *arguments)

@@ -13,6 +13,7 @@ from holdfast.testing.contract.revisions import Revisions
 from holdfast.testing.contract.scans import Scans
 from holdfast.testing.contract.sizes import Sizes
 from holdfast.testing.contract.snapshots import Snapshots
+from holdfast.testing.contract.threads import Threads
 from holdfast.testing.contract.transactions import Transactions
 from holdfast.testing.contract.waiting import Waiting
 from holdfast.testing.model import Model
@@ -33,6 +34,7 @@ class EngineContract(
     Maintenance,
     Abilities,
     Concurrency,
+    Threads,
     Model,
     Processes,
 ):

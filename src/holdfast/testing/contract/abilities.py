@@ -20,7 +20,7 @@ KEY_BYTES_LEAST = 1024
 
 
 class Abilities(Section):
-    @promise("trap 50", "E-021")
+    @promise("trap 50")
     async def test_capabilities_are_a_frozen_value_of_the_right_types(
         self, subject: Subject
     ) -> None:

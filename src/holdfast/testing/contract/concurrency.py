@@ -1,27 +1,21 @@
-"""Many callers at once: tasks of one loop, threads, and callers that are cancelled."""
+"""Many tasks of one loop at once, and callers that are cancelled."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from holdfast.contract.batch import Batch, CheckKey, CheckRange, Put, Receipt
-from holdfast.contract.capability import Io
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import Conflict
 from holdfast.contract.record import Range
-from holdfast.store.drive import drive
 from holdfast.testing.promise import Section, promise
 from holdfast.testing.subject import Subject, contents, increment, put, value_of, walk
 
 TASKS = 64
-THREADS = 4
-#: A thread that takes longer is stuck.
-THREAD_TIMEOUT_S = 40.0
 
 
 class Concurrency(Section):
-    @promise("K-022", tasks=True)
+    @promise(tasks=True)
     async def test_commits_of_many_tasks_all_arrive_in_some_order(self, subject: Subject) -> None:
         engine = await subject.open()
         revisions = await asyncio.gather(
@@ -34,7 +28,7 @@ class Concurrency(Section):
         }
         assert await engine.head() == max(revisions)
 
-    @promise("E-029", "trap 9", tasks=True)
+    @promise(tasks=True)
     async def test_of_many_who_find_it_absent_one_makes_it(self, subject: Subject) -> None:
         engine = await subject.open()
 
@@ -88,7 +82,7 @@ class Concurrency(Section):
 
         assert sum(await asyncio.gather(leave(b"alice"), leave(b"bob"))) == 1
 
-    @promise("K-022", tasks=True)
+    @promise(tasks=True)
     async def test_reads_and_pages_are_of_one_moment(self, subject: Subject) -> None:
         engine = await subject.open()
         keys = [b"%d" % number for number in range(8)]
@@ -111,43 +105,7 @@ class Concurrency(Section):
 
         await asyncio.gather(write(), watch(), watch())
 
-    @promise("E-029")
-    async def test_threads_lose_no_increment(self, subject: Subject) -> None:
-        engine = await subject.open()
-        if engine.capabilities.io is Io.REMOTE:
-            return  # Needs a loop; tasks and processes hold the promise there.
-        rounds = 60
-
-        def work() -> None:
-            for number in range(rounds):
-                drive(engine.transact([b"n"], increment(b"n")))
-                drive(put(engine, (b"own%d" % number, b"")))
-                (record,) = drive(engine.read([b"n"]))
-                assert record is not None
-
-        self._in_threads(engine, work)
-        assert await value_of(engine, b"n") == b"%d" % (THREADS * rounds)
-
-    @promise("trap 9")
-    async def test_of_many_threads_one_wins(self, subject: Subject) -> None:
-        engine = await subject.open()
-        if engine.capabilities.io is Io.REMOTE:
-            return  # Needs a loop; tasks and processes hold the promise there.
-        won: list[int] = []
-
-        def work() -> None:
-            for number in range(40):
-                key = b"claim%d" % number
-                try:
-                    drive(engine.commit(Batch([CheckKey(key, None), Put(key, b"")])))
-                except Conflict:
-                    continue
-                won.append(number)
-
-        self._in_threads(engine, work)
-        assert sorted(won) == list(range(40))
-
-    @promise("K-022", tasks=True)
+    @promise(tasks=True)
     async def test_a_cancelled_commit_is_there_wholly_or_not_at_all(self, subject: Subject) -> None:
         engine = await subject.open()
         pairs = [(b"a%d" % number, b"b%d" % number) for number in range(24)]
@@ -181,21 +139,6 @@ class Concurrency(Section):
         assert TASKS // 2 <= int(found[b"n"]) <= TASKS
 
     # --- Inside -----------------------------------------------------------------------------
-
-    def _in_threads(self, engine: Engine, work: Callable[[], None]) -> None:
-        host = engine.components.host
-        failures: list[BaseException] = []
-
-        def guarded() -> None:
-            try:
-                work()
-            except BaseException as failure:  # noqa: BLE001 - shown by the promise's own thread
-                failures.append(failure)
-
-        workers = [host.spawn(f"contract {number}", guarded) for number in range(THREADS)]
-        assert all(worker.join(THREAD_TIMEOUT_S) for worker in workers), "a thread is stuck"
-        if failures:
-            raise failures[0]
 
     async def _reopened(self, subject: Subject, engine: Engine) -> Engine:
         return await subject.reopen(engine) if engine.capabilities.persistent else engine

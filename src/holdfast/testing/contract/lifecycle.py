@@ -87,7 +87,7 @@ class Lifecycle(Section):
             engine = await subject.open()
             assert set(await contents(engine)) == done
 
-    @promise("E-063", "K-022", "trap 50", needs="persistent")
+    @promise("trap 50", needs="persistent")
     async def test_reopening_finds_everything_as_it_was(self, subject: Subject) -> None:
         engine = await subject.open()
         await put(engine, (b"a", b"1"), (b"b", b""), (b"\0\xff", bytes(range(256))))
@@ -157,7 +157,7 @@ class Lifecycle(Section):
     @promise()
     async def test_a_failed_open_leaves_a_closed_engine(self, subject: Subject) -> None:
         config = self.make_config(subject.folder / "no" / "such" / "folder")
-        engine = self.make_engine(config)
+        engine = self.make_engine(config, self.make_components())
         try:
             await engine.open()
         except StoreError:

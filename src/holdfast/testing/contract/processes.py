@@ -26,7 +26,7 @@ class Processes(Section):
         assert await value_of(engine, b"key") == b"from there"
         assert await engine.head() == answer["revision"] > revision
 
-    @promise("trap 22", "K-038", needs="shared")
+    @promise(needs="shared")
     async def test_processes_lose_no_increment(self, subject: Subject) -> None:
         engine = await subject.open()
         with ExitStack() as stack:

@@ -86,7 +86,7 @@ class Revisions(Section):
         engine = await subject.open()
         folder = subject.folder / "another"
         folder.mkdir()
-        other = self.make_engine(self.make_config(folder))
+        other = self.make_engine(self.make_config(folder), self.make_components())
         try:
             await other.open()
             assert engine.lineage != other.lineage

@@ -10,9 +10,11 @@ from holdfast.contract.record import Range
 from holdfast.testing.promise import Section, promise
 from holdfast.testing.subject import Subject, commit, contents, keys_in, put, value_of, walk
 
+YEAR_S = 365 * 86_400
+
 
 class Snapshots(Section):
-    @promise("trap 50", "trap 30", needs="snapshots")
+    @promise("trap 50", needs="snapshots")
     async def test_a_snapshot_is_a_fixed_view(self, subject: Subject) -> None:
         engine = await subject.open()
         revision = await put(engine, (b"changed", b"old"), (b"deleted", b"old"), (b"kept", b"old"))
@@ -84,6 +86,25 @@ class Snapshots(Section):
             for number in range(20):
                 await put(engine, (b"filler", bytes([number]) * 10_000))
             assert await value_of(engine, b"k", snapshot) == value
+
+    @promise(needs="snapshots")
+    async def test_a_snapshot_is_never_wrong_however_old(self, subject: Subject) -> None:
+        clock = subject.stop_the_clock()
+        engine = await subject.open()
+        await put(engine, (b"k", b"old"))
+        snapshot = await engine.snapshot()
+        age_max_s = engine.capabilities.snapshot_age_max_s
+        clock.advance(0.9 * age_max_s if age_max_s else 10 * YEAR_S)
+        await put(engine, (b"k", b"new"))
+        assert await value_of(engine, b"k", snapshot) == b"old", "closed before its time"
+        if age_max_s:
+            clock.advance(age_max_s)
+            await put(engine, (b"k", b"newer"))
+            try:
+                assert await value_of(engine, b"k", snapshot) == b"old"
+            except StoreClosed:
+                assert await value_of(engine, b"k") == b"newer"
+        snapshot.close()
 
     @promise(needs="snapshots")
     async def test_closing_a_snapshot_twice_does_nothing(self, subject: Subject) -> None:

@@ -48,7 +48,7 @@ class Waiting(Section):
         async with asyncio.timeout(WAKE_TIMEOUT_S):
             assert await waiting == receipt.revision
 
-    @promise(needs="waits", tasks=True)
+    @promise("trap 24", needs="waits", tasks=True)
     async def test_only_what_is_waited_for_wakes(self, subject: Subject) -> None:
         engine = await subject.open()
         head = await put(engine, (b"k", b"0"))
