@@ -112,6 +112,7 @@ TWINS = (
         "holdfast.database.views:SnapshotView",
         attributes={"revision": "int", "entries": "KeyValueStore"},
     ),
+    Twin("holdfast.records.retention:Retention"),
     Twin(
         "holdfast.records.changes:Watch",
         rewrites={
@@ -366,7 +367,9 @@ def class_text(twin: Twin) -> str:
     def say(doc: str | None) -> str:
         return spoken(inspect.cleandoc(doc) if doc else None, twin.rewrites, used)
 
-    texts = [quoted(say(twin.handle.__doc__)), "", initializer(twin)]
+    # How the handle is made is no concern of who has a twin.
+    purpose = re.sub(r"\n\n    Args:\n(        .*\n?)+", "", twin.handle.__doc__ or "")
+    texts = [quoted(say(purpose)), "", initializer(twin)]
     for name, annotation in twin.attributes.items():
         texts.append(property_text(name, annotation, ""))
     for name, member in members(twin.handle):
@@ -438,15 +441,27 @@ def open_text() -> str:
 
 
 def origins() -> dict[str, str]:
-    """Where the names in annotations of the handles come from: name to module."""
-    found: dict[str, str] = {}
-    modules = {sys.modules[twin.handle.__module__] for twin in TWINS}
-    modules.add(importlib.import_module("holdfast.database.opening"))
-    for module in sorted(modules, key=lambda one: one.__name__):
-        found |= {name: module.__name__ for name in vars(module) if not name.startswith("_")}
-    for module in modules:
-        found |= imported(module)
-    return found | IMPORTS
+    """Where the names in signatures of the handles come from: name to module."""
+    found = dict(IMPORTS)
+    opening = importlib.import_module("holdfast.database.opening")
+    mentions = [(opening, str(inspect.signature(opening.open)))]
+    for twin in TWINS:
+        own = sys.modules[twin.handle.__module__]
+        mentions += [(own, " ".join(twin.attributes.values()))]
+        for _, member in members(twin.handle):
+            function = member.fget if isinstance(member, property) else member
+            assert function is not None
+            module = sys.modules[function.__module__]
+            mentions.append((module, str(inspect.signature(function))))
+    for module, text in mentions:
+        known = dict.fromkeys(vars(module), module.__name__) | imported(module)
+        for name in set(re.findall(r"\w+", text)) & known.keys():
+            if found.setdefault(name, known[name]) != known[name]:
+                raise SystemExit(
+                    f"make_sync: signatures mean two things by {name}: that of {found[name]} "
+                    f"and that of {known[name]}; rename one"
+                )
+    return found
 
 
 def imported(module: ModuleType) -> dict[str, str]:

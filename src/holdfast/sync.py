@@ -37,13 +37,16 @@ from holdfast.records.entry import Entry, PastVersion
 from holdfast.records.interface import KeyValueStoreInterface as AsyncKeyValueStoreInterface
 from holdfast.records.interface import Version
 from holdfast.records.options import KEEP, Keep, TimeToLive
+from holdfast.records.policy import Policy, Values
+from holdfast.records.retention import Retention as AsyncRetention
+from holdfast.records.retention import Settings, Trimmed
 from holdfast.records.services import Outcome
 from holdfast.records.writes import Write
 from holdfast.store.drive import system_components
 from holdfast.store.driving import DrivenIterator, drive
 from holdfast.store.registry import engine_class
 
-__all__ = ["Database", "KeyValueStore", "SnapshotView", "Transaction", "Watch", "open"]
+__all__ = ["Database", "KeyValueStore", "Retention", "SnapshotView", "Transaction", "Watch", "open"]
 
 T = TypeVar("T")
 
@@ -98,6 +101,7 @@ class Database:
     def __init__(self, inner: AsyncDatabase) -> None:
         self._inner = inner
         self._entries: KeyValueStore | None = None
+        self._retention: Retention | None = None
 
     @property
     def config(self) -> EngineConfig:
@@ -221,9 +225,24 @@ class Database:
         """End every expired entry now instead of within a second; how many there were."""
         return drive(self._inner.sweep())
 
-    def compact(self) -> int:
-        """Give space of overwritten data back to the system; bytes freed."""
-        return drive(self._inner.compact())
+    @property
+    def retention(self) -> Retention:
+        """How much of the past is kept: `db.retention.keep("logs", versions=0)`."""
+        inner = self._inner.retention
+        known = self._retention
+        if known is None or known._inner is not inner:  # noqa: SLF001 - of this module
+            known = self._retention = Retention(inner)
+        return known
+
+    def compact(self, progress: Callable[[int, int], None] | None = None) -> Trimmed:
+        """Give up the past that retention no longer keeps, and free space where possible.
+
+        It also happens by itself every few minutes while somebody writes.
+
+        Args:
+            progress: called with (changes given up, changes to give up).
+        """
+        return drive(self._inner.compact(progress))
 
     def check(self) -> list[str]:
         """Walk the whole database; one line for each thing wrong, none if all is well."""
@@ -664,6 +683,50 @@ class SnapshotView:
         traceback: TracebackType | None,
     ) -> None:
         drive(self._inner.__aexit__(error_type, error, traceback))
+
+
+class Retention:
+    """The retention settings of a database, and what carries them out."""
+
+    def __init__(self, inner: AsyncRetention) -> None:
+        self._inner = inner
+
+    @property
+    def settings(self) -> Settings:
+        """The settings as last read."""
+        return self._inner.settings
+
+    def refresh(self) -> Settings:
+        """Read the settings, which another process may have changed."""
+        return drive(self._inner.refresh())
+
+    def keep(self, namespace: str, *, values: Values = "feed", versions: int | None = None) -> None:
+        """Say what is kept of the past of the entries in a namespace, and in those below it.
+
+        Applies to versions displaced from now on at once, to older ones at the next compaction.
+        `namespace` is written as in keys, such as `users/active`; empty means every namespace.
+        """
+        drive(self._inner.keep(namespace, values=values, versions=versions))
+
+    def keep_feed(self, *, age_s: float = 604800.0, changes_max: int = 1000000) -> None:
+        """Say how far the feed, and with it the values of past versions, reach back."""
+        drive(self._inner.keep_feed(age_s=age_s, changes_max=changes_max))
+
+    def policy(self, segments: tuple[str, ...]) -> Policy:
+        """What is kept of the past of the entry with these segments."""
+        return self._inner.policy(segments)
+
+    def policy_of(self, data_key: bytes) -> Policy:
+        """The same, from the key of a data row; on the path of every overwrite."""
+        return self._inner.policy_of(data_key)
+
+    def trim(self, progress: Callable[[int, int], None] | None = None) -> Trimmed:
+        """Give up what the settings no longer keep.
+
+        Args:
+            progress: called with (feed rows given up, feed rows to give up at most).
+        """
+        return drive(self._inner.trim(progress))
 
 
 class Watch:
