@@ -160,7 +160,7 @@ def write_options(
         if not _INT_MIN <= modified_by <= _INT_MAX:
             raise InvalidInput("modified_by as an int has at most 64 bits; found more")
     elif modified_by is not None:
-        _check_text("modified_by as a str", modified_by, AUTHOR_CHARACTERS_MAX)
+        _check_text("modified_by, when it is no int,", modified_by, AUTHOR_CHARACTERS_MAX)
     if comment is not None:
         _check_text("a comment", comment, COMMENT_CHARACTERS_MAX)
     if schema_hash is not None:
@@ -270,9 +270,7 @@ def _check_text(what: str, text: Any, characters_max: int) -> None:
 
 def _is_version(given: Any) -> bool:
     parts = given if isinstance(given, tuple) and len(given) == 2 else (given,)
-    return all(
-        isinstance(part, int) and not isinstance(part, bool) and part >= 0 for part in parts
-    )
+    return all(isinstance(part, int) and not isinstance(part, bool) and part >= 0 for part in parts)
 
 
 def _found(value: Any) -> str:

@@ -100,15 +100,11 @@ class EngineEntryStorage:
         record = (await self._read((self._data_key(key),)))[0]
         return record is not None and not self._expired(record.value)
 
-    async def keys(
-        self, pattern: Pattern, *, reverse: bool = False
-    ) -> AsyncIterator[StoreKey]:
+    async def keys(self, pattern: Pattern, *, reverse: bool = False) -> AsyncIterator[StoreKey]:
         async for key, _ in self._living_rows(pattern, reverse=reverse):
             yield key
 
-    async def scan(
-        self, pattern: Pattern, *, reverse: bool = False
-    ) -> AsyncIterator[Entry[Any]]:
+    async def scan(self, pattern: Pattern, *, reverse: bool = False) -> AsyncIterator[Entry[Any]]:
         async for key, (stored, revision) in self._living_rows(pattern, reverse=reverse):
             yield await self._complete(Entry(key, stored, revision))
 
