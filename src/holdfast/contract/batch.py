@@ -51,7 +51,7 @@ class CheckKey(NamedTuple):
 class CheckRange:
     """Refuse the batch unless the range looks as it did at `at_revision`.
 
-    At commit the range is walked again: it must hold `count` keys, none written after
+    Direction and limit of the range do not matter. At commit it is walked again: it must hold `count` keys, none written after
     `at_revision`. A key deleted since shows in the count, so no tombstones are needed; a key
     deleted and another inserted shows in the newer revision.
     """
@@ -71,8 +71,9 @@ class Batch:
     Attributes:
         operations: what to do; later operations on a key win over earlier ones.
         id: remembered for some minutes; a batch whose id is known is not applied again, its first
-            receipt (without `previous`) is returned. Makes a retry after OutcomeUnknown safe.
-        previous: ask for the record that each put and delete replaced.
+            receipt (without `previous`) is returned. Makes a retry after OutcomeUnknown safe. A
+            batch of checks alone is not remembered.
+        previous: ask for the record that each Put and Delete replaced.
     """
 
     operations: Sequence[Operation]
@@ -97,6 +98,10 @@ class Receipt(NamedTuple):
 #: What `transact` runs: (records in the order of the keys, revision the commit will get) -> batch.
 #: It must be pure apart from remembering its last answer: some engines run it more than once.
 Decide = Callable[[list[Record | None], int], Batch | None]
+
+
+#: What an append adds to its prefix: 8 bytes of revision, 4 of index.
+APPEND_BYTES = 12
 
 
 def append_key(prefix: bytes, revision: int, index: int) -> bytes:

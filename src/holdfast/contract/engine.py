@@ -126,7 +126,11 @@ class Engine(ABC):
         `decide` gets the records and the revision that the commit will have (engines that cannot
         know it pass the lowest it can be), and returns the batch, or None to write nothing. What
         it raises concerns only its caller. `previous` asks for previous records like
-        `Batch.previous`. This default reads, decides, checks and tries again.
+        `Batch.previous`.
+
+        This default reads, decides, checks and tries again. Where many write one key it gives up
+        with Conflict after `TRANSACT_ATTEMPTS_MAX` tries: engines that can do better override it
+        (embedded ones decide inside the commit; decisions/0001 shows a way for servers).
         """
         for _ in range(TRANSACT_ATTEMPTS_MAX):
             records = await self.read(keys)
@@ -142,7 +146,9 @@ class Engine(ABC):
             try:
                 return await self.commit(decided)
             except Conflict as conflict:
-                if conflict.details.get("key") not in keys:
+                # Only what changed between our read and our commit is worth another try.
+                details = conflict.details
+                if CheckKey(details.get("key", b""), details.get("expected")) not in seen:
                     raise
         raise Conflict(
             f"{len(keys)} keys changed between each of {TRANSACT_ATTEMPTS_MAX} reads and commits; "

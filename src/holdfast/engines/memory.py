@@ -165,18 +165,18 @@ class MemoryEngine(EmbeddedEngine):
             raise self._refuse()
         if not self._capabilities.writable:
             raise ReadOnly("the database was opened for reading only; open it to write")
+        for key, _ in rows:
+            self._check_key(key, self._capabilities.key_bytes_max)
         with self._state:
+            head = max([self._head, *(record.revision for _, record in rows)])
+            if next_revision is not None and next_revision <= head:
+                raise InvalidInput(
+                    f"the next revision lies above {head}, which a row loaded has; "
+                    f"found {next_revision}"
+                )
             for key, record in rows:
-                self._check_key(key, self._capabilities.key_bytes_max)
                 self._put(key, record, record.revision)
-                self._head = max(self._head, record.revision)
-            if next_revision is not None:
-                if next_revision <= self._head:
-                    raise InvalidInput(
-                        f"the next revision lies above {self._head}, which a row loaded has; "
-                        f"found {next_revision}"
-                    )
-                self._head = next_revision - 1
+            self._head = head if next_revision is None else next_revision - 1
 
     # --- For the writer ---------------------------------------------------------------------
 

@@ -7,26 +7,15 @@ import weakref
 from abc import abstractmethod
 from collections.abc import Sequence
 
-from holdfast.contract.batch import Append, Batch, CheckKey, CheckRange, Decide, Delete, DeleteRange, Put, Receipt
+from holdfast.contract.batch import Batch, Decide, Receipt
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import (
-    InvalidKey,
-    InvalidValue,
-    ReadOnly,
-    StorageFull,
-    StoreClosed,
-    StoreError,
-    ValueTooLarge,
-    WrongContext,
-)
+from holdfast.contract.errors import ReadOnly, StorageFull, StoreClosed, StoreError, WrongContext
+from holdfast.contract.limits import check_batch, check_key
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.committer import Committer
 from holdfast.engines.embedded.group import Group, Work, Writer
 from holdfast.engines.embedded.watcher import Watcher
-
-#: What an append adds to its prefix: 8 bytes of revision, 4 of index.
-_APPEND_BYTES = 12
 
 _alive: weakref.WeakSet[EmbeddedEngine] = weakref.WeakSet()
 
@@ -161,65 +150,9 @@ class EmbeddedEngine(Engine):
         limits = self.capabilities
         if not limits.writable:
             raise self._read_only()
-        operations = batch.operations
-        if len(operations) > limits.batch_operations_max:
-            raise ValueTooLarge(
-                f"a batch holds at most {limits.batch_operations_max} operations; "
-                f"found {len(operations)}. Split it",
-                limit=limits.batch_operations_max,
-                found=len(operations),
-            )
-        key_bytes_max = limits.key_bytes_max
-        value_bytes_max = limits.value_bytes_max
-        total = 0
-        for operation in operations:
-            kind = type(operation)
-            if kind is Put:
-                self._check_key(operation.key, key_bytes_max)  # type: ignore[union-attr]
-                value = operation.value  # type: ignore[union-attr]
-            elif kind is Append:
-                self._check_key(operation.prefix, key_bytes_max - _APPEND_BYTES)  # type: ignore[union-attr]
-                value = operation.value  # type: ignore[union-attr]
-            elif kind is Delete or kind is CheckKey:
-                self._check_key(operation.key, key_bytes_max)  # type: ignore[union-attr]
-                continue
-            elif kind is CheckRange or kind is DeleteRange:
-                continue
-            else:
-                raise InvalidValue(
-                    "a batch holds Put, Delete, DeleteRange, Append, CheckKey and CheckRange; "
-                    f"found a {kind.__name__}"
-                )
-            if type(value) is not bytes:
-                raise InvalidValue(f"a value is bytes; found a {type(value).__name__}")
-            if len(value) > value_bytes_max:
-                raise ValueTooLarge(
-                    f"a value has at most {value_bytes_max} bytes; found {len(value)}. "
-                    "Store it in chunks",
-                    limit=value_bytes_max,
-                    found=len(value),
-                )
-            total += len(value)
-        if total > limits.batch_bytes_max:
-            raise ValueTooLarge(
-                f"the values of a batch have at most {limits.batch_bytes_max} bytes together; "
-                f"found {total}. Split it",
-                limit=limits.batch_bytes_max,
-                found=total,
-            )
+        check_batch(batch, limits)
 
-    @staticmethod
-    def _check_key(key: bytes, key_bytes_max: int) -> None:
-        if type(key) is not bytes:
-            raise InvalidKey(f"a key is bytes; found a {type(key).__name__}")
-        if not key:
-            raise InvalidKey("a key has at least one byte; found an empty key")
-        if len(key) > key_bytes_max:
-            raise InvalidKey(
-                f"a key has at most {key_bytes_max} bytes here; found {len(key)}",
-                limit=key_bytes_max,
-                found=len(key),
-            )
+    _check_key = staticmethod(check_key)
 
     def _read_only(self) -> ReadOnly:
         return ReadOnly(
