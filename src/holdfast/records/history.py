@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+from holdfast.codecs import envelope
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.engine import Engine
 from holdfast.contract.record import Range
 from holdfast.records.entry import Entry, PastVersion, metadata_of
-from holdfast.records.rows import Rows, read_grave
+from holdfast.records.rows import END_EXPIRED, Rows, read_grave
 
 _LIFE_MAX = 0xFFFFFFFF
 _VERSION_MAX = 0xFFFFFFFFFFFFFFFF
@@ -24,6 +25,8 @@ class History:
 
     Args:
         complete: reads the chunks of an entry's big value.
+        expired: whether stored bytes are of an entry that has run out. Until it is swept it still
+            has the place of the living, and is past all the same.
     """
 
     def __init__(
@@ -31,27 +34,36 @@ class History:
         engine: Engine,
         rows: Rows,
         complete: Callable[[Entry[Any]], Awaitable[Entry[Any]]],
+        expired: Callable[[bytes], bool],
     ) -> None:
         self._engine = engine
         self._rows = rows
         self._complete = complete
+        self._expired = expired
 
-    async def versions(
-        self, key: str, *, reverse: bool = False
-    ) -> AsyncIterator[PastVersion[Any]]:
+    async def versions(self, key: str, *, reverse: bool = False) -> AsyncIterator[PastVersion[Any]]:
         """Every past version, oldest first or newest first."""
         identity = await self._identity(key)
         if identity is None:
             return
         store_key = StoreKey.parse(key)
+        last = await self._run_out(store_key)
+        if last is not None and reverse:
+            yield last
         rest: Range | None = Range.prefix(self._rows.past + identity, reverse=reverse)
         while rest is not None:
             page = await self._engine.scan(rest)
             for _, record in page.rows:
                 past = self._rows.past_version(store_key, record)
+                if last is not None and past.revision == last.revision:
+                    last = None  # It was swept meanwhile.
+                    if reverse:
+                        continue
                 await self._complete(past)
                 yield past
             rest = page.resume
+        if last is not None and not reverse:
+            yield last
 
     async def version(
         self, key: str, living: Entry[Any] | None, incarnation: int | None, version: int
@@ -64,6 +76,12 @@ class History:
             incarnation = incarnation if incarnation is not None else metadata.incarnation
             identity: bytes | None = metadata.identity
         else:
+            last = await self._run_out(StoreKey.parse(key))
+            if last is not None:
+                metadata = last.metadata
+                if incarnation in (None, metadata.incarnation) and metadata.version == version:
+                    return last
+                incarnation = incarnation if incarnation is not None else metadata.incarnation
             identity = await self._identity(key)
             if identity is not None and incarnation is None:
                 incarnation = await self._last_incarnation(identity)
@@ -186,10 +204,21 @@ class History:
         page = await self._engine.scan(range)
         return self._rows.past_position(page.rows[0][0])[0] if page.rows else None
 
+    async def _run_out(self, key: StoreKey) -> PastVersion[Any] | None:
+        """The last version of a key that has run out and was not swept yet."""
+        [row] = await self._engine.read([self._rows.data_key(str(key))])
+        if row is None or not self._expired(row.value):
+            return None
+        past: PastVersion[Any] = PastVersion(
+            key, row.value, row.revision, end_cause=END_EXPIRED,
+            end_at_ms=envelope.expires_at_ms(row.value),
+        )  # fmt: skip
+        await self._complete(past)
+        return past
+
     async def _identity(self, key: str) -> bytes | None:
         data_key = self._rows.data_key(key)
         row, grave = await self._engine.read([data_key, self._rows.grave_key(data_key)])
         if row is not None:
             return metadata_of(row.value, row.revision).identity
         return read_grave(grave).identity if grave is not None else None
-

@@ -269,8 +269,15 @@ def _check_text(what: str, text: Any, characters_max: int) -> None:
 
 
 def _is_version(given: Any) -> bool:
-    parts = given if isinstance(given, tuple) and len(given) == 2 else (given,)
-    return all(isinstance(part, int) and not isinstance(part, bool) and part >= 0 for part in parts)
+    match given:
+        case (incarnation, version) if isinstance(given, tuple):
+            return _is_count(incarnation) and _is_count(version)
+        case _:
+            return _is_count(given)
+
+
+def _is_count(given: Any) -> bool:
+    return isinstance(given, int) and not isinstance(given, bool) and given >= 0
 
 
 def _found(value: Any) -> str:

@@ -57,7 +57,7 @@ class EngineEntryStorage:
         self._clock = clock
         self._wrote = wrote
         self._gate = gate
-        self._history = History(engine, rows, self._complete)
+        self._history = History(engine, rows, self._complete, self._expired)
 
     def on(self, engine: Engine) -> EngineEntryStorage:
         """The same entries seen through a transaction or a snapshot."""

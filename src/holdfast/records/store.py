@@ -206,9 +206,7 @@ class KeyValueStore(KeyValueStoreInterface):
         def decide(current: Entry[Any] | None, past: Past | None) -> Proposal:
             required.check(text, current)
             if current is None:
-                raise KeyNotFound(
-                    f"an entry {text!r} was to be renamed; there is none", key=text
-                )
+                raise KeyNotFound(f"an entry {text!r} was to be renamed; there is none", key=text)
             previous = current.metadata
             told = options.with_schema(previous.schema_hash)
             moved = metadata.generate_next_version(previous, previous.digest, told)
@@ -225,12 +223,15 @@ class KeyValueStore(KeyValueStoreInterface):
         if version is not None and at is not None:
             raise InvalidInput("give version or at, not both")
         if version is not None:
-            incarnation = None
-            if isinstance(version, tuple):
-                incarnation, version = version
-            if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-                raise InvalidInput(f"a version is an int from 1; found {version!r}")
-            return await self._storage.version(text, incarnation, version)
+            match version:
+                case (incarnation, number) if _counts(incarnation) and _counts(number):
+                    return await self._storage.version(text, incarnation, number)
+                case int() if _counts(version):
+                    return await self._storage.version(text, None, version)
+            raise InvalidInput(
+                "a version is an int from 1, or a tuple of incarnation and version; "
+                f"found {version!r}"
+            )
         if isinstance(at, datetime):
             if at.tzinfo is None:
                 raise InvalidInput("at is a revision or an aware datetime; found a naive one")
@@ -238,6 +239,10 @@ class KeyValueStore(KeyValueStoreInterface):
         if not isinstance(at, int) or isinstance(at, bool) or at < 0:
             raise InvalidInput(f"at is a revision or an aware datetime; found {at!r}")
         return await self._storage.at(text, revision=at, instant_ms=None)
+
+
+def _counts(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number > 0
 
 
 def _delete(text: str, write: Write) -> Decision:
