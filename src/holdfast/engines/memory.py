@@ -88,6 +88,8 @@ class MemoryEngine(EmbeddedEngine):
         return self._lineage
 
     async def open(self) -> None:
+        if self._lineage:
+            raise self._refuse()  # What it held is gone; a new engine starts anew.
         self._lineage = self.components.ids.new().hex()
         self._opened()
 
