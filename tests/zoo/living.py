@@ -28,6 +28,13 @@ class ReadsAfterClosing(GoodEngine):
         return self.rows if at is None else super().seen(at)
 
 
+class ServesForkedChildren(GoodEngine):
+    """Lets a forked child write through the parent's handle."""
+
+    def _after_fork(self) -> None:
+        pass
+
+
 class ClosingTwiceFails(GoodEngine):
     """Does not know that it is closed already."""
 

@@ -3,25 +3,25 @@
 The process imports the author's test class from its file, makes its engine and does one thing,
 answering with one JSON object per line:
 
-    python -m holdfast.testing.worker FILE CLASS FOLDER read KEY
+    python -m holdfast.testing FILE CLASS FOLDER read KEY
 """
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import inspect
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from holdfast.contract.batch import Batch, Put
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import StoreError
+from holdfast.store.drive import drive
 
 if TYPE_CHECKING:
     from holdfast.testing.promise import Section
@@ -44,7 +44,7 @@ class WorkerProcess:
         )
         address = [inspect.getfile(kind), kind.__qualname__, str(folder)]
         self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "holdfast.testing.worker", *address, *arguments],
+            [sys.executable, "-m", "holdfast.testing", *address, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -128,12 +128,37 @@ async def _wait(engine: Engine, after: str) -> None:
     _say(head=await engine.wait(int(after)))
 
 
+async def _fork(engine: Engine) -> None:
+    """Use the engine in a forked child, then go on in the parent."""
+    await engine.commit(Batch([Put(b"key", b"before")]))
+    child = os.fork()
+    if child == 0:
+        # The parent's loop must not turn here, so the child drives.
+        _say(child=[_outcome(engine.read([b"key"])), _outcome(engine.commit(_LATE))])
+        os._exit(0)
+    os.waitpid(child, 0)  # noqa: ASYNC222 - nothing else runs on this loop
+    await engine.commit(Batch([Put(b"own", b"")]))
+    await _read(engine, "key")
+
+
+_LATE = Batch([Put(b"key", b"from the child")])
+
+
+def _outcome(verb: Coroutine[Any, Any, object]) -> str:
+    try:
+        drive(verb)
+    except StoreError as error:
+        return error.code
+    return "worked"
+
+
 _ACTIONS: dict[str, Callable[..., Awaitable[None]]] = {
     "read": _read,
     "put": _put,
     "put-and-die": _put_and_die,
     "increment": _increment,
     "wait": _wait,
+    "fork": _fork,
 }
 
 
@@ -148,7 +173,8 @@ def _load(file: str, name: str) -> Section:
     return section
 
 
-async def _main(file: str, name: str, folder: str, action: str, *arguments: str) -> None:
+async def work(file: str, name: str, folder: str, action: str, *arguments: str) -> None:
+    """Be the other process: make the engine of the test class, and do one thing with it."""
     section = _load(file, name)
     engine = section.make_engine(section.make_config(Path(folder)), section.make_components())
     try:
@@ -158,7 +184,3 @@ async def _main(file: str, name: str, folder: str, action: str, *arguments: str)
         _say(error=error.code)
     finally:
         await engine.close()
-
-
-if __name__ == "__main__":
-    asyncio.run(_main(*sys.argv[1:]))

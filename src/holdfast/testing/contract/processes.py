@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import ExitStack
 
+from holdfast.contract.errors import ErrorCode
 from holdfast.testing.promise import Section, promise
 from holdfast.testing.subject import Subject, contents, increment, put, value_of
 from holdfast.testing.worker import DEATH, run_worker, start_worker
@@ -65,6 +67,15 @@ class Processes(Section):
         answer = await asyncio.to_thread(run_worker, subject, "put", "key", "new")
         async with asyncio.timeout(WAKE_TIMEOUT_S):
             assert await waiting == answer["revision"]
+
+    @promise()
+    async def test_a_forked_child_is_refused_and_its_parent_goes_on(self, subject: Subject) -> None:
+        if not hasattr(os, "fork"):
+            return  # Nobody can break the promise here.
+        with start_worker(subject, "fork") as worker:
+            child = worker.line()["child"]
+            assert child == [ErrorCode.WRONG_CONTEXT] * len(child)
+            assert worker.result()["value"] == "before"
 
     @promise("trap 16", needs="persistent")
     async def test_what_was_acknowledged_survives_the_end_of_its_process(
