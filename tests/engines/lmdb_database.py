@@ -27,7 +27,9 @@ def make(path: Path, components: Components | None = None, **settings: Any) -> L
 
 
 @contextmanager
-def opened(path: Path, components: Components | None = None, **settings: Any) -> Iterator[LmdbEngine]:
+def opened(
+    path: Path, components: Components | None = None, **settings: Any
+) -> Iterator[LmdbEngine]:
     """An open engine, closed with the block."""
     engine = make(path, components, **settings)
     drive(engine.open())
@@ -118,7 +120,7 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 def child_command(program: str, *arguments: object) -> list[str]:
     """How a Python program is started."""
-    preamble = "import sys, time\nfrom tests.engines.lmdb_database import *\n"
+    preamble = "import sys, time\nfrom holdfast.contract.batch import Batch, Put\nfrom tests.engines.lmdb_database import *\n"
     return [
         sys.executable,
         "-c",

@@ -183,7 +183,10 @@ def test_one_process_opens_a_database_once(tmp_path: Path) -> None:
     with opened(tmp_path / "app") as engine:
         (tmp_path / "other").symlink_to(tmp_path / "app")
         for path in (tmp_path / "app", tmp_path / "other", tmp_path / "x" / ".." / "app"):
-            with pytest.raises((StoreLocked, StoreError), match="open in this process"), opened(path):
+            with (
+                pytest.raises((StoreLocked, StoreError), match="open in this process"),
+                opened(path),
+            ):
                 pass
         assert put(engine, b"key") == 1
     with opened(tmp_path / "other") as engine:

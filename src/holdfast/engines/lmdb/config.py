@@ -15,7 +15,7 @@ _TIB = 1 << 40
 _ROOMY = os.name == "posix" and sys.maxsize > 2**32
 #: Elsewhere the map (on Windows the file itself) starts small and is doubled when it is full.
 _MAP_START = 64 * 1024 * 1024
-_MAP_MIN = 64 * 1024
+MAP_MIN = 64 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +47,9 @@ class LmdbConfig(PathConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.map_size < _MAP_MIN:
+        if self.map_size < MAP_MIN:
             raise ConfigInvalid(
-                f"map_size is {_MAP_MIN} bytes or more; found {self.map_size}",
+                f"map_size is {MAP_MIN} bytes or more; found {self.map_size}",
                 parameter="map_size",
             )
         if self.map_size > self.map_size_max:

@@ -12,11 +12,11 @@ import lmdb
 from holdfast.contract.errors import StorageFull, StoreLocked, StoreNotFound
 from holdfast.contract.runtime import Ids
 from holdfast.engines.lmdb import facts, header
-from holdfast.engines.lmdb.config import LmdbConfig
+from holdfast.engines.lmdb.config import MAP_MIN, LmdbConfig
 from holdfast.engines.lmdb.failures import found_no_room, full, translate
 from holdfast.engines.lmdb.locks import ProcessLocks, home_of_this_process
 from holdfast.engines.lmdb.long_keys import Tree
-from holdfast.engines.lmdb.place import Place, flush_directory
+from holdfast.engines.lmdb.place import Place, file_bytes_max, flush_directory
 
 T = TypeVar("T")
 
@@ -24,6 +24,8 @@ T = TypeVar("T")
 READER_CHECK_COMMITS = 64
 #: How often a read tries again that met a change of the memory map in another thread.
 READ_ATTEMPTS_MAX = 16
+#: Map sizes are multiples of the pages of every machine.
+MAP_STEP = 64 * 1024
 _NAMED_TREES = (b"rows", b"long", b"batches")
 _OWNER_BYTES = 6
 
@@ -46,6 +48,8 @@ class Medium:
         self._ids = ids
         self._remapping = threading.Lock()
         self._commits = 0
+        self._file_bytes_max: int | None = None
+        self._reserve_used = False
         self.locks: ProcessLocks
 
     # --- Opening and closing ----------------------------------------------------------------
@@ -137,8 +141,9 @@ class Medium:
         self._commits += 1
         if self._commits % READER_CHECK_COMMITS == 0:
             self.env.reader_check()
-            if not self.config.read_only:
-                self.place.make_ballast(self.config.ballast)
+            self.place.make_ballast(self.config.ballast)
+        if file_bytes_max() != self._file_bytes_max:
+            self._keep_limit()
         try:
             return self.env.begin(write=True)
         except lmdb.MapResizedError:
@@ -164,24 +169,49 @@ class Medium:
                 raise refusal from error
         elif not (deletes and self.place.release_ballast()):
             raise refusal from error
+        self._reserve_used = deletes
+
+    def keep_reserve(self) -> None:
+        """After a commit: set aside again what it left of the reserve."""
+        if self._reserve_used:
+            self._reserve_used = False
+            if not self.place.ballast.exists():
+                self.place.restore_ballast(self.config.ballast)
+            if self.env.info()["map_size"] > self._limit():
+                self._keep_limit()
 
     def _grow(self, *, deletes: bool) -> bool:
-        limit = self.config.map_size_max
+        limit = self._limit()
         size = self.env.info()["map_size"]
         if size < limit:
-            size = min(size * 2, limit)
-        elif deletes and self.config.ballast and size < limit + self.config.ballast:
-            size = limit + self.config.ballast
+            self._remap(min(size * 2, limit))
+        elif deletes and size < limit + self.config.ballast:
+            self._remap(limit + self.config.ballast)
         else:
             return False
-        with self._remapping:
-            # Snapshots end here, reads of other threads are repeated.
-            self.env.set_mapsize(size)
         return True
 
-    def used_bytes(self) -> int:
-        """How far the file reaches."""
-        return int((self.env.info()["last_pgno"] + 1) * self.env.stat()["psize"])
+    def _limit(self) -> int:
+        """How large the map may become, the reserve for deletes not counted."""
+        self._file_bytes_max = file_bytes_max()
+        if self._file_bytes_max is None:
+            return self.config.map_size_max
+        return min(self.config.map_size_max, self._file_bytes_max - self.config.ballast)
+
+    def _keep_limit(self) -> None:
+        limit = self._limit()
+        if self.env.info()["map_size"] > limit:
+            self._remap(max(limit, MAP_MIN))  # LMDB keeps it above what is in use.
+
+    def _remap(self, size: int) -> None:
+        with self._remapping:
+            # Snapshots end here, reads of other threads are repeated.
+            self.env.set_mapsize(size // MAP_STEP * MAP_STEP)
+
+    def room_left(self) -> int:
+        """By how much the file may still grow."""
+        used = (self.env.info()["last_pgno"] + 1) * self.env.stat()["psize"]
+        return min(self.place.room_bytes(), self._limit() - used)
 
     # --- Inside -----------------------------------------------------------------------------
 
@@ -197,7 +227,7 @@ class Medium:
         config = self.config
         return lmdb.open(
             str(self.place.directory),
-            map_size=config.map_size,
+            map_size=max(min(config.map_size, self._limit()), MAP_MIN) // MAP_STEP * MAP_STEP,
             readonly=config.read_only,
             create=False,
             mode=0o600,

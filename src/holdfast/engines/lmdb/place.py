@@ -10,10 +10,16 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from holdfast.contract.errors import ConfigInvalid, NotADatabase, StorageFull
+from holdfast.contract.errors import ConfigInvalid, NotADatabase
+
+try:
+    import resource
+except ImportError:  # Windows: files are as large as the disk.
+    resource = None  # type: ignore[assignment]
 
 #: File systems whose locks or memory maps do not hold between machines.
 NETWORK_FILE_SYSTEMS = frozenset((
@@ -84,36 +90,13 @@ class Place:
 
     def room_bytes(self) -> int:
         """What the file system would still take."""
-        if hasattr(os, "statvfs"):
-            found = os.statvfs(self.directory)
-            room = found.f_bavail * found.f_frsize
-        else:
-            import shutil
+        return shutil.disk_usage(self.directory).free
 
-            room = shutil.disk_usage(self.directory).free
-        return min(room, self._room_of_file())
-
-    def make_ballast(self, size: int) -> bool:
-        """Set disk space aside; False while there is too little to be worth it."""
-        if self.ballast.exists():
-            return True
-        if not size or self.room_bytes() < size * _BALLAST_MARGIN:
-            return False
-        try:
-            with open(self.ballast, "xb", opener=_private) as file:
-                if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(file.fileno(), 0, size)
-                else:
-                    file.write(b"\0" * size)
-        except FileExistsError:
-            return True  # Another process was faster.
-        except OSError as error:
-            with suppress(FileNotFoundError):
-                self.ballast.unlink()
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise
-            return False
-        return True
+    def make_ballast(self, size: int) -> None:
+        """Set disk space aside, or more of it, where there is plenty left."""
+        there = self.ballast.stat().st_size if self.ballast.exists() else 0
+        if there < size and self.room_bytes() >= size * _BALLAST_MARGIN:
+            self._fill_ballast(size)
 
     def release_ballast(self) -> bool:
         """Give the disk space back; whether there was any."""
@@ -122,6 +105,12 @@ class Place:
         except FileNotFoundError:
             return False
         return True
+
+    def restore_ballast(self, size: int) -> None:
+        """Set aside again what is left of a ballast just released, before others take it."""
+        left = min(size, self.room_bytes())
+        if left > 0:
+            self._fill_ballast(left)
 
     def swap_in_compacted(self) -> None:
         """Put the compacted copy in the place of the data file; a crash leaves either of them."""
@@ -136,16 +125,26 @@ class Place:
         self.compacting.replace(self.file)
         flush_directory(self.directory)
 
-    def _room_of_file(self) -> int:
-        """What this process may still add to the data file."""
+    def _fill_ballast(self, size: int) -> None:
         try:
-            import resource
-        except ImportError:  # Windows
-            return 1 << 62
-        limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-        if limit == resource.RLIM_INFINITY or not self.file.exists():
-            return 1 << 62
-        return max(0, limit - self.file.stat().st_size)
+            with open(self.ballast, "ab", opener=_private) as file:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, size)
+                else:
+                    file.write(b"\0" * (size - file.tell()))
+        except OSError as error:
+            with suppress(FileNotFoundError):
+                self.ballast.unlink()
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+
+
+def file_bytes_max() -> int | None:
+    """The largest file that this process may make, if that is limited."""
+    if resource is None:
+        return None
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    return None if limit == resource.RLIM_INFINITY else limit
 
 
 def file_system(directory: Path, mounts: str) -> str:
@@ -172,11 +171,6 @@ def flush_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def too_small(directory: Path) -> StorageFull:
-    """The refusal to create a database where there is no room for one."""
-    return StorageFull(f"there is no room for a database in {directory}; free disk space first")
 
 
 def _private(path: str, flags: int) -> int:

@@ -5,6 +5,9 @@ ends it. In between, commits are decided on the caller's own thread and written 
 memory, which every read of this engine sees; other processes are kept out, so what is decided
 holds. After the interval the thread writes the overlay into its transaction and commits.
 
+Where room is short nothing is acknowledged early: each group is flushed before its callers are
+answered, as in `full` mode, because what was acknowledged could not be taken back.
+
 Whoever dies in between loses what was acknowledged and not flushed, never more, never a part of a
 batch. A note in the file says that such a process exists; whoever next writes after its death
 starts a new lineage, so that cursors of the lost revisions are refused instead of misread.
@@ -27,6 +30,10 @@ from holdfast.engines.lmdb.overlay import Overlay, OverlayWriter, Row
 from holdfast.engines.lmdb.records import unpack
 from holdfast.engines.lmdb.writer import RESERVE_BYTES_MAX, LmdbWriter
 
+#: Room that a group may want: its rows, the pages they leave half full, the trees above.
+ROOM_FACTOR = 2
+ROOM_MARGIN_BYTES = 4 * 1024 * 1024
+
 
 class Relaxed:
     """The overlay of one engine, and the thread that flushes it.
@@ -39,6 +46,7 @@ class Relaxed:
 
     Attributes:
         overlay: what is acknowledged and not flushed; replaced, never emptied, by a flush.
+            Empty while room is short.
     """
 
     def __init__(
@@ -49,6 +57,7 @@ class Relaxed:
         publish: Callable[[int], None],
     ) -> None:
         self.overlay = Overlay()
+        self._draft = self.overlay
         self._medium = medium
         self._components = components
         self._validate = validate
@@ -59,10 +68,12 @@ class Relaxed:
         self._group: Group | None = None
         self._writer: LmdbWriter | None = None
         self._wanted = self._due = self._flushing = self._pinned = self._closing = False
-        self._noted = False
+        self._noted = self._tight = False
         self._flushes = 0
         self._refusal: StoreError | None = None
         self._failure: StoreError | None = None
+        self._dropped: StoreError | None = None
+        self._room_wanted = ROOM_FACTOR * medium.config.relaxed_bytes_max + ROOM_MARGIN_BYTES
         medium.locks.own(medium.owner)
 
     # --- Commits ----------------------------------------------------------------------------
@@ -70,7 +81,9 @@ class Relaxed:
     def pin(self) -> bool:
         """Whether a commit can run here and now; then no flush begins before it has run."""
         with self._changed:
-            self._pinned = self._group is not None and not (self._flushing or self._due)
+            self._pinned = self._group is not None and not (
+                self._flushing or self._due or self._tight
+            )
             return self._pinned
 
     def run(self, works: Sequence[Work]) -> None:
@@ -87,11 +100,14 @@ class Relaxed:
                 return
             finally:
                 self._pinned = False
-                if self.overlay.bytes >= self._medium.config.relaxed_bytes_max:
+                if self._draft.bytes >= self._medium.config.relaxed_bytes_max:
                     self._due = True
                 self._changed.notify_all()
             head = group.revision
-        if head > before:
+            refused = self._flush_tight() if self._tight and group.changed else None
+        if refused is not None:
+            self._refuse_works(works, refused)
+        elif head > before:
             self._publish(head)
 
     def flush(self) -> None:
@@ -120,7 +136,7 @@ class Relaxed:
     def head(self) -> int:
         """The newest revision, acknowledged or of another process."""
         with self._changed:
-            if self._group is not None:
+            if self._group is not None and not self._tight:
                 return self._group.revision
         return self._medium.reading(facts.read_head).revision
 
@@ -163,6 +179,24 @@ class Relaxed:
                 return self._group
             self._changed.wait()
 
+    def _flush_tight(self) -> StoreError | None:
+        """Flush before anybody is answered; why that failed."""
+        awaited = self._flushes + 1
+        self._due = True
+        self._changed.notify_all()
+        self._changed.wait_for(lambda: self._flushes >= awaited)
+        refused, self._dropped = self._dropped, None
+        return refused
+
+    def _refuse_works(self, works: Sequence[Work], error: StoreError) -> None:
+        """Tell what a group met that was dropped whole; alone, some of it may pass."""
+        for work in works:
+            if len(works) > 1:
+                work.receipt = work.error = None
+                self.run([work])
+            elif work.error is None:
+                work.receipt, work.error = None, error
+
     def _decide(self, group: Group, work: Work) -> None:
         try:
             if work.batch is not None:
@@ -186,7 +220,7 @@ class Relaxed:
         puts = sum(len(step.value) for step in batch.operations if type(step) is Put)
         deletes = any(type(step) in (Delete, DeleteRange) for step in batch.operations)
         limit = self._medium.config.relaxed_bytes_max + RESERVE_BYTES_MAX
-        if not deletes or puts > RESERVE_BYTES_MAX or self.overlay.bytes > limit:
+        if not deletes or puts > RESERVE_BYTES_MAX or self._draft.bytes > limit:
             raise self._failure
 
     def _read_below(self, keys: Sequence[bytes]) -> list[Record | None]:
@@ -229,7 +263,9 @@ class Relaxed:
                 self._note(facts.add_owner, turn_taken=True)
                 self._noted = True
             self._writer = self._begin_writer()
-            overlay = OverlayWriter(self._medium, self._components.clock, self.overlay)
+            self._draft = Overlay()
+            overlay = OverlayWriter(self._medium, self._components.clock, self._draft)
+            tight = self._medium.room_left() < self._room_wanted
         except StoreError as error:
             if self._writer is not None:
                 self._writer.abandon()
@@ -237,6 +273,9 @@ class Relaxed:
             self._refuse(error)
             return False
         with self._changed:
+            self._tight = tight
+            if not tight:
+                self.overlay = self._draft
             self._group = Group(overlay, self._check)
             self._changed.notify_all()
         return True
@@ -256,6 +295,8 @@ class Relaxed:
         except StoreError as error:
             failure = error
         with self._changed:
+            if self._tight:
+                self._dropped, failure = failure, None
             if failure is None:
                 group.writer.abandon()
                 self._group = None
@@ -277,8 +318,8 @@ class Relaxed:
                     "flushes and took no turn; what was acknowledged since the last is lost"
                 )
             if group.changed:
-                if self.overlay.rows:
-                    writer.apply(sorted(self.overlay.rows.items()))
+                if self._draft.rows:
+                    writer.apply(sorted(self._draft.rows.items()))
                 assert isinstance(group.writer, OverlayWriter)
                 for id, revision in group.writer.ids.items():
                     writer.remember(id, revision)

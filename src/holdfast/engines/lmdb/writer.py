@@ -85,6 +85,7 @@ class LmdbWriter(Writer):
 
     def finish(self, head: int) -> None:
         self._with_room(lambda: self._commit(head))
+        self._medium.keep_reserve()
         self._leave()
 
     def abandon(self) -> None:
