@@ -23,7 +23,8 @@ from holdfast.contract.errors import (
 from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import ManualClock
 from holdfast.engines.sqlite import readers, writer
-from holdfast.store.drive import drive
+from holdfast.engines.sqlite.upkeep import Upkeep
+from holdfast.store.drive import SystemHost, drive
 from tests.engines.sqlite_database import get, make, opened, put, run_child, sql, with_clock
 
 
@@ -180,6 +181,33 @@ def test_relaxed_commits_run_where_they_are_asked_for(tmp_path: Path) -> None:
         await engine.close()
 
     asyncio.run(main())
+
+
+# --- The housekeeping -----------------------------------------------------------------------
+
+
+def test_housekeeping_ends_even_when_closed_between_two_of_its_steps() -> None:
+    worked = threading.Event()
+    upkeep = Upkeep("test", SystemHost(), 0.0, worked.set)
+
+    class ClosedRightAfter(threading.Event):
+        """Answers that nobody closes, and is closed before the answer is used."""
+
+        asked = False
+
+        def wait(self, timeout: float | None = None) -> bool:
+            if self.asked:
+                return super().wait(timeout)
+            self.asked = True
+            self.set()
+            upkeep._needed.set()
+            return False
+
+    upkeep._closing = ClosedRightAfter()
+    upkeep.wake()
+    assert worked.wait(20)
+    assert upkeep._worker is not None
+    assert upkeep._worker.join(20), "the thread sleeps on and close would wait for it for ever"
 
 
 # --- Other promises -------------------------------------------------------------------------

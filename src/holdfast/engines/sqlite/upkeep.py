@@ -51,7 +51,8 @@ class Upkeep:
         again_s: float | None = None
         while True:
             self._needed.wait(again_s)
+            # Before the look at `closing`: cleared later, this could swallow the call of `close`.
+            self._needed.clear()
             if self._closing.wait(self._delay_s):
                 return
-            self._needed.clear()
             again_s = self._work()
