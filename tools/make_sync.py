@@ -117,8 +117,8 @@ TWINS = (
         "holdfast.records.changes:Watch",
         rewrites={
             "Abandoned, it leaves\nnothing behind.": "Abandoned, it leaves\nnothing behind. "
-            "Interrupted (Ctrl-C), it goes on where it stood. Threads that share it get each\n"
-            "change once among them."
+            "Interrupted while it waits (Ctrl-C), it can be asked again. Threads that share\n"
+            "it get each change once among them."
         },
         extra=POLL,
     ),

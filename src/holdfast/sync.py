@@ -734,8 +734,8 @@ class Watch:
 
     It holds nothing between two changes but a revision: however slow its reader, no memory grows
     and nothing is missed, because changes are read from the database. Abandoned, it leaves
-    nothing behind. Interrupted (Ctrl-C), it goes on where it stood. Threads that share it get each
-    change once among them.
+    nothing behind. Interrupted while it waits (Ctrl-C), it can be asked again. Threads that share
+    it get each change once among them.
     """
 
     def __init__(self, inner: AsyncWatch) -> None:

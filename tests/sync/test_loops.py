@@ -4,12 +4,8 @@ import asyncio
 import sys
 from collections.abc import Callable
 
-import pytest
-
 import holdfast
 import holdfast.sync
-from holdfast.contract.errors import WrongContext
-from holdfast.store.drive import drive
 
 
 def in_a_cell(*cells: Callable[[], None]) -> None:
@@ -89,27 +85,5 @@ def test_async_and_sync_handles_share_a_database(url: str) -> None:
                 assert (await asyncio.wait_for(change, 20)).after == entry
                 await watch.aclose()
             assert (await there.entries.require("a:2")).value == 2
-
-    asyncio.run(main())
-
-
-def test_what_needs_a_loop_is_refused() -> None:
-    async def far() -> None:
-        await asyncio.sleep(0)
-
-    with pytest.raises(WrongContext, match="event loop"):
-        drive(far())
-
-
-def test_driving_ends_with_the_call_even_when_it_fails() -> None:
-    async def fail() -> None:
-        raise ZeroDivisionError
-
-    async def main() -> None:
-        with pytest.raises(ZeroDivisionError):
-            drive(fail())
-        # Still a caller on a loop: an async handle opened now belongs to it.
-        async with holdfast.open("memory://") as db:
-            await db.entries.set("a:1", 1)
 
     asyncio.run(main())

@@ -1,9 +1,7 @@
 """The sync watch: it waits by holding its thread, and every way out of the wait is clean."""
 
 import gc
-import signal
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,6 +9,7 @@ import pytest
 import holdfast.sync
 from holdfast.contract.errors import Compacted, StoreClosed
 from holdfast.engines.embedded.engine import EmbeddedEngine
+from tests.sync.interrupts import interrupted, until
 
 
 def waiting(db: holdfast.sync.Database) -> int:
@@ -18,15 +17,6 @@ def waiting(db: holdfast.sync.Database) -> int:
     engine = db._inner._open_engine()
     assert isinstance(engine, EmbeddedEngine)
     return engine._watcher.waiting
-
-
-def until(condition: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    for _ in range(20_000):
-        if condition():
-            return
-        pause.wait(0.001)
-    raise AssertionError("it did not come to that within 20 s")
 
 
 def test_a_watch_in_another_thread_sees_each_change_in_order(db: holdfast.sync.Database) -> None:
@@ -120,25 +110,12 @@ def test_closing_the_database_ends_a_wait_with_an_error(url: str) -> None:
 
 
 def test_an_interrupted_watch_stays_usable(db: holdfast.sync.Database) -> None:
-    main = threading.main_thread().ident
-    assert main == threading.get_ident()
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def interrupt() -> None:
-        until(lambda: waiting(db) == 1)
-        signal.pthread_kill(main, signal.SIGINT)
-
-    try:
-        with db.watch(since=db.revision) as watch, ThreadPoolExecutor(1) as there:
-            interrupting = there.submit(interrupt)
-            with pytest.raises(KeyboardInterrupt):
-                next(watch)
-            interrupting.result(20)
-            entry = db.entries.set("a:1", 1)
-            assert next(watch).after == entry
-        assert waiting(db) == 0
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with db.watch(since=db.revision) as watch:
+        with interrupted(lambda: watch._items._hold is not None), pytest.raises(KeyboardInterrupt):
+            next(watch)
+        entry = db.entries.set("a:1", 1)
+        assert next(watch).after == entry
+    assert waiting(db) == 0
 
 
 def test_a_snapshot_comes_first_then_its_end_then_changes(db: holdfast.sync.Database) -> None:
