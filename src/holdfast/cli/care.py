@@ -36,6 +36,7 @@ def info(url: options.Url = "", as_json: options.AsJson = False) -> int:
     explained, entries, cursor = options.run(work())
     # The view's place in memory says nothing to anybody.
     explained["stack"] = ["KeyValueStore", *explained["stack"][1:]]
+    explained["url"] = options.config_of(url).url
     capabilities = explained.pop("capabilities")
     if as_json:
         shown.document(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import holdfast
 from holdfast.cli import exits, options, shown
-from holdfast.contract.capability import Capabilities
+from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig, PathConfig
 from holdfast.contract.errors import StoreError
 from holdfast.store.drive import system_components
@@ -65,12 +65,12 @@ def engines(as_json: options.AsJson = False) -> int:
             ]
         )
         return exits.OK
+    facts = [_engine_facts(name, found, problem) for name, found, problem in rows]
     shown.table(
         None,
-        ["engine", "url", "persistent", "processes", "isolation", "snapshots", "waits", "compacts",
-         "checks", "key", "value"],
-        [_engine_row(name, found, problem) for name, found, problem in rows],
-    )  # fmt: skip
+        ["engine", *(name for name, *_ in rows)],
+        [(label, *(one[label] for one in facts)) for label in facts[0]],
+    )
     return exits.OK
 
 
@@ -255,22 +255,25 @@ def _engine(name: str) -> tuple[Capabilities | None, str | None]:
         return None, str(error)
 
 
-def _engine_row(name: str, found: Capabilities | None, problem: str | None) -> list[Any]:
+def _engine_facts(name: str, found: Capabilities | None, problem: str | None) -> dict[str, Any]:
+    """What a person chooses an engine by."""
     if found is None:
-        return [name, problem, *[""] * 9]
-    return [
-        name,
-        f"{name}:///path" if found.persistent else f"{name}://",
-        found.persistent,
-        "several" if found.shared else "one",
-        found.isolation.value,
-        found.snapshots,
-        found.waits,
-        found.compacts,
-        found.checks,
-        shown.size_of(found.key_bytes_max),
-        shown.size_of(found.value_bytes_max),
-    ]
+        labels = _engine_facts(name, Capabilities(engine=name, io=Io.INLINE), None)
+        return dict.fromkeys(labels, "") | {"url": f"not available: {problem}"}
+    return {
+        "url": f"{name}:///path" if found.persistent else f"{name}://",
+        "outlives the process": found.persistent,
+        "processes at once": "several" if found.shared else "one",
+        "durability": found.durability if found.persistent else "none",
+        "isolation": found.isolation.value,
+        "snapshots": found.snapshots,
+        "waits for changes": found.waits,
+        "compacts its files": found.compacts,
+        "checks itself": found.checks,
+        "longest key": shown.size_of(found.key_bytes_max),
+        "biggest row": shown.size_of(found.value_bytes_max),
+        "operations of a commit": found.batch_operations_max,
+    }
 
 
 def _capability_document(found: Capabilities) -> dict[str, Any]:

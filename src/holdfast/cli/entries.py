@@ -10,10 +10,11 @@ import typer
 
 from holdfast.cli import exits, options, shown, typed_json
 from holdfast.cli.exits import BadUsage
+from holdfast.cli.past import past_table
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import InvalidInput, KeyNotFound, StoreError, VersionNotFound
 from holdfast.database.handle import Database
-from holdfast.records.entry import Entry, PastVersion
+from holdfast.records.entry import Entry
 from holdfast.records.options import KEEP
 
 #: The most that `-` reads from stdin: a value of that size is refused by every database.
@@ -194,7 +195,7 @@ def history(
     as_json: options.AsJson = False,
 ) -> int:
     """Print every version of KEY, the living one too, oldest first."""
-    rows: list[list[Any]] = []
+    kept: list[Entry[Any]] = []
     rows_max = limit or TABLE_ROWS_MAX
 
     async def work() -> int:
@@ -209,14 +210,13 @@ def history(
                 if as_json:
                     shown.document(shown.past_document(one))
                 else:
-                    rows.append(_history_row(one))
+                    kept.append(one)
         return found
 
     if not options.run(work()):
         return _absent(key, None, as_json=as_json)
     if not as_json:
-        columns = ["version", "revision", "written", "by", "comment", "value", "then"]
-        shown.table(str(StoreKey.of(key)), columns, rows, right="version revision")
+        past_table(key, kept, reverse=reverse)
     return exits.OK
 
 
@@ -229,31 +229,6 @@ async def _versions(db: Database, key: str, *, reverse: bool) -> AsyncIterator[E
         yield past
     if not reverse and living is not None:
         yield living
-
-
-def _history_row(entry: Entry[Any]) -> list[Any]:
-    metadata = entry.metadata
-    version = str(metadata.version)
-    if metadata.incarnation > 1:
-        version = f"{metadata.incarnation}.{version}"
-    value = shown.value_in_line(entry.value) if entry.has_value else "(no longer kept)"
-    return [
-        version, str(metadata.revision), metadata.updated_at, metadata.modified_by or "",
-        metadata.comment or "", value, _then(entry),
-    ]  # fmt: skip
-
-
-def _then(entry: Entry[Any]) -> str:
-    """What became of a version."""
-    if not isinstance(entry, PastVersion):
-        return "current"
-    if entry.end_cause == "set":
-        return "overwritten"
-    if entry.end_cause == "expired":
-        return "expired"
-    by = f" by {entry.end_actor}" if entry.end_actor is not None else ""
-    why = f": {entry.end_comment}" if entry.end_comment else ""
-    return f"deleted {shown.when(entry.end_at)}{by}{why}"
 
 
 def _read_value(value: str, *, text: bool, binary: bool) -> Any:

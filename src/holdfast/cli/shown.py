@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -39,18 +40,31 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def table(
-    title: str | None, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: str = ""
+    title: str | None,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    right: str = "",
+    fold: str | None = None,
 ) -> None:
-    """Print a table; the columns named in `right` (with spaces between) hold numbers."""
+    """Print a table.
+
+    Args:
+        title: above it.
+        columns: names.
+        rows: their cells.
+        right: the columns that hold numbers, with spaces between their names.
+        fold: the columns that break over lines where there is no room; None: all.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
-        shown.add_column(
-            name, justify="right" if name in right.split() else "left", overflow="fold"
-        )
+        justify: Any = "right" if name in right.split() else "left"
+        stiff = fold is not None and name not in fold.split()
+        shown.add_column(name, justify=justify, overflow="fold", no_wrap=stiff)
     for row in rows:
         shown.add_row(*(cell if isinstance(cell, Text) else Text(text_of(cell)) for cell in row))
     console().print(shown)
@@ -72,6 +86,13 @@ def facts(pairs: Iterable[tuple[str, Any]]) -> None:
 def line(text: str) -> None:
     """Print one line on stdout."""
     print(safe(text))
+
+
+def stream_line(text: str) -> None:
+    """Print one of many lines: cut at the edge of a terminal, whole everywhere else."""
+    if sys.stdout.isatty():
+        text = shortened(text, get_terminal_size().columns)
+    print(text)
 
 
 def note(text: str) -> None:
@@ -109,12 +130,14 @@ def when(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%SZ")
 
 
-def value_in_line(value: Any) -> str:
+def value_in_line(value: Any, characters_max: int = VALUE_CHARACTERS_MAX) -> str:
     """The beginning of a value, in one line."""
-    text = typed_json.dumps(value)
-    if len(text) > VALUE_CHARACTERS_MAX:
-        text = text[: VALUE_CHARACTERS_MAX - 1] + "…"
-    return safe(text)
+    return safe(shortened(typed_json.dumps(value), characters_max))
+
+
+def shortened(text: str, characters_max: int = VALUE_CHARACTERS_MAX) -> str:
+    """The text, cut where it is longer than that."""
+    return text if len(text) <= characters_max else text[: characters_max - 1] + "…"
 
 
 def size_of(byte_count: int) -> str:

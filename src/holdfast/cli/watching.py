@@ -124,7 +124,7 @@ def _print(change: Change, place: _Place, *, as_json: bool) -> None:
     if as_json:
         shown.document(_document(change))
     else:
-        shown.line(_line(change))
+        shown.stream_line(_line(change))
     # Each line at once: who follows a pipe waits for it. A broken pipe ends the watch here.
     sys.stdout.flush()
     place.printed += 1
@@ -168,17 +168,18 @@ def _line(change: Change) -> str:
     at = shown.when(change.at)
     if change.op == "snapshot_end":
         return f"{at}  end of snapshot at revision {change.revision}"
-    parts = [at, str(change.revision).rjust(8), change.op.ljust(6), str(change.key)]
-    if change.after is not None:
-        parts.append(f"v{change.after.metadata.version}")
-        parts.append(_value(change.after))
-    if change.cause not in ("write", "snapshot"):
-        parts.append(f"({change.cause})")
+    after = change.after
+    version = "" if after is None else f" v{after.metadata.version}"
+    parts = [at, str(change.revision).rjust(8), change.op.ljust(6), f"{change.key}{version}"]
     if change.actor is not None:
         parts.append(f"by {change.actor}")
-    if change.after is not None and change.after.metadata.comment:
-        parts.append(f"# {change.after.metadata.comment}")
-    return "  ".join(parts)
+    if after is not None and after.metadata.comment:
+        parts.append(f"({after.metadata.comment})")
+    if change.cause not in ("write", "snapshot"):
+        parts.append(f"[{change.cause}]")
+    if after is not None:
+        parts.append(_value(after))
+    return shown.safe("  ".join(parts))
 
 
 def _value(entry: Any) -> str:
