@@ -13,9 +13,7 @@ from holdfast.contract.capability import Capabilities
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import (
-    Compacted,
     Conflict,
-    InvalidInput,
     ReadOnly,
     StoreClosed,
     StoreError,
@@ -217,10 +215,8 @@ class Database:
             Compacted: changes after `since` are gone, or the cursor is of another lineage.
         """
         self._guard()
-        if since is not None and snapshot:
-            raise InvalidInput("give since or snapshot, not both: a snapshot starts from now")
         return self._open_parts().changes.watch(
-            pattern, since=self._since(since), snapshot=snapshot, conflate=conflate
+            pattern, since=since, snapshot=snapshot, conflate=conflate
         )
 
     # --- Transactions and snapshots ---------------------------------------------------------
@@ -245,7 +241,10 @@ class Database:
             return TransactionEngine(engine, await engine.snapshot(), level, read_only=read_only)
 
         return Transaction(
-            begin, lambda view: self._view(parts.storage.on(view)), self._wrote, self._require_gate()
+            begin,
+            lambda view: self._view(parts.storage.on(view)),
+            self._wrote,
+            self._require_gate(),
         )
 
     async def transact(
@@ -356,8 +355,7 @@ class Database:
 
     def _wrote(self, revision: int) -> None:
         """A commit of this handle."""
-        if revision > self._revision:
-            self._revision = revision
+        self._revision = max(self._revision, revision)
         if self._shared is not None:
             self._shared.wrote()
 
@@ -387,18 +385,3 @@ class Database:
         if self._shared is None:
             raise self._refuse()
         return self._shared
-
-    def _since(self, since: int | str | None) -> int | None:
-        if isinstance(since, str):
-            cursor = Cursor.parse(since)
-            lineage = self._open_engine().lineage
-            if cursor.lineage != lineage:
-                raise Compacted(
-                    f"the cursor is of lineage {cursor.lineage}, this database of {lineage}: it "
-                    "was restored or lost its last commits. Start from a snapshot: "
-                    "watch(..., snapshot=True)",
-                    lineage=lineage,
-                    since=cursor.revision,
-                )
-            return cursor.revision
-        return since

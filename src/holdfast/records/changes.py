@@ -8,15 +8,20 @@ from typing import Self
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
+from holdfast.contract.capability import Io
 from holdfast.contract.engine import Engine
+from holdfast.contract.errors import Compacted, InvalidInput
+from holdfast.contract.record import Cursor
 from holdfast.records.change import Change
 from holdfast.records.entry import instant
 from holdfast.records.reserved import shows
 from holdfast.records.rows import Rows, store_key
 from holdfast.records.storage import EngineEntryStorage
+from holdfast.store.driving import drive
 from holdfast.store.feed import Act, Cause, Feed, FeedPosition
 from holdfast.store.gate import Gate
 from holdfast.store.snapshot import SnapshotEngine
+
 
 class Watch:
     """An asynchronous iterator of changes; also an asynchronous context manager.
@@ -82,12 +87,41 @@ class Changes:
         self,
         pattern: Pattern | str = "#",
         *,
-        since: int | None = None,
+        since: int | str | None = None,
         snapshot: bool = False,
         conflate: bool = False,
     ) -> Watch:
         """The changes of keys that match; see `Database.watch`."""
-        return Watch(self._watch(Pattern.of(pattern), since, snapshot, conflate))
+        if since is not None and snapshot:
+            raise InvalidInput("give since or snapshot, not both: a snapshot starts from now")
+        position: int | None = None
+        if since is not None:
+            position = self._position(since)
+        elif not snapshot and self._engine.capabilities.io is not Io.REMOTE:
+            # The moment of the call, not that of the first step: what is written in between counts.
+            position = drive(self._engine.head())
+        return Watch(self._watch(Pattern.of(pattern), position, snapshot, conflate))
+
+    def _position(self, since: int | str) -> int:
+        """The revision that `since` names."""
+        if isinstance(since, str):
+            cursor = Cursor.parse(since)
+            lineage = self._engine.lineage
+            if cursor.lineage != lineage:
+                raise Compacted(
+                    f"the cursor is of lineage {cursor.lineage}, this database of {lineage}: it "
+                    "was restored or lost its last commits. Start from a snapshot: "
+                    "watch(..., snapshot=True)",
+                    lineage=lineage,
+                    since=cursor.revision,
+                )
+            return cursor.revision
+        if not isinstance(since, int) or isinstance(since, bool) or since < 0:
+            raise InvalidInput(
+                "since is a revision from 0, or the text of a cursor; "
+                f"found {since!r}. Use what db.revision or db.cursor printed"
+            )
+        return since
 
     async def _watch(
         self, pattern: Pattern, since: int | None, snapshot: bool, conflate: bool
