@@ -4,11 +4,12 @@ import re
 
 from tests.tidy import repository
 
-LINES_MAX = 400
+LINES_MAX = 450
 
 # Longer files, each with its reason.
 LONG_FILES = {
     "src/holdfast/contract/errors.py": "a catalogue, one short class per code, read by looking up",
+    "src/holdfast/sync.py": "generated, one short method per call",
 }
 
 # Modules that nothing in the package imports because people and tools import them.

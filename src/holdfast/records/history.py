@@ -14,7 +14,8 @@ from holdfast.codecs.text import StoreKey
 from holdfast.contract.engine import Engine
 from holdfast.contract.record import Range
 from holdfast.records.entry import Entry, PastVersion, metadata_of
-from holdfast.records.rows import END_EXPIRED, Rows, read_grave
+from holdfast.records.past import END_EXPIRED, past_version, read_grave
+from holdfast.records.rows import Rows
 
 _LIFE_MAX = 0xFFFFFFFF
 _VERSION_MAX = 0xFFFFFFFFFFFFFFFF
@@ -54,7 +55,7 @@ class History:
         while rest is not None:
             page = await self._engine.scan(rest)
             for _, record in page.rows:
-                past = self._rows.past_version(store_key, record)
+                past = past_version(store_key, record)
                 if last is not None and past.revision == last.revision:
                     last = None  # It was swept meanwhile.
                     if reverse:
@@ -176,7 +177,7 @@ class History:
         [record] = await self._engine.read([past_key])
         if record is None:
             return None
-        past = self._rows.past_version(key, record)
+        past = past_version(key, record)
         await self._complete(past)
         return past
 
@@ -192,7 +193,7 @@ class History:
         page = await self._engine.scan(range)
         if not page.rows:
             return None
-        return self._rows.past_version(key, page.rows[0][1])
+        return past_version(key, page.rows[0][1])
 
     async def _last_incarnation(self, identity: bytes, before: int = _LIFE_MAX) -> int | None:
         range = Range(

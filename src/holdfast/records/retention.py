@@ -27,7 +27,8 @@ from holdfast.contract.errors import IntegrityFailed, InvalidInput
 from holdfast.contract.record import Range, Record, after_prefix
 from holdfast.contract.runtime import Clock
 from holdfast.records.policy import DEFAULT_POLICY, Policy, Values
-from holdfast.records.rows import Rows, past_parts, store_key, with_past_value_gone
+from holdfast.records.past import past_parts, without_value
+from holdfast.records.rows import Rows, store_key
 from holdfast.store import layout
 from holdfast.store.feed import Act, Feed, FeedPosition
 from holdfast.store.keyspaces import Keyspaces
@@ -224,7 +225,7 @@ class Retention:
                 operations.append(Delete(past_key))
                 versions += 1
             elif not stored[1] & envelope.VALUE_GONE:
-                operations.append(Put(past_key, with_past_value_gone(record.value)))
+                operations.append(Put(past_key, without_value(record.value)))
             else:
                 continue
             values += 1

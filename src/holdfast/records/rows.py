@@ -10,8 +10,6 @@ import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import msgspec
-
 from holdfast.codecs import envelope
 from holdfast.codecs.envelope import Header
 from holdfast.codecs.keys import Element, pack_text, unpack
@@ -19,9 +17,18 @@ from holdfast.codecs.text import KeyFormat, StoreKey
 from holdfast.contract.batch import Delete, DeleteRange, Operation, Put
 from holdfast.contract.errors import IntegrityFailed
 from holdfast.contract.record import Range, Record
-from holdfast.records.entry import Entry, Metadata, PastVersion
-from holdfast.records.policy import DEFAULT_POLICY, Policy
+from holdfast.records.entry import Entry, Metadata
 from holdfast.records.options import NO_OPTIONS, WriteOptions
+from holdfast.records.past import (
+    END_DELETE,
+    END_EXPIRED,
+    End,
+    Grave,
+    pack_grave,
+    pack_past,
+    read_grave,
+)
+from holdfast.records.policy import DEFAULT_POLICY, Policy
 from holdfast.records.services import Past, Serialized, Step
 from holdfast.store import layout
 from holdfast.store.feed import Act, Cause, FeedRow, feed_append
@@ -30,35 +37,7 @@ from holdfast.store.keyspaces import Keyspace
 #: How many keys are remembered before the memory starts anew.
 CACHE_KEYS_MAX = 100_000
 
-_PAST = struct.Struct(">QH")
 _LIFE = struct.Struct(">IQ")
-_encode = msgspec.msgpack.Encoder().encode
-
-
-#: How an incarnation ends.
-END_DELETE = "delete"
-END_EXPIRED = "expired"
-
-
-class Grave(msgspec.Struct, frozen=True, array_like=True):
-    """What a key that is gone will need when it comes back."""
-
-    identity: bytes
-    incarnation: int
-    updated_at_ms: int
-
-
-class End(msgspec.Struct, frozen=True, array_like=True):
-    """How the last version of an incarnation ended."""
-
-    cause: str
-    at_ms: int
-    actor: str | int | None = None
-    comment: str | None = None
-
-
-_decode_grave = msgspec.msgpack.Decoder(Grave).decode
-_decode_end = msgspec.msgpack.Decoder(End).decode
 
 
 class Change(NamedTuple):
@@ -188,7 +167,7 @@ class Rows:
     ) -> None:
         """Add what ends an incarnation: its last version goes to the past, the feed tells."""
         head = envelope.header_of(row.value)
-        end = _encode(End(how, now_ms, options.modified_by, options.comment))
+        end = End(how, now_ms, options.modified_by, options.comment)
         self._displace(operations, data_key, row, head, end)
         self._unlink(operations, data_key, row, head)
         self._tell(operations, Act.DELETE, data_key, head, row.revision, now_ms, cause, options)
@@ -197,7 +176,7 @@ class Rows:
         """Add what removes a living row and remembers its key."""
         head = envelope.header_of(row.value)
         grave = Grave(head.identity, head.incarnation, head.updated_at_ms)
-        operations.append(Put(self.grave_key(data_key), _encode(grave)))
+        operations.append(Put(self.grave_key(data_key), pack_grave(grave)))
         operations.append(Delete(data_key))
 
     def _set(
@@ -234,7 +213,7 @@ class Rows:
             assert seen.row is not None
             before = living.metadata
             previous = seen.row.revision
-            self._displace(operations, seen.data_key, seen.row, before, b"")
+            self._displace(operations, seen.data_key, seen.row, before, None)
             if data_key is not seen.data_key:
                 head = envelope.header_of(seen.row.value)
                 self._unlink(operations, seen.data_key, seen.row, head)
@@ -281,7 +260,7 @@ class Rows:
         data_key: bytes,
         row: Record,
         head: Header | Metadata,
-        end: bytes,
+        end: End | None,
     ) -> None:
         """Add the past row of a version that ends, as far as its namespace keeps the past."""
         policy = DEFAULT_POLICY if self._policy_of is None else self._policy_of(data_key)
@@ -296,7 +275,7 @@ class Rows:
             if policy.versions == 0:
                 return
         past_key = self.past_key(head.identity, head.incarnation, head.version)
-        operations.append(Put(past_key, _PAST.pack(row.revision, len(end)) + end + stored))
+        operations.append(Put(past_key, pack_past(row.revision, stored, end)))
 
     def _forget(
         self, operations: list[Operation], head: Header | Metadata, version: int
@@ -369,20 +348,6 @@ class Rows:
         count = int.from_bytes(reference[-4:], "big")
         return [blob + index.to_bytes(4, "big") for index in range(count)]
 
-    def past_version(self, key: StoreKey | str, record: Record) -> PastVersion[Any]:
-        """The past version in a row of the past."""
-        revision, end, stored = past_parts(record.value)
-        if not end:
-            return PastVersion(key, stored, revision, ended_at_revision=record.revision)
-        try:
-            how = _decode_end(end)
-        except msgspec.DecodeError as error:
-            raise _unreadable() from error
-        return PastVersion(
-            key, stored, revision, end_cause=how.cause, end_at_ms=how.at_ms, end_actor=how.actor,
-            end_comment=how.comment, ended_at_revision=record.revision,
-        )  # fmt: skip
-
     def _past_of(self, row: Record | None, grave: Record | None) -> Past | None:
         if row is not None:
             head = envelope.header_of(row.value)
@@ -391,42 +356,6 @@ class Rows:
             one = read_grave(grave)
             return Past(one.identity, one.incarnation, one.updated_at_ms)
         return None
-
-
-class PastParts(NamedTuple):
-    """The parts of a row of the past: the version's revision, how it ended, the entry."""
-
-    revision: int
-    end: bytes
-    stored: bytes
-
-
-def past_parts(value: bytes) -> PastParts:
-    """The parts of a row of the past."""
-    try:
-        revision, end_bytes = _PAST.unpack_from(value)
-    except struct.error as error:
-        raise _unreadable() from error
-    start = _PAST.size + end_bytes
-    return PastParts(revision, value[_PAST.size : start], value[start:])
-
-
-def with_past_value_gone(value: bytes) -> bytes:
-    """A row of the past with the version's value given up."""
-    revision, end, stored = past_parts(value)
-    return _PAST.pack(revision, len(end)) + end + envelope.without_payload(stored)
-
-
-def _unreadable() -> IntegrityFailed:
-    return IntegrityFailed("a past version cannot be read; run `holdfast check`")
-
-
-def read_grave(record: Record) -> Grave:
-    """The content of a grave's row."""
-    try:
-        return _decode_grave(record.value)
-    except msgspec.DecodeError as error:
-        raise IntegrityFailed("the row of a deleted key cannot be read") from error
 
 
 def store_key(packed: bytes) -> StoreKey:

@@ -15,8 +15,9 @@ from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import Clock
 from holdfast.records.entry import Entry, PastVersion, PayloadMissing
 from holdfast.records.history import History
+from holdfast.records.past import END_EXPIRED
 from holdfast.records.reserved import shows
-from holdfast.records.rows import END_EXPIRED, Change, Rows, Seen
+from holdfast.records.rows import Change, Rows, Seen
 from holdfast.records.services import Outcome, Serialized, Step
 from holdfast.records.values import Values
 from holdfast.store.feed import Cause
