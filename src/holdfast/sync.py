@@ -267,6 +267,8 @@ class KeyValueStore:
         *,
         version: Version | None = None,
         at: int | datetime | None = None,
+        expect: object = None,
+        write_back: bool = True,
     ) -> Entry[Any] | None:
         """The entry, or None.
 
@@ -274,11 +276,17 @@ class KeyValueStore:
             key: which.
             version: a version of the latest incarnation, or (incarnation, version).
             at: as of a revision, or as of an aware instant.
+            expect: a schema or its digest: the value is of this shape, migrated if need be.
+            write_back: whether a living entry that had to be migrated is stored so.
 
         Raises:
             InvalidKey, InvalidInput: the arguments cannot be.
+            SchemaMigrationMissing, SchemaValidationFailed: the value is not as expected, and no
+                steps lead there.
         """
-        return drive(self._inner.get(key, version=version, at=at))
+        return drive(
+            self._inner.get(key, version=version, at=at, expect=expect, write_back=write_back)
+        )
 
     def get_many(self, keys: Iterable[StoreKey | str]) -> dict[StoreKey, Entry[Any]]:
         """The entries that exist, by key, all of one moment."""

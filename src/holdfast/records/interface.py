@@ -45,6 +45,8 @@ class KeyValueStoreInterface(ABC):
         *,
         version: Version | None = None,
         at: int | datetime | None = None,
+        expect: object = None,
+        write_back: bool = True,
     ) -> Entry[Any] | None:
         """The entry, or None.
 
@@ -52,9 +54,13 @@ class KeyValueStoreInterface(ABC):
             key: which.
             version: a version of the latest incarnation, or (incarnation, version).
             at: as of a revision, or as of an aware instant.
+            expect: a schema or its digest: the value is of this shape, migrated if need be.
+            write_back: whether a living entry that had to be migrated is stored so.
 
         Raises:
             InvalidKey, InvalidInput: the arguments cannot be.
+            SchemaMigrationMissing, SchemaValidationFailed: the value is not as expected, and no
+                steps lead there.
         """
 
     @abstractmethod

@@ -79,7 +79,13 @@ class KeyValueStore(KeyValueStoreInterface):
         *,
         version: Version | None = None,
         at: int | datetime | None = None,
+        expect: object = None,
+        write_back: bool = True,
     ) -> Entry[Any] | None:
+        if expect is not None:
+            raise Unsupported(
+                "the core store knows no schemas; put `Validated` around it, as `db.entries` does"
+            )
         if version is None and at is None:
             return await self._get(self._serialize(key))
         return await self._get_past(self._keys.serialize(key), version, at)
@@ -187,14 +193,16 @@ class KeyValueStore(KeyValueStoreInterface):
             value = action.change(None if current is None else current.value)
             serialized = storage.serialize_now(value)
             digest = hashing.calculate_data_hash(serialized.canonical)
-            if current is None:
-                return Proposal(metadata.generate_new_metadata(digest, options, past), serialized)
-            previous = current.metadata
-            if write.if_changed and previous.digest == digest:
+            previous = None if current is None else current.metadata
+            if write.if_changed and previous is not None and previous.digest == digest:
                 return None
             told = options
-            if action.keeps_schema:
+            if write.admit is not None:
+                told = options.with_schema(write.admit(value))
+            elif action.keeps_schema and previous is not None:
                 told = options.with_schema(previous.schema_hash)
+            if previous is None:
+                return Proposal(metadata.generate_new_metadata(digest, told, past), serialized)
             return Proposal(metadata.generate_next_version(previous, digest, told), serialized)
 
         return decide
@@ -208,7 +216,10 @@ class KeyValueStore(KeyValueStoreInterface):
             if current is None:
                 raise KeyNotFound(f"an entry {text!r} was to be renamed; there is none", key=text)
             previous = current.metadata
-            told = options.with_schema(previous.schema_hash)
+            schema_hash = previous.schema_hash
+            if write.admit is not None:
+                schema_hash = write.admit(current.value)
+            told = options.with_schema(schema_hash)
             moved = metadata.generate_next_version(previous, previous.digest, told)
             if current.in_chunks:
                 # Each version owns its chunks, so that giving one up cannot harm another.

@@ -46,6 +46,10 @@ Action = SetValue | Modify | Delete | Rename
 
 DELETE: Final = Delete()
 
+#: Judges a value that is about to be written, inside the commit: the digest of the schema it
+#: fits; raises to refuse it.
+Admit = Callable[[Any], str]
+
 
 class Write(msgspec.Struct, frozen=True):
     """One write to one key.
@@ -57,6 +61,7 @@ class Write(msgspec.Struct, frozen=True):
         conditions: what must hold of the entry there.
         if_changed: write nothing when the value is equal to the one there.
         cause: what the feed will say it was.
+        admit: judges the value of a Modify or Rename, which is known inside the commit only.
     """
 
     key: StoreKey | str
@@ -65,3 +70,4 @@ class Write(msgspec.Struct, frozen=True):
     conditions: Conditions = NO_CONDITIONS
     if_changed: bool = False
     cause: Cause = Cause.WRITE
+    admit: Admit | None = None

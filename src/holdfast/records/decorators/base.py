@@ -56,8 +56,12 @@ class Decorator(KeyValueStoreInterface):
         *,
         version: Version | None = None,
         at: int | datetime | None = None,
+        expect: object = None,
+        write_back: bool = True,
     ) -> Entry[Any] | None:
-        return await self.inner.get(key, version=version, at=at)
+        return await self.inner.get(
+            key, version=version, at=at, expect=expect, write_back=write_back
+        )
 
     async def get_many(self, keys: Iterable[StoreKey | str]) -> dict[StoreKey, Entry[Any]]:
         return await self.inner.get_many(keys)
