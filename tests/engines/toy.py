@@ -10,9 +10,8 @@ from holdfast.engines.embedded.group import Pending, Writer
 
 
 class ToyWriter(Writer):
-    def __init__(self, engine: "ToyEngine") -> None:
-        self.engine, self.head = engine, engine.revision
-        self.rows, self.ids = dict(engine.rows), dict(engine.ids)
+    def __init__(self, toy: "ToyEngine") -> None:
+        self.toy, self.head, self.rows, self.ids = toy, toy.revision, dict(toy.rows), dict(toy.ids)
 
     def read(self, key: bytes) -> Record | None:
         return self.rows.get(key)
@@ -32,7 +31,7 @@ class ToyWriter(Writer):
         self.ids[id] = revision
 
     def finish(self, head: int) -> None:
-        self.engine.rows, self.engine.ids, self.engine.revision = self.rows, self.ids, head
+        self.toy.rows, self.toy.ids, self.toy.revision = self.rows, self.ids, head
 
     def abandon(self) -> None:
         """Nothing to undo: the engine still holds its own dict."""
@@ -48,13 +47,14 @@ class ToyEngine(EmbeddedEngine):
     async def open(self) -> None:
         if self.config.read_only:
             raise StoreNotFound("a toy begins empty: there is nothing to only read")
+        if self.lineage:
+            raise self._refuse()
         self.rows, self.ids = dict[bytes, Record](), dict[bytes, int]()
-        self.lineage, self.revision = self.components.ids.new().hex(), 0
+        self.lineage = self.components.ids.new().hex()
         self._opened()
 
     async def close(self) -> None:
-        if self._refusal is None:
-            self._retire()
+        self._retire()
 
     async def head(self) -> int:
         if self._refusal is not None:

@@ -47,7 +47,7 @@ class WorkerProcess:
             [sys.executable, "-m", "holdfast.testing", *address, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            bufsize=0,  # Or a line read on its own would take the next ones out of the pipe.
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
 
@@ -67,7 +67,7 @@ class WorkerProcess:
     def result(self) -> dict[str, Any]:
         """The last answer, once the process has ended."""
         output, trouble = self._process.communicate(timeout=WORKER_TIMEOUT_S)
-        assert output.strip(), f"the worker said nothing: {trouble[-2000:]}"
+        assert output.strip(), f"the worker said nothing: {trouble.decode()[-2000:]}"
         return self._answer(output.strip().splitlines()[-1])
 
     @property
@@ -75,7 +75,7 @@ class WorkerProcess:
         return self._process.returncode
 
     @staticmethod
-    def _answer(line: str) -> dict[str, Any]:
+    def _answer(line: bytes) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
