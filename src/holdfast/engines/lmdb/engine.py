@@ -10,7 +10,7 @@ import lmdb
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Snapshot
-from holdfast.contract.errors import InvalidInput, StoreClosed, StoreError
+from holdfast.contract.errors import InvalidInput, Overloaded, StoreClosed, StoreError
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.engine import EmbeddedEngine
@@ -25,6 +25,10 @@ from holdfast.engines.lmdb.snapshot import LmdbSnapshot, Snapshots
 from holdfast.engines.lmdb.writer import LmdbWriter
 
 T = TypeVar("T")
+
+#: How long a read without a place among the readers sleeps before it tries again.
+_READER_PAUSE_FIRST_S = 0.001
+_READER_PAUSE_LAST_S = 0.05
 
 _from_bytes = int.from_bytes
 _make = tuple.__new__
@@ -66,7 +70,7 @@ class LmdbEngine(EmbeddedEngine):
     def lineage(self) -> str:
         # Read each time: another process may have had to start a new one.
         if self._refusal is None:
-            self._lineage = self._medium.reading(facts.read_lineage)
+            self._lineage = self._medium.reading(self._medium.read_lineage)
         return self._lineage
 
     async def open(self) -> None:
@@ -105,9 +109,9 @@ class LmdbEngine(EmbeddedEngine):
                     return [_make(Record, (stored[8:], _from_bytes(stored[:8])))]
         if at is not None:
             return self._own(at).reading(lambda tree: _read(tree, keys))
-        if self._relaxed is not None:
-            return self._relaxed.read(keys)
-        return self._reading(lambda tree: _read(tree, keys))
+        if relaxed is not None:
+            return await self._patiently(lambda: relaxed.read(keys))
+        return await self._patiently(lambda: self._reading(lambda tree: _read(tree, keys)))
 
     async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
         if self._refusal is not None:
@@ -117,16 +121,22 @@ class LmdbEngine(EmbeddedEngine):
             return Page([], None)
         if at is not None:
             return self._own(at).reading(lambda tree: self._page(_walk(tree, range), range, wanted))
-        if self._relaxed is not None:
-            return self._relaxed.scan(range, lambda rows: self._page(rows, range, wanted))
-        return self._reading(lambda tree: self._page(_walk(tree, range), range, wanted))
+
+        def page(rows: Iterator[tuple[bytes, Record]]) -> Page:
+            return self._page(rows, range, wanted)
+
+        relaxed = self._relaxed
+        if relaxed is not None:
+            return await self._patiently(lambda: relaxed.scan(range, page))
+        return await self._patiently(lambda: self._reading(lambda tree: page(_walk(tree, range))))
 
     async def snapshot(self) -> Snapshot:
         if self._refusal is not None:
             raise self._refuse()
         if self._relaxed is not None:
             await self.components.host.runtime().offload(self._relaxed.flush)
-        return self._snapshots.take(self._medium, self.components.clock.monotonic())
+        now = self.components.clock.monotonic()
+        return await self._patiently(lambda: self._snapshots.take(self._medium, now))
 
     async def check(self) -> list[str]:
         if self._refusal is not None:
@@ -191,7 +201,7 @@ class LmdbEngine(EmbeddedEngine):
                 "that this user may read and write its directory"
             ) from error
         self._rows = medium.rows
-        self._lineage = medium.reading(facts.read_lineage)
+        self._lineage = medium.reading(medium.read_lineage)
         if self.config.durability == "relaxed" and self._capabilities.writable:
             self._relaxed = Relaxed(medium, self.components, self._validate, self._watcher.publish)
         self._begin_read = medium.env.begin
@@ -206,6 +216,21 @@ class LmdbEngine(EmbeddedEngine):
         finally:
             self._snapshots.end_all("was closed with its database")
             self._medium.close()
+
+    async def _patiently(self, read: Callable[[], T]) -> T:
+        """What `read` reads, once there is a place among the readers."""
+        waited, pause = 0.0, _READER_PAUSE_FIRST_S
+        while True:
+            try:
+                return read()
+            except Overloaded:
+                if waited >= self._medium.config.reader_timeout:
+                    raise
+            await self.components.host.runtime().sleep(pause)
+            if self._refusal is not None:
+                raise self._refuse()
+            waited += pause
+            pause = min(pause * 2, _READER_PAUSE_LAST_S)
 
     def _stored_head(self) -> int:
         return self._reading_raw(facts.read_head).revision

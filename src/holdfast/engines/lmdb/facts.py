@@ -14,7 +14,7 @@ no page of its own.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import lmdb
@@ -120,18 +120,3 @@ def remove_owner(transaction: lmdb.Transaction[bytes], owner: int) -> None:
     if transaction.delete(_OWNER + owner.to_bytes(8, "big")):
         head = read_head(transaction)
         write_head(transaction, head._replace(owners=head.owners - 1))
-
-
-def settle_owners(
-    transaction: lmdb.Transaction[bytes],
-    me: int,
-    lives: Callable[[int], bool],
-    new_lineage: Callable[[], str],
-) -> bool:
-    """Start another lineage if a process died with acknowledged writes; whether it did."""
-    dead = [owner for owner in owners(transaction) if owner != me and not lives(owner)]
-    for owner in dead:
-        remove_owner(transaction, owner)
-    if dead:
-        write_lineage(transaction, new_lineage())
-    return bool(dead)

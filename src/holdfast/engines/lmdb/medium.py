@@ -134,6 +134,7 @@ class Medium:
                 failure = error
             finally:
                 transaction.abort()
+                del transaction  # Its place among the readers is free once the object is gone.
         raise translate(failure, self.url) from failure
 
     def begin_write(self) -> lmdb.Transaction[bytes]:
@@ -221,7 +222,27 @@ class Medium:
 
     def settle_owners(self, transaction: lmdb.Transaction[bytes]) -> bool:
         """Start another lineage if a process died with acknowledged writes."""
-        return facts.settle_owners(transaction, self.owner, self.locks.lives, self.new_lineage)
+        dead = self._dead_owners(transaction)
+        for owner in dead:
+            facts.remove_owner(transaction, owner)
+        if dead:
+            facts.write_lineage(transaction, self.new_lineage())
+        return bool(dead)
+
+    def read_lineage(self, transaction: lmdb.Transaction[bytes]) -> str:
+        """The lineage. Until the death of a process is noted, another one than before it."""
+        lineage = facts.read_lineage(transaction)
+        return lineage + "-unclean" if self._dead_owners(transaction) else lineage
+
+    def _dead_owners(self, transaction: lmdb.Transaction[bytes]) -> list[int]:
+        """Processes that died with acknowledged writes."""
+        if not facts.read_head(transaction).owners:
+            return []
+        return [
+            owner
+            for owner in facts.owners(transaction)
+            if owner != self.owner and not self.locks.lives(owner)
+        ]
 
     def _environment(self) -> lmdb.Environment:
         config = self.config
@@ -249,14 +270,8 @@ class Medium:
         else:
             self._create()
         self.env.reader_check()
-        if self.config.read_only:
-            return
-        self.place.make_ballast(self.config.ballast)
-        with self.env.begin() as transaction:
-            unsettled = facts.read_head(transaction).owners
-        if unsettled:
-            with self.env.begin(write=True) as transaction:
-                self.settle_owners(transaction)
+        if not self.config.read_only:
+            self.place.make_ballast(self.config.ballast)
 
     def _create(self) -> None:
         # In one transaction, so that a crash leaves a database or an empty file.
@@ -268,9 +283,25 @@ class Medium:
         flush_directory(self.place.directory)
 
     def _open_trees(self) -> None:
-        self.rows, self.long, self.batches = (
-            self.env.open_db(name, create=False) for name in _NAMED_TREES
-        )
+        if self.config.read_only:
+            self.rows, self.long, self.batches = map(self._open_tree, _NAMED_TREES)
+            return
+        # LMDB names trees to the process in a transaction that writes. Begun by the driver itself
+        # it would wait for other processes without a limit and hold up all threads meanwhile.
+        self.locks.take_turn(self.config.lock_timeout)
+        try:
+            with self.env.begin(write=True) as transaction:
+                self.rows, self.long, self.batches = (
+                    self._open_tree(name, transaction) for name in _NAMED_TREES
+                )
+                self.settle_owners(transaction)
+        finally:
+            self.locks.end_turn()
+
+    def _open_tree(
+        self, name: bytes, transaction: lmdb.Transaction[bytes] | None = None
+    ) -> lmdb._Database:
+        return self.env.open_db(name, transaction, create=False)
 
     def _not_found(self) -> NoReturn:
         raise StoreNotFound(

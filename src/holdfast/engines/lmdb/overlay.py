@@ -116,3 +116,4 @@ class OverlayWriter(Writer):
     def abandon(self) -> None:
         """Let go of the file."""
         self._base.abort()
+        del self._base, self._tree

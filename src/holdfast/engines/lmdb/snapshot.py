@@ -54,6 +54,8 @@ class LmdbSnapshot(Snapshot):
             if not self._closed:
                 self._closed = why
                 self._transaction.abort()
+                # The place among the readers is free once the driver's objects are gone.
+                del self._transaction, self._tree
                 self.snapshots.forget(self)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 
 import lmdb
 
@@ -90,11 +91,12 @@ class LmdbWriter(Writer):
 
     def abandon(self) -> None:
         if self._open:
-            self._transaction.abort()
+            self._undo()
             self._leave()
 
     def run(self, action: Callable[[lmdb.Transaction[bytes]], None]) -> None:
         """Do something else inside the transaction, such as note a fact."""
+        self._dirty = True
         action(self._transaction)
         self._head = facts.read_head(self._transaction)
 
@@ -106,15 +108,30 @@ class LmdbWriter(Writer):
             self._transaction = medium.begin_write()
         except lmdb.Error as error:
             raise translate(error, medium.url) from error
+        self._dirty = self._failed = False
         try:
             self._head = facts.read_head(self._transaction)
             if self._head.owners:
+                self._dirty = True
                 medium.settle_owners(self._transaction)
                 self._head = facts.read_head(self._transaction)
         except BaseException:
-            self._transaction.abort()
+            self._undo()
             raise
         self._tree = medium.tree(self._transaction)
+
+    def _undo(self) -> None:
+        """End the transaction without a trace.
+
+        The driver aborts only when no other thread is reading at that very moment, which under
+        load may take long. LMDB itself undoes a transaction in which a write failed, and
+        committing one without writes does nothing; both need no such moment.
+        """
+        if self._dirty and not self._failed:
+            self._transaction.abort()
+            return
+        with suppress(lmdb.Error):
+            self._transaction.commit()
 
     def _leave(self) -> None:
         self._open = False
@@ -123,6 +140,7 @@ class LmdbWriter(Writer):
             self._medium.locks.end_turn()
 
     def _write(self, rows: Rows) -> None:
+        self._dirty = True
         puts = []
         for key, (value, revision) in rows:
             if value is None:
@@ -151,8 +169,9 @@ class LmdbWriter(Writer):
             return
         except lmdb.Error as error:
             failure = error
+            self._failed = isinstance(error, lmdb.MapFullError)
         for _ in range(ROOM_ATTEMPTS_MAX):
-            self._transaction.abort()
+            self._undo()
             try:
                 deletes, wanted = self._balance()
                 self._medium.make_room(failure, wanted, deletes=deletes)
@@ -168,6 +187,7 @@ class LmdbWriter(Writer):
                 return
             except lmdb.Error as error:
                 failure = error
+                self._failed = isinstance(error, lmdb.MapFullError)
         self.abandon()
         raise translate(failure, self._medium.url) from failure
 
@@ -175,7 +195,7 @@ class LmdbWriter(Writer):
         self._begin()
         if self._head.revision != self.head:
             # Only a program that knows nothing of turns can do that.
-            self._transaction.abort()
+            self._undo()
             raise full(self._medium.url)
 
     def _balance(self) -> tuple[bool, int]:
