@@ -14,6 +14,7 @@ from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import (
     Conflict,
+    InvalidInput,
     ReadOnly,
     StoreClosed,
     StoreError,
@@ -258,7 +259,10 @@ class Database:
 
         Raises:
             Conflict: it lost every time.
+            InvalidInput: the arguments cannot be.
         """
+        if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
+            raise InvalidInput(f"retries is an int from 0; found {retries!r}")
         pause = PAUSE_FIRST_S
         for attempt in range(retries + 1):
             try:

@@ -62,8 +62,9 @@ class EngineEntryStorage:
 
     def on(self, engine: Engine) -> EngineEntryStorage:
         """The same entries seen through a transaction or a snapshot."""
+        # Writes in a transaction have no revision yet; its commit tells.
         return EngineEntryStorage(
-            engine, self._rows, self._values, self._clock, self._wrote, self._gate
+            engine, self._rows, self._values, self._clock, lambda _revision: None, self._gate
         )
 
     def now_ms(self) -> int:
