@@ -220,7 +220,11 @@ async def acquire(
                 opening.waiting.append(waiting)
     if first is None:
         if waiting is not None:
-            await waiting.wait()
+            try:
+                await waiting.wait()
+            except BaseException:
+                await _give_up(opening)
+                raise
         if opening.database is None:
             # It failed to open, or was just closed: this handle tries for itself.
             return await acquire(config, components, keeper, housekeeping=housekeeping)
@@ -243,10 +247,13 @@ async def acquire(
 async def release(database: SharedDatabase) -> None:
     """One handle less; the last one closes the database."""
     identity = database.engine.config.identity
+    opening: _Opening | None = None
     if identity is not None:
         with _registry_lock:
             opening = _registry.get(identity)
-            if opening is not None and opening.database is database:
+            if opening is not None and opening.database is not database:
+                opening = None  # After a fork: the path belongs to what this process opened.
+            if opening is not None:
                 opening.handles -= 1
                 if opening.handles:
                     return
@@ -255,11 +262,20 @@ async def release(database: SharedDatabase) -> None:
     try:
         await database.close()
     finally:
-        if identity is not None:
+        if identity is not None and opening is not None:
             with _registry_lock:
-                closed = _registry.pop(identity, None)
-            waiters = closed.waiting if closed is not None else []
-            database.components.host.settle((waiter, None, None) for waiter in waiters)
+                _registry.pop(identity, None)
+            database.components.host.settle((waiter, None, None) for waiter in opening.waiting)
+
+
+async def _give_up(opening: _Opening) -> None:
+    """A handle that waited for the database will not come."""
+    with _registry_lock:
+        database = opening.database
+        if database is None:
+            opening.handles -= 1
+    if database is not None:
+        await release(database)
 
 
 async def _open(
