@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import sqlite3
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -131,6 +130,9 @@ def _print(
 
 
 def _versions() -> dict[str, str]:
+    # Here, so that no other command loads the drivers.
+    import sqlite3
+
     versions = {
         "holdfast": holdfast.__version__,
         "python": f"{platform.python_implementation()} {platform.python_version()}",

@@ -42,6 +42,8 @@ def get(
     as_json: options.AsJson = False,
 ) -> int:
     """Print the value of KEY: as JSON, or with --json together with its metadata."""
+    if raw and (as_json or metadata):
+        raise BadUsage("--raw writes the value alone; leave out --json and --metadata")
     wanted = options.version_of(version, "--version")
     moment = options.moment_of(at, "--at")
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import orjson
-
+from holdfast.cli import shown, typed_json
 from holdfast.contract import errors
 from holdfast.contract.errors import StoreError
 
@@ -70,9 +69,9 @@ def report(error: Exception, *, as_json: bool) -> int:
     code, message, retryable, details = _facts(error)
     if as_json:
         document = {"code": code, "message": message, "retryable": retryable, "details": details}
-        line = orjson.dumps({"error": document}).decode()
+        line = typed_json.text_of({"error": document})
     else:
-        line = f"error: {code}: {' '.join(message.split())}"
+        line = shown.safe(f"error: {code}: {' '.join(message.split())}")
     print(line, file=sys.stderr)
     return exit_code(error)
 

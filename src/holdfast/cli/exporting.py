@@ -6,10 +6,9 @@ import sys
 from pathlib import Path
 from typing import Annotated, TextIO
 
-import orjson
 import typer
 
-from holdfast.cli import exits, options, shown
+from holdfast.cli import exits, options, shown, typed_json
 from holdfast.cli.progress import progress, shows_progress
 
 #: The progress moves after that many entries.
@@ -42,7 +41,7 @@ def export(
             total = await view.entries.count(wanted) if bar else None
             with progress("export", total, visible=bar) as done:
                 async for entry in view.entries.items(wanted):
-                    target.write(orjson.dumps(shown.entry_document(entry)).decode() + "\n")
+                    target.write(typed_json.text_of(shown.entry_document(entry)) + "\n")
                     written += 1
                     if written % STEP_ENTRIES == 0:
                         done(written)

@@ -13,8 +13,6 @@ from datetime import datetime
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from holdfast.cli import typed_json
 from holdfast.records.entry import Entry, Metadata, PastVersion
 
@@ -27,7 +25,7 @@ WIDTH_WITHOUT_TERMINAL = 160
 VALUE_CHARACTERS_MAX = 120
 
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -60,7 +58,12 @@ def table(
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = Table(
+        title=None if title is None else safe(title),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
     for name in columns:
         justify: Any = "right" if name in right.split() else "left"
         stiff = fold is not None and name not in fold.split()
@@ -102,7 +105,7 @@ def note(text: str) -> None:
 
 def document(content: Any) -> None:
     """Print one JSON document, or one line of a stream."""
-    print(orjson.dumps(content).decode())
+    print(typed_json.text_of(content))
 
 
 def safe(text: str) -> str:

@@ -24,6 +24,7 @@ BYTES = "$bytes"
 DATETIME = "$datetime"
 
 _SPELLING = re.compile(r"\$+(?:bytes|datetime)")
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _SCALARS = frozenset((type(None), bool, int, float, str))
 
 
@@ -66,7 +67,14 @@ def from_json(written: Any) -> Any:
 
 def dumps(value: Any) -> str:
     """The value as JSON in one line."""
-    return orjson.dumps(to_json(value)).decode()
+    return text_of(to_json(value))
+
+
+def text_of(content: Any) -> str:
+    """Plain JSON types as text in one line, which no terminal takes for commands."""
+    # JSON itself escapes only what is below space; inside strings, where alone these can stand,
+    # their escapes mean the same.
+    return _UNPRINTABLE.sub(_escaped, orjson.dumps(content).decode())
 
 
 def loads(text: str | bytes) -> Any:
@@ -81,6 +89,10 @@ def parse(text: str | bytes) -> Any:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise InvalidInput(f"wanted JSON; found text that is none ({error})") from error
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"
 
 
 def _bytes(part: Any) -> bytes:

@@ -1,0 +1,148 @@
+"""info, check, compact, bench, doctor, engines."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import holdfast
+from holdfast.cli import doctor
+from holdfast.contract.batch import Batch, Put
+from holdfast.database.handle import Database
+from tests.cli.conftest import Cli
+
+
+def test_info_tells_what_stands_below(cli: Cli, url: str) -> None:
+    cli("set", "a", "1")
+    engine = url.partition(":")[0]
+    document = cli("info", "--json").document
+    assert document["entries"] == 1
+    assert document["capabilities"]["engine"] == engine
+    assert document["capabilities"]["writable"] is True
+    assert document["cursor"].endswith(f".{document['revision']}")
+    assert document["url"] == url
+    shown = cli("info").out
+    for part in (engine, "entries", "KeyValueStore on", "snapshots", "feed begins at"):
+        assert part in shown
+
+
+def test_check_of_a_sound_database(cli: Cli, url: str) -> None:
+    for number in range(3):
+        cli("set", "a", str(number))
+    cli("set", "b", '{"$bytes": "AAEC"}')
+    done = cli("check", "--json")
+    assert done.code == 0
+    assert done.document == {
+        "ok": True, "entries": 2, "values_verified": 4, "engine_checked": True, "faults": [],
+    }  # fmt: skip
+    assert cli("check", "--no-history", "--json").document["values_verified"] == 2
+    assert cli("check").out == "all is well: 2 entries, 4 values verified\n"
+
+
+async def damage(url: str, key: str, old: bytes, new: bytes) -> None:
+    """Write other bytes in place of a value, below everything that would notice."""
+    async with holdfast.open(url) as db:
+        engine = inner(db)
+        parts = db._open_parts()
+        data_key = parts.storage._rows.data_key(key)
+        [record] = await engine.read([data_key])
+        assert record is not None
+        assert record.value.count(old) == 1
+        await engine.commit(Batch([Put(data_key, record.value.replace(old, new))]))
+
+
+def inner(db: Database) -> Any:
+    return db._open_engine()
+
+
+def test_check_finds_a_value_that_is_not_what_was_written(cli: Cli, url: str) -> None:
+    cli("set", "good", '"steady"')
+    cli("set", "bad", '"honest"')
+    cli("set", "torn", '"unread"')
+    asyncio.run(damage(url, "bad", b"honest", b"forged"))
+    asyncio.run(damage(url, "torn", b"\xa6unread", b"\xdfunread"))
+    done = cli("check", "--json")
+    assert done.code == 1
+    faults = done.document["faults"]
+    assert len(faults) == 2
+    assert "'bad' version 1 does not match its digest" in faults[0]
+    assert "'torn' cannot be read" in faults[1]
+    shown = cli("check")
+    assert shown.code == 1
+    assert [line[:7] for line in shown.out.splitlines()] == ["wrong: ", "wrong: ", "2 thing"]
+    assert "forged" not in shown.out
+    # The past of a key is looked at too.
+    cli("set", "bad", '"repaired"')
+    assert cli("check", "--json").document["faults"][0] == faults[0]
+    assert len(cli("check", "--no-history", "--json").document["faults"]) == 1
+
+
+def test_compact_says_what_it_did(cli: Cli, url: str) -> None:
+    cli("set", "a", "1")
+    done = cli("compact", "--json")
+    assert done.code == 0
+    assert done.document["changes"] == 0
+    assert done.document["bytes_after"] > 0
+    assert "on disk" in cli("compact").out
+    assert cli("get", "a").out == "1\n"
+
+
+def test_bench_measures_and_leaves_nothing_behind(cli: Cli, url: str, tmp_path: Path) -> None:
+    cli("set", "a", "1")
+    before = sorted(tmp_path.iterdir())
+    document = cli("bench", "--seconds", "0.05", "--json").document
+    assert document["engine"] == url.partition(":")[0]
+    assert [measure["name"] for measure in document["measures"]] == [
+        "set, one by one", "set, 64 tasks at once", "get with its value", "scan of entries",
+    ]  # fmt: skip
+    assert all(measure["per_second"] > 0 for measure in document["measures"])
+    assert sorted(tmp_path.iterdir()) == before
+    assert cli("keys").out == "a\n"
+    assert "microseconds" in cli("bench", "--seconds", "0.05", "--engine", "memory").out
+    assert cli("bench", "--engine", "oracle").code == 2
+
+
+def test_doctor_looks_at_installation_and_database(cli: Cli, url: str) -> None:
+    missing = cli("doctor", "--json")
+    assert missing.code == 1
+    assert [finding["serious"] for finding in missing.document["findings"]].count(True) == 1
+    cli("set", "a", "1")
+    done = cli("doctor", "--json")
+    assert done.code == 0
+    assert done.document["database"]["entries"] == 1
+    assert done.document["versions"]["holdfast"] == holdfast.__version__
+    assert {part["name"] for part in done.document["parts"]} >= {"lmdb", "typer", "redis"}
+    relaxed = cli("doctor", "--url", f"{url}?durability=relaxed")
+    assert "better: durability=relaxed" in relaxed.out
+
+
+def test_doctor_says_what_is_missing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOLDFAST_URL", raising=False)
+    monkeypatch.setitem(doctor.EXTRAS, "compression", (("no-such-package", "nothing"),))
+    done = cli("doctor")
+    assert done.code == 0
+    assert "better: the extra compression is not complete (no-such-package missing)" in done.out
+    assert 'pip install "holdfast[compression]"' in done.out
+    monkeypatch.setitem(doctor.EXTRAS, "core", (("no-such-package", "nothing"),))
+    assert cli("doctor").code == 1
+
+
+def test_engines_lists_every_engine_with_what_it_can_do(cli: Cli) -> None:
+    engines = {one["engine"]: one for one in cli("engines", "--json").document}
+    assert {"lmdb", "memory", "sqlite"} <= engines.keys()
+    assert all(one["available"] for one in engines.values())
+    assert engines["memory"]["capabilities"]["persistent"] is False
+    shown = cli("engines").out
+    for part in ("lmdb:///path", "memory://", "sqlite:///path", "serializable"):
+        assert part in shown
+
+
+def test_an_engine_without_its_driver_is_listed_with_the_remedy(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("holdfast.store.registry._OURS", {"lmdb": "no_such_driver:Engine"})
+    engines = {one["engine"]: one for one in cli("engines", "--json").document}
+    assert engines["lmdb"]["available"] is False
+    assert "pip install" in engines["lmdb"]["problem"]
+    assert "not available" in cli("engines").out

@@ -1,0 +1,164 @@
+"""The command line as processes: every command once, and what only a process can show."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from holdfast.cli import exits, main
+from holdfast.cli.app import app
+from holdfast.contract import errors
+from tests.cli.conftest import Cli, environment, process, started
+
+
+def test_every_command_runs_as_a_process(url: str, tmp_path: Path) -> None:
+    file = str(tmp_path / "out.jsonl")
+    commands = [
+        ["set", "users:1", '{"name": "Ada"}'],
+        ["get", "users:1"],
+        ["keys"],
+        ["history", "users:1"],
+        ["watch", "--since", "0", "--limit", "1"],
+        ["export", "--output", file],
+        ["import", file, "--if-changed"],
+        ["info"],
+        ["check"],
+        ["compact"],
+        ["bench", "--seconds", "0.05"],
+        ["doctor"],
+        ["engines"],
+        ["delete", "users:1"],
+    ]
+    # So that a new command cannot be left out here.
+    assert {command for command, *_ in commands} == {one.name for one in app.registered_commands}
+    for arguments in commands:
+        done = process(*arguments)
+        assert done.code == 0, (arguments, done)
+        assert done.out
+        assert "Traceback" not in done.err
+
+
+def test_help_tells_commands_and_exit_codes(cli: Cli) -> None:
+    done = process("--help")
+    assert done.code == 0
+    words = " ".join(re.sub(r"[^\w\s:;,]", " ", done.out).split())
+    for command in app.registered_commands:
+        assert f" {command.name} " in words
+    for code, meaning in exits.MEANINGS.items():
+        assert f"{code} {meaning}" in words
+    assert cli().out == cli("--help").out
+    assert cli("--version").out.strip()
+    for command in app.registered_commands:
+        shown = cli(str(command.name), "--help")
+        assert shown.code == 0
+        assert "--json" in shown.out
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(url: str) -> None:
+    rows = "".join(f'{{"key": "a:{n:05}", "value": "{"x" * 50}"}}\n' for n in range(5_000))
+    assert process("import", "-", stdin=rows).code == 0
+    for command in ("keys", "export"):
+        reading = started(command)
+        assert reading.stdout is not None
+        assert reading.stderr is not None
+        assert reading.stdout.readline()
+        reading.stdout.close()
+        assert reading.stderr.read() == ""
+        assert reading.wait(20) == 0
+        reading.stderr.close()
+
+
+def test_without_typer_it_names_the_extra(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("raise ModuleNotFoundError(name='typer')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "holdfast", "keys"],
+        env=environment() | {
+            "PYTHONPATH": os.pathsep.join((str(tmp_path), environment()["PYTHONPATH"]))
+        },
+        capture_output=True, text=True, timeout=20, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: DRIVER_MISSING: ")
+    assert 'pip install "holdfast[cli]"' in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_importing_it_loads_neither_typer_nor_rich() -> None:
+    source = "import sys, holdfast.cli; print({'typer', 'rich'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", source],
+        env=environment(), capture_output=True, text=True, timeout=20, check=True,
+    )  # fmt: skip
+    assert done.stdout == "set()\n"
+
+
+def test_a_command_loads_only_what_it_needs(url: str) -> None:
+    process("set", "a", "1")
+    source = (
+        "import sys\nfrom holdfast.cli import main\nmain(['get', 'a'])\n"
+        "print(sorted({'rich', 'sqlite3', 'lmdb', 'redis', 'psycopg'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", source],
+        env=environment(), capture_output=True, text=True, timeout=20, check=True,
+    )  # fmt: skip
+    driver = {"lmdb": "lmdb", "sqlite": "sqlite3"}[url.partition(":")[0]]
+    assert done.stdout == f"1\n['{driver}']\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_the_commands(shell: str) -> None:
+    shown = process("--show-completion", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+    del shown  # the script depends on the shell around; what it calls does not
+    done = process(
+        _HOLDFAST_COMPLETE=f"complete_{shell}",
+        COMP_WORDS="holdfast hist",
+        COMP_CWORD="1",
+        _TYPER_COMPLETE_ARGS="holdfast hist",
+        _TYPER_COMPLETE_FISH_ACTION="get-args",
+    )
+    assert "history" in done.out
+    assert "delete" not in done.out
+
+
+def test_every_error_has_its_exit_code() -> None:
+    codes = {kind: exits.exit_code(kind("said")) for kind in errors.StoreError.by_code.values()}
+    assert codes[errors.KeyNotFound] == exits.ABSENT
+    assert codes[errors.StoreNotFound] == exits.ABSENT
+    assert codes[errors.Compacted] == exits.ABSENT
+    assert codes[errors.Conflict] == exits.CONFLICT
+    assert codes[errors.InvalidKey] == exits.USAGE
+    assert codes[errors.Unsupported] == exits.USAGE
+    assert codes[errors.StorageFull] == exits.STORAGE
+    assert codes[errors.StoreLocked] == exits.STORAGE
+    assert codes[errors.IntegrityFailed] == exits.STORAGE
+    assert codes[errors.NotADatabase] == exits.STORAGE
+    assert set(codes.values()) == {exits.ABSENT, exits.USAGE, exits.CONFLICT, exits.STORAGE}
+
+
+def test_a_foreign_file_ends_with_four(cli: Cli, tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign.db"
+    foreign.write_bytes(b"this is no database at all, but it is long enough " * 100)
+    done = cli("keys", "--url", f"sqlite:///{foreign}", "--json")
+    assert done.code == 4
+    assert done.error["code"] == "NOT_A_DATABASE"
+    assert foreign.read_bytes().startswith(b"this is no database")
+
+
+def test_an_unexpected_error_is_one_line_unless_asked_for(
+    cli: Cli, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug\nof two lines")
+
+    monkeypatch.setattr("holdfast.cli.options.read_config", broken)
+    done = cli("keys")
+    assert done.code == 4
+    assert done.err.count("\n") == 1
+    assert "HOLDFAST_DEBUG=1" in done.err
+    monkeypatch.setenv("HOLDFAST_DEBUG", "1")
+    with pytest.raises(RuntimeError, match="a bug"):
+        main(["keys"])
