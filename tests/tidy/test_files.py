@@ -16,6 +16,7 @@ LONG_FILES = {
 DOORS = {
     "holdfast": "the public package",
     "holdfast.testing": "the contract suite, for authors of engines",
+    "holdfast.testing.__main__": "the other process of a promise",
     "holdfast.sync": "the sync twins, for callers without a loop",
     "holdfast.__main__": "python -m holdfast",
 }
