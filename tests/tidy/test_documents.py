@@ -108,3 +108,9 @@ def test_readme_lists_the_engines() -> None:
     rows = re.findall(r"^\| *`(\w+)` *\|", table.group(), re.MULTILINE)
     registered = repository.project()["project"]["entry-points"]["holdfast.engines"]
     assert sorted(rows) == sorted(registered)
+
+
+def test_contributing_shows_the_toy_engine_as_it_is() -> None:
+    toy = (repository.ROOT / "tests/engines/toy.py").read_text()
+    body = toy.partition("\n\n")[2].strip()
+    assert body in (repository.ROOT / "CONTRIBUTING.md").read_text()
