@@ -210,6 +210,7 @@ class Database:
 
         Raises:
             Conflict: it lost every time.
+            InvalidInput: the arguments cannot be.
         """
 
         async def awaited(handle: AsyncTransaction) -> T:
