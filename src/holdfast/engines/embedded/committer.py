@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from queue import SimpleQueue
 
 from holdfast.contract.batch import Receipt
 from holdfast.contract.errors import StoreClosed, StoreError
@@ -48,7 +49,9 @@ class Committer:
         self._inline = inline
         self._leading = threading.Lock()
         self._queue: deque[Work] = deque()
-        self._arrived = threading.Semaphore(0)
+        # The writer thread's bell, and whether it has been rung since it last looked.
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._rung = False
         self._starting = threading.Lock()
         self._writer: Worker | None = None
         self._closed = False
@@ -75,7 +78,9 @@ class Committer:
         self._queue.append(work)
         if self._writer is None:
             self._start()
-        self._arrived.release()
+        if self._closed and self._withdraw(work):
+            raise _closed()
+        self._ring()
         return await completion.wait()
 
     def exclusively(self, action: Callable[[], None]) -> None:
@@ -90,7 +95,7 @@ class Committer:
             while self._queue:
                 self._lead(self._queue[-1])
         if self._writer is not None:
-            self._arrived.release()
+            self._bell.put(None)
             self._writer.join()
 
     # --- Inside -----------------------------------------------------------------------------
@@ -103,14 +108,29 @@ class Committer:
     def _write(self) -> None:
         """The writer thread: leads for the callers on loops."""
         while True:
-            self._arrived.acquire()
-            if not self._queue:
-                if self._closed:
-                    return
-                continue  # Somebody else took it along.
-            with self._leading:
-                if self._queue:
-                    self._lead_once()
+            self._bell.get()
+            # Before the queue is looked at: who comes after this look rings again.
+            self._rung = False
+            if self._closed and not self._queue:
+                return
+            while self._queue:
+                with self._leading:
+                    if self._queue:
+                        self._lead_once()
+
+    def _ring(self) -> None:
+        """Have the writer thread look at the queue; once is enough until it does."""
+        if not self._rung:
+            self._rung = True
+            self._bell.put(None)
+
+    def _withdraw(self, work: Work) -> bool:
+        """Take a batch back that nobody took along; whether that was in time."""
+        try:
+            self._queue.remove(work)
+        except ValueError:
+            return False
+        return True
 
     def _lead(self, work: Work) -> None:
         """Run groups until `work` is done; a follower finds its work done already."""
