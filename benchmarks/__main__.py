@@ -65,12 +65,15 @@ def main(arguments: Sequence[str]) -> int:
     started = perf_counter()
     names = options.only or list(WORKLOADS)
     with _folders(options.folder) as (folder, memory_folder):
-        bench = Bench(plan, folder, memory_folder, compile_shim(folder), not options.without_peers)
+        shim = compile_shim(folder)
         heading = _heading(folder, arguments, quick=options.quick)
         sections = []
         for name in names:
             tell(f"== {name}, {perf_counter() - started:.0f} s")
-            sections += WORKLOADS[name](bench)
+            with _folder(folder, name) as on_disk, _folder(memory_folder, name) as in_memory:
+                assert on_disk is not None
+                bench = Bench(plan, on_disk, in_memory, shim, not options.without_peers)
+                sections += WORKLOADS[name](bench)
     minutes = (perf_counter() - started) / 60
     text = document(f"{heading}\n- took: {minutes:.1f} minutes", sections)
     if options.out is not None:
@@ -107,6 +110,20 @@ def _folders(parent: Path | None) -> Iterator[tuple[Path, Path | None]]:
                 tempfile.TemporaryDirectory(prefix="holdfast-bench-", dir=_MEMORY_FOLDER)
             ))  # fmt: skip
         yield folder, in_memory
+
+
+@contextlib.contextmanager
+def _folder(parent: Path | None, name: str) -> Iterator[Path | None]:
+    """A folder for one workload, removed after it: a run makes gigabytes."""
+    if parent is None:
+        yield None
+        return
+    folder = parent / name
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 def _heading(folder: Path, arguments: Sequence[str], *, quick: bool) -> str:

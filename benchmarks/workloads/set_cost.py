@@ -18,8 +18,8 @@ from benchmarks.workloads.headline import set_seconds
 NAME = "set-cost"
 
 OURS, RAW = "holdfast lmdb full, async", "raw lmdb"
-#: By how much the dearest may differ from the cheapest before it counts as growth: a deeper tree
-#: and colder caches are the driver's, and stand beside it.
+#: By how much the dearest may differ from the cheapest before it counts as growth. A deeper tree
+#: and colder caches are the driver's, whose own growth stands beside it.
 GROWTH_MAX = 1.5
 ROUNDS = 5
 #: Short texts, so that a million records fit anywhere: values of about 200 bytes.
@@ -85,7 +85,8 @@ def _by_keys(bench: Bench, section: Section, *, in_memory: bool) -> None:
         found = {place: Figure.of(times) for place, times in taken.items()}
         growth = {name: found[name, points[-1]].over(found[name, points[0]])
                   for name in (OURS, RAW)}  # fmt: skip
-        met = growth[OURS].median <= GROWTH_MAX
+        # What the driver below costs more by itself is not ours to save.
+        met = growth[OURS].median <= max(GROWTH_MAX, growth[RAW].median)
         shown = "" if met else many.call(profile_sets, OURS, key_of(points[-1] // 2), sets)
     section.parts.append(Table(
         ("keys in the database", *(f"{keys:,}" for keys in points), "growth"),
@@ -96,8 +97,8 @@ def _by_keys(bench: Bench, section: Section, *, in_memory: bool) -> None:
     ))  # fmt: skip
     section.verdicts.append(Verdict(
         f"lmdb: set among {points[-1]:,} keys over set among {points[0]:,}",
-        f"≤ {GROWTH_MAX} x", f"{growth[OURS]} x (raw driver {growth[RAW]} x)", met,
-        "" if met else "The raw driver's own growth stands beside it.", shown,
+        f"≤ {GROWTH_MAX} x, or the driver's own growth",
+        f"{growth[OURS]} x (raw driver {growth[RAW]} x)", met, profile=shown,
     ))  # fmt: skip
 
 
