@@ -51,6 +51,8 @@ def engine_class(scheme: str) -> type[Engine]:
     except DriverMissing:
         raise
     except ImportError as error:
+        if error.name is None or error.name.partition(".")[0] == "holdfast":
+            raise  # No driver is missing: the fault is in an engine itself.
         raise DriverMissing(
             f"the engine {scheme} needs the module {error.name!r}, which is not installed; "
             f'pip install "holdfast[{scheme}]"',
