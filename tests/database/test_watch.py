@@ -100,18 +100,21 @@ async def test_a_write_that_fails_tells_nothing(scene: Scene) -> None:
             await db.entries.set("a", 2, if_absent=True)
         with pytest.raises(ZeroDivisionError):
             await db.entries.modify("a", lambda value: value / 0)
+        lost = await db.transaction().begin()
+        await lost.entries.set("b", await lost.entries.get("a") and 1)
+        await db.entries.set("a", 2)
         with pytest.raises(Conflict):
-            async with db.transaction() as tx:
-                await tx.entries.set("b", 1)
-                await tx.entries.set("a", 1, if_absent=True)
+            await lost.commit()
         async with db.transaction() as tx:
             await tx.entries.set("c", 1)
             await tx.rollback()
         assert await db.entries.delete("nope") is False
-        await db.entries.set("a", 1, if_changed=True)
+        await db.entries.set("a", 2, if_changed=True)
         await db.entries.set("last", 1)
-        changes = await first(db.watch(since=start), 2)
-        assert told(changes) == [("set", "a", None, 1), ("set", "last", None, 1)]
+        changes = await first(db.watch(since=start), 3)
+        assert told(changes) == [
+            ("set", "a", None, 1), ("set", "a", 1, 2), ("set", "last", None, 1),
+        ]  # fmt: skip
 
 
 @pytest.mark.row("K-062", "trap 25", "K-115", "K-122")
