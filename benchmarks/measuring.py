@@ -83,7 +83,12 @@ def profile_letter(session: Session, name: str, letter: str) -> str:
     """Where the time of a letter goes."""
     store, model = session.stores[name], session.models[name]
     operations = model.operations(letter, PROFILE_OPERATIONS)
-    return profile(lambda: store.run(operations))
+
+    def work() -> int:
+        store.run(operations)
+        return len(operations)
+
+    return profile(work)
 
 
 def verify_store(session: Session, name: str) -> Verified:

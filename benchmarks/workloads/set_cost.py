@@ -153,7 +153,12 @@ def time_keys(session: Session, name: str, keys: int, turn: int, sets: int) -> f
 
 def profile_sets(session: Session, name: str, key: str, sets: int) -> str:
     """Where the time of sets of one key goes."""
-    return profile(lambda: _set_one_key(session, name, key, 0, sets))
+
+    def work() -> int:
+        _set_one_key(session, name, key, 0, sets)
+        return sets
+
+    return profile(work)
 
 
 def _set_one_key(session: Session, name: str, key: str, first: int, count: int) -> float:
