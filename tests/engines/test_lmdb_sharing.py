@@ -6,6 +6,7 @@ import asyncio
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from holdfast.contract.errors import (
     StoreLocked,
 )
 from holdfast.contract.record import Range, Record
+from holdfast.engines.embedded.group import Work
 from holdfast.engines.lmdb import LmdbEngine
 from holdfast.store.drive import drive
 from tests.engines.lmdb_database import child, driver, get, keys, make, opened, put, run_child
@@ -420,10 +422,21 @@ def test_commits_on_a_loop_run_inline_between_flushes(tmp_path: Path) -> None:
         engine = make(tmp_path / "app", durability="relaxed", flush_interval=3600.0)
         await engine.open()
         try:
-            await engine.commit(Batch([Put(b"first", b"")]))
-            commit = engine.commit(Batch([Put(b"second", b"")]))
-            with pytest.raises(StopIteration):
-                commit.send(None)  # type: ignore[attr-defined]
+            threads = []
+            relaxed = engine._relaxed
+            assert relaxed is not None
+            run = relaxed.run
+
+            def watched(works: Sequence[Work]) -> None:
+                threads.append(threading.current_thread())
+                run(works)
+
+            relaxed.run = watched  # type: ignore[method-assign]
+            for number in range(20):
+                await engine.commit(Batch([Put(b"%d" % number, b"")]))
+            # The first waits for the transaction to begin; one soon after may still meet its thread.
+            assert threads[0] is not threading.main_thread()
+            assert threads.count(threading.main_thread()) >= 10
         finally:
             await engine.close()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import lmdb
@@ -19,7 +19,6 @@ from holdfast.engines.lmdb import facts, upkeep
 from holdfast.engines.lmdb.config import LmdbConfig
 from holdfast.engines.lmdb.long_keys import STORED_KEY_BYTES_MAX, Tree
 from holdfast.engines.lmdb.medium import Medium
-from holdfast.engines.lmdb.records import unpack
 from holdfast.engines.lmdb.relaxed import Relaxed
 from holdfast.engines.lmdb.snapshot import LmdbSnapshot, Snapshots
 from holdfast.engines.lmdb.writer import LmdbWriter
@@ -46,7 +45,8 @@ class LmdbEngine(EmbeddedEngine):
         self._snapshots = Snapshots(config.snapshot_age_max)
         self._lineage = ""
         self._relaxed: Relaxed | None = None
-        #: What a read of one key calls, or None while it has to take the long way.
+        #: What a read of one key calls; None while it has to take the long way: closed, after
+        #: a fork, while the file is compacted, and in relaxed mode.
         self._begin_read: Callable[..., lmdb.Transaction[bytes]] | None = None
         self._capabilities = Capabilities(
             engine="lmdb",
@@ -88,47 +88,43 @@ class LmdbEngine(EmbeddedEngine):
     async def read(
         self, keys: Sequence[bytes], *, at: Snapshot | None = None
     ) -> list[Record | None]:
-        if self._refusal is not None:
-            raise self._refuse()
-        relaxed = self._relaxed
-        if (
-            len(keys) == 1
-            and at is None
-            and self._begin_read is not None
-            and (relaxed is None or not relaxed.overlay.rows)
-        ):
+        begin = self._begin_read
+        if begin is not None and at is None and len(keys) == 1:
+            # Most reads are of one key, and most of their time is spent here.
             key = keys[0]
-            if 0 < len(key) <= STORED_KEY_BYTES_MAX:
+            if len(key) <= STORED_KEY_BYTES_MAX:
                 try:
-                    stored = self._begin_read(self._rows).get(key)
+                    stored = begin(self._rows).get(key)
                 except lmdb.Error:
                     pass  # Below it is tried again, or told what is wrong.
                 else:
                     if stored is None:
                         return [None]
                     return [_make(Record, (stored[8:], _from_bytes(stored[:8])))]
+        if self._refusal is not None:
+            raise self._refuse()
         if at is not None:
-            return self._own(at).reading(lambda tree: _read(tree, keys))
+            return self._own(at).reading(lambda tree: tree.records(keys))
+        relaxed = self._relaxed
         if relaxed is not None:
             return await self._patiently(lambda: relaxed.read(keys))
-        return await self._patiently(lambda: self._reading(lambda tree: _read(tree, keys)))
+        return await self._patiently(lambda: self._reading(lambda tree: tree.records(keys)))
 
     async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
         if self._refusal is not None:
             raise self._refuse()
-        wanted = range.rows_wanted(self._capabilities.page_rows_max)
+        rows_max = range.rows_wanted(self._capabilities.page_rows_max)
+        bytes_max = self._capabilities.page_bytes_max
         if range.empty:
             return Page([], None)
         if at is not None:
-            return self._own(at).reading(lambda tree: self._page(_walk(tree, range), range, wanted))
-
-        def page(rows: Iterator[tuple[bytes, Record]]) -> Page:
-            return self._page(rows, range, wanted)
-
+            return self._own(at).reading(lambda tree: tree.page(range, rows_max, bytes_max))
         relaxed = self._relaxed
         if relaxed is not None:
-            return await self._patiently(lambda: relaxed.scan(range, page))
-        return await self._patiently(lambda: self._reading(lambda tree: page(_walk(tree, range))))
+            return await self._patiently(lambda: relaxed.scan(range, rows_max, bytes_max))
+        return await self._patiently(
+            lambda: self._reading(lambda tree: tree.page(range, rows_max, bytes_max))
+        )
 
     async def snapshot(self) -> Snapshot:
         if self._refusal is not None:
@@ -204,12 +200,17 @@ class LmdbEngine(EmbeddedEngine):
         self._lineage = medium.reading(medium.read_lineage)
         if self.config.durability == "relaxed" and self._capabilities.writable:
             self._relaxed = Relaxed(medium, self.components, self._validate, self._watcher.publish)
-        self._begin_read = medium.env.begin
+        else:
+            self._begin_read = medium.env.begin
         self._opened()
 
-    def _close(self) -> None:
-        self._retire()
+    def _after_fork(self) -> None:
+        super()._after_fork()
         self._begin_read = None
+
+    def _close(self) -> None:
+        self._begin_read = None
+        self._retire()
         try:
             if self._relaxed is not None:
                 self._relaxed.close()
@@ -246,16 +247,6 @@ class LmdbEngine(EmbeddedEngine):
                 raise self._refuse() from None  # Closed by another thread meanwhile.
             raise
 
-    def _page(self, rows: Iterator[tuple[bytes, Record]], range: Range, wanted: int) -> Page:
-        page: list[tuple[bytes, Record]] = []
-        bytes_left = self._capabilities.page_bytes_max
-        for row in rows:
-            page.append(row)
-            bytes_left -= len(row[0]) + len(row[1][0])
-            if len(page) == wanted or bytes_left <= 0:
-                return Page(page, range.after(row[0]))
-        return Page(page, None)
-
     def _own(self, at: Snapshot) -> LmdbSnapshot:
         if not isinstance(at, LmdbSnapshot) or at.snapshots is not self._snapshots:
             raise InvalidInput("a snapshot is read through the engine that made it")
@@ -279,7 +270,8 @@ class LmdbEngine(EmbeddedEngine):
                 freed = upkeep.compact(self._medium, self._snapshots.retire)
             finally:
                 self._rows = self._medium.rows
-                self._begin_read = self._medium.env.begin
+                if self._relaxed is None:
+                    self._begin_read = self._medium.env.begin
 
         self._committer.exclusively(compact)
         return freed
@@ -307,13 +299,3 @@ class LmdbEngine(EmbeddedEngine):
                 writer.abandon()
 
         self._committer.exclusively(load)
-
-
-def _read(tree: Tree, keys: Sequence[bytes]) -> list[Record | None]:
-    found = [tree.get(key) for key in keys]
-    return [None if stored is None else unpack(stored) for stored in found]
-
-
-def _walk(tree: Tree, range: Range) -> Iterator[tuple[bytes, Record]]:
-    for key, stored in tree.walk(range.start, range.end, reverse=range.reverse):
-        yield key, unpack(stored)

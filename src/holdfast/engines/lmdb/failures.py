@@ -60,8 +60,8 @@ def translate(error: lmdb.Error, url: str) -> StoreError:
     elif "already open in this process" in str(error):
         translated = StoreLocked(
             f"the database {url} is open in this process already, and LMDB files cannot be "
-            "opened twice in one process nor again after a fork; use the handle that is open, or close it "
-            "first; fork first, open then"
+            "opened twice in one process, nor in a child that was forked while one was open; use "
+            "the handle that is open, or close it first (fork first, open then)"
         )
     else:
         translated = StoreError(f"LMDB failed on the database {url}: {error}")

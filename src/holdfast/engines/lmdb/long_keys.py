@@ -17,6 +17,12 @@ from collections.abc import Iterator, Sequence
 
 import lmdb
 
+from holdfast.contract.record import Page, Range, Record
+from holdfast.engines.lmdb.records import unpack
+
+_make = tuple.__new__
+_from_bytes = int.from_bytes
+
 #: The longest key that is stored as it is.
 STORED_KEY_BYTES_MAX = 480
 _POINTER_BYTES = STORED_KEY_BYTES_MAX + 1
@@ -49,6 +55,45 @@ class Tree:
         if path is None:
             return None
         return self._transaction.get(path[-1], None, self._long)
+
+    def records(self, keys: Sequence[bytes]) -> list[Record | None]:
+        """The records of the keys, in their order."""
+        get, rows = self._transaction.get, self._rows
+        records: list[Record | None] = []
+        for key in keys:
+            short = 0 < len(key) <= STORED_KEY_BYTES_MAX
+            stored = get(key, None, rows) if short else self.get(key)
+            records.append(
+                None if stored is None else _make(Record, (stored[8:], _from_bytes(stored[:8])))
+            )
+        return records
+
+    def page(self, range: Range, rows_max: int, bytes_max: int) -> Page:
+        """The first rows of the range that is not empty, with the range that continues it."""
+        reverse = range.reverse
+        lower, upper = self._stored_bounds(b"", range.start, range.end)
+        cursor = self._transaction.cursor(self._rows)
+        page: list[tuple[bytes, Record]] = []
+        bytes_left = bytes_max
+        try:
+            for key, stored in _from(cursor, lower, upper, reverse=reverse):
+                # Every comparison counts here: a page has a thousand rows.
+                if len(key) > STORED_KEY_BYTES_MAX:
+                    return page_of(self.walk_range(range), range, rows_max, bytes_max)
+                if key < lower if reverse else upper is not None and key >= upper:
+                    return Page(page, None)
+                page.append((key, _make(Record, (stored[8:], _from_bytes(stored[:8])))))
+                bytes_left -= len(key) + len(stored)
+                if len(page) == rows_max or bytes_left <= 0:
+                    return Page(page, range.after(key))
+        finally:
+            cursor.close()
+        return Page(page, None)
+
+    def walk_range(self, range: Range) -> Iterator[tuple[bytes, Record]]:
+        """The rows of the range, all of them."""
+        for key, stored in self.walk(range.start, range.end, reverse=range.reverse):
+            yield key, unpack(stored)
 
     def walk(
         self, start: bytes | None, end: bytes | None, *, reverse: bool = False
@@ -146,6 +191,19 @@ class Tree:
         self._transaction.put(NEXT_SUBTREE, (number + 1).to_bytes(_NUMBER_BYTES, "big"))
         return number.to_bytes(_NUMBER_BYTES, "big")
 
+    @staticmethod
+    def _stored_bounds(
+        number: bytes, start: bytes | None, end: bytes | None
+    ) -> tuple[bytes, bytes | None]:
+        """The stored keys of a subtree between which the range lies."""
+        room = STORED_KEY_BYTES_MAX - len(number)
+        lower = number + _stored_bound(start or b"", room)
+        if end is None:
+            return lower, _after(number)
+        if len(end) > room:
+            return lower, number + end[:room] + _MARKER + b"\0"  # The pointer itself belongs.
+        return lower, number + end
+
     def _walk(
         self,
         database: lmdb._Database,
@@ -156,14 +214,7 @@ class Tree:
         reverse: bool,
     ) -> Iterator[tuple[bytes, bytes]]:
         """Rows of one subtree (of `rows` when number is empty); bounds are rests of keys."""
-        room = STORED_KEY_BYTES_MAX - len(number)
-        lower = number + _stored_bound(start or b"", room)
-        if end is None:
-            upper = _after(number)
-        elif len(end) > room:
-            upper = number + end[:room] + _MARKER + b"\0"  # The pointer itself belongs.
-        else:
-            upper = number + end
+        lower, upper = self._stored_bounds(number, start, end)
         cursor = self._transaction.cursor(database)
         try:
             for stored_key, stored in _between(cursor, lower, upper, reverse=reverse):
@@ -200,27 +251,40 @@ def _after(number: bytes) -> bytes | None:
     return (int.from_bytes(number, "big") + 1).to_bytes(_NUMBER_BYTES, "big")
 
 
+def page_of(
+    rows: Iterator[tuple[bytes, Record]], range: Range, rows_max: int, bytes_max: int
+) -> Page:
+    """The page that the rows of the range begin with."""
+    page: list[tuple[bytes, Record]] = []
+    bytes_left = bytes_max
+    for row in rows:
+        page.append(row)
+        bytes_left -= len(row[0]) + len(row[1][0])
+        if len(page) == rows_max or bytes_left <= 0:
+            return Page(page, range.after(row[0]))
+    return Page(page, None)
+
+
+def _from(
+    cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes | None, *, reverse: bool
+) -> Iterator[tuple[bytes, bytes]]:
+    """Stored rows from where a walk between the bounds begins, to the end of the tree."""
+    if not reverse:
+        found = cursor.set_range(lower) if lower else cursor.first()
+    elif upper is not None and cursor.set_range(upper):
+        found = cursor.prev()
+    else:
+        found = cursor.last()
+    if not found:
+        return iter(())
+    return cursor.iterprev() if reverse else cursor.iternext()
+
+
 def _between(
     cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes | None, *, reverse: bool
 ) -> Iterator[tuple[bytes, bytes]]:
     """Stored rows with `lower <= key < upper`."""
-    if not reverse:
-        if not (cursor.set_range(lower) if lower else cursor.first()):
-            return
-        if upper is None:
-            yield from cursor.iternext()
-            return
-        for row in cursor.iternext():
-            if row[0] >= upper:
-                return
-            yield row
-        return
-    if upper is not None and not upper:
-        return
-    found = cursor.prev() if upper is not None and cursor.set_range(upper) else cursor.last()
-    if not found:
-        return
-    for row in cursor.iterprev():
-        if row[0] < lower:
+    for row in _from(cursor, lower, upper, reverse=reverse):
+        if row[0] < lower if reverse else upper is not None and row[0] >= upper:
             return
         yield row

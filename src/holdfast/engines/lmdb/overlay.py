@@ -95,8 +95,7 @@ class OverlayWriter(Writer):
     def walk(self, range: Range) -> Iterator[Row]:
         if range.empty:
             return iter(())
-        below = self._tree.walk(range.start, range.end, reverse=range.reverse)
-        return self._overlay.over(range, ((key, unpack(stored)) for key, stored in below))
+        return self._overlay.over(range, self._tree.walk_range(range))
 
     def apply(self, rows: Sequence[tuple[bytes, Pending]]) -> None:
         self._overlay.update(rows)

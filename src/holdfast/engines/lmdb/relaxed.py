@@ -16,7 +16,7 @@ starts a new lineage, so that cursors of the lost revisions are refused instead 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from holdfast.contract.batch import Batch, Delete, DeleteRange, Put
 from holdfast.contract.errors import IntegrityFailed, StoreError
@@ -24,10 +24,9 @@ from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components, Worker
 from holdfast.engines.embedded.group import Group, Work
 from holdfast.engines.lmdb import facts
-from holdfast.engines.lmdb.long_keys import Tree
+from holdfast.engines.lmdb.long_keys import Tree, page_of
 from holdfast.engines.lmdb.medium import Medium
-from holdfast.engines.lmdb.overlay import Overlay, OverlayWriter, Row
-from holdfast.engines.lmdb.records import unpack
+from holdfast.engines.lmdb.overlay import Overlay, OverlayWriter
 from holdfast.engines.lmdb.writer import RESERVE_BYTES_MAX, LmdbWriter
 
 #: Room that a group may want: its rows, the pages they leave half full, the trees above.
@@ -142,24 +141,29 @@ class Relaxed:
 
     def read(self, keys: Sequence[bytes]) -> list[Record | None]:
         """The records of the keys, of one moment."""
+        if len(keys) == 1:
+            # One key is of one moment by itself.
+            pending = self.overlay.rows.get(keys[0])
+            return [_record(*pending)] if pending is not None else self._read_below(keys)
         with self._changed:
             rows = self.overlay.rows
             below = [key for key in keys if key not in rows]
             stored = dict(zip(below, self._read_below(below), strict=True))
             return [stored[key] if key in stored else _record(*rows[key]) for key in keys]
 
-    def scan(self, range: Range, page: Callable[[Iterator[Row]], Page]) -> Page:
+    def scan(self, range: Range, rows_max: int, bytes_max: int) -> Page:
         """A page of the range, of one moment."""
         with self._changed:
             overlay = self.overlay
 
-            def merged(tree: Tree) -> Iterator[Row]:
-                walk = tree.walk(range.start, range.end, reverse=range.reverse)
-                below = ((key, unpack(stored)) for key, stored in walk)
-                return overlay.over(range, below) if overlay.rows else below
+            def page(tree: Tree) -> Page:
+                if not overlay.rows:
+                    return tree.page(range, rows_max, bytes_max)
+                rows = overlay.over(range, tree.walk_range(range))
+                return page_of(rows, range, rows_max, bytes_max)
 
             tree = self._medium.tree
-            return self._medium.reading(lambda transaction: page(merged(tree(transaction))))
+            return self._medium.reading(lambda transaction: page(tree(transaction)))
 
     # --- Inside: on the caller's thread -------------------------------------------------------
 
@@ -226,10 +230,8 @@ class Relaxed:
     def _read_below(self, keys: Sequence[bytes]) -> list[Record | None]:
         if not keys:
             return []
-        stored = self._medium.reading(
-            lambda transaction: [self._medium.tree(transaction).get(key) for key in keys]
-        )
-        return [None if one is None else unpack(one) for one in stored]
+        tree = self._medium.tree
+        return self._medium.reading(lambda transaction: tree(transaction).records(keys))
 
     # --- Inside: on the thread that flushes ---------------------------------------------------
 

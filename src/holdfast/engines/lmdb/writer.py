@@ -65,8 +65,7 @@ class LmdbWriter(Writer):
         if range.empty:
             return
         try:
-            for key, stored in self._tree.walk(range.start, range.end, reverse=range.reverse):
-                yield key, unpack(stored)
+            yield from self._tree.walk_range(range)
         except lmdb.Error as error:
             raise translate(error, self._medium.url) from error
 
