@@ -254,6 +254,11 @@ def _tags(tags: Any) -> tuple[str, ...]:
     return kept
 
 
+def the_tag(tag: str) -> str:
+    """A tag as given by a caller, checked. Raises InvalidInput."""
+    return _tags((tag,))[0]
+
+
 def _check_text(what: str, text: Any, characters_max: int) -> None:
     if not isinstance(text, str) or len(text) > characters_max:
         raise InvalidInput(
