@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +70,21 @@ def test_a_reader_that_has_seen_enough_is_no_error(url: str) -> None:
         assert reading.stderr.read() == ""
         assert reading.wait(20) == 0
         reading.stderr.close()
+
+
+def test_an_interrupt_ends_a_command_without_a_trace(url: str) -> None:
+    process("set", "first", "1")
+    watch = started("watch", "a", "--since", "0", "--limit", "1")
+    importing = started("import", "-", "--batch", "1", stdin=subprocess.PIPE)
+    assert importing.stdin is not None
+    importing.stdin.write('{"key": "a", "value": 1}\n{"key": "b", "value": 1}\n')
+    importing.stdin.flush()
+    watch.communicate(timeout=20)
+    # Now it waits for the next line.
+    importing.send_signal(signal.SIGINT)
+    assert importing.wait(20) == 130
+    assert importing.communicate(timeout=20) == ("", "")
+    assert process("get", "a").out == "1\n"
 
 
 def test_without_typer_it_names_the_extra(tmp_path: Path) -> None:

@@ -121,16 +121,12 @@ def _source(file: str) -> Iterator[BinaryIO]:
 def _batches(rows: Iterator[Row], size: int) -> Iterator[tuple[list[Row], int]]:
     """Rows in groups for one commit each, with how far into the file each group reaches."""
     group: list[Row] = []
-    keys: set[str] = set()
     weight = 0
     for row in rows:
-        text = str(row.key)
-        # The second row of a key is its next version, and goes to the next commit.
-        if group and (len(group) >= size or text in keys or weight + row.weight > BATCH_BYTES_MAX):
+        if group and (len(group) >= size or weight + row.weight > BATCH_BYTES_MAX):
             yield group, group[-1].position
-            group, keys, weight = [], set(), 0
+            group, weight = [], 0
         group.append(row)
-        keys.add(text)
         weight += row.weight
     if group:
         yield group, group[-1].position

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import datetime
@@ -93,10 +94,19 @@ def for_writing(url: str, *, create: bool = True) -> Database:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """The result of a command's coroutine."""
+    """The result of a command's coroutine. Ctrl-C ends it at once, also while it reads stdin."""
     import asyncio
 
-    return asyncio.run(work)
+    # asyncio's own handler, which comes only in place of Python's, would wait for the next await.
+    before = signal.signal(signal.SIGINT, _interrupt)
+    try:
+        return asyncio.run(work)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupt(_number: int, _frame: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def seconds_of(text: str | None, option: str) -> float | None:

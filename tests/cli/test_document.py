@@ -1,0 +1,42 @@
+"""The page on the command line says what the command line does."""
+
+import re
+
+import typer
+
+from holdfast.cli import exits, importing, rows
+from holdfast.cli.app import app
+from tests.tidy import repository
+
+PAGE = (repository.ROOT / "docs" / "command-line.md").read_text()
+
+
+def test_it_lists_every_command_and_no_other() -> None:
+    listed = re.findall(r"^\| `([a-z]+)[^`]*` \| ", PAGE, re.MULTILINE)
+    assert listed == [command.name for command in app.registered_commands]
+
+
+def test_every_option_it_names_exists() -> None:
+    group = typer.main.get_command(app)
+    commands = vars(group)["commands"].values()
+    options = {
+        option for command in (group, *commands) for one in command.params for option in one.opts
+    } | {"--help"}
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", PAGE))
+    assert named <= options, named - options
+
+
+def test_its_exit_codes_are_the_ones_there_are() -> None:
+    listed = re.findall(r"^\| (\d) \| (.+) \|$", PAGE, re.MULTILINE)
+    assert {int(code): meaning for code, meaning in listed} == exits.MEANINGS
+
+
+def test_its_limits_are_the_ones_there_are() -> None:
+    mebibyte = 1024 * 1024
+    for limit in (
+        f"a line has at most {rows.LINE_BYTES_MAX // mebibyte} MiB",
+        f"a JSON document {rows.DOCUMENT_BYTES_MAX // mebibyte} MiB",
+        f"a\nbatch {importing.BATCH_ROWS_MAX:,} rows",
+        f"about {importing.BATCH_BYTES_MAX // mebibyte} MiB",
+    ):
+        assert limit in PAGE
