@@ -8,7 +8,8 @@ import pytest
 
 import holdfast
 from holdfast.cli import doctor
-from holdfast.contract.batch import Batch, Put
+from holdfast.contract.batch import Batch, Delete, Put
+from holdfast.contract.record import Range
 from holdfast.database.handle import Database
 from tests.cli.conftest import Cli
 
@@ -67,7 +68,7 @@ def test_check_finds_a_value_that_is_not_what_was_written(cli: Cli, url: str) ->
     faults = done.document["faults"]
     assert len(faults) == 2
     assert "'bad' version 1 does not match its digest" in faults[0]
-    assert "'torn' cannot be read" in faults[1]
+    assert "the entry 'torn' cannot be read" in faults[1]
     shown = cli("check")
     assert shown.code == 1
     assert [line[:7] for line in shown.out.splitlines()] == ["wrong: ", "wrong: ", "2 thing"]
@@ -75,7 +76,29 @@ def test_check_finds_a_value_that_is_not_what_was_written(cli: Cli, url: str) ->
     # The past of a key is looked at too.
     cli("set", "bad", '"repaired"')
     assert cli("check", "--json").document["faults"][0] == faults[0]
-    assert len(cli("check", "--no-history", "--json").document["faults"]) == 1
+    cli("set", "torn", '"repaired"')
+    faults = cli("check", "--json").document["faults"]
+    assert len(faults) == 2
+    assert "the past of 'torn' cannot be read" in faults[1]
+    assert cli("check", "--no-history", "--json").document["ok"] is True
+
+
+def test_check_finds_a_big_value_that_lost_a_part(cli: Cli, url: str) -> None:
+    cli("set", "big", "-", "--text", stdin="x" * 600_000)
+    cli("set", "small", "1")
+    assert cli("check").code == 0
+
+    async def lose_a_chunk() -> None:
+        async with holdfast.open(url) as db:
+            blobs = db._open_parts().storage._rows.blobs
+            page = await inner(db).scan(Range.prefix(blobs))
+            await inner(db).commit(Batch([Delete(page.rows[1][0])]))
+
+    asyncio.run(lose_a_chunk())
+    document = cli("check", "--json").document
+    assert (document["ok"], document["entries"]) == (False, 2)
+    assert len(document["faults"]) == 1
+    assert "'big' cannot be read" in document["faults"][0]
 
 
 def test_compact_says_what_it_did(cli: Cli, url: str) -> None:

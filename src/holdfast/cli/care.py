@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import typer
 
 from holdfast.cli import exits, options, shown
-from holdfast.cli.progress import progress, shows_progress
+from holdfast.cli.progress import Move, progress, shows_progress
 from holdfast.codecs.digest import digest
 from holdfast.contract.config import EngineConfig, PathConfig
 from holdfast.contract.errors import StoreError
@@ -78,16 +77,10 @@ def check(
             with progress("check the engine", None):
                 faults = list(await db.check()) if checks else []
             total = await db.entries.count() if shows_progress() else None
-            entries = values = 0
+            tally = _Tally(faults)
             with progress("check the values", total) as done:
-                async for version in _versions(db, history=history):
-                    entries += version.living
-                    values += version.checked
-                    if version.fault is not None:
-                        faults.append(version.fault)
-                    if entries % STEP_ENTRIES == 0:
-                        done(entries)
-            return entries, values, faults, checks
+                await _verify(db, tally, done, history=history)
+            return tally.entries, tally.values, faults, checks
 
     entries, values, faults, checks = options.run(work())
     if as_json:
@@ -153,34 +146,49 @@ def _bytes_on_disk(config: EngineConfig) -> int | None:
     return sum(file.stat().st_blocks * BLOCK_BYTES for file in files if file.is_file())
 
 
-class _Version:
-    """What checking one version found."""
+class _Tally:
+    """What a check has looked at, and what it found wrong."""
 
-    def __init__(self, entry: Entry[Any], *, living: bool) -> None:
-        self.living = living
-        self.checked = False
-        self.fault: str | None = None
-        try:
-            metadata = entry.metadata
-            if not entry.has_value:
-                return
-            self.checked = True
-            if digest(entry.value).hex != metadata.data_hash:
-                self.fault = (
-                    f"the value of {str(entry.key)!r} version {metadata.version} does not match "
-                    "its digest"
-                )
-        except StoreError as error:
-            self.fault = f"a version of {str(entry.key)!r} cannot be read: {error}"
+    def __init__(self, faults: list[str]) -> None:
+        self.entries = 0
+        self.values = 0
+        self.faults = faults
+
+    def verify(self, entry: Entry[Any]) -> None:
+        """Recompute the digest of one version."""
+        metadata = entry.metadata
+        if not entry.has_value:
+            return
+        self.values += 1
+        if digest(entry.value).hex != metadata.data_hash:
+            self.faults.append(
+                f"the value of {str(entry.key)!r} version {metadata.version} does not match "
+                "its digest"
+            )
 
 
-async def _versions(db: Database, *, history: bool) -> AsyncIterator[_Version]:
-    """Every living entry, and the past of each."""
-    async for entry in db.entries.items("#"):
-        yield _Version(entry, living=True)
-        if history:
-            async for past in db.entries.history(entry.key):
-                yield _Version(past, living=False)
+async def _verify(db: Database, tally: _Tally, done: Move, *, history: bool) -> None:
+    """Every living entry, and the past of each; what cannot be read is one more fault."""
+    try:
+        # Keys alone: a walk over values would end at the first that cannot be read.
+        async for key in db.entries.keys("#"):
+            tally.entries += 1
+            if tally.entries % STEP_ENTRIES == 0:
+                done(tally.entries)
+            try:
+                entry = await db.entries.get(key)
+                if entry is not None:
+                    tally.verify(entry)
+            except StoreError as error:
+                tally.faults.append(f"the entry {str(key)!r} cannot be read: {error}")
+            if history:
+                try:
+                    async for past in db.entries.history(key):
+                        tally.verify(past)
+                except StoreError as error:
+                    tally.faults.append(f"the past of {str(key)!r} cannot be read: {error}")
+    except StoreError as error:
+        tally.faults.append(f"the keys cannot be walked to their end: {error}")
 
 
 def _plain(capabilities: dict[str, Any]) -> dict[str, Any]:
