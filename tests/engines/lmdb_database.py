@@ -120,7 +120,11 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 def child_command(program: str, *arguments: object) -> list[str]:
     """How a Python program is started."""
-    preamble = "import sys, time\nfrom holdfast.contract.batch import Batch, Put\nfrom tests.engines.lmdb_database import *\n"
+    preamble = (
+        "import sys, time\n"
+        "from holdfast.contract.batch import Batch, Put\n"
+        "from tests.engines.lmdb_database import *\n"
+    )
     return [
         sys.executable,
         "-c",

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,8 @@ def test_only_the_owner_may_read_what_is_made(tmp_path: Path) -> None:
 
 
 def test_what_does_not_exist_is_made_only_when_that_was_meant(tmp_path: Path) -> None:
-    for settings in ({"create": False}, {"read_only": True}):
+    refusing: list[dict[str, Any]] = [{"create": False}, {"read_only": True}]
+    for settings in refusing:
         with pytest.raises(StoreNotFound, match="create"), opened(tmp_path / "app", **settings):
             pass
         assert not (tmp_path / "app").exists()
@@ -294,7 +296,8 @@ def test_a_forked_child_is_refused_and_harms_nobody(tmp_path: Path) -> None:
         os.waitpid(pid, 0)
         put(engine, b"key", b"3")
         (record,) = drive(engine.read([b"key"], at=snapshot))
-        print(record.value, get(engine, b"key"), drive(engine.check()), engine._medium.env.reader_check())
+        stale = engine._medium.env.reader_check()
+        print(record.value, get(engine, b"key"), drive(engine.check()), stale)
     """
     for durability in ("full", "relaxed"):
         answer = run_child(program, tmp_path / durability, durability)

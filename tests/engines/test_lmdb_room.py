@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 import sys
@@ -11,9 +12,9 @@ import pytest
 
 from holdfast.contract.batch import Batch, Put
 from holdfast.contract.errors import StorageFull, StoreClosed, StoreLocked
-from holdfast.contract.record import Record
+from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import ManualClock
-from holdfast.engines.lmdb import writer
+from holdfast.engines.lmdb import LmdbEngine, batch_ids
 from holdfast.store.drive import drive
 from tests.engines.lmdb_database import (
     child,
@@ -27,11 +28,13 @@ from tests.engines.lmdb_database import (
     with_clock,
 )
 
-#: Fill the database, delete half of it (LMDB frees pages, so neighbours), fill again; a promise is checked at each step.
+#: Fill the database, delete half of it, fill again; a promise is checked at each step. LMDB frees
+#: pages, not rows, so what is deleted are neighbours.
 PROGRAM = """
 import resource
 from holdfast.contract.errors import StorageFull
-path, durability, size, limit = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+path, durability = Path(sys.argv[1]), sys.argv[2]
+size, limit = map(int, sys.argv[3:])
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 settings = {"durability": durability, "ballast": 256 * 1024, "flush_interval": 0.001}
@@ -198,13 +201,16 @@ def test_growth_of_another_process_is_followed(tmp_path: Path) -> None:
 
 
 def test_the_greatest_map_is_a_limit_that_deletes_pass(tmp_path: Path) -> None:
-    settings = {"map_size": 1 << 20, "map_size_max": 1 << 20}
-    with opened(tmp_path / "app", **settings) as engine:
+    with opened(tmp_path / "app", map_size=1 << 20, map_size_max=1 << 20) as engine:
         written = []
-        with pytest.raises(StorageFull, match="map_size_max"):
+
+        def fill() -> None:
             for number in range(10_000):
                 put(engine, b"%05d" % number, bytes(1000))
                 written.append(b"%05d" % number)
+
+        with pytest.raises(StorageFull, match="map_size_max"):
+            fill()
         assert len(written) > 400
         assert get(engine, written[0]) == get(engine, written[-1]) == bytes(1000)
         for key in written[: len(written) // 2]:
@@ -215,8 +221,6 @@ def test_the_greatest_map_is_a_limit_that_deletes_pass(tmp_path: Path) -> None:
 
 
 def test_one_batch_without_room_does_not_fail_its_neighbours(tmp_path: Path) -> None:
-    import asyncio
-
     async def main() -> list[object]:
         return await asyncio.gather(
             *(
@@ -241,13 +245,13 @@ def test_compacting_shrinks_the_file_and_keeps_everything(tmp_path: Path) -> Non
         put(engine, b"long" * 300, b"kept")
         delete(engine, *(b"%d" % number for number in range(190)))
         rows, head, lineage = engine.scan, drive(engine.head()), engine.lineage
-        before = drive(rows(_all())).rows
+        before = drive(rows(Range())).rows
         size = (tmp_path / "app" / "data.mdb").stat().st_size
         snapshot = drive(engine.snapshot())
         freed = drive(engine.compact())
         assert freed > size // 2
         assert (tmp_path / "app" / "data.mdb").stat().st_size == size - freed
-        assert drive(engine.scan(_all())).rows == before
+        assert drive(engine.scan(Range())).rows == before
         assert (drive(engine.head()), engine.lineage) == (head, lineage)
         assert put(engine, b"1") == head + 1
         assert drive(engine.read([b"1"], at=snapshot)) == [None], "snapshots outlive it"
@@ -259,12 +263,6 @@ def test_compacting_shrinks_the_file_and_keeps_everything(tmp_path: Path) -> Non
         assert {path.name for path in (tmp_path / "app").iterdir()} == {
             "data.mdb", "lock.mdb", "holdfast.lock", "ballast",
         }  # fmt: skip
-
-
-def _all() -> object:
-    from holdfast.contract.record import Range
-
-    return Range()
 
 
 def test_compacting_needs_the_database_to_itself(tmp_path: Path) -> None:
@@ -300,9 +298,9 @@ with opened(Path(sys.argv[1])) as engine:
 """
 
 
-def _overwrite(engine: object, times: int) -> None:
+def _overwrite(engine: LmdbEngine, times: int) -> None:
     for number in range(times):
-        put(engine, b"key %d" % (number % 5), bytes(10_000))  # type: ignore[arg-type]
+        put(engine, b"key %d" % (number % 5), bytes(10_000))
 
 
 def test_a_killed_reader_does_not_make_the_file_grow(tmp_path: Path) -> None:
@@ -331,7 +329,7 @@ def test_a_snapshot_that_is_too_old_is_closed_and_lets_its_space_go(tmp_path: Pa
         clock.advance(2)
         put(engine, b"key", b"3")
         assert not engine._snapshots, "the commit closed it"
-        for read in (engine.read([b"key"], at=snapshot), engine.scan(_all(), at=snapshot)):  # type: ignore[arg-type]
+        for read in (engine.read([b"key"], at=snapshot), engine.scan(Range(), at=snapshot)):
             with pytest.raises(StoreClosed, match="snapshot_age_max"):
                 drive(read)
 
@@ -344,7 +342,7 @@ def test_ids_of_batches_are_forgotten_and_leave_no_space_behind(tmp_path: Path) 
             return drive(engine.commit(Batch([Put(b"key", b"")], id=b"%d" % number))).revision
 
         assert [commit(number % 50) for number in range(100)] == list(range(1, 51)) * 2
-        clock.advance(writer.batch_ids.REMEMBERED_MS / 1000 + 1)
+        clock.advance(batch_ids.REMEMBERED_MS / 1000 + 1)
         assert commit(0) == 51, "forgotten, so it counts again"
         for number in range(1000, 1010):
             commit(number)

@@ -1,4 +1,4 @@
-"""The LMDB engine among other processes, threads and loops; what relaxed mode loses and what not."""
+"""The LMDB engine among other processes, threads and loops; what relaxed mode loses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -155,7 +157,8 @@ def test_writers_of_two_processes_take_turns(tmp_path: Path) -> None:
         with opened(path, durability=durability, flush_interval=0.002) as engine:
             put(engine, b"ours")
             with child(program, path, durability):
-                turns, deadline = [], time.monotonic() + 20
+                turns: list[bytes | None] = []
+                deadline = time.monotonic() + 20
                 while len(turns) < 10 and time.monotonic() < deadline:
                     revision = put(engine, b"ours")
                     theirs = get(engine, b"theirs")
@@ -256,7 +259,7 @@ def test_reads_go_on_while_the_map_grows_and_the_file_is_compacted(tmp_path: Pat
 # --- Relaxed ----------------------------------------------------------------------------------
 
 
-def _slow(path: Path, **settings: object) -> object:
+def _slow(path: Path, **settings: Any) -> AbstractContextManager[LmdbEngine]:
     """An engine that flushes only when it must."""
     return opened(path, durability="relaxed", flush_interval=3600.0, **settings)
 
@@ -277,7 +280,7 @@ def test_what_is_acknowledged_is_seen_before_it_is_flushed(tmp_path: Path) -> No
     with opened(path) as engine:
         for key in (b"a", b"c", b"e", b"long" * 200):
             put(engine, key, b"old")
-    with _slow(path) as engine:  # type: ignore[attr-defined]
+    with _slow(path) as engine:
         assert put(engine, b"b", b"new") == 5
         assert put(engine, b"c", b"new") == 6
         drive(engine.commit(Batch([Delete(b"e")])))
@@ -291,8 +294,8 @@ def test_what_is_acknowledged_is_seen_before_it_is_flushed(tmp_path: Path) -> No
         ]  # fmt: skip
         assert [get(engine, key) for key in (b"a", b"c", b"e")] == [b"old", b"new", None]
         assert drive(engine.head()) == 8
+        check = CheckRange(Range(b"a", b"d"), at_revision=4, count=2)
         with pytest.raises(Conflict):
-            check = CheckRange(Range(b"a", b"d"), at_revision=4, count=2)
             drive(engine.commit(Batch([check, Put(b"z", b"")])))
         assert _stored(path) == [b"a", b"c", b"e", b"long" * 200]
         snapshot = drive(engine.snapshot())
@@ -317,7 +320,7 @@ def test_it_is_flushed_within_the_interval(tmp_path: Path) -> None:
 
 def test_it_is_flushed_when_much_is_waiting(tmp_path: Path) -> None:
     path = tmp_path / "app"
-    with _slow(path, relaxed_bytes_max=100_000) as engine:  # type: ignore[attr-defined]
+    with _slow(path, relaxed_bytes_max=100_000) as engine:
         for number in range(30):
             put(engine, b"%02d" % number, bytes(10_000))
         assert len(_stored(path)) >= 20
@@ -330,7 +333,7 @@ def test_others_are_kept_out_while_something_waits(tmp_path: Path) -> None:
     with opened(Path(sys.argv[1]), lock_timeout=0.05) as engine:
         put(engine, b"theirs")
     """
-    with _slow(path) as engine:  # type: ignore[attr-defined]
+    with _slow(path) as engine:
         assert put(engine, b"ours") == 1
         answer = run_child(program, path)
         assert "StoreLocked" in answer.stderr
@@ -407,7 +410,7 @@ def test_two_relaxed_processes_do_not_take_each_other_for_dead(tmp_path: Path) -
 
 
 def test_a_reused_batch_id_is_known_before_and_after_the_flush(tmp_path: Path) -> None:
-    with _slow(tmp_path / "app") as engine:  # type: ignore[attr-defined]
+    with _slow(tmp_path / "app") as engine:
         batch = Batch([Put(b"key", b"")], id=b"once")
         assert drive(engine.commit(batch)).revision == 1
         assert drive(engine.commit(batch)).revision == 1
@@ -434,7 +437,7 @@ def test_commits_on_a_loop_run_inline_between_flushes(tmp_path: Path) -> None:
             relaxed.run = watched  # type: ignore[method-assign]
             for number in range(20):
                 await engine.commit(Batch([Put(b"%d" % number, b"")]))
-            # The first waits for the transaction to begin; one soon after may still meet its thread.
+            # The first waits for the transaction to begin; one soon after may meet its thread.
             assert threads[0] is not threading.main_thread()
             assert threads.count(threading.main_thread()) >= 10
         finally:
@@ -455,7 +458,12 @@ def test_threads_see_whole_batches_across_flushes(tmp_path: Path) -> None:
             while not stop.is_set():
                 first, second = drive(engine.read([b"a", b"b"]))
                 rows = drive(engine.scan(Range())).rows
-                if first != second or rows[0][1] != rows[1][1] or first.revision < newest:
+                if (
+                    first != second
+                    or rows[0][1] != rows[1][1]
+                    or first is None
+                    or first.revision < newest
+                ):
                     torn.append((first, second, rows))
                 newest = rows[0][1].revision
 
