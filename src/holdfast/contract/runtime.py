@@ -11,9 +11,9 @@ import itertools
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -104,6 +104,18 @@ class Worker(ABC):
         """Wait for its end; False when it still runs after the time."""
 
 
+class Background(ABC):
+    """A coroutine that goes on by itself: a task of a loop, or a thread of its own."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Ask it to end where it waits, from any thread; asking twice does nothing."""
+
+    @abstractmethod
+    async def wait(self, timeout_s: float) -> bool:
+        """Wait for its end; False when it goes on after the time, or is who is asking."""
+
+
 class Runtime(ABC):
     """How the present caller waits."""
 
@@ -125,6 +137,10 @@ class Runtime(ABC):
     @abstractmethod
     async def timeout(self, awaitable: Awaitable[T], seconds: float) -> T:
         """The awaitable's result, or TimedOut after that time (the awaitable is cancelled)."""
+
+    @abstractmethod
+    def start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Background:
+        """Let a coroutine go on in the background. It handles its own errors."""
 
     @abstractmethod
     def place(self) -> tuple[Callable[[], object], object]:

@@ -10,14 +10,16 @@ This is the one module below the views that knows an event loop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 import weakref
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar, cast
 
 from holdfast.contract.errors import TimedOut, WrongContext
 from holdfast.contract.runtime import (
+    Background,
     Completion,
     Components,
     Host,
@@ -26,7 +28,7 @@ from holdfast.contract.runtime import (
     SystemIds,
     Worker,
 )
-from holdfast.store.driving import ThreadCompletion, drive, driving
+from holdfast.store.driving import DrivenIterator, ThreadCompletion, drive, driving
 
 __all__ = ["LoopRuntime", "SystemHost", "ThreadRuntime", "drive", "system_components"]
 
@@ -55,11 +57,40 @@ class ThreadRuntime(Runtime):
         del seconds
         return await awaitable
 
+    def start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Background:
+        return _DrivenBackground(name, work)
+
     def place(self) -> tuple[Callable[[], object], object]:
         return bool, False  # Any thread will do.
 
     def check(self) -> None:
         pass
+
+
+class _DrivenBackground(Background):
+    def __init__(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        # As an iterator of one item, because the wait of one can be ended by another thread.
+        self._end: DrivenIterator[None] = DrivenIterator(_item_of(work))
+        self._thread = _Thread(name, self._run)
+
+    def stop(self) -> None:
+        self._end.close()
+
+    async def wait(self, timeout_s: float) -> bool:
+        return self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        try:
+            self._end.take()
+        except StopIteration:
+            return  # Stopped.
+        finally:
+            self._end.close()
+
+
+async def _item_of(work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    await work()
+    yield
 
 
 # --- Waiting on an event loop ---------------------------------------------------------------
@@ -102,6 +133,25 @@ class _LoopCompletion(Completion[T]):
             self._future.exception()  # Seen: whoever was cancelled meanwhile will not look.
 
 
+class _Task(Background):
+    def __init__(self, task: asyncio.Task[None]) -> None:
+        self._task = task
+
+    def stop(self) -> None:
+        loop = self._task.get_loop()
+        if asyncio._get_running_loop() is loop:  # noqa: SLF001 - the public one raises
+            self._task.cancel()
+            return
+        with contextlib.suppress(RuntimeError):  # The loop is closed, and the task with it.
+            loop.call_soon_threadsafe(self._task.cancel)
+
+    async def wait(self, timeout_s: float) -> bool:
+        if asyncio.current_task() is self._task:
+            return False
+        done, _ = await asyncio.wait([self._task], timeout=timeout_s)
+        return bool(done)
+
+
 class LoopRuntime(Runtime):
     """Waits suspend the calling task."""
 
@@ -128,6 +178,9 @@ class LoopRuntime(Runtime):
             if isinstance(error, TimedOut):
                 raise
             raise TimedOut(f"not done within {seconds} s", timeout_s=seconds) from None
+
+    def start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Background:
+        return _Task(asyncio.get_running_loop().create_task(work(), name=name))
 
     def place(self) -> tuple[Callable[[], object], object]:
         return asyncio._get_running_loop, self._loop()  # noqa: SLF001 - the public one raises
