@@ -53,13 +53,11 @@ def engine_class(scheme: str) -> type[Engine]:
     except ImportError as error:
         if error.name is None or error.name.partition(".")[0] == "holdfast":
             raise  # No driver is missing: the fault is in an engine itself.
-        # The drivers of our own engines come with the core, unless they have an extra.
-        wanted = f"holdfast[{scheme}]" if scheme not in _OURS else f"{error.name}"
         raise DriverMissing(
             f"the engine {scheme} needs the module {error.name!r}, which is not installed; "
-            f'pip install "{wanted}"',
+            f'pip install "holdfast[{scheme}]"',
             scheme=scheme,
-            module=error.name,
+            extra=scheme,
         ) from error
     return cast("type[Engine]", getattr(module, class_name))
 
