@@ -50,9 +50,6 @@ class Figure:
             raise ValueError("only figures of equally many interleaved rounds are subtracted")
         return Figure(tuple(a - b for a, b in zip(self.rounds, other.rounds, strict=True)))
 
-    def scaled(self, factor: float) -> Figure:
-        return Figure(tuple(one * factor for one in self.rounds))
-
     def __str__(self) -> str:
         """Median, and the least and the most of the rounds."""
         if len(self.rounds) == 1:
@@ -98,7 +95,3 @@ def size(count: float) -> str:
         if count >= divisor:
             return f"{_digits(count / divisor)} {unit}"
     return f"{count:.0f} B"
-
-
-def ratio(value: float) -> str:
-    return f"{number(value)} x"
