@@ -22,10 +22,11 @@ from holdfast.contract.errors import (
     StoreError,
     StoreLocked,
     StoreNotFound,
+    Unsupported,
     WrongContext,
 )
 from holdfast.contract.record import Range
-from holdfast.engines.lmdb import LmdbConfig, header, place
+from holdfast.engines.lmdb import LmdbConfig, header, locks, place
 from holdfast.store.drive import drive
 from tests.engines.lmdb_database import (
     child,
@@ -371,6 +372,19 @@ def test_the_address_and_the_settings_are_one_thing() -> None:
     ):
         with pytest.raises(ConfigInvalid):
             LmdbConfig.from_url(f"lmdb:///app?{wrong}")
+
+
+def test_relaxed_mode_is_refused_where_a_death_would_go_unnoticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, which has no such file locks."""
+    monkeypatch.setattr(locks, "AVAILABLE", False)
+    with pytest.raises(Unsupported, match="sqlite"), opened(tmp_path / "a", durability="relaxed"):
+        pass
+    with opened(tmp_path / "a") as engine:
+        assert put(engine, b"key") == 1
+        drive(engine.compact())
+        assert get(engine, b"key") == b"value"
 
 
 def test_a_closed_engine_that_was_never_open_closes(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ import lmdb
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Snapshot
-from holdfast.contract.errors import InvalidInput, Overloaded, StoreClosed, StoreError
+from holdfast.contract.errors import InvalidInput, Overloaded, StoreClosed, StoreError, Unsupported
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.engine import EmbeddedEngine
 from holdfast.engines.embedded.group import Work, Writer
-from holdfast.engines.lmdb import facts, upkeep
+from holdfast.engines.lmdb import facts, locks, upkeep
 from holdfast.engines.lmdb.config import LmdbConfig
 from holdfast.engines.lmdb.long_keys import STORED_KEY_BYTES_MAX, Tree
 from holdfast.engines.lmdb.medium import Medium
@@ -187,6 +187,12 @@ class LmdbEngine(EmbeddedEngine):
             raise StoreClosed(
                 f"this engine of {self.config.url} was closed and cannot be opened again; make a "
                 "new one"
+            )
+        if self.config.durability == "relaxed" and not locks.AVAILABLE:
+            raise Unsupported(
+                "relaxed durability of lmdb needs file locks, which this system lacks, to notice a "
+                "process that died with unflushed writes; use durability=full, or sqlite",
+                engine="lmdb",
             )
         medium = self._medium
         try:
