@@ -147,6 +147,10 @@ class Runtime(ABC):
         """A cheap question, and its answer wherever this runtime can wait."""
 
     @abstractmethod
+    def caller(self) -> object:
+        """Who is calling: the task on a loop, the thread elsewhere; compare by identity."""
+
+    @abstractmethod
     def check(self) -> None:
         """Raise WrongContext when called where this runtime cannot wait (another loop)."""
 

@@ -63,6 +63,9 @@ class ThreadRuntime(Runtime):
     def place(self) -> tuple[Callable[[], object], object]:
         return bool, False  # Any thread will do.
 
+    def caller(self) -> object:
+        return threading.current_thread()
+
     def check(self) -> None:
         pass
 
@@ -184,6 +187,10 @@ class LoopRuntime(Runtime):
 
     def place(self) -> tuple[Callable[[], object], object]:
         return asyncio._get_running_loop, self._loop()  # noqa: SLF001 - the public one raises
+
+    def caller(self) -> object:
+        # A callback of the loop belongs to no task: all of them are the loop.
+        return asyncio.current_task() or asyncio.get_running_loop()
 
     def check(self) -> None:
         if asyncio._get_running_loop() is not self._loop():  # noqa: SLF001 - the public one raises

@@ -28,7 +28,12 @@ SYSTEM_FORMAT = SYSTEM + b"format"
 SYSTEM_FEED_OLDEST = SYSTEM + b"feed oldest"
 SYSTEM_KEYSPACES = SYSTEM + b"keyspace "
 SYSTEM_KEYSPACE_LAST = SYSTEM + b"keyspaces"
+#: Who holds a lock, by namespace; and which lock a holder of others waits for, by holder.
 SYSTEM_LEASES = SYSTEM + b"lease "
+SYSTEM_WAITS = SYSTEM + b"wait "
+#: The log of operations: records by number, and the number of the next one.
+SYSTEM_OPERATIONS = SYSTEM + b"operation "
+SYSTEM_OPERATION_NEXT = SYSTEM + b"operations"
 
 #: The version of this layout.
 FORMAT = 1
