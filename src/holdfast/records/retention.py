@@ -275,3 +275,8 @@ def _read_settings(record: Record) -> Settings:
             "the retention settings cannot be read; run `holdfast check`"
         ) from error
 
+
+async def was_set(engine: Engine) -> bool:
+    """Whether retention was ever set in the database, so that versions may be missing rightly."""
+    [record] = await engine.read([_SETTINGS])
+    return record is not None

@@ -1,0 +1,351 @@
+"""Whether everything that is stored about entries agrees: values, past, feed, expiry, tags, graves.
+
+Rows that belong together are written in one batch, so they can only disagree after a bug, damage,
+or a batch that was torn. All is read in one moment, page by page; the memory needed does not grow
+with the database. That no row is left over is found by counting: every row of the past, of tags,
+of expiry and of big values is reached from exactly one key, and every change of the feed from one
+version.
+
+Where retention was ever set (`db.retention`), versions may be missing rightly: then what is there
+is checked, and gaps are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from hashlib import sha256
+from typing import NamedTuple
+
+from holdfast.codecs import envelope, header
+from holdfast.codecs.digest import digest
+from holdfast.codecs.envelope import Header
+from holdfast.codecs.serializers import MESSAGE_PACK, registry
+from holdfast.contract.capability import Io
+from holdfast.contract.engine import Engine
+from holdfast.contract.errors import IntegrityFailed, StoreError
+from holdfast.contract.record import Range, Record
+from holdfast.records.past import past_parts, read_grave
+from holdfast.records.retention import was_set
+from holdfast.records.rows import Rows
+from holdfast.store import layout
+from holdfast.store.driving import drive
+from holdfast.store.feed import Act, Feed, FeedPosition
+from holdfast.store.keyspaces import Keyspaces
+from holdfast.store.snapshot import SnapshotEngine
+
+#: After so many findings the walk ends: by then it is known that the database is damaged.
+FAULTS_MAX = 1000
+#: The view whose keyspaces are checked here.
+ENTRIES_VIEW = "entries"
+#: How many chunks of a big value are read at once.
+_CHUNKS_READ_MAX = 64
+
+
+async def check_entries(engine: Engine) -> list[str]:
+    """One line for each thing wrong with the entries of the database; none if all is well.
+
+    On an engine without snapshots nobody may write meanwhile.
+    """
+    if engine.capabilities.io is Io.REMOTE:
+        return await _check(engine)
+    # Not on a loop: digests of big values take their time.
+    return await engine.components.host.runtime().offload(lambda: drive(_check(engine)))
+
+
+async def _check(engine: Engine) -> list[str]:
+    if not engine.capabilities.snapshots:
+        return await _check_moment(engine)
+    with await engine.snapshot() as moment:
+        return await _check_moment(SnapshotEngine(engine, moment))
+
+
+async def _check_moment(view: Engine) -> list[str]:
+    faults: list[str] = []
+    whole = not await was_set(view)
+    try:
+        async for keyspace in Keyspaces(view).list():
+            if keyspace.view == ENTRIES_VIEW:
+                await _KeyspaceCheck(view, Rows(keyspace), faults, whole=whole).run()
+    except _Enough:
+        faults.append(f"more than {FAULTS_MAX} things are wrong; the check ended there")
+    return faults
+
+
+class _Enough(Exception):
+    """No failure: it ends the walk."""
+
+
+class _Version(NamedTuple):
+    """A version in the past."""
+
+    incarnation: int
+    version: int
+    revision: int
+    #: Of the commit that ended it; of a later compaction once the value is given up.
+    ended: int
+    #: An incarnation ended with it.
+    last: bool
+    kept: bool
+
+
+class _KeyspaceCheck:
+    """The check of one keyspace.
+
+    Args:
+        view: the database at one moment.
+        rows: where the entries stand.
+        faults: what is wrong is added here.
+        whole: no version may be missing.
+    """
+
+    def __init__(self, view: Engine, rows: Rows, faults: list[str], *, whole: bool) -> None:
+        self._view = view
+        self._rows = rows
+        self._faults = faults
+        self._whole = whole
+        self._feed = Feed(view)
+        self._oldest = 1
+        # Rows that a key leads to, by region.
+        self._past = self._tags = self._blobs = self._expiring = 0
+        # What the feed has to tell of.
+        self._recent = self._ends = 0
+
+    async def run(self) -> None:
+        """Walk the keyspace and the feed."""
+        rows = self._rows
+        self._oldest = await self._feed.oldest()
+        async for data_key, record in self._walk(Range.prefix(rows.data)):
+            await self._check_living(data_key, record)
+        living = self._recent
+        async for grave_key, record in self._walk(Range.prefix(rows.graves)):
+            await self._check_grave(grave_key, record)
+        for region, reached, what in (
+            (rows.past, self._past, "past versions"),
+            (rows.tags, self._tags, "tags"),
+            (rows.blobs, self._blobs, "chunks of big values"),
+        ):
+            there = await self._count(Range.prefix(region))
+            if there != reached:
+                self._wrong(f"keys lead to {reached} rows of {what}; found {there}")
+        there = await self._count(Range.prefix(layout.EXPIRY), rows.keyspace.number)
+        if there != self._expiring:
+            self._wrong(f"{self._expiring} entries expire; found {there} rows of expiry")
+        try:
+            await self._check_feed(living)
+        except IntegrityFailed as error:
+            self._wrong(str(error))
+
+    # --- Keys -------------------------------------------------------------------------------
+
+    async def _check_living(self, data_key: bytes, record: Record) -> None:
+        rows, stored = self._rows, record.value
+        try:
+            name = str(rows.store_key(data_key))
+            head = envelope.header_of(stored)
+            tags = envelope.extras_of(stored, head.extras_length).tags
+        except StoreError as error:
+            self._wrong(f"the entry of row {data_key.hex()} cannot be read: {error}")
+            return
+        await self._check_value(f"{name!r} version {head.version}", head, stored)
+        linked = [rows.tag_key(tag, data_key) for tag in tags]
+        self._tags += len(linked)
+        if head.expires_at_ms:
+            linked.append(layout.expiry_key(head.expires_at_ms, data_key))
+            self._expiring += 1
+        grave, *there = await self._view.read([rows.grave_key(data_key), *linked])
+        if grave is not None:
+            self._wrong(f"{name!r} lives and has a grave")
+        if None in there:
+            self._wrong(f"a row of the tags or the expiry of {name!r} is missing")
+        if record.revision >= self._oldest:
+            self._recent += 1
+        last = await self._check_past(name, head.identity)
+        this = _Version(
+            head.incarnation, head.version, record.revision, record.revision, last=False, kept=True
+        )
+        self._follows(name, last, this)
+
+    async def _check_grave(self, grave_key: bytes, record: Record) -> None:
+        rows = self._rows
+        data_key = rows.data + grave_key[layout.REGION_BYTES :]
+        try:
+            name = str(rows.store_key(data_key))
+            grave = read_grave(record)
+        except StoreError as error:
+            self._wrong(f"the grave of row {grave_key.hex()} cannot be read: {error}")
+            return
+        last = await self._check_past(name, grave.identity)
+        if last is None:
+            if self._whole:
+                self._wrong(f"{name!r} was deleted and has no past")
+        elif last.incarnation != grave.incarnation or not last.last:
+            self._wrong(f"the past of {name!r} does not end with its deletion")
+
+    async def _check_past(self, name: str, identity: bytes) -> _Version | None:
+        """Check the past versions of a key; the last of them."""
+        rows = self._rows
+        before: _Version | None = None
+        async for key, record in self._walk(Range.prefix(rows.past + identity)):
+            self._past += 1
+            incarnation, version = rows.past_position(key)
+            try:
+                revision, end, stored = past_parts(record.value)
+                head = envelope.header_of(stored)
+            except StoreError as error:
+                self._wrong(f"past version {version} of {name!r} cannot be read: {error}")
+                continue
+            if (head.identity, head.incarnation, head.version) != (identity, incarnation, version):
+                self._wrong(f"past version {version} of {name!r} says it is another")
+            await self._check_value(f"{name!r} past version {version}", head, stored)
+            kept = not head.flags & envelope.VALUE_GONE
+            this = _Version(incarnation, version, revision, record.revision, bool(end), kept)
+            self._ends += this.last
+            self._follows(name, before, this)
+            before = this
+        return before
+
+    def _follows(self, name: str, before: _Version | None, this: _Version) -> None:
+        """Check that one version begins where the one before it ended."""
+        if before is None:
+            if self._whole and (this.incarnation, this.version) != (1, 1):
+                self._wrong(f"{name!r} has version {this.version} and none before it")
+            return
+        place = (before.incarnation, before.version + 1)
+        if before.last:
+            place = (before.incarnation + 1, 1)
+        follows = place == (this.incarnation, this.version)
+        if self._whole and not follows:
+            self._wrong(f"version {this.version} of {name!r} does not follow the one before it")
+        # Several versions of one commit end with it.
+        began = (this.revision, this.ended)
+        if follows and before.kept and not before.last and before.ended not in began:
+            self._wrong(f"version {before.version} of {name!r} did not end when the next began")
+
+    async def _check_value(self, name: str, head: Header, stored: bytes) -> None:
+        """Recompute the digest of a value."""
+        if head.flags & envelope.VALUE_GONE:
+            return
+        payload = stored[envelope.payload_offset(stored) :]
+        if head.flags & envelope.BLOB:
+            keys = self._rows.blob_keys(stored)
+            self._blobs += len(keys)
+            chunks = [record async for record in self._read(keys)]
+            if None in chunks:
+                self._wrong(f"chunks of the value of {name} are missing")
+                return
+            payload = b"".join(chunk.value for chunk in chunks if chunk is not None)
+        try:
+            code, packed = header.unwrap(payload)
+            if code == MESSAGE_PACK.code:
+                found = sha256(packed).digest()
+            elif registry.coded(code) is not None:
+                found = digest(header.unpack(payload)).raw
+            else:
+                return  # Only the program that registered its serializer can read it.
+        except StoreError as error:
+            self._wrong(f"the value of {name} cannot be read: {error}")
+            return
+        if found != head.digest:
+            self._wrong(f"the value of {name} does not match its digest")
+
+    # --- The feed ---------------------------------------------------------------------------
+
+    async def _check_feed(self, living: int) -> None:
+        """Check that the feed tells of every version and end that there is, and of nothing else.
+
+        Args:
+            living: how many living entries are as young as the feed.
+        """
+        sets = found_living = ends = 0
+        async for positions in self._feed.after(self._oldest - 1):
+            for position in positions:
+                if position.row.keyspace != self._rows.keyspace.number:
+                    continue
+                try:
+                    if position.row.act == Act.DELETE:
+                        ends += await self._check_end(position)
+                    else:
+                        sets += 1
+                        found_living += await self._check_set(position)
+                except IntegrityFailed as error:
+                    self._wrong(f"{_what(position)}, which cannot be read: {error}")
+        if found_living != living:
+            self._wrong(f"the feed tells of {found_living} of {living} entries that it reaches")
+        if self._whole and self._oldest == 1:
+            versions = self._past + living
+            if sets != versions:
+                self._wrong(f"the feed tells of {sets} versions; found {versions}")
+            if ends != self._ends:
+                self._wrong(f"the feed tells of {ends} deletions; found {self._ends}")
+
+    async def _check_set(self, position: FeedPosition) -> bool:
+        """Check a change that made a version; whether that version lives."""
+        row, rows = position.row, self._rows
+        past_key = rows.past_key(row.identity, row.incarnation, row.version)
+        before_key = rows.past_key(row.identity, row.incarnation, row.version - 1)
+        living, past, before = await self._view.read([rows.data + row.key, past_key, before_key])
+        lives = False
+        if living is not None:
+            head = envelope.header_of(living.value)
+            place = (head.identity, head.incarnation, head.version, living.revision)
+            lives = place == (row.identity, row.incarnation, row.version, position.revision)
+        if past is not None:
+            # A version that its own commit replaced was numbered before that commit was.
+            if position.revision not in (past_parts(past.value).revision, past.revision):
+                self._wrong(f"{_what(position)}, which was written by another commit")
+        elif self._whole and not lives:
+            self._wrong(f"{_what(position)}, which is neither living nor past")
+        if row.version == 1:
+            known = row.previous == 0
+        else:
+            known = before is None or row.previous == past_parts(before.value).revision
+        if not known:
+            self._wrong(f"{_what(position)} in the place of a revision that was never there")
+        return lives
+
+    async def _check_end(self, position: FeedPosition) -> bool:
+        """Check a change that ended an entry; whether the key was left without one."""
+        row = position.row
+        past_key = self._rows.past_key(row.identity, row.incarnation, row.version)
+        [past] = await self._view.read([past_key])
+        if past is None:
+            if self._whole:
+                self._wrong(f"{_what(position)}, which is not past")
+            return False
+        revision, end, stored = past_parts(past.value)
+        given_up = envelope.header_of(stored).flags & envelope.VALUE_GONE
+        if (revision, past.revision) != (row.previous, position.revision) and not given_up:
+            self._wrong(f"{_what(position)}, which ended with another commit")
+        return bool(end)  # Without one the entry was renamed.
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    async def _walk(self, range: Range) -> AsyncIterator[tuple[bytes, Record]]:
+        rest: Range | None = range
+        while rest is not None:
+            page = await self._view.scan(rest)
+            for row in page.rows:
+                yield row
+            rest = page.resume
+
+    async def _read(self, keys: list[bytes]) -> AsyncIterator[Record | None]:
+        for start in range(0, len(keys), _CHUNKS_READ_MAX):
+            for record in await self._view.read(keys[start : start + _CHUNKS_READ_MAX]):
+                yield record
+
+    async def _count(self, range: Range, keyspace: int | None = None) -> int:
+        """How many rows the range holds; of expiry, how many of the keyspace."""
+        count = 0
+        async for key, _ in self._walk(range):
+            count += keyspace is None or layout.keyspace_of(layout.expiry_of(key)[1]) == keyspace
+        return count
+
+    def _wrong(self, fault: str) -> None:
+        self._faults.append(fault)
+        if len(self._faults) >= FAULTS_MAX:
+            raise _Enough
+
+
+def _what(position: FeedPosition) -> str:
+    did = "the end of" if position.row.act == Act.DELETE else "a"
+    return f"the feed tells at revision {position.revision} of {did} version {position.row.version}"
