@@ -24,6 +24,7 @@ from holdfast.contract.runtime import Components
 from holdfast.database.views import SnapshotView, Transaction
 from holdfast.layers.read_only import ReadOnlyLayer
 from holdfast.records.changes import Changes, Watch
+from holdfast.records.check import check_entries
 from holdfast.records.hashing import Sha256HashingService
 from holdfast.records.keeper import EntryKeeper
 from holdfast.records.keys import PathKeyService
@@ -316,7 +317,9 @@ class Database:
     async def check(self) -> list[str]:
         """Walk the whole database; one line for each thing wrong, none if all is well."""
         self._guard()
-        return await self._open_engine().check()
+        engine = self._open_engine()
+        faults = await engine.check() if engine.capabilities.checks else []
+        return faults + await check_entries(engine)
 
     # --- Inside -----------------------------------------------------------------------------
 
