@@ -7,8 +7,9 @@ them can reach what is stored.
 
 from __future__ import annotations
 
+import copy
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 
@@ -153,6 +154,17 @@ class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
         """Whether the value is so big that it is stored in chunks."""
         return bool(self.stored[1] & envelope.BLOB)
 
+    @property
+    def bytes_held(self) -> int:
+        """How many bytes it holds in memory, as stored."""
+        return len(self.stored) + (0 if self._payload is None else len(self._payload))
+
+    def fresh(self) -> Self:
+        """The same entry with nothing decoded yet: its value is an object of its own."""
+        twin = copy.copy(self)
+        _remember(twin, "_value", _UNREAD)
+        return twin
+
     def attach(self, payload: bytes) -> None:
         """Give the entry the bytes of its big value, read from their chunks."""
         _remember(self, "_payload", payload)
@@ -198,7 +210,7 @@ class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
         )
 
 
-class PayloadMissing(Exception):  # noqa: N818 - no failure: it asks for the bytes
+class PayloadMissing(Exception):
     """The chunks of a big value were not read yet; storage reads them and tries again."""
 
     def __init__(self, entry: Entry[Any]) -> None:
