@@ -28,7 +28,7 @@ from holdfast.records.options import (
 )
 from holdfast.records.store import KEYS_MAX
 from holdfast.records.values import VALUE_BYTES_MAX
-from tests.store.scene import Scene, listed, rows_of
+from tests.store.scene import Scene, listed, rows_of, storage_of
 
 
 def circle() -> list[Any]:
@@ -184,10 +184,10 @@ async def test_the_largest_options_fit_together(scene: Scene) -> None:
     options: dict[str, Any] = {
         "modified_by": wide * AUTHOR_CHARACTERS_MAX,
         "comment": wide * COMMENT_CHARACTERS_MAX,
-        "schema_hash": wide * SCHEMA_HASH_CHARACTERS_MAX,
         "tags": [chr(0x1F600 + n) + wide * (tag_characters - 1) for n in range(TAGS_MAX)],
     }
     async with scene.open() as db:
+        options["schema_hash"] = await db.schemas.register({"type": "integer"})
         await db.entries.set("a", 1, **options)
         metadata = (await db.entries.require("a")).metadata
         for name, value in options.items():
@@ -215,7 +215,7 @@ async def test_a_value_over_the_limit_is_refused_with_the_limit(scene: Scene) ->
         await db.entries.set("kept", 1)
         before = await rows_of(db)
         with pytest.raises(ValueTooLarge) as caught:
-            db._open_parts().storage.serialize_now(Long())
+            storage_of(db).serialize_now(Long())
         assert caught.value.limit == VALUE_BYTES_MAX
         assert await rows_of(db) == before
 

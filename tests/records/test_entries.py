@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from holdfast import KEEP, Entry, KeyNotFound, StoreKey, digest
-from tests.store.scene import Scene, listed
+from tests.store.scene import Scene, core_of, listed
 
 VALUES: list[Any] = [
     None, False, True, 0, 1, -1, 2**63 - 1, -(2**63), 0.0, 1.5, "", "text", "é\0\U0001f600", b"",
@@ -200,8 +200,9 @@ async def test_the_update_instant_never_goes_back_with_the_clock(scene: Scene) -
 @pytest.mark.row("K-009", "K-010", "K-011", "K-055")
 async def test_options_survive_a_reopening(kept_scene: Scene) -> None:
     async with kept_scene.open() as db:
-        await db.entries.set(
-            "a:int", 1, modified_by=7, schema_hash="s1", comment="c", tags=["x", "y"]
+        schema = await db.schemas.register({"type": "integer"})
+        await core_of(db).set(
+            "a:int", 1, modified_by=7, schema_hash=schema, comment="c", tags=["x", "y"]
         )
         await db.entries.set("a:str", 1, modified_by="7", ttl=60)
         await db.entries.set("a:int", 2, modified_by=8)
@@ -211,7 +212,7 @@ async def test_options_survive_a_reopening(kept_scene: Scene) -> None:
         assert (number.modified_by, text.modified_by) == (8, "7")
         [past] = await listed(db.entries.history("a:int"))
         assert type(past.metadata.modified_by) is int
-        assert past.metadata.schema_hash == "s1"
+        assert past.metadata.schema_hash == schema
         assert (past.metadata.comment, past.metadata.tags) == ("c", ["x", "y"])
         assert number.schema_hash is None
         assert number.data_hash == digest(2).hex
@@ -406,12 +407,13 @@ async def test_what_a_change_raises_is_raised_and_nothing_is_written(scene: Scen
 
 async def test_touch_renews_without_changing_the_value(scene: Scene) -> None:
     async with scene.open() as db:
-        first = await db.entries.set("a", [1], ttl=10, schema_hash="s", comment="c")
+        schema = await db.schemas.register({"type": "array"})
+        first = await db.entries.set("a", [1], ttl=10, schema_hash=schema, comment="c")
         assert await db.entries.touch("nope") is None
         touched = await db.entries.touch("a", ttl=100, modified_by="bob")
         assert touched is not None
         assert touched.value == [1]
-        assert (touched.metadata.version, touched.metadata.schema_hash) == (2, "s")
+        assert (touched.metadata.version, touched.metadata.schema_hash) == (2, schema)
         assert touched.metadata.data_hash == first.metadata.data_hash
         scene.clock.advance(50)
         again = await db.entries.touch("a")
@@ -424,15 +426,16 @@ async def test_touch_renews_without_changing_the_value(scene: Scene) -> None:
 
 async def test_rename_takes_history_tags_and_expiry_along(scene: Scene) -> None:
     async with scene.open() as db:
+        schema = await db.schemas.register({"type": "integer"})
         await db.entries.set("a:old", 1, tags=["t"], ttl=50)
-        last = await db.entries.set("a:old", 2, ttl=KEEP, schema_hash="s")
+        last = await db.entries.set("a:old", 2, ttl=KEEP, schema_hash=schema)
         before = await db.head()
         moved = await db.entries.rename("a:old", "b:new", modified_by="ada")
         assert await db.head() == before + 1
         assert (str(moved.key), moved.value, moved.metadata.version) == ("b:new", 2, 3)
         assert moved.metadata.identity == last.metadata.identity
         assert moved.metadata.expires_at == last.metadata.expires_at
-        assert (moved.metadata.tags, moved.metadata.schema_hash) == (["t"], "s")
+        assert (moved.metadata.tags, moved.metadata.schema_hash) == (["t"], schema)
         assert await db.entries.get("a:old") is None
         assert [one.value for one in await listed(db.entries.history("b:new"))] == [1, 2]
         assert [str(one.key) for one in await listed(db.entries.find_by_tag("t"))] == ["b:new"]

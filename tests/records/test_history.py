@@ -17,7 +17,7 @@ from holdfast.contract.errors import (
     KeyNotFound,
     VersionNotFound,
 )
-from tests.store.scene import Scene, listed
+from tests.store.scene import Scene, core_of, listed
 
 
 @pytest.mark.row("K-012", "K-018")
@@ -189,20 +189,22 @@ async def test_an_instant_in_the_past_knows_what_had_expired_by_then(scene: Scen
 @pytest.mark.row("K-011")
 async def test_restore_writes_the_old_value_as_a_new_version(scene: Scene) -> None:
     async with scene.open() as db:
-        await db.entries.set("a", {"n": 1}, tags=["x"], schema_hash="s", comment="old")
-        await db.entries.set("a", {"n": 2}, tags=["y"])
-        restored = await db.entries.restore("a", 1, modified_by="ada", comment="undo")
+        entries = core_of(db)
+        schema = await db.schemas.register({"type": "object"})
+        await entries.set("a", {"n": 1}, tags=["x"], schema_hash=schema, comment="old")
+        await entries.set("a", {"n": 2}, tags=["y"])
+        restored = await entries.restore("a", 1, modified_by="ada", comment="undo")
         assert restored.value == {"n": 1}
         assert restored.metadata.version == 3
-        assert (restored.metadata.tags, restored.metadata.schema_hash) == (["x"], "s")
+        assert (restored.metadata.tags, restored.metadata.schema_hash) == (["x"], schema)
         assert (restored.metadata.modified_by, restored.metadata.comment) == ("ada", "undo")
-        assert [one.value["n"] for one in await listed(db.entries.history("a"))] == [1, 2]
+        assert [one.value["n"] for one in await listed(entries.history("a"))] == [1, 2]
         with pytest.raises(VersionNotFound, match="version 9"):
-            await db.entries.restore("a", 9)
+            await entries.restore("a", 9)
         with pytest.raises(VersionNotFound):
-            await db.entries.restore("never", 1)
+            await entries.restore("never", 1)
         with pytest.raises(Conflict):
-            await db.entries.restore("a", 1, if_revision=1)
+            await entries.restore("a", 1, if_revision=1)
 
 
 async def test_undelete_brings_back_the_last_state_once(scene: Scene) -> None:

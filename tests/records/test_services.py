@@ -33,7 +33,7 @@ from holdfast.records.services import (
     Step,
 )
 from holdfast.records.storage import EngineEntryStorage
-from tests.store.scene import Scene, listed
+from tests.store.scene import Scene, core_of, listed, storage_of
 
 T = TypeVar("T")
 
@@ -147,12 +147,12 @@ class Storage:
 def recorded(db: Any, **replaced: Any) -> tuple[KeyValueStore, Journal]:
     """The entries of the database with a fake around each service, and what the fakes note."""
     journal = Journal()
-    scene: Any = db._components
+    given: Any = db._components
     services: dict[str, Any] = {
-        "storage": Storage(journal, db._open_parts().storage),
+        "storage": Storage(journal, storage_of(db)),
         "keys": Keys(journal, PathKeyService()),
         "hashing": Hashing(journal, Sha256HashingService()),
-        "metadata": Rules(journal, StandardMetadataService(scene.clock, scene.ids)),
+        "metadata": Rules(journal, StandardMetadataService(given.clock, given.ids)),
         "locks": Locks(journal, GrantingLockService()),
     }
     return KeyValueStore(**(services | replaced)), journal
@@ -270,7 +270,7 @@ async def test_a_store_without_one_of_its_services_cannot_be_made(
 ) -> None:
     async with scene.open() as db:
         services: dict[str, Any] = {
-            "storage": db._open_parts().storage,
+            "storage": storage_of(db),
             "keys": PathKeyService(),
             "hashing": Sha256HashingService(),
             "metadata": StandardMetadataService(scene.clock, SystemIds(scene.clock)),
@@ -433,15 +433,8 @@ async def test_the_granting_lock_passes_results_and_errors_through() -> None:
 @pytest.mark.parametrize("service", ["keys", "hashing", "metadata", "locks", "storage"])
 async def test_each_service_can_be_another(scene: Scene, service: str) -> None:
     async with scene.open() as db:
-        plain: dict[str, Any] = {
-            "storage": db._open_parts().storage,
-            "keys": PathKeyService(),
-            "hashing": Sha256HashingService(),
-            "metadata": StandardMetadataService(scene.clock, SystemIds(scene.clock)),
-            "locks": GrantingLockService(),
-        }
         fake, journal = recorded(db)
-        entries = KeyValueStore(**(plain | {service: getattr(fake, f"_{service}")}))
+        entries = core_of(db, **{service: getattr(fake, f"_{service}")})
         await entries.set("a:b", [1], tags=["t"])
         await entries.modify("a:b", lambda value: [*value, 2])
         await entries.set_many({"a:c": 1, "d": 2})

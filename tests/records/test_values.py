@@ -6,16 +6,12 @@ from typing import Any
 
 import pytest
 
-from holdfast import Conflict, KeyValueStore, StoreKey, digest
+from holdfast import Conflict, StoreKey, digest
 from holdfast.contract.engine import Layer, Snapshot
 from holdfast.contract.record import Record
 from holdfast.database.handle import Database
-from holdfast.records.hashing import Sha256HashingService
-from holdfast.records.keys import PathKeyService
-from holdfast.records.locks import GrantingLockService
-from holdfast.records.metadata import StandardMetadataService
 from holdfast.records.values import CHUNK_BYTES
-from tests.store.scene import Scene, engine_of, listed, rows_of
+from tests.store.scene import Scene, core_of, engine_of, listed, rows_of, storage_of
 
 
 class Counting(Layer):
@@ -82,14 +78,7 @@ async def test_has_count_and_keys_read_no_chunk(scene: Scene) -> None:
     async with scene.open() as db:
         await db.entries.set("a:big", "x" * 5_000_000)
         counting = Counting(engine_of(db))
-        storage = db._open_parts().storage.on(counting)
-        view = KeyValueStore(
-            storage=storage,
-            keys=PathKeyService(),
-            hashing=Sha256HashingService(),
-            metadata=StandardMetadataService(scene.clock, scene.components.ids),
-            locks=GrantingLockService(),
-        )
+        view = core_of(db, storage=storage_of(db).on(counting))
         assert await view.has("a:big")
         assert await view.count() == 1
         assert await listed(view.keys("a/#")) == [StoreKey.parse("a:big")]

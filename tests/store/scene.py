@@ -21,6 +21,12 @@ from holdfast.contract.engine import Engine
 from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import Components, ManualClock, SystemIds
 from holdfast.database.handle import Database
+from holdfast.records.hashing import Sha256HashingService
+from holdfast.records.keys import PathKeyService
+from holdfast.records.locks import GrantingLockService
+from holdfast.records.metadata import StandardMetadataService
+from holdfast.records.storage import EngineEntryStorage
+from holdfast.records.store import KeyValueStore
 from holdfast.store.drive import SystemHost
 
 #: Every engine of this package. An engine that cannot be imported fails its tests.
@@ -81,6 +87,24 @@ def kept_scene(request: pytest.FixtureRequest, tmp_path: Path) -> Scene:
 def engine_of(db: Database) -> Engine:
     """The engine below a handle."""
     return db._open_engine()
+
+
+def storage_of(db: Database) -> EngineEntryStorage:
+    """The storage service below the entries of a handle."""
+    return db._open_parts().storage
+
+
+def core_of(db: Database, **services: Any) -> KeyValueStore:
+    """The bare entry store on a handle's storage, without decorators; services can be replaced."""
+    components = db._components
+    standard: dict[str, Any] = {
+        "storage": storage_of(db),
+        "keys": PathKeyService(),
+        "hashing": Sha256HashingService(),
+        "metadata": StandardMetadataService(components.clock, components.ids),
+        "locks": GrantingLockService(),
+    }
+    return KeyValueStore(**(standard | services))
 
 
 async def rows_of(db: Database, range: Range | None = None) -> list[tuple[bytes, Record]]:
