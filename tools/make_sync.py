@@ -113,6 +113,7 @@ TWINS = (
         attributes={"revision": "int", "entries": "KeyValueStore"},
     ),
     Twin("holdfast.records.retention:Retention"),
+    Twin("holdfast.records.schemas.registry:SchemaRegistry"),
     Twin(
         "holdfast.records.changes:Watch",
         rewrites={
@@ -157,6 +158,9 @@ OPEN_BODY = """
         )
     return Database(handle)
 """
+
+# Packages that are loaded when first needed: imported for type checkers only.
+LOADED_LATER = ("holdfast.records.schemas",)
 
 # What the code written by hand above and below names: module and name.
 IMPORTS = {
@@ -220,12 +224,13 @@ def typed(annotation: str) -> str:
 def signature(method: Callable[..., Any]) -> str:
     """The parenthesis and the arrow of the twin's method."""
     found = inspect.signature(method)
-    parameters = [
-        one.replace(annotation=_Plain(typed(one.annotation)))
-        if isinstance(one.annotation, str)
-        else one
-        for one in found.parameters.values()
-    ]
+    parameters = []
+    for one in found.parameters.values():
+        if isinstance(one.annotation, str):
+            one = one.replace(annotation=_Plain(typed(one.annotation)))  # noqa: PLW2901
+        if isinstance(one.default, type) and one.default is not one.empty:
+            one = one.replace(default=_Plain(one.default.__qualname__))  # noqa: PLW2901
+        parameters.append(one)
     result = _Plain(typed(found.return_annotation))
     return str(found.replace(parameters=parameters, return_annotation=result))
 
@@ -486,7 +491,12 @@ def imports_text(code: str) -> str:
     }
     lines |= {f"from {known[name]} import {name}" for name in names - own if name in known}
     lines.add("from holdfast.database.opening import open as open_async")
-    return "\n".join(sorted(lines)) + "\n"
+    later = {line for line in lines if line.split()[1].startswith(LOADED_LATER)}
+    text = "\n".join(sorted(lines - later)) + "\n"
+    if later:
+        text += "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n"
+        text += textwrap.indent("\n".join(sorted(later)), "    ") + "\n"
+    return text
 
 
 def generate() -> str:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from holdfast.codecs.digest import Digest
 from holdfast.codecs.pattern import Pattern
@@ -46,7 +46,22 @@ from holdfast.store.drive import system_components
 from holdfast.store.driving import DrivenIterator, drive
 from holdfast.store.registry import engine_class
 
-__all__ = ["Database", "KeyValueStore", "Retention", "SnapshotView", "Transaction", "Watch", "open"]
+if TYPE_CHECKING:
+    from holdfast.records.schemas.bulk import Migrated
+    from holdfast.records.schemas.migrations import Step
+    from holdfast.records.schemas.registry import SchemaRegistry as AsyncSchemaRegistry
+    from holdfast.records.schemas.schema import Form, Schema
+
+__all__ = [
+    "Database",
+    "KeyValueStore",
+    "Retention",
+    "SchemaRegistry",
+    "SnapshotView",
+    "Transaction",
+    "Watch",
+    "open",
+]
 
 T = TypeVar("T")
 
@@ -101,6 +116,7 @@ class Database:
     def __init__(self, inner: AsyncDatabase) -> None:
         self._inner = inner
         self._entries: KeyValueStore | None = None
+        self._schemas: SchemaRegistry | None = None
         self._retention: Retention | None = None
 
     @property
@@ -139,6 +155,39 @@ class Database:
         if known is None or known._inner is not inner:  # noqa: SLF001 - of this module
             known = self._entries = KeyValueStore(inner)
         return known
+
+    @property
+    def schemas(self) -> SchemaRegistry:
+        """What values have to fit: registered schemas, requirements and migrations."""
+        inner = self._inner.schemas
+        known = self._schemas
+        if known is None or known._inner is not inner:  # noqa: SLF001 - of this module
+            known = self._schemas = SchemaRegistry(inner)
+        return known
+
+    def create_payload(
+        self,
+        mapping: Mapping[str, Any],
+        *,
+        into: type = dict,
+        missing: str = "raise",
+        default: object = None,
+    ) -> Any:
+        """One object from the values of several keys, all of one moment.
+
+        Args:
+            mapping: keys by field; a mapping in place of a key makes a nested object.
+            into: dict, a dataclass, a msgspec Struct or a pydantic model.
+            missing: what becomes of a field without an entry: `raise` KeyNotFound with `field`,
+                `default`, or `omit` the field.
+            default: for `default`.
+
+        Raises:
+            SchemaValidationFailed: the values do not make one of `into`.
+        """
+        return drive(
+            self._inner.create_payload(mapping, into=into, missing=missing, default=default)
+        )
 
     @property
     def capabilities(self) -> Capabilities:
@@ -736,6 +785,143 @@ class Retention:
             progress: called with (feed rows given up, feed rows to give up at most).
         """
         return drive(self._inner.trim(progress))
+
+
+class SchemaRegistry:
+    """The schemas of a database.
+
+    A schema is a JSON Schema as a dict (draft 2020-12 unless `$schema` says otherwise), a msgspec
+    Struct, a dataclass, a pydantic model, or a function that raises ValueError. Registered, it is
+    an entry of the reserved namespace `__schema` whose name is its digest, and never changes.
+    JSON Schemas then hold in every process; the code of the others has to be registered in each.
+    """
+
+    def __init__(self, inner: AsyncSchemaRegistry) -> None:
+        self._inner = inner
+
+    def register(
+        self,
+        schema: object,
+        *,
+        name: str | None = None,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+    ) -> str:
+        """Store a schema unless it is there already; its digest, 64 hex digits.
+
+        Args:
+            schema: see the class.
+            name: what a function is stored as; its own name unless given.
+            modified_by, comment: of the entry, should it be new.
+
+        Raises:
+            InvalidInput: it is not a schema, or a JSON Schema that refers outside itself.
+            DriverMissing: JSON Schemas need `holdfast[schema]`.
+        """
+        return drive(
+            self._inner.register(schema, name=name, modified_by=modified_by, comment=comment)
+        )
+
+    def items(self) -> Iterator[Entry[Form]]:
+        """The registered schemas as entries: the name is the digest, the value what is stored."""
+        return DrivenIterator(self._inner.items())
+
+    def validate(self, value: Any, schema: object) -> None:
+        """Judge a value by a schema or its digest.
+
+        Raises:
+            SchemaValidationFailed: it does not fit; `violations` lists (path, message).
+            SchemaNotFound: the schema is not registered.
+        """
+        drive(self._inner.validate(value, schema))
+
+    def schema(self, digest: str) -> Schema:
+        """The schema with that digest, ready to judge.
+
+        Raises:
+            SchemaNotFound: there is none, or its code is not registered in this process.
+        """
+        return drive(self._inner.schema(digest))
+
+    def resolve(self, schema: object) -> Schema:
+        """The schema that a digest, or a schema as it was registered, means.
+
+        Raises:
+            SchemaNotFound: it is not registered in the database.
+        """
+        return drive(self._inner.resolve(schema))
+
+    def require(
+        self, namespace: str, schema: object, *, modified_by: str | int | None = None
+    ) -> None:
+        """Require that every value written into a namespace, and below it, fits a schema.
+
+        The requirement of the longest namespace wins. Writes without `schema_hash` get it; writes
+        that name another schema are refused. It holds for this handle at once, for every other
+        handle and process within a second. What is there already stays until it is written or
+        migrated.
+
+        Args:
+            namespace: written as in keys, such as `users/active`; empty text means everywhere.
+            schema: registered before; the schema or its digest.
+            modified_by: who requires it.
+        """
+        drive(self._inner.require(namespace, schema, modified_by=modified_by))
+
+    def waive(self, namespace: str, *, modified_by: str | int | None = None) -> None:
+        """Require nothing of a namespace itself any more; what one above it requires holds on."""
+        drive(self._inner.waive(namespace, modified_by=modified_by))
+
+    def required(self) -> dict[str, str]:
+        """What is required, of every process: digests by namespace."""
+        return drive(self._inner.required())
+
+    def register_migration(self, old: object, new: object, step: Step) -> None:
+        """Say how a value of one schema becomes one of another.
+
+        `get(key, expect=...)` and `migrate` take the shortest way over such steps. They are code:
+        register them in each process that migrates.
+
+        Args:
+            old: a schema or its digest; None: values that were written without a schema.
+            new: a schema or its digest.
+            step: called with a value of its own, returns the new one; pure, as it may run again.
+
+        Raises:
+            InvalidInput: the steps would lead in a circle.
+        """
+        self._inner.register_migration(old, new, step)
+
+    def upgraded(self, entry: Entry[Any], schema: Schema) -> Any:
+        """The value of an entry in the shape of a schema: the same object when it fits as it is.
+
+        Raises:
+            SchemaMigrationMissing: no steps lead there.
+            SchemaValidationFailed: what the steps made does not fit; or the value has no schema,
+                does not fit, and there are no steps for such.
+        """
+        return self._inner.upgraded(entry, schema)
+
+    def migrate(
+        self, namespace: str, *, to: object, progress: Callable[[int, int], None] | None = None
+    ) -> Migrated:
+        """Bring every entry of a namespace, and below it, to a schema, batch by batch.
+
+        Stopped, or failed, it keeps what it did and where it stood: called again it goes on from
+        there. Entries that are of the schema already are left alone. Expiry and tags stay; the
+        cause in the feed is `migrated`.
+
+        Args:
+            namespace: as in keys; empty text means everywhere.
+            to: a schema or its digest.
+            progress: called after each batch with (entries looked at, entries written).
+
+        Raises:
+            SchemaMigrationMissing, SchemaValidationFailed: an entry cannot be brought there; its
+                key is told.
+            InvalidInput: the namespace requires another schema; require this one first.
+        """
+        return drive(self._inner.migrate(namespace, to=to, progress=progress))
 
 
 class Watch:

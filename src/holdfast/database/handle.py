@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, cast
 
 from holdfast.codecs.compression import NONE, Compression
 from holdfast.codecs.pattern import Pattern
@@ -21,24 +21,26 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.record import Cursor
 from holdfast.contract.runtime import Components
+from holdfast.database.composition import EntryComposition
+from holdfast.database.explaining import explained
 from holdfast.database.views import SnapshotView, Transaction
 from holdfast.layers.read_only import ReadOnlyLayer
 from holdfast.records.changes import Changes, Watch
 from holdfast.records.check import check_entries
 from holdfast.records.hashing import Sha256HashingService
+from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.records.keeper import EntryKeeper
-from holdfast.records.keys import PathKeyService
-from holdfast.records.locks import GrantingLockService
-from holdfast.records.metadata import StandardMetadataService
 from holdfast.records.retention import Retention, Trimmed
 from holdfast.records.storage import EngineEntryStorage
-from holdfast.records.store import KeyValueStore
 from holdfast.records.values import Values
 from holdfast.store.gate import Gate
 from holdfast.store.keyspaces import Keyspace
 from holdfast.store.shared import SharedDatabase, acquire, release
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.transaction import IsolationLevel, TransactionEngine
+
+if TYPE_CHECKING:
+    from holdfast.records.schemas.registry import SchemaRegistry
 
 T = TypeVar("T")
 
@@ -55,7 +57,8 @@ class Entries(NamedTuple):
     """The parts of a view of entries."""
 
     storage: EngineEntryStorage
-    view: KeyValueStore
+    composition: EntryComposition
+    view: KeyValueStoreInterface
     changes: Changes
 
 
@@ -140,9 +143,41 @@ class Database:
     # --- Views ------------------------------------------------------------------------------
 
     @property
-    def entries(self) -> KeyValueStore:
+    def entries(self) -> KeyValueStoreInterface:
         """Values with metadata and history, in namespaces."""
         return self._open_parts().view
+
+    @property
+    def schemas(self) -> SchemaRegistry:
+        """What values have to fit: registered schemas, requirements and migrations."""
+        return self._open_parts().composition.requirements.registry
+
+    async def create_payload(
+        self,
+        mapping: Mapping[str, Any],
+        *,
+        into: type = dict,
+        missing: str = "raise",
+        default: object = None,
+    ) -> Any:
+        """One object from the values of several keys, all of one moment.
+
+        Args:
+            mapping: keys by field; a mapping in place of a key makes a nested object.
+            into: dict, a dataclass, a msgspec Struct or a pydantic model.
+            missing: what becomes of a field without an entry: `raise` KeyNotFound with `field`,
+                `default`, or `omit` the field.
+            default: for `default`.
+
+        Raises:
+            SchemaValidationFailed: the values do not make one of `into`.
+        """
+        from holdfast.records.payloads import form_payload
+
+        async with await self.snapshot() as view:
+            return await form_payload(
+                view.entries, mapping, into=into, missing=missing, default=default
+            )
 
     # --- Facts ------------------------------------------------------------------------------
 
@@ -170,30 +205,8 @@ class Database:
 
     async def explain(self) -> dict[str, Any]:
         """What stands below this handle, from the view to the engine, and what it can do."""
-        engine = self._open_engine()
-        stack = []
-        layer: Engine | None = engine
-        while layer is not None:
-            stack.append(type(layer).__name__)
-            layer = getattr(layer, "inner", None)
-        capabilities = engine.capabilities
-        return {
-            "url": self.config.url,
-            "lineage": engine.lineage,
-            "revision": await self.head(),
-            "feed_oldest": await self._require_shared().feed.oldest(),
-            "stack": [repr(self.entries), *stack],
-            "keyspaces": [one.name async for one in self._require_shared().keyspaces.list()],
-            "capabilities": {
-                name: getattr(capabilities, name) for name in Capabilities.__dataclass_fields__
-            },
-            "provided_above": {
-                "transactions": f"optimistic, up to {capabilities.isolation}",
-                "time_to_live": "checked on every read, swept by housekeeping",
-                "history": "past versions in the same commit",
-                "feed": "rows in the same commit, resumable by revision",
-            },
-        }
+        told = await explained(self._open_engine(), self.entries, self._require_shared())
+        return told | {"url": self.config.url, "revision": await self.head()}
 
     # --- Changes ----------------------------------------------------------------------------
 
@@ -244,7 +257,7 @@ class Database:
 
         return Transaction(
             begin,
-            lambda view: self._view(parts.storage.on(view)),
+            lambda view: parts.composition.view(parts.storage.on(view)),
             self._wrote,
             self._require_gate(),
         )
@@ -283,7 +296,8 @@ class Database:
         self._guard()
         engine = self._open_engine()
         view = SnapshotEngine(engine, await engine.snapshot())
-        return SnapshotView(view, self._view(self._open_parts().storage.on(view)))
+        parts = self._open_parts()
+        return SnapshotView(view, parts.composition.view(parts.storage.on(view)))
 
     # --- Care -------------------------------------------------------------------------------
 
@@ -337,20 +351,11 @@ class Database:
         storage = EngineEntryStorage(
             engine, rows, self._values, clock, self._wrote, self._require_gate()
         )
-        view = self._view(storage)
+        composition = EntryComposition(storage, self._components)
+        view = composition.view(storage)
         changes = Changes(engine, shared.feed, rows, storage, self._require_gate())
-        self._entries = Entries(storage, view, changes)
+        self._entries = Entries(storage, composition, view, changes)
         self._revision = await engine.head()
-
-    def _view(self, storage: EngineEntryStorage) -> KeyValueStore:
-        components = self._components
-        return KeyValueStore(
-            storage=storage,
-            keys=PathKeyService(),
-            hashing=Sha256HashingService(),
-            metadata=StandardMetadataService(components.clock, components.ids),
-            locks=GrantingLockService(),
-        )
 
     def _keeper(self) -> EntryKeeper:
         return cast("EntryKeeper", self._require_shared().keeper)

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from holdfast.contract.errors import TransactionClosed
-from holdfast.records.store import KeyValueStore
+from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.store.gate import Gate
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.transaction import TransactionEngine
@@ -30,7 +30,7 @@ class Transaction:
     def __init__(
         self,
         begin: Callable[[], Awaitable[TransactionEngine]],
-        view: Callable[[TransactionEngine], KeyValueStore],
+        view: Callable[[TransactionEngine], KeyValueStoreInterface],
         wrote: Callable[[int], None],
         gate: Gate,
     ) -> None:
@@ -39,7 +39,7 @@ class Transaction:
         self._wrote = wrote
         self._gate = gate
         self._engine: TransactionEngine | None = None
-        self._entries: KeyValueStore | None = None
+        self._entries: KeyValueStoreInterface | None = None
         self.state: State = "new"
         self.revision = 0
 
@@ -49,7 +49,7 @@ class Transaction:
         return self.state == "active"
 
     @property
-    def entries(self) -> KeyValueStore:
+    def entries(self) -> KeyValueStoreInterface:
         """The entries as this transaction sees them."""
         self._require_active()
         assert self._entries is not None
@@ -122,7 +122,7 @@ class SnapshotView:
         entries: the entries as of that moment, for reading. What expires is absent here too.
     """
 
-    def __init__(self, engine: SnapshotEngine, entries: KeyValueStore) -> None:
+    def __init__(self, engine: SnapshotEngine, entries: KeyValueStoreInterface) -> None:
         self._engine = engine
         self.revision = engine.revision
         self.entries = entries

@@ -18,7 +18,7 @@ from holdfast.contract.errors import InvalidInput, KeyNotFound, Unsupported
 from holdfast.records.change import Change
 from holdfast.records.entry import Entry, PastVersion, milliseconds
 from holdfast.records.interface import KeyValueStoreInterface, Version
-from holdfast.records.options import NO_CONDITIONS
+from holdfast.records.options import NO_CONDITIONS, the_tag
 from holdfast.records.reserved import refuse_reserved
 from holdfast.records.services import (
     PROPOSE_DELETE,
@@ -114,7 +114,7 @@ class KeyValueStore(KeyValueStoreInterface):
         return self._storage.history(self._keys.serialize(key), reverse=reverse)
 
     def find_by_tag(self, tag: str, pattern: Pattern | str = "#") -> AsyncIterator[Entry[Any]]:
-        return self._storage.tagged(tag, Pattern.of(pattern))
+        return self._storage.tagged(the_tag(tag), Pattern.of(pattern))
 
     def subscribe(
         self, pattern: Pattern | str, callback: Callable[[Change], object]
@@ -169,6 +169,8 @@ class KeyValueStore(KeyValueStoreInterface):
         serialized = await self._storage.serialize(action.value)
         digest = self._hashing.calculate_data_hash(serialized.canonical)
         metadata, options, required = self._metadata, write.options, write.conditions
+        if write.admit is not None:
+            options = options.with_schema(write.admit(action.value))
 
         def decide(current: Entry[Any] | None, past: Past | None) -> Proposal | None:
             if required is not NO_CONDITIONS:

@@ -46,8 +46,8 @@ Action = SetValue | Modify | Delete | Rename
 
 DELETE: Final = Delete()
 
-#: Judges a value that is about to be written, inside the commit: the digest of the schema it
-#: fits; raises to refuse it.
+#: Judges a value that is about to be written, once it is known to be storable: the digest of the
+#: schema it fits; raises to refuse it.
 Admit = Callable[[Any], str]
 
 
@@ -61,7 +61,7 @@ class Write(msgspec.Struct, frozen=True):
         conditions: what must hold of the entry there.
         if_changed: write nothing when the value is equal to the one there.
         cause: what the feed will say it was.
-        admit: judges the value of a Modify or Rename, which is known inside the commit only.
+        admit: judges the value; for Modify and Rename inside the commit, where it is known.
     """
 
     key: StoreKey | str

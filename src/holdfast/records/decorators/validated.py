@@ -1,0 +1,174 @@
+"""`Validated`: nothing is written that does not fit its schema, nothing read in another shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from holdfast.codecs.text import StoreKey
+from holdfast.contract.errors import (
+    Conflict,
+    ReadOnly,
+    SchemaValidationFailed,
+    StorageFull,
+)
+from holdfast.records.decorators.base import Decorator
+from holdfast.records.entry import Entry
+from holdfast.records.interface import KeyValueStoreInterface, Version
+from holdfast.records.options import Conditions, WriteOptions
+from holdfast.records.requirements import Requirements
+from holdfast.records.services import Outcome
+from holdfast.records.writes import Admit, Delete, Rename, SetValue, Write
+from holdfast.store.feed import Cause
+
+#: How often a read that migrates tries to store what it made before it only returns it.
+WRITE_BACK_TRIES = 10
+
+
+class Validated(Decorator):
+    """Judges every value on its way in, and migrates on its way out where that is asked for.
+
+    A write with a `schema_hash`, and every write into a namespace that requires a schema, is
+    judged, whatever the call: set, modify, touch, restore, undelete, rename, import. A write that
+    neither concerns passes as it is.
+
+    Args:
+        inner: the store below.
+        requirements: of the database, with the schemas.
+    """
+
+    def __init__(self, inner: KeyValueStoreInterface, requirements: Requirements) -> None:
+        super().__init__(inner)
+        self._requirements = requirements
+        self._monotonic = requirements.monotonic
+        self._get = inner.get
+        self._write = inner.write
+
+    def around(self, inner: KeyValueStoreInterface) -> Validated:
+        return Validated(inner, self._requirements)
+
+    # --- Out --------------------------------------------------------------------------------
+
+    async def get(
+        self,
+        key: StoreKey | str,
+        *,
+        version: Version | None = None,
+        at: int | datetime | None = None,
+        expect: object = None,
+        write_back: bool = True,
+    ) -> Entry[Any] | None:
+        if expect is not None:
+            return await self._expected(key, version, at, expect, write_back)
+        if version is None and at is None:
+            return await self._get(key)
+        return await self._get(key, version=version, at=at)
+
+    async def _expected(
+        self,
+        key: StoreKey | str,
+        version: Version | None,
+        at: int | datetime | None,
+        expect: object,
+        write_back: bool,
+    ) -> Entry[Any] | None:
+        """The entry with its value in the expected shape.
+
+        A value of the expected schema is returned as it is. One without a schema is returned when
+        it fits. Anything else is migrated, and the result judged.
+        """
+        registry = self._requirements.registry
+        schema = await registry.resolve(expect)
+        stores = write_back and version is None and at is None
+        for _ in range(WRITE_BACK_TRIES):
+            entry = await self._get(key, version=version, at=at)
+            if entry is None or entry.metadata.schema_hash == schema.digest:
+                return entry
+            value = registry.upgraded(entry, schema)
+            if value is entry.value:
+                return entry
+            migrated = msgspec.structs.replace(entry, _value=value)
+            if not stores or await self._requirements.of(entry.key) not in (None, schema.digest):
+                return migrated
+            try:
+                return await self._store(entry, value, schema.digest)
+            except Conflict:
+                continue  # Somebody wrote meanwhile, most likely the same: look again.
+            except (ReadOnly, StorageFull):
+                return migrated  # A reader is not to suffer because nothing can be written.
+        return migrated
+
+    async def _store(self, entry: Entry[Any], value: Any, digest: str) -> Entry[Any]:
+        [outcome] = await self._write((migration(entry, value, digest),))
+        return outcome.require()
+
+    # --- In ---------------------------------------------------------------------------------
+
+    async def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        # Nothing is required, as far as a look not long ago told.
+        if self._monotonic() < self._requirements.idle_until:
+            for write in writes:
+                if write.options.schema_hash is not None:
+                    break
+            else:
+                return await self._write(writes)
+        return await self._write([await self._judged(write) for write in writes])
+
+    async def _judged(self, write: Write) -> Write:
+        """The write with its judge, where one is called for."""
+        action = write.action
+        if type(action) is Delete:
+            return write
+        key = action.new_key if type(action) is Rename else write.key
+        required = await self._requirements.of(key)
+        digest = write.options.schema_hash
+        if required is not None:
+            # What is brought back, touched or moved brings its schema along; it has to fit.
+            chosen = write.cause is not Cause.RESTORED
+            if digest is not None and digest != required and chosen:
+                raise _other_schema(key, required, digest)
+            digest = required
+        if digest is None:
+            return write
+        return msgspec.structs.replace(write, admit=await self._judge(key, digest))
+
+    async def _judge(self, key: StoreKey | str, digest: str) -> Admit:
+        schema = await self._requirements.registry.schema(digest)
+        validate = schema.validate
+
+        def admit(value: Any) -> str:
+            try:
+                validate(value)
+            except SchemaValidationFailed as error:
+                error.within(key=str(key))
+                raise
+            return digest
+
+        return admit
+
+
+def migration(entry: Entry[Any], value: Any, digest: str) -> Write:
+    """The write that stores what a migration made of an entry. Expiry and tags stay."""
+    before = entry.metadata.schema_hash
+    comment = f"migrated from schema {before}" if before else "migrated from no schema"
+    return Write(
+        entry.key,
+        SetValue(value),
+        WriteOptions(comment=comment, keeps_expiry=True, schema_hash=digest),
+        Conditions(if_revision=entry.revision),
+        cause=Cause.MIGRATED,
+    )
+
+
+def _other_schema(key: StoreKey | str, required: str, given: str) -> SchemaValidationFailed:
+    said = f"the namespace requires schema {required}; schema_hash names {given}"
+    return SchemaValidationFailed(
+        f"the write of {str(key)!r} cannot be: {said}. Leave schema_hash out, or change what the "
+        "namespace requires",
+        key=str(key),
+        schema_hash=required,
+        violations=[("$", said)],
+    )

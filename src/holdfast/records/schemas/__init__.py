@@ -1,0 +1,1 @@
+"""Schemas as data: registered under their digest, judged by, and migrated between."""

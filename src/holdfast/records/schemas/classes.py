@@ -1,0 +1,134 @@
+"""Classes as schemas: msgspec Structs, dataclasses and whatever msgspec converts to; pydantic.
+
+A value fits when it would convert strictly, without turning one type into another; it is stored
+as it was given. The stored form is the JSON Schema of the class, with its name: the class itself
+has to be registered in each process that writes. What only describes (docstrings, examples) does
+not count, so that rewording a docstring makes no other schema.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from holdfast.contract.errors import InvalidInput
+from holdfast.records.schemas.schema import CLASS, Form, Violation, digest_of, path_of, refuse
+
+#: Messages of msgspec that show what they found, up to that.
+_SHOWN = re.compile(r"^(Invalid (?:enum )?value)\b.*", re.DOTALL)
+_PATH = re.compile(r" - at `(key in )?(\$.*)`$", re.DOTALL)
+#: Keywords that only describe.
+_DESCRIBING = ("description", "examples")
+#: Keywords whose dict holds schemas by name, and not keywords.
+_BY_NAME = ("properties", "$defs", "patternProperties", "dependentSchemas")
+
+
+class _ClassSchema:
+    """What both kinds share."""
+
+    def __init__(self, kind: type, form: Form) -> None:
+        self.kind = kind
+        self.form: Form = {**_without_descriptions(form), CLASS: kind.__qualname__}
+        self.digest = digest_of(self.form)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.kind.__qualname__}, {self.digest[:12]})"
+
+
+class MsgspecSchema(_ClassSchema):
+    """A msgspec Struct or a dataclass.
+
+    Fields that the class does not know are let through unless it forbids them
+    (`forbid_unknown_fields`). Patterns of `msgspec.Meta` run on Python's `re`: keep them simple.
+    """
+
+    def __init__(self, kind: type) -> None:
+        super().__init__(kind, _derived(kind, msgspec.json.schema))
+
+    def validate(self, value: Any) -> None:
+        try:
+            msgspec.convert(value, self.kind, strict=True)
+        except msgspec.ValidationError as error:
+            refuse(self, msgspec_violations(error))
+        except RecursionError:
+            refuse(self, [("$", "is nested too deep")])
+
+
+class PydanticSchema(_ClassSchema):
+    """A pydantic model, or a pydantic dataclass.
+
+    Judged strictly, with the types of JSON for dates, enums and the like.
+    """
+
+    def __init__(self, kind: type) -> None:
+        from pydantic import TypeAdapter
+
+        self._adapter: Any = TypeAdapter(kind)
+        super().__init__(kind, _derived(kind, lambda _: self._adapter.json_schema()))
+
+    def validate(self, value: Any) -> None:
+        import orjson
+        from pydantic import ValidationError
+
+        try:
+            try:
+                text = orjson.dumps(value)
+            except TypeError:
+                # Bytes: only Python's own types can be compared.
+                self._adapter.validate_python(value, strict=True)
+            else:
+                self._adapter.validate_json(text, strict=True)
+        except ValidationError as error:
+            refuse(self, pydantic_violations(error))
+
+
+def is_pydantic(kind: type) -> bool:
+    """Whether a class is pydantic's; asks without importing it."""
+    return hasattr(kind, "__pydantic_validator__")
+
+
+def _derived(kind: type, derive: Callable[[type], Form]) -> Form:
+    try:
+        return derive(kind)
+    except (TypeError, NameError, RuntimeError, ValueError, AttributeError) as error:
+        raise InvalidInput(
+            f"a class whose fields have types that JSON can hold was wanted; {kind.__qualname__} "
+            f"has no JSON Schema: {error}. Register a function that checks values instead"
+        ) from error
+
+
+def pydantic_violations(error: Any) -> list[Violation]:
+    """What pydantic found wrong, without what it found."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return [(path_of(one["loc"]), one["msg"]) for one in found]
+
+
+def msgspec_violations(error: msgspec.ValidationError) -> list[Violation]:
+    """What msgspec found wrong, without what it found."""
+    message = str(error)
+    path = "$"
+    place = _PATH.search(message)
+    if place:
+        message = message[: place.start()]
+        path = place[2]
+    # An enum's or tag's error shows what was found there, which is the user's.
+    return [(path, _SHOWN.sub(r"\1", message))]
+
+
+def _without_descriptions(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_without_descriptions(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {}
+    for keyword, inside in schema.items():
+        if keyword in _BY_NAME and isinstance(inside, dict):
+            kept[keyword] = {name: _without_descriptions(one) for name, one in inside.items()}
+        elif keyword not in _DESCRIBING:
+            # Defaults, enums and constants are data, whatever their keys are called.
+            data = keyword in ("default", "enum", "const")
+            kept[keyword] = inside if data else _without_descriptions(inside)
+    return kept
