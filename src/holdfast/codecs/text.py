@@ -95,6 +95,11 @@ class StoreKey(str):
         return cls(name, namespace)
 
     @classmethod
+    def of_stored(cls, segments: tuple[str, ...]) -> Self:
+        """The key with segments that were checked when they were written, without a new check."""
+        return cls._make(format_path(segments), segments[-1], segments[:-1])
+
+    @classmethod
     def _make(cls, text: str, name: str, namespace: tuple[str, ...]) -> Self:
         self = str.__new__(cls, text)
         _set_text(self, text)

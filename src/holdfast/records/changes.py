@@ -14,8 +14,9 @@ from holdfast.contract.errors import Compacted, InvalidInput
 from holdfast.contract.record import Cursor
 from holdfast.records.change import Change
 from holdfast.records.entry import instant
+from holdfast.records.packed import unpack_key
 from holdfast.records.reserved import shows
-from holdfast.records.rows import Rows, store_key
+from holdfast.records.rows import Rows
 from holdfast.records.storage import EngineEntryStorage
 from holdfast.store.driving import drive
 from holdfast.store.feed import Act, Cause, Feed, FeedPosition
@@ -99,8 +100,56 @@ class Changes:
             position = self._position(since)
         elif not snapshot and self._engine.capabilities.io is not Io.REMOTE:
             # The moment of the call, not that of the first step: what is written in between counts.
-            position = drive(self._engine.head())
+            position = self.head()
         return Watch(self._watch(Pattern.of(pattern), position, snapshot, conflate))
+
+    # --- For subscriptions ------------------------------------------------------------------
+
+    def head(self) -> int:
+        """The newest revision of any process."""
+        return drive(self._engine.head())
+
+    async def wait(self, after_revision: int) -> int:
+        """The newest revision, once it is above this one."""
+        return await self._engine.wait(after_revision)
+
+    async def after(self, since: int) -> AsyncIterator[tuple[FeedPosition, StoreKey]]:
+        """The changes of the keyspace after a revision that are there now. Raises Compacted."""
+        number = self._rows.keyspace.number
+        async for positions in self._feed.after(since):
+            for position in positions:
+                if position.row.keyspace == number:
+                    yield position, unpack_key(position.row.key)
+
+    async def tell(self, position: FeedPosition, key: StoreKey) -> Change:
+        """A change with the entries before and after it."""
+        row = position.row
+        deleted = row.act == Act.DELETE
+        if deleted:
+            after = None
+            before = await self._storage.state(str(key), row.identity, row.incarnation, row.version)
+        else:
+            after = await self._storage.state(str(key), row.identity, row.incarnation, row.version)
+            before = None
+            if row.previous:
+                before = await self._storage.state(
+                    str(key), row.identity, row.incarnation, row.version - 1
+                )
+        return Change(
+            position.revision,
+            position.index,
+            "delete" if deleted else "set",
+            key,
+            before,
+            after,
+            instant(row.at_ms),
+            Cause(row.cause).name.lower(),
+            row.origin,
+            row.transaction.hex() if row.transaction is not None else None,
+            row.actor,
+        )
+
+    # --- Inside -----------------------------------------------------------------------------
 
     def _position(self, since: int | str) -> int:
         """The revision that `since` names."""
@@ -138,7 +187,7 @@ class Changes:
             await self._feed.require(since)
         async for positions in self._feed.follow(since):
             for position, key in self._wanted(pattern, positions, conflate):
-                yield await self._tell(position, key)
+                yield await self.tell(position, key)
 
     async def _snapshot(self, pattern: Pattern) -> AsyncIterator[Change]:
         """The entries of one moment, then the marker with its revision."""
@@ -161,37 +210,10 @@ class Changes:
         wanted = []
         for position in positions:
             if position.row.keyspace == number:
-                key = store_key(position.row.key)
+                key = unpack_key(position.row.key)
                 if shows(pattern, key):
                     wanted.append((position, key))
         if conflate:
             newest = {key: (position, key) for position, key in wanted}
             wanted = sorted(newest.values(), key=lambda one: (one[0].revision, one[0].index))
         return wanted
-
-    async def _tell(self, position: FeedPosition, key: StoreKey) -> Change:
-        row = position.row
-        deleted = row.act == Act.DELETE
-        if deleted:
-            after = None
-            before = await self._storage.state(str(key), row.identity, row.incarnation, row.version)
-        else:
-            after = await self._storage.state(str(key), row.identity, row.incarnation, row.version)
-            before = None
-            if row.previous:
-                before = await self._storage.state(
-                    str(key), row.identity, row.incarnation, row.version - 1
-                )
-        return Change(
-            position.revision,
-            position.index,
-            "delete" if deleted else "set",
-            key,
-            before,
-            after,
-            instant(row.at_ms),
-            Cause(row.cause).name.lower(),
-            row.origin,
-            row.transaction.hex() if row.transaction is not None else None,
-            row.actor,
-        )

@@ -17,6 +17,7 @@ from holdfast.codecs import envelope, header
 from holdfast.codecs.serializers import MESSAGE_PACK
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import IntegrityFailed, VersionNotFound
+from holdfast.records.packed import unpack_key
 
 T = TypeVar("T")
 
@@ -93,7 +94,7 @@ class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
         revision: of the commit that wrote it.
     """
 
-    _key: StoreKey | str
+    _key: StoreKey | str | bytes
     stored: bytes
     revision: int
     _payload: bytes | None = None
@@ -105,7 +106,7 @@ class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
         """Where it stands."""
         key = self._key
         if type(key) is not StoreKey:
-            key = StoreKey.of(key)
+            key = unpack_key(key) if isinstance(key, bytes) else StoreKey.of(key)
             _remember(self, "_key", key)
         return key
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from holdfast.codecs.keys import pack_text
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import InvalidKey
@@ -18,6 +19,15 @@ def refuse_reserved(text: str) -> None:
             "Choose another namespace; schemas are registered through `db.schemas`",
             key=text,
         )
+
+
+#: How a packed key with a reserved first segment begins.
+RESERVED_PACKED = pack_text(RESERVED)[:-1]
+
+
+def shows_all(pattern: Pattern) -> bool:
+    """Whether the pattern matches every key that begins with its prefix, without a look at it."""
+    return pattern.open_end and pattern.levels == pattern.prefix
 
 
 def shows(pattern: Pattern, key: StoreKey) -> bool:

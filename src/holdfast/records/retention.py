@@ -26,9 +26,10 @@ from holdfast.contract.engine import Engine
 from holdfast.contract.errors import IntegrityFailed, InvalidInput
 from holdfast.contract.record import Range, Record, after_prefix
 from holdfast.contract.runtime import Clock
-from holdfast.records.policy import DEFAULT_POLICY, Policy, Values
+from holdfast.records.packed import unpack_key
 from holdfast.records.past import past_parts, without_value
-from holdfast.records.rows import Rows, store_key
+from holdfast.records.policy import DEFAULT_POLICY, Policy, Values
+from holdfast.records.rows import Rows
 from holdfast.store import layout
 from holdfast.store.feed import Act, Feed, FeedPosition
 from holdfast.store.keyspaces import Keyspaces
@@ -161,7 +162,7 @@ class Retention:
         """The same, from the key of a data row; on the path of every overwrite."""
         if not self._policies:
             return DEFAULT_POLICY
-        return self.policy(store_key(data_key[layout.REGION_BYTES :]).segments)
+        return self.policy(unpack_key(data_key[layout.REGION_BYTES :]).segments)
 
     # --- Carrying out -----------------------------------------------------------------------
 
@@ -215,7 +216,7 @@ class Retention:
             if displaced < 1 or keyspace is None:
                 continue
             rows = Rows(keyspace)
-            policy = self.policy(store_key(row.key).segments)
+            policy = self.policy(unpack_key(row.key).segments)
             past_key = rows.past_key(row.identity, row.incarnation, displaced)
             [record] = await self._engine.read([past_key])
             if record is None or policy.values == "forever":

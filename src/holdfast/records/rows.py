@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 from holdfast.codecs import envelope
 from holdfast.codecs.envelope import Header
-from holdfast.codecs.keys import Element, pack_text, unpack
+from holdfast.codecs.keys import pack_text
 from holdfast.codecs.text import KeyFormat, StoreKey
 from holdfast.contract.batch import Delete, DeleteRange, Operation, Put
-from holdfast.contract.errors import IntegrityFailed
 from holdfast.contract.record import Range, Record
 from holdfast.records.entry import Entry, Metadata
 from holdfast.records.options import NO_OPTIONS, WriteOptions
+from holdfast.records.packed import unpack_key
 from holdfast.records.past import (
     END_DELETE,
     END_EXPIRED,
@@ -113,7 +113,7 @@ class Rows:
 
     def store_key(self, data_key: bytes) -> StoreKey:
         """The key that a data row belongs to."""
-        return store_key(data_key[layout.REGION_BYTES :])
+        return unpack_key(data_key[layout.REGION_BYTES :])
 
     def past_key(self, identity: bytes, incarnation: int, version: int) -> bytes:
         """The row of a past version."""
@@ -356,11 +356,3 @@ class Rows:
             one = read_grave(grave)
             return Past(one.identity, one.incarnation, one.updated_at_ms)
         return None
-
-
-def store_key(packed: bytes) -> StoreKey:
-    """The key with these packed segments."""
-    segments: tuple[Element, ...] = unpack(packed)
-    if not segments or not all(isinstance(segment, str) for segment in segments):
-        raise IntegrityFailed("a row of a keyspace of entries has a key that is no entry key")
-    return StoreKey(str(segments[-1]), tuple(str(segment) for segment in segments[:-1]))

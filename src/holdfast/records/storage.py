@@ -16,10 +16,11 @@ from holdfast.contract.runtime import Clock
 from holdfast.records.entry import Entry, PastVersion, PayloadMissing
 from holdfast.records.history import History
 from holdfast.records.past import END_EXPIRED
-from holdfast.records.reserved import shows
+from holdfast.records.reserved import RESERVED_PACKED, shows, shows_all
 from holdfast.records.rows import Change, Rows, Seen
 from holdfast.records.services import Outcome, Serialized, Step
 from holdfast.records.values import Values
+from holdfast.store import layout
 from holdfast.store.feed import Cause
 from holdfast.store.gate import Gate
 
@@ -103,12 +104,32 @@ class EngineEntryStorage:
         return record is not None and not self._expired(record.value)
 
     async def keys(self, pattern: Pattern, *, reverse: bool = False) -> AsyncIterator[StoreKey]:
-        async for key, _ in self._living_rows(pattern, reverse=reverse):
-            yield key
+        async for entry in self.scan(pattern, reverse=reverse, whole=False):
+            yield entry.key
 
-    async def scan(self, pattern: Pattern, *, reverse: bool = False) -> AsyncIterator[Entry[Any]]:
-        async for key, (stored, revision) in self._living_rows(pattern, reverse=reverse):
-            yield await self._complete(Entry(key, stored, revision))
+    async def scan(
+        self, pattern: Pattern, *, reverse: bool = False, whole: bool = True
+    ) -> AsyncIterator[Entry[Any]]:
+        self._gate.check()
+        # Most patterns are a prefix, and then the range has decided already.
+        matched = shows_all(pattern)
+        reserved = b"" if pattern.prefix else self._rows.data + RESERVED_PACKED
+        rest: Range | None = self._range(pattern, reverse=reverse)
+        while rest is not None:
+            page = await self._engine.scan(rest)
+            for data_key, (stored, revision) in page.rows:
+                if reserved and data_key.startswith(reserved):
+                    continue
+                entry: Entry[Any] = Entry(data_key[layout.REGION_BYTES :], stored, revision)
+                if not matched and not shows(pattern, entry.key):
+                    continue
+                if stored[1] & _SPECIAL:
+                    if self._expired(stored):
+                        continue
+                    if whole:
+                        await self._complete(entry)
+                yield entry
+            rest = page.resume
 
     async def tagged(self, tag: str, pattern: Pattern) -> AsyncIterator[Entry[Any]]:
         self._gate.check()
@@ -232,21 +253,6 @@ class EngineEntryStorage:
         return ended
 
     # --- Inside -----------------------------------------------------------------------------
-
-    async def _living_rows(
-        self, pattern: Pattern, *, reverse: bool
-    ) -> AsyncIterator[tuple[StoreKey, Record]]:
-        """The rows of living entries whose keys match, in key order."""
-        self._gate.check()
-        rest: Range | None = self._range(pattern, reverse=reverse)
-        while rest is not None:
-            page = await self._engine.scan(rest)
-            for data_key, record in page.rows:
-                if not self._expired(record.value):
-                    key = self._rows.store_key(data_key)
-                    if shows(pattern, key):
-                        yield key, record
-            rest = page.resume
 
     def _expired(self, stored: bytes) -> bool:
         """Whether stored bytes are of an entry that has run out."""
