@@ -34,6 +34,7 @@ from holdfast.database.views import Transaction as AsyncTransaction
 from holdfast.records.change import Change
 from holdfast.records.changes import Watch as AsyncWatch
 from holdfast.records.entry import Entry, PastVersion
+from holdfast.records.events.subscription import SubscriptionFacts
 from holdfast.records.interface import KeyValueStoreInterface as AsyncKeyValueStoreInterface
 from holdfast.records.interface import Version
 from holdfast.records.options import KEEP, Keep, TimeToLive
@@ -234,6 +235,10 @@ class Database:
             Compacted: changes after `since` are gone, or the cursor is of another lineage.
         """
         return Watch(self._inner.watch(pattern, since=since, snapshot=snapshot, conflate=conflate))
+
+    def subscriptions(self) -> list[SubscriptionFacts]:
+        """How each subscriber of this handle's `entries` fares, in the order they came."""
+        return self._inner.subscriptions()
 
     def transaction(
         self, isolation: str = "serializable", *, read_only: bool = False

@@ -27,6 +27,9 @@ from holdfast.database.views import SnapshotView, Transaction
 from holdfast.layers.read_only import ReadOnlyLayer
 from holdfast.records.changes import Changes, Watch
 from holdfast.records.check import check_entries
+from holdfast.records.decorators.evented import Evented
+from holdfast.records.events.dispatcher import Dispatcher
+from holdfast.records.events.subscription import SubscriptionFacts
 from holdfast.records.hashing import Sha256HashingService
 from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.records.keeper import EntryKeeper
@@ -58,8 +61,9 @@ class Entries(NamedTuple):
 
     storage: EngineEntryStorage
     composition: EntryComposition
-    view: KeyValueStoreInterface
+    view: Evented
     changes: Changes
+    events: Dispatcher
 
 
 class Database:
@@ -120,6 +124,8 @@ class Database:
             self._gate.close()
         shared, self._shared = self._shared, None
         if shared is not None:
+            if self._entries is not None:
+                await self._entries.events.close()
             await release(shared)
 
     def __await__(self) -> Generator[Any, None, Self]:
@@ -234,6 +240,10 @@ class Database:
             pattern, since=since, snapshot=snapshot, conflate=conflate
         )
 
+    def subscriptions(self) -> list[SubscriptionFacts]:
+        """How each subscriber of this handle's `entries` fares, in the order they came."""
+        return self._open_parts().events.subscriptions()
+
     # --- Transactions and snapshots ---------------------------------------------------------
 
     def transaction(
@@ -258,7 +268,7 @@ class Database:
         return Transaction(
             begin,
             lambda view: parts.composition.view(parts.storage.on(view)),
-            self._wrote,
+            self._committed,
             self._require_gate(),
         )
 
@@ -352,9 +362,11 @@ class Database:
             engine, rows, self._values, clock, self._wrote, self._require_gate()
         )
         composition = EntryComposition(storage, self._components)
-        view = composition.view(storage)
         changes = Changes(engine, shared.feed, rows, storage, self._require_gate())
-        self._entries = Entries(storage, composition, view, changes)
+        runtime = self._components.host.runtime()
+        events = Dispatcher(changes, self._components, runtime, self._require_gate())
+        view = Evented(composition.view(storage), events)
+        self._entries = Entries(storage, composition, view, changes, events)
         self._revision = await engine.head()
 
     def _keeper(self) -> EntryKeeper:
@@ -370,6 +382,12 @@ class Database:
         self._revision = max(self._revision, revision)
         if self._shared is not None:
             self._shared.wrote()
+
+    async def _committed(self, revision: int) -> None:
+        """A transaction of this handle: its subscribers are told before its writer goes on."""
+        self._wrote(revision)
+        if self._entries is not None and self._entries.events.active:
+            await self._entries.events.committed(revision)
 
     def _guard(self) -> None:
         """Raise unless the handle may be used here and now."""

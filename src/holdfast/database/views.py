@@ -31,12 +31,12 @@ class Transaction:
         self,
         begin: Callable[[], Awaitable[TransactionEngine]],
         view: Callable[[TransactionEngine], KeyValueStoreInterface],
-        wrote: Callable[[int], None],
+        committed: Callable[[int], Awaitable[None]],
         gate: Gate,
     ) -> None:
         self._begin = begin
         self._view = view
-        self._wrote = wrote
+        self._committed = committed
         self._gate = gate
         self._engine: TransactionEngine | None = None
         self._entries: KeyValueStoreInterface | None = None
@@ -81,7 +81,7 @@ class Transaction:
         receipt = await engine.finish()
         self.state = "committed"
         self.revision = receipt.revision
-        self._wrote(receipt.revision)
+        await self._committed(receipt.revision)
         return receipt.revision
 
     async def rollback(self) -> None:

@@ -1,0 +1,52 @@
+"""`Evented`: tells subscribers what changed, before the writer goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from holdfast.codecs.pattern import Pattern
+from holdfast.records.change import Change
+from holdfast.records.decorators.base import Decorator
+from holdfast.records.events.dispatcher import Dispatcher
+from holdfast.records.events.subscription import SubscriptionFacts
+from holdfast.records.interface import KeyValueStoreInterface
+from holdfast.records.services import Outcome
+from holdfast.records.writes import Write
+
+
+class Evented(Decorator):
+    """Adds `subscribe`. It emits nothing of its own: what subscribers see are the commits.
+
+    Args:
+        inner: whose writes are told as soon as they are committed.
+        dispatcher: takes the changes of the database to the subscribers.
+        commits: whether the inner store's writes are commits; those of a transaction are not,
+            and are told when it commits.
+    """
+
+    def __init__(
+        self, inner: KeyValueStoreInterface, dispatcher: Dispatcher, *, commits: bool = True
+    ) -> None:
+        super().__init__(inner)
+        self._dispatcher = dispatcher
+        self._write = inner.write
+        if not commits:
+            self.write = inner.write  # type: ignore[method-assign]
+
+    def around(self, inner: KeyValueStoreInterface) -> Evented:
+        return Evented(inner, self._dispatcher, commits=False)
+
+    async def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        outcomes = await self._write(writes)
+        if self._dispatcher.active:
+            await self._dispatcher.wrote(writes, outcomes)
+        return outcomes
+
+    def subscribe(
+        self, pattern: Pattern | str, callback: Callable[[Change], object]
+    ) -> Callable[[], None]:
+        return self._dispatcher.subscribe(pattern, callback)
+
+    def subscriptions(self) -> list[SubscriptionFacts]:
+        """How each subscriber fares, in the order they came."""
+        return self._dispatcher.subscriptions()

@@ -1,0 +1,1 @@
+"""Events: changes brought to whoever subscribed to them."""
