@@ -115,8 +115,9 @@ class Committer:
                 return
             while self._queue:
                 with self._leading:
-                    if self._queue:
-                        self._lead_once()
+                    group = self._lead_once()
+                # Told only now: whoever comes next right away then finds nobody leading.
+                self._tell(group)
 
     def _ring(self) -> None:
         """Have the writer thread look at the queue; once is enough until it does."""
@@ -135,9 +136,10 @@ class Committer:
     def _lead(self, work: Work) -> None:
         """Run groups until `work` is done; a follower finds its work done already."""
         while not work.done:
-            self._lead_once()
+            self._tell(self._lead_once())
 
-    def _lead_once(self) -> None:
+    def _lead_once(self) -> list[Work]:
+        """Run the next group; it is still to be told."""
         group: list[Work] = []
         while self._queue and len(group) < GROUP_BATCHES_MAX:
             group.append(self._queue.popleft())
@@ -148,15 +150,22 @@ class Committer:
                 if work.receipt is None and work.error is None:
                     work.error = error
             if not isinstance(error, Exception):
+                self._tell(group)
                 raise
         finally:
-            settled = []
             for work in group:
                 work.done = True
-                if work.completion is not None:
-                    settled.append((work.completion, work.receipt, work.error))
-            if settled:
-                self._host.settle(settled)
+        return group
+
+    def _tell(self, group: list[Work]) -> None:
+        """Wake those who wait on loops."""
+        settled = [
+            (work.completion, work.receipt, work.error)
+            for work in group
+            if work.completion is not None
+        ]
+        if settled:
+            self._host.settle(settled)
 
 
 def _closed() -> StoreError:

@@ -44,6 +44,7 @@ class LmdbEngine(EmbeddedEngine):
         self._medium = Medium(config, components.ids)
         self._snapshots = Snapshots(config.snapshot_age_max)
         self._lineage = ""
+        self._head_known: tuple[object, int, int] = (None, 0, 0)
         self._relaxed: Relaxed | None = None
         #: What a read of one key calls; None while it has to take the long way: closed, after
         #: a fork, while the file is compacted, and in relaxed mode.
@@ -165,6 +166,9 @@ class LmdbEngine(EmbeddedEngine):
         return LmdbWriter(self._medium, self.components.clock)
 
     def _head_now(self) -> int:
+        if self._snapshots:
+            # Asked all the time while somebody waits, also where nobody commits.
+            self._snapshots.end_old(self.components.clock.monotonic())
         if self._relaxed is not None:
             return self._relaxed.head()
         return self._stored_head()
@@ -240,7 +244,15 @@ class LmdbEngine(EmbeddedEngine):
             pause = min(pause * 2, _READER_PAUSE_LAST_S)
 
     def _stored_head(self) -> int:
-        return self._reading_raw(facts.read_head).revision
+        """Read again only when LMDB counts another transaction: whoever waits asks often."""
+        medium = self._medium
+        environment, transaction_id = medium.env, medium.last_transaction_id()
+        known = self._head_known
+        if transaction_id >= 0 and known[:2] == (environment, transaction_id):
+            return known[2]
+        head = self._reading_raw(facts.read_head).revision
+        self._head_known = (environment, transaction_id, head)
+        return head
 
     def _reading(self, action: Callable[[Tree], T]) -> T:
         return self._reading_raw(lambda transaction: action(self._medium.tree(transaction)))

@@ -137,6 +137,13 @@ class Medium:
                 del transaction  # Its place among the readers is free once the object is gone.
         raise translate(failure, self.url) from failure
 
+    def last_transaction_id(self) -> int:
+        """The number of the newest commit of any process; -1 while it cannot be asked."""
+        try:
+            return self.env.info()["last_txnid"]
+        except lmdb.Error:
+            return -1
+
     def begin_write(self) -> lmdb.Transaction[bytes]:
         """The write transaction; waits while another program writes."""
         self._commits += 1
