@@ -193,7 +193,8 @@ class LoopRuntime(Runtime):
         return asyncio.current_task() or asyncio.get_running_loop()
 
     def check(self) -> None:
-        if asyncio._get_running_loop() is not self._loop():  # noqa: SLF001 - the public one raises
+        running = asyncio._get_running_loop()  # noqa: SLF001 - the public one raises
+        if running is None or running is not self._loop():
             raise WrongContext(
                 "the handle belongs to the event loop that opened it; found another one, or "
                 "none. Open the database again there (the engine is shared), or use holdfast.sync"
