@@ -26,7 +26,6 @@ KEYS = st.builds(
 STEPS = st.lists(st.tuples(st.booleans(), KEYS), max_size=40)
 
 
-@pytest.mark.row("K-022")
 @given(steps=STEPS, bounds=st.lists(st.tuples(KEYS | st.none(), KEYS | st.none()), max_size=8))
 @settings(max_examples=150)
 def test_long_keys_sort_like_any_other(

@@ -120,7 +120,6 @@ with opened(Path(sys.argv[1]), durability="relaxed", flush_interval=3600.0) as e
 """
 
 
-@pytest.mark.row("E-020")
 def test_a_killed_process_loses_whole_commits_and_its_lineage(tmp_path: Path) -> None:
     path = tmp_path / "app"
     with child(DYING, path) as other:
