@@ -5,6 +5,7 @@ from __future__ import annotations
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import StoreClosed
 from holdfast.contract.runtime import Components
+from holdfast.records.locking.lock import Locks
 from holdfast.records.retention import Retention
 from holdfast.records.rows import Rows
 from holdfast.records.storage import EngineEntryStorage
@@ -20,12 +21,14 @@ class EntryKeeper(Keeper):
 
     Attributes:
         retention: its settings, shared by all handles of the process.
+        locks: those of `Database.lock`, likewise.
     """
 
     def __init__(self, engine: Engine, feed: Feed, keyspaces: Keyspaces) -> None:
         self._engine = engine
         self._components: Components = engine.components
         self.retention = Retention(engine, feed, keyspaces, engine.components.clock)
+        self.locks = Locks(engine)
 
     def rows(self, keyspace: Keyspace) -> Rows:
         """Where the entries of a keyspace stand."""
@@ -43,6 +46,10 @@ class EntryKeeper(Keeper):
 
     async def trim(self) -> None:
         await self.retention.trim()
+        await self.locks.sweep()
+
+    async def close(self) -> None:
+        self.locks.stop()
 
 
 def _everywhere(components: Components) -> Gate:

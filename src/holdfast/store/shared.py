@@ -49,6 +49,9 @@ class Keeper(ABC):
     async def trim(self) -> None:
         """Give up the past that is no longer kept. Called every few minutes."""
 
+    async def close(self) -> None:
+        """End what it does by itself; the engine is closed next."""
+
 
 MakeKeeper = Callable[[Engine, Feed, Keyspaces], Keeper]
 
@@ -93,7 +96,10 @@ class SharedDatabase:
         """Stop the housekeeping and close the engine."""
         if self._housekeeping is not None:
             self._housekeeping.stop()
-        await self.engine.close()
+        try:
+            await self.keeper.close()
+        finally:
+            await self.engine.close()
 
     def wrote(self) -> None:
         """A handle writes: from now on expired entries have to be swept."""
