@@ -111,7 +111,8 @@ class Feed:
             await self.require(since)
             if page.rows:
                 positions = [_position(key, record.value) for key, record in page.rows]
-                since = max(since, positions[0].revision - 1)
+                # The last commit may go on in the next page, all before it is read.
+                since = max(since, positions[-1].revision - 1)
                 yield positions
             rest = page.resume
 

@@ -51,7 +51,25 @@ class SnapshotEngine(Layer):
         raise _refused()
 
     async def wait(self, after_revision: int) -> int:
-        raise Unsupported("a snapshot sees one moment and cannot wait; wait on the database")
+        raise _unsupported("wait")
+
+    async def snapshot(self) -> Snapshot:
+        raise _unsupported("take another one")
+
+    async def compact(self) -> int:
+        raise _unsupported("compact")
+
+    async def check(self) -> list[str]:
+        raise _unsupported("check the store")
+
+    async def load(
+        self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
+    ) -> None:
+        raise _refused()
+
+
+def _unsupported(wish: str) -> Unsupported:
+    return Unsupported(f"a snapshot sees one moment and cannot {wish}; do it on the database")
 
 
 def _refused() -> ReadOnly:

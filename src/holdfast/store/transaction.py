@@ -158,7 +158,21 @@ class TransactionEngine(Layer):
         return await self._apply(replace(batch, previous=previous or batch.previous))
 
     async def wait(self, after_revision: int) -> int:
-        raise Unsupported("a transaction sees one moment and cannot wait; wait on the database")
+        raise _unsupported("wait")
+
+    async def snapshot(self) -> Snapshot:
+        raise _unsupported("take a snapshot")
+
+    async def compact(self) -> int:
+        raise _unsupported("compact")
+
+    async def check(self) -> list[str]:
+        raise _unsupported("check the store")
+
+    async def load(
+        self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
+    ) -> None:
+        raise _unsupported("load records")
 
     async def close(self) -> None:
         self.release()
@@ -181,9 +195,7 @@ class TransactionEngine(Layer):
             checks += [CheckKey(key, revision) for key, revision in self._seen.items()]
             checks += self._ranges
         else:
-            checks += [
-                CheckKey(key, self._seen[key]) for key in self._written if key in self._seen
-            ]
+            checks += [CheckKey(key, self._seen[key]) for key in self._written if key in self._seen]
         writes: list[Operation] = [
             Delete(key) if value is None else Put(key, value)
             for key, value in self._written.items()
@@ -240,7 +252,8 @@ class TransactionEngine(Layer):
                 self._buffer(operation.key, None)
             elif isinstance(operation, Append):
                 self._appends.append(operation)
-                self._bytes += len(operation.value)
+                self._bytes += len(operation.prefix) + len(operation.value)
+                self._require_room()
             elif isinstance(operation, DeleteRange):
                 await self._delete_range(operation.range)
         previous = None
@@ -262,8 +275,15 @@ class TransactionEngine(Layer):
             rest = page.resume
 
     def _buffer(self, key: bytes, value: bytes | None) -> None:
+        if key in self._written:
+            self._bytes -= len(self._written[key] or b"")
+        else:
+            self._bytes += len(key)
         self._written[key] = value
-        self._bytes += len(key) + len(value or b"")
+        self._bytes += len(value or b"")
+        self._require_room()
+
+    def _require_room(self) -> None:
         limits = self.inner.capabilities
         if (
             len(self._written) + len(self._appends) > limits.batch_operations_max
@@ -279,6 +299,10 @@ class TransactionEngine(Layer):
             raise TransactionClosed(
                 "the transaction was committed or rolled back; begin another one"
             )
+
+
+def _unsupported(wish: str) -> Unsupported:
+    return Unsupported(f"a transaction sees one moment and cannot {wish}; do it on the database")
 
 
 def _covered(range: Range, page: Page) -> Range:
