@@ -64,6 +64,13 @@ class Scene:
             yield db
             assert await db.check() == []
 
+    @asynccontextmanager
+    async def open_unchecked(self, **settings: Any) -> AsyncIterator[Database]:
+        """An open handle for tests that leave rows which no view would write."""
+        async with self.handle(**settings) as db:
+            yield db
+            assert await engine_of(db).check() == []
+
 
 def url_of(engine: str, folder: Path) -> str:
     """A URL for a database of that engine that nobody else has."""

@@ -1,4 +1,4 @@
-"""Waiting on an event loop: completions, time-outs, cancellation, and calls from the wrong place."""
+"""Waiting on an event loop: completions, time-outs, cancellation, calls from the wrong place."""
 
 import asyncio
 import gc
@@ -193,7 +193,11 @@ async def test_driving_inside_a_loop_waits_like_a_thread() -> None:
 async def test_a_spawned_thread_is_joined_and_named() -> None:
     host = SystemHost()
     gate = threading.Event()
-    worker = host.spawn("holdfast test", lambda: gate.wait(10) and None)
+
+    def work() -> None:
+        gate.wait(10)
+
+    worker = host.spawn("holdfast test", work)
     assert worker.join(0.001) is False
     assert "holdfast test" in {thread.name for thread in threading.enumerate()}
     gate.set()
