@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -51,14 +52,19 @@ class Life:
         return max((claim.get("revision", 0) for claim in self.claims), default=0)
 
 
-def environment(**more: str) -> dict[str, str]:
+def environment(more: Mapping[str, str] = {}) -> dict[str, str]:
     """In which other processes find this repository."""
     root = Path(__file__).parents[2]
-    return os.environ | {"PYTHONPATH": os.pathsep.join((str(root), str(root / "src")))} | more
+    return os.environ | {"PYTHONPATH": os.pathsep.join((str(root), str(root / "src")))} | dict(more)
 
 
 def run_and_kill(
-    url: str, seed: int, *, phase: Phase = "writing", after_s: float, **variables: str
+    url: str,
+    seed: int,
+    *,
+    phase: Phase = "writing",
+    after_s: float,
+    variables: Mapping[str, str] = {},
 ) -> Life:
     """Start a writer and kill it, so long after it opens the database or begins to write.
 
@@ -69,7 +75,7 @@ def run_and_kill(
         [sys.executable, "-m", "tests.crash.writer", url, str(seed)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=environment(**variables),
+        env=environment(variables),
     )
     assert process.stdout is not None
     said = b""
@@ -98,13 +104,13 @@ def run_and_kill(
     return Life(opened["lineage"] if opened else None, claims, killed_at)
 
 
-def kill_somewhere(url: str, chance: Random, **variables: str) -> Life:
+def kill_somewhere(url: str, chance: Random, variables: Mapping[str, str] = {}) -> Life:
     """Start a writer and kill it at a moment by chance, now and then while it opens."""
     seed = chance.randrange(1 << 30)
     if chance.random() < 0.2:
         after_s = chance.random() * OPENING_S
-        return run_and_kill(url, seed, phase="opening", after_s=after_s, **variables)
-    return run_and_kill(url, seed, after_s=chance.random() * WRITING_S, **variables)
+        return run_and_kill(url, seed, phase="opening", after_s=after_s, variables=variables)
+    return run_and_kill(url, seed, after_s=chance.random() * WRITING_S, variables=variables)
 
 
 @dataclass
