@@ -149,8 +149,10 @@ class Dispatcher:
     async def wrote(self, writes: Sequence[Write], outcomes: Sequence[Outcome]) -> None:
         """A commit of this handle: deliver everything up to it. Never fails the writer."""
         revision = max((one.revision for one in outcomes if one.written), default=0)
-        if revision and not self._tell_next(revision, writes, outcomes):
-            await self.committed(revision)
+        if revision:
+            self._tell_next(revision, writes, outcomes)
+            # It was not the very next one, or a callback has written meanwhile.
+            await self.committed(max(revision, self._wanted))
 
     async def committed(self, revision: int) -> None:
         """The same where the outcomes are not at hand: after a transaction."""
@@ -188,16 +190,16 @@ class Dispatcher:
 
     def _tell_next(
         self, revision: int, writes: Sequence[Write], outcomes: Sequence[Outcome]
-    ) -> bool:
-        """Deliver a commit from its outcomes; False when it is not the very next, or not whole."""
+    ) -> None:
+        """Deliver a commit from its outcomes, if it is the very next and they tell it whole."""
         if revision != self._position + 1:
-            return False
+            return
         changes = changes_of(revision, writes, outcomes)
         if changes is None:
-            return False
+            return
         with self._lock:
             if self._turn is not None or revision != self._position + 1:
-                return False
+                return
             self._turn = threading.get_ident()
         try:
             for place, key, change in changes:
@@ -209,7 +211,6 @@ class Dispatcher:
             self._position = revision
         finally:
             self._end_turn()
-        return self._wanted <= revision
 
     async def _advance(self) -> None:
         """Deliver from the feed, up to what is wanted. The caller has the turn."""
