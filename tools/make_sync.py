@@ -113,6 +113,7 @@ TWINS = (
         attributes={"revision": "int", "entries": "KeyValueStore"},
     ),
     Twin("holdfast.records.retention:Retention"),
+    Twin("holdfast.records.locking.lock:Lock"),
     Twin("holdfast.records.schemas.registry:SchemaRegistry"),
     Twin(
         "holdfast.records.changes:Watch",

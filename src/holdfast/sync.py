@@ -15,7 +15,7 @@ other module than `holdfast` does.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -37,6 +37,7 @@ from holdfast.records.entry import Entry, PastVersion
 from holdfast.records.events.subscription import SubscriptionFacts
 from holdfast.records.interface import KeyValueStoreInterface as AsyncKeyValueStoreInterface
 from holdfast.records.interface import Version
+from holdfast.records.locking.lock import Lock as AsyncLock
 from holdfast.records.options import KEEP, Keep, TimeToLive
 from holdfast.records.policy import Policy, Values
 from holdfast.records.retention import Retention as AsyncRetention
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Database",
     "KeyValueStore",
+    "Lock",
     "Retention",
     "SchemaRegistry",
     "SnapshotView",
@@ -239,6 +241,26 @@ class Database:
     def subscriptions(self) -> list[SubscriptionFacts]:
         """How each subscriber of this handle's `entries` fares, in the order they came."""
         return self._inner.subscriptions()
+
+    def lock(
+        self,
+        namespace: str,
+        *,
+        ttl: float | timedelta = 30.0,
+        timeout: float | timedelta | None = None,
+    ) -> Lock:
+        """The mutex of a namespace, as a context manager; see `Lock`.
+
+        Args:
+            namespace: such as `users/active`, itself alone; empty: the root.
+            ttl: after which time the lock of a killed process is free.
+            timeout: how long to wait; left out: as long as it takes.
+
+        Raises:
+            InvalidKey, InvalidInput: the arguments cannot be.
+            ReadOnly: the handle was opened for reading.
+        """
+        return Lock(self._inner.lock(namespace, ttl=ttl, timeout=timeout))
 
     def transaction(
         self, isolation: str = "serializable", *, read_only: bool = False
@@ -790,6 +812,94 @@ class Retention:
             progress: called with (feed rows given up, feed rows to give up at most).
         """
         return drive(self._inner.trim(progress))
+
+
+class Lock:
+    """The mutex of a namespace; a context manager. Made by `Database.lock`.
+
+    It excludes who asks for it too: tasks, threads, other processes. In one process first come is
+    first served; between processes one that has waited a while comes next. It locks its own
+    namespace only, not those above or below, and keeps nobody from writing who does not ask.
+    Writes need no lock to be atomic: `modify`, conditions and transactions are cheaper.
+
+    While its holder lives, its lease is renewed. What a holder that was held up longer than the
+    ttl finds at the end of its block is LeaseLost or Fenced.
+    """
+
+    def __init__(self, inner: AsyncLock) -> None:
+        self._inner = inner
+
+    def __repr__(self) -> str:
+        return self._inner.__repr__()
+
+    @property
+    def namespace(self) -> str:
+        """What it locks; empty: the root."""
+        return self._inner.namespace
+
+    @property
+    def held(self) -> bool:
+        """Whether it was acquired and not let go, and its lease is not known to be lost."""
+        return self._inner.held
+
+    @property
+    def token(self) -> int:
+        """The fencing token: a number that grows with each holder, in every process. 0: not held.
+
+        Give it to whatever is written outside the database; who sees a smaller one than before
+        refuses it.
+        """
+        return self._inner.token
+
+    def acquire(self) -> Self:
+        """Wait for it and take it; `with` does.
+
+        Raises:
+            TimedOut: the time is up.
+            DeadlockDetected: the caller holds it already, or whoever does waits for the caller.
+            ReadOnly, StorageFull: the lease cannot be written.
+        """
+        drive(self._inner.acquire())
+        return self
+
+    def release(self) -> None:
+        """Let it go.
+
+        Raises:
+            LeaseLost, Fenced: it had been lost before; see `check`.
+            StoreClosed: the handle was closed meanwhile, which let it go.
+            WrongContext: it is not held.
+        """
+        drive(self._inner.release())
+
+    def check(self) -> None:
+        """Ask the database whether the lock is held still.
+
+        Raises:
+            LeaseLost: the lease ran out; nobody else has the lock.
+            Fenced: it ran out, and another holder has the lock.
+        """
+        drive(self._inner.check())
+
+    def renew(self) -> None:
+        """Let the lease begin anew. It happens by itself, unless housekeeping is switched off.
+
+        Raises:
+            LeaseLost, Fenced: it is lost.
+        """
+        drive(self._inner.renew())
+
+    def __enter__(self) -> Self:
+        drive(self._inner.__aenter__())
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        drive(self._inner.__aexit__(error_type, error, traceback))
 
 
 class SchemaRegistry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Mapping
+from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, cast
 
@@ -33,6 +34,7 @@ from holdfast.records.events.subscription import SubscriptionFacts
 from holdfast.records.hashing import Sha256HashingService
 from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.records.keeper import EntryKeeper
+from holdfast.records.locking.lock import TTL_S, Lock
 from holdfast.records.retention import Retention, Trimmed
 from holdfast.records.storage import EngineEntryStorage
 from holdfast.records.values import Values
@@ -126,7 +128,10 @@ class Database:
         if shared is not None:
             if self._entries is not None:
                 await self._entries.events.close()
-            await release(shared)
+            try:
+                await cast("EntryKeeper", shared.keeper).locks.let_go(self._gate)
+            finally:
+                await release(shared)
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self.open().__await__()
@@ -243,6 +248,32 @@ class Database:
     def subscriptions(self) -> list[SubscriptionFacts]:
         """How each subscriber of this handle's `entries` fares, in the order they came."""
         return self._open_parts().events.subscriptions()
+
+    # --- Locks ------------------------------------------------------------------------------
+
+    def lock(
+        self,
+        namespace: str,
+        *,
+        ttl: float | timedelta = TTL_S,
+        timeout: float | timedelta | None = None,
+    ) -> Lock:
+        """The mutex of a namespace, as an asynchronous context manager; see `Lock`.
+
+        Args:
+            namespace: such as `users/active`, itself alone; empty: the root.
+            ttl: after which time the lock of a killed process is free.
+            timeout: how long to wait; left out: as long as it takes.
+
+        Raises:
+            InvalidKey, InvalidInput: the arguments cannot be.
+            ReadOnly: the handle was opened for reading.
+        """
+        self._guard()
+        if not self._open_engine().capabilities.writable:
+            raise ReadOnly("a lock writes its lease; this handle was opened for reading only")
+        renews, gate = self._with_housekeeping, self._require_gate()
+        return self._keeper().locks.lock(namespace, ttl, timeout, gate, renews=renews)
 
     # --- Transactions and snapshots ---------------------------------------------------------
 
