@@ -20,7 +20,7 @@ from random import Random
 from typing import Any, Literal
 
 import holdfast
-from tests.crash.writer import BATCH
+from tests.crash.writer import BATCH, ENDED
 
 #: The longest that a writer may take until it writes; it takes far less.
 START_TIMEOUT_S = 45.0
@@ -98,10 +98,27 @@ def run_and_kill(
         rest, trouble = process.communicate()
     assert process.returncode == -9, f"the writer failed: {trouble.decode()[-3000:]}"
     assert counting_down, "the writer never began"
-    lines = [json.loads(line) for line in (said + rest).splitlines()]
+    return _life(said + rest, killed_at)
+
+
+def _life(said: bytes, killed_at: float) -> Life:
+    lines = [json.loads(line) for line in said.splitlines()]
     opened = next((line for line in lines if "lineage" in line), None)
     claims = [line for line in lines if "at" in line]
     return Life(opened["lineage"] if opened else None, claims, killed_at)
+
+
+def end_after(url: str, writes: int, variables: Mapping[str, str] = {}) -> Life:
+    """Start a writer that ends right after its last acknowledgement, and closes nothing."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.crash.writer", url, "0", str(writes)],
+        capture_output=True,
+        timeout=START_TIMEOUT_S,
+        env=environment(variables),
+        check=False,
+    )
+    assert done.returncode == ENDED, f"the writer failed: {done.stderr.decode()[-3000:]}"
+    return _life(done.stdout, time.monotonic())
 
 
 def kill_somewhere(url: str, chance: Random, variables: Mapping[str, str] = {}) -> Life:

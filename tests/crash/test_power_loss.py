@@ -16,7 +16,7 @@ from random import Random
 import pytest
 
 from holdfast.engines.sqlite import opening
-from tests.crash.harness import Account, Life, kill_somewhere, run_and_kill, verify
+from tests.crash.harness import Account, Life, end_after, kill_somewhere, run_and_kill, verify
 from tests.crash.test_kills import Mode, settle
 
 #: Losses of power of one database in the short run and in the long one.
@@ -85,6 +85,23 @@ def test_what_was_flushed_is_enough(medium: Path, tmp_path: Path, mode: Mode) ->
 @every_mode
 def test_a_hundred_losses_of_power(medium: Path, tmp_path: Path, mode: Mode, seed: int) -> None:
     _lose_power_again_and_again(mode, medium, tmp_path, seed, LOSSES_TORTURE)
+
+
+@pytest.mark.row("trap 16")
+@pytest.mark.parametrize("writes", [1, 2, 3])
+@pytest.mark.parametrize("engine", ["lmdb", "sqlite"])
+def test_the_very_last_write_was_flushed(
+    medium: Path, tmp_path: Path, engine: str, writes: int
+) -> None:
+    """Nothing comes after it whose flush could have taken it along."""
+    mode = Mode(engine, "full")
+    folder, image = tmp_path / "folder", tmp_path / "image"
+    folder.mkdir()
+    image.mkdir()
+    account = Account()
+    account.add(end_after(mode.url(folder), writes, images(medium, folder, image)))
+    assert len(account.claims) == writes
+    assert asyncio.run(verify(mode.url(image), account)).missing == []
 
 
 def test_the_images_hold_nothing_that_was_not_flushed(medium: Path, tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """The process that is killed: writes through `holdfast.open` and tells what was acknowledged.
 
-    python -m tests.crash.writer URL SEED
+    python -m tests.crash.writer URL SEED [WRITES]
 
 Each line of output is one JSON object, written only after the call that it tells of has returned:
 `{"lineage": …, "head": …}` once the database is open, then one for each acknowledged write. Runs
-until it is killed.
+until it is killed; given a number of writes, until it has told of the last of them, and ends there
+without closing anything.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ KEYS = 5
 HOT = 3
 #: Keys of one batch.
 BATCH = 40
+#: How a process ends by itself right after an acknowledgement.
+ENDED = 9
 #: A value that is stored in chunks.
 BIG_BYTES = 700_000
 
@@ -108,11 +111,15 @@ async def write_batches(db: holdfast.Database) -> None:
             tell(**told(entry))
 
 
-async def main(url: str, seed: int) -> None:
+async def main(url: str, seed: int, writes: int) -> None:
     """Write until the end."""
     tell(opening=True)
     async with holdfast.open(url) as db:
         tell(lineage=db.cursor.rpartition(".")[0], head=db.revision)
+        for number in range(writes):
+            tell(**told(await db.entries.set(f"few:{seed % 3}", number)))
+        if writes:
+            os._exit(ENDED)
         async with asyncio.TaskGroup() as tasks:
             for owner in range(OWNERS):
                 tasks.create_task(own(db, owner, random.Random(f"{seed} {owner}")))
@@ -122,4 +129,4 @@ async def main(url: str, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+    asyncio.run(main(sys.argv[1], *map(int, (*sys.argv[2:], "0")[:2])))
