@@ -12,9 +12,10 @@ that writes gets a higher one.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from enum import Enum
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Literal, Self
 
 from holdfast.contract.batch import Batch, CheckKey, Decide, Receipt
 from holdfast.contract.capability import Capabilities
@@ -25,6 +26,16 @@ from holdfast.contract.runtime import Components
 
 #: How often the default `transact` reads and decides again before it gives up with `Conflict`.
 TRANSACT_ATTEMPTS_MAX = 64
+
+
+class _NotNow(Enum):
+    NOT_NOW = "NOT_NOW"
+
+
+#: What `peek` answers when the key has to be asked for with `read`.
+NOT_NOW: Final = _NotNow.NOT_NOW
+#: (value, revision), None for an absent key, or NOT_NOW.
+Peeked = tuple[bytes, int] | None | Literal[_NotNow.NOT_NOW]
 
 
 class Snapshot(ABC):
@@ -61,6 +72,11 @@ class Engine(ABC):
     """
 
     config_type: ClassVar[type[EngineConfig]]
+
+    #: The newest record of one key without a coroutine, which for a warm embedded engine would
+    #: cost as much as the look-up. None on engines that cannot, and on layers: what they change
+    #: of `read` must not be passed by.
+    peek: Callable[[bytes], Peeked] | None = None
 
     def __init__(self, config: EngineConfig, components: Components) -> None:
         self.config = config

@@ -142,9 +142,10 @@ class Runtime(ABC):
     def start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Background:
         """Let a coroutine go on in the background. It handles its own errors."""
 
+    @property
     @abstractmethod
-    def place(self) -> tuple[Callable[[], object], object]:
-        """A cheap question, and its answer wherever this runtime can wait."""
+    def runs(self) -> Callable[[], bool]:
+        """A cheap question: whether this way of waiting is at work now, in whatever thread."""
 
     @abstractmethod
     def caller(self) -> object:

@@ -16,7 +16,7 @@ from sortedcontainers import SortedList
 
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
-from holdfast.contract.engine import Snapshot
+from holdfast.contract.engine import Peeked, Snapshot
 from holdfast.contract.errors import IntegrityFailed, InvalidInput, ReadOnly, StoreClosed
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
@@ -120,6 +120,11 @@ class MemoryEngine(EmbeddedEngine):
             return [get(keys[0])]
         with self._state:
             return [get(key) for key in keys]
+
+    def peek(self, key: bytes) -> Peeked:
+        if self._refusal is not None:
+            raise self._refuse()
+        return self._records.get(key)
 
     async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
         if self._refusal is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from threading import get_ident
 from typing import Any
 
 from holdfast.codecs import envelope
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.batch import Batch, Operation
-from holdfast.contract.engine import Engine
+from holdfast.contract.engine import NOT_NOW, Engine, Peeked
 from holdfast.contract.errors import Conflict, DuplicateKey, IntegrityFailed, InvalidInput
 from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import Clock
@@ -53,6 +54,7 @@ class EngineEntryStorage:
     ) -> None:
         self._engine = engine
         self._read = engine.read
+        self._peek = engine.peek or _not_now
         self._rows = rows
         self._data_key = rows.data_key
         self._values = values
@@ -76,12 +78,15 @@ class EngineEntryStorage:
 
     async def get(self, key: str) -> Entry[Any] | None:
         gate = self._gate
-        if gate.caller() is not gate.home:
+        if not gate.open_here() or get_ident() != gate.thread:
             gate.check()
-        [record] = await self._read((self._data_key(key),))
-        if record is None:
+        data_key = self._data_key(key)
+        found = self._peek(data_key)
+        if found is NOT_NOW:
+            [found] = await self._read((data_key,))
+        if found is None:
             return None
-        stored, revision = record
+        stored, revision = found
         if stored[1] & _SPECIAL:
             return await self._get_special(key, stored, revision)
         return Entry(key, stored, revision)
@@ -317,6 +322,10 @@ class EngineEntryStorage:
         start = self._rows.prefix(pattern.prefix)
         # FF begins no packed segment: so this ends just what continues the prefix.
         return Range(start, start + b"\xff", reverse)
+
+
+def _not_now(_key: bytes) -> Peeked:
+    return NOT_NOW
 
 
 def _require_free(records: list[Record | None]) -> None:

@@ -60,8 +60,9 @@ class ThreadRuntime(Runtime):
     def start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Background:
         return _DrivenBackground(name, work)
 
-    def place(self) -> tuple[Callable[[], object], object]:
-        return bool, False  # Any thread will do.
+    @property
+    def runs(self) -> Callable[[], bool]:
+        return True.__bool__  # Always, and in any thread.
 
     def caller(self) -> object:
         return threading.current_thread()
@@ -164,6 +165,11 @@ class LoopRuntime(Runtime):
         # Weak, because the map below holds a runtime as long as its loop lives.
         self._loop = weakref.ref(loop)
 
+    @property
+    def runs(self) -> Callable[[], bool]:
+        loop = self._loop()
+        return bool if loop is None else loop.is_running  # Gone: never again.
+
     def completion(self) -> Completion[Any]:
         return _LoopCompletion(asyncio.get_running_loop())
 
@@ -184,9 +190,6 @@ class LoopRuntime(Runtime):
 
     def start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Background:
         return _Task(asyncio.get_running_loop().create_task(work(), name=name))
-
-    def place(self) -> tuple[Callable[[], object], object]:
-        return asyncio._get_running_loop, self._loop()  # noqa: SLF001 - the public one raises
 
     def caller(self) -> object:
         # A callback of the loop belongs to no task: all of them are the loop.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 from holdfast.contract.errors import StoreError
@@ -11,9 +12,10 @@ from holdfast.contract.runtime import Runtime
 class Gate:
     """Open where the handle was opened, until the handle is closed.
 
-    On the path of every read the question is two look-ups and a call in C:
+    On the path of every read the question is two calls in C, and only the answer no is looked at
+    closely (asking which loop runs here would ask the system for the process's number, too):
 
-        if gate.caller() is not gate.home:
+        if not gate.open_here() or get_ident() != gate.thread:
             gate.check()
 
     Args:
@@ -21,10 +23,11 @@ class Gate:
         refuse: the error for a call on a closed handle.
     """
 
-    __slots__ = ("_closed", "_refuse", "_runtime", "caller", "home")
+    __slots__ = ("_closed", "_refuse", "_runtime", "open_here", "thread")
 
     def __init__(self, runtime: Runtime, refuse: Callable[[], StoreError]) -> None:
-        self.caller, self.home = runtime.place()
+        self.open_here: Callable[[], bool] = runtime.runs
+        self.thread = threading.get_ident()
         self._runtime = runtime
         self._refuse = refuse
         self._closed = False
@@ -33,10 +36,9 @@ class Gate:
         """Raise StoreClosed after close, WrongContext on another event loop."""
         if self._closed:
             raise self._refuse()
-        if self.caller() is not self.home:
-            self._runtime.check()
+        self._runtime.check()
 
     def close(self) -> None:
         """Refuse from now on."""
         self._closed = True
-        self.home = self  # No caller is this.
+        self.open_here = bool  # Answers no.

@@ -9,7 +9,7 @@ import lmdb
 
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
-from holdfast.contract.engine import Snapshot
+from holdfast.contract.engine import NOT_NOW, Peeked, Snapshot
 from holdfast.contract.errors import InvalidInput, Overloaded, StoreClosed, StoreError, Unsupported
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
@@ -89,19 +89,10 @@ class LmdbEngine(EmbeddedEngine):
     async def read(
         self, keys: Sequence[bytes], *, at: Snapshot | None = None
     ) -> list[Record | None]:
-        begin = self._begin_read
-        if begin is not None and at is None and len(keys) == 1:
-            # Most reads are of one key, and most of their time is spent here.
-            key = keys[0]
-            if len(key) <= STORED_KEY_BYTES_MAX:
-                try:
-                    stored = begin(self._rows).get(key)
-                except lmdb.Error:
-                    pass  # Below it is tried again, or told what is wrong.
-                else:
-                    if stored is None:
-                        return [None]
-                    return [_make(Record, (stored[8:], _from_bytes(stored[:8])))]
+        if at is None and len(keys) == 1:
+            found = self.peek(keys[0])
+            if found is not NOT_NOW:
+                return [found if found is None else _make(Record, found)]
         if self._refusal is not None:
             raise self._refuse()
         if at is not None:
@@ -110,6 +101,19 @@ class LmdbEngine(EmbeddedEngine):
         if relaxed is not None:
             return await self._patiently(lambda: relaxed.read(keys))
         return await self._patiently(lambda: self._reading(lambda tree: tree.records(keys)))
+
+    def peek(self, key: bytes) -> Peeked:
+        # Most reads are of one key, and most of their time is spent here.
+        begin = self._begin_read
+        if begin is None or len(key) > STORED_KEY_BYTES_MAX:
+            return NOT_NOW
+        try:
+            stored = begin(self._rows).get(key)
+        except lmdb.Error:
+            return NOT_NOW  # `read` tries again, or tells what is wrong.
+        if stored is None:
+            return None
+        return stored[8:], _from_bytes(stored[:8])
 
     async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
         if self._refusal is not None:

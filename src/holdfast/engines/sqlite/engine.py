@@ -10,7 +10,7 @@ from typing import cast
 from holdfast.contract.batch import Append, CheckRange, DeleteRange, Put
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
-from holdfast.contract.engine import Snapshot
+from holdfast.contract.engine import Peeked, Snapshot
 from holdfast.contract.errors import InvalidInput, StorageFull, StoreClosed, StoreError
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
@@ -127,6 +127,19 @@ class SqliteEngine(EmbeddedEngine):
                 return reader.many(keys)
             finally:
                 database.readers.give_back(reader)
+        except sqlite3.Error as error:
+            raise translate(error, self._settings.path) from error
+
+    def peek(self, key: bytes) -> Peeked:
+        if self._refusal is not None:
+            raise self._refuse()
+        readers = self._open_parts().readers
+        try:
+            reader = readers.take()
+            try:
+                return reader.one(key)
+            finally:
+                readers.give_back(reader)
         except sqlite3.Error as error:
             raise translate(error, self._settings.path) from error
 
