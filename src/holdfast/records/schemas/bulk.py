@@ -86,7 +86,8 @@ class Migration:
             done = await self._migrate(batch, place, done)
             if progress is not None:
                 progress(done.entries, done.written)
-        await self._store.delete(place)
+        if await self._store.has(place):
+            await self._store.delete(place)
         return done
 
     async def _migrate(self, batch: list[Entry[Any]], place: StoreKey, done: Migrated) -> Migrated:
@@ -108,6 +109,8 @@ class Migration:
     ) -> Migrated:
         """Write what was made, and how far that gets, together."""
         after = Migrated(done.entries + len(reached), done.written + len(writes))
+        if not writes:
+            return after
         try:
             await self._store.write([*writes, _mark(place, reached[-1], after)])
         except Conflict:

@@ -20,6 +20,12 @@ from holdfast.records.schemas.schema import CLASS, Form, Violation, digest_of, p
 #: Messages of msgspec that show what they found, up to that.
 _SHOWN = re.compile(r"^(Invalid (?:enum )?value)\b.*", re.DOTALL)
 _PATH = re.compile(r" - at `(key in )?(\$.*)`$", re.DOTALL)
+#: Kinds of errors whose message in pydantic shows what was found, and what is said instead.
+_TELLING = {
+    "union_tag_invalid": "Input should be of one of the expected kinds",
+    "uuid_parsing": "Input should be a valid UUID",
+    "url_parsing": "Input should be a valid URL",
+}
 #: Keywords that only describe.
 _DESCRIBING = ("description", "examples")
 #: Keywords whose dict holds schemas by name, and not keywords.
@@ -103,7 +109,7 @@ def _derived(kind: type, derive: Callable[[type], Form]) -> Form:
 def pydantic_violations(error: Any) -> list[Violation]:
     """What pydantic found wrong, without what it found."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    return [(path_of(one["loc"]), one["msg"]) for one in found]
+    return [(path_of(one["loc"]), _TELLING.get(one["type"], one["msg"])) for one in found]
 
 
 def msgspec_violations(error: msgspec.ValidationError) -> list[Violation]:
