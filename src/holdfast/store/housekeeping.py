@@ -6,7 +6,9 @@ same coroutines as everybody else.
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections.abc import Awaitable, Callable
 
 from holdfast.contract.errors import StoreError
@@ -15,6 +17,34 @@ from holdfast.store.drive import drive
 
 #: The longest rest, so that what other processes wrote is noticed too.
 REST_MAX_S = 0.5
+#: How long a fork waits for a round to end.
+FORK_WAIT_S = 5.0
+
+
+_alive: weakref.WeakSet[Housekeeping] = weakref.WeakSet()
+_paused: list[Housekeeping] = []
+
+
+def _before_fork() -> None:
+    # A driver that a thread is busy in keeps its locks in the child for good, so that the child
+    # could open nothing. A round that does not end in time is the smaller evil.
+    _paused.extend(
+        one
+        for one in list(_alive)
+        if one._round_lock.acquire(timeout=FORK_WAIT_S)  # noqa: SLF001
+    )
+
+
+def _after_fork() -> None:
+    for one in _paused:
+        one._round_lock.release()  # noqa: SLF001 - ours
+    _paused.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
+    )
 
 
 class Housekeeping:
@@ -39,6 +69,9 @@ class Housekeeping:
         self._lock = threading.Lock()
         self._worker: Worker | None = None
         self._stopped = False
+        # Held during a round, so that nobody forks in the middle of one.
+        self._round_lock = threading.Lock()
+        _alive.add(self)
 
     @property
     def running(self) -> bool:
@@ -65,7 +98,8 @@ class Housekeeping:
         while not self._stopped:
             rest = REST_MAX_S
             try:
-                rest = min(rest, drive(self._round()))
+                with self._round_lock:
+                    rest = min(rest, drive(self._round()))
             except StoreError as error:
                 if not self._stopped:
                     self._failed(error)
