@@ -11,11 +11,11 @@ rows_reports := build/rows
 pytest := $(python) -m pytest -n 2 --dist worksteal
 sources := src tests tools $(wildcard examples) $(wildcard benchmarks)
 
-.PHONY: help demo test check torture bench docs rows format lint types floors sync clean
+.PHONY: help demo test check torture bench docs rows format lint types floors sync reference clean
 
 help:  ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | \
-	  while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+	  while IFS='|' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
 
 demo: $(venv)  ## store, change, watch, kill and reopen real data, and verify all of it
 	$(python) -m examples.demo
@@ -29,6 +29,7 @@ check: $(venv)  ## format, lint, types, floors, generated files, tests, coverage
 	@tools/step "types" $(python) -m mypy
 	@tools/step "floors" .venv/bin/lint-imports
 	@if [ -f tools/make_sync.py ]; then tools/step "sync twins fresh" $(python) tools/make_sync.py --check; fi
+	@tools/step "reference fresh" $(python) -m tools.make_reference --check
 	@rm -f .coverage .coverage.*
 	@tools/step "tests" $(MAKE) --no-print-directory test \
 	  pytest="$(pytest) --cov --cov-report="
@@ -66,6 +67,9 @@ floors: $(venv)  ## imports only go down
 
 sync: $(venv)  ## write the sync twins anew from their async sources
 	$(python) tools/make_sync.py
+
+reference: $(venv)  ## write the generated documents anew from the docstrings
+	$(python) -m tools.make_reference
 
 clean:  ## remove what make made, the environment too
 	rm -rf .venv build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,259 @@
+"""Write the generated documents: the reference, the errors, the engines, the list of how-tos.
+
+    python -m tools.make_reference            write them
+    python -m tools.make_reference --check    exit code 1 when one is not what would be written
+
+Everything is read from the living package: signatures, docstrings, the catalogue of errors, the
+capabilities of the engines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import re
+import sys
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+from holdfast.contract.capability import Capabilities
+from holdfast.contract.config import EngineConfig, PathConfig
+from holdfast.contract.engine import Engine
+from holdfast.contract.errors import ErrorCode, StoreError
+from holdfast.store.drive import system_components
+from holdfast.store.registry import engine_class
+from tools.reference_pages import ROOT, module_page
+from tools.reference_text import WRITTEN_BY, markdown, summary, table
+
+DOCS = ROOT / "docs"
+
+#: The modules that have a page, in the order of the index.
+MODULES = (
+    "holdfast",
+    "holdfast.sync",
+    *(
+        f"holdfast.contract.{name}"
+        for name in ("engine", "batch", "record", "capability", "config", "runtime", "limits")
+    ),
+    *(
+        f"holdfast.codecs.{name}"
+        for name in (
+            "text", "pattern", "keys", "digest", "canonical", "serializers", "compression",
+            "header", "envelope", "plain", "trie",
+        )
+    ),
+    "holdfast.testing",
+)  # fmt: skip
+
+#: The engines that come with Holdfast, in the order of the table.
+ENGINES = ("lmdb", "sqlite", "memory")
+
+ERRORS_PROSE = """\
+Every error is a class of `holdfast.contract.errors` below `StoreError`, with a stable `code`, a
+`retryable` flag and the facts of its message in `details` (also as attributes: `error.key`). Catch
+the class or compare the code; let no program read the message. [How to handle
+errors](how-to/errors.md) shows it.
+
+`retryable` says whether the same call, unchanged, can succeed later."""
+
+ENGINES_PROSE = """\
+What each engine can do with its default settings. `db.capabilities` tells it of an open database,
+`holdfast engines` on the command line. Every field is a promise that the [contract
+suite](../CONTRIBUTING.md#add-an-engine) checks both ways."""
+
+SETTINGS_PROSE = """\
+Parameters of the URL, such as `lmdb:///app?durability=relaxed&map_size=64GiB`, or fields of the
+configuration object. Sizes read `512KiB` and `64GiB`, durations `50ms`, `2s`, `15m`, `1h`.
+`lmdb:///app` is a path relative to the working directory, `lmdb:////var/app` an absolute one."""
+
+LIST_BEGINS = "<!-- how-to pages: written by `make reference` -->"
+LIST_ENDS = "<!-- end of the how-to pages -->"
+
+
+# --- The other documents ---------------------------------------------------------------------
+
+
+def index_page() -> str:
+    rows = [
+        (f"[`{name}`]({name}.md)", summary(importlib.import_module(name).__doc__))
+        for name in MODULES
+    ]
+    return (
+        f"# Reference\n\n{WRITTEN_BY}\n\nEvery public name with its signature, shapes, units and "
+        "errors. Most programs need the first page only; the contract and the codecs are for "
+        "authors of engines. The errors have [a page of their own](../errors.md), and so have "
+        f"[the engines](../engines.md).\n\n{table(('module', 'what it is'), rows)}\n"
+    )
+
+
+def errors_page() -> str:
+    """Every error, by the groups of the catalogue."""
+    groups = grouped_codes()
+    parts = [
+        "# Errors",
+        WRITTEN_BY,
+        ERRORS_PROSE,
+    ]
+    for group, codes in groups.items():
+        parts.append(f"## {group}")
+        for one in codes:
+            kind = StoreError.by_code[one]
+            also = [base.__name__ for base in kind.__bases__ if base is not StoreError]
+            also = [name for name in also if name != "Exception"]
+            retry = "yes" if kind.retryable else "no"
+            facts = f"Class `{kind.__name__}`" + (f", also a `{also[0]}`" if also else "")
+            parts.append(f"### `{one}`\n\n{facts}. Retryable: {retry}.\n\n{markdown(kind.__doc__)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def grouped_codes() -> dict[str, list[ErrorCode]]:
+    """The codes under the comments that group them in their source."""
+    groups: dict[str, list[ErrorCode]] = {}
+    group = ""
+    for line in inspect.getsource(ErrorCode).splitlines():
+        comment = re.fullmatch(r" {4}# (.+)\.", line)
+        assigned = re.match(r" {4}([A-Z_]+) = ", line)
+        if comment:
+            group = comment[1]
+        elif assigned:
+            groups.setdefault(group, []).append(ErrorCode[assigned[1]])
+    return groups
+
+
+def engines_page() -> str:
+    """What each engine can do in its default configuration, and what it can be told."""
+    made = {name: engine(name) for name in ENGINES}
+    meanings = attributes_of(Capabilities)
+    rows = []
+    for one in fields(Capabilities):
+        if one.name != "engine":
+            facts = (
+                value_text(one.name, getattr(made[name].capabilities, one.name)) for name in ENGINES
+            )
+            rows.append((f"`{one.name}`", *facts, meanings.get(one.name, "")))
+    parts = [
+        "# Engines",
+        WRITTEN_BY,
+        ENGINES_PROSE,
+        table(("capability", *(page_link(name) for name in ENGINES), "meaning"), rows),
+        "## Settings",
+        SETTINGS_PROSE,
+    ]
+    for name in ENGINES:
+        parts.append(f"### `{name}`")
+        kind = type(made[name].config)
+        told = attributes_of(EngineConfig) | attributes_of(PathConfig) | attributes_of(kind)
+        rows = [
+            (f"`{one.name}`", setting_text(one), told.get(one.name, "")) for one in fields(kind)
+        ]
+        parts.append(table(("setting", "default", "meaning"), rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def engine(name: str) -> Engine:
+    """An engine as configured by default, not opened."""
+    kind = engine_class(name)
+    config: EngineConfig
+    if issubclass(kind.config_type, PathConfig):
+        config = kind.config_type(path=Path("example"))
+    else:
+        config = kind.config_type()
+    return kind(config, system_components())
+
+
+def attributes_of(owner: type) -> dict[str, str]:
+    """What the Attributes section of a class says, by name."""
+    said = {}
+    item = r"^- ((?:`\w+`(?:, )?)+): (.+)$"
+    for names, text in re.findall(item, markdown(owner.__doc__), re.MULTILINE):
+        for name in re.findall(r"`(\w+)`", names):
+            said[name] = text.replace("|", r"\|")
+    return said
+
+
+def page_link(name: str) -> str:
+    return (
+        f"[`{name}`](engines/{name}.md)" if (DOCS / f"engines/{name}.md").exists() else f"`{name}`"
+    )
+
+
+def value_text(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if "bytes" in name:
+        return size_text(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:g} s" if isinstance(value, float) else str(value)
+
+
+def setting_text(one: Any) -> str:
+    if one.default is MISSING:
+        return "required"
+    if "ByteSize" in str(one.type):
+        return f"`{size_text(one.default)}`"
+    return f"`{one.default:g}s`" if "Seconds" in str(one.type) else f"`{one.default}`".lower()
+
+
+def size_text(size: int) -> str:
+    for unit, bytes_ in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if size and size % bytes_ == 0:
+            return f"{size // bytes_}{unit}"
+    return str(size)
+
+
+def front_page() -> str:
+    """docs/index.md with its list of how-to pages as they are now."""
+    text = (DOCS / "index.md").read_text()
+    before, _, rest = text.partition(LIST_BEGINS)
+    _, _, after = rest.partition(LIST_ENDS)
+    rows = []
+    for page in sorted((DOCS / "how-to").glob("*.md")):
+        title, _, body = page.read_text().partition("\n")
+        first = re.split(r"(?<=[.:])\s", " ".join(body.strip().split("\n\n")[0].split()))[0]
+        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", first)
+        rows.append(
+            (f"[{title.lstrip('# ')}](how-to/{page.name})", plain.rstrip(":").replace("|", r"\|"))
+        )
+    return f"{before}{LIST_BEGINS}\n\n{table(('how to', 'in short'), rows)}\n\n{LIST_ENDS}{after}"
+
+
+# --- All of them -----------------------------------------------------------------------------
+
+
+def documents() -> dict[Path, str]:
+    """Every generated document: file to text."""
+    pages = {DOCS / "reference" / f"{name}.md": module_page(name) for name in MODULES}
+    return pages | {
+        DOCS / "reference/index.md": index_page(),
+        DOCS / "errors.md": errors_page(),
+        DOCS / "engines.md": engines_page(),
+        DOCS / "index.md": front_page(),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Write the generated documents.")
+    parser.add_argument("--check", action="store_true", help="only say whether they are fresh")
+    wanted = parser.parse_args()
+    pages = documents()
+    surplus = set((DOCS / "reference").glob("*.md")) - pages.keys()
+    stale = [path for path, text in pages.items() if not path.exists() or path.read_text() != text]
+    if wanted.check:
+        for path in sorted({*stale, *surplus}):
+            print(f"{path.relative_to(ROOT)} is not what its sources say; run `make reference`")
+        return 1 if stale or surplus else 0
+    for path in stale:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(pages[path])
+    for path in surplus:
+        path.unlink()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
