@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from holdfast.contract.engine import Snapshot
+from holdfast.contract.engine import Peeked, Snapshot
 from holdfast.contract.record import Page, Range, Record
 from tests.zoo.good import GoodEngine, GoodSnapshot, Rows
 
@@ -61,6 +61,21 @@ class StaleCache(GoodEngine):
             return found
         cache |= {key: record for key, record in zip(keys, found, strict=True) if record}
         return [cache.get(key) for key in keys]
+
+
+class PeeksAtThePast(GoodEngine):
+    """Answers a peek with what it answered last time."""
+
+    def peek(self, key: bytes) -> Peeked:
+        peeked: dict[bytes, Peeked] = self.__dict__.setdefault("peeked", {})
+        return peeked.setdefault(key, self.rows.get(key))
+
+
+class PeeksWhenClosed(GoodEngine):
+    """Answers a peek although it was closed."""
+
+    def peek(self, key: bytes) -> Peeked:
+        return self.rows.get(key)
 
 
 class ValuesCanBeChanged(GoodEngine):

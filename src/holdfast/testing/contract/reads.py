@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from holdfast.contract.batch import Delete, Put
-from holdfast.contract.errors import InvalidValue
+from holdfast.contract.engine import NOT_NOW, Engine
+from holdfast.contract.errors import InvalidValue, StoreClosed
 from holdfast.contract.record import Range, Record
 from holdfast.testing.promise import Section, promise
 from holdfast.testing.subject import Subject, commit, contents, keys_in, put, revision_of, value_of
@@ -46,6 +49,21 @@ class Reads(Section):
     async def test_no_keys_read_as_no_records(self, subject: Subject) -> None:
         engine = await subject.open()
         assert await engine.read([]) == []
+
+    @promise()
+    async def test_peeking_sees_what_reading_sees(self, subject: Subject) -> None:
+        engine = await subject.open()
+        longest = b"k" * engine.capabilities.key_bytes_max
+        for value in (b"value", b"", b"other"):
+            await put(engine, (b"key", value), (longest, value))
+            await _peek_as_read(engine, b"key", longest, b"absent")
+        await commit(engine, Delete(b"key"), Delete(longest))
+        await _peek_as_read(engine, b"key", longest)
+        await subject.close(engine)
+        if engine.peek is not None:
+            with pytest.raises(StoreClosed):
+                if engine.peek(b"key") is NOT_NOW:
+                    await engine.read([b"key"])
 
     @promise("E-009")
     async def test_an_empty_value_is_not_absence(self, subject: Subject) -> None:
@@ -104,3 +122,14 @@ class Reads(Section):
         await put(engine, (b"b", b"2"))
         await commit(engine, Delete(b"b"))
         assert await revision_of(engine, b"a") == first
+
+
+async def _peek_as_read(engine: Engine, *keys: bytes) -> None:
+    """Peeking may be refused for now; what it answers is what reading answers."""
+    if engine.peek is None:
+        return
+    for key in keys:
+        found = engine.peek(key)
+        if found is not NOT_NOW:
+            [record] = await engine.read([key])
+            assert found == record, f"peek answers {found!r}, read {record!r}"
