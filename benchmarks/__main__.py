@@ -29,6 +29,7 @@ from benchmarks.report import Section, document
 from benchmarks.shim import compile_shim
 from benchmarks.workloads import (
     cold_open,
+    events,
     file_growth,
     group_commit,
     headline,
@@ -36,6 +37,7 @@ from benchmarks.workloads import (
     scan,
     set_cost,
     survival,
+    validated,
     ycsb,
 )
 
@@ -44,7 +46,8 @@ from benchmarks.workloads import (
 WORKLOADS: dict[str, Callable[[Bench], list[Section]]] = {
     module.NAME: module.run
     for module in (
-        headline, survival, ycsb, group_commit, hot_key, scan, cold_open, file_growth, set_cost,
+        headline, survival, ycsb, group_commit, hot_key, scan, events, cold_open, file_growth,
+        set_cost, validated,
     )
 }  # fmt: skip
 
