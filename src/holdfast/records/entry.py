@@ -7,7 +7,6 @@ them can reach what is stored.
 
 from __future__ import annotations
 
-import copy
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, Self, TypeVar
 
@@ -162,9 +161,7 @@ class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
 
     def fresh(self) -> Self:
         """The same entry with nothing decoded yet: its value is an object of its own."""
-        twin = copy.copy(self)
-        _remember(twin, "_value", _UNREAD)
-        return twin
+        return msgspec.structs.replace(self, _value=_UNREAD)
 
     def attach(self, payload: bytes) -> None:
         """Give the entry the bytes of its big value, read from their chunks."""
