@@ -130,10 +130,10 @@ async def listed(items: AsyncIterator[Any]) -> list[Any]:
     return [item async for item in items]
 
 
-async def first(items: AsyncIterator[Any], wanted: int) -> list[Any]:
+async def first(items: AsyncIterator[Any], wanted: int, within_s: float = 20) -> list[Any]:
     """The first items of an asynchronous iterator that may never end."""
     found: list[Any] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(within_s):
         while len(found) < wanted:
             found.append(await anext(items))
     return found
