@@ -108,7 +108,7 @@ class Validated(Decorator):
     # --- In ---------------------------------------------------------------------------------
 
     async def write(self, writes: Sequence[Write]) -> list[Outcome]:
-        # Nothing is required, as far as a look not long ago told.
+        # Nothing is required, as far as a look not long ago told: is a schema named?
         if self._monotonic() < self._requirements.idle_until:
             for write in writes:
                 if write.options.schema_hash is not None:
