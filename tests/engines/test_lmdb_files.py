@@ -26,7 +26,8 @@ from holdfast.contract.errors import (
     WrongContext,
 )
 from holdfast.contract.record import Range
-from holdfast.engines.lmdb import LmdbConfig, header, locks, place
+from holdfast.engines.embedded import network
+from holdfast.engines.lmdb import LmdbConfig, header, locks
 from holdfast.store.drive import drive
 from tests.engines.lmdb_database import (
     child,
@@ -221,15 +222,15 @@ def test_the_file_system_of_a_directory_is_that_of_the_longest_mount(path: str, 
         "me@host: /data/shared\\040folder fuse.sshfs rw 0 0\n"
         "tmpfs /twice tmpfs rw 0 0\n//server/x /twice cifs rw 0 0\n"
     )
-    assert place.file_system(Path(path), mounts) == kind
+    assert network.file_system(Path(path), mounts) == kind
 
 
 @pytest.mark.platform("only Linux tells the types of file systems")
 @pytest.mark.skipif(sys.platform != "linux", reason="no /proc/self/mounts")
 def test_network_file_systems_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = place.file_system(tmp_path, Path("/proc/self/mounts").read_text())
+    here = network.file_system_of(tmp_path)
     assert here
-    monkeypatch.setattr(place, "NETWORK_FILE_SYSTEMS", frozenset((here,)))
+    monkeypatch.setattr(network, "NETWORK_FILE_SYSTEMS", frozenset((here,)))
     with pytest.raises(ConfigInvalid, match="postgresql") as refusal, opened(tmp_path / "app"):
         pass
     assert refusal.value.found == here

@@ -15,6 +15,7 @@ from holdfast.cli import exits, options, shown
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig, PathConfig
 from holdfast.contract.errors import StoreError
+from holdfast.engines.embedded.network import NETWORK_FILE_SYSTEMS, file_system_of
 from holdfast.store.drive import system_components
 from holdfast.store.registry import engine_class, engine_names
 
@@ -29,10 +30,6 @@ EXTRAS = {
     "postgres": (("psycopg", "psycopg"), ("psycopg-binary", "psycopg_binary")),
 }  # fmt: skip
 
-#: File systems on which locks and memory maps of several machines cannot be trusted.
-NETWORK_FILE_SYSTEMS = frozenset(
-    ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "glusterfs")
-)
 #: Less room than this is worth a word.
 FREE_BYTES_LOW = 1024**3
 
@@ -179,7 +176,7 @@ def _place(config: EngineConfig | None, findings: list[Finding]) -> dict[str, An
     folder = path.resolve()
     while not folder.is_dir():
         folder = folder.parent
-    kind = _file_system(folder)
+    kind = file_system_of(folder)
     free = shutil.disk_usage(folder).free
     if kind in NETWORK_FILE_SYSTEMS:
         findings.append(
@@ -196,23 +193,6 @@ def _place(config: EngineConfig | None, findings: list[Finding]) -> dict[str, An
     if not os.access(folder, os.W_OK):
         findings.append(Finding(True, f"{folder} cannot be written to by this user"))
     return {"folder": str(folder), "file_system": kind, "free_bytes": free}
-
-
-def _file_system(folder: Path) -> str | None:
-    """The type of the file system, where the system tells (Linux)."""
-    try:
-        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    best, kind = "", None
-    for mount in mounts.splitlines():
-        _, target, found, *_ = mount.split(" ")
-        target = target.encode().decode("unicode_escape")
-        inside = str(folder) == target or str(folder).startswith(target.rstrip("/") + "/")
-        # The last of equal mounts covers the ones before it.
-        if inside and len(target) >= len(best):
-            best, kind = target, found
-    return kind
 
 
 def _database(url: str, findings: list[Finding]) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from sortedcontainers import SortedList
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Peeked, Snapshot
-from holdfast.contract.errors import IntegrityFailed, InvalidInput, ReadOnly, StoreClosed
+from holdfast.contract.errors import InvalidInput, ReadOnly, StoreClosed
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.engine import EmbeddedEngine

@@ -24,18 +24,22 @@ def refuse_network(directory: Path, mounts: str | None = None) -> None:
         directory: that the database lies in, or will.
         mounts: the table of mounts; the system's own by default. Only Linux has one.
     """
-    if mounts is None:
-        try:
-            mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return
-    kind = file_system(directory, mounts)
+    kind = file_system_of(directory) if mounts is None else file_system(directory, mounts)
     if kind in NETWORK_FILE_SYSTEMS:
         raise ConfigInvalid(
             f"{directory} lies on a network file system ({kind}), whose locks and shared memory "
             "do not hold between machines. Put it on a local disk, or use postgresql",
             found=kind,
         )
+
+
+def file_system_of(directory: Path) -> str | None:
+    """The type of the directory's file system, where the system tells (Linux)."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return file_system(directory, mounts) or None
 
 
 def file_system(directory: Path, mounts: str) -> str:

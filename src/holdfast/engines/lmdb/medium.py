@@ -11,6 +11,7 @@ import lmdb
 
 from holdfast.contract.errors import StorageFull, StoreLocked, StoreNotFound
 from holdfast.contract.runtime import Ids
+from holdfast.engines.embedded.network import refuse_network
 from holdfast.engines.lmdb import facts, header
 from holdfast.engines.lmdb.config import MAP_MIN, LmdbConfig
 from holdfast.engines.lmdb.failures import found_no_room, full, translate
@@ -57,7 +58,7 @@ class Medium:
     def open(self) -> None:
         """Open or create the database. Holds the thread."""
         place, config = self.place, self.config
-        place.refuse_network()
+        refuse_network(place.directory)
         place.refuse_foreign()
         if not place.file.exists():
             if config.read_only or not config.create:
@@ -201,10 +202,12 @@ class Medium:
 
     def _limit(self) -> int:
         """How large the map may become, the reserve for deletes not counted."""
+        limit = self.config.map_size_max
         self._file_bytes_max = file_bytes_max()
-        if self._file_bytes_max is None:
-            return self.config.map_size_max
-        return min(self.config.map_size_max, self._file_bytes_max - self.config.ballast)
+        if self._file_bytes_max is not None:
+            limit = min(limit, self._file_bytes_max - self.config.ballast)
+        # A limit that no map can have would never be reached, so the reserve would stay unused.
+        return limit // MAP_STEP * MAP_STEP
 
     def _keep_limit(self) -> None:
         limit = self._limit()

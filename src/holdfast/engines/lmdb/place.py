@@ -14,19 +14,13 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from holdfast.contract.errors import ConfigInvalid, NotADatabase
+from holdfast.contract.errors import NotADatabase
 
 try:
     import resource
 except ImportError:  # Windows: files are as large as the disk.
     resource = None  # type: ignore[assignment]
 
-#: File systems whose locks or memory maps do not hold between machines.
-NETWORK_FILE_SYSTEMS = frozenset((
-    "9p", "afs", "beegfs", "ceph", "cifs", "fuse.ceph", "fuse.gcsfuse", "fuse.glusterfs",
-    "fuse.rclone", "fuse.s3fs", "fuse.sshfs", "glusterfs", "lustre", "ncpfs", "nfs", "nfs4",
-    "smb3", "smbfs",
-))  # fmt: skip
 _COMPACTING = "data.mdb.compact"
 _FILES = frozenset(("data.mdb", "lock.mdb", "holdfast.lock", "ballast", _COMPACTING))
 #: Room beyond the ballast itself that must be free before it is made again.
@@ -47,20 +41,6 @@ class Place:
         self.lock_file = self.directory / "holdfast.lock"
         self.ballast = self.directory / "ballast"
         self.compacting = self.directory / _COMPACTING
-
-    def refuse_network(self) -> None:
-        """Raise ConfigInvalid where LMDB would damage its file sooner or later."""
-        try:
-            mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return  # Not Linux: nothing to ask.
-        kind = file_system(self.directory, mounts)
-        if kind in NETWORK_FILE_SYSTEMS:
-            raise ConfigInvalid(
-                f"{self.directory} lies on a network file system ({kind}), where the locks and "
-                "the memory map of LMDB do not hold. Put it on a local disk, or use postgresql",
-                found=kind,
-            )
 
     def refuse_foreign(self) -> None:
         """Raise NotADatabase where something else lies."""
@@ -145,21 +125,6 @@ def file_bytes_max() -> int | None:
         return None
     limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     return None if limit == resource.RLIM_INFINITY else limit
-
-
-def file_system(directory: Path, mounts: str) -> str:
-    """The type of the file system the directory is (or will be) on, from the table of mounts."""
-    real = os.path.realpath(directory)
-    best, kind = -1, ""
-    for line in mounts.splitlines():
-        fields = line.split(" ")
-        if len(fields) <= 2:  # noqa: PLR2004 - device, mount point, type
-            continue
-        point = fields[1].encode().decode("unicode_escape") if "\\" in fields[1] else fields[1]
-        inside = real == point or real.startswith(point.rstrip("/") + "/")
-        if inside and len(point) >= best:  # A later mount on the same point hides the earlier.
-            best, kind = len(point), fields[2]
-    return kind
 
 
 def flush_directory(directory: Path) -> None:
