@@ -110,7 +110,7 @@ def _contest(bench: Bench, section: Section, name: str, count: int) -> None:
         child.call(prepare, name, folder)
         sets = _times([child.call(time_sets, name, count, turn) for turn in rounds])
         rows = [(way, f"{time}", f"{time.over(sets[PLAIN])}") for way, time in sets.items()]
-        section.parts.append(Table((name, "set, µs", "× plain"), rows))
+        section.parts.append(Table((name, "set, µs", "x plain"), rows))
         if name.startswith("holdfast memory"):
             idle = _times([child.call(time_idle, name, count, turn) for turn in rounds])
             section.verdicts += _verdicts(child, sets, idle)
@@ -123,7 +123,7 @@ def _verdicts(child: Child, sets: Times, idle: Times) -> list[Verdict]:
         ratio = sets[way].over(sets[PLAIN])
         verdicts.append(_verdict(
             child, f"memory: set of 1 KB with 10 fields, {way}, over a plain one",
-            f"≤ {RATIO} ×", f"{ratio} ×", met=ratio.median <= RATIO, way=way,
+            f"≤ {RATIO} x", f"{ratio} x", met=ratio.median <= RATIO, way=way,
         ))  # fmt: skip
     for verb in ("get", "write"):
         cost = idle[f"{verb} judged"].minus(idle[f"{verb} bare"])
