@@ -17,7 +17,7 @@ from holdfast.contract.batch import Batch, Put
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import ConfigInvalid, FormatTooNew, NotADatabase, StoreError
-from holdfast.contract.record import Range, Record
+from holdfast.contract.record import Range, Record, after_prefix
 from holdfast.contract.runtime import Completion, Components
 from holdfast.store import layout
 from holdfast.store.feed import Feed
@@ -109,25 +109,23 @@ class SharedDatabase:
     async def sweep(self) -> int:
         """End every entry that has run out; how many there were. Each is a change."""
         ended = 0
-        while True:
-            now = self.components.clock.now_ms()
-            due = Range(layout.EXPIRY, layout.expiry_key(now + 1, b""), limit=EXPIRE_BATCH_MAX)
+        now = self.components.clock.now_ms()
+        due: Range | None = Range(
+            layout.EXPIRY, layout.expiry_key(now + 1, b""), limit=EXPIRE_BATCH_MAX
+        )
+        while due is not None:
             page = await self.engine.scan(due)
-            if not page.rows:
-                return ended
             by_keyspace: dict[int, list[bytes]] = {}
             for key, _ in page.rows:
                 _, data_key = layout.expiry_of(key)
                 by_keyspace.setdefault(layout.keyspace_of(data_key), []).append(data_key)
-            swept = 0
             for number, data_keys in by_keyspace.items():
                 keyspace = await self.keyspaces.by_number(number)
                 if keyspace is not None:
-                    swept += await self.keeper.expire(keyspace, data_keys)
-            ended += swept
-            if not swept:
-                # Somebody else was faster, or the rows belong to nobody: look again later.
-                return ended
+                    ended += await self.keeper.expire(keyspace, data_keys)
+            # On from there: a row that belongs to nobody must not keep the others waiting.
+            due = page.resume
+        return ended
 
     # --- Inside -----------------------------------------------------------------------------
 
@@ -139,11 +137,14 @@ class SharedDatabase:
         if now - self._trimmed_at >= TRIM_INTERVAL_S:
             self._trimmed_at = now
             await self.keeper.trim()
-        page = await self.engine.scan(Range(layout.EXPIRY, b"Y", limit=1))
+        # What is due and still there after the sweep can wait for the next round.
+        now_ms = self.components.clock.now_ms()
+        ahead = Range(layout.expiry_key(now_ms + 1, b""), after_prefix(layout.EXPIRY), limit=1)
+        page = await self.engine.scan(ahead)
         if not page.rows:
             return REST_MAX_S
         at_ms, _ = layout.expiry_of(page.rows[0][0])
-        return max(0.0, (at_ms - self.components.clock.now_ms()) / 1000)
+        return (at_ms - now_ms) / 1000
 
     def _housekeeping_failed(self, error: StoreError) -> None:
         _log.warning("housekeeping of %s will try again: %s", self.engine.config.url, error)
