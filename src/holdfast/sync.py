@@ -402,8 +402,14 @@ class KeyValueStore:
     ) -> Callable[[], None]:
         """Have `callback` called with each change of keys that match; ends when called.
 
-        A plain callback runs after the commit and before the writer goes on, unless it has fallen
-        behind; what it raises harms neither the writer nor other subscribers.
+        It gets the changes committed after this call, each once, in commit order, whoever makes
+        them. A plain callback runs after the commit and before the writer goes on, unless it has
+        fallen behind; a coroutine function runs as a task. What it raises harms neither the
+        writer nor other subscribers. One that is too slow is called in a thread from then on.
+
+        Raises:
+            InvalidInput: the callback cannot be called here.
+            PatternInvalid: there is no such pattern.
         """
         return self._inner.subscribe(pattern, callback)
 

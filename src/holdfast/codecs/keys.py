@@ -19,13 +19,12 @@ an int and a float are equal the int comes first. Decoding gives back the very t
 from __future__ import annotations
 
 import math
-from typing import Union
 
 from holdfast.contract.errors import DeserializationFailed, InvalidKey
 from holdfast.contract.record import Range
 
 #: What a key may be made of.
-Element = Union[str, bytes, int, float, bool, None, tuple["Element", ...]]
+Element = str | bytes | int | float | bool | None | tuple["Element", ...]
 
 #: How deep tuples may nest in a key.
 NESTING_MAX = 32

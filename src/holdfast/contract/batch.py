@@ -51,9 +51,9 @@ class CheckKey(NamedTuple):
 class CheckRange:
     """Refuse the batch unless the range looks as it did at `at_revision`.
 
-    Direction and limit of the range do not matter. At commit it is walked again: it must hold `count` keys, none written after
-    `at_revision`. A key deleted since shows in the count, so no tombstones are needed; a key
-    deleted and another inserted shows in the newer revision.
+    Direction and limit of the range do not matter. At commit it is walked again: it must hold
+    `count` keys, none written after `at_revision`. A key deleted since shows in the count, so no
+    tombstones are needed; a key deleted and another inserted shows in the newer revision.
     """
 
     range: Range

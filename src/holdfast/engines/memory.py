@@ -17,9 +17,9 @@ from sortedcontainers import SortedList
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Peeked, Snapshot
-from holdfast.contract.errors import InvalidInput, ReadOnly, StoreClosed
+from holdfast.contract.errors import InvalidInput, StoreClosed
 from holdfast.contract.record import Page, Range, Record
-from holdfast.contract.runtime import Components
+from holdfast.contract.runtime import Clock, Components
 from holdfast.engines.embedded.engine import EmbeddedEngine
 from holdfast.engines.embedded.group import Pending, Writer
 
@@ -55,16 +55,8 @@ class MemoryEngine(EmbeddedEngine):
 
     def __init__(self, config: EngineConfig, components: Components) -> None:
         super().__init__(config, components)
-        self._records: dict[bytes, Record] = {}
-        self._order: SortedList[Any] | None = None
-        self._unordered: set[bytes] = set()
-        self._past: dict[bytes, list[_Past]] = {}
-        self._snapshots: set[_MemorySnapshot] = set()
-        self._batch_ids: dict[bytes, tuple[int, int]] = {}
-        self._head = 0
+        self._state = _State()
         self._lineage = ""
-        # Guards the state against readers in other threads while a group is written in.
-        self._state = threading.RLock()
         self._capabilities = Capabilities(
             engine="memory",
             io=Io.INLINE,
@@ -96,35 +88,33 @@ class MemoryEngine(EmbeddedEngine):
     async def close(self) -> None:
         if self._refusal is None:
             self._retire()
-            with self._state:
-                self._records.clear()
-                self._order = None
-                self._past.clear()
+            self._state = _State()
 
     async def head(self) -> int:
         if self._refusal is not None:
             raise self._refuse()
-        return self._head
+        return self._state.head
 
     async def read(
         self, keys: Sequence[bytes], *, at: Snapshot | None = None
     ) -> list[Record | None]:
         if self._refusal is not None:
             raise self._refuse()
-        get = self._records.get
+        state = self._state
         if at is not None:
-            snapshot = self._own(at)
-            with self._state:
-                return [self._at(key, snapshot.revision) for key in keys]
+            revision = self._own(at).revision
+            with state.lock:
+                return [state.at(key, revision) for key in keys]
+        get = state.records.get
         if len(keys) == 1:
             return [get(keys[0])]
-        with self._state:
+        with state.lock:
             return [get(key) for key in keys]
 
     def peek(self, key: bytes) -> Peeked:
         if self._refusal is not None:
             raise self._refuse()
-        return self._records.get(key)
+        return self._state.records.get(key)
 
     async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
         if self._refusal is not None:
@@ -132,11 +122,9 @@ class MemoryEngine(EmbeddedEngine):
         rows: list[tuple[bytes, Record]] = []
         wanted = range.rows_wanted(self._capabilities.page_rows_max)
         bytes_left = self._capabilities.page_bytes_max
-        with self._state:
-            if at is None:
-                walk = self._walk(range)
-            else:
-                walk = self._walk_at(range, self._own(at).revision)
+        state = self._state
+        with state.lock:
+            walk = state.walk(range) if at is None else state.walk_at(range, self._own(at).revision)
             for key, record in walk:
                 rows.append((key, record))
                 bytes_left -= len(key) + len(record.value)
@@ -147,21 +135,19 @@ class MemoryEngine(EmbeddedEngine):
     async def snapshot(self) -> Snapshot:
         if self._refusal is not None:
             raise self._refuse()
-        with self._state:
-            snapshot = _MemorySnapshot(self)
-            self._snapshots.add(snapshot)
-        return snapshot
+        return _MemorySnapshot(self._state)
 
     async def check(self) -> list[str]:
         if self._refusal is not None:
             raise self._refuse()
-        with self._state:
+        state = self._state
+        with state.lock:
             wrong = [
-                f"key {key!r} has revision {record.revision}, above the head {self._head}"
-                for key, record in self._records.items()
-                if record.revision > self._head
+                f"key {key!r} has revision {record.revision}, above the head {state.head}"
+                for key, record in state.records.items()
+                if record.revision > state.head
             ]
-            if list(self._ordered()) != sorted(self._records):
+            if [key for key, _ in state.walk(Range())] != sorted(state.records):
                 wrong.append("the key order does not match the keys")
         return wrong
 
@@ -171,152 +157,178 @@ class MemoryEngine(EmbeddedEngine):
         if self._refusal is not None:
             raise self._refuse()
         if not self._capabilities.writable:
-            raise ReadOnly("the database was opened for reading only; open it to write")
+            raise self._read_only()
         for key, _ in rows:
             self._check_key(key, self._capabilities.key_bytes_max)
-        with self._state:
-            head = max([self._head, *(record.revision for _, record in rows)])
+        state = self._state
+        with state.lock:
+            head = max([state.head, *(record.revision for _, record in rows)])
             if next_revision is not None and next_revision <= head:
                 raise InvalidInput(
                     f"the next revision lies above {head}, which a row loaded has; "
                     f"found {next_revision}"
                 )
             for key, record in rows:
-                self._put(key, record, record.revision)
-            self._head = head if next_revision is None else next_revision - 1
-
-    # --- For the writer ---------------------------------------------------------------------
+                state.put(key, record, record.revision)
+            state.head = head if next_revision is None else next_revision - 1
 
     def _begin(self) -> Writer:
-        return _MemoryWriter(self)
+        return _MemoryWriter(self._state, self.components.clock)
 
     def _head_now(self) -> int:
-        return self._head
+        return self._state.head
 
     def _may_commit_inline(self) -> bool:
         return True
 
-    def _put(self, key: bytes, record: Record | None, revision: int) -> Record | None:
+    def _own(self, at: Snapshot) -> _MemorySnapshot:
+        if not isinstance(at, _MemorySnapshot) or at.state is not self._state:
+            raise InvalidInput("a snapshot is read through the engine that made it")
+        if at.closed:
+            raise StoreClosed("the snapshot is closed; take a new one")
+        return at
+
+
+class _State:
+    """What the database holds.
+
+    Attributes:
+        records: by key, the newest.
+        head: the newest revision.
+        batch_ids: id of a batch to (revision, instant in milliseconds).
+        snapshots: the open ones.
+        lock: held while a group is written in, and by readers of more than one key.
+    """
+
+    def __init__(self) -> None:
+        self.records: dict[bytes, Record] = {}
+        self.head = 0
+        self.batch_ids: dict[bytes, tuple[int, int]] = {}
+        self.snapshots: set[_MemorySnapshot] = set()
+        self.lock = threading.RLock()
+        self._order: SortedList[Any] | None = None
+        self._unordered: set[bytes] = set()
+        self._past: dict[bytes, list[_Past]] = {}
+
+    def put(self, key: bytes, record: Record | None, revision: int) -> Record | None:
         """Write or (None) delete; what stood there before."""
-        before = self._records.get(key)
-        if self._snapshots:
+        before = self.records.get(key)
+        if self.snapshots:
             self._past.setdefault(key, []).append((revision, before))
         if record is not None:
             if before is None:
                 self._unordered.add(key)
-            self._records[key] = record
+            self.records[key] = record
         elif before is not None:
-            del self._records[key]
+            del self.records[key]
             if key in self._unordered:
                 self._unordered.discard(key)
             elif self._order is not None:
                 self._order.discard(key)
         return before
 
-    # --- Inside -----------------------------------------------------------------------------
-
-    def _ordered(self) -> SortedList[Any]:
-        if self._order is None:
-            self._order = SortedList(self._records)
-        elif self._unordered:
-            self._order.update(self._unordered)
-        self._unordered.clear()
-        return self._order
-
-    def _walk(self, range: Range) -> Iterator[tuple[bytes, Record]]:
+    def walk(self, range: Range) -> Iterator[tuple[bytes, Record]]:
+        """The rows of the range, in its order."""
         if range.empty:
             return
-        records = self._records
+        records = self.records
         for key in self._ordered().irange(
             range.start, range.end, inclusive=(True, False), reverse=range.reverse
         ):
             yield key, records[key]
 
-    def _walk_at(self, range: Range, revision: int) -> Iterator[tuple[bytes, Record]]:
-        keys = {key for key, _ in self._walk(range)}
+    def walk_at(self, range: Range, revision: int) -> Iterator[tuple[bytes, Record]]:
+        """The same as of a revision that a snapshot holds."""
+        keys = {key for key, _ in self.walk(range)}
         keys.update(key for key in self._past if key in range)
         for key in sorted(keys, reverse=range.reverse):
-            record = self._at(key, revision)
+            record = self.at(key, revision)
             if record is not None:
                 yield key, record
 
-    def _at(self, key: bytes, revision: int) -> Record | None:
+    def at(self, key: bytes, revision: int) -> Record | None:
+        """The record as of a revision that a snapshot holds."""
         for overwritten, before in self._past.get(key, ()):
             if overwritten > revision:
                 return before
-        return self._records.get(key)
+        return self.records.get(key)
 
-    def _own(self, at: Snapshot) -> _MemorySnapshot:
-        if not isinstance(at, _MemorySnapshot) or at.engine is not self:
-            raise InvalidInput("a snapshot is read through the engine that made it")
-        if at.closed:
-            raise StoreClosed("the snapshot is closed; take a new one")
-        return at
-
-    def _release(self, snapshot: _MemorySnapshot) -> None:
-        with self._state:
-            self._snapshots.discard(snapshot)
-            if not self._snapshots:
+    def release(self, snapshot: _MemorySnapshot) -> None:
+        """A snapshot is closed; with the last one the past goes."""
+        with self.lock:
+            self.snapshots.discard(snapshot)
+            if not self.snapshots:
                 self._past.clear()
+
+    def _ordered(self) -> SortedList[Any]:
+        if self._order is None:
+            self._order = SortedList(self.records)
+        elif self._unordered:
+            self._order.update(self._unordered)
+        self._unordered.clear()
+        return self._order
 
 
 class _MemorySnapshot(Snapshot):
-    def __init__(self, engine: MemoryEngine) -> None:
-        self.engine = engine
-        self.revision = engine._head
+    def __init__(self, state: _State) -> None:
+        self.state = state
         self.closed = False
+        with state.lock:
+            self.revision = state.head
+            state.snapshots.add(self)
 
     def close(self) -> None:
         if not self.closed:
             self.closed = True
-            self.engine._release(self)
+            self.state.release(self)
 
 
 class _MemoryWriter(Writer):
     """Writes in place, and knows how to undo it. Holds readers of several keys off meanwhile."""
 
-    def __init__(self, engine: MemoryEngine) -> None:
-        self._engine = engine
+    def __init__(self, state: _State, clock: Clock) -> None:
+        self._state = state
+        self._clock = clock
         self._undo: list[tuple[bytes, Record | None]] = []
         self._ids: dict[bytes, tuple[int, int]] = {}
         self._open = True
-        engine._state.acquire()
-        self.head = engine._head
+        state.lock.acquire()
+        self.head = state.head
 
     def read(self, key: bytes) -> Record | None:
-        return self._engine._records.get(key)
+        return self._state.records.get(key)
 
     def walk(self, range: Range) -> Iterator[tuple[bytes, Record]]:
-        return self._engine._walk(range)
+        return self._state.walk(range)
 
     def apply(self, rows: Sequence[tuple[bytes, Pending]]) -> None:
-        put = self._engine._put
+        put = self._state.put
         for key, (value, revision) in rows:
             record = None if value is None else Record(value, revision)
             self._undo.append((key, put(key, record, revision)))
 
     def recall(self, id: bytes) -> int | None:
-        known = self._ids.get(id) or self._engine._batch_ids.get(id)
+        known = self._ids.get(id) or self._state.batch_ids.get(id)
         return known[0] if known is not None else None
 
     def remember(self, id: bytes, revision: int) -> None:
-        self._ids[id] = (revision, self._engine.components.clock.now_ms())
+        self._ids[id] = (revision, self._clock.now_ms())
 
     def finish(self, head: int) -> None:
-        engine = self._engine
-        engine._head = head
+        state = self._state
+        state.head = head
         if self._ids:
-            oldest = engine.components.clock.now_ms() - BATCH_ID_MS
-            kept = {id: known for id, known in engine._batch_ids.items() if known[1] >= oldest}
-            engine._batch_ids = kept | self._ids
+            oldest = self._clock.now_ms() - BATCH_ID_MS
+            kept = {id: known for id, known in state.batch_ids.items() if known[1] >= oldest}
+            state.batch_ids = kept | self._ids
         self._release()
 
     def abandon(self) -> None:
         if self._open:
             for key, before in reversed(self._undo):
-                self._engine._put(key, before, self.head)
+                self._state.put(key, before, self.head)
             self._release()
 
     def _release(self) -> None:
         self._open = False
-        self._engine._state.release()
+        self._state.lock.release()

@@ -1,8 +1,8 @@
 """The one interface of entry stores: the core, and every decorator around it.
 
-Nine verbs do the work: `get`, `get_many`, `has`, `keys`, `items`, `history`, `find_by_tag`, `write`
-and `subscribe`. Everything else is spelled in terms of them here, once, so a decorator that handles the verbs has
-handled every call, and none can slip past it.
+Nine verbs do the work: `get`, `get_many`, `has`, `keys`, `items`, `history`, `find_by_tag`,
+`write` and `subscribe`. Everything else is spelled in terms of them here, once, so a decorator
+that handles the verbs has handled every call, and none can slip past it.
 """
 
 from __future__ import annotations
@@ -107,8 +107,14 @@ class KeyValueStoreInterface(ABC):
     ) -> Callable[[], None]:
         """Have `callback` called with each change of keys that match; ends when called.
 
-        A plain callback runs after the commit and before the writer goes on, unless it has fallen
-        behind; what it raises harms neither the writer nor other subscribers.
+        It gets the changes committed after this call, each once, in commit order, whoever makes
+        them. A plain callback runs after the commit and before the writer goes on, unless it has
+        fallen behind; a coroutine function runs as a task. What it raises harms neither the
+        writer nor other subscribers. One that is too slow is called in a thread from then on.
+
+        Raises:
+            InvalidInput: the callback cannot be called here.
+            PatternInvalid: there is no such pattern.
         """
 
     # --- Reading ----------------------------------------------------------------------------

@@ -130,9 +130,7 @@ class Rows:
 
     # --- Writing ----------------------------------------------------------------------------
 
-    def change(
-        self, operations: list[Operation], step: Step, now_ms: int, seen: Seen
-    ) -> Change:
+    def change(self, operations: list[Operation], step: Step, now_ms: int, seen: Seen) -> Change:
         """Decide one step and add its operations."""
         living, row = seen.living, seen.row
         past = None
@@ -146,9 +144,7 @@ class Rows:
         if proposal.metadata is not None:
             return self._set(operations, step, seen, proposal.metadata, proposal.value, now_ms)
         if row is not None and living is not None:
-            self.end(
-                operations, seen.data_key, row, END_DELETE, step.cause, now_ms, step.options
-            )
+            self.end(operations, seen.data_key, row, END_DELETE, step.cause, now_ms, step.options)
             self.bury(operations, seen.data_key, row)
             return Change(row, None, written=True)
         if row is not None:
@@ -277,9 +273,7 @@ class Rows:
         past_key = self.past_key(head.identity, head.incarnation, head.version)
         operations.append(Put(past_key, pack_past(row.revision, stored, end)))
 
-    def _forget(
-        self, operations: list[Operation], head: Header | Metadata, version: int
-    ) -> None:
+    def _forget(self, operations: list[Operation], head: Header | Metadata, version: int) -> None:
         """Add what removes a past version for good, with the chunks of a big value."""
         if version > 0:
             life = head.identity + _LIFE.pack(head.incarnation, version)
@@ -302,12 +296,12 @@ class Rows:
                 operations.append(Put(layout.expiry_key(after.expires_at_ms, data_key), b""))
         had = before.tags_kept if before is not None else ()
         if had != after.tags_kept:
-            for tag in had:
-                if tag not in after.tags_kept:
-                    operations.append(Delete(self.tag_key(tag, data_key)))
-            for tag in after.tags_kept:
-                if tag not in had:
-                    operations.append(Put(self.tag_key(tag, data_key), b""))
+            operations.extend(
+                Delete(self.tag_key(tag, data_key)) for tag in had if tag not in after.tags_kept
+            )
+            operations.extend(
+                Put(self.tag_key(tag, data_key), b"") for tag in after.tags_kept if tag not in had
+            )
 
     def _unlink(
         self, operations: list[Operation], data_key: bytes, row: Record, head: Header
@@ -315,8 +309,8 @@ class Rows:
         """Add what removes the expiry and tag rows of a key that goes."""
         if head.expires_at_ms:
             operations.append(Delete(layout.expiry_key(head.expires_at_ms, data_key)))
-        for tag in envelope.extras_of(row.value, head.extras_length).tags:
-            operations.append(Delete(self.tag_key(tag, data_key)))
+        tags = envelope.extras_of(row.value, head.extras_length).tags
+        operations.extend(Delete(self.tag_key(tag, data_key)) for tag in tags)
 
     def _tell(
         self,

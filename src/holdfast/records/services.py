@@ -198,6 +198,8 @@ class EntryStorage(Protocol):
         """One version, living or past; without an incarnation, of the latest one."""
         ...
 
-    async def at(self, key: str, *, revision: int | None, instant_ms: int | None) -> Entry[Any] | None:
+    async def at(
+        self, key: str, *, revision: int | None, instant_ms: int | None
+    ) -> Entry[Any] | None:
         """The entry as it stood at a revision or an instant."""
         ...

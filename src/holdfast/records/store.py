@@ -213,7 +213,7 @@ class KeyValueStore(KeyValueStoreInterface):
         storage, metadata = self._storage, self._metadata
         options, required = write.options, write.conditions
 
-        def decide(current: Entry[Any] | None, past: Past | None) -> Proposal:
+        def decide(current: Entry[Any] | None, _past: Past | None) -> Proposal:
             required.check(text, current)
             if current is None:
                 raise KeyNotFound(f"an entry {text!r} was to be renamed; there is none", key=text)
@@ -261,7 +261,7 @@ def _counts(number: object) -> bool:
 def _delete(text: str, write: Write) -> Decision:
     required = write.conditions
 
-    def decide(current: Entry[Any] | None, past: Past | None) -> Proposal:
+    def decide(current: Entry[Any] | None, _past: Past | None) -> Proposal:
         if required is not NO_CONDITIONS:
             required.check(text, current)
         return PROPOSE_DELETE

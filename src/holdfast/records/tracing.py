@@ -30,7 +30,7 @@ class Tracing(Protocol):
 def installed_tracing() -> Tracing | None:
     """What begins spans with the installed API; None where there is none."""
     try:
-        from opentelemetry import trace
+        import opentelemetry.trace as trace
     except ImportError:
         return None
     return _OpenTelemetry(trace)

@@ -100,7 +100,7 @@ class Keyspaces:
         key = _key(name)
         made: Keyspace | None = None
 
-        def decide(records: list[Record | None], revision: int) -> Batch | None:
+        def decide(records: list[Record | None], _revision: int) -> Batch | None:
             nonlocal made
             existing, last = records
             if existing is not None:

@@ -233,18 +233,7 @@ class TransactionEngine(Layer):
         keys = [one.key for one in batch.operations if isinstance(one, Put | Delete | CheckKey)]
         before = dict(zip(keys, await self.read(keys), strict=True))
         for operation in batch.operations:
-            if isinstance(operation, CheckKey):
-                record = before[operation.key]
-                found = None if record is None else record.revision
-                if found != operation.revision:
-                    raise Conflict(
-                        "the key is not as expected inside this transaction; read it again",
-                        key=operation.key,
-                        expected=operation.revision,
-                        found=found,
-                    )
-            elif isinstance(operation, CheckRange):
-                raise Unsupported("ranges read in a transaction are checked by its commit")
+            _check(operation, before)
         for operation in batch.operations:
             if isinstance(operation, Put):
                 self._buffer(operation.key, operation.value)
@@ -252,8 +241,7 @@ class TransactionEngine(Layer):
                 self._buffer(operation.key, None)
             elif isinstance(operation, Append):
                 self._appends.append(operation)
-                self._bytes += len(operation.prefix) + len(operation.value)
-                self._require_room()
+                self._bytes += len(operation.value)
             elif isinstance(operation, DeleteRange):
                 await self._delete_range(operation.range)
         previous = None
@@ -303,6 +291,22 @@ class TransactionEngine(Layer):
 
 def _unsupported(wish: str) -> Unsupported:
     return Unsupported(f"a transaction sees one moment and cannot {wish}; do it on the database")
+
+
+def _check(operation: Operation, before: dict[bytes, Record | None]) -> None:
+    """Decide a check of a batch on what the transaction sees."""
+    if isinstance(operation, CheckKey):
+        record = before[operation.key]
+        found = None if record is None else record.revision
+        if found != operation.revision:
+            raise Conflict(
+                "the key is not as expected inside this transaction; read it again",
+                key=operation.key,
+                expected=operation.revision,
+                found=found,
+            )
+    elif isinstance(operation, CheckRange):
+        raise Unsupported("ranges read in a transaction are checked by its commit")
 
 
 def _covered(range: Range, page: Page) -> Range:

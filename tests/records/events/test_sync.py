@@ -185,3 +185,21 @@ def test_background_work_of_threads_can_be_waited_for_and_stopped() -> None:
 
     drive(check())
     assert done == ["short", "ended"]
+
+
+def test_a_callback_that_exits_in_the_background_ends_nothing(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with holdfast.sync.open(url) as db, holdfast.sync.open(url) as other:
+        seen: list[Any] = []
+
+        def exiting(one: Change) -> None:
+            seen.append(one.after and one.after.value)
+            if len(seen) == 1:
+                raise SystemExit
+
+        db.entries.subscribe("#", exiting)
+        for n in range(3):
+            other.entries.set("a:1", n)
+        until(lambda: seen == [0, 1, 2])
+        assert "SystemExit" in caplog.text

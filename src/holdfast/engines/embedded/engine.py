@@ -34,9 +34,7 @@ class EmbeddedEngine(Engine):
         self._committer = Committer(
             f"holdfast {config.scheme}", components.host, self._run_group, self._may_run_inline
         )
-        self._watcher = Watcher(
-            components.host, self._head_now, lambda: self.capabilities.shared
-        )
+        self._watcher = Watcher(components.host, self._head_now, lambda: self.capabilities.shared)
 
     # --- For subclasses ---------------------------------------------------------------------
 

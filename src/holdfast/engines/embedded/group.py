@@ -121,7 +121,7 @@ class Group:
             work.error = None
         except StoreError as error:
             work.error = error
-        except Exception as error:  # noqa: BLE001 - the caller's own function raised it
+        except Exception as error:
             if work.decide is None:
                 raise
             work.error = error

@@ -27,9 +27,7 @@ class Watcher:
         shared: whether other processes can commit, so that their commits have to be polled for.
     """
 
-    def __init__(
-        self, host: Host, head: Callable[[], int], shared: Callable[[], bool]
-    ) -> None:
+    def __init__(self, host: Host, head: Callable[[], int], shared: Callable[[], bool]) -> None:
         self._host = host
         self._head = head
         self._shared = shared

@@ -237,7 +237,12 @@ class SqliteEngine(EmbeddedEngine):
 
     def _finish(self, group: Group) -> None:
         super()._finish(group)
-        log = self._open_parts().pen.log
+        pen = self._open_parts().pen
+        log = pen.log
+        if pen.room.scarce:
+            # At once, or the log takes the room that the main file needs to take it over.
+            with suppress(StoreError):
+                log.checkpoint()
         if log.dirty or log.full:
             self._upkeep.wake()
 

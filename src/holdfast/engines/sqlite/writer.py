@@ -166,6 +166,7 @@ class SqliteWriter(Writer):
         self._errors = pen.errors
         self._rows = 0
         self._bytes = 0
+        self._deletes = False
 
     def read(self, key: bytes) -> Record | None:
         with self._errors:
@@ -193,7 +194,8 @@ class SqliteWriter(Writer):
             else:
                 puts.append((key, value, revision))
                 row_bytes += 2 * len(key) + len(value) + _ROW_OVERHEAD_BYTES
-        if self._pen.room.scarce and not deletes:
+        self._deletes = self._deletes or bool(deletes)
+        if self._pen.room.scarce and puts and not self._deletes:
             self._claim_room(row_bytes)
         self._rows += len(rows)
         self._bytes += row_bytes

@@ -106,6 +106,7 @@ class Dispatcher:
         subscription = self._events.add(pattern, callback, NEVER)
         try:
             with self._lock:
+                self._gate.check()  # Another thread may have closed the handle meanwhile.
                 # Asked once the subscription is in place, so that no commit falls between.
                 head = self._source.head()
                 if not self.active:
@@ -255,6 +256,10 @@ class Dispatcher:
             except StoreError as error:
                 _log.warning("changes for subscribers are waited for again: %s", error)
                 await self._runtime.sleep(RETRY_S)
+            except (SystemExit, KeyboardInterrupt) as error:
+                if not self._runtime.blocking:
+                    raise  # The loop ends its program with it.
+                _log.error("a subscriber raised %s in the background", type(error).__name__)
 
     async def _catch_up(self, subscription: Subscription) -> None:
         """Queue what a subscription has not got yet, as far as there is room."""

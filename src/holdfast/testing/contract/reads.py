@@ -62,8 +62,7 @@ class Reads(Section):
         await subject.close(engine)
         if engine.peek is not None:
             with pytest.raises(StoreClosed):
-                if engine.peek(b"key") is NOT_NOW:
-                    await engine.read([b"key"])
+                await _peek_or_read(engine, b"key")
 
     @promise("E-009")
     async def test_an_empty_value_is_not_absence(self, subject: Subject) -> None:
@@ -122,6 +121,12 @@ class Reads(Section):
         await put(engine, (b"b", b"2"))
         await commit(engine, Delete(b"b"))
         assert await revision_of(engine, b"a") == first
+
+
+async def _peek_or_read(engine: Engine, key: bytes) -> None:
+    assert engine.peek is not None
+    if engine.peek(key) is NOT_NOW:
+        await engine.read([key])
 
 
 async def _peek_as_read(engine: Engine, *keys: bytes) -> None:
