@@ -241,7 +241,8 @@ class TransactionEngine(Layer):
                 self._buffer(operation.key, None)
             elif isinstance(operation, Append):
                 self._appends.append(operation)
-                self._bytes += len(operation.value)
+                self._bytes += len(operation.prefix) + len(operation.value)
+                self._require_room()
             elif isinstance(operation, DeleteRange):
                 await self._delete_range(operation.range)
         previous = None
@@ -277,6 +278,8 @@ class TransactionEngine(Layer):
             len(self._written) + len(self._appends) > limits.batch_operations_max
             or self._bytes > limits.batch_bytes_max
         ):
+            # What is buffered may be half of a write: none of it may be committed.
+            self.release()
             raise ValueTooLarge(
                 f"a transaction writes at most {limits.batch_operations_max} rows and "
                 f"{limits.batch_bytes_max} bytes; found more. Split it"
