@@ -31,6 +31,7 @@ from holdfast.database.opening import open as open_async
 from holdfast.database.views import SnapshotView as AsyncSnapshotView
 from holdfast.database.views import State
 from holdfast.database.views import Transaction as AsyncTransaction
+from holdfast.records.cache import CacheLimits
 from holdfast.records.change import Change
 from holdfast.records.changes import Watch as AsyncWatch
 from holdfast.records.entry import Entry, PastVersion
@@ -38,6 +39,8 @@ from holdfast.records.events.subscription import SubscriptionFacts
 from holdfast.records.interface import KeyValueStoreInterface as AsyncKeyValueStoreInterface
 from holdfast.records.interface import Version
 from holdfast.records.locking.lock import Lock as AsyncLock
+from holdfast.records.log import LogRecord
+from holdfast.records.log import OperationLog as AsyncOperationLog
 from holdfast.records.options import KEEP, Keep, TimeToLive
 from holdfast.records.policy import Policy, Values
 from holdfast.records.retention import Retention as AsyncRetention
@@ -58,6 +61,7 @@ __all__ = [
     "Database",
     "KeyValueStore",
     "Lock",
+    "OperationLog",
     "Retention",
     "SchemaRegistry",
     "SnapshotView",
@@ -75,6 +79,8 @@ def open(
     serializer: str = "msgpack",
     compression: str = "none",
     housekeeping: bool = True,
+    logged: bool = False,
+    cached: bool | CacheLimits = False,
     components: Components | None = None,
 ) -> Database:
     """The database at a URL, to be used as `with holdfast.sync.open(...) as db`.
@@ -85,6 +91,8 @@ def open(
         serializer: how this handle stores values: `msgpack` or `json`. Any handle reads both.
         compression: `none`, `gzip`, `lz4`, `snappy` or `zstd`, likewise.
         housekeeping: whether this process ends expired entries; `sweep()` does it by hand.
+        logged: whether each operation on entries leaves a record; see `Database.log`.
+        cached: whether entries read again may come from memory, or how much of it to use.
         components: clock, ids and ways to wait other than the machine's; for tests.
 
     Raises:
@@ -97,6 +105,8 @@ def open(
         serializer=serializer,
         compression=compression,
         housekeeping=housekeeping,
+        logged=logged,
+        cached=cached,
         components=used,
     )
     engine = engine_class(handle.config.scheme)(handle.config, used)
@@ -120,6 +130,7 @@ class Database:
         self._inner = inner
         self._entries: KeyValueStore | None = None
         self._schemas: SchemaRegistry | None = None
+        self._log: OperationLog | None = None
         self._retention: Retention | None = None
 
     @property
@@ -242,6 +253,15 @@ class Database:
         """How each subscriber of this handle's `entries` fares, in the order they came."""
         return self._inner.subscriptions()
 
+    @property
+    def log(self) -> OperationLog:
+        """The operations of handles opened with `logged=True`, in whatever process."""
+        inner = self._inner.log
+        known = self._log
+        if known is None or known._inner is not inner:  # noqa: SLF001 - of this module
+            known = self._log = OperationLog(inner)
+        return known
+
     def lock(
         self,
         namespace: str,
@@ -352,7 +372,8 @@ class KeyValueStore:
         Args:
             key: which.
             version: a version of the latest incarnation, or (incarnation, version).
-            at: as of a revision, or as of an aware instant.
+            at: as of a revision, or as of an aware instant. As of a revision an entry that has
+                run out since is what it was then.
             expect: a schema or its digest: the value is of this shape, migrated if need be.
             write_back: whether a living entry that had to be migrated is stored so.
 
@@ -908,6 +929,65 @@ class Lock:
         drive(self._inner.__aexit__(error_type, error, traceback))
 
 
+class OperationLog:
+    """The log of one database: the default `LoggingService`, and what queries it.
+
+    Attributes:
+        dropped: how many records found no room in memory before they could be written.
+    """
+
+    def __init__(self, inner: AsyncOperationLog) -> None:
+        self._inner = inner
+
+    @property
+    def dropped(self) -> int:
+        return self._inner.dropped
+
+    def log_start(self, operation: str, keys: Sequence[str] = ()) -> str:
+        return self._inner.log_start(operation, keys)
+
+    def log_end(self, transaction_id: str, error: BaseException | None = None) -> LogRecord | None:
+        return self._inner.log_end(transaction_id, error)
+
+    def flush(self) -> int:
+        """Write what waits in memory to the database now; how many records."""
+        return drive(self._inner.flush())
+
+    def query(
+        self,
+        *,
+        operation: str | None = None,
+        key: Pattern | str | None = None,
+        success: bool | None = None,
+        since: datetime | timedelta | float | None = None,
+        duration_min: timedelta | float | None = None,
+        reverse: bool = False,
+    ) -> Iterator[LogRecord]:
+        """The records that match, oldest first, of every process that logs.
+
+        Args:
+            operation: its name, such as `set`.
+            key: a pattern; one of the keys that the record names matches it.
+            success: True: only what succeeded; False: only what failed.
+            since: an aware instant, or how long ago: seconds or a timedelta.
+            duration_min: seconds or a timedelta that it took at least.
+            reverse: newest first.
+
+        Raises:
+            PatternInvalid, InvalidInput: the arguments cannot be.
+        """
+        return DrivenIterator(
+            self._inner.query(
+                operation=operation,
+                key=key,
+                success=success,
+                since=since,
+                duration_min=duration_min,
+                reverse=reverse,
+            )
+        )
+
+
 class SchemaRegistry:
     """The schemas of a database.
 
@@ -942,6 +1022,16 @@ class SchemaRegistry:
         return drive(
             self._inner.register(schema, name=name, modified_by=modified_by, comment=comment)
         )
+
+    def adopt(
+        self, form: Form, *, modified_by: str | int | None = None, comment: str | None = None
+    ) -> str:
+        """Store a schema as it stands in another database; its digest, the same as there.
+
+        For moving entries with their schemas. A class or function is adopted without its code,
+        which has to be registered before it judges.
+        """
+        return drive(self._inner.adopt(form, modified_by=modified_by, comment=comment))
 
     def items(self) -> Iterator[Entry[Form]]:
         """The registered schemas as entries: the name is the digest, the value what is stored."""

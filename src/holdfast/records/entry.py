@@ -208,11 +208,18 @@ class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
         )
 
 
-class PayloadMissing(Exception):
-    """The chunks of a big value were not read yet; storage reads them and tries again."""
+class PayloadMissing(VersionNotFound):
+    """The chunks of a big value were not read with its entry.
+
+    Inside a commit the storage reads them then, and decides again.
+    """
 
     def __init__(self, entry: Entry[Any]) -> None:
-        super().__init__("the chunks of a big value were not read with its entry")
+        metadata = entry.metadata
+        super().__init__(
+            f"the value of {str(entry.key)!r} is big and was not read with its entry; "
+            f"get(key, version=({metadata.incarnation}, {metadata.version})) reads it"
+        )
         self.entry = entry
 
 

@@ -53,7 +53,8 @@ class KeyValueStoreInterface(ABC):
         Args:
             key: which.
             version: a version of the latest incarnation, or (incarnation, version).
-            at: as of a revision, or as of an aware instant.
+            at: as of a revision, or as of an aware instant. As of a revision an entry that has
+                run out since is what it was then.
             expect: a schema or its digest: the value is of this shape, migrated if need be.
             write_back: whether a living entry that had to be migrated is stored so.
 
