@@ -12,8 +12,8 @@ from collections.abc import Callable
 from holdfast.contract.errors import StoreClosed
 from holdfast.contract.runtime import Completion, Host, Worker
 
-#: How often the counter is asked. Fifty look-ups a second cost about a thousandth of a core.
-POLL_INTERVAL_S = 0.02
+#: How often the counter is asked. The look-ups of a second cost about two thousandths of a core.
+POLL_INTERVAL_S = 0.04
 #: How long the thread stays parked without anybody waiting before it ends.
 PARKED_S = 5.0
 
