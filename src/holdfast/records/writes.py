@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from holdfast.codecs.text import StoreKey
+from holdfast.records.entry import Entry
 from holdfast.records.options import NO_CONDITIONS, NO_OPTIONS, Conditions, WriteOptions
 from holdfast.store.feed import Cause
 
@@ -71,3 +72,16 @@ class Write(msgspec.Struct, frozen=True):
     if_changed: bool = False
     cause: Cause = Cause.WRITE
     admit: Admit | None = None
+
+
+def migration(entry: Entry[Any], value: Any, digest: str) -> Write:
+    """The write that stores what a migration made of an entry. Expiry and tags stay."""
+    before = entry.metadata.schema_hash
+    comment = f"migrated from schema {before}" if before else "migrated from no schema"
+    return Write(
+        entry.key,
+        SetValue(value),
+        WriteOptions(comment=comment, keeps_expiry=True, schema_hash=digest),
+        Conditions(if_revision=entry.revision),
+        cause=Cause.MIGRATED,
+    )

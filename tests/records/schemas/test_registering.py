@@ -3,17 +3,27 @@
 import asyncio
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pydantic
 import pytest
 
-import holdfast
+import holdfast.sync
 from holdfast import Entry, StoreKey, digest
-from holdfast.contract.errors import DriverMissing, InvalidInput, InvalidKey, SchemaNotFound
-from holdfast.records.schemas.schema import FORM_BYTES_MAX
+from holdfast.contract.errors import (
+    DriverMissing,
+    InvalidInput,
+    InvalidKey,
+    SchemaNotFound,
+    SchemaValidationFailed,
+)
+from holdfast.records.schemas import registry
+from holdfast.records.schemas.checks import CheckSchema
+from holdfast.records.schemas.schema import CHECK, FORM_BYTES_MAX
 from tests.records.schemas.shapes import PEOPLE, PERSON, StructPerson, check_person
 from tests.store.scene import Scene, listed
 
@@ -247,3 +257,104 @@ async def test_without_the_library_the_extra_is_named(
         # Classes need nothing but what the core has.
         found = await db.schemas.register(StructPerson)
         await db.entries.set("a", {"name": "Ada"}, schema_hash=found)
+
+
+# --- Many, odd and moved ones ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", PEOPLE)
+async def test_a_schema_moves_to_another_database_as_it_stands(tmp_path: Path, kind: str) -> None:
+    async with (
+        holdfast.open("memory://", housekeeping=False) as db,
+        holdfast.open(f"sqlite:///{tmp_path / 'other.db'}", housekeeping=False) as other,
+    ):
+        found = await db.schemas.register(PEOPLE[kind])
+        [stored] = await listed(db.schemas.items())
+        assert await other.schemas.adopt(stored.value, modified_by="mover") == found
+        assert await other.schemas.adopt(stored.value) == found
+        [adopted] = await listed(other.schemas.items())
+        assert (adopted.value, adopted.metadata.modified_by) == (stored.value, "mover")
+        if kind != "json":
+            # Its code does not come along.
+            with pytest.raises(SchemaNotFound):
+                await other.entries.set("a", {"name": "Ada"}, schema_hash=found)
+            assert await other.schemas.register(PEOPLE[kind]) == found
+        await other.entries.set("a", {"name": "Ada"}, schema_hash=found)
+        for wrong in ({"type": "strin"}, {"$ref": "http://example.org"}, 5, {CHECK: object()}):
+            with pytest.raises(InvalidInput):
+                await other.schemas.adopt(wrong)  # type: ignore[arg-type]
+
+
+class Own:
+    """A schema of somebody's own making."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, form: dict[str, Any], digest_hex: str | None = None) -> None:
+        self.form = form
+        self.digest = digest_hex or digest(form).hex
+        self.judged: list[Any] = []
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def validate(self, value: Any) -> None:
+        self.judged.append(value)
+
+
+async def test_a_schema_of_ones_own_is_used_as_it_is(scene: Scene) -> None:
+    own = Own({CHECK: "own v1"})
+    async with scene.open() as db:
+        found = await db.schemas.register(own)
+        assert found == own.digest
+        await db.entries.set("a", 1, schema_hash=found)
+        await db.schemas.validate(2, own)
+        assert own.judged == [1, 2]
+        for wrong in (Own({CHECK: "x"}, "f" * 64), Own({"type": "object"})):
+            with pytest.raises(InvalidInput):
+                await db.schemas.register(wrong)
+
+
+async def test_what_is_remembered_is_bounded(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "COMPILED_MAX", 3)
+    monkeypatch.setattr(registry, "CODE_MAX", 3)
+    async with scene.open() as db:
+        schemas = db.schemas
+        found = [await schemas.register({"type": "integer", "maximum": n}) for n in range(9)]
+        for n, one in enumerate(found):
+            await db.entries.set("n", n, schema_hash=one)
+            with pytest.raises(SchemaValidationFailed):
+                await db.entries.set("n", n + 1, schema_hash=one)
+            assert len(schemas._compiled) <= 3
+        checks = [CheckSchema(lambda value: value, f"check {n}") for n in range(4)]
+        for check in checks[:3]:
+            await schemas.register(check)
+        await schemas.register(checks[0])
+        with pytest.raises(InvalidInput, match="at most 3"):
+            await schemas.register(checks[3])
+
+
+def test_threads_share_a_handle_and_its_schemas(scene: Scene) -> None:
+    failed: list[BaseException] = []
+    with holdfast.sync.open(scene.url, components=scene.components, housekeeping=False) as db:
+
+        def work(number: int) -> None:
+            try:
+                schema = db.schemas.register({**PERSON, "title": str(number % 3)})
+                good: list[Any] = [None]
+                for n in range(30):
+                    good[0] = {"name": "Ada", "age": n}
+                    db.entries.modify(f"t{number}", lambda _: good[0], schema_hash=schema)
+                    good[0] = {"n": n}
+                    with pytest.raises(SchemaValidationFailed):
+                        db.entries.modify(f"t{number}", lambda _: good[0], schema_hash=schema)
+            except BaseException as error:
+                failed.append(error)
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failed == []
+        assert {db.entries.require(f"t{n}").metadata.version for n in range(8)} == {30}

@@ -18,10 +18,9 @@ from holdfast.contract.errors import (
 from holdfast.records.decorators.base import Decorator
 from holdfast.records.entry import Entry
 from holdfast.records.interface import KeyValueStoreInterface, Version
-from holdfast.records.options import Conditions, WriteOptions
 from holdfast.records.requirements import Requirements
 from holdfast.records.services import Outcome
-from holdfast.records.writes import Admit, Delete, Rename, SetValue, Write
+from holdfast.records.writes import Admit, Delete, Rename, Write, migration
 from holdfast.store.feed import Cause
 
 #: How often a read that migrates tries to store what it made before it only returns it.
@@ -148,19 +147,6 @@ class Validated(Decorator):
             return digest
 
         return admit
-
-
-def migration(entry: Entry[Any], value: Any, digest: str) -> Write:
-    """The write that stores what a migration made of an entry. Expiry and tags stay."""
-    before = entry.metadata.schema_hash
-    comment = f"migrated from schema {before}" if before else "migrated from no schema"
-    return Write(
-        entry.key,
-        SetValue(value),
-        WriteOptions(comment=comment, keeps_expiry=True, schema_hash=digest),
-        Conditions(if_revision=entry.revision),
-        cause=Cause.MIGRATED,
-    )
 
 
 def _other_schema(key: StoreKey | str, required: str, given: str) -> SchemaValidationFailed:

@@ -11,7 +11,7 @@ from holdfast.contract.errors import InvalidInput
 from holdfast.records.schemas.checks import CheckSchema, StandardSchema
 from holdfast.records.schemas.classes import MsgspecSchema, PydanticSchema, is_pydantic
 from holdfast.records.schemas.json_schema import JsonSchema
-from holdfast.records.schemas.schema import Schema
+from holdfast.records.schemas.schema import CHECK, CLASS, Schema, digest_of
 
 
 def schema_of(given: Any, name: str | None = None) -> Schema:
@@ -28,7 +28,7 @@ def schema_of(given: Any, name: str | None = None) -> Schema:
         return StandardSchema(given, name)
     if not isinstance(given, type):
         if isinstance(given, Schema):
-            return given
+            return _own(given)
         if callable(given):
             return CheckSchema(given, name)
     if name is not None:
@@ -44,6 +44,18 @@ def schema_of(given: Any, name: str | None = None) -> Schema:
         "a schema is a JSON Schema as a dict, a msgspec Struct, a dataclass, a pydantic model, or "
         f"a function that raises ValueError; found {_shown(given)}"
     )
+
+
+def _own(given: Schema) -> Schema:
+    """A schema of somebody's own making, whose form has to say that code belongs to it."""
+    if isinstance(given, JsonSchema):
+        return given
+    if digest_of(given.form) != given.digest or not (CHECK in given.form or CLASS in given.form):
+        raise InvalidInput(
+            f"the form of a schema of your own has {CHECK!r}, a name for its code, and `digest` is "
+            "that of the form (see `holdfast.digest`); found another one"
+        )
+    return given
 
 
 def _shown(given: Any) -> str:

@@ -11,12 +11,11 @@ from holdfast.codecs.digest import digest
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import Conflict, InvalidInput
-from holdfast.records.decorators.validated import migration
 from holdfast.records.entry import Entry
 from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.records.requirements import SCHEMAS, Requirements, namespace_of
 from holdfast.records.schemas.schema import Schema
-from holdfast.records.writes import SetValue, Write
+from holdfast.records.writes import SetValue, Write, migration
 
 #: How many entries, and about how many bytes of them, one commit migrates.
 BATCH_ENTRIES = 256

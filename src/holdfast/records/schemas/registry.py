@@ -24,10 +24,12 @@ from holdfast.records.schemas.adapting import schema_of
 from holdfast.records.schemas.bulk import Migrated, Migration
 from holdfast.records.schemas.json_schema import JsonSchema
 from holdfast.records.schemas.migrations import Migrations, Node, Step
-from holdfast.records.schemas.schema import CHECK, CLASS, Form, Schema, judge
+from holdfast.records.schemas.schema import CHECK, CLASS, Form, Schema, digest_of, judge
 
-#: How many JSON Schemas read from the database are kept compiled.
+#: How many JSON Schemas are kept compiled; the others are read and compiled again.
 COMPILED_MAX = 1000
+#: How many classes and functions one handle knows: it cannot get them back from the database.
+CODE_MAX = 10_000
 #: How many namespaces can require a schema.
 REQUIREMENTS_MAX = 10_000
 
@@ -50,10 +52,11 @@ class SchemaRegistry:
     def __init__(self, store: KeyValueStoreInterface, requirements: Requirements) -> None:
         self._store = store
         self._requirements = requirements
-        self._registered: dict[str, Schema] = {}
         self._compiled: dict[str, Schema] = {}
-        # Of classes and functions, which are asked for by themselves.
-        self._digests: dict[Any, str] = {}
+        self._code: dict[str, Schema] = {}
+        # Classes and functions may be asked for by themselves; kept, so that none takes the
+        # identity of another.
+        self._given: dict[int, tuple[object, str]] = {}
         self._migrations = Migrations()
 
     # --- Schemas ----------------------------------------------------------------------------
@@ -78,15 +81,27 @@ class SchemaRegistry:
             DriverMissing: JSON Schemas need `holdfast[schema]`.
         """
         made = schema_of(schema, name)
-        if not await self._store.has(_key(made.digest)):
-            # In conflict with nobody but who registers the same meanwhile.
-            with suppress(Conflict):
-                await self._store.set(
-                    _key(made.digest), made.form,
-                    modified_by=modified_by, comment=comment, if_absent=True,
-                )  # fmt: skip
+        await self._put(made.digest, made.form, modified_by, comment)
         self._remember(schema, made)
         return made.digest
+
+    async def adopt(
+        self,
+        form: Form,
+        *,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+    ) -> str:
+        """Store a schema as it stands in another database; its digest, the same as there.
+
+        For moving entries with their schemas. A class or function is adopted without its code,
+        which has to be registered before it judges.
+        """
+        if not isinstance(form, dict) or not (CLASS in form or CHECK in form):
+            return await self.register(JsonSchema(form), modified_by=modified_by, comment=comment)
+        digest = digest_of(form)
+        await self._put(digest, form, modified_by, comment)
+        return digest
 
     def items(self) -> AsyncIterator[Entry[Form]]:
         """The registered schemas as entries: the name is the digest, the value what is stored."""
@@ -107,7 +122,7 @@ class SchemaRegistry:
         Raises:
             SchemaNotFound: there is none, or its code is not registered in this process.
         """
-        known = self._registered.get(digest) or self._compiled.get(digest)
+        known = self._compiled.get(digest) or self._code.get(digest)
         if known is not None:
             return known
         form = await self._form(digest)
@@ -122,9 +137,8 @@ class SchemaRegistry:
                     schema_hash=digest,
                     code=form[code],
                 )
-        if len(self._compiled) >= COMPILED_MAX:
-            self._compiled.clear()
-        compiled = self._compiled[digest] = JsonSchema(form)
+        compiled = JsonSchema(form)
+        self._remember(form, compiled)
         return compiled
 
     async def resolve(self, schema: object) -> Schema:
@@ -136,14 +150,12 @@ class SchemaRegistry:
         if isinstance(schema, str | Digest):
             return await self.schema(str(schema))
         digest = self._digest_of(schema)
-        if digest in self._registered:
-            return self._registered[digest]
-        made = schema_of(schema)
-        if await self._form(digest) is None:
-            raise _not_found(digest)
-        # Another process registered it; here is its code.
-        self._remember(schema, made)
-        return made
+        if digest not in self._code and not isinstance(schema, dict):
+            if await self._form(digest) is None:
+                raise _not_found(digest)
+            # Another process registered it; here is its code.
+            self._remember(schema, schema_of(schema))
+        return await self.schema(digest)
 
     # --- Requirements -----------------------------------------------------------------------
 
@@ -275,19 +287,38 @@ class SchemaRegistry:
 
     # --- Inside -----------------------------------------------------------------------------
 
-    def _remember(self, given: Any, made: Schema) -> None:
-        self._registered[made.digest] = made
-        if isinstance(given, type) or callable(given):
-            self._digests[given] = made.digest
+    def _remember(self, given: object, made: Schema) -> None:
+        if isinstance(made, JsonSchema):
+            if len(self._compiled) >= COMPILED_MAX:
+                self._compiled.clear()
+            self._compiled[made.digest] = made
+            return
+        if len(self._given) >= CODE_MAX and id(given) not in self._given:
+            raise InvalidInput(
+                f"a handle knows at most {CODE_MAX} classes and functions; found more. Register "
+                "each once, not for each write"
+            )
+        self._code[made.digest] = made
+        self._given[id(given)] = (given, made.digest)
 
-    def _digest_of(self, schema: Any) -> str:
+    def _digest_of(self, schema: object) -> str:
         if isinstance(schema, str | Digest):
             return str(schema)
-        if isinstance(schema, type) or callable(schema):
-            known = self._digests.get(schema)
-            if known is not None:
-                return known
-        return schema_of(schema).digest
+        if isinstance(schema, dict):
+            return digest_of(schema)
+        known = self._given.get(id(schema))
+        return schema_of(schema).digest if known is None else known[1]
+
+    async def _put(
+        self, digest: str, form: Form, modified_by: str | int | None, comment: str | None
+    ) -> None:
+        if await self._store.has(_key(digest)):
+            return
+        # In conflict with nobody but who registers the same meanwhile.
+        with suppress(Conflict):
+            await self._store.set(
+                _key(digest), form, modified_by=modified_by, comment=comment, if_absent=True
+            )
 
     async def _form(self, digest: str) -> Form | None:
         if not _DIGEST.fullmatch(digest):
