@@ -114,6 +114,7 @@ TWINS = (
     ),
     Twin("holdfast.records.retention:Retention"),
     Twin("holdfast.records.locking.lock:Lock"),
+    Twin("holdfast.records.log:OperationLog", attributes={"dropped": "int"}),
     Twin("holdfast.records.schemas.registry:SchemaRegistry"),
     Twin(
         "holdfast.records.changes:Watch",

@@ -6,6 +6,7 @@ from typing import Any
 
 from holdfast.contract.capability import Capabilities
 from holdfast.contract.engine import Engine
+from holdfast.records.decorators.cached import Cached
 from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.store.shared import SharedDatabase
 
@@ -26,6 +27,7 @@ async def explained(
         "revision": await engine.head(),
         "feed_oldest": await shared.feed.oldest(),
         "stack": [repr(entries), *stack],
+        "cache": _cache(entries),
         "keyspaces": [one.name async for one in shared.keyspaces.list()],
         "capabilities": {
             name: getattr(capabilities, name) for name in Capabilities.__dataclass_fields__
@@ -37,3 +39,11 @@ async def explained(
             "feed": "rows in the same commit, resumable by revision",
         },
     }
+
+
+def _cache(entries: KeyValueStoreInterface) -> dict[str, int] | None:
+    """What the cache of a view did and holds; None: it has none."""
+    store: KeyValueStoreInterface | None = entries
+    while store is not None and not isinstance(store, Cached):
+        store = getattr(store, "inner", None)
+    return None if store is None else store.stats()._asdict()

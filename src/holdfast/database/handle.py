@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from holdfast.codecs.compression import NONE, Compression
 from holdfast.codecs.pattern import Pattern
@@ -22,24 +22,20 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.record import Cursor
 from holdfast.contract.runtime import Components
-from holdfast.database.composition import EntryComposition
+from holdfast.database.composition import NO_WISHES, Entries, Wishes, open_entries
 from holdfast.database.explaining import explained
 from holdfast.database.views import SnapshotView, Transaction
 from holdfast.layers.read_only import ReadOnlyLayer
-from holdfast.records.changes import Changes, Watch
+from holdfast.records.changes import Watch
 from holdfast.records.check import check_entries
-from holdfast.records.decorators.evented import Evented
-from holdfast.records.events.dispatcher import Dispatcher
 from holdfast.records.events.subscription import SubscriptionFacts
-from holdfast.records.hashing import Sha256HashingService
 from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.records.keeper import EntryKeeper
 from holdfast.records.locking.lock import TTL_S, Lock
+from holdfast.records.log import OperationLog
 from holdfast.records.retention import Retention, Trimmed
-from holdfast.records.storage import EngineEntryStorage
 from holdfast.records.values import Values
 from holdfast.store.gate import Gate
-from holdfast.store.keyspaces import Keyspace
 from holdfast.store.shared import SharedDatabase, acquire, release
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.transaction import IsolationLevel, TransactionEngine
@@ -49,23 +45,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: The keyspace of `db.entries`.
-ENTRIES = "entries"
 #: How often `transact` runs its function unless told otherwise.
 RETRIES = 10
 #: The first pause between two tries, doubled each time up to the last, with random spread.
 PAUSE_FIRST_S = 0.001
 PAUSE_LAST_S = 0.1
-
-
-class Entries(NamedTuple):
-    """The parts of a view of entries."""
-
-    storage: EngineEntryStorage
-    composition: EntryComposition
-    view: Evented
-    changes: Changes
-    events: Dispatcher
 
 
 class Database:
@@ -83,11 +67,13 @@ class Database:
         serializer: Serializer = MESSAGE_PACK,
         compression: Compression = NONE,
         housekeeping: bool = True,
+        wishes: Wishes = NO_WISHES,
     ) -> None:
         self.config = config
         self._components = components
         self._values = Values(components.host, serializer, compression)
         self._with_housekeeping = housekeeping
+        self._wishes = wishes
         self._shared: SharedDatabase | None = None
         self._gate: Gate | None = None
         self._closed = False
@@ -129,7 +115,7 @@ class Database:
             if self._entries is not None:
                 await self._entries.events.close()
             try:
-                await cast("EntryKeeper", shared.keeper).locks.let_go(self._gate)
+                await cast("EntryKeeper", shared.keeper).let_go(self._gate)
             finally:
                 await release(shared)
 
@@ -248,6 +234,11 @@ class Database:
     def subscriptions(self) -> list[SubscriptionFacts]:
         """How each subscriber of this handle's `entries` fares, in the order they came."""
         return self._open_parts().events.subscriptions()
+
+    @property
+    def log(self) -> OperationLog:
+        """The operations of handles opened with `logged=True`, in whatever process."""
+        return self._keeper().log
 
     # --- Locks ------------------------------------------------------------------------------
 
@@ -379,25 +370,10 @@ class Database:
     # --- Inside -----------------------------------------------------------------------------
 
     async def _open_entries(self, engine: Engine) -> None:
-        shared = self._require_shared()
-        hashing = Sha256HashingService()
-        if engine.capabilities.writable:
-            keyspace = await shared.keyspaces.require(ENTRIES, view="entries", hashing=hashing.name)
-        else:
-            found = await shared.keyspaces.get(ENTRIES)
-            # Nothing was ever written: a keyspace of that number holds nothing either.
-            keyspace = found or Keyspace(ENTRIES, 0, "entries", hashing.name)
-        rows = self._keeper().rows(keyspace)
-        clock = self._components.clock
-        storage = EngineEntryStorage(
-            engine, rows, self._values, clock, self._wrote, self._require_gate()
-        )
-        composition = EntryComposition(storage, self._components)
-        changes = Changes(engine, shared.feed, rows, storage, self._require_gate())
-        runtime = self._components.host.runtime()
-        events = Dispatcher(changes, self._components, runtime, self._require_gate())
-        view = Evented(composition.view(storage), events)
-        self._entries = Entries(storage, composition, view, changes, events)
+        self._entries = await open_entries(
+            engine, self._require_shared(), self._components, self._values, self._wishes,
+            self._wrote, self._require_gate(),
+        )  # fmt: skip
         self._revision = await engine.head()
 
     def _keeper(self) -> EntryKeeper:
@@ -417,8 +393,10 @@ class Database:
     async def _committed(self, revision: int) -> None:
         """A transaction of this handle: its subscribers are told before its writer goes on."""
         self._wrote(revision)
-        if self._entries is not None and self._entries.events.active:
-            await self._entries.events.committed(revision)
+        if self._entries is not None:
+            self._entries.composition.committed()
+            if self._entries.events.active:
+                await self._entries.events.committed(revision)
 
     def _guard(self) -> None:
         """Raise unless the handle may be used here and now."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import StoreClosed
+from holdfast.contract.errors import StoreClosed, StoreError
 from holdfast.contract.runtime import Components
 from holdfast.records.locking.lock import Locks
+from holdfast.records.log import OperationLog
 from holdfast.records.retention import Retention
 from holdfast.records.rows import Rows
 from holdfast.records.storage import EngineEntryStorage
@@ -15,6 +18,8 @@ from holdfast.store.gate import Gate
 from holdfast.store.keyspaces import Keyspace, Keyspaces
 from holdfast.store.shared import Keeper
 
+_log = logging.getLogger("holdfast")
+
 
 class EntryKeeper(Keeper):
     """Keeps the entries of every keyspace of a database.
@@ -22,6 +27,7 @@ class EntryKeeper(Keeper):
     Attributes:
         retention: its settings, shared by all handles of the process.
         locks: those of `Database.lock`, likewise.
+        log: that of `Database.log`, likewise.
     """
 
     def __init__(self, engine: Engine, feed: Feed, keyspaces: Keyspaces) -> None:
@@ -29,6 +35,7 @@ class EntryKeeper(Keeper):
         self._components: Components = engine.components
         self.retention = Retention(engine, feed, keyspaces, engine.components.clock)
         self.locks = Locks(engine)
+        self.log = OperationLog(engine)
 
     def rows(self, keyspace: Keyspace) -> Rows:
         """Where the entries of a keyspace stand."""
@@ -43,10 +50,21 @@ class EntryKeeper(Keeper):
 
     async def refresh(self) -> None:
         await self.retention.refresh()
+        await self.log.flush()
 
     async def trim(self) -> None:
         await self.retention.trim()
         await self.locks.sweep()
+
+    async def let_go(self, gate: Gate | None) -> None:
+        """A handle closes: its locks are free, and what it logged is written."""
+        try:
+            await self.locks.let_go(gate)
+        finally:
+            try:
+                await self.log.flush()
+            except StoreError as error:
+                _log.warning("the log of operations could not be written: %s", error)
 
     async def close(self) -> None:
         self.locks.stop()

@@ -6,6 +6,7 @@ keys, never values.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any, Protocol
 
 from holdfast.contract.errors import StoreError
@@ -30,7 +31,7 @@ class Tracing(Protocol):
 def installed_tracing() -> Tracing | None:
     """What begins spans with the installed API; None where there is none."""
     try:
-        import opentelemetry.trace as trace
+        trace = import_module("opentelemetry.trace")
     except ImportError:
         return None
     return _OpenTelemetry(trace)
