@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,10 @@ from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.codecs.trie import PatternTrie
 from holdfast.records.change import Change
+from holdfast.records.decorators.evented import Evented
+from holdfast.records.decorators.read_only import ReadOnlyStore
+from holdfast.records.services import Outcome
+from holdfast.records.writes import Write
 
 NAME = "events"
 
@@ -29,6 +33,9 @@ PATTERNS = (10, 10_000, 100_000)
 MATCHES = 3
 #: How much dearer the same matches may be among the most patterns than among the fewest.
 GROWTH_MAX = 2.0
+#: What a write may pay for subscriptions when there are none.
+IDLE_S_MAX = 0.2e-6
+IDLE_WRITES = 20_000
 SETS = 200
 _WAIT_S = 0.002
 _SEEN_S_MAX = 20.0
@@ -165,13 +172,23 @@ def _fan_out(bench: Bench) -> Section:
         for _ in range(bench.plan.rounds):
             for name, measured in cases.items():
                 taken[name].append(child.call(measured, bench.plan.measure_s))
+        idle = Figure.of([child.call(idle_cost, IDLE_WRITES) for _ in range(bench.plan.rounds)])
     rows = [(name, str(Figure.of(rates))) for name, rates in taken.items()]
-    return Section(
+    section = Section(
         f"Events: fan-out to {WATCHERS:,} subscribers",
         f"Calls per second of {WATCHERS:,} functions in one process that take a change and do "
         "nothing. Ours hands each a copy of its own, times it, and lets none disturb another.",
         [Table(("who calls", "calls/s"), rows)],
     )
+    section.verdicts.append(
+        Verdict(
+            "a write pays for subscriptions when there are none",
+            f"≤ {IDLE_S_MAX * 1e6:.1f} µs",
+            f"{number(idle.median * 1e6)} µs",
+            idle.median <= IDLE_S_MAX,
+        )
+    )
+    return section
 
 
 def _nothing(*_: object, **__: object) -> None:
@@ -213,6 +230,35 @@ def fan_out_blinker(_session: Session, seconds: float) -> float:
     for function in functions:
         signal.connect(function)
     return WATCHERS * _per_second(lambda: signal.send(None, change=None), seconds)
+
+
+def idle_cost(_session: Session, writes: int) -> float:
+    """Seconds that `Evented` adds to a write."""
+    return asyncio.run(_idle_cost(writes))
+
+
+async def _idle_cost(writes: int) -> float:
+    async with holdfast.open("memory://?name=idle") as database:
+        evented = database.entries
+        while not isinstance(evented, Evented):
+            evented = evented.inner  # type: ignore[attr-defined]
+        bare = evented.around(_Silent(database.entries))
+        telling = Evented(_Silent(database.entries), evented.dispatcher)
+        return (await _timed(telling, writes) - await _timed(bare, writes)) / writes
+
+
+class _Silent(ReadOnlyStore):
+    """Writes nothing, at once."""
+
+    async def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        return []
+
+
+async def _timed(store: Evented, writes: int) -> float:
+    started = perf_counter()
+    for _ in range(writes):
+        await store.write(())
+    return perf_counter() - started
 
 
 def _per_second(work: Callable[[], object], seconds: float) -> float:

@@ -100,7 +100,7 @@ async def test_what_does_not_fit_into_the_queue_comes_from_the_feed(
         thread_facts, task_facts, _ = db.subscriptions()
         for facts in (thread_facts, task_facts):
             assert facts.behind
-            assert facts.queued == 5
+            assert 3 <= facts.queued <= 5, "less what was taken out since it ran over"
             assert facts.missed == 0
         let_go.set()
         for n in range(30):  # While they catch up.

@@ -28,25 +28,25 @@ class Evented(Decorator):
         self, inner: KeyValueStoreInterface, dispatcher: Dispatcher, *, commits: bool = True
     ) -> None:
         super().__init__(inner)
-        self._dispatcher = dispatcher
+        self.dispatcher = dispatcher
         self._write = inner.write
         if not commits:
             self.write = inner.write  # type: ignore[method-assign]
 
     def around(self, inner: KeyValueStoreInterface) -> Evented:
-        return Evented(inner, self._dispatcher, commits=False)
+        return Evented(inner, self.dispatcher, commits=False)
 
     async def write(self, writes: Sequence[Write]) -> list[Outcome]:
         outcomes = await self._write(writes)
-        if self._dispatcher.active:
-            await self._dispatcher.wrote(writes, outcomes)
+        if self.dispatcher.active:
+            await self.dispatcher.wrote(writes, outcomes)
         return outcomes
 
     def subscribe(
         self, pattern: Pattern | str, callback: Callable[[Change], object]
     ) -> Callable[[], None]:
-        return self._dispatcher.subscribe(pattern, callback)
+        return self.dispatcher.subscribe(pattern, callback)
 
     def subscriptions(self) -> list[SubscriptionFacts]:
         """How each subscriber fares, in the order they came."""
-        return self._dispatcher.subscriptions()
+        return self.dispatcher.subscriptions()
