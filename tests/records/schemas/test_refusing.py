@@ -377,3 +377,53 @@ async def test_a_check_that_fails_by_itself_lets_nothing_through(scene: Scene) -
         with pytest.raises(RuntimeError, match="out of order"):
             await db.entries.set("a", 1, schema_hash=found)
         assert await db.entries.get("a") is None
+
+
+class Moment(msgspec.Struct):
+    at: dt.datetime | None = None
+    day: dt.date | None = None
+    pair: tuple[int, int] | None = None
+    data: bytes = b""
+    counts: dict[str, int] = {}
+
+
+class PydanticMoment(pydantic.BaseModel):
+    at: dt.datetime | None = None
+    day: dt.date | None = None
+    pair: tuple[int, int] | None = None
+    data: bytes = b""
+    counts: dict[str, int] = {}
+
+
+@pytest.mark.parametrize("kind", [Moment, PydanticMoment])
+def test_classes_take_what_can_be_stored_for_their_types(kind: type) -> None:
+    schema = schema_of(kind)
+    now = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
+    for good in (
+        {"at": now}, {"at": now.isoformat()}, {"day": "2026-11-20"}, {"pair": [1, 2]},
+        {"data": b"\xff"}, {"counts": {"a": 1}}, {"more": 1},
+    ):  # fmt: skip
+        schema.validate(good)
+    for bad, path in (
+        ({"at": 5}, "$.at"), ({"day": now}, "$.day"), ({"pair": [1, "2"]}, "$.pair[1]"),
+        ({"pair": [1]}, "$.pair"), ({"data": 5}, "$.data"), ({"counts": {"a": "1"}}, "$.counts"),
+    ):  # fmt: skip
+        with pytest.raises(SchemaValidationFailed) as caught:
+            schema.validate(bad)
+        assert caught.value.violations[0][0].startswith(path)
+
+
+@pytest.mark.parametrize(
+    "kind", [Moment, PydanticMoment, {"additionalProperties": {"type": "object"}}]
+)
+async def test_keys_that_are_store_keys_are_judged_as_they_are_read(kind: Any) -> None:
+    async with holdfast.open("memory://", housekeeping=False) as db:
+        found = await db.schemas.register(kind)
+        key = holdfast.StoreKey.parse("counts")
+        made = await db.entries.set(
+            "a", {key: {holdfast.StoreKey.parse("n"): 1}}, schema_hash=found
+        )
+        assert made.value == {"counts": {"n": 1}}
+        with pytest.raises(SchemaValidationFailed) as caught:
+            await db.entries.set("a", {key: 5}, schema_hash=found)
+        assert caught.value.violations[0][0] == "$.counts"

@@ -15,11 +15,19 @@ from typing import Any
 import msgspec
 
 from holdfast.contract.errors import InvalidInput
-from holdfast.records.schemas.schema import CLASS, Form, Violation, digest_of, path_of, refuse
+from holdfast.records.schemas.schema import (
+    CLASS,
+    Form,
+    Violation,
+    as_read,
+    digest_of,
+    path_of,
+    refuse,
+)
 
 #: Messages of msgspec that show what they found, up to that.
 _SHOWN = re.compile(r"^(Invalid (?:enum )?value)\b.*", re.DOTALL)
-_PATH = re.compile(r" - at `(key in )?(\$.*)`$", re.DOTALL)
+_PATH = re.compile(r" - at (?:`key` in )?`(\$.*)`$", re.DOTALL)
 #: Kinds of errors whose message in pydantic shows what was found, and what is said instead.
 _TELLING = {
     "union_tag_invalid": "Input should be of one of the expected kinds",
@@ -56,7 +64,11 @@ class MsgspecSchema(_ClassSchema):
 
     def validate(self, value: Any) -> None:
         try:
-            msgspec.convert(value, self.kind, strict=True)
+            try:
+                msgspec.convert(value, self.kind, strict=True)
+            except msgspec.ValidationError:
+                # Keys that are a subclass of str are str once they are stored.
+                msgspec.convert(as_read(value), self.kind, strict=True)
         except msgspec.ValidationError as error:
             refuse(self, msgspec_violations(error))
         except RecursionError:
@@ -66,7 +78,8 @@ class MsgspecSchema(_ClassSchema):
 class PydanticSchema(_ClassSchema):
     """A pydantic model, or a pydantic dataclass.
 
-    Judged strictly, with the types of JSON for dates, enums and the like.
+    Judged strictly, with the types of JSON for dates, enums and the like; a value that holds bytes
+    with those of Python.
     """
 
     def __init__(self, kind: type) -> None:
@@ -83,7 +96,7 @@ class PydanticSchema(_ClassSchema):
             try:
                 text = orjson.dumps(value)
             except TypeError:
-                # Bytes: only Python's own types can be compared.
+                # Bytes, which JSON has not.
                 self._adapter.validate_python(value, strict=True)
             else:
                 self._adapter.validate_json(text, strict=True)
@@ -119,7 +132,7 @@ def msgspec_violations(error: msgspec.ValidationError) -> list[Violation]:
     place = _PATH.search(message)
     if place:
         message = message[: place.start()]
-        path = place[2]
+        path = place[1]
     # An enum's or tag's error shows what was found there, which is the user's.
     return [(path, _SHOWN.sub(r"\1", message))]
 

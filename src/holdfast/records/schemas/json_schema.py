@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from holdfast.codecs.plain import JSON_RULES
-from holdfast.codecs.serializers import MESSAGE_PACK
 from holdfast.contract.errors import DriverMissing, InvalidInput, SerializationFailed
 from holdfast.records.schemas.schema import (
     CHECK,
     CLASS,
     Form,
     Violation,
+    as_read,
     digest_of,
     path_of,
     refuse,
@@ -52,7 +52,7 @@ class JsonSchema:
                 )
         self.digest = digest_of(form)
         # A copy: the caller's dict may change, a registered schema does not.
-        self.form: Form = _copy(form)
+        self.form: Form = as_read(form)
         validator = compiled(self.form)
         self._is_valid = validator.is_valid
         self._errors = validator.iter_errors
@@ -65,7 +65,13 @@ class JsonSchema:
             if self._is_valid(value):
                 return
         except ValueError:
-            refuse(self, [_foreign(value)])
+            # Something that JSON does not know, in the value as it is or as it will be read.
+            value = as_read(value)
+            try:
+                if self._is_valid(value):
+                    return
+            except ValueError:
+                refuse(self, [_foreign(value)])
         refuse(self, self._violations(value))
 
     def _violations(self, value: Any) -> Iterator[Violation]:
@@ -114,11 +120,6 @@ def _no_schema(error: Any) -> InvalidInput:
             path=path,
         )
     return InvalidInput(f"a JSON Schema was wanted; at {path}, {error.message}", path=path)
-
-
-def _copy(form: Form) -> Form:
-    copy: Form = MESSAGE_PACK.decode(MESSAGE_PACK.encode(form))
-    return copy
 
 
 def _foreign(value: Any) -> Violation:

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
 from holdfast.codecs.digest import digest
-from holdfast.codecs.plain import MESSAGE_PACK_RULES
 from holdfast.codecs.serializers import MESSAGE_PACK
 from holdfast.contract.errors import InvalidInput, SchemaValidationFailed, SerializationFailed
 
@@ -84,9 +83,13 @@ def judge(schema: Schema, value: Any) -> None:
             the stack of whoever walks it.)
         SchemaValidationFailed: it does not fit.
     """
-    if not MESSAGE_PACK_RULES.accept(value):
-        MESSAGE_PACK_RULES.refuse(value)
+    MESSAGE_PACK.encode(value)
     schema.validate(value)
+
+
+def as_read(value: Any) -> Any:
+    """A storable value as it will be read: keys that are a subclass of str are str then."""
+    return MESSAGE_PACK.decode(MESSAGE_PACK.encode(value))
 
 
 def refuse(schema: Schema, violations: Iterable[Violation]) -> NoReturn:
