@@ -214,7 +214,7 @@ def front_page() -> str:
     rows = []
     for page in sorted((DOCS / "how-to").glob("*.md")):
         title, _, body = page.read_text().partition("\n")
-        first = re.split(r"(?<=[.:])\s", " ".join(body.strip().split("\n\n")[0].split()))[0]
+        first = re.split(r"(?<=\.)\s", " ".join(body.strip().split("\n\n")[0].split()))[0]
         plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", first)
         rows.append(
             (f"[{title.lstrip('# ')}](how-to/{page.name})", plain.rstrip(":").replace("|", r"\|"))
