@@ -11,6 +11,7 @@ import pytest
 import holdfast.sync
 from holdfast import KEEP, Conflict, Database, StoreKey, Transaction, Unsupported
 from holdfast.contract.errors import (
+    IntegrityFailed,
     InvalidInput,
     InvalidKey,
     ReadOnly,
@@ -22,6 +23,7 @@ from holdfast.records.decorators.read_only import ReadOnlyStore
 from holdfast.records.decorators.validated import Validated
 from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.records.requirements import REFRESH_S, REQUIRED
+from holdfast.records.schemas import registry
 from holdfast.records.services import Outcome
 from holdfast.records.writes import SetValue, Write
 from holdfast.store.feed import Cause
@@ -444,3 +446,35 @@ def test_the_sync_handle_has_it_all(scene: Scene) -> None:
         with pytest.raises(InvalidInput):
             db.schemas.migrate("people", to=newer)
         assert db.create_payload({"who": "people:a"}) == {"who": GOOD}
+
+
+async def test_the_number_of_requirements_is_limited(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "REQUIREMENTS_MAX", 2)
+    async with scene.open() as db:
+        schema = await db.schemas.register(PERSON)
+        for namespace in ("a", "b", "a"):
+            await db.schemas.require(namespace, schema)
+        with pytest.raises(InvalidInput, match="at most 2"):
+            await db.schemas.require("c", schema)
+        assert await db.schemas.required() == {"a": schema, "b": schema}
+
+
+async def test_the_same_judge_stands_around_another_store(scene: Scene) -> None:
+    async with scene.open() as db:
+        await db.schemas.require("people", await db.schemas.register(PERSON))
+        other = Validated(core_of(db), db._open_parts().composition.requirements).around(
+            core_of(db)
+        )
+        with pytest.raises(SchemaValidationFailed):
+            await other.set("people:a", BAD)
+        await other.set("people:a", GOOD)
+
+
+async def test_requirements_that_are_damaged_let_nothing_through(scene: Scene) -> None:
+    async with scene.handle() as db:
+        await core_of(db, privileged=True).set(REQUIRED, ["not a mapping"])
+        with pytest.raises(IntegrityFailed):
+            await db.entries.set("people:a", BAD)
+        assert await db.entries.get("people:a") is None

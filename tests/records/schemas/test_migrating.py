@@ -15,7 +15,7 @@ from holdfast.contract.errors import (
     VersionNotFound,
 )
 from holdfast.records.decorators.validated import Validated
-from holdfast.records.schemas import bulk
+from holdfast.records.schemas import bulk, migrations
 from tests.records.schemas.shapes import FIRST, SECOND, THIRD, first_to_second, second_to_third
 from tests.store.scene import Scene, core_of, listed, until
 
@@ -428,3 +428,14 @@ async def test_a_conflict_of_every_try_is_told() -> None:
         work = bulk.Migration(losing, requirements, schema, db.schemas.upgraded)
         with pytest.raises(Conflict, match="Migrate again"):
             await work.run("", None)
+
+
+async def test_a_handle_knows_so_many_steps_and_no_more(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "STEPS_MAX", 2)
+    async with scene.open() as db:
+        first, second, third = await registered(db)
+        with pytest.raises(InvalidInput, match="at most 2"):
+            db.schemas.register_migration(first, third, second_to_third)
+        db.schemas.register_migration(first, second, first_to_second)  # In place of itself.

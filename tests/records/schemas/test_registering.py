@@ -146,7 +146,7 @@ NO_SCHEMAS: list[Any] = [
     {"type": "strin"}, {"properties": 3}, {"required": "name"}, {"minimum": "1"},
     {"$schema": "https://example.org/nobody", "type": "object"}, {"pattern": "("},
     {"$ref": "#/$defs/nothing"}, {"x-holdfast-class": "City"}, {"x-holdfast-check": "c"},
-    {"enum": [object()]}, {1: 2}, {"const": float("nan")}, {"title": "\ud800"},
+    {"enum": [object()]}, {1: 2}, {"const": float("nan")}, {"title": "\ud800"}, {"const": b"x"},
     {"pattern": "a" * FORM_BYTES_MAX},
     None, True, 3, "text", [], int, str, object(), asyncio,
 ]  # fmt: skip

@@ -84,8 +84,8 @@ class Validated(Decorator):
         stores = write_back and version is None and at is None
         for _ in range(WRITE_BACK_TRIES):
             entry = await self._get(key, version=version, at=at)
-            if entry is None or entry.metadata.schema_hash == schema.digest:
-                return entry
+            if entry is None:
+                return None
             value = registry.upgraded(entry, schema)
             if value is entry.value:
                 return entry

@@ -75,7 +75,7 @@ class Migration:
             if (after is not None and entry.key <= after) or not _inside(entry.key, namespace):
                 continue
             batch.append(entry)
-            size += len(entry.stored) + len(entry._payload or b"")  # noqa: SLF001 - its bytes
+            size += entry.bytes_held
             if len(batch) >= BATCH_ENTRIES or size >= BATCH_BYTES:
                 done = await self._migrate(batch, place, done)
                 batch, size = [], 0

@@ -71,8 +71,6 @@ class MsgspecSchema(_ClassSchema):
                 msgspec.convert(as_read(value), self.kind, strict=True)
         except msgspec.ValidationError as error:
             refuse(self, msgspec_violations(error))
-        except RecursionError:
-            refuse(self, [("$", "is nested too deep")])
 
 
 class PydanticSchema(_ClassSchema):
