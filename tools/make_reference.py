@@ -44,11 +44,22 @@ MODULES = (
             "header", "envelope", "plain", "trie",
         )
     ),
+    "holdfast.records.services",
+    *(
+        f"holdfast.records.decorators.{name}"
+        for name in ("base", "validated", "evented", "logged", "cached", "read_only")
+    ),
     "holdfast.testing",
 )  # fmt: skip
 
 #: The engines that come with Holdfast, in the order of the table.
 ENGINES = ("lmdb", "sqlite", "memory")
+
+REFERENCE_PROSE = """\
+Every public name with its signature, shapes, units and errors. Most programs need the first page
+only; the contract and the codecs are for authors of engines, services and decorators for who puts a
+store together. [The errors](../errors.md) have a page of their own, and so have [the
+engines](../engines.md)."""
 
 ERRORS_PROSE = """\
 Every error is a class of `holdfast.contract.errors` below `StoreError`, with a stable `code`, a
@@ -80,12 +91,8 @@ def index_page() -> str:
         (f"[`{name}`]({name}.md)", summary(importlib.import_module(name).__doc__))
         for name in MODULES
     ]
-    return (
-        f"# Reference\n\n{WRITTEN_BY}\n\nEvery public name with its signature, shapes, units and "
-        "errors. Most programs need the first page only; the contract and the codecs are for "
-        "authors of engines. The errors have [a page of their own](../errors.md), and so have "
-        f"[the engines](../engines.md).\n\n{table(('module', 'what it is'), rows)}\n"
-    )
+    names = table(("module", "what it is"), rows)
+    return f"# Reference\n\n{WRITTEN_BY}\n\n{REFERENCE_PROSE}\n\n{names}\n"
 
 
 def errors_page() -> str:

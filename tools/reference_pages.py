@@ -109,11 +109,15 @@ def resolved(name: str, module: ModuleType) -> Any:
 def members(owner: type) -> Iterator[tuple[str, Any]]:
     """The public methods and properties of a class, inherited ones of Holdfast too."""
     seen = set()
-    for base in owner.__mro__:
+    # A decorator has the whole interface; its page has what it says itself.
+    alone = owner.__module__.startswith("holdfast.records.decorators")
+    for base in (owner,) if alone else owner.__mro__:
         if not base.__module__.startswith("holdfast") or (base is StoreError is not owner):
             continue
         for name, member in vars(base).items():
             inner = member.__func__ if isinstance(member, classmethod | staticmethod) else member
+            if alone and inner.__doc__ is None:
+                continue
             callable_ = inspect.isfunction(inner) or isinstance(member, property)
             if callable_ and not name.startswith("_") and name not in seen:
                 seen.add(name)

@@ -90,6 +90,14 @@ def test_what_a_handle_hands_out_is_in_the_reference() -> None:
         assert f"\n## `{name}`\n" in page("holdfast")
 
 
+@pytest.mark.parametrize("package", ["contract", "codecs", "records.decorators"])
+def test_every_module_of_these_packages_has_its_page(package: str) -> None:
+    modules = {name for name in repository.modules() if name.startswith(f"holdfast.{package}.")} - {
+        "holdfast.contract.errors"
+    }  # has a document of its own
+    assert modules == {name for name in modules if (REFERENCE / f"{name}.md").exists()}
+
+
 @pytest.mark.parametrize("code", list(ErrorCode))
 def test_every_error_says_what_it_means_and_what_comes_next(code: ErrorCode) -> None:
     text = (repository.ROOT / "docs/errors.md").read_text()
