@@ -96,7 +96,7 @@ class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
     _key: StoreKey | str | bytes
     stored: bytes
     revision: int
-    _payload: bytes | None = None
+    _payload: list[bytes] | None = None
     _value: Any = _UNREAD
     _metadata: Metadata | None = None
 
@@ -157,15 +157,15 @@ class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
     @property
     def bytes_held(self) -> int:
         """How many bytes it holds in memory, as stored."""
-        return len(self.stored) + (0 if self._payload is None else len(self._payload))
+        return len(self.stored) + sum(map(len, self._payload or ()))
 
     def fresh(self) -> Self:
         """The same entry with nothing decoded yet: its value is an object of its own."""
         return msgspec.structs.replace(self, _value=_UNREAD)
 
-    def attach(self, payload: bytes) -> None:
-        """Give the entry the bytes of its big value, read from their chunks."""
-        _remember(self, "_payload", payload)
+    def attach(self, chunks: list[bytes]) -> None:
+        """Give the entry the bytes of its big value; they are joined when it is first decoded."""
+        _remember(self, "_payload", chunks)
 
     def _decode(self) -> Any:
         stored = self.stored
@@ -184,9 +184,13 @@ class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
                 f"the value of version {self.metadata.version} of {self.key} is no longer "
                 "retained; its metadata is. Raise the retention of values to keep more"
             )
-        if self._payload is None:
+        chunks = self._payload
+        if chunks is None:
             raise PayloadMissing(self)
-        return self._payload
+        if len(chunks) > 1:
+            chunks = [b"".join(chunks)]
+            _remember(self, "_payload", chunks)
+        return chunks[0]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Entry):

@@ -41,11 +41,16 @@ _LIFE = struct.Struct(">IQ")
 
 
 class Change(NamedTuple):
-    """The plan of a write to one key: stored bytes before and after it, each possibly None."""
+    """The plan of a write to one key: stored bytes before and after it, each possibly None.
+
+    Attributes:
+        chunks: of the value after it, when it is big and came with the write.
+    """
 
     before: Record | None
     after: bytes | None
     written: bool
+    chunks: list[bytes] | None = None
 
 
 class Seen(NamedTuple):
@@ -226,7 +231,8 @@ class Rows:
             operations, Act.SET, data_key, metadata, previous, metadata.updated_at_ms, step.cause,
             step.options,
         )  # fmt: skip
-        return Change(seen.row if living is not None else None, stored, written=True)
+        chunks = value.chunks if value is not None and value.payload is None else None
+        return Change(seen.row if living is not None else None, stored, True, chunks)
 
     def _payload(
         self,

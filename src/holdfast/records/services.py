@@ -88,6 +88,7 @@ class Step(NamedTuple):
         options: who and why, for the feed and for a deletion's record.
         cause: what the feed says it was.
         new_key: canonical text of the key to move to; None: stays.
+        size: bytes of the value it brings, as far as that is known before the commit.
     """
 
     key: str
@@ -95,6 +96,7 @@ class Step(NamedTuple):
     options: WriteOptions
     cause: Cause
     new_key: str | None = None
+    size: int = 0
 
 
 @runtime_checkable
@@ -164,6 +166,10 @@ class EntryStorage(Protocol):
 
     async def serialize(self, value: Any) -> Serialized:
         """The bytes of a value. Raises SerializationFailed; nothing is written."""
+        ...
+
+    async def apart(self, work: Callable[[], T]) -> T:
+        """Run work that takes long where it does not hold up a loop."""
         ...
 
     def serialize_now(self, value: Any) -> Serialized:

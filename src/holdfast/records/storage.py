@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from threading import get_ident
-from typing import Any
+from typing import Any, TypeVar
 
 from holdfast.codecs import envelope
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
-from holdfast.contract.batch import Batch, Operation
+from holdfast.contract.batch import Batch, Decide, Operation, Receipt
+from holdfast.contract.capability import Io
 from holdfast.contract.engine import NOT_NOW, Engine, Peeked
 from holdfast.contract.errors import Conflict, DuplicateKey, IntegrityFailed, InvalidInput
 from holdfast.contract.record import Range, Record
@@ -20,10 +21,14 @@ from holdfast.records.past import END_EXPIRED
 from holdfast.records.reserved import RESERVED_PACKED, shows, shows_all
 from holdfast.records.rows import Change, Rows, Seen
 from holdfast.records.services import Outcome, Serialized, Step
-from holdfast.records.values import Values
+from holdfast.records.values import CHUNK_BYTES, Values
 from holdfast.store import layout
+from holdfast.store.driving import drive
 from holdfast.store.feed import Cause
 from holdfast.store.gate import Gate
+from holdfast.store.transaction import TransactionEngine
+
+T = TypeVar("T")
 
 #: Flags that need more than the row itself.
 _SPECIAL = envelope.EXPIRES | envelope.BLOB
@@ -187,6 +192,9 @@ class EngineEntryStorage:
 
     # --- Writing ----------------------------------------------------------------------------
 
+    async def apart(self, work: Callable[[], T]) -> T:
+        return await self._values.apart(work)
+
     async def serialize(self, value: Any) -> Serialized:
         return await self._values.serialize(value)
 
@@ -203,7 +211,7 @@ class EngineEntryStorage:
         targets = [self._data_key(step.new_key) for step in steps if step.new_key is not None]
         for data_key in targets:
             read_keys += (data_key, rows.grave_key(data_key))
-        payloads: dict[bytes, bytes] = {}
+        payloads: dict[bytes, list[bytes]] = {}
         changes: list[Change] = []
 
         def make(records: list[Record | None], _revision: int) -> Batch | None:
@@ -219,18 +227,8 @@ class EngineEntryStorage:
                 changes.append(rows.change(operations, step, now, seen))
             return Batch(operations) if operations else None
 
-        while True:
-            try:
-                receipt = await self._engine.transact(read_keys, make)
-                break
-            except PayloadMissing as missing:
-                stored = missing.entry.stored
-                payloads[stored] = await self._payload(stored)
-            except Conflict as conflict:
-                current = conflict.details.get("current")
-                if isinstance(current, Entry):
-                    await self._complete(current)
-                raise
+        size = sum(step.size for step in steps)
+        receipt = await self._commit(read_keys, make, payloads, size)
         self._wrote(receipt.revision)
         return [
             await self._outcome(step, change, receipt.revision)
@@ -259,6 +257,41 @@ class EngineEntryStorage:
 
     # --- Inside -----------------------------------------------------------------------------
 
+    async def _commit(
+        self, keys: list[bytes], make: Decide, payloads: dict[bytes, list[bytes]], size: int
+    ) -> Receipt:
+        """Transact; big values that the decision turns out to need are read in between.
+
+        Args:
+            payloads: chunks of big values by the stored bytes that refer to them; filled here.
+            size: bytes of the values that are written, as far as that is known.
+        """
+        while True:
+            try:
+                if size > CHUNK_BYTES:
+                    return await self._transact_apart(keys, make)
+                return await self._engine.transact(keys, make)
+            except PayloadMissing as missing:
+                stored = missing.entry.stored
+                payloads[stored] = chunks = await self._payload(stored)
+                size += sum(map(len, chunks))  # What comes of a big value is mostly big too.
+            except Conflict as conflict:
+                current = conflict.details.get("current")
+                if isinstance(current, Entry):
+                    await self._complete(current)
+                raise
+
+    async def _transact_apart(self, keys: list[bytes], make: Decide) -> Receipt:
+        """Transact away from the loop.
+
+        An engine that need not flush commits where it is asked to, and cannot see beforehand how
+        much a decision will write.
+        """
+        engine = self._engine
+        if isinstance(engine, TransactionEngine) or engine.capabilities.io is Io.REMOTE:
+            return await engine.transact(keys, make)  # Nothing is written here and now.
+        return await self.apart(lambda: drive(engine.transact(keys, make)))
+
     def _expired(self, stored: bytes) -> bool:
         """Whether stored bytes are of an entry that has run out."""
         if not stored[1] & envelope.EXPIRES:
@@ -276,12 +309,14 @@ class EngineEntryStorage:
         after: Entry[Any] | None = None
         if change.after is not None:
             after = Entry(step.new_key or step.key, change.after, revision)
-            if change.after[1] & envelope.BLOB:
+            if change.chunks is not None:
+                after.attach(change.chunks)
+            elif change.after[1] & envelope.BLOB:
                 after = await self._complete(after)
         return Outcome(revision, before, after, written=True)
 
     def _living(
-        self, key: str, row: Record | None, now_ms: int, payloads: dict[bytes, bytes]
+        self, key: str, row: Record | None, now_ms: int, payloads: dict[bytes, list[bytes]]
     ) -> Entry[Any] | None:
         if row is None:
             return None
@@ -301,7 +336,8 @@ class EngineEntryStorage:
             entry.attach(await self._payload(entry.stored))
         return entry
 
-    async def _payload(self, stored: bytes) -> bytes:
+    async def _payload(self, stored: bytes) -> list[bytes]:
+        """The chunks of a big value."""
         keys = self._rows.blob_keys(stored)
         chunks: list[bytes] = []
         for start in range(0, len(keys), _CHUNKS_READ_MAX):
@@ -311,7 +347,7 @@ class EngineEntryStorage:
                         "a chunk of a big value is missing; run `holdfast check` on the database"
                     )
                 chunks.append(record.value)
-        return b"".join(chunks)
+        return chunks
 
     def _range(self, pattern: Pattern, *, reverse: bool) -> Range:
         """The rows that can hold keys of the pattern."""

@@ -154,7 +154,8 @@ class KeyValueStore(KeyValueStoreInterface):
             refuse_reserved(text)
         action = write.action
         if type(action) is SetValue:
-            return Step(text, await self._set(text, write, action), write.options, write.cause)
+            decide, size = await self._set(text, write, action)
+            return Step(text, decide, write.options, write.cause, None, size)
         if type(action) is Modify:
             return Step(text, self._modify(text, write, action), write.options, write.cause)
         if type(action) is Delete:
@@ -165,9 +166,17 @@ class KeyValueStore(KeyValueStoreInterface):
             refuse_reserved(new_key)
         return Step(text, self._rename(text, write), write.options, Cause.RENAMED, new_key)
 
-    async def _set(self, text: str, write: Write, action: SetValue) -> Decision:
+    async def _set(self, text: str, write: Write, action: SetValue) -> tuple[Decision, int]:
+        """What decides the write, and the bytes of its value."""
         serialized = await self._storage.serialize(action.value)
-        digest = self._hashing.calculate_data_hash(serialized.canonical)
+        canonical = serialized.canonical
+        calculate = self._hashing.calculate_data_hash
+        if serialized.payload is not None:
+            size = len(serialized.payload)
+            digest = calculate(canonical)
+        else:
+            size = sum(map(len, serialized.chunks))
+            digest = await self._storage.apart(lambda: calculate(canonical))
         metadata, options, required = self._metadata, write.options, write.conditions
         if write.admit is not None:
             options = options.with_schema(write.admit(action.value))
@@ -182,7 +191,7 @@ class KeyValueStore(KeyValueStoreInterface):
                 return None
             return Proposal(metadata.generate_next_version(previous, digest, options), serialized)
 
-        return decide
+        return decide, size
 
     def _modify(self, text: str, write: Write, action: Modify) -> Decision:
         storage, hashing, metadata = self._storage, self._hashing, self._metadata

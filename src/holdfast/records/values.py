@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from holdfast.codecs import header
 from holdfast.codecs.compression import NONE, Compression
@@ -10,6 +11,8 @@ from holdfast.codecs.serializers import MESSAGE_PACK, Serializer
 from holdfast.contract.errors import ValueTooLarge
 from holdfast.contract.runtime import Host
 from holdfast.records.services import Serialized
+
+T = TypeVar("T")
 
 #: Values above this are stored in chunks of this size, once, whatever becomes of the entry.
 CHUNK_BYTES = 256 * 1024
@@ -31,10 +34,14 @@ class Values:
         self._compression = compression
         self._plain = serializer is MESSAGE_PACK and compression is NONE
 
+    async def apart(self, work: Callable[[], T]) -> T:
+        """Run work that takes long where it does not hold up a loop."""
+        return await self._host.runtime().offload(work)
+
     async def serialize(self, value: Any) -> Serialized:
         """The bytes of a value; a big one away from the event loop."""
         if _may_be_big(value):
-            return await self._host.runtime().offload(lambda: self.serialize_now(value))
+            return await self.apart(lambda: self.serialize_now(value))
         return self.serialize_now(value)
 
     def serialize_now(self, value: Any) -> Serialized:
