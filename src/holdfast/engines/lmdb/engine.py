@@ -254,8 +254,12 @@ class LmdbEngine(EmbeddedEngine):
         known = self._head_known
         if transaction_id >= 0 and known[:2] == (environment, transaction_id):
             return known[2]
-        head = self._reading_raw(facts.read_head).revision
-        self._head_known = (environment, transaction_id, head)
+        # LMDB's header tells of a commit before its readers see it, so what was read is kept under
+        # the id of the transaction that read it.
+        read_id, head = self._reading_raw(
+            lambda transaction: (transaction.id(), facts.read_head(transaction).revision)
+        )
+        self._head_known = (environment, read_id, head)
         return head
 
     def _reading(self, action: Callable[[Tree], T]) -> T:
