@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+import holdfast.sync
+
 from tests.cli.conftest import Cli, process, started
 
 #: What an import counts anew; everything else comes back.
@@ -38,10 +40,27 @@ def test_an_export_imports_exactly(cli: Cli, url: str, tmp_path: Path) -> None:
     assert cli("export", "--output", str(file)).code == 0
     other = f"sqlite:///{tmp_path / 'other.db'}"
     done = cli("import", str(file), "--url", other, "--json").document
-    assert done == {"written": 5, "unchanged": 0, "expired": 0, "batches": 1, "line": 5}
+    assert done == {"written": 5, "unchanged": 0, "expired": 0, "schemas": 0, "batches": 1, "line": 5}
     before, after = (cli("export", "--url", address).lines for address in (url, other))
     assert list(map(carried, before)) == list(map(carried, after))
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_schemas_travel_with_the_entries_that_name_them(
+    cli: Cli, url: str, tmp_path: Path
+) -> None:
+    with holdfast.sync.open(url) as db:
+        digest = db.schemas.register({"type": "object", "required": ["name"]})
+        db.entries.set("cities:1", {"name": "Oslo"}, schema_hash=digest)
+    there = f"lmdb:///{tmp_path / 'there'}"
+    file = tmp_path / "all.jsonl"
+    assert cli("export", "--url", url, "--output", str(file)).code == 0
+    for _ in range(2):
+        assert cli("import", str(file), "--url", there, "--if-changed").code == 0
+    with holdfast.sync.open(there) as db:
+        assert db.entries.require("cities:1").metadata.schema_hash == digest
+        with pytest.raises(holdfast.SchemaValidationFailed):
+            db.entries.set("cities:2", {}, schema_hash=digest)
 
 
 def test_repeating_an_import_changes_nothing(cli: Cli, url: str, tmp_path: Path) -> None:

@@ -10,9 +10,12 @@ import typer
 
 from holdfast.cli import exits, options, shown, typed_json
 from holdfast.cli.progress import progress, shows_progress
+from holdfast.codecs.pattern import Pattern
 
 #: The progress moves after that many entries.
 STEP_ENTRIES = 500
+#: The registered schemas: names of 64 hexadecimal digits in a namespace of their own.
+SCHEMAS = Pattern.regex("__schema:[0-9a-f]{64}")
 
 
 def export(
@@ -27,7 +30,8 @@ def export(
 ) -> int:
     """Write the entries that match as JSON lines, with metadata, as `import` reads them.
 
-    All lines are of one moment; what has expired is absent. With --json and --output a JSON
+    All lines are of one moment; what has expired is absent. An export of everything begins with
+    the registered schemas. With --json and --output a JSON
     document of what was done goes to stdout.
     """
     wanted = options.pattern_of(pattern, kind)
@@ -40,6 +44,11 @@ def export(
             bar = shows_progress() and not target.isatty()
             total = await view.entries.count(wanted) if bar else None
             with progress("export", total, visible=bar) as done:
+                if wanted == Pattern.of("#"):
+                    # Schemas first, because the entries that name them are judged by them.
+                    async for entry in view.entries.items("__schema:+"):
+                        if SCHEMAS.matches(entry.key):
+                            target.write(typed_json.text_of(shown.entry_document(entry)) + "\n")
                 async for entry in view.entries.items(wanted):
                     target.write(typed_json.text_of(shown.entry_document(entry)) + "\n")
                     written += 1

@@ -15,6 +15,7 @@ from typing import Annotated, BinaryIO
 import typer
 
 from holdfast.cli import exits, options, shown
+from holdfast.cli.exporting import SCHEMAS
 from holdfast.cli.progress import progress
 from holdfast.cli.rows import Form, Row, Shape, read_rows
 from holdfast.contract.errors import InvalidInput, StoreError
@@ -36,6 +37,7 @@ class Tally:
         self.written = 0
         self.unchanged = 0
         self.expired = 0
+        self.schemas = 0
         self.batches = 0
         #: The last line that is safely written, with all before it.
         self.line = 0
@@ -105,7 +107,8 @@ def import_(
     else:
         unchanged = f", {tally.unchanged:,} unchanged" if if_changed else ""
         expired = f", {tally.expired:,} expired and left out" if tally.expired else ""
-        shown.line(f"{tally.written:,} written{unchanged}{expired}, in {tally.batches:,} commits")
+        schemas = f", {tally.schemas:,} schemas registered" if tally.schemas else ""
+        shown.line(f"{tally.written:,} written{unchanged}{expired}{schemas}, in {tally.batches:,} commits")
     return exits.OK
 
 
@@ -144,6 +147,17 @@ async def _write(
     """One batch, as one commit."""
     written = unchanged = expired = 0
     clock = SystemClock()
+    # Schemas are not entries of the user's: they are registered, and the same twice is one.
+    for row in [row for row in rows if SCHEMAS.matches(row.key)]:
+        rows.remove(row)
+        try:
+            await db.schemas.adopt(row.value, modified_by=row.modified_by, comment=row.comment)
+        except StoreError as error:
+            raise row.blame(error) from error
+        tally.schemas += 1
+        tally.line = row.line
+    if not rows:
+        return
 
     async def work(transaction: Transaction) -> None:
         nonlocal written, unchanged, expired
