@@ -9,7 +9,17 @@ from typing import Annotated, Any
 import typer
 
 import holdfast
-from holdfast.cli import bench, care, doctor, entries, exits, exporting, importing, watching
+from holdfast.cli import (
+    bench,
+    care,
+    doctor,
+    entries,
+    exits,
+    exporting,
+    importing,
+    logs,
+    watching,
+)
 
 _EPILOG = "Exit codes: " + "; ".join(f"{code} {text}" for code, text in exits.MEANINGS.items())
 
@@ -42,6 +52,7 @@ for command, name, panel in (
     (entries.keys, "keys", "Entries"),
     (entries.history, "history", "Entries"),
     (watching.watch, "watch", "Entries"),
+    (logs.logs, "logs", "Entries"),
     (importing.import_, "import", "Data"),
     (exporting.export, "export", "Data"),
     (care.info, "info", "Care"),

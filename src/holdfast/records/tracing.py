@@ -34,13 +34,15 @@ def installed_tracing() -> Tracing | None:
         trace = import_module("opentelemetry.trace")
     except ImportError:
         return None
-    return _OpenTelemetry(trace)
+    return OpenTelemetryTracing(trace.get_tracer("holdfast"))
 
 
-class _OpenTelemetry:
-    def __init__(self, trace: Any) -> None:
-        self._trace = trace
-        self._tracer = trace.get_tracer("holdfast")
+class OpenTelemetryTracing:
+    """Begins spans of one tracer of OpenTelemetry."""
+
+    def __init__(self, tracer: Any) -> None:
+        self._tracer = tracer
+        self._trace = import_module("opentelemetry.trace")
 
     def begin(self, operation: str, key_count: int, transaction_id: str) -> Span:
         span = self._tracer.start_span(
