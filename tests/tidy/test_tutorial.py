@@ -105,10 +105,11 @@ class Process:
 
 
 class Prompt(Process):
-    """`python -m asyncio`: blocks are typed into it as a reader does."""
+    """A prompt that blocks are typed into, line by line, as a reader does."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        super().__init__([sys.executable, "-u", "-m", "asyncio"], folder, environment)
+        prompt = str(Path(__file__).with_name("prompt.py"))
+        super().__init__([sys.executable, "-u", prompt], folder, environment)
 
     def run(self, block: str) -> str:
         """Type a block; what it printed. A traceback fails."""
@@ -182,6 +183,7 @@ def blocks() -> list[tuple[str, str]]:
     return BLOCK.findall(TUTORIAL.read_text())
 
 
+@pytest.mark.row("trap 53")
 def test_the_tutorial_works_as_typed(tmp_path: Path) -> None:
     with terminals(tmp_path) as opened:
         printed = ""
