@@ -2,10 +2,10 @@
 
     python -m tests.crash.ticker URL WHAT
 
-WHAT: `text`, `bytes`: set a value of 50 MB; `commits`: durable writes; `wait`: one write, which the
-line `{"waiting": true}` precedes. Prints one JSON object per line, at last
-`{"gap_s": …, "idle_gap_s": …, "took_s": …}`: the longest time between two ticks meanwhile, the same
-beforehand with nothing to do, and how long it took.
+WHAT: `text`, `bytes`: set a value of 50 MB; `commits`: durable writes; `wait`: one write, once a
+line of input has come after `{"opened": true}`; `{"waiting": true}` then precedes it. Prints one
+JSON object per line, at last `{"gap_s": …, "idle_gap_s": …, "took_s": …}`: the longest time
+between two ticks meanwhile, the same beforehand with nothing to do, and how long it took.
 """
 
 from __future__ import annotations
@@ -54,6 +54,9 @@ async def main(url: str, what: str) -> None:
     value: str | bytes = b"x" * BIG if what == "bytes" else "x" * BIG if what == "text" else ""
     async with holdfast.open(url) as db:
         await db.entries.set("a:small", "first")
+        if what == "wait":
+            tell(opened=True)
+            await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
         idle = await longest_gap(asyncio.ensure_future(asyncio.sleep(IDLE_S)))
         start = time.perf_counter()
         gap = await longest_gap(asyncio.ensure_future(do(db, what, value)))
