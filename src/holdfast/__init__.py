@@ -27,9 +27,16 @@ from holdfast.contract.record import Cursor
 from holdfast.database.handle import Database
 from holdfast.database.opening import open
 from holdfast.database.views import SnapshotView, Transaction
+from holdfast.records.cache import CacheLimits
 from holdfast.records.change import Change
 from holdfast.records.changes import Watch
+from holdfast.records.decorators.cached import Cached
+from holdfast.records.decorators.logged import Logged
+from holdfast.records.decorators.read_only import ReadOnlyStore
 from holdfast.records.entry import Entry, Metadata, PastVersion
+from holdfast.records.locking.lock import Lock
+from holdfast.records.locking.service import MutexLockService
+from holdfast.records.log import LoggingService, LogRecord, OperationLog
 from holdfast.records.options import KEEP
 from holdfast.records.store import KeyValueStore
 
@@ -37,6 +44,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "KEEP",
+    "CacheLimits",
+    "Cached",
     "Capabilities",
     "Change",
     "Compacted",
@@ -49,9 +58,16 @@ __all__ = [
     "KeyFormat",
     "KeyNotFound",
     "KeyValueStore",
+    "Lock",
+    "LogRecord",
+    "Logged",
+    "LoggingService",
     "Metadata",
+    "MutexLockService",
+    "OperationLog",
     "PastVersion",
     "Pattern",
+    "ReadOnlyStore",
     "SchemaMigrationMissing",
     "SchemaNotFound",
     "SchemaValidationFailed",
