@@ -29,6 +29,7 @@ from benchmarks.report import Section, document
 from benchmarks.shim import compile_shim
 from benchmarks.workloads import (
     cold_open,
+    decorators,
     events,
     file_growth,
     group_commit,
@@ -47,7 +48,7 @@ WORKLOADS: dict[str, Callable[[Bench], list[Section]]] = {
     module.NAME: module.run
     for module in (
         headline, survival, ycsb, group_commit, hot_key, scan, events, cold_open, file_growth,
-        set_cost, validated,
+        set_cost, validated, decorators,
     )
 }  # fmt: skip
 
