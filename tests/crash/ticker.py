@@ -2,9 +2,9 @@
 
     python -m tests.crash.ticker URL WHAT
 
-WHAT: `text`, `bytes`: set a value of 50 MB; `commits`: durable writes; `wait`: one write, once a
-line of input has come after `{"opened": true}`; `{"waiting": true}` then precedes it. Prints one
-JSON object per line, at last `{"gap_s": …, "idle_gap_s": …, "took_s": …}`: the longest time
+WHAT: `text`, `bytes`: set a value of 50 MB and get it; `commits`: durable writes; `wait`: one write,
+once a line of input has come after `{"opened": true}`; `{"waiting": true}` then precedes it. Prints
+one JSON object per line, at last `{"gap_s": …, "idle_gap_s": …, "took_s": …}`: the longest time
 between two ticks meanwhile, the same beforehand with nothing to do, and how long it took.
 """
 
@@ -41,6 +41,8 @@ async def do(db: holdfast.Database, what: str, value: str | bytes) -> None:
     """Do the long thing."""
     if what in ("text", "bytes"):
         await db.entries.set("a:big", value)
+        # What its value is made of then is made where it is looked at.
+        await db.entries.require("a:big")
     elif what == "commits":
         for number in range(COMMITS):
             await db.entries.set("a:small", number)

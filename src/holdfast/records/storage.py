@@ -34,6 +34,8 @@ T = TypeVar("T")
 _SPECIAL = envelope.EXPIRES | envelope.BLOB
 #: How many chunks of a big value are read at once.
 _CHUNKS_READ_MAX = 64
+#: A value of more chunks is read away from the loop.
+_CHUNKS_INLINE_MAX = 8
 
 
 class EngineEntryStorage:
@@ -288,9 +290,14 @@ class EngineEntryStorage:
         much a decision will write.
         """
         engine = self._engine
-        if isinstance(engine, TransactionEngine) or engine.capabilities.io is Io.REMOTE:
+        if self._remote_or_mine():
             return await engine.transact(keys, make)  # Nothing is written here and now.
         return await self.apart(lambda: drive(engine.transact(keys, make)))
+
+    def _remote_or_mine(self) -> bool:
+        """Whether the engine has to be used where the caller is: a server's, a transaction's."""
+        engine = self._engine
+        return isinstance(engine, TransactionEngine) or engine.capabilities.io is Io.REMOTE
 
     def _expired(self, stored: bytes) -> bool:
         """Whether stored bytes are of an entry that has run out."""
@@ -339,6 +346,11 @@ class EngineEntryStorage:
     async def _payload(self, stored: bytes) -> list[bytes]:
         """The chunks of a big value."""
         keys = self._rows.blob_keys(stored)
+        if len(keys) > _CHUNKS_INLINE_MAX and not self._remote_or_mine():
+            return await self.apart(lambda: drive(self._chunks(keys)))
+        return await self._chunks(keys)
+
+    async def _chunks(self, keys: list[bytes]) -> list[bytes]:
         chunks: list[bytes] = []
         for start in range(0, len(keys), _CHUNKS_READ_MAX):
             for record in await self._read(keys[start : start + _CHUNKS_READ_MAX]):

@@ -8,6 +8,8 @@
         def make_config(self, folder):
             return MyConfig(path=folder / "database")
 
+`FaultsLayer` makes an engine fail or be slow by plan, to see what your own code does then.
+
 Needs pytest and hypothesis, and no plug-in. Other processes import the test class from its file,
 so it stands at the top of a module.
 """
@@ -17,8 +19,18 @@ import pytest
 # Before the promises are imported, so that their assertions explain themselves.
 pytest.register_assert_rewrite("holdfast.testing.contract", "holdfast.testing.subject")
 
+from holdfast.layers.faults import Fault, FaultPlan, FaultsLayer  # noqa: E402
 from holdfast.testing.contract import EngineContract  # noqa: E402
 from holdfast.testing.promise import Section, promise, promises_of  # noqa: E402
 from holdfast.testing.subject import Subject  # noqa: E402
 
-__all__ = ["EngineContract", "Section", "Subject", "promise", "promises_of"]
+__all__ = [
+    "EngineContract",
+    "Fault",
+    "FaultPlan",
+    "FaultsLayer",
+    "Section",
+    "Subject",
+    "promise",
+    "promises_of",
+]

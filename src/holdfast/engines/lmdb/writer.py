@@ -19,6 +19,8 @@ from holdfast.engines.lmdb.records import pack, unpack
 RESERVE_BYTES_MAX = 64 * 1024
 #: Doublings of the map between its least and its greatest size, and one for the ballast.
 ROOM_ATTEMPTS_MAX = 48
+#: Values from here on are written one by one.
+_BIG_BYTES = 64 * 1024
 #: What LMDB may need beside the rows: pages of the trees above them.
 _OVERHEAD_BYTES = 1024 * 1024
 
@@ -146,6 +148,10 @@ class LmdbWriter(Writer):
                 self._tree.delete(key)
             else:
                 puts.append((key, pack(value, revision)))
+                if len(value) >= _BIG_BYTES:
+                    # Not gathered: freeing many big copies at once would hold up other threads.
+                    self._tree.put_many(puts)
+                    puts.clear()
         if puts:
             self._tree.put_many(puts)
 
