@@ -2,10 +2,10 @@
 
     python -m tests.crash.ticker URL WHAT
 
-WHAT: `text`, `bytes`: set a value of 50 MB and get it; `commits`: durable writes; `wait`: one write,
-once a line of input has come after `{"opened": true}`; `{"waiting": true}` then precedes it. Prints
-one JSON object per line, at last `{"gap_s": …, "idle_gap_s": …, "took_s": …}`: the longest time
-between two ticks meanwhile, the same beforehand with nothing to do, and how long it took.
+WHAT: `text`, `bytes`: set a value of 50 MB and get it; `commits`: durable writes; `wait`: one
+write, once a line of input has come after `{"opened": true}`; `{"waiting": true}` then precedes
+it. Prints one JSON object per line, at last `{"gap_s": …, "idle_gap_s": …, "took_s": …}`: the
+longest time between two ticks meanwhile, the same beforehand with nothing to do, how long it took.
 """
 
 from __future__ import annotations
