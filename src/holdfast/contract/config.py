@@ -94,9 +94,15 @@ class EngineConfig:
         kinds = cls._kinds()
         for name, text in parse_qsl(_split(cls.scheme, url).query, keep_blank_values=True):
             if name not in kinds or name in settings:
-                known = ", ".join(sorted(kinds.keys() - settings.keys()))
+                from difflib import get_close_matches
+
+                left = sorted(kinds.keys() - settings.keys())
+                meant = "".join(
+                    f"; did you mean {one!r}?" for one in get_close_matches(name, left, 1)
+                )
                 raise ConfigInvalid(
-                    f"{cls.scheme}: URLs take the parameters {known}; found {name!r}",
+                    f"{cls.scheme}: URLs take the parameters {', '.join(left)}; "
+                    f"found {name!r}{meant}",
                     scheme=cls.scheme,
                     parameter=name,
                 )
