@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import holdfast.sync
 from holdfast.cli import exits, main
 from holdfast.cli.app import app
 from holdfast.contract import errors
@@ -17,12 +18,16 @@ from tests.cli.conftest import Cli, environment, process, started
 
 def test_every_command_runs_as_a_process(url: str, tmp_path: Path) -> None:
     file = str(tmp_path / "out.jsonl")
+    with holdfast.sync.open(url, logged=True) as db:
+        db.entries.has("users:1")
     commands = [
         ["set", "users:1", '{"name": "Ada"}'],
         ["get", "users:1"],
         ["keys"],
         ["history", "users:1"],
+        ["logs"],
         ["watch", "--since", "0", "--limit", "1"],
+        ["logs"],
         ["export", "--output", file],
         ["import", file, "--if-changed"],
         ["info"],

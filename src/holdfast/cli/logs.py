@@ -59,7 +59,10 @@ def logs(
                     break
             return newest[::-1]
 
-    for record in options.run(work()):
+    records = options.run(work())
+    if not records:
+        shown.note("no record matches; handles opened with logged=True write them")
+    for record in records:
         if as_json:
             shown.document(record.fields())
         else:

@@ -251,6 +251,25 @@ async def test_a_lock_can_be_used_again_and_by_hand(scene: Scene) -> None:
         assert await nothing_left(db)
 
 
+async def test_tasks_may_share_the_object(scene: Scene) -> None:
+    async with scene.open() as db:
+        lock = db.lock("a")
+        inside = most = 0
+
+        async def work() -> None:
+            nonlocal inside, most
+            async with lock:
+                inside += 1
+                most = max(most, inside)
+                await asyncio.sleep(0)
+                await lock.check()
+                inside -= 1
+
+        await asyncio.gather(*(work() for _ in range(10)))
+        assert most == 1
+        assert await nothing_left(db)
+
+
 async def test_closing_a_handle_lets_go_and_ends_its_waits(scene: Scene) -> None:
     async with scene.open() as db:
         other = await scene.handle()
