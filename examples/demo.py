@@ -14,7 +14,7 @@ import asyncio
 import itertools
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -41,6 +41,20 @@ SEEN_BEFORE_KILL = 150
 PATIENCE_S = 20.0
 #: The longest list that a verdict spells out.
 LIST_SHOWN_MAX = 3
+
+#: What every city has to be, once the demo requires it.
+CITY = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "required": ["name", "countrycode", "population", "latitude", "longitude"],
+    "properties": {
+        "name": {"type": "string", "minLength": 1},
+        "countrycode": {"type": "string", "pattern": "^[A-Z]{2}$"},
+        "population": {"type": "integer", "minimum": 0},
+        "latitude": {"type": "number", "minimum": -90, "maximum": 90},
+        "longitude": {"type": "number", "minimum": -180, "maximum": 180},
+    },
+}
 
 Cities = dict[StoreKey, dict[str, Any]]
 
@@ -141,6 +155,31 @@ async def look_up_and_change(db: Database, cities: Cities, verdicts: Verdicts) -
     verdicts.equal("authors in its history", ["geonames", "ada", "grace"], authors)
     then = await db.entries.get(TOKYO, at=second.revision - 1)
     verdicts.equal("Tokyo as of before the change", entry, then)
+
+
+async def refuse_a_bad_city(db: Database, verdicts: Verdicts) -> None:
+    """Require a shape of every city, and try to break it on three ways in."""
+    schema = await db.schemas.register(CITY, modified_by="ada", comment="the shape of a city")
+    await db.schemas.require(NAMESPACE, schema, modified_by="ada")
+    before = await db.entries.require(TOKYO)
+    bad = before.value | {"population": "many"}
+    attempts: dict[str, Callable[[], Awaitable[object]]] = {
+        "set": lambda: db.entries.set(TOKYO, bad, modified_by="mallory"),
+        "modify": lambda: db.entries.modify(TOKYO, lambda _: bad, modified_by="mallory"),
+        "set_many": lambda: db.entries.set_many({"cities/XX:1": {"name": "Nowhere"}, TOKYO: bad}),
+    }
+    refused = []
+    for way, attempt in attempts.items():
+        try:
+            await attempt()
+        except holdfast.SchemaValidationFailed as failure:
+            refused.append(way)
+            if way == "set":
+                for path, message in failure.violations:
+                    console.print(f"a bad city is refused: {path}: {message}")
+    verdicts.equal("ways in for a bad city", list(attempts), refused, "all refused")
+    verdicts.equal("Tokyo after the refusals", before, await db.entries.get(TOKYO))
+    verdicts.equal("Nowhere after the refusals", None, await db.entries.get("cities/XX:1"))
 
 
 class Writer:
@@ -395,6 +434,7 @@ async def demo(url: str, limit: int | None, enough: int) -> int:
     async with database as db:
         await import_cities(db, cities, verdicts)
         await look_up_and_change(db, cities, verdicts)
+        await refuse_a_bad_city(db, verdicts)
         persistent = db.capabilities.persistent
         if not persistent:
             watched = await watch_and_stop(db, enough, verdicts)

@@ -341,9 +341,16 @@ class Database:
         """
         return drive(self._inner.compact(progress))
 
-    def check(self) -> list[str]:
-        """Walk the whole database; one line for each thing wrong, none if all is well."""
-        return drive(self._inner.check())
+    def check(self, progress: Callable[[int], None] | None = None) -> list[str]:
+        """Walk the whole database; one line for each thing wrong, none if all is well.
+
+        Pages and rows of the engine; of every entry, living and past, the digest, and that
+        history, feed, tags and expiry agree with it.
+
+        Args:
+            progress: called now and then with how many entries were looked at; from any thread.
+        """
+        return drive(self._inner.check(progress))
 
 
 class KeyValueStore:

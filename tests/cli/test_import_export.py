@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 import holdfast.sync
-
 from tests.cli.conftest import Cli, process, started
 
 #: What an import counts anew; everything else comes back.
@@ -40,15 +39,20 @@ def test_an_export_imports_exactly(cli: Cli, url: str, tmp_path: Path) -> None:
     assert cli("export", "--output", str(file)).code == 0
     other = f"sqlite:///{tmp_path / 'other.db'}"
     done = cli("import", str(file), "--url", other, "--json").document
-    assert done == {"written": 5, "unchanged": 0, "expired": 0, "schemas": 0, "batches": 1, "line": 5}
+    assert done == {
+        "written": 5,
+        "unchanged": 0,
+        "expired": 0,
+        "schemas": 0,
+        "batches": 1,
+        "line": 5,
+    }
     before, after = (cli("export", "--url", address).lines for address in (url, other))
     assert list(map(carried, before)) == list(map(carried, after))
     assert not list(tmp_path.glob("*.partial"))
 
 
-def test_schemas_travel_with_the_entries_that_name_them(
-    cli: Cli, url: str, tmp_path: Path
-) -> None:
+def test_schemas_travel_with_the_entries_that_name_them(cli: Cli, url: str, tmp_path: Path) -> None:
     with holdfast.sync.open(url) as db:
         digest = db.schemas.register({"type": "object", "required": ["name"]})
         db.entries.set("cities:1", {"name": "Oslo"}, schema_hash=digest)

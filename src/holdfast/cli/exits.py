@@ -31,6 +31,7 @@ _ABSENT = (
     errors.KeyNotFound,
     errors.StoreNotFound,
     errors.VersionNotFound,
+    errors.SchemaNotFound,
     errors.Compacted,
 )
 _CONFLICT = (errors.Conflict, errors.TransactionAborted, errors.DeadlockDetected)
@@ -40,6 +41,7 @@ _USAGE = (
     errors.EngineNotFound,
     errors.DriverMissing,
     errors.SerializationFailed,
+    errors.SchemaValidationFailed,
     errors.Unsupported,
     errors.ReadOnly,
 )

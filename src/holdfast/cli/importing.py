@@ -108,7 +108,8 @@ def import_(
         unchanged = f", {tally.unchanged:,} unchanged" if if_changed else ""
         expired = f", {tally.expired:,} expired and left out" if tally.expired else ""
         schemas = f", {tally.schemas:,} schemas registered" if tally.schemas else ""
-        shown.line(f"{tally.written:,} written{unchanged}{expired}{schemas}, in {tally.batches:,} commits")
+        others = f"{unchanged}{expired}{schemas}"
+        shown.line(f"{tally.written:,} written{others}, in {tally.batches:,} commits")
     return exits.OK
 
 

@@ -65,7 +65,7 @@ def _then(entry: Entry[Any]) -> str:
     """What became of a version."""
     if not isinstance(entry, PastVersion):
         return "current"
-    if entry.end_cause == "set":
+    if entry.end_at is None:
         return "overwritten"
     if entry.end_cause == "expired":
         return "expired"

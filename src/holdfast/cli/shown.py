@@ -167,7 +167,7 @@ def past_document(entry: Entry[Any]) -> dict[str, Any]:
     ended: dict[str, Any] | None = None
     if isinstance(entry, PastVersion):
         ended = {"cause": entry.end_cause}
-        if entry.end_cause != "set":
+        if entry.end_at is not None:
             ended |= {
                 "at": entry.end_at.isoformat(),
                 "actor": entry.end_actor,

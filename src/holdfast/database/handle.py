@@ -360,12 +360,19 @@ class Database:
             await engine.compact()
         return trimmed
 
-    async def check(self) -> list[str]:
-        """Walk the whole database; one line for each thing wrong, none if all is well."""
+    async def check(self, progress: Callable[[int], None] | None = None) -> list[str]:
+        """Walk the whole database; one line for each thing wrong, none if all is well.
+
+        Pages and rows of the engine; of every entry, living and past, the digest, and that
+        history, feed, tags and expiry agree with it.
+
+        Args:
+            progress: called now and then with how many entries were looked at; from any thread.
+        """
         self._guard()
         engine = self._open_engine()
         faults = await engine.check() if engine.capabilities.checks else []
-        return faults + await check_entries(engine)
+        return faults + await check_entries(engine, progress)
 
     # --- Inside -----------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ is checked, and gaps are not.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -35,37 +35,46 @@ from holdfast.store.snapshot import SnapshotEngine
 
 #: After so many findings the walk ends: by then it is known that the database is damaged.
 FAULTS_MAX = 1000
+#: How many entries are looked at between two calls of a progress.
+PROGRESS_STEP = 200
+
+Progress = Callable[[int], None]
+
 #: The view whose keyspaces are checked here.
 ENTRIES_VIEW = "entries"
 #: How many chunks of a big value are read at once.
 _CHUNKS_READ_MAX = 64
 
 
-async def check_entries(engine: Engine) -> list[str]:
+async def check_entries(engine: Engine, progress: Progress | None = None) -> list[str]:
     """One line for each thing wrong with the entries of the database; none if all is well.
 
     On an engine without snapshots nobody may write meanwhile.
+
+    Args:
+        progress: called now and then with how many entries were looked at; from another thread.
     """
     if engine.capabilities.io is Io.REMOTE:
-        return await _check(engine)
+        return await _check(engine, progress)
     # Not on a loop: digests of big values take their time.
-    return await engine.components.host.runtime().offload(lambda: drive(_check(engine)))
+    return await engine.components.host.runtime().offload(lambda: drive(_check(engine, progress)))
 
 
-async def _check(engine: Engine) -> list[str]:
+async def _check(engine: Engine, progress: Progress | None) -> list[str]:
     if not engine.capabilities.snapshots:
-        return await _check_moment(engine)
+        return await _check_moment(engine, progress)
     with await engine.snapshot() as moment:
-        return await _check_moment(SnapshotEngine(engine, moment))
+        return await _check_moment(SnapshotEngine(engine, moment), progress)
 
 
-async def _check_moment(view: Engine) -> list[str]:
+async def _check_moment(view: Engine, progress: Progress | None) -> list[str]:
     faults: list[str] = []
     whole = not await was_set(view)
     try:
         async for keyspace in Keyspaces(view).list():
             if keyspace.view == ENTRIES_VIEW:
-                await _KeyspaceCheck(view, Rows(keyspace), faults, whole=whole).run()
+                check = _KeyspaceCheck(view, Rows(keyspace), faults, progress, whole=whole)
+                await check.run()
     except _Enough:
         faults.append(f"more than {FAULTS_MAX} things are wrong; the check ended there")
     return faults
@@ -95,10 +104,21 @@ class _KeyspaceCheck:
         view: the database at one moment.
         rows: where the entries stand.
         faults: what is wrong is added here.
+        progress: told how many entries were looked at.
         whole: no version may be missing.
     """
 
-    def __init__(self, view: Engine, rows: Rows, faults: list[str], *, whole: bool) -> None:
+    def __init__(
+        self,
+        view: Engine,
+        rows: Rows,
+        faults: list[str],
+        progress: Progress | None,
+        *,
+        whole: bool,
+    ) -> None:
+        self._progress = progress
+        self._entries = 0
         self._view = view
         self._rows = rows
         self._faults = faults
@@ -116,6 +136,9 @@ class _KeyspaceCheck:
         self._oldest = await self._feed.oldest()
         async for data_key, record in self._walk(Range.prefix(rows.data)):
             await self._check_living(data_key, record)
+            self._entries += 1
+            if self._progress is not None and self._entries % PROGRESS_STEP == 0:
+                self._progress(self._entries)
         living = self._recent
         async for grave_key, record in self._walk(Range.prefix(rows.graves)):
             await self._check_grave(grave_key, record)

@@ -243,9 +243,9 @@ class PastVersion(Entry[T], frozen=True, eq=False):
     ended_at_revision: int = 0
 
     @property
-    def end_at(self) -> datetime:
-        """When this version ended."""
-        return instant(self.end_at_ms)
+    def end_at(self) -> datetime | None:
+        """When this version was deleted or ran out; None where another version took its place."""
+        return instant(self.end_at_ms) if self.end_at_ms else None
 
 
 def metadata_of(stored: bytes, revision: int) -> Metadata:
