@@ -18,6 +18,10 @@ END_DELETE = "delete"
 END_EXPIRED = "expired"
 
 _PAST = struct.Struct(">QH")
+#: In the place of the revision: a compaction wrote the row anew, and which commit ended the version
+#: follows. Else that is the commit that wrote the row.
+_ENDED_FOLLOWS = 1 << 63
+_ENDED = struct.Struct(">Q")
 
 
 class Grave(msgspec.Struct, frozen=True, array_like=True):
@@ -77,29 +81,42 @@ def past_parts(value: bytes) -> PastParts:
         revision, end_bytes = _PAST.unpack_from(value)
     except struct.error as error:
         raise _unreadable() from error
-    start = _PAST.size + end_bytes
-    return PastParts(revision, value[_PAST.size : start], value[start:])
+    end_at = _PAST.size
+    if revision & _ENDED_FOLLOWS:
+        revision ^= _ENDED_FOLLOWS
+        end_at += _ENDED.size
+    start = end_at + end_bytes
+    return PastParts(revision, value[end_at:start], value[start:])
+
+
+def ended_at(record: Record) -> int:
+    """The revision of the commit that ended the past version in a row."""
+    if record.value[0] & 0x80:
+        ended: int = _ENDED.unpack_from(record.value, _PAST.size)[0]
+        return ended
+    return record.revision
 
 
 def past_version(key: StoreKey | str, record: Record) -> PastVersion[Any]:
     """The past version in a row."""
     revision, end, stored = past_parts(record.value)
     if not end:
-        return PastVersion(key, stored, revision, ended_at_revision=record.revision)
+        return PastVersion(key, stored, revision, ended_at_revision=ended_at(record))
     try:
         how = _decode_end(end)
     except msgspec.DecodeError as error:
         raise _unreadable() from error
     return PastVersion(
         key, stored, revision, end_cause=how.cause, end_at_ms=how.at_ms, end_actor=how.actor,
-        end_comment=how.comment, ended_at_revision=record.revision,
+        end_comment=how.comment, ended_at_revision=ended_at(record),
     )  # fmt: skip
 
 
-def without_value(value: bytes) -> bytes:
+def without_value(record: Record) -> bytes:
     """A past version's row with the value given up."""
-    revision, end, stored = past_parts(value)
-    return _PAST.pack(revision, len(end)) + end + envelope.without_payload(stored)
+    revision, end, stored = past_parts(record.value)
+    packed = _PAST.pack(revision | _ENDED_FOLLOWS, len(end)) + _ENDED.pack(ended_at(record))
+    return packed + end + envelope.without_payload(stored)
 
 
 def _unreadable() -> IntegrityFailed:

@@ -226,7 +226,7 @@ class Retention:
                 operations.append(Delete(past_key))
                 versions += 1
             elif not stored[1] & envelope.VALUE_GONE:
-                operations.append(Put(past_key, without_value(record.value)))
+                operations.append(Put(past_key, without_value(record)))
             else:
                 continue
             values += 1
