@@ -236,8 +236,11 @@ def test_the_verbs_are_the_abstract_methods() -> None:
     assert set(VERBS) <= public_methods(Decorator)
     for decorator in all_decorators():
         for verb in VERBS:
-            ours, core = getattr(decorator, verb), getattr(KeyValueStoreInterface, verb)
-            assert inspect.signature(ours) == inspect.signature(core), (decorator, verb)
+            ours, core = (
+                inspect.signature(getattr(one, verb)) for one in (decorator, KeyValueStoreInterface)
+            )
+            # A plain method may return the coroutine of another one, so the results may differ.
+            assert ours.parameters == core.parameters, (decorator, verb)
         # Nothing that is spelled in verbs is spelled anew.
         derived = public_methods(KeyValueStoreInterface) - set(VERBS)
         assert not derived & vars(decorator).keys()
