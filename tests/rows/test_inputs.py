@@ -121,3 +121,42 @@ async def test_a_mixed_batch_is_carried_out_in_its_order_or_not_at_all(scene: Sc
         assert await rows_of(db) == rows
         assert await engine.head() == head
         await engine.commit(Batch([DeleteRange(mine)]))
+
+
+@pytest.mark.row("I-111")
+@pytest.mark.parametrize("value", ["circle", "object"])
+async def test_what_cannot_be_serialized_is_refused_with_its_key(scene: Scene, value: str) -> None:
+    circle: list[Any] = []
+    circle.append({"again": circle})
+    bad = {"circle": circle, "object": object()}[value]
+    async with scene.open() as db:
+        await db.entries.set("kept", 1)
+        before = await rows_of(db)
+        writes: list[tuple[str, Callable[[], Awaitable[Any]]]] = [
+            ("users:1", lambda: db.entries.set("users:1", bad)),
+            ("users:2", lambda: db.entries.set_many({"users:1": 1, "users:2": bad})),
+            ("kept", lambda: db.entries.modify("kept", lambda _: bad)),
+        ]
+        for key, write in writes:
+            with pytest.raises(SerializationFailed) as caught:
+                await write()
+            assert caught.value.code == "SERIALIZATION_FAILED"
+            assert caught.value.details["key"] == key
+        assert await rows_of(db) == before
+
+
+@pytest.mark.row("I-111")
+@pytest.mark.parametrize("size", [10, 600_000], ids=["small", "in chunks"])
+async def test_cut_bytes_are_an_error_with_the_key(scene: Scene, size: int) -> None:
+    async with scene.open_unchecked() as db:
+        entry = await db.entries.set("users:1", ["x" * size])
+        engine = engine_of(db)
+        [(place, whole)] = [row for row in await rows_of(db) if row[1].value == entry.stored]
+        for length in (2, 50, len(whole.value) - 1):
+            await engine.commit(Batch([Put(place, whole.value[:length])]))
+            with pytest.raises(StoreError) as caught:
+                _ = (await db.entries.require("users:1")).value
+            assert caught.value.code in ("DESERIALIZATION_FAILED", "INTEGRITY_FAILED")
+            assert caught.value.details["key"] == "users:1"
+        await engine.commit(Batch([Put(place, whole.value)]))
+        assert (await db.entries.require("users:1")).value == ["x" * size]

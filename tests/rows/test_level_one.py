@@ -33,7 +33,8 @@ async def pairs(store: Store, pattern: str = "#", **options: Any) -> list[tuple[
 
 async def get_set_and_overwrite(store: Store) -> None:
     assert await store.get("a:1") is None
-    for value in (0, "", None, False, [], {}, b"", {"n": [1, None]}, 1.5):
+    values: list[Any] = [0, "", None, False, [], {}, b"", {"n": [1, None]}, 1.5]
+    for value in values:
         made = await store.set("a:1", value)
         found = await store.get("a:1")
         assert found is not None
@@ -136,8 +137,13 @@ async def test_a_walk_shows_the_moment_it_began_whoever_writes_meanwhile(
     async with scene.open() as db:
         await db.entries.set_many({f"n:{n:05}": n for n in range(0, 2 * count, 2)})
         beginning = await pairs(db.entries)
-        context = db.snapshot if reader == "snapshot" else db.transaction(read_only=True).begin
-        view = await context()
+        view: Any
+        if reader == "snapshot":
+            view = await db.snapshot()
+            done = view.close
+        else:
+            view = await db.transaction(read_only=True).begin()
+            done = view.rollback
         found = []
         async for entry in view.entries.items("n:+"):
             found.append((str(entry.key), entry.value))
@@ -147,7 +153,7 @@ async def test_a_walk_shows_the_moment_it_began_whoever_writes_meanwhile(
                 await db.entries.delete(f"n:{2 * count - 2:05}")
                 await db.entries.set(f"n:{number + 1:05}", "added")
                 await db.entries.set(f"n:{number + 2:05}", "overwritten")
-        await (view.close() if reader == "snapshot" else view.rollback())
+        await done()
         assert found == beginning
         assert await pairs(db.entries) != beginning
 

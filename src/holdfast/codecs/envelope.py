@@ -144,7 +144,11 @@ def extras_of(stored: bytes, length: int) -> Extras:
 def payload_offset(stored: bytes) -> int:
     """Where the payload of stored bytes begins."""
     # Two bytes by hand: cheaper than unpacking, and on the path of every read.
-    return HEADER_BYTES + (stored[_EXTRAS_LENGTH_AT] << 8) + stored[_EXTRAS_LENGTH_AT + 1]
+    try:
+        return HEADER_BYTES + (stored[_EXTRAS_LENGTH_AT] << 8) + stored[_EXTRAS_LENGTH_AT + 1]
+    except IndexError:
+        header_of(stored)  # Says that it is cut off.
+        raise
 
 
 def expires_at_ms(stored: bytes) -> int:

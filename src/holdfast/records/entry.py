@@ -15,7 +15,7 @@ import msgspec
 from holdfast.codecs import envelope, header
 from holdfast.codecs.serializers import MESSAGE_PACK
 from holdfast.codecs.text import StoreKey
-from holdfast.contract.errors import IntegrityFailed, VersionNotFound
+from holdfast.contract.errors import IntegrityFailed, StoreError, VersionNotFound
 from holdfast.records.packed import unpack_key
 
 T = TypeVar("T")
@@ -120,18 +120,25 @@ class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
         value: Any = self._value
         if value is _UNREAD:
             stored = self.stored
-            # The default form without a call between here and the decoder.
-            if not stored[1] & _ELSEWHERE:
-                offset = _HEADER_BYTES + (stored[86] << 8) + stored[87]
-                if stored[offset : offset + 1] == _PLAIN:
-                    try:
-                        value = _decode_plain(stored[offset + 1 :])
-                    except ValueError:
-                        value = self._decode()  # Says what is wrong.
+            try:
+                # The default form without a call between here and the decoder.
+                if not stored[1] & _ELSEWHERE:
+                    offset = _HEADER_BYTES + (stored[86] << 8) + stored[87]
+                    if stored[offset : offset + 1] == _PLAIN:
+                        try:
+                            value = _decode_plain(stored[offset + 1 :])
+                        except ValueError:
+                            value = self._decode()  # Says what is wrong.
+                    else:
+                        value = self._decode()
                 else:
                     value = self._decode()
-            else:
-                value = self._decode()
+            except IndexError:
+                _ = self.metadata  # Says that the header is cut off.
+                raise
+            except StoreError as error:
+                error.within(key=str(self.key))
+                raise
             _remember(self, "_value", value)
         return value  # type: ignore[no-any-return]
 
@@ -140,7 +147,11 @@ class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
         """Version, revision, instants, author, digest."""
         metadata = self._metadata
         if metadata is None:
-            metadata = metadata_of(self.stored, self.revision)
+            try:
+                metadata = metadata_of(self.stored, self.revision)
+            except StoreError as error:
+                error.within(key=str(self.key))
+                raise
             _remember(self, "_metadata", metadata)
         return metadata
 

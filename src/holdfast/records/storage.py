@@ -12,7 +12,14 @@ from holdfast.codecs.text import StoreKey
 from holdfast.contract.batch import Batch, Decide, Operation, Receipt
 from holdfast.contract.capability import Io
 from holdfast.contract.engine import NOT_NOW, Engine, Peeked
-from holdfast.contract.errors import Conflict, DuplicateKey, IntegrityFailed, InvalidInput
+from holdfast.contract.errors import (
+    Conflict,
+    DuplicateKey,
+    IntegrityFailed,
+    InvalidInput,
+    InvalidKey,
+    StoreError,
+)
 from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import Clock
 from holdfast.records.entry import Entry, PastVersion, PayloadMissing
@@ -62,6 +69,7 @@ class EngineEntryStorage:
         self._engine = engine
         self._read = engine.read
         self._peek = engine.peek or _not_now
+        self._key_bytes_max = engine.capabilities.key_bytes_max
         self._rows = rows
         self._data_key = rows.data_key
         self._values = values
@@ -207,6 +215,8 @@ class EngineEntryStorage:
         self._gate.check()
         rows = self._rows
         places = [self._data_key(step.key) for step in steps]
+        if max(map(len, places), default=0) > self._key_bytes_max:
+            self._refuse_long(steps, places)
         read_keys: list[bytes] = []
         for data_key in places:
             read_keys += (data_key, rows.grave_key(data_key))
@@ -299,6 +309,18 @@ class EngineEntryStorage:
         engine = self._engine
         return isinstance(engine, TransactionEngine) or engine.capabilities.io is Io.REMOTE
 
+    def _refuse_long(self, steps: Sequence[Step], places: list[bytes]) -> None:
+        """Refuse to set what no engine call could store; a key so long is absent otherwise."""
+        limit = self._key_bytes_max
+        for step, data_key in zip(steps, places, strict=True):
+            if step.size and len(data_key) > limit:
+                raise InvalidKey(
+                    f"a key takes at most {limit} bytes here; found one of {len(data_key)}. "
+                    "Use a shorter name, and keep the long one in the value",
+                    limit=limit,
+                    length=len(data_key),
+                )
+
     def _expired(self, stored: bytes) -> bool:
         """Whether stored bytes are of an entry that has run out."""
         if not stored[1] & envelope.EXPIRES:
@@ -340,7 +362,11 @@ class EngineEntryStorage:
     async def _complete(self, entry: Entry[Any]) -> Entry[Any]:
         """The entry with the chunks of a big value read."""
         if entry.stored[1] & envelope.BLOB:
-            entry.attach(await self._payload(entry.stored))
+            try:
+                entry.attach(await self._payload(entry.stored))
+            except StoreError as error:
+                error.within(key=str(entry.key))
+                raise
         return entry
 
     async def _payload(self, stored: bytes) -> list[bytes]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
-from holdfast.contract.errors import InvalidInput, KeyNotFound, Unsupported
+from holdfast.contract.errors import InvalidInput, KeyNotFound, StoreError, Unsupported
 from holdfast.records.change import Change
 from holdfast.records.entry import Entry, PastVersion, milliseconds
 from holdfast.records.interface import KeyValueStoreInterface, Version
@@ -168,7 +168,11 @@ class KeyValueStore(KeyValueStoreInterface):
 
     async def _set(self, text: str, write: Write, action: SetValue) -> tuple[Decision, int]:
         """What decides the write, and the bytes of its value."""
-        serialized = await self._storage.serialize(action.value)
+        try:
+            serialized = await self._storage.serialize(action.value)
+        except StoreError as error:
+            error.within(key=text)  # Values do not know where they are to stand.
+            raise
         canonical = serialized.canonical
         calculate = self._hashing.calculate_data_hash
         if serialized.payload is not None:
@@ -202,7 +206,11 @@ class KeyValueStore(KeyValueStoreInterface):
             if current is None and action.only_living:
                 return None
             value = action.change(None if current is None else current.value)
-            serialized = storage.serialize_now(value)
+            try:
+                serialized = storage.serialize_now(value)
+            except StoreError as error:
+                error.within(key=text)
+                raise
             digest = hashing.calculate_data_hash(serialized.canonical)
             previous = None if current is None else current.metadata
             if write.if_changed and previous is not None and previous.digest == digest:
