@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast import Conflict, StoreKey
+from holdfast import Conflict, Database, StoreKey
 from holdfast.contract.errors import InvalidInput, ReadOnly, StoreClosed, TransactionClosed
 from holdfast.database.views import Transaction
 from tests.store.scene import Scene, first, listed, rows_of
@@ -368,3 +368,26 @@ def test_scans_merge_what_is_pending_like_a_dict(
                 await agrees(db.entries, outside)
 
     played(work)
+
+
+async def test_a_version_replaced_in_its_own_transaction_was_never_visible(scene: Scene) -> None:
+    """Reading the past finds what stood there: a version no commit left behind is none of it."""
+    async with scene.open() as db:
+        first = await db.entries.set("key", 1)
+        async with db.transaction() as transaction:
+            other = await db.entries.set("other", 1)
+            await transaction.entries.set("key", 2)
+            await transaction.entries.set("key", 3)
+        assert [await value_at(db, "key", at) for at in (first.revision, other.revision)] == [1, 1]
+        assert await value_at(db, "key", transaction.revision) == 3
+        past = [one async for one in db.entries.history("key")]
+        assert [(one.value, one.revision, one.ended_at_revision) for one in past] == [
+            (1, first.revision, transaction.revision),
+            (2, transaction.revision, transaction.revision),
+        ]
+        assert await db.check() == []
+
+
+async def value_at(db: Database, key: str, revision: int) -> object:
+    entry = await db.entries.get(key, at=revision)
+    return None if entry is None else entry.value

@@ -24,12 +24,12 @@ from holdfast.contract.capability import Io
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import IntegrityFailed, StoreError
 from holdfast.contract.record import Range, Record
-from holdfast.records.past import past_parts, read_grave
+from holdfast.records.past import ended_at, past_parts, read_grave
 from holdfast.records.retention import was_set
 from holdfast.records.rows import Rows
 from holdfast.store import layout
 from holdfast.store.driving import drive
-from holdfast.store.feed import Act, Feed, FeedPosition
+from holdfast.store.feed import OWN_COMMIT, Act, Feed, FeedPosition
 from holdfast.store.keyspaces import Keyspaces
 from holdfast.store.snapshot import SnapshotEngine
 
@@ -212,7 +212,7 @@ class _KeyspaceCheck:
             self._past += 1
             incarnation, version = rows.past_position(key)
             try:
-                revision, end, stored = past_parts(record.value)
+                revision, end, stored = past_parts(record)
                 head = envelope.header_of(stored)
             except StoreError as error:
                 self._wrong(f"past version {version} of {name!r} cannot be read: {error}")
@@ -313,15 +313,14 @@ class _KeyspaceCheck:
             place = (head.identity, head.incarnation, head.version, living.revision)
             lives = place == (row.identity, row.incarnation, row.version, position.revision)
         if past is not None:
-            # A version that its own commit replaced was numbered before that commit was.
-            if position.revision not in (past_parts(past.value).revision, past.revision):
+            if position.revision != past_parts(past).revision:
                 self._wrong(f"{_what(position)}, which was written by another commit")
         elif self._whole and not lives:
             self._wrong(f"{_what(position)}, which is neither living nor past")
         if row.version == 1:
             known = row.previous == 0
         else:
-            known = before is None or row.previous == past_parts(before.value).revision
+            known = before is None or _previous(position) == past_parts(before).revision
         if not known:
             self._wrong(f"{_what(position)} in the place of a revision that was never there")
         return lives
@@ -335,9 +334,8 @@ class _KeyspaceCheck:
             if self._whole:
                 self._wrong(f"{_what(position)}, which is not past")
             return False
-        revision, end, stored = past_parts(past.value)
-        given_up = envelope.header_of(stored).flags & envelope.VALUE_GONE
-        if (revision, past.revision) != (row.previous, position.revision) and not given_up:
+        revision, end, _ = past_parts(past)
+        if (revision, ended_at(past)) != (_previous(position), position.revision):
             self._wrong(f"{_what(position)}, which ended with another commit")
         return bool(end)  # Without one the entry was renamed.
 
@@ -367,6 +365,12 @@ class _KeyspaceCheck:
         self._faults.append(fault)
         if len(self._faults) >= FAULTS_MAX:
             raise _Enough
+
+
+def _previous(position: FeedPosition) -> int:
+    """The revision of the state before a change."""
+    previous = position.row.previous
+    return position.revision if previous == OWN_COMMIT else previous
 
 
 def _what(position: FeedPosition) -> str:

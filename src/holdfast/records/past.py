@@ -12,6 +12,7 @@ from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import IntegrityFailed
 from holdfast.contract.record import Record
 from holdfast.records.entry import PastVersion
+from holdfast.store.transaction import PENDING_REVISION
 
 #: How an incarnation ends.
 END_DELETE = "delete"
@@ -70,13 +71,18 @@ def read_grave(record: Record) -> Grave:
 
 
 def pack_past(revision: int, stored: bytes, end: End | None) -> bytes:
-    """The row of a past version, with how it ended unless another version took its place."""
+    """The row of a past version, with how it ended unless another version took its place.
+
+    A revision that is pending becomes 0: the version was written by the commit that ended it.
+    """
     packed = b"" if end is None else _encode(end)
-    return _PAST.pack(revision, len(packed)) + packed + stored
+    known = 0 if revision == PENDING_REVISION else revision
+    return _PAST.pack(known, len(packed)) + packed + stored
 
 
-def past_parts(value: bytes) -> PastParts:
+def past_parts(record: Record) -> PastParts:
     """The parts of a past version's row."""
+    value = record.value
     try:
         revision, end_bytes = _PAST.unpack_from(value)
     except struct.error as error:
@@ -86,7 +92,7 @@ def past_parts(value: bytes) -> PastParts:
         revision ^= _ENDED_FOLLOWS
         end_at += _ENDED.size
     start = end_at + end_bytes
-    return PastParts(revision, value[end_at:start], value[start:])
+    return PastParts(revision or ended_at(record), value[end_at:start], value[start:])
 
 
 def ended_at(record: Record) -> int:
@@ -99,7 +105,7 @@ def ended_at(record: Record) -> int:
 
 def past_version(key: StoreKey | str, record: Record) -> PastVersion[Any]:
     """The past version in a row."""
-    revision, end, stored = past_parts(record.value)
+    revision, end, stored = past_parts(record)
     if not end:
         return PastVersion(key, stored, revision, ended_at_revision=ended_at(record))
     try:
@@ -114,7 +120,7 @@ def past_version(key: StoreKey | str, record: Record) -> PastVersion[Any]:
 
 def without_value(record: Record) -> bytes:
     """A past version's row with the value given up."""
-    revision, end, stored = past_parts(record.value)
+    revision, end, stored = past_parts(record)
     packed = _PAST.pack(revision | _ENDED_FOLLOWS, len(end)) + _ENDED.pack(ended_at(record))
     return packed + end + envelope.without_payload(stored)
 

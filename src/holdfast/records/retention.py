@@ -221,7 +221,7 @@ class Retention:
             [record] = await self._engine.read([past_key])
             if record is None or policy.values == "forever":
                 continue
-            stored = past_parts(record.value).stored
+            stored = past_parts(record).stored
             if policy.versions == 0:
                 operations.append(Delete(past_key))
                 versions += 1

@@ -31,8 +31,9 @@ from holdfast.records.past import (
 from holdfast.records.policy import DEFAULT_POLICY, Policy
 from holdfast.records.services import Past, Serialized, Step
 from holdfast.store import layout
-from holdfast.store.feed import Act, Cause, FeedRow, feed_append
+from holdfast.store.feed import OWN_COMMIT, Act, Cause, FeedRow, feed_append
 from holdfast.store.keyspaces import Keyspace
+from holdfast.store.transaction import PENDING_REVISION
 
 #: How many keys are remembered before the memory starts anew.
 CACHE_KEYS_MAX = 100_000
@@ -171,7 +172,8 @@ class Rows:
         end = End(how, now_ms, options.modified_by, options.comment)
         self._displace(operations, data_key, row, head, end)
         self._unlink(operations, data_key, row, head)
-        self._tell(operations, Act.DELETE, data_key, head, row.revision, now_ms, cause, options)
+        previous = OWN_COMMIT if row.revision == PENDING_REVISION else row.revision
+        self._tell(operations, Act.DELETE, data_key, head, previous, now_ms, cause, options)
 
     def bury(self, operations: list[Operation], data_key: bytes, row: Record) -> None:
         """Add what removes a living row and remembers its key."""
@@ -214,6 +216,8 @@ class Rows:
             assert seen.row is not None
             before = living.metadata
             previous = seen.row.revision
+            if previous == PENDING_REVISION:
+                previous = OWN_COMMIT
             self._displace(operations, seen.data_key, seen.row, before, None)
             if data_key is not seen.data_key:
                 head = envelope.header_of(seen.row.value)

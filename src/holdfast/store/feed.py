@@ -21,6 +21,10 @@ from holdfast.store import layout
 _END = after_prefix(layout.FEED)
 
 
+#: As `previous` of a change: the state before was made by the same commit.
+OWN_COMMIT = -1
+
+
 class Act(IntEnum):
     """What a change did to its key."""
 
@@ -48,7 +52,7 @@ class FeedRow(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
         key: packed key within it.
         identity, incarnation, version: which state of the entry the change made; for a delete
             the last state it ended.
-        previous: revision of the state before, 0: there was none.
+        previous: revision of the state before, 0: there was none, `OWN_COMMIT`: that of this row.
         at_ms: when.
         cause: a `Cause`.
         actor: who, as given by the writer.

@@ -39,6 +39,10 @@ from holdfast.contract.errors import (
 from holdfast.contract.record import Page, Range, Record
 
 
+#: The revision of what a transaction has written and not yet committed.
+PENDING_REVISION = 2**63 - 1
+
+
 class IsolationLevel(StrEnum):
     """What a transaction is protected from, by the anomalies it cannot have.
 
@@ -66,7 +70,7 @@ class TransactionEngine(Layer):
     """The engine as one transaction sees it.
 
     Writes stay here until `finish`; `Append` keys do not exist before that. Rows written in the
-    transaction carry the lowest revision that its commit can get.
+    transaction carry `PENDING_REVISION`, because no commit has it.
     """
 
     def __init__(
@@ -152,7 +156,7 @@ class TransactionEngine(Layer):
         if self._read_only:
             raise ReadOnly("the transaction was opened for reading only; open another to write")
         records = await self.read(keys)
-        batch = decide(records, self.snapshot_revision + 1)
+        batch = decide(records, PENDING_REVISION)
         if batch is None:
             return Receipt(self.snapshot_revision)
         return await self._apply(replace(batch, previous=previous or batch.previous))
@@ -226,7 +230,7 @@ class TransactionEngine(Layer):
 
     def _own(self, key: bytes) -> Record | None:
         value = self._written[key]
-        return None if value is None else Record(value, self.snapshot_revision + 1)
+        return None if value is None else Record(value, PENDING_REVISION)
 
     async def _apply(self, batch: Batch) -> Receipt:
         """Buffer a batch; its own checks are decided on what the transaction sees."""
@@ -252,7 +256,7 @@ class TransactionEngine(Layer):
                 for one in batch.operations
                 if isinstance(one, Put | Delete)
             }
-        return Receipt(self.snapshot_revision + 1, previous)
+        return Receipt(PENDING_REVISION, previous)
 
     async def _delete_range(self, range: Range) -> None:
         rest: Range | None = Range(range.start, range.end)

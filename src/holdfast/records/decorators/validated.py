@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -51,7 +51,7 @@ class Validated(Decorator):
 
     # --- Out --------------------------------------------------------------------------------
 
-    def get(
+    async def get(
         self,
         key: StoreKey | str,
         *,
@@ -59,13 +59,12 @@ class Validated(Decorator):
         at: int | datetime | None = None,
         expect: object = None,
         write_back: bool = True,
-    ) -> Coroutine[Any, Any, Entry[Any] | None]:
-        # Hands on the coroutine of whoever does the work: most reads expect nothing.
+    ) -> Entry[Any] | None:
         if expect is not None:
-            return self._expected(key, version, at, expect, write_back)
+            return await self._expected(key, version, at, expect, write_back)
         if version is None and at is None:
-            return self._get(key)
-        return self._get(key, version=version, at=at)
+            return await self._get(key)
+        return await self._get(key, version=version, at=at)
 
     async def _expected(
         self,
