@@ -103,7 +103,7 @@ def unsnap_block(block: bytes) -> bytes:
     return bytes(out)
 
 
-@pytest.mark.row("trap 52")
+@pytest.mark.row("trap 52", "I-088", "I-089", "I-090")
 @sample
 def test_other_decoders_read_ours(data: bytes) -> None:
     assert gzip.decompress(GZIP.compress(data)) == data
@@ -113,7 +113,7 @@ def test_other_decoders_read_ours(data: bytes) -> None:
     assert unsnap(SNAPPY.compress(data)) == data
 
 
-@pytest.mark.row("trap 52")
+@pytest.mark.row("trap 52", "I-089")
 @sample
 def test_ours_reads_other_encoders(data: bytes) -> None:
     assert GZIP.decompress(gzip.compress(data)) == data
@@ -124,7 +124,7 @@ def test_ours_reads_other_encoders(data: bytes) -> None:
     assert ZSTD.decompress(unsized.compress(data)) == data
 
 
-@pytest.mark.row("trap 52")
+@pytest.mark.row("trap 52", "I-089", "I-090")
 def test_known_foreign_bytes_are_read() -> None:
     # "abc" uncompressed, framed by hand: identifier, padding chunk, CRC-32C masked as specified.
     crc = 0x364B3FB7  # CRC-32C of b"abc"
@@ -139,7 +139,7 @@ def test_known_foreign_bytes_are_read() -> None:
     assert LZ4.decompress(frame) == b"abc"
 
 
-@pytest.mark.row("trap 52")
+@pytest.mark.row("trap 52", "I-088")
 @pytest.mark.parametrize(
     ("compression", "command"), [(GZIP, "gzip"), (LZ4, "lz4"), (ZSTD, "zstd")],
     ids=["gzip", "lz4", "zstd"],

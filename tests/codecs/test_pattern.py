@@ -55,7 +55,7 @@ MQTT: list[tuple[str, list[str], list[str]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.row("K-071", "K-072", "trap 17", "trap 18")
+@pytest.mark.row("K-071", "K-072", "trap 17", "trap 18", "I-069")
 @pytest.mark.parametrize(("text", "hits", "misses"), MQTT)
 def test_mqtt(text: str, hits: list[str], misses: list[str]) -> None:
     pattern = Pattern.mqtt(text)
@@ -136,7 +136,7 @@ GLOB: list[tuple[str, list[str], list[str]]] = [
 ]
 
 
-@pytest.mark.row("trap 17")
+@pytest.mark.row("trap 17", "I-069")
 @pytest.mark.parametrize(("text", "hits", "misses"), GLOB)
 def test_glob(text: str, hits: list[str], misses: list[str]) -> None:
     pattern = Pattern.glob(text)

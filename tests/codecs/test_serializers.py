@@ -110,14 +110,14 @@ VECTORS: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.row("trap 52")
+@pytest.mark.row("trap 52", "I-086")
 @pytest.mark.parametrize(("value", "expected"), VECTORS)
 def test_message_pack_is_the_specified_format(value: Any, expected: str) -> None:
     assert MESSAGE_PACK.encode(value).hex() == expected
     assert same(MESSAGE_PACK.decode(bytes.fromhex(expected)), value)
 
 
-@pytest.mark.row("trap 52")
+@pytest.mark.row("trap 52", "I-086")
 def test_foreign_message_pack_is_read() -> None:
     # bin 16, str 32, float 32, array 16, map 16, int 64: forms our own writer never chooses.
     foreign = bytes.fromhex("de0001" + "db0000000161" + "dc0003" + "ca3fc00000" + "c50001ff" + "01")
@@ -329,7 +329,7 @@ def test_raw_takes_bytes_only() -> None:
 WIRE_150 = bytes.fromhex("089601")
 
 
-@pytest.mark.row("trap 52")
+@pytest.mark.row("trap 52", "I-087")
 def test_protobuf_reads_and_writes_known_wire_bytes() -> None:
     serializer = ProtobufSerializer(wrappers_pb2.Int32Value)
     assert serializer.encode(wrappers_pb2.Int32Value(value=150)) == WIRE_150

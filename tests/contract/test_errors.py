@@ -25,6 +25,7 @@ RETRYABLE = {
 }  # fmt: skip
 
 
+@pytest.mark.row("I-099")
 @pytest.mark.parametrize("error_class", CLASSES, ids=lambda one: one.code)
 def test_every_error_says_its_code_its_message_and_its_facts(
     error_class: type[StoreError],
@@ -44,7 +45,7 @@ def test_every_error_says_its_code_its_message_and_its_facts(
     assert caught.value is error
 
 
-@pytest.mark.row("E-060")
+@pytest.mark.row("E-060", "I-099")
 @pytest.mark.parametrize("error_class", CLASSES, ids=lambda one: one.code)
 def test_every_error_pickles_with_its_facts_and_its_cause(error_class: type[StoreError]) -> None:
     innermost = ValueError("a driver failed")

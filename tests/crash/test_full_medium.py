@@ -29,7 +29,7 @@ def _run(folder: Path, mode: Mode, limit: int, *before: str) -> None:
     assert answer.stdout == "kept every promise\n", answer.stderr
 
 
-@pytest.mark.row("K-022")
+@pytest.mark.row("K-022", "I-108")
 @every_mode
 @pytest.mark.platform("Windows has no limit of file sizes")
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows")
@@ -44,7 +44,7 @@ def _mounts() -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-@pytest.mark.row("K-022")
+@pytest.mark.row("K-022", "I-108")
 @every_mode
 @pytest.mark.platform("needs a kernel that lets users mount in a namespace of their own")
 @pytest.mark.skipif(not _mounts(), reason="no private mounts")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from holdfast.contract.config import EngineConfig
 from holdfast.engines.lmdb import LmdbConfig, LmdbEngine
 from holdfast.testing import EngineContract
 
 
+@pytest.mark.row("K-005", "I-005")
 class TestLmdb(EngineContract):
     engine_type = LmdbEngine
 
@@ -16,6 +19,7 @@ class TestLmdb(EngineContract):
         return LmdbConfig(path=folder / "database")
 
 
+@pytest.mark.row("K-005", "I-005")
 class TestLmdbRelaxed(EngineContract):
     engine_type = LmdbEngine
 

@@ -11,7 +11,7 @@ from holdfast.testing import EngineContract
 
 @pytest.mark.row("E-061")
 @pytest.mark.row("E-062")
-@pytest.mark.row("K-005")
+@pytest.mark.row("K-005", "I-005")
 class TestMemory(EngineContract):
     engine_type = MemoryEngine
 

@@ -42,6 +42,7 @@ async def test_if_revision_is_the_token_across_delete_and_new_life(scene: Scene)
         )
 
 
+@pytest.mark.row("I-107")
 async def test_if_version_compares_the_life_too_when_given(scene: Scene) -> None:
     async with scene.open() as db:
         await db.entries.set("a", 1)
