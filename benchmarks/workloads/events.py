@@ -136,6 +136,7 @@ def write(session: Session, sets: int) -> list[float]:
     """When each set was called. Pauses let the watcher's process wait anew each time."""
     called = []
     store = session.stores["ours"]
+    assert isinstance(store, SyncHoldfast)
     for turn in range(sets):
         until = perf_counter() + _WAIT_S * (1 + turn % 12)
         while perf_counter() < until:

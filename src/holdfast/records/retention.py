@@ -39,6 +39,7 @@ FEED_CHANGES_MAX = 1_000_000
 #: How many feed rows one commit of a compaction gives up.
 TRIM_BATCH = 500
 
+
 class Settings(msgspec.Struct, frozen=True, array_like=True):
     """Retention of a database, as stored.
 

@@ -38,7 +38,6 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.record import Page, Range, Record
 
-
 #: The revision of what a transaction has written and not yet committed.
 PENDING_REVISION = 2**63 - 1
 
