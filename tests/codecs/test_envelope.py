@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from holdfast.codecs import envelope
@@ -137,6 +137,7 @@ def test_a_cut_entry_is_refused_wherever_it_is_cut(extras: envelope.Extras) -> N
 
 
 @given(st.binary(min_size=3, max_size=3))
+@example(b"\x91\xa4\x00")  # A text of four bytes that are no UTF-8.
 def test_damaged_extras_raise_an_error_of_ours(noise: bytes) -> None:
     stored = bytearray(sealed(extras=envelope.Extras("ada", "why")))
     stored[envelope.HEADER_BYTES : envelope.HEADER_BYTES + 3] = noise

@@ -134,7 +134,7 @@ def extras_of(stored: bytes, length: int) -> Extras:
         return NO_EXTRAS
     try:
         return _decode_extras(stored[HEADER_BYTES : HEADER_BYTES + length])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DeserializationFailed(
             "the author, comment, tags or schema of a stored entry cannot be read; "
             "run `holdfast check` on the database"

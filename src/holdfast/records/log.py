@@ -291,7 +291,7 @@ def _row_key(number: int) -> bytes:
 def _decoded(row_key: bytes, row: Record) -> LogRecord:
     try:
         return _decode(row.value)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         number = int.from_bytes(row_key[-8:], "big")
         raise IntegrityFailed(
             f"record {number} of the log cannot be read; run `holdfast check` on the database"

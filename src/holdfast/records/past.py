@@ -64,7 +64,7 @@ def read_grave(record: Record) -> Grave:
     """The grave in a row."""
     try:
         return _decode_grave(record.value)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise IntegrityFailed(
             "the row of a deleted key cannot be read; run `holdfast check`"
         ) from error
@@ -110,7 +110,7 @@ def past_version(key: StoreKey | str, record: Record) -> PastVersion[Any]:
         return PastVersion(key, stored, revision, ended_at_revision=ended_at(record))
     try:
         how = _decode_end(end)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _unreadable() from error
     return PastVersion(
         key, stored, revision, end_cause=how.cause, end_at_ms=how.at_ms, end_actor=how.actor,

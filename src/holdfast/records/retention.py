@@ -272,7 +272,7 @@ class Retention:
 def _read_settings(record: Record) -> Settings:
     try:
         return _decode_settings(record.value)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise IntegrityFailed(
             "the retention settings cannot be read; run `holdfast check`"
         ) from error

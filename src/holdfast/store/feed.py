@@ -159,7 +159,7 @@ def _position(key: bytes, value: bytes) -> FeedPosition:
     revision, index = append_position(key)
     try:
         return FeedPosition(revision, index, _decode(value))
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise IntegrityFailed(
             f"the feed row at revision {revision} cannot be read; run `holdfast check`",
             revision=revision,

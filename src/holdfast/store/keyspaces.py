@@ -142,7 +142,7 @@ def _key(name: str) -> bytes:
 def _read(record: Record) -> Keyspace:
     try:
         return _decode(record.value)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise IntegrityFailed(
             "a row of the keyspace directory cannot be read; run `holdfast check`"
         ) from error

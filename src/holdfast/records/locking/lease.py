@@ -319,7 +319,7 @@ def lease_lost(name: str, there: Lease | None, owner: bytes = b"") -> LeaseLost 
 def _decoded(record: Record, decode: Callable[[bytes], T]) -> T:
     try:
         return decode(record.value)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise IntegrityFailed(
             "the row of a lock cannot be read; run `holdfast check` on the database"
         ) from error
