@@ -20,7 +20,7 @@ from holdfast.records import cache as cache_module
 from holdfast.records.cache import LOOK_INTERVAL_S, CacheLimits, CacheStats
 from holdfast.records.decorators.cached import Cached
 from tests.records.decorators.stacks import cache_of
-from tests.store.scene import Scene, core_of, listed, until
+from tests.store.scene import Scene, core_of, engine_of, listed, until
 
 SOURCE = Path(holdfast.__file__).parents[1]
 
@@ -265,6 +265,35 @@ async def _agree(scene: Scene, store: Cached, db: Database) -> bool:
     """Whether memory and database say the same, a while later."""
     scene.clock.advance(LOOK_INTERVAL_S)
     return bool(await store.get("a:1") == await core_of(db).get("a:1"))
+
+
+async def test_a_suspicion_during_a_look_is_not_lost(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction commits just after a look has asked for the head."""
+    async with scene.open(cached=True) as db:
+        await db.entries.set("a:1", 1)
+        assert await value(db.entries, "a:1") == 1
+        scene.clock.advance(LOOK_INTERVAL_S)
+        engine = engine_of(db)
+        asked, go_on = asyncio.Event(), asyncio.Event()
+        head = engine.head
+
+        async def slow_head() -> int:
+            found = await head()
+            asked.set()
+            await go_on.wait()
+            return found
+
+        with monkeypatch.context() as patch:
+            patch.setattr(engine, "head", slow_head)
+            reading = asyncio.create_task(value(db.entries, "a:1"))
+            await asked.wait()
+        async with db.transaction() as tx:
+            await tx.entries.set("a:1", 2)
+        go_on.set()
+        assert await reading in (1, 2)
+        assert await value(db.entries, "a:1") == 2
 
 
 async def test_the_past_and_several_at_once_are_read_from_the_database(scene: Scene) -> None:

@@ -168,6 +168,23 @@ async def test_records_written_by_several_at_once_are_all_there(scene: Scene) ->
         assert len(set(ids)) == len(ids) == 100
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+async def test_a_record_that_is_written_while_it_is_asked_for_comes_once(
+    scene: Scene, reverse: bool
+) -> None:
+    async with scene.open(logged=True) as db:
+        await db.entries.has("n:1")
+        await db.log.flush()
+        await db.entries.has("n:2")
+        await db.entries.has("n:3")
+        records = db.log.query(reverse=reverse)
+        found = [await anext(records)]
+        await db.log.flush()
+        found += await listed(records)
+        names = [record.keys[0] for record in found]
+        assert names == (["n:3", "n:2", "n:1"] if reverse else ["n:1", "n:2", "n:3"])
+
+
 async def test_the_housekeeping_writes_it_without_being_asked(kept_scene: Scene) -> None:
     async with kept_scene.handle(housekeeping=True, components=None, logged=True) as db:
         await db.entries.get("n:1")

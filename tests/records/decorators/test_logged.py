@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
 import holdfast
-from holdfast import Conflict, Pattern
+from holdfast import Conflict, Pattern, StoreKey
 from holdfast.contract.errors import InvalidKey, PatternInvalid, TimedOut
 from holdfast.records.decorators.logged import Logged, operation_of
 from holdfast.records.log import KEY_CHARACTERS_MAX, KEYS_MAX, LoggingService, LogRecord
@@ -163,6 +163,26 @@ async def test_an_iteration_lasts_until_its_end_or_its_close(scene: Scene) -> No
             await half.aclose()  # type: ignore[union-attr]
             assert len(service.ends) == before + 2
             assert service.ends[-1][1] is None
+
+
+async def test_closing_an_iteration_closes_what_is_below_at_once(scene: Scene) -> None:
+    async with scene.handle() as db:
+        core = core_of(db)
+        closed: list[str] = []
+
+        async def endless(*_: object, **__: object) -> AsyncIterator[StoreKey]:
+            try:
+                while True:
+                    yield StoreKey("a")
+            finally:
+                await asyncio.sleep(0)
+                closed.append("below")
+
+        core.keys = endless  # type: ignore[method-assign]
+        items = Logged(core, Service()).keys()
+        kept = [await anext(items)]
+        await items.aclose()  # type: ignore[attr-defined]
+        assert (closed, len(kept)) == (["below"], 1)
 
 
 async def test_an_iteration_that_cannot_begin_is_refused_at_the_call(scene: Scene) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from holdfast.contract.errors import DeadlockDetected, Fenced, IntegrityFailed, 
 from holdfast.contract.record import Range
 from holdfast.database.handle import Database
 from holdfast.records.locking import waiting
-from holdfast.records.locking.lease import SWEEP_BATCH_MAX, lease_key
+from holdfast.records.locking.lease import SWEEP_BATCH_MAX, Want, lease_key
 from holdfast.records.locking.lock import Lock, Locks
 from holdfast.store import layout
 from tests.store.scene import Scene, engine_of, rows_of, until
@@ -272,6 +273,56 @@ async def test_a_cycle_through_a_queue_of_another_process_is_found(scene: Scene)
         ]
         await pass_time(scene, lambda: all(task.done() for task in tasks))
         assert len(victims) == 1
+
+
+async def test_being_next_is_not_having_it(scene: Scene) -> None:
+    async with scene.open() as db:
+        leases = Process(db).locks._leases
+        holder = Want("a", b"h" * 16, b"1" * 24, 30_000)
+        waiter = Want("a", b"w" * 16, b"2" * 24, 30_000, patient=True)
+        third = Want("a", b"t" * 16, b"3" * 24, 30_000, patient=True)
+        assert await leases.take(holder) is not None
+        for _ in range(3):
+            assert await leases.take(waiter) is None
+            assert await leases.take(third) is None
+            assert (waiter.is_next, third.is_next) == (True, False)
+        await leases.require("a", b"h" * 16)
+        await leases.give("a", b"h" * 16)
+        assert await leases.take(third) is None
+        assert await leases.busy(third)
+        assert not await leases.busy(waiter)
+        assert await leases.take(waiter) is not None
+        await leases.give("a", b"w" * 16)
+        assert await rows_of_locks(db) == 0
+
+
+@pytest.mark.row("trap 32")
+async def test_a_cycle_that_dissolves_while_it_is_walked_is_none(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene.open() as db:
+        leases = Process(db).locks._leases
+        one, two = b"1" * 24, b"2" * 24
+        assert await leases.take(Want("a", b"a" * 16, one, 30_000)) is not None
+        assert await leases.take(Want("b", b"b" * 16, two, 30_000)) is not None
+        await leases.tell_wait(one, "b")
+        await leases.tell_wait(two, "a")
+        expected = [(one, "b"), (two, "a")]
+        assert await leases.cycle(one, "b") == expected
+        assert await leases.cycle(two, "a") == expected[::-1]
+        read = engine_of(db).read
+        dissolve = True
+
+        async def read_later(keys: Any, **options: Any) -> Any:
+            nonlocal dissolve
+            if len(keys) > 1 and dissolve:
+                dissolve = False
+                await leases.forget_wait(two)
+            return await read(keys, **options)
+
+        monkeypatch.setattr(engine_of(db), "read", read_later)
+        assert await leases.cycle(one, "b") is None
+        assert not dissolve
 
 
 async def test_waiting_while_nobody_waits_back_is_no_cycle(scene: Scene) -> None:

@@ -88,15 +88,12 @@ class Cached(Decorator):
         return await self.inner.has(key) if found is UNKNOWN else found is not None
 
     async def write(self, writes: Sequence[Write]) -> list[Outcome]:
-        cache = self._known()
         try:
             return await self.inner.write(writes)
-        except BaseException:
-            # It may be committed all the same, later than now: cancelling withdraws nothing.
-            cache.suspect()
-            raise
         finally:
-            cache.forget(self._named(writes))
+            # Also when it failed: an error may come after the commit, and cancelling withdraws
+            # nothing. What is committed later than now is found by the looks, like that of others.
+            self._known().forget(self._named(writes))
 
     def _named(self, writes: Sequence[Write]) -> list[str]:
         """The keys that writes concern, as the cache has them."""
