@@ -951,9 +951,11 @@ class OperationLog:
         return self._inner.dropped
 
     def log_start(self, operation: str, keys: Sequence[str] = ()) -> str:
+        """An operation begins; the transaction id that no other operation has."""
         return self._inner.log_start(operation, keys)
 
     def log_end(self, transaction_id: str, error: BaseException | None = None) -> LogRecord | None:
+        """It has ended, with that error or well; its record, None when it is not under way."""
         return self._inner.log_end(transaction_id, error)
 
     def flush(self) -> int:

@@ -39,6 +39,11 @@ class MutexLockService:
         self._timeout = timeout
 
     async def with_lock(self, namespace: str, operation: Callable[[], Awaitable[T]]) -> T:
+        """The operation's result. The lock is let go however the operation ends.
+
+        Raises:
+            TimedOut, DeadlockDetected: it was never run.
+        """
         if self._locks.holds(namespace):
             return await operation()
         async with self._locks.lock(namespace, self._ttl, self._timeout, self._gate, renews=True):
