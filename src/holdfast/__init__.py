@@ -8,6 +8,7 @@
 Without an event loop: `import holdfast.sync` and `holdfast.sync.open(...)`.
 """
 
+from holdfast.codecs.canonical import canonical_json
 from holdfast.codecs.digest import Digest, digest
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import KeyFormat, StoreKey
@@ -77,6 +78,7 @@ __all__ = [
     "Transaction",
     "Unsupported",
     "Watch",
+    "canonical_json",
     "digest",
     "open",
 ]
