@@ -111,7 +111,8 @@ def test_bench_measures_and_leaves_nothing_behind(cli: Cli, url: str, tmp_path: 
     document = cli("bench", "--seconds", "0.05", "--json").document
     assert document["engine"] == url.partition(":")[0]
     assert [measure["name"] for measure in document["measures"]] == [
-        "set, one by one", "set, 64 tasks at once", "get with its value", "scan of entries",
+        "set, one by one", "commit of 10 writes", "set, 64 tasks at once", "get with its value",
+        "scan of entries",
     ]  # fmt: skip
     assert all(measure["per_second"] > 0 for measure in document["measures"])
     assert sorted(tmp_path.iterdir()) == before
