@@ -71,7 +71,7 @@ def _latency(bench: Bench) -> Section:
         "Events: from a write to the callback",
         f"Milliseconds from the call of `set` to the call of a subscriber's function, {SETS} sets "
         "one after the other, the durable commit included. On the writer's own handle the "
-        "function runs before `set` returns; other processes look for commits every 20 ms.",
+        "function runs before `set` returns; other processes look for commits every 40 ms.",
         [Table(("the subscriber is on", "p50, ms", "p99, ms"), rows)],
     )
 
