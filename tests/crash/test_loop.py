@@ -63,7 +63,7 @@ def _assert_free(mode: Mode, what: str, said: dict[str, Any]) -> None:
     assert _held(said) <= GAP_S, f"a gap of {gap:.1f} ms; idle {idle:.1f} ms"
 
 
-@pytest.mark.row("trap 28")
+@pytest.mark.row("trap 28", "I-003")
 @pytest.mark.parametrize("what", ["text", "bytes"])
 @every_mode
 def test_a_value_of_fifty_megabytes(tmp_path: Path, mode: Mode, what: str) -> None:
