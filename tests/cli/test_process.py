@@ -14,6 +14,7 @@ from holdfast.cli import exits, main
 from holdfast.cli.app import app
 from holdfast.contract import errors
 from tests.cli.conftest import Cli, environment, process, started
+from tests.tidy import repository
 
 
 def test_every_command_runs_as_a_process(url: str, tmp_path: Path) -> None:
@@ -124,7 +125,8 @@ def test_a_command_loads_only_what_it_needs(url: str) -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", source],
-        env=environment(), capture_output=True, text=True, timeout=20, check=True,
+        env=repository.unmeasured() | {"PYTHONPATH": str(repository.SOURCE), "HOLDFAST_URL": url},
+        capture_output=True, text=True, timeout=20, check=True,
     )  # fmt: skip
     driver = {"lmdb": "lmdb", "sqlite": "sqlite3"}[url.partition(":")[0]]
     assert done.stdout == f"1\n['{driver}']\n"

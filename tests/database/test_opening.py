@@ -30,6 +30,7 @@ from holdfast.contract.errors import (
 from holdfast.database.handle import Database
 from holdfast.store import layout
 from tests.store.scene import Scene, engine_of, first, listed
+from tests.tidy import repository
 
 SOURCE = Path(holdfast.__file__).parents[1]
 
@@ -42,11 +43,11 @@ FOREIGN = {
 }  # fmt: skip
 
 
-def python(code: str, *arguments: str) -> Any:
+def python(code: str, *arguments: str, environment: dict[str, str] | None = None) -> Any:
     """What the code prints as JSON, run by a fresh process."""
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
-        env={**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONWARNINGS": "default"},
+        env={**(environment or os.environ), "PYTHONPATH": str(SOURCE), "PYTHONWARNINGS": "default"},
         capture_output=True,
         text=True,
         timeout=50,
@@ -424,7 +425,7 @@ print(json.dumps(sorted(sys.modules)))
 @pytest.mark.parametrize("engine", ["memory", "lmdb", "sqlite"])
 def test_a_database_loads_only_what_it_needs(engine: str, tmp_path: Path) -> None:
     url = "memory://" if engine == "memory" else f"{engine}:///{tmp_path / 'app'}"
-    loaded = set(python(LOADED, url))
+    loaded = set(python(LOADED, url, environment=repository.unmeasured()))
     foreign = set(FOREIGN)
     foreign |= {"memory": {"lmdb", "sqlite3"}, "lmdb": {"sqlite3"}, "sqlite": {"lmdb"}}[engine]
     foreign |= {f"holdfast.{floor}" for floor in ("server", "cli", "testing", "sync")}

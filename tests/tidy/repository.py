@@ -1,6 +1,7 @@
 """The files of this repository as its own tests see them."""
 
 import ast
+import os
 import subprocess
 import tomllib
 from functools import cache
@@ -12,6 +13,14 @@ SOURCE = ROOT / "src"
 
 
 @cache
+def unmeasured() -> dict[str, str]:
+    """The environment without coverage's own, for a process whose modules are counted.
+
+    Coverage starts in child processes too, and brings modules of its own along.
+    """
+    return {name: text for name, text in os.environ.items() if not name.startswith("COV")}
+
+
 def tracked_files() -> tuple[Path, ...]:
     """Every file that git tracks and that exists."""
     listing = subprocess.run(
