@@ -719,6 +719,11 @@ class Transaction:
         return self._inner.revision
 
     @property
+    def id(self) -> str:
+        """What the changes of this transaction carry as `transaction_id`."""
+        return self._inner.id
+
+    @property
     def active(self) -> bool:
         """Whether it can still be used."""
         return self._inner.active

@@ -391,3 +391,19 @@ async def test_a_version_replaced_in_its_own_transaction_was_never_visible(scene
 async def value_at(db: Database, key: str, revision: int) -> object:
     entry = await db.entries.get(key, at=revision)
     return None if entry is None else entry.value
+
+
+async def test_the_changes_of_a_transaction_carry_its_id(scene: Scene) -> None:
+    async with scene.open() as db:
+        await db.entries.set("before", 1)
+        async with db.transaction() as transaction:
+            await transaction.entries.set("a", 1)
+            await transaction.entries.delete("before")
+            name = transaction.id
+        await db.entries.set("after", 1)
+        told = []
+        async for change in db.watch(since=0):
+            told.append((str(change.key), change.transaction_id))
+            if change.key == "after":
+                break
+        assert told == [("before", None), ("a", name), ("before", name), ("after", None)]

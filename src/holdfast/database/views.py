@@ -44,6 +44,11 @@ class Transaction:
         self.revision = 0
 
     @property
+    def id(self) -> str:
+        """What the changes of this transaction carry as `transaction_id`."""
+        return self._require_active().id.hex()
+
+    @property
     def active(self) -> bool:
         """Whether it can still be used."""
         return self.state == "active"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from copy import copy
 from typing import Any, NamedTuple
 
 from holdfast.codecs import envelope
@@ -98,6 +99,8 @@ class Rows:
     ) -> None:
         self.keyspace = keyspace
         self._policy_of = policy_of
+        #: Stands in the feed rows of what is written through these rows.
+        self._transaction: bytes | None = None
         number = keyspace.number
         self.data = layout.region(number, layout.DATA)
         self.graves = layout.region(number, layout.GRAVE)
@@ -108,6 +111,12 @@ class Rows:
         self.data_key: Callable[[str], bytes] = _DataKeys(self.data).__getitem__
 
     # --- Keys -------------------------------------------------------------------------------
+
+    def within(self, transaction: bytes) -> Rows:
+        """The same rows, for the writes of one transaction."""
+        rows = copy(self)
+        rows._transaction = transaction  # noqa: SLF001 - ours
+        return rows
 
     def prefix(self, segments: tuple[str, ...]) -> bytes:
         """What the rows of all keys below these segments begin with."""
@@ -339,6 +348,7 @@ class Rows:
                 FeedRow(
                     act, self.keyspace.number, data_key[layout.REGION_BYTES :], head.identity,
                     head.incarnation, head.version, previous, at_ms, cause, options.modified_by,
+                    None, self._transaction,
                 )
             )
         )  # fmt: skip

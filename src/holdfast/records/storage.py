@@ -80,9 +80,12 @@ class EngineEntryStorage:
 
     def on(self, engine: Engine) -> EngineEntryStorage:
         """The same entries seen through a transaction or a snapshot."""
+        rows = self._rows
+        if isinstance(engine, TransactionEngine):
+            rows = rows.within(engine.id)
         # Writes in a transaction have no revision yet; its commit tells.
         return EngineEntryStorage(
-            engine, self._rows, self._values, self._clock, lambda _revision: None, self._gate
+            engine, rows, self._values, self._clock, lambda _revision: None, self._gate
         )
 
     def now_ms(self) -> int:

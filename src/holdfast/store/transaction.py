@@ -76,6 +76,8 @@ class TransactionEngine(Layer):
         self, inner: Engine, snapshot: Snapshot, isolation: IsolationLevel, *, read_only: bool
     ) -> None:
         super().__init__(inner)
+        #: Of this transaction; its changes carry it.
+        self.id = inner.components.ids.new()
         self.snapshot_revision = snapshot.revision
         self._snapshot = snapshot
         self._isolation = isolation
