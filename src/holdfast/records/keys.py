@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from holdfast.codecs.text import StoreKey
 
-#: How many keys are remembered before the memory starts anew.
-CACHE_KEYS_MAX = 100_000
+#: How many keys are remembered before the memory starts anew: some 50 MB when full.
+CACHE_KEYS_MAX = 250_000
 
 
 class _Texts(dict[str, str]):

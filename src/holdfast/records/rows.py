@@ -36,8 +36,8 @@ from holdfast.store.feed import OWN_COMMIT, Act, Cause, FeedRow, feed_append
 from holdfast.store.keyspaces import Keyspace
 from holdfast.store.transaction import PENDING_REVISION
 
-#: How many keys are remembered before the memory starts anew.
-CACHE_KEYS_MAX = 100_000
+#: How many keys are remembered before the memory starts anew: some 50 MB when full.
+CACHE_KEYS_MAX = 250_000
 
 _LIFE = struct.Struct(">IQ")
 

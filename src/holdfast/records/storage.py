@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from threading import get_ident
 from typing import Any, TypeVar
 
@@ -39,6 +40,10 @@ T = TypeVar("T")
 
 #: Flags that need more than the row itself.
 _SPECIAL = envelope.EXPIRES | envelope.BLOB
+#: How many rows the first page of a walk has, how fast pages grow, and to what.
+FIRST_PAGE_ROWS = 32
+PAGE_GROWTH = 4
+LAST_PAGE_ROWS = 1024
 #: How many chunks of a big value are read at once.
 _CHUNKS_READ_MAX = 64
 #: A value of more chunks is read away from the loop.
@@ -137,9 +142,12 @@ class EngineEntryStorage:
         # Most patterns are a prefix, and then the range has decided already.
         matched = shows_all(pattern)
         reserved = b"" if pattern.prefix else self._rows.data + RESERVED_PACKED
+        # Many a walk ends early: the first page is short, and each one longer than the last.
+        rows_wanted = FIRST_PAGE_ROWS
         rest: Range | None = self._range(pattern, reverse=reverse)
         while rest is not None:
-            page = await self._engine.scan(rest)
+            page = await self._engine.scan(replace(rest, limit=rows_wanted))
+            rows_wanted = min(rows_wanted * PAGE_GROWTH, LAST_PAGE_ROWS)
             for data_key, (stored, revision) in page.rows:
                 if reserved and data_key.startswith(reserved):
                     continue
