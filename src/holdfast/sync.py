@@ -398,11 +398,15 @@ class KeyValueStore:
         return drive(self._inner.get_many(keys))
 
     def keys(self, pattern: Pattern | str = "#", *, reverse: bool = False) -> Iterator[StoreKey]:
-        """The keys that match, in key order; see `Pattern`."""
+        """The keys that match, in key order; see `Pattern`.
+
+        Read page by page, each page of one moment: writes meanwhile may show in later pages. For
+        one moment throughout, walk a snapshot or inside a transaction.
+        """
         return DrivenIterator(self._inner.keys(pattern, reverse=reverse))
 
     def items(self, pattern: Pattern | str = "#", *, reverse: bool = False) -> Iterator[Entry[Any]]:
-        """The entries whose keys match, in key order."""
+        """The entries whose keys match, in key order; page by page like `keys`."""
         return DrivenIterator(self._inner.items(pattern, reverse=reverse))
 
     def history(self, key: StoreKey | str, *, reverse: bool = False) -> Iterator[PastVersion[Any]]:

@@ -72,13 +72,17 @@ class KeyValueStoreInterface(ABC):
     def keys(
         self, pattern: Pattern | str = "#", *, reverse: bool = False
     ) -> AsyncIterator[StoreKey]:
-        """The keys that match, in key order; see `Pattern`."""
+        """The keys that match, in key order; see `Pattern`.
+
+        Read page by page, each page of one moment: writes meanwhile may show in later pages. For
+        one moment throughout, walk a snapshot or inside a transaction.
+        """
 
     @abstractmethod
     def items(
         self, pattern: Pattern | str = "#", *, reverse: bool = False
     ) -> AsyncIterator[Entry[Any]]:
-        """The entries whose keys match, in key order."""
+        """The entries whose keys match, in key order; page by page like `keys`."""
 
     @abstractmethod
     def history(
