@@ -26,6 +26,8 @@ def measure() -> dict[str, Counter[str]]:
     floors: dict[str, Counter[str]] = {}
     for name, file in files.items():
         parts = PurePath(name).parts
+        if parts[:2] != ("src", "holdfast"):
+            continue  # A copy that a test made elsewhere and ran.
         floor = PurePath(parts[parts.index("holdfast") + 1]).stem
         numbers = {key: value for key, value in file["summary"].items() if isinstance(value, int)}
         floors.setdefault(floor, Counter()).update(numbers)
