@@ -1,0 +1,41 @@
+"""The figures that the documents quote: whole, of every engine, and a profile beside each miss."""
+
+import re
+
+import pytest
+
+from tests.tidy import repository
+
+FIGURES = repository.ROOT / "docs" / "benchmarks-2026-11-20.md"
+LETTERS = "ABCDEF"
+
+
+def text() -> str:
+    return FIGURES.read_text()
+
+
+@pytest.mark.row("E-121")
+def test_the_throughput_of_each_engine_is_on_record() -> None:
+    engines = repository.project()["project"]["entry-points"]["holdfast.engines"]
+    for engine in engines:
+        rows = re.findall(rf"^\| holdfast {engine}[^|]*\|(.*)\|$", text(), re.MULTILINE)
+        letters = [row.split("|") for row in rows if row.count("|") == len(LETTERS) - 1]
+        assert letters, f"no row of {engine} tells operations per second by letter"
+        assert all(re.match(r" [\d.,]+[kM]? ", cell) for cell in letters[0]), letters[0]
+
+
+@pytest.mark.row("E-087")
+def test_what_missed_its_target_has_its_profile_beside_it() -> None:
+    missed = re.findall(r"^\| (.+?) \| [^|]+ \| [^|]+ \| \*\*MISSED\*\* \|$", text(), re.MULTILINE)
+    assert missed, "every target met: this test may go"
+    for claim in missed:
+        details = text().partition(f"<summary>Where the time goes: {claim}</summary>")[2]
+        profile = details.partition("</details>")[0]
+        assert re.search(r"^ +[\d.,]+ +[\d.,]+ +[\d.,]+ +\S", profile, re.MULTILINE), claim
+
+
+@pytest.mark.row("trap 53")
+def test_the_figures_say_where_they_come_from() -> None:
+    head = text().partition("\n## ")[0]
+    for fact in ("command: `python -m benchmarks", "processor:", "memory:", "Python:", "flush"):
+        assert fact in head
