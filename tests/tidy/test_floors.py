@@ -26,7 +26,7 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.row("E-057")
+@pytest.mark.row("E-057", "K-051")
 def test_imports_only_go_down() -> None:
     result = lint_imports(repository.ROOT)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -39,11 +39,16 @@ def test_imports_only_go_down() -> None:
         ("contract/driver.py", "msgspec", "holdfast.contract.driver -> msgspec"),
         ("engines/embedded/up.py", "holdfast.engines.memory", "-> holdfast.engines.memory"),
         ("engines/unlisted.py", "json", "holdfast.engines.unlisted"),
+        (
+            "records/extended.py",
+            "holdfast.records.decorators.evented",
+            "holdfast.records.extended -> holdfast.records.decorators.evented",
+        ),
         ("store/loop.py", "asyncio", "holdfast.store.loop -> asyncio"),
         ("unlisted.py", "json", "holdfast.unlisted"),
     ],
 )
-@pytest.mark.row("E-057")
+@pytest.mark.row("E-057", "K-051")
 def test_a_wrong_import_is_named(tmp_path: Path, module: str, imports: str, complaint: str) -> None:
     shutil.copytree(repository.SOURCE, tmp_path / "src")
     shutil.copy(repository.ROOT / "pyproject.toml", tmp_path)
