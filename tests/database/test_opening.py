@@ -181,7 +181,7 @@ async def test_what_must_exist_and_does_not_is_not_found(kept_scene: Scene, quer
         assert await db.entries.count() == 0
 
 
-@pytest.mark.row("E-040", "E-047")
+@pytest.mark.row("E-047")
 @pytest.mark.parametrize("url", ["nosuch://x", "LMDB:///app", "postgres+nosuch://h/db"])
 def test_an_unknown_scheme_names_the_known_ones(url: str) -> None:
     with pytest.raises(EngineNotFound, match=r"lmdb://.*memory://.*sqlite://") as caught:

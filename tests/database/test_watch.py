@@ -51,7 +51,6 @@ async def test_create_update_and_delete_tell_what_was_before_and_after(scene: Sc
         assert changes[0].at == made.metadata.updated_at
 
 
-@pytest.mark.row("E-058")
 async def test_since_is_exclusive_and_every_revision_resumes(scene: Scene) -> None:
     async with scene.open() as db:
         start = db.revision

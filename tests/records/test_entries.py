@@ -46,7 +46,7 @@ async def test_the_entry_that_set_returns_equals_a_later_get(scene: Scene) -> No
         assert (found.value, found.metadata.version) == ([1], 1)
 
 
-@pytest.mark.row("K-054", "K-021", "E-039")
+@pytest.mark.row("K-054", "K-021")
 async def test_a_missing_key_is_none_and_reading_makes_nothing(scene: Scene) -> None:
     async with scene.open() as db:
         before = await db.head()
