@@ -20,14 +20,14 @@ class Shim:
     """The compiled library.
 
     Attributes:
-        library: the shared object.
+        shared_object: where it is.
     """
 
-    library: Path
+    shared_object: Path
 
     def environment(self, delay_us: int = 0) -> dict[str, str]:
         """What a child process needs in its environment, besides what it has."""
-        return {"LD_PRELOAD": str(self.library), _DELAY: str(delay_us)}
+        return {"LD_PRELOAD": str(self.shared_object), _DELAY: str(delay_us)}
 
 
 def compile_shim(folder: Path) -> Shim | None:
