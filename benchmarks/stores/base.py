@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 from benchmarks.data import MODIFY, READ, WRITE, Operation, Value
+from holdfast.contract.errors import Unsupported
 
 T = TypeVar("T")
 Change = Callable[[Value | None], Value]
@@ -69,8 +70,12 @@ class CallingStore(Store):
         self.set(key, change(self.get(key)))
 
     def scan(self, prefix: str, rows: int) -> int:
-        """Decode up to so many values of a namespace (empty: of all), in order; how many."""
-        raise NotImplementedError(f"{type(self).__name__} keeps no order")
+        """Decode up to so many values of a namespace (empty: of all), in order; how many.
+
+        Raises:
+            Unsupported: the store keeps no order; the catalogue says which ones do.
+        """
+        raise Unsupported(f"{type(self).__name__} keeps no order; see `ordered` in the catalogue")
 
     def fill(self, records: Iterable[tuple[str, Value]]) -> None:
         for chunk in chunks(records, LOAD_CHUNK):
@@ -126,8 +131,12 @@ class AwaitingStore(Store):
         await self.set(key, change(await self.get(key)))
 
     async def scan(self, prefix: str, rows: int) -> int:
-        """Decode up to so many values of a namespace (empty: of all), in order; how many."""
-        raise NotImplementedError(f"{type(self).__name__} keeps no order")
+        """Decode up to so many values of a namespace (empty: of all), in order; how many.
+
+        Raises:
+            Unsupported: the store keeps no order; the catalogue says which ones do.
+        """
+        raise Unsupported(f"{type(self).__name__} keeps no order; see `ordered` in the catalogue")
 
     def await_(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run it on the store's loop."""

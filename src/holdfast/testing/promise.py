@@ -11,6 +11,7 @@ engine really cannot (`holdfast.testing.lacking`). So no promise is ever skipped
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
@@ -81,7 +82,7 @@ def promises_of(contract: type[Section]) -> dict[str, Callable[..., None]]:
     return found
 
 
-class Section:
+class Section(ABC):
     """A part of the contract: what an engine's author states, and how its promises run.
 
     Attributes:
@@ -94,9 +95,9 @@ class Section:
     promise_timeout_s: float = 45.0
     written_bytes_max: int = 80 * 1024 * 1024
 
+    @abstractmethod
     def make_config(self, folder: Path) -> EngineConfig:
         """The configuration of a database inside `folder`; the same folder, the same database."""
-        raise NotImplementedError("state make_config(self, folder) in your test class")
 
     def make_engine(self, config: EngineConfig, components: Components) -> Engine:
         """A new, closed engine. Override it to test a stack of layers."""
