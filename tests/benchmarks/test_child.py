@@ -8,6 +8,7 @@ import pytest
 from benchmarks import measuring
 from benchmarks.child import Child, ChildFailed
 from benchmarks.shim import Shim, compile_shim
+from tests import needs
 from tests.benchmarks import children
 
 NAMES = ("holdfast memory, async", "holdfast lmdb full, sync")
@@ -28,12 +29,11 @@ def test_a_dead_child_is_told_with_its_last_words() -> None:
 @pytest.fixture
 def shim(tmp_path: Path) -> Shim:
     compiled = compile_shim(tmp_path)
-    if compiled is None:
-        pytest.skip("no C compiler, or not Linux")
+    assert compiled is not None
     return compiled
 
 
-@pytest.mark.platform("the shim is preloaded, which needs Linux and a C compiler")
+@needs.preloading
 def test_the_shim_counts_flushes_and_nothing_else(shim: Shim, tmp_path: Path) -> None:
     with Child(shim.environment()) as child:
         before, plain, after = child.call(children.flush, tmp_path, 5)
@@ -42,7 +42,7 @@ def test_the_shim_counts_flushes_and_nothing_else(shim: Shim, tmp_path: Path) ->
     assert after == before + 15
 
 
-@pytest.mark.platform("the shim is preloaded, which needs Linux and a C compiler")
+@needs.preloading
 def test_the_shim_makes_each_flush_take_longer(shim: Shim, tmp_path: Path) -> None:
     with Child(shim.environment(delay_us=2_000)) as child:
         child.call(children.process)

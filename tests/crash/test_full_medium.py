@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import needs
 from tests.crash.harness import environment
 from tests.crash.test_kills import Mode, every_mode
 
@@ -31,23 +32,14 @@ def _run(folder: Path, mode: Mode, limit: int, *before: str) -> None:
 
 @pytest.mark.row("K-022", "I-108")
 @every_mode
-@pytest.mark.platform("Windows has no limit of file sizes")
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows")
+@needs.file_size_limit
 def test_the_largest_file_a_process_may_make(tmp_path: Path, mode: Mode) -> None:
     _run(tmp_path, mode, FILE_BYTES_MAX)
 
 
-def _mounts() -> bool:
-    if sys.platform != "linux":
-        return False
-    command = ["unshare", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
 @pytest.mark.row("K-022", "I-108")
 @every_mode
-@pytest.mark.platform("needs a kernel that lets users mount in a namespace of their own")
-@pytest.mark.skipif(not _mounts(), reason="no private mounts")
+@needs.private_mounts
 def test_a_small_medium(tmp_path: Path, mode: Mode) -> None:
     mount = 'mount -t tmpfs -o size=12m none "$1" && cd "$1" && shift && exec "$@"'
     before = ("unshare", "--map-root-user", "--mount", "sh", "-c", mount, "sh", str(tmp_path))

@@ -29,6 +29,7 @@ from holdfast.contract.record import Range
 from holdfast.engines.embedded import network
 from holdfast.engines.lmdb import LmdbConfig, header, locks
 from holdfast.store.drive import drive
+from tests import needs
 from tests.engines.lmdb_database import (
     child,
     child_command,
@@ -225,8 +226,7 @@ def test_the_file_system_of_a_directory_is_that_of_the_longest_mount(path: str, 
     assert network.file_system(Path(path), mounts) == kind
 
 
-@pytest.mark.platform("only Linux tells the types of file systems")
-@pytest.mark.skipif(sys.platform != "linux", reason="no /proc/self/mounts")
+@needs.linux
 def test_network_file_systems_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = network.file_system_of(tmp_path)
     assert here
@@ -235,11 +235,6 @@ def test_network_file_systems_are_refused(tmp_path: Path, monkeypatch: pytest.Mo
         pass
     assert refusal.value.found == here
     assert not (tmp_path / "app").exists()
-
-
-def _can_mount() -> bool:
-    probe = ["unshare", "--map-root-user", "--mount", "true"]
-    return sys.platform == "linux" and subprocess.run(probe, check=False).returncode == 0
 
 
 READ_ONLY_MEDIUM = """
@@ -254,8 +249,7 @@ except StoreError as error:
 """
 
 
-@pytest.mark.platform("needs a mount of its own, which only Linux gives without being root")
-@pytest.mark.skipif(not _can_mount(), reason="no user namespaces")
+@needs.private_mounts
 def test_a_read_only_medium_is_read(tmp_path: Path) -> None:
     with opened(tmp_path / "app") as engine:
         put(engine, b"key", b"1")
@@ -338,8 +332,7 @@ def test_a_process_of_another_container_is_refused(tmp_path: Path) -> None:
         assert get(engine, b"key") == b"value"
 
 
-@pytest.mark.platform("needs a process-id namespace of its own, which only Linux gives")
-@pytest.mark.skipif(not _can_mount(), reason="no user namespaces")
+@needs.process_namespaces
 def test_a_real_process_id_namespace_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "app"
     command = child_command(HOLDER, path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import ManualClock
 from holdfast.engines.lmdb import LmdbEngine, batch_ids
 from holdfast.store.drive import drive
+from tests import needs
 from tests.engines.lmdb_database import (
     child,
     child_command,
@@ -79,22 +79,15 @@ print("kept every promise")
 
 @pytest.mark.parametrize("size", [1_000, 40_000])
 @pytest.mark.parametrize("durability", ["full", "relaxed"])
-@pytest.mark.platform("Windows has no limit of file sizes")
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows")
+@needs.file_size_limit
 def test_the_largest_file_a_process_may_make(tmp_path: Path, durability: str, size: int) -> None:
     answer = run_child(PROGRAM, tmp_path / "app", durability, size, 4 * 2**20)
     assert answer.stdout.strip() == "kept every promise", answer.stderr
 
 
-def _can_mount() -> bool:
-    probe = ["unshare", "--map-root-user", "--mount", "true"]
-    return sys.platform == "linux" and subprocess.run(probe, check=False).returncode == 0
-
-
 @pytest.mark.parametrize("size", [1_000, 40_000])
 @pytest.mark.parametrize("durability", ["full", "relaxed"])
-@pytest.mark.platform("needs a mount of its own, which only Linux gives without being root")
-@pytest.mark.skipif(not _can_mount(), reason="no user namespaces")
+@needs.private_mounts
 def test_a_full_disk(tmp_path: Path, durability: str, size: int) -> None:
     command = child_command(PROGRAM, tmp_path / "app", durability, size, 0)
     mount = 'mount -t tmpfs -o size=4m none "$0" && exec "$@"'
@@ -109,8 +102,7 @@ def test_a_full_disk(tmp_path: Path, durability: str, size: int) -> None:
     assert answer.stdout.strip() == "kept every promise", answer.stderr
 
 
-@pytest.mark.platform("needs a mount of its own, which only Linux gives without being root")
-@pytest.mark.skipif(not _can_mount(), reason="no user namespaces")
+@needs.private_mounts
 def test_the_ballast_is_what_lets_deletes_through(tmp_path: Path) -> None:
     """Every page is in use and not one is left on the disk."""
     program = """

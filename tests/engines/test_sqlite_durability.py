@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from holdfast.contract.errors import StoreError
 from holdfast.contract.record import Range
 from holdfast.engines.sqlite import SqliteEngine, log, opening
 from holdfast.store.drive import drive
+from tests import needs
 from tests.engines.sqlite_database import (
     child_command,
     child_environment,
@@ -74,8 +74,7 @@ def traced(tmp_path: Path, program: str, *arguments: object) -> list[tuple[str, 
 
 
 @pytest.mark.row("trap 16")
-@pytest.mark.platform("needs strace, to see the system calls of another process")
-@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace")
+@needs.strace
 def test_full_flushes_the_log_before_each_acknowledgement(tmp_path: Path) -> None:
     program = """
         import os
@@ -98,8 +97,7 @@ def test_full_flushes_the_log_before_each_acknowledgement(tmp_path: Path) -> Non
 
 
 @pytest.mark.row("trap 28")
-@pytest.mark.platform("needs strace, to see the system calls of another process")
-@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace")
+@needs.strace
 def test_relaxed_never_flushes_in_the_thread_that_commits(tmp_path: Path) -> None:
     program = """
         import os, threading
@@ -303,8 +301,7 @@ def test_a_machine_without_a_name_for_its_start_counts_every_crash(
         assert engine.lineage != lineage
 
 
-@pytest.mark.platform("the start of the machine has a name on Linux only")
-@pytest.mark.skipif(sys.platform != "linux", reason="not Linux")
+@needs.linux
 def test_the_start_of_the_machine_is_the_same_for_every_process() -> None:
     answer = run_child("from holdfast.engines.sqlite import log; print(log.machine_start())")
     assert answer.stdout.strip() == log.machine_start()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -26,6 +25,7 @@ from holdfast.contract.record import Range
 from holdfast.engines.embedded import network
 from holdfast.engines.sqlite import SqliteConfig
 from holdfast.store.drive import drive
+from tests import needs
 from tests.engines.sqlite_database import (
     child_command,
     child_environment,
@@ -188,8 +188,7 @@ def test_the_check_finds_what_the_tables_must_not_hold(
 
 
 @pytest.mark.row("E-103")
-@pytest.mark.platform("root alone may become the user who has no rights to the folder")
-@pytest.mark.skipif(os.geteuid() != 0, reason="not root")
+@needs.root
 def test_reading_works_where_nothing_may_be_written() -> None:
     # Not pytest's own folder, which nobody but its owner may enter.
     with TemporaryDirectory() as folder:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ import pytest
 from holdfast.contract.errors import StorageFull
 from holdfast.engines.sqlite import room
 from holdfast.store.drive import drive
+from tests import needs
 from tests.engines.sqlite_database import (
     child_command,
     child_environment,
@@ -74,24 +73,15 @@ print("kept every promise")
 
 @pytest.mark.parametrize("size", [1_000, 40_000])
 @pytest.mark.parametrize("durability", ["full", "relaxed"])
-@pytest.mark.platform("Windows has no limit of file sizes")
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows")
+@needs.file_size_limit
 def test_the_largest_file_a_process_may_make(tmp_path: Path, durability: str, size: int) -> None:
     answer = run_child(PROGRAM, tmp_path / "app.sqlite", durability, size, 4 * 2**20)
     assert answer.stdout.strip() == "kept every promise", answer.stderr
 
 
-def _mounts() -> bool:
-    if sys.platform != "linux" or shutil.which("unshare") is None:
-        return False
-    command = ["unshare", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
 @pytest.mark.parametrize("size", [1_000, 40_000])
 @pytest.mark.parametrize("durability", ["full", "relaxed"])
-@pytest.mark.platform("needs a kernel that lets users mount in a namespace of their own")
-@pytest.mark.skipif(not _mounts(), reason="no private mounts")
+@needs.private_mounts
 def test_a_small_medium(tmp_path: Path, durability: str, size: int) -> None:
     medium = tmp_path / "medium"
     medium.mkdir()

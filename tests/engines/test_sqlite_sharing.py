@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import threading
 import time
@@ -25,6 +24,7 @@ from holdfast.contract.runtime import ManualClock
 from holdfast.engines.sqlite import readers, writer
 from holdfast.engines.sqlite.upkeep import Upkeep
 from holdfast.store.drive import SystemHost, drive
+from tests import needs
 from tests.engines.sqlite_database import get, make, opened, put, run_child, sql, with_clock
 
 
@@ -227,8 +227,7 @@ def test_batch_ids_are_forgotten_after_some_minutes(tmp_path: Path) -> None:
         assert sql(path, "SELECT count(*) FROM batch_ids") == [(1,)]
 
 
-@pytest.mark.platform("only POSIX forks")
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@needs.fork
 def test_a_forked_child_neither_uses_nor_harms_the_database(tmp_path: Path) -> None:
     program = """
         import gc, os

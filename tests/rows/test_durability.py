@@ -11,6 +11,7 @@ import pytest
 
 import holdfast
 from benchmarks.shim import Shim, compile_shim
+from tests import needs
 from tests.rows.bank import ACCOUNTS, BALANCE, account
 from tests.store.scene import PERSISTENT, listed
 from tests.tidy import repository
@@ -70,8 +71,7 @@ def test_a_killed_bank_has_lost_no_money_and_no_transfer(engine: str, tmp_path: 
 @pytest.fixture(scope="module")
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Shim:
     compiled = compile_shim(tmp_path_factory.mktemp("shim"))
-    if compiled is None:
-        pytest.skip("no C compiler, or not Linux")
+    assert compiled is not None
     return compiled
 
 
@@ -107,7 +107,7 @@ def flushes_of_writes(url: str, shim: Shim) -> list[int]:
 
 
 @pytest.mark.row("E-101", "trap 16")
-@pytest.mark.platform("the shim that counts flushes is preloaded, which needs Linux and a compiler")
+@needs.preloading
 @pytest.mark.parametrize("engine", PERSISTENT)
 def test_each_write_of_one_caller_is_flushed_unless_relaxed(
     engine: str, shim: Shim, tmp_path: Path
