@@ -1,0 +1,70 @@
+"""What every error is: a message, its facts as data, a code, and a way over a wire."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+from holdfast.contract.errors.codes import ErrorCode
+
+
+class StoreError(Exception):
+    """The base of every error of Holdfast.
+
+    Attributes:
+        code: the stable name of the error.
+        retryable: whether the same call can succeed later without changing it.
+        details: the facts of the message as data (never values, never secrets).
+    """
+
+    code: ClassVar[ErrorCode] = ErrorCode.OPERATION_FAILED
+    retryable: ClassVar[bool] = False
+
+    # Filled below: code -> class, so that a code from a wire becomes its class again.
+    by_code: ClassVar[dict[ErrorCode, type[StoreError]]] = {}
+
+    def __init_subclass__(
+        cls, *, code: ErrorCode | None = None, retryable: bool = False, **keywords: Any
+    ) -> None:
+        super().__init_subclass__(**keywords)
+        if code is not None:
+            cls.code = code
+            cls.retryable = retryable
+            StoreError.by_code[code] = cls
+
+    def __init__(self, message: str, /, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __repr__(self) -> str:
+        facts = "".join(f", {name}={value!r}" for name, value in self.details.items())
+        return f"{type(self).__name__}({self.message!r}{facts})"
+
+    def __getattr__(self, name: str) -> Any:
+        # `error.key`, `error.current`, `error.oldest`: the facts read like attributes.
+        details = self.__dict__.get("details")
+        if details is not None and name in details:
+            return details[name]
+        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, self.details, self.__cause__)
+
+    def within(self, /, **details: Any) -> Self:
+        """Add facts that only an outer floor knows; what is already stated stays."""
+        self.details = details | self.details
+        return self
+
+
+def _rebuild(
+    error: type[StoreError], message: str, details: dict[str, Any], cause: BaseException | None
+) -> StoreError:
+    rebuilt = error(message, **details)
+    rebuilt.__cause__ = cause
+    return rebuilt
+
+
+StoreError.by_code[ErrorCode.OPERATION_FAILED] = StoreError

@@ -1,0 +1,41 @@
+"""What was to be made is there already."""
+
+from __future__ import annotations
+
+from holdfast.contract.errors.base import StoreError
+from holdfast.contract.errors.codes import ErrorCode
+
+
+class StoreExists(StoreError, code=ErrorCode.STORE_EXISTS):
+    """A store of that name exists.
+
+    Next: open the existing one, or choose another name.
+    """
+
+
+class EngineExists(StoreError, code=ErrorCode.ENGINE_EXISTS):
+    """An engine is registered under that name.
+
+    Next: choose another name for the second engine.
+    """
+
+
+class IndexExists(StoreError, code=ErrorCode.INDEX_EXISTS):
+    """An index of that name exists.
+
+    Next: use the index there is, or drop it first.
+    """
+
+
+class DuplicateKey(StoreError, code=ErrorCode.DUPLICATE_KEY):
+    """The key, or a value of a unique index, is taken.
+
+    Next: choose another key, or change the entry that is there.
+    """
+
+
+class DuplicateNamespace(StoreError, code=ErrorCode.DUPLICATE_NAMESPACE):
+    """The event namespace is registered twice.
+
+    Next: register each event namespace once.
+    """

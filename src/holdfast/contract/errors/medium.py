@@ -1,0 +1,91 @@
+"""The medium, or the way to it, says no."""
+
+from __future__ import annotations
+
+from holdfast.contract.errors.base import StoreError
+from holdfast.contract.errors.codes import ErrorCode
+
+
+class StoreLocked(StoreError, code=ErrorCode.STORE_LOCKED, retryable=True):
+    """Another process holds the database in a way that excludes this one.
+
+    Next: try again, raise the engine's time-out, or close the other process; the message says
+    which.
+    """
+
+
+class StorageFull(StoreError, code=ErrorCode.STORAGE_FULL, retryable=True):
+    """The medium or the engine's own limit is full; reads and deletes still work.
+
+    Next: delete or compact, or make room on the medium; then write again.
+    """
+
+
+class QuotaExceeded(StoreError, code=ErrorCode.QUOTA_EXCEEDED):
+    """A limit set by configuration is reached.
+
+    Next: raise the limit, or delete.
+    """
+
+
+class IntegrityFailed(StoreError, code=ErrorCode.INTEGRITY_FAILED):
+    """Stored bytes do not match their digest or their structure.
+
+    Next: run `holdfast check` to see how much is damaged; restore from a backup or an export.
+    """
+
+
+class NotADatabase(StoreError, code=ErrorCode.NOT_A_DATABASE):
+    """The path holds something that Holdfast did not write.
+
+    Next: choose another path; what is there was left as it was.
+    """
+
+
+class FormatTooNew(StoreError, code=ErrorCode.FORMAT_TOO_NEW):
+    """A newer Holdfast wrote this; `details`: found, supported.
+
+    Next: open it with the version that wrote it, or upgrade.
+    """
+
+
+class DriverMissing(StoreError, ImportError, code=ErrorCode.DRIVER_MISSING):
+    """The engine's driver is not installed; the message names the extra.
+
+    Next: `pip install` what the message names.
+    """
+
+
+class ConnectionFailed(StoreError, code=ErrorCode.CONNECTION_FAILED, retryable=True):
+    """The server could not be reached.
+
+    Next: check the address and that the server runs; then try again.
+    """
+
+
+class ConnectionLost(StoreError, code=ErrorCode.CONNECTION_LOST, retryable=True):
+    """The connection broke before the request was sent.
+
+    Next: try again: nothing was sent.
+    """
+
+
+class OutcomeUnknown(StoreError, code=ErrorCode.OUTCOME_UNKNOWN):
+    """The connection broke after a write was sent; repeat it with the same batch id.
+
+    Next: read what stands there, or send the same batch with the same id: it is applied once.
+    """
+
+
+class TimedOut(StoreError, TimeoutError, code=ErrorCode.TIMEOUT, retryable=True):
+    """The time allowed ran out.
+
+    Next: try again, or allow more time.
+    """
+
+
+class Overloaded(StoreError, code=ErrorCode.OVERLOADED, retryable=True):
+    """A bounded queue is full.
+
+    Next: wait and try again; send less at once, or raise the limit that the message names.
+    """
