@@ -142,11 +142,11 @@ def _denied(test: Test) -> Test:
     return lambda document: not test(document)
 
 
-def _always(document: Any) -> bool:
+def _always(_document: Any) -> bool:
     return True
 
 
-def _never(document: Any) -> bool:
+def _never(_document: Any) -> bool:
     return False
 
 

@@ -126,7 +126,7 @@ class Field(Arithmetic):
 
     def within(self, *, west: float, south: float, east: float, north: float) -> Node:
         """It is a point of the box, which crosses the date line when west is greater than east."""
-        return Within(self._path, checked_box(west, south, east, north, "within"))
+        return Within(self._path, checked_box(west, south, east, north, where="within"))
 
     def elem_match(self, *conditions: Node) -> Node:
         """It is an array with one element that meets all the conditions; `F` is the element."""

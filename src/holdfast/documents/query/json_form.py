@@ -218,7 +218,7 @@ def _near(field: Path, value: Any, path: str) -> Node:
 
 def _within(field: Path, value: Any, path: str) -> Node:
     found = _object(value, Box._fields, path)
-    return Within(field, checked_box(*[found.get(name) for name in Box._fields], path))
+    return Within(field, checked_box(*map(found.get, Box._fields), where=path))
 
 
 _READERS: dict[str, Callable[[Path, Any, str], Node]] = {

@@ -92,7 +92,7 @@ def checked_point(latitude: Any, longitude: Any, where: str) -> Point:
     )
 
 
-def checked_box(west: Any, south: Any, east: Any, north: Any, where: str) -> Box:
+def checked_box(west: Any, south: Any, east: Any, north: Any, *, where: str) -> Box:
     """A box from a query. Raises InvalidQuery when it is none."""
     box = Box(
         _degrees(west, _LONGITUDE_MAX, f"{where}.west"),

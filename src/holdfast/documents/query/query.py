@@ -56,7 +56,7 @@ class Query:
         r"""A query from conditions, as nodes or as JSON, and from names that equal values.
 
         `order_by` is one clause or several: `F.x`, `-F.x`, `"x"`, `"-x"` (a name that begins with
-        a dash: `"\-x"`). `select` holds fields or texts.
+        a dash: `r"\-x"`). `select` holds fields or texts.
 
         Raises:
             InvalidQuery: a part is not what it should be; the message names it.
