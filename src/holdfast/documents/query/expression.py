@@ -1,6 +1,6 @@
 """Conditions as text, for the command line: `population > 1000000 and country == "JP"`.
 
-    expression   and   or   not   ( )
+    expression   and   or   not   ( )   true (every document)   false (none)
     comparison   path == value    != < <= > >=    1 <= path < 5    path in [..]    path not in [..]
     path         name   address.city   tags[0]   row["a.b"]   F["class"]   F (the value itself)
     value        1   -2.5   "text"   r"text"   true   false   null   [..]   {"name": ..}   b"bytes"
@@ -63,7 +63,7 @@ _TOKEN = re.compile(
     r"|(?P<bracket>[()])"
     r"|(?P<control>[\x00-\x08\x0b\x0c\x0e-\x1f])"
 )
-_ESCAPE = re.compile(r"""\\[\\'"abfnrtv0-7xNuU\n]""")
+_ESCAPE = re.compile(r"""\\(?:[\\'"abfnrtvxNuU\n]|[0-3][0-7]{0,2}|[4-7][0-7]?(?![0-7]))""")
 
 
 _NAME_AT_END = re.compile(r"\w+$")
@@ -130,28 +130,22 @@ def _look_at_tokens(text: str) -> None:
             opened += 1 if match["bracket"] == "(" else -1
             if opened < 0:
                 _refuse(at - 1, "'(' before ')'", "a ')' too many", "Take it out")
-        quote = match["quote"]
-        if quote is None:
-            continue
-        if len(quote) > 1:
-            _refuse(match.start(), "a text in single quotes", "three in a row", "Use one pair")
-        raw = "r" in match["prefix"].lower()
-        while at < len(text) and text[at] != quote:
-            if text[at] == "\\":
-                if not raw and not _ESCAPE.match(text, at):
-                    advice = (
-                        f'Write a text that keeps its backslashes as r"..." (r{quote}...{quote})'
-                    )
-                    _refuse(at, "an escape such as \\n", "a backslash that begins none", advice)
-                if (
-                    not raw
-                    and text[at + 1 : at + 2] in "01234567"
-                    and text[at + 1 : at + 4] > "377"
-                ):
-                    _refuse(at, "an octal escape up to \\377", "a greater one", "Use \\u")
-                at += 1
+        if match["quote"]:
+            at = _text_end(text, at, match["quote"], raw="r" in match["prefix"].lower())
+
+
+def _text_end(text: str, at: int, quote: str, *, raw: bool) -> int:
+    """The character behind the text that began before `at`."""
+    if len(quote) > 1:
+        _refuse(at - len(quote), "a text in single quotes", "three in a row", "Use one pair")
+    while at < len(text) and text[at] != quote:
+        if text[at] == "\\":
+            if not raw and not _ESCAPE.match(text, at):
+                advice = f"Write a text that keeps its backslashes as r{quote}...{quote}"
+                _refuse(at, "an escape such as \\n", "a backslash that begins none", advice)
             at += 1
         at += 1
+    return at + 1
 
 
 class _Reader:
@@ -171,6 +165,10 @@ class _Reader:
                 return self._comparison(node)
             case ast.Call(ast.Attribute(), _, _):
                 return self._call(node)
+            case ast.Name("true") | ast.Constant(True):
+                return And(())
+            case ast.Name("false") | ast.Constant(False):
+                return Or(())
             case ast.Name() | ast.Attribute() | ast.Subscript():
                 advice = "Compare it, such as 'active == true', or ask path.exists()"
                 self._refuse(node, "a condition", "a path alone", advice)
@@ -257,8 +255,7 @@ class _Reader:
 
     def _exact(self, node: ast.expr, name: str) -> str:
         """A name as it was written: Python's parser normalises letters, documents do not."""
-        if name.isascii() or node.end_lineno is None:
-            return name
+        assert node.end_lineno is not None
         written = self._lines[node.end_lineno - 1][: node.end_col_offset].decode()
         found = _NAME_AT_END.search(written)
         return found[0] if found else name

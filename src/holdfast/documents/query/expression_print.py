@@ -1,4 +1,4 @@
-"""Conditions as text: what `expression` reads back equal."""
+"""Conditions as text: what `expression` reads back, but for an `and` or `or` of one condition."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def expression_text(node: Node) -> str:  # noqa: C901 - one case for each kind o
         case Nested(path, condition):
             return f"{_path(path)}.nested({expression_text(condition)})"
         case And(conditions):
-            return _joined(" and ", conditions)
+            return _joined(" and ", conditions) or "true"
         case Or(conditions):
-            return _joined(" or ", conditions)
+            return _joined(" or ", conditions) or "false"
         case Not(condition):
             return f"not ({expression_text(condition)})"
     raise AssertionError(f"no text for {type(node).__name__}")
