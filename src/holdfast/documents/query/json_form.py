@@ -74,7 +74,7 @@ def query_from_json(form: Mapping[str, Any] | str | bytes) -> Query:
     where = read.get("where")
     return Query(
         And() if where is None else where_from_json(where),
-        _order(read.get("orderBy"), "orderBy"),
+        order_from_json(read.get("orderBy"), "orderBy"),
         None if limit is None else checked_count(limit, "limit"),
         checked_count(read.get("offset") or 0, "offset"),
         None if select is None else selected(select),
@@ -236,7 +236,8 @@ OPERATORS = (*_READERS,)
 """The operators of fields, by their names in JSON."""
 
 
-def _order(form: Any, path: str) -> tuple[OrderBy, ...]:
+def order_from_json(form: Any, path: str) -> tuple[OrderBy, ...]:
+    """The clauses that a list of clauses, as objects or texts, spells."""
     if form is None:
         return ()
     if not isinstance(form, (list, tuple)):

@@ -18,7 +18,7 @@ ORDER_CLAUSES_MAX = 32
 SELECTED_PATHS_MAX = 1000
 """How many paths a query selects at most."""
 
-PAGE_ROWS_MAX = 2**63 - 1
+PAGE_ROWS_MAX = 2**53
 """The greatest limit and offset."""
 
 
@@ -128,7 +128,7 @@ def checked_count(value: Any, where: str) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= PAGE_ROWS_MAX:
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool):
-        found = "a negative one" if value < 0 else "one beyond 64 bits"
+        found = "a negative one" if value < 0 else f"one beyond {PAGE_ROWS_MAX}"
     else:
         found = f"a {type(value).__name__}"
     raise InvalidQuery(
