@@ -311,7 +311,6 @@ def test_a_box_over_the_date_line() -> None:
 def test_not_equal_is_true_only_if_no_element_equals() -> None:
     # bwaldvogel/mongo-java-server#220
     value: Any
-    value: Any
     for value in ([1, 2], [2], 1, None, MISSING, [], [[1]]):
         assert compares(value, "ne", 1) is not compares(value, "eq", 1)
     assert not compares([1, 2], "ne", 1)
@@ -339,10 +338,8 @@ def test_a_dotted_path_through_an_array_of_objects_finds() -> None:
 
 def test_an_empty_array_sorts_as_null_in_both_directions() -> None:
     # FerretDB/FerretDB#2276
-    rows: list[tuple[str, Any]] = [
-        (f"k{at}", {"a": value})
-        for at, value in enumerate([[], None, 0, [3, -1], "x", [[]], {"x": 1}, b"", False, NOON])
-    ]
+    values: list[Any] = [[], None, 0, [3, -1], "x", [[]], {"x": 1}, b"", False, NOON]
+    rows: list[tuple[str, Any]] = [(f"k{at}", {"a": value}) for at, value in enumerate(values)]
     rows.append(("k99", {}))
     up = [key for key, _ in run(Query.of(order_by="a"), rows)]
     assert up == ["k0", "k1", "k99", "k3", "k2", "k4", "k6", "k5", "k7", "k8", "k9"]

@@ -148,7 +148,7 @@ def _group(value: Any, path: str) -> Stage:
     accumulators = tuple(
         (name, _accumulator(one, f"{path}.fields.{name}")) for name, one in fields.items()
     )
-    return group(keys, accumulators)
+    return group(keys, accumulators, path)
 
 
 def _accumulator(form: Any, path: str) -> Accumulator:

@@ -160,15 +160,15 @@ def group_by(*by: Any, **fields: Any) -> Group:
     return group(tuple(keys), tuple(accumulators))
 
 
-def group(by: Named, fields: tuple[tuple[str, Accumulator], ...]) -> Group:
+def group(by: Named, fields: tuple[tuple[str, Accumulator], ...], where: str = "group_by") -> Group:
     """A group whose names are all different."""
     names = [name for name, _ in (*by, *fields)]
     for name in names:
         if names.count(name) > 1:
             raise InvalidQuery(
-                f"group wanted a name of its own for each result; found {name[:80]!r} twice. "
+                f"{where} wanted a name of its own for each result; found {name[:80]!r} twice. "
                 "Name one of them: town=F.address.city",
-                path=name[:80],
+                path=f"{where}.{name[:80]}",
             )
     return Group(by, fields)
 
