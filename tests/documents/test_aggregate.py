@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.documents.aggregate import (
@@ -56,7 +56,15 @@ from holdfast.documents.query import (
     year,
 )
 from holdfast.documents.query.values import order_key
-from tests.documents.strategies import CONDITIONS, DOCUMENTS, NAMES, ORDERS, VALUES
+from tests.documents.strategies import (
+    CONDITIONS,
+    DOCUMENTS,
+    NAMES,
+    NUMBERS,
+    ORDERS,
+    SCALARS,
+    VALUES,
+)
 
 SALES: list[dict[str, Any]] = [
     {"shop": "a", "price": 2, "count": 3, "tags": ["x", "y"]},
@@ -81,6 +89,14 @@ def made(pipeline: Any, documents: Any = SALES, **further: Any) -> list[Any]:
 
 
 # --- Against a reference --------------------------------------------------------------------
+
+# Few keys and many numbers, so that groups have several documents with something to add up.
+GROUPED = st.lists(
+    st.fixed_dictionaries(
+        {}, optional={"a": st.sampled_from([1, 1.0, True, "x", None, [1]]), "b": NUMBERS | SCALARS}
+    ),
+    max_size=12,
+)
 
 
 def plain_group(documents: list[Any], name: str, value: str) -> list[dict[str, Any]]:
@@ -116,7 +132,8 @@ def plain_group(documents: list[Any], name: str, value: str) -> list[dict[str, A
 
 
 @pytest.mark.row("I-026")
-@given(st.lists(DOCUMENTS, max_size=12), NAMES, NAMES)
+@settings(max_examples=300)
+@given(GROUPED | st.lists(DOCUMENTS, max_size=12), st.just("a"), st.sampled_from("ab"))
 def test_groups_are_those_of_a_plain_reference(documents: list[Any], name: str, value: str) -> None:
     stage = {
         "group": {

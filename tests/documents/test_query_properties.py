@@ -32,12 +32,14 @@ from holdfast.documents.query.ordering import (
     precedes,
     sort_key,
 )
+from holdfast.documents.query.paths import values_at
 from holdfast.documents.query.values import MISSING, Constant, order_key
 from tests.documents.strategies import (
     CONDITIONS,
     DOCUMENTS,
     NAMES,
     ORDERS,
+    PATHS,
     QUERIES,
     ROWS,
     VALUES,
@@ -184,3 +186,17 @@ def test_a_constant_is_a_copy(name: str, value: Any) -> None:
     given_value["further"] = 2
     assert constant.key == key == Constant({name: value}).key
     assert constant == Constant({name: value})
+
+
+@given(DOCUMENTS, PATHS, st.booleans())
+def test_a_document_sorts_by_the_least_or_greatest_of_its_candidates(
+    document: Any, path: tuple[str, ...], descending: bool
+) -> None:
+    found = [
+        one
+        for value in values_at(document, path)
+        for one in (value if isinstance(value, list) else [value])
+    ]
+    ordered = sorted(found, key=order_key)
+    expected = ordered[-1 if descending else 0] if ordered else None
+    assert sort_key(document, OrderBy(path, descending)) == order_key(expected)

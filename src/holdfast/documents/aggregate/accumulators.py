@@ -90,6 +90,9 @@ def last(value: Any) -> Accumulator:
     return Accumulator("last", expression_of(value, "last"))
 
 
+_COMPARED_AS_THEY_ARE = frozenset((int, float, str, bytes, bool))
+
+
 class Column(ABC):
     """The state of one accumulator for all groups, by the number of the group.
 
@@ -110,6 +113,12 @@ class Column(ABC):
     def add(self, group: int, value: Any) -> None:
         """Take a document's value into a group."""
 
+    def add_many(self, groups: list[int], values: list[Any]) -> None:
+        """Take many values, each into its group. The same as `add` one by one."""
+        add = self.add
+        for group, value in zip(groups, values, strict=True):
+            add(group, value)
+
     @abstractmethod
     def result(self, group: int) -> Any:
         """What the group comes to."""
@@ -128,6 +137,11 @@ class CountAll(Column):
     def add(self, group: int, value: Any) -> None:
         self.counts[group] += 1
 
+    def add_many(self, groups: list[int], values: list[Any]) -> None:
+        counts = self.counts
+        for group in groups:
+            counts[group] += 1
+
     def result(self, group: int) -> int:
         return self.counts[group]
 
@@ -138,6 +152,12 @@ class CountValues(CountAll):
     def add(self, group: int, value: Any) -> None:
         if value is not None and value is not MISSING:
             self.counts[group] += 1
+
+    def add_many(self, groups: list[int], values: list[Any]) -> None:
+        counts = self.counts
+        for group, value in zip(groups, values, strict=True):
+            if value is not None and value is not MISSING:
+                counts[group] += 1
 
 
 class Sum(Column):
@@ -161,6 +181,9 @@ class Sum(Column):
             self.has_float.append(0)
 
     def add(self, group: int, value: Any) -> None:
+        self._take(group, value)
+
+    def _take(self, group: int, value: Any) -> None:
         kind = type(value)
         if kind is int:
             try:
@@ -171,6 +194,18 @@ class Sum(Column):
                 self.budget.charge(32 * len(self.whole), "group")
         elif kind is float:
             self._add_float(group, value)
+
+    def add_many(self, groups: list[int], values: list[Any]) -> None:
+        whole, take = self.whole, self._take
+        for group, value in zip(groups, values, strict=True):
+            if type(value) is int:
+                try:
+                    whole[group] += value
+                except OverflowError:
+                    take(group, value)
+                    whole = self.whole
+            else:
+                take(group, value)
 
     def _add_float(self, group: int, value: float) -> None:
         if self.floats is None:
@@ -210,7 +245,14 @@ class Average(Sum):
     def add(self, group: int, value: Any) -> None:
         if number(value):
             self.counts[group] += 1
-            super().add(group, value)
+            self._take(group, value)
+
+    def add_many(self, groups: list[int], values: list[Any]) -> None:
+        numbers = [(group, one) for group, one in zip(groups, values, strict=True) if number(one)]
+        counts = self.counts
+        for group, _ in numbers:
+            counts[group] += 1
+        super().add_many([group for group, _ in numbers], [one for _, one in numbers])
 
     def result(self, group: int) -> Any:
         count = self.counts[group]
@@ -241,7 +283,9 @@ class Extreme(Column):
             return
         best = self.best[group]
         if best is not None:
-            one, other = order_key(value), order_key(best)
+            one, other = value, best
+            if not (type(one) is type(other) and type(one) in _COMPARED_AS_THEY_ARE):
+                one, other = order_key(one), order_key(other)
             if not (one > other if self.greatest else one < other):
                 return
         self.best[group] = value

@@ -100,6 +100,21 @@ def _path(path: Path) -> Compute:
     return lambda document: value_at(document, path)
 
 
+def compile_many(expression: Expression, compute: Compute) -> Callable[[list[Any]], list[Any]]:
+    """A function that computes an expression from many documents: quicker than one by one."""
+    if isinstance(expression, FieldValue) and len(expression.path) == 1:
+        [name] = expression.path
+
+        def of_names(documents: list[Any]) -> list[Any]:
+            try:
+                return [document.get(name, MISSING) for document in documents]
+            except AttributeError:  # One of them is no object.
+                return list(map(compute, documents))
+
+        return of_names
+    return lambda documents: list(map(compute, documents))
+
+
 def number(value: Any) -> bool:
     """Whether a value is a number; a bool is none."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)

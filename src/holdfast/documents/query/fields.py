@@ -175,6 +175,15 @@ class Field(Arithmetic):
     def __iter__(self) -> NoReturn:
         raise InvalidQuery(f"{self!r} holds no values itself. Ask a collection for them")
 
+    def __call__(self, *arguments: Any, **named: Any) -> NoReturn:
+        from difflib import get_close_matches
+
+        name = self._path[-1] if self._path else ""
+        known = [one for one in dir(Field) if not one.startswith("_")]
+        close = get_close_matches(name, known, 1)
+        advice = f"Did you mean {close[0]!r}?" if close else f"A field has {', '.join(known)}"
+        raise InvalidQuery(f"{self!r} is a field and cannot be called. {advice}", path=self._name)
+
     def __repr__(self) -> str:
         return "F" + "".join(
             f".{part}" if part.isidentifier() else f"[{part!r}]" for part in self._path

@@ -47,13 +47,7 @@ from holdfast.documents.query.nodes import (
 from holdfast.documents.query.ordering import OrderBy
 from holdfast.documents.query.paths import Path, path_form, path_of
 from holdfast.documents.query.places import Box, Point, checked_box, checked_meters, checked_point
-from holdfast.documents.query.query import (
-    Query,
-    checked_after,
-    checked_count,
-    order_of,
-    selected,
-)
+from holdfast.documents.query.query import Query, order_of, selected
 from holdfast.documents.query.values import Constant
 
 _LOGICAL = ("and", "or", "not")
@@ -70,15 +64,14 @@ def query_from_json(form: Mapping[str, Any] | str | bytes) -> Query:
     if not isinstance(read, Mapping):
         _refuse("query", "an object such as {'where': ...}", read, "Put the condition into where")
     _only(read, _QUERY_NAMES, "query")
-    limit, select = read.get("limit"), read.get("select")
-    where = read.get("where")
+    where, offset, select = read.get("where"), read.get("offset"), read.get("select")
     return Query(
         And() if where is None else where_from_json(where),
         order_from_json(read.get("orderBy"), "orderBy"),
-        None if limit is None else checked_count(limit, "limit"),
-        checked_count(read.get("offset") or 0, "offset"),
+        read.get("limit"),
+        0 if offset is None else offset,
         None if select is None else selected(select),
-        checked_after(read.get("after")),
+        read.get("after"),
     )
 
 

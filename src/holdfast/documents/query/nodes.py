@@ -13,7 +13,7 @@ from typing import Literal, NoReturn, get_args
 from holdfast.contract.errors import InvalidQuery
 from holdfast.documents.query.paths import Path, path_text
 from holdfast.documents.query.places import Box, Point
-from holdfast.documents.query.values import Constant
+from holdfast.documents.query.values import BRACKETS, Constant
 
 NODES_DEEP_MAX = 100
 """How deep conditions may stand inside each other."""
@@ -96,8 +96,12 @@ class Membership(Node):
     path: Path
     values: tuple[Constant, ...]
     negated: bool = False
+    # For the shape, which is asked for more often than a list of many values is made.
+    brackets: str = field(init=False, repr=False, compare=False, default="")
 
     def __post_init__(self) -> None:
+        found = {value.key[0] for value in self.values}
+        object.__setattr__(self, "brackets", ",".join(BRACKETS[one] for one in sorted(found)))
         if len(self.values) > MEMBERS_MAX:
             raise InvalidQuery(
                 f"`in` lists at most {MEMBERS_MAX} values; found {len(self.values)}. "
@@ -106,8 +110,7 @@ class Membership(Node):
             )
 
     def shape(self) -> str:
-        brackets = ",".join(sorted({value.bracket for value in self.values}))
-        return f"{'nin' if self.negated else 'in'}({path_text(self.path)!r},{brackets})"
+        return f"{'nin' if self.negated else 'in'}({path_text(self.path)!r},{self.brackets})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,12 @@ class Query:
     select: tuple[Path, ...] | None = None
     after: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.limit is not None:
+            checked_count(self.limit, "limit")
+        checked_count(self.offset, "offset")
+        checked_after(self.after)
+
     @classmethod
     def of(
         cls,
@@ -66,10 +72,10 @@ class Query:
             if conditions or equal
             else EVERYTHING,
             order_of(order_by),
-            checked_count(limit, "limit") if limit is not None else None,
-            checked_count(offset, "offset"),
+            limit,
+            offset,
             None if select is None else selected(select),
-            checked_after(after),
+            after,
         )
 
     def shape(self) -> str:
@@ -166,10 +172,10 @@ def selected(paths: Any, where: str = "select") -> tuple[Path, ...]:
     return unique
 
 
-def checked_after(after: Any) -> str | None:
-    """A cursor's text, or None; whether it belongs to the query is seen when it is read."""
+def checked_after(after: Any) -> None:
+    """Raise InvalidQuery unless it is a text or None; whether it fits is seen when it is read."""
     if after is None or isinstance(after, str):
-        return after
+        return
     raise InvalidQuery(
         f"after wanted the cursor of a result, a text; found a {type(after).__name__}. "
         "Pass what the page before gave",
