@@ -248,11 +248,11 @@ class Average(Sum):
             self._take(group, value)
 
     def add_many(self, groups: list[int], values: list[Any]) -> None:
-        numbers = [(group, one) for group, one in zip(groups, values, strict=True) if number(one)]
         counts = self.counts
-        for group, _ in numbers:
-            counts[group] += 1
-        super().add_many([group for group, _ in numbers], [one for _, one in numbers])
+        for group, value in zip(groups, values, strict=True):
+            if number(value):
+                counts[group] += 1
+        super().add_many(groups, values)
 
     def result(self, group: int) -> Any:
         count = self.counts[group]

@@ -117,7 +117,8 @@ def compile_many(expression: Expression, compute: Compute) -> Callable[[list[Any
 
 def number(value: Any) -> bool:
     """Whether a value is a number; a bool is none."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    kind = type(value)
+    return kind is int or kind is float
 
 
 def _arithmetic(calculate: Callable[[Any, Any], Any]) -> Callable[[tuple[Compute, ...]], Compute]:
