@@ -17,10 +17,18 @@ from enum import Enum
 from types import TracebackType
 from typing import ClassVar, Final, Literal, Self
 
-from holdfast.contract.batch import Batch, CheckKey, Decide, Receipt
+from holdfast.contract.batch import (
+    NEEDS_MAX,
+    Batch,
+    CheckKey,
+    Decide,
+    Draft,
+    Need,
+    Receipt,
+)
 from holdfast.contract.capability import Capabilities
 from holdfast.contract.config import EngineConfig
-from holdfast.contract.errors import Conflict, Unsupported
+from holdfast.contract.errors import Conflict, InvalidInput, Unsupported
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
 
@@ -77,6 +85,16 @@ class Engine(ABC):
     #: cost as much as the look-up. None on engines that cannot, and on layers: what they change
     #: of `read` must not be passed by.
     peek: Callable[[bytes], Peeked] | None = None
+
+    #: A page without a coroutine, or NOT_NOW; None like `peek`.
+    peek_page: Callable[[Range], Page | Literal[_NotNow.NOT_NOW]] | None = None
+
+    #: `transact` without a coroutine, where the caller's thread may decide and commit here and
+    #: now: always without a loop, on a loop only if that neither flushes nor waits. Otherwise
+    #: NOT_NOW, and nothing was decided. None like `peek`.
+    transact_now: Callable[[Sequence[bytes], Decide], Receipt | Literal[_NotNow.NOT_NOW]] | None = (
+        None
+    )
 
     def __init__(self, config: EngineConfig, components: Components) -> None:
         self.config = config
@@ -140,23 +158,31 @@ class Engine(ABC):
         """Read the keys, let `decide` make a batch of them, commit it as one step.
 
         `decide` gets the records and the revision that the commit will have (engines that cannot
-        know it pass the lowest it can be), and returns the batch, or None to write nothing. What
-        it raises concerns only its caller. `previous` asks for previous records like
-        `Batch.previous`.
+        know it pass the lowest it can be), and returns what to write (None: nothing), or which
+        keys it needs to see beside those. What it raises concerns only its caller. `previous` asks
+        for previous records like `Batch.previous`.
 
         This default reads, decides, checks and tries again. Where many write one key it gives up
         with Conflict after `TRANSACT_ATTEMPTS_MAX` tries: engines that can do better override it
         (embedded ones decide inside the commit; decisions/0001 shows a way for servers).
         """
         for _ in range(TRANSACT_ATTEMPTS_MAX):
-            records = await self.read(keys)
+            wanted = list(keys)
+            records = await self.read(wanted)
             head = await self.head()
-            batch = decide(records, head + 1)
-            if batch is None:
+            answer = decide(records, head + 1)
+            for _ in range(NEEDS_MAX):
+                if type(answer) is not Need:
+                    break
+                wanted += answer.keys
+                records = records + await self.read(answer.keys)
+                answer = decide(records, head + 1)
+            if answer is None:
                 return Receipt(head)
+            batch = decided_batch(answer)
             seen = [
                 CheckKey(key, record.revision if record is not None else None)
-                for key, record in zip(keys, records, strict=True)
+                for key, record in zip(wanted, records, strict=True)
             ]
             decided = Batch([*seen, *batch.operations], batch.id, previous or batch.previous)
             try:
@@ -207,6 +233,18 @@ class Engine(ABC):
     def _unsupported(self, wanted: str, remedy: str) -> Unsupported:
         engine = self.capabilities.engine
         return Unsupported(f"the engine {engine} has no {wanted}; use {remedy}", engine=engine)
+
+
+def decided_batch(answer: Draft | Batch | Need) -> Batch:
+    """What a function decided, as a batch. Raises InvalidInput when it only asked on and on."""
+    if type(answer) is Draft:
+        return answer.batch()
+    if type(answer) is Need:
+        raise InvalidInput(
+            f"a function of transact may ask for further keys {NEEDS_MAX} times; it asked again"
+        )
+    assert isinstance(answer, Batch)
+    return answer
 
 
 class Layer(Engine):

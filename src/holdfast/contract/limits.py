@@ -12,6 +12,7 @@ from holdfast.contract.batch import (
     CheckRange,
     Delete,
     DeleteRange,
+    Draft,
     Operation,
     Put,
 )
@@ -63,6 +64,32 @@ def check_batch(batch: Batch, limits: Capabilities) -> None:
             limit=limits.batch_bytes_max,
             found=total,
         )
+
+
+def check_draft(draft: Draft, limits: Capabilities) -> None:
+    """The same for a draft."""
+    rows = draft.rows
+    key_bytes_max = limits.key_bytes_max
+    value_bytes_max = limits.value_bytes_max
+    total = 0
+    # The sizes alone: who makes a draft has typed keys and values, and an engine that is given
+    # something else refuses it in its driver.
+    for key, value in rows.items():
+        size = len(key)
+        if not 0 < size <= key_bytes_max:
+            check_key(key, key_bytes_max)
+        if value is not None:
+            size = len(value)
+            if size > value_bytes_max:
+                _refuse(Put(key, value), limits)
+            total += size
+    for prefix, value in draft.appends:
+        total += len(value)
+        if len(value) > value_bytes_max or len(prefix) > key_bytes_max - APPEND_BYTES:
+            _refuse(Append(prefix, value), limits)
+    count = len(rows) + len(draft.appends)
+    if count > limits.batch_operations_max or total > limits.batch_bytes_max:
+        check_batch(draft.batch(), limits)  # Says which limit it is.
 
 
 def check_key(key: bytes, key_bytes_max: int) -> None:

@@ -15,6 +15,7 @@ from enum import StrEnum
 from sortedcontainers import SortedDict
 
 from holdfast.contract.batch import (
+    NEEDS_MAX,
     Append,
     Batch,
     CheckKey,
@@ -22,12 +23,13 @@ from holdfast.contract.batch import (
     Decide,
     Delete,
     DeleteRange,
+    Need,
     Operation,
     Put,
     Receipt,
 )
 from holdfast.contract.capability import Capabilities
-from holdfast.contract.engine import Engine, Layer, Snapshot
+from holdfast.contract.engine import Engine, Layer, Snapshot, decided_batch
 from holdfast.contract.errors import (
     Conflict,
     InvalidInput,
@@ -157,9 +159,15 @@ class TransactionEngine(Layer):
         if self._read_only:
             raise ReadOnly("the transaction was opened for reading only; open another to write")
         records = await self.read(keys)
-        batch = decide(records, PENDING_REVISION)
-        if batch is None:
+        answer = decide(records, PENDING_REVISION)
+        for _ in range(NEEDS_MAX):
+            if type(answer) is not Need:
+                break
+            records = records + await self.read(answer.keys)
+            answer = decide(records, PENDING_REVISION)
+        if answer is None:
             return Receipt(self.snapshot_revision)
+        batch = decided_batch(answer)
         return await self._apply(replace(batch, previous=previous or batch.previous))
 
     async def wait(self, after_revision: int) -> int:

@@ -7,11 +7,11 @@ import weakref
 from abc import abstractmethod
 from collections.abc import Sequence
 
-from holdfast.contract.batch import Batch, Decide, Receipt
+from holdfast.contract.batch import Batch, Decide, Draft, Receipt
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import ReadOnly, StorageFull, StoreClosed, StoreError, WrongContext
-from holdfast.contract.limits import check_batch, check_key
+from holdfast.contract.limits import check_batch, check_draft, check_key
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.committer import Committer
 from holdfast.engines.embedded.group import Group, Work, Writer
@@ -143,12 +143,16 @@ class EmbeddedEngine(Engine):
     def _abandon(self, group: Group) -> None:
         group.writer.abandon()
 
-    def _validate(self, batch: Batch) -> None:
+    def _validate(self, batch: Batch | Draft) -> None:
         """Refuse a batch that breaks a limit, before anything is written."""
         limits = self.capabilities
         if not limits.writable:
             raise self._read_only()
-        check_batch(batch, limits)
+        if type(batch) is Draft:
+            check_draft(batch, limits)
+        else:
+            assert isinstance(batch, Batch)
+            check_batch(batch, limits)
 
     _check_key = staticmethod(check_key)
 

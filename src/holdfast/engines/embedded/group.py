@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 
 from holdfast.contract.batch import (
+    NEEDS_MAX,
     Append,
     Batch,
     CheckKey,
@@ -18,10 +19,13 @@ from holdfast.contract.batch import (
     Decide,
     Delete,
     DeleteRange,
+    Draft,
+    Need,
     Put,
     Receipt,
     append_key,
 )
+from holdfast.contract.engine import decided_batch
 from holdfast.contract.errors import Conflict, StoreError
 from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import Completion
@@ -106,7 +110,7 @@ class Group:
         broken: the driver failed; the whole group has to be abandoned.
     """
 
-    def __init__(self, writer: Writer, validate: Callable[[Batch], None]) -> None:
+    def __init__(self, writer: Writer, validate: Callable[[Batch | Draft], None]) -> None:
         self.writer = writer
         self.revision = writer.head
         self.pending: dict[bytes, Pending] = {}
@@ -152,12 +156,19 @@ class Group:
 
     def _run(self, work: Work) -> Receipt:
         batch = work.batch
+        keys: Sequence[bytes] = ()
         records: list[Record | None] = []
         if work.decide is not None:
-            records = [self.read(key) for key in work.keys]
-            batch = work.decide(records, self.revision + 1)
-            if batch is None:
+            keys = work.keys
+            records = [self.read(key) for key in keys]
+            answer = work.decide(records, self.revision + 1)
+            if type(answer) is Need:
+                keys, records, answer = self._see_more(work.decide, keys, records, answer)
+            if answer is None:
                 return Receipt(self.revision)
+            if type(answer) is Draft and not work.previous:
+                return self._take(answer)
+            batch = decided_batch(answer)
             self._validate(batch)
         assert batch is not None
         if batch.id is not None:
@@ -169,7 +180,7 @@ class Group:
             return Receipt(self.revision)
         previous: dict[bytes, Record | None] | None = None
         if work.previous or batch.previous:
-            previous = dict(zip(work.keys, records, strict=False))
+            previous = dict(zip(keys, records, strict=False))
             previous = {
                 operation.key: previous[operation.key]
                 if operation.key in previous
@@ -184,6 +195,44 @@ class Group:
         self.revision = revision
         self.changed = True
         return Receipt(revision, previous)
+
+    def _see_more(
+        self, decide: Decide, keys: Sequence[bytes], records: list[Record | None], need: Need
+    ) -> tuple[Sequence[bytes], list[Record | None], Draft | Batch | Need | None]:
+        """Show the function the keys it asks for, until it decides."""
+        answer: Draft | Batch | Need | None = need
+        for _ in range(NEEDS_MAX):
+            if type(answer) is not Need:
+                break
+            keys = [*keys, *answer.keys]
+            records = records + [self.read(key) for key in answer.keys]
+            answer = decide(records, self.revision + 1)
+        return keys, records, answer
+
+    def _take(self, draft: Draft) -> Receipt:
+        """Take a draft in: the same as its operations, with a loop less for each kind."""
+        self._validate(draft)
+        if draft.id is not None:
+            known = self.writer.recall(draft.id)
+            if known is not None:
+                return Receipt(known)
+        if draft.checks:
+            self._check(Batch(draft.checks))
+        if not draft.writes:
+            return Receipt(self.revision)
+        revision = self.revision + 1
+        for range in draft.ranges:
+            self._delete_range(range, revision)
+        pending = self.pending
+        for key, value in draft.rows.items():
+            pending[key] = (value, revision)
+        for index, (prefix, value) in enumerate(draft.appends):
+            pending[append_key(prefix, revision, index)] = (value, revision)
+        if draft.id is not None:
+            self.writer.remember(draft.id, revision)
+        self.revision = revision
+        self.changed = True
+        return Receipt(revision)
 
     def _apply(self, rows: Sequence[tuple[bytes, Pending]]) -> None:
         try:

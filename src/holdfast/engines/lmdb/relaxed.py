@@ -18,7 +18,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from holdfast.contract.batch import Batch, Delete, DeleteRange, Put
+from holdfast.contract.batch import Batch, Delete, DeleteRange, Draft, Put
 from holdfast.contract.errors import IntegrityFailed, StoreError
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components, Worker
@@ -52,7 +52,7 @@ class Relaxed:
         self,
         medium: Medium,
         components: Components,
-        validate: Callable[[Batch], None],
+        validate: Callable[[Batch | Draft], None],
         publish: Callable[[int], None],
     ) -> None:
         self.overlay = Overlay()
@@ -212,15 +212,18 @@ class Relaxed:
         finally:
             group.pending.clear()
 
-    def _check(self, batch: Batch) -> None:
+    def _check(self, batch: Batch | Draft) -> None:
         """What a group asks of a batch that was decided inside it."""
         self._validate(batch)
         self._refuse_growth(batch)
 
-    def _refuse_growth(self, batch: Batch) -> None:
+    def _refuse_growth(self, batch: Batch | Draft) -> None:
         """While a flush finds no room, take only batches that may make some."""
         if self._failure is None:
             return
+        if type(batch) is Draft:
+            batch = batch.batch()
+        assert isinstance(batch, Batch)
         puts = sum(len(step.value) for step in batch.operations if type(step) is Put)
         deletes = any(type(step) in (Delete, DeleteRange) for step in batch.operations)
         limit = self._medium.config.relaxed_bytes_max + RESERVE_BYTES_MAX
