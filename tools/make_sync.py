@@ -338,7 +338,7 @@ def iterator_method(name: str, method: Callable[..., Any], doc: str) -> str | No
     bodies = {
         "__aiter__": "return self",
         "__anext__": "return next(self._items)",
-        "aclose": "self._items.close()",
+        "aclose": "self._items.close()\ndrive(self._inner.aclose())",
         "__aenter__": "return self",
         "__aexit__": "self.close()",
     }
@@ -422,7 +422,7 @@ def initializer(twin: Twin) -> str:
     """`__init__` of a twin: what it stands for, and the twins it has made."""
     lines = ["self._inner = inner"]
     if twin.iterates:
-        lines = ["self._items = DrivenIterator(inner)"]
+        lines.append("self._items = DrivenIterator(inner)")
     types = dict(twin.attributes)
     for name, member in members(twin.handle):
         if isinstance(member, property):

@@ -40,7 +40,7 @@ async def explained(
             async for one in shared.keyspaces.list()
         ],
         "housekeeping": _housekeeping(shared),
-        "waiting_for_changes": shared.tail.waiting,
+        "waiting_for_changes": shared.tail.joined,
         "capabilities": {
             name: getattr(capabilities, name) for name in Capabilities.__dataclass_fields__
         },

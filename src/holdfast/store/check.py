@@ -91,7 +91,11 @@ async def _check_keyspaces(
 async def _check_feed(moment: Engine, report: Report) -> None:
     """Check that the feed can be read, and that it begins where it says."""
     feed = Feed(moment)
-    rows = await feed.oldest_rows(1)
     oldest = await feed.oldest()
+    try:
+        rows = await feed.oldest_rows(1)
+    except IntegrityFailed as error:
+        report.wrong(str(error))
+        return
     if rows and rows[0].revision < oldest:
         report.wrong(f"the feed says that it begins at {oldest}; found a row of {rows[0].revision}")

@@ -96,7 +96,7 @@ class SharedDatabase:
         try:
             if self._housekeeping is not None:
                 self._housekeeping.stop()
-            self.tail.close()
+            await self.tail.close()
             self.locks.stop()
         finally:
             await self.engine.close()

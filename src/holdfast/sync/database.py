@@ -494,7 +494,7 @@ class Retention:
         *,
         values: ValuesKept = "feed",
         versions: int | None = None,
-        gone: GoneKept = "feed",
+        gone: GoneKept = "expired",
         view: str = "entries",
         keyspace: str = "entries",
     ) -> None:
@@ -506,7 +506,8 @@ class Retention:
             namespace: as in keys, such as `users/active`; empty: all of the keyspace.
             values: of past versions: as long as the `feed` reaches back, `forever`, or `none`.
             versions: how many past versions of each key; None: all, 0: none.
-            gone: how long the past of keys is kept that are gone: `feed`, or `forever`.
+            gone: which keys without a value lose their past once the feed no longer tells of
+                their end: those that `expired`, all (`feed`), or none (`forever`).
             view, keyspace: where; left out: the entries.
 
         Raises:

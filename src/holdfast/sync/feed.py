@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from holdfast.contract.errors import StoreClosed, TimedOut
-from holdfast.runtime.drive import DrivenIterator
+from holdfast.runtime.drive import DrivenIterator, drive
 from holdfast.store.feed.change import Change
 from holdfast.store.feed.watch import Watch as AsyncWatch
 
@@ -23,6 +23,7 @@ class Watch:
     """
 
     def __init__(self, inner: AsyncWatch) -> None:
+        self._inner = inner
         self._items = DrivenIterator(inner)
 
     def __iter__(self) -> Self:
@@ -34,6 +35,7 @@ class Watch:
     def close(self) -> None:
         """End the watch; ending twice does nothing."""
         self._items.close()
+        drive(self._inner.aclose())
 
     def __enter__(self) -> Self:
         return self

@@ -20,6 +20,7 @@ from holdfast.contract.errors import Compacted, StoreClosed, StoreError, TimedOu
 from holdfast.contract.runtime import Background, Completion, Components, Runtime
 from holdfast.runtime.gate import Gate
 from holdfast.store.feed.change import Change
+from holdfast.store.feed.row import FeedPosition
 from holdfast.store.feed.subscribers import CLOSE_WAIT_S, RETRY_S, EventService
 from holdfast.store.feed.subscription import (
     INDEX_END,
@@ -75,11 +76,19 @@ class ViewSource:
 
     async def after(self, since: int) -> AsyncIterator[Wanted]:
         """The changes of keys after a revision that are there now. Raises Compacted."""
+        before: FeedPosition | None = None
         async for positions in self._changes.feed.after(since):
             for position in positions:
-                found = await self._changes.read(self._view, position)
-                if found is not None and found.key is not None:
-                    yield found
+                if before is not None:
+                    last = before.revision != position.revision
+                    found = await self._changes.read(self._view, before, last=last)
+                    if found is not None and found.key is not None:
+                        yield found
+                before = position
+        if before is not None:
+            found = await self._changes.read(self._view, before, last=True)
+            if found is not None and found.key is not None:
+                yield found
 
 
 class Dispatcher:

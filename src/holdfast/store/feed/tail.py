@@ -30,6 +30,8 @@ _log = logging.getLogger("holdfast")
 REST_S = 0.002
 #: The pause after the feed could not be read, in seconds.
 RETRY_S = 0.5
+#: How long a close waits, in seconds, for the tail to end.
+CLOSE_WAIT_S = 1.0
 #: Stands for all views.
 EVERY_VIEW = "*"
 
@@ -84,14 +86,22 @@ class Tail:
         self._waiters: set[Waiter] = set()
         self._readers: dict[int, tuple[str, ChangeReader | None]] = {}
         self._reader: Background | None = None
+        #: The last one that was told to end.
+        self._stopped: Background | None = None
         #: Everything up to this revision was told.
         self._position = 0
         self._closed = False
 
     @property
-    def waiting(self) -> int:
-        """How many have joined."""
+    def joined(self) -> int:
+        """How many have joined and not left."""
         return len(self._waiters)
+
+    @property
+    def waiting(self) -> int:
+        """How many of them wait right now."""
+        with self._lock:
+            return sum(one.completion is not None for one in self._waiters)
 
     def join(self, view: str, pattern: Pattern, gate: Gate) -> Waiter:
         """Have a waiter for changes of a view's keys that match; `*`: of every view's."""
@@ -112,6 +122,7 @@ class Tail:
             self._tries[waiter.view].remove(waiter.token)
             if not self._waiters:
                 reader, self._reader = self._reader, None
+                self._stopped = reader or self._stopped
         if reader is not None:
             reader.stop()
 
@@ -146,14 +157,16 @@ class Tail:
         with self._lock:
             self._settle([one for one in self._waiters if one.gate is gate])
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Wake everybody, and end."""
         with self._lock:
             self._closed = True
-            reader, self._reader = self._reader, None
+            readers = [one for one in (self._reader, self._stopped) if one is not None]
+            self._reader = self._stopped = None
             self._settle(list(self._waiters))
-        if reader is not None:
+        for reader in readers:
             reader.stop()
+            await reader.wait(CLOSE_WAIT_S)
 
     # --- Inside -----------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 from holdfast.codecs.pattern import Pattern
 from holdfast.contract.capability import Io
 from holdfast.contract.engine import Engine, Snapshot
-from holdfast.contract.errors import Compacted, InvalidInput, TimedOut
+from holdfast.contract.errors import Compacted, InvalidInput, StoreError, TimedOut
 from holdfast.contract.record import Cursor, Range
 from holdfast.runtime.drive import drive
 from holdfast.runtime.gate import Gate
@@ -229,11 +229,16 @@ class Watch:
 
     async def __anext__(self) -> Change:
         while not self._closed:
-            if not self._ready:
-                await self._fill()
-                continue
-            first = self._ready[0]
-            change = first if isinstance(first, Change) else await self._changes.tell(first)
+            try:
+                if not self._ready:
+                    await self._fill()
+                    continue
+                first = self._ready[0]
+                change = first if isinstance(first, Change) else await self._changes.tell(first)
+            except StoreError as error:
+                if not error.retryable:
+                    await self.aclose()
+                raise
             # Taken out only now: whoever is cancelled before gets it with the next call.
             self._ready.popleft()
             return change

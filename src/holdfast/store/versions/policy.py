@@ -7,7 +7,7 @@ from typing import Final, Literal
 import msgspec
 
 ValuesKept = Literal["feed", "forever", "none"]
-GoneKept = Literal["feed", "forever"]
+GoneKept = Literal["expired", "feed", "forever"]
 
 
 class Policy(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
@@ -16,13 +16,13 @@ class Policy(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     Attributes:
         values: of past versions: as long as the `feed` reaches back, `forever`, or `none`.
         versions: how many past versions of a key; None: all of them, 0: none at all.
-        gone: how long the past of a key is kept that was deleted or ran out: as long as the `feed`
-            reaches back, or `forever`.
+        gone: which keys without a value lose their past once the feed no longer tells of their
+            end: those that `expired`, or all (`feed`), or none (`forever`).
     """
 
     values: ValuesKept = "feed"
     versions: int | None = None
-    gone: GoneKept = "feed"
+    gone: GoneKept = "expired"
 
 
 DEFAULT_POLICY: Final = Policy()

@@ -1,8 +1,8 @@
 """Retention: how much of the past is kept.
 
-Who, when and what of past versions is small and kept as long as its key lives, unless a namespace
-says otherwise. Values are kept as long as the feed reaches back: seven days, or a million changes.
-The past of a key that is gone goes when the feed no longer tells of its end.
+Who, when and what of past versions is small and kept for good, unless a namespace says otherwise.
+Values are kept as long as the feed reaches back: seven days, or a million changes. Of a key that
+ran out nothing is kept once the feed no longer tells of it.
 `store/versions/trimming.py` carries it out.
 """
 
@@ -111,7 +111,7 @@ class Retention:
         *,
         values: ValuesKept = "feed",
         versions: int | None = None,
-        gone: GoneKept = "feed",
+        gone: GoneKept = "expired",
         view: str = "entries",
         keyspace: str = "entries",
     ) -> None:
@@ -123,7 +123,8 @@ class Retention:
             namespace: as in keys, such as `users/active`; empty: all of the keyspace.
             values: of past versions: as long as the `feed` reaches back, `forever`, or `none`.
             versions: how many past versions of each key; None: all, 0: none.
-            gone: how long the past of keys is kept that are gone: `feed`, or `forever`.
+            gone: which keys without a value lose their past once the feed no longer tells of
+                their end: those that `expired`, all (`feed`), or none (`forever`).
             view, keyspace: where; left out: the entries.
 
         Raises:
@@ -132,8 +133,8 @@ class Retention:
         """
         if values not in ("feed", "forever", "none"):
             raise InvalidInput(f"values is feed, forever or none; found {values!r}")
-        if gone not in ("feed", "forever"):
-            raise InvalidInput(f"gone is feed or forever; found {gone!r}")
+        if gone not in ("expired", "feed", "forever"):
+            raise InvalidInput(f"gone is expired, feed or forever; found {gone!r}")
         if versions is not None and not _is_count(versions, VERSIONS_MAX):
             raise InvalidInput(
                 f"versions is an int from 0 to {VERSIONS_MAX}, or None for all; found {versions!r}"

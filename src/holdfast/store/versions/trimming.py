@@ -19,7 +19,7 @@ from holdfast.contract.errors import Conflict, StoreError
 from holdfast.contract.record import Range, Record
 from holdfast.store import layout
 from holdfast.store.feed.feed import Feed
-from holdfast.store.feed.row import Act, FeedPosition
+from holdfast.store.feed.row import Act, Cause, FeedPosition
 from holdfast.store.keyspaces import Keyspaces
 from holdfast.store.versions.past_rows import past_parts, read_grave, without_value
 from holdfast.store.versions.policy import NamespacePolicy, Policy
@@ -178,13 +178,20 @@ async def _give_up(
         rows = Rows(keyspace)
         policy = policy_of(row.keyspace, row.key)
         done = done.plus(await _displaced(engine, draft, rows, policy, position))
-        if row.act == Act.DELETE and policy.gone == "feed" and policy.values != "forever":
+        if row.act == Act.DELETE and _goes(policy, row.cause):
             identity = await _grave_of(engine, draft, rows, position)
             if identity:
                 # Before its grave goes: broken off here, the grave still leads to the rest.
                 done = done.plus(await purge(engine, rows, identity))
     await engine.commit(draft.batch())
     return done
+
+
+def _goes(policy: Policy, cause: int) -> bool:
+    """Whether the past of a key goes with the feed row of its end."""
+    if policy.values == "forever":
+        return False
+    return policy.gone == "feed" or (policy.gone == "expired" and cause == Cause.EXPIRED)
 
 
 async def _displaced(
