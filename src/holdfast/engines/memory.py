@@ -124,13 +124,15 @@ class MemoryEngine(EmbeddedEngine):
         bytes_left = self._capabilities.page_bytes_max
         state = self._state
         with state.lock:
-            walk = state.walk(range) if at is None else state.walk_at(range, self._own(at).revision)
+            # A group holds the lock while it writes, so head and rows are of one moment.
+            revision = state.head if at is None else self._own(at).revision
+            walk = state.walk(range) if at is None else state.walk_at(range, revision)
             for key, record in walk:
                 rows.append((key, record))
                 bytes_left -= len(key) + len(record.value)
                 if len(rows) == wanted or bytes_left <= 0:
-                    return Page(rows, range.after(key))
-        return Page(rows, None)
+                    return Page(rows, range.after(key), revision)
+        return Page(rows, None, revision)
 
     async def snapshot(self) -> Snapshot:
         if self._refusal is not None:

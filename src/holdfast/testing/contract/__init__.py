@@ -7,6 +7,7 @@ from holdfast.testing.contract.concurrency import Concurrency
 from holdfast.testing.contract.lifecycle import Lifecycle
 from holdfast.testing.contract.limits import Limits
 from holdfast.testing.contract.maintenance import Maintenance
+from holdfast.testing.contract.pages import Pages
 from holdfast.testing.contract.processes import Processes
 from holdfast.testing.contract.reads import Reads
 from holdfast.testing.contract.revisions import Revisions
@@ -22,6 +23,7 @@ from holdfast.testing.model import Model
 class EngineContract(
     Reads,
     Scans,
+    Pages,
     Batches,
     Checks,
     Revisions,
