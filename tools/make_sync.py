@@ -105,19 +105,19 @@ TWINS = (
         stands_for=("KeyValueStore",),
     ),
     Twin(
-        "holdfast.database.views:Transaction",
+        "holdfast.database.transaction:Transaction",
         attributes={"state": "State", "revision": "int"},
     ),
     Twin(
-        "holdfast.database.views:SnapshotView",
+        "holdfast.database.transaction:SnapshotView",
         attributes={"revision": "int", "entries": "KeyValueStore"},
     ),
-    Twin("holdfast.records.retention:Retention"),
-    Twin("holdfast.records.locking.lock:Lock"),
-    Twin("holdfast.records.log:OperationLog", attributes={"dropped": "int"}),
+    Twin("holdfast.store.versions.retention:Retention"),
+    Twin("holdfast.store.locks.lock:Lock"),
+    Twin("holdfast.store.operation_log:OperationLog", attributes={"dropped": "int"}),
     Twin("holdfast.records.schemas.registry:SchemaRegistry"),
     Twin(
-        "holdfast.records.changes:Watch",
+        "holdfast.store.feed.watch:Watch",
         rewrites={
             "Abandoned, it leaves\nnothing behind.": "Abandoned, it leaves\nnothing behind. "
             "Interrupted while it waits (Ctrl-C), it can be asked again. Threads that share\n"
@@ -176,9 +176,9 @@ IMPORTS = {
     "StoreClosed": "holdfast.contract.errors",
     "TimedOut": "holdfast.contract.errors",
     "Unsupported": "holdfast.contract.errors",
-    "system_components": "holdfast.store.drive",
-    "DrivenIterator": "holdfast.store.driving",
-    "drive": "holdfast.store.driving",
+    "system_components": "holdfast.runtime.system",
+    "DrivenIterator": "holdfast.runtime.drive",
+    "drive": "holdfast.runtime.drive",
     "engine_class": "holdfast.store.registry",
 }
 
@@ -439,7 +439,7 @@ def _require_all_attributes(twin: Twin) -> None:
 
 
 def open_text() -> str:
-    opening = importlib.import_module("holdfast.database.opening").open
+    opening = importlib.import_module("holdfast.database.open").open
     doc = spoken(inspect.cleandoc(opening.__doc__ or ""), {}, set())
     doc += "\n    Unsupported: the engine waits for a server; `holdfast.open` is for those."
     call = f"open_async({arguments(opening, {'components': 'used'})})"
@@ -450,7 +450,7 @@ def open_text() -> str:
 def origins() -> dict[str, str]:
     """Where the names in signatures of the handles come from: name to module."""
     found = dict(IMPORTS)
-    opening = importlib.import_module("holdfast.database.opening")
+    opening = importlib.import_module("holdfast.database.open")
     mentions = [(opening, str(inspect.signature(opening.open)))]
     for twin in TWINS:
         own = sys.modules[twin.handle.__module__]
@@ -492,7 +492,7 @@ def imports_text(code: str) -> str:
         if twin.alias in names
     }
     lines |= {f"from {known[name]} import {name}" for name in names - own if name in known}
-    lines.add("from holdfast.database.opening import open as open_async")
+    lines.add("from holdfast.database.open import open as open_async")
     later = {line for line in lines if line.split()[1].startswith(LOADED_LATER)}
     text = "\n".join(sorted(lines - later)) + "\n"
     if later:

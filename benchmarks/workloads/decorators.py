@@ -19,13 +19,13 @@ from holdfast.database.handle import Database
 from holdfast.engines.lmdb import LmdbEngine
 from holdfast.records.decorators.base import Decorator
 from holdfast.records.decorators.evented import Evented
-from holdfast.records.hashing import Sha256HashingService
 from holdfast.records.interface import KeyValueStoreInterface
-from holdfast.records.keys import PathKeyService
-from holdfast.records.locks import GrantingLockService
-from holdfast.records.metadata import StandardMetadataService
-from holdfast.records.services import LockService, Outcome
-from holdfast.records.writes import SetValue, Write
+from holdfast.records.services.granting import GrantingLockService
+from holdfast.records.services.hashing import Sha256HashingService
+from holdfast.records.services.keys import PathKeyService
+from holdfast.records.services.metadata import StandardMetadataService
+from holdfast.records.services.protocols import LockService, Outcome
+from holdfast.records.write import SetValue, Write
 
 NAME = "decorators"
 

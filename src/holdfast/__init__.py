@@ -26,20 +26,20 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.record import Cursor
 from holdfast.database.handle import Database
-from holdfast.database.opening import open
-from holdfast.database.views import SnapshotView, Transaction
-from holdfast.records.cache import CacheLimits
-from holdfast.records.change import Change
-from holdfast.records.changes import Watch
+from holdfast.database.open import open
+from holdfast.database.transaction import SnapshotView, Transaction
+from holdfast.records.core import KeyValueStore
 from holdfast.records.decorators.cached import Cached
 from holdfast.records.decorators.logged import Logged
 from holdfast.records.decorators.read_only import ReadOnlyStore
-from holdfast.records.entry import Entry, Metadata, PastVersion
-from holdfast.records.locking.lock import Lock
-from holdfast.records.locking.service import MutexLockService
-from holdfast.records.log import LoggingService, LogRecord, OperationLog
 from holdfast.records.options import KEEP
-from holdfast.records.store import KeyValueStore
+from holdfast.records.services.mutex import MutexLockService
+from holdfast.store.feed.change import Change
+from holdfast.store.feed.watch import Watch
+from holdfast.store.locks.lock import Lock
+from holdfast.store.operation_log import LoggingService, LogRecord, OperationLog
+from holdfast.store.versions.cache import CacheLimits
+from holdfast.store.versions.entry import Entry, Metadata, PastVersion
 
 __version__ = "0.1.0"
 

@@ -27,32 +27,32 @@ from holdfast.contract.config import EngineConfig
 from holdfast.contract.errors import StoreClosed, TimedOut, Unsupported
 from holdfast.contract.runtime import Components
 from holdfast.database.handle import Database as AsyncDatabase
-from holdfast.database.opening import open as open_async
-from holdfast.database.views import SnapshotView as AsyncSnapshotView
-from holdfast.database.views import State
-from holdfast.database.views import Transaction as AsyncTransaction
-from holdfast.records.cache import CacheLimits
-from holdfast.records.change import Change
-from holdfast.records.changes import Watch as AsyncWatch
-from holdfast.records.entry import Entry, PastVersion
-from holdfast.records.events.subscription import SubscriptionFacts
+from holdfast.database.open import open as open_async
+from holdfast.database.transaction import SnapshotView as AsyncSnapshotView
+from holdfast.database.transaction import State
+from holdfast.database.transaction import Transaction as AsyncTransaction
 from holdfast.records.interface import KeyValueStoreInterface as AsyncKeyValueStoreInterface
 from holdfast.records.interface import Version
-from holdfast.records.locking.lock import Lock as AsyncLock
-from holdfast.records.log import LogRecord
-from holdfast.records.log import OperationLog as AsyncOperationLog
 from holdfast.records.options import KEEP, Keep, TimeToLive
-from holdfast.records.policy import Policy, Values
-from holdfast.records.retention import Retention as AsyncRetention
-from holdfast.records.retention import Settings, Trimmed
-from holdfast.records.services import Outcome
-from holdfast.records.writes import Write
-from holdfast.store.drive import system_components
-from holdfast.store.driving import DrivenIterator, drive
+from holdfast.records.services.protocols import Outcome
+from holdfast.records.write import Write
+from holdfast.runtime.drive import DrivenIterator, drive
+from holdfast.runtime.system import system_components
+from holdfast.store.feed.change import Change
+from holdfast.store.feed.subscription import SubscriptionFacts
+from holdfast.store.feed.watch import Watch as AsyncWatch
+from holdfast.store.locks.lock import Lock as AsyncLock
+from holdfast.store.operation_log import LogRecord
+from holdfast.store.operation_log import OperationLog as AsyncOperationLog
 from holdfast.store.registry import engine_class
+from holdfast.store.versions.cache import CacheLimits
+from holdfast.store.versions.entry import Entry, PastVersion
+from holdfast.store.versions.policy import Policy, Values
+from holdfast.store.versions.retention import Retention as AsyncRetention
+from holdfast.store.versions.retention import Settings, Trimmed
 
 if TYPE_CHECKING:
-    from holdfast.records.schemas.bulk import Migrated
+    from holdfast.records.schemas.migrating import Migrated
     from holdfast.records.schemas.migrations import Step
     from holdfast.records.schemas.registry import SchemaRegistry as AsyncSchemaRegistry
     from holdfast.records.schemas.schema import Form, Schema

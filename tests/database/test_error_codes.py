@@ -16,8 +16,8 @@ from holdfast.contract.batch import Batch, Delete, Put
 from holdfast.contract.errors import ErrorCode, StoreError
 from holdfast.contract.record import Range
 from holdfast.database.handle import Database
+from holdfast.runtime.system import SystemHost
 from holdfast.store import layout
-from holdfast.store.drive import SystemHost
 from holdfast.store.keyspaces import KEYSPACES_MAX, Keyspaces
 from tests.store.scene import engine_of, listed
 

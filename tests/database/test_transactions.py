@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from holdfast import Conflict, Database, StoreKey
 from holdfast.contract.errors import InvalidInput, ReadOnly, StoreClosed, TransactionClosed
-from holdfast.database.views import Transaction
+from holdfast.database.transaction import Transaction
 from tests.store.scene import Scene, first, listed, rows_of
 
 

@@ -24,7 +24,7 @@ from holdfast.contract.errors import (
 from holdfast.contract.record import Range
 from holdfast.engines.embedded import network
 from holdfast.engines.sqlite import SqliteConfig
-from holdfast.store.drive import drive
+from holdfast.runtime.system import drive
 from tests import needs
 from tests.engines.sqlite_database import (
     child_command,

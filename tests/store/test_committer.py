@@ -11,7 +11,7 @@ from holdfast.contract.batch import Batch, Put, Receipt
 from holdfast.contract.errors import StoreClosed
 from holdfast.engines.embedded.committer import GROUP_BATCHES_MAX, Committer
 from holdfast.engines.embedded.group import Work
-from holdfast.store.drive import SystemHost, drive
+from holdfast.runtime.system import SystemHost, drive
 from tests.store.scene import Scene, engine_of, until
 
 

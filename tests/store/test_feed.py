@@ -10,7 +10,8 @@ from holdfast.contract.engine import Engine
 from holdfast.contract.errors import IntegrityFailed, InvalidInput
 from holdfast.contract.record import Range
 from holdfast.store import layout
-from holdfast.store.feed import Act, Feed, FeedPosition, FeedRow, feed_append
+from holdfast.store.feed.feed import Feed
+from holdfast.store.feed.row import Act, FeedPosition, FeedRow, feed_append
 from tests.store.scene import Scene, engine_of, first, listed
 
 

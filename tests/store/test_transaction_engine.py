@@ -14,7 +14,7 @@ from holdfast.contract.engine import Engine, Layer
 from holdfast.contract.errors import Conflict, Unsupported, ValueTooLarge
 from holdfast.contract.record import Range
 from holdfast.engines.memory import MemoryConfig, MemoryEngine
-from holdfast.store.drive import system_components
+from holdfast.runtime.system import system_components
 from holdfast.store.transaction import IsolationLevel, TransactionEngine
 from tests.store.scene import Scene, engine_of
 

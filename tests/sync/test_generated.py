@@ -12,7 +12,7 @@ import pytest
 import holdfast
 import holdfast.sync
 from holdfast.records.interface import KeyValueStoreInterface
-from holdfast.records.retention import Retention
+from holdfast.store.versions.retention import Retention
 from tests.tidy import repository
 
 PAIRS = [
@@ -98,7 +98,7 @@ def test_a_changed_source_is_noticed_and_taken_over(tmp_path: Path) -> None:
     for folder in ("src", "tools"):
         shutil.copytree(repository.ROOT / folder, tmp_path / folder)
     shutil.copy(repository.ROOT / "pyproject.toml", tmp_path)
-    views = tmp_path / "src" / "holdfast" / "database" / "views.py"
+    views = tmp_path / "src" / "holdfast" / "database" / "transaction.py"
     source = views.read_text()
     assert source.count("async def rollback(self) -> None:") == 1
     views.write_text(

@@ -1,7 +1,7 @@
 """Time, ids and waiting, as arguments: what the lower floors ask instead of doing it themselves.
 
 A `Runtime` is how the present caller waits: on an event loop, or by holding its thread. Code on
-the lower floors awaits its objects and works in both. `store/drive.py` has both implementations;
+the lower floors awaits its objects and works in both. `runtime/system.py` has both implementations;
 tests bring their own.
 """
 

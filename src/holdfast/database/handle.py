@@ -22,23 +22,23 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.record import Cursor
 from holdfast.contract.runtime import Components
-from holdfast.database.composition import NO_WISHES, Entries, Wishes, open_entries
-from holdfast.database.explaining import explained
-from holdfast.database.views import SnapshotView, Transaction
+from holdfast.database.explain import explained
+from holdfast.database.transaction import SnapshotView, Transaction
 from holdfast.layers.read_only import ReadOnlyLayer
-from holdfast.records.changes import Watch
 from holdfast.records.check import check_entries
-from holdfast.records.events.subscription import SubscriptionFacts
+from holdfast.records.compose import NO_WISHES, Entries, Wishes, open_entries
 from holdfast.records.interface import KeyValueStoreInterface
-from holdfast.records.keeper import EntryKeeper
-from holdfast.records.locking.lock import TTL_S, Lock
-from holdfast.records.log import OperationLog
-from holdfast.records.retention import Retention, Trimmed
-from holdfast.records.values import Values
-from holdfast.store.gate import Gate
-from holdfast.store.shared import SharedDatabase, acquire, release
+from holdfast.records.view import EntryKeeper
+from holdfast.runtime.gate import Gate
+from holdfast.store.feed.subscription import SubscriptionFacts
+from holdfast.store.feed.watch import Watch
+from holdfast.store.instances import SharedDatabase, acquire, release
+from holdfast.store.locks.lock import TTL_S, Lock
+from holdfast.store.operation_log import OperationLog
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.transaction import IsolationLevel, TransactionEngine
+from holdfast.store.versions.chunks import Values
+from holdfast.store.versions.retention import Retention, Trimmed
 
 if TYPE_CHECKING:
     from holdfast.records.schemas.registry import SchemaRegistry

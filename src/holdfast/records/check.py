@@ -24,14 +24,15 @@ from holdfast.contract.capability import Io
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import IntegrityFailed, StoreError
 from holdfast.contract.record import Range, Record
-from holdfast.records.past import ended_at, past_parts, read_grave
-from holdfast.records.retention import was_set
-from holdfast.records.rows import Rows
+from holdfast.runtime.drive import drive
 from holdfast.store import layout
-from holdfast.store.driving import drive
-from holdfast.store.feed import OWN_COMMIT, Act, Feed, FeedPosition
+from holdfast.store.feed.feed import Feed
+from holdfast.store.feed.row import OWN_COMMIT, Act, FeedPosition
 from holdfast.store.keyspaces import Keyspaces
 from holdfast.store.snapshot import SnapshotEngine
+from holdfast.store.versions.past_rows import ended_at, past_parts, read_grave
+from holdfast.store.versions.retention import was_set
+from holdfast.store.versions.rows import Rows
 
 #: After so many findings the walk ends: by then it is known that the database is damaged.
 FAULTS_MAX = 1000

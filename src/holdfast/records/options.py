@@ -11,7 +11,7 @@ import msgspec
 
 from holdfast.codecs.digest import Digest
 from holdfast.contract.errors import Conflict, InvalidInput
-from holdfast.records.entry import Entry, milliseconds
+from holdfast.store.versions.entry import Entry, milliseconds
 
 #: A time-to-live is at most this long: longer ones say "never".
 TTL_MAX_S = 1000 * 365 * 86400.0

@@ -23,18 +23,18 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import Clock
-from holdfast.records.entry import Entry, PastVersion, PayloadMissing
-from holdfast.records.history import History
-from holdfast.records.past import END_EXPIRED
-from holdfast.records.reserved import RESERVED_PACKED, shows, shows_all
-from holdfast.records.rows import Change, Rows, Seen
-from holdfast.records.services import Outcome, Serialized, Step
-from holdfast.records.values import CHUNK_BYTES, Values
+from holdfast.records.services.protocols import Outcome, Serialized, Step
+from holdfast.runtime.drive import drive
+from holdfast.runtime.gate import Gate
 from holdfast.store import layout
-from holdfast.store.driving import drive
-from holdfast.store.feed import Cause
-from holdfast.store.gate import Gate
+from holdfast.store.feed.row import Cause
+from holdfast.store.text_keys import RESERVED_PACKED, shows, shows_all
 from holdfast.store.transaction import TransactionEngine
+from holdfast.store.versions.chunks import CHUNK_BYTES, Values
+from holdfast.store.versions.entry import Entry, PastVersion, PayloadMissing
+from holdfast.store.versions.history import History
+from holdfast.store.versions.past_rows import END_EXPIRED
+from holdfast.store.versions.rows import Change, Rows, Seen
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from holdfast.contract.errors import StoreError
 from holdfast.contract.runtime import Host, Worker
-from holdfast.store.drive import drive
+from holdfast.runtime.system import drive
 
 #: The longest rest, so that what other processes wrote is noticed too.
 REST_MAX_S = 0.5

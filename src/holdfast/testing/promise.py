@@ -25,7 +25,7 @@ from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import WrongContext
 from holdfast.contract.runtime import Components
-from holdfast.store.drive import drive, system_components
+from holdfast.runtime.system import drive, system_components
 from holdfast.testing.lacking import LACKING, Capability
 from holdfast.testing.subject import Subject
 

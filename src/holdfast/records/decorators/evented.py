@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from holdfast.codecs.pattern import Pattern
-from holdfast.records.change import Change
 from holdfast.records.decorators.base import Decorator
-from holdfast.records.events.dispatcher import Dispatcher
-from holdfast.records.events.subscription import SubscriptionFacts
 from holdfast.records.interface import KeyValueStoreInterface
-from holdfast.records.services import Outcome
-from holdfast.records.writes import Write
+from holdfast.records.services.protocols import Outcome
+from holdfast.records.write import Write
+from holdfast.store.feed.change import Change
+from holdfast.store.feed.dispatcher import Dispatcher
+from holdfast.store.feed.subscription import SubscriptionFacts
 
 
 class Evented(Decorator):

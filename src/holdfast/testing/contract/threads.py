@@ -16,7 +16,7 @@ from holdfast.contract.capability import Io
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import Conflict, StoreClosed, WrongContext
 from holdfast.contract.record import Range
-from holdfast.store.drive import drive
+from holdfast.runtime.system import drive
 from holdfast.testing.promise import Section, promise
 from holdfast.testing.subject import Subject, contents, increment, put, value_of
 
