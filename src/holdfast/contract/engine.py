@@ -29,6 +29,7 @@ from holdfast.contract.batch import (
 from holdfast.contract.capability import Capabilities
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.errors import Conflict, InvalidInput, Unsupported
+from holdfast.contract.limits import check_draft
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
 
@@ -179,6 +180,8 @@ class Engine(ABC):
                 answer = decide(records, head + 1)
             if answer is None:
                 return Receipt(head)
+            if type(answer) is Draft:
+                check_draft(answer, self.capabilities)
             batch = decided_batch(answer)
             seen = [
                 CheckKey(key, record.revision if record is not None else None)

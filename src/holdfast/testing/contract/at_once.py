@@ -6,6 +6,7 @@ nothing happened; a layer that passes them by shows here.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -166,20 +167,14 @@ class AtOnce(Section):
         in_threads(engine, work)
         assert await value_of(engine, b"n") == b"%d" % (THREADS * rounds)
 
-    @promise(needs="waits")
+    @promise(needs="waits", tasks=True)
     async def test_deciding_now_wakes_who_waits(self, subject: Subject) -> None:
         engine = await subject.open()
         head = await put(engine, (b"n", b"0"))
-        woken: list[int] = []
-
-        def work(thread: int) -> None:
-            if thread:
-                woken.append(drive(engine.wait(head)))
-            else:
-                drive(_now_or_transact(engine, [b"n"], increment(b"n")))
-
-        in_threads(engine, work)
-        assert woken == [head + 1] * (THREADS - 1)
+        waiting = [asyncio.create_task(engine.wait(head)) for _ in range(3)]
+        await asyncio.sleep(0.02)
+        receipt = await _now_or_transact(engine, [b"n"], increment(b"n"))
+        assert await asyncio.gather(*waiting) == [receipt.revision] * 3
 
 
 async def _now_or_transact(engine: Engine, keys: Sequence[bytes], decide: Decide) -> Receipt:
