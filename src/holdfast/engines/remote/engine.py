@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar, cast
 
-from holdfast.contract.batch import Batch, Decide, Receipt
+from holdfast.contract.batch import Batch, Decide, Draft, Receipt
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Engine, Snapshot
 from holdfast.contract.errors import (
@@ -21,7 +21,7 @@ from holdfast.contract.errors import (
     Unsupported,
     WrongContext,
 )
-from holdfast.contract.limits import check_batch, check_key
+from holdfast.contract.limits import check_batch, check_draft, check_key
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.engines.remote.config import RemoteConfig
@@ -246,11 +246,14 @@ class RemoteEngine(Engine):
             "open it without read_only to write"
         )
 
-    def _validate(self, batch: Batch) -> None:
+    def _validate(self, batch: Batch | Draft) -> None:
         limits = self.capabilities
         if not limits.writable:
             raise self._read_only()
-        check_batch(batch, limits)
+        if isinstance(batch, Draft):
+            check_draft(batch, limits)
+        else:
+            check_batch(batch, limits)
 
     def _after_fork(self) -> None:
         # The connections are the parent's; closing them here would say good-bye in its name.

@@ -21,6 +21,7 @@ from holdfast.contract.batch import (
     CheckKey,
     CheckRange,
     Decide,
+    Draft,
     Need,
     Receipt,
 )
@@ -53,7 +54,7 @@ class Gathering:
         self,
         line: Line,
         ids: Ids,
-        check: Callable[[Batch], None],
+        check: Callable[[Batch | Draft], None],
         key_bytes_max: int,
         waiting_max: int,
         publish: Callable[[int], None],
@@ -97,7 +98,7 @@ class Gathering:
         self._waiting.append(work)
         if self._leader is None:
             self._leader = asyncio.get_running_loop().create_task(self._lead())
-        return await work.answer
+        return await work.outcome()
 
     async def _lead(self) -> None:
         works: list[Work] = []
@@ -167,13 +168,11 @@ class Gathering:
         later: list[Work] = []
         size = 0
         for number, work in enumerate(works):
-            decided = work.ask(state, touched, head + 1)
+            decided = work.ask(state, touched, head + 1, self._check)
             if type(decided) is Need:
                 later.append(work)
                 continue
             assert decided is None or isinstance(decided, Batch)
-            if decided is not None and work.refuse(self._check, decided):
-                decided = None
             if decided is None or not decided.operations:
                 if work.guessed:
                     sent.append((work, Batch(work.checks(self._key_bytes_max))))

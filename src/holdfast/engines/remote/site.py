@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from holdfast.contract.batch import Batch
+from holdfast.contract.batch import Batch, Draft
 from holdfast.contract.runtime import Ids
 from holdfast.engines.remote.config import RemoteConfig
 from holdfast.engines.remote.gathering import Gathering
@@ -40,7 +40,7 @@ class Site:
         transport: Callable[[], Transport],
         welcomed: Callable[[Welcome], None],
         ids: Ids,
-        check: Callable[[Batch], None],
+        check: Callable[[Batch | Draft], None],
         key_bytes_max: int,
     ) -> None:
         self._tell = welcomed

@@ -47,7 +47,7 @@ class Work:
 
     def __init__(
         self,
-        answer: asyncio.Future[Receipt],
+        answer: asyncio.Future[Receipt | BaseException],
         batch: Batch | None = None,
         keys: Sequence[bytes] = (),
         decide: Decide | None = None,
@@ -69,22 +69,30 @@ class Work:
         """Tell the caller, unless it was cancelled: then the write stands all the same."""
         if self.answer.done():
             return
-        error = outcome if isinstance(outcome, BaseException) else self.failure
-        if error is None:
-            assert isinstance(outcome, Receipt)
-            self.answer.set_result(self._with_previous(outcome))
-            return
-        if isinstance(error, StopIteration):
-            # It would end the coroutines that it passes, instead of failing them.
-            stopped = RuntimeError("the function of a write raised StopIteration")
-            stopped.__cause__ = error
-            error = stopped
-        self.answer.set_exception(error)
+        if self.failure is not None and not isinstance(outcome, BaseException):
+            outcome = self.failure
+        # As a result and not as an exception: a loop takes some of what user code can raise
+        # (StopIteration, GeneratorExit) for something else.
+        self.answer.set_result(outcome)
 
-    def ask(self, state: State, touched: set[bytes], revision: int) -> Batch | Need | None:
+    async def outcome(self) -> Receipt:
+        """The receipt, once it is there; raises what it failed with."""
+        outcome = await self.answer
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return self._with_previous(outcome)
+
+    def ask(
+        self,
+        state: State,
+        touched: set[bytes],
+        revision: int,
+        check: Callable[[Batch | Draft], None],
+    ) -> Batch | Need | None:
         """What its function decides; Need when that takes keys which were not read.
 
-        Whatever it raises is kept as its failure, and what it decided is then nothing.
+        Whatever it raises, and what `check` has against what it decided, is kept as its failure;
+        what it decided is then nothing.
         """
         assert self.decide is not None
         keys = list(self.keys)
@@ -99,21 +107,17 @@ class Work:
                     self.wanted = list(dict.fromkeys(keys))
                     return answer
                 answer = self.decide([state[key] for key in keys], revision)
-            batch = None if answer is None else decided_batch(answer)
+            if type(answer) is Draft:
+                check(answer)
+            if answer is not None:
+                decided = decided_batch(answer)
+                check(decided)
+                batch = decided
         except BaseException as error:  # noqa: BLE001 - user code can raise anything
             self.failure = error
         self.seen = {key: state[key] for key in keys}
         self.guessed = not touched.isdisjoint(self.seen)
         return batch
-
-    def refuse(self, check: Callable[[Batch], None], batch: Batch) -> bool:
-        """Whether what it decided may not be sent; why is kept as its failure."""
-        try:
-            check(batch)
-        except BaseException as error:  # noqa: BLE001 - what is wrong with it is its caller's
-            self.failure = error
-            return True
-        return False
 
     def checks(self, key_bytes_max: int) -> list[Operation]:
         """That what its function saw still stands. A key that cannot be one is always absent."""
