@@ -152,10 +152,13 @@ class Need(NamedTuple):
 #: How often a function may ask for further keys in one attempt.
 NEEDS_MAX = 8
 
+#: What a function of `transact` answers; None writes nothing.
+Answer = Draft | Batch | Need | None
+
 #: What `transact` runs: (records in the order of the keys, revision the commit will get) -> what to
-#: write. None writes nothing. It must be pure apart from remembering its last answer: some engines
-#: run it more than once.
-Decide = Callable[[list[Record | None], int], Draft | Batch | Need | None]
+#: write. It must be pure apart from remembering its last answer: some engines run it more than
+#: once.
+Decide = Callable[[list[Record | None], int], Answer]
 
 
 #: What an append adds to its prefix: 8 bytes of revision, 4 of index.

@@ -72,24 +72,38 @@ def check_draft(draft: Draft, limits: Capabilities) -> None:
     key_bytes_max = limits.key_bytes_max
     value_bytes_max = limits.value_bytes_max
     total = 0
-    # The sizes alone: who makes a draft has typed keys and values, and an engine that is given
-    # something else refuses it in its driver.
     for key, value in rows.items():
-        size = len(key)
-        if not 0 < size <= key_bytes_max:
+        if type(key) is not bytes or not 0 < len(key) <= key_bytes_max:
             check_key(key, key_bytes_max)
         if value is not None:
-            size = len(value)
-            if size > value_bytes_max:
+            if type(value) is not bytes or len(value) > value_bytes_max:
                 _refuse(Put(key, value), limits)
-            total += size
+            total += len(value)
     for prefix, value in draft.appends:
-        total += len(value)
-        if len(value) > value_bytes_max or len(prefix) > key_bytes_max - APPEND_BYTES:
+        if not (
+            type(prefix) is bytes
+            and 0 < len(prefix) <= key_bytes_max - APPEND_BYTES
+            and type(value) is bytes
+            and len(value) <= value_bytes_max
+        ):
             _refuse(Append(prefix, value), limits)
-    count = len(rows) + len(draft.appends)
+        total += len(value)
+    if draft.checks:
+        _check_checks(draft, key_bytes_max)
+    count = len(rows) + len(draft.appends) + len(draft.checks) + len(draft.ranges)
     if count > limits.batch_operations_max or total > limits.batch_bytes_max:
         check_batch(draft.batch(), limits)  # Says which limit it is.
+
+
+def _check_checks(draft: Draft, key_bytes_max: int) -> None:
+    for check in draft.checks:
+        kind = type(check)
+        if kind is CheckKey:
+            check_key(check.key, key_bytes_max)  # type: ignore[union-attr]
+        elif kind is not CheckRange:
+            raise InvalidValue(
+                f"the checks of a draft are CheckKey and CheckRange; found a {kind.__name__}"
+            )
 
 
 def check_key(key: bytes, key_bytes_max: int) -> None:

@@ -95,10 +95,13 @@ class Page(NamedTuple):
         rows: (key, record) in the order of the walk.
         resume: the rest of the range, or None when the range is exhausted. A page that is full
             may have a resume range that turns out to be empty.
+        revision: of the newest commit that the page shows, whether or not that commit wrote into
+            the range; of the snapshot, where it is read from one. `CheckRange` takes it.
     """
 
     rows: list[tuple[bytes, Record]]
     resume: Range | None
+    revision: int
 
 
 class Cursor(NamedTuple):

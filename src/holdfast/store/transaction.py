@@ -142,7 +142,7 @@ class TransactionEngine(Layer):
         if len(rows) > wanted:
             del rows[wanted:]
             rest = range.after(rows[-1][0])
-        return Page(rows, rest)
+        return Page(rows, rest, page.revision)
 
     async def commit(self, batch: Batch) -> Receipt:
         self._require_open()

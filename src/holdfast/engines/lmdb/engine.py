@@ -121,7 +121,7 @@ class LmdbEngine(EmbeddedEngine):
         rows_max = range.rows_wanted(self._capabilities.page_rows_max)
         bytes_max = self._capabilities.page_bytes_max
         if range.empty:
-            return Page([], None)
+            return Page([], None, self._head_now() if at is None else self._own(at).revision)
         if at is not None:
             return self._own(at).reading(lambda tree: tree.page(range, rows_max, bytes_max))
         relaxed = self._relaxed

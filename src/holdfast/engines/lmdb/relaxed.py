@@ -155,12 +155,15 @@ class Relaxed:
         """A page of the range, of one moment."""
         with self._changed:
             overlay = self.overlay
+            group = self._group
 
             def page(tree: Tree) -> Page:
-                if not overlay.rows:
+                if group is None or self._tight:
                     return tree.page(range, rows_max, bytes_max)
+                if not overlay.rows:
+                    return tree.page(range, rows_max, bytes_max)._replace(revision=group.revision)
                 rows = overlay.over(range, tree.walk_range(range))
-                return page_of(rows, range, rows_max, bytes_max)
+                return page_of(rows, range, rows_max, bytes_max, group.revision)
 
             tree = self._medium.tree
             return self._medium.reading(lambda transaction: page(tree(transaction)))

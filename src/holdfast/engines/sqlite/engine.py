@@ -153,10 +153,10 @@ class SqliteEngine(EmbeddedEngine):
             if at is not None:
                 snapshot = database.snapshots.own(at)
                 with snapshot.lock:
-                    return snapshot.reader.page(range, rows_max, bytes_max)
+                    return snapshot.reader.page(range, rows_max, bytes_max, snapshot.revision)
             reader = database.readers.take()
             try:
-                return reader.page(range, rows_max, bytes_max)
+                return reader.page_now(range, rows_max, bytes_max)
             finally:
                 database.readers.give_back(reader)
         except sqlite3.Error as error:

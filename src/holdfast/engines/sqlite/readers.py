@@ -77,24 +77,32 @@ class Reader:
         (head,) = self._execute(HEAD).fetchone()
         return int(head)
 
-    def page(self, range: Range, rows_max: int, bytes_max: int) -> Page:
-        """The first page of the range."""
+    def page_now(self, range: Range, rows_max: int, bytes_max: int) -> Page:
+        """The first page of the range, with the head of the same moment."""
+        self._execute("BEGIN")
+        try:
+            return self.page(range, rows_max, bytes_max, self.head())
+        finally:
+            self._execute("ROLLBACK")
+
+    def page(self, range: Range, rows_max: int, bytes_max: int, revision: int) -> Page:
+        """The first page of the range, in the view of that revision."""
         if range.empty:
-            return Page([], None)
+            return Page([], None, revision)
         rows: list[tuple[bytes, Record]] = []
         bytes_left = bytes_max
         statement, parameters = walk_statement(range)
         cursor = self.connection.execute(f"{statement} LIMIT ?", (*parameters, rows_max))
         try:
-            for key, value, revision in cursor:
-                rows.append((key, _record((value, revision))))
+            for key, value, written in cursor:
+                rows.append((key, _record((value, written))))
                 bytes_left -= len(key) + len(value)
                 if len(rows) == rows_max or bytes_left <= 0:
-                    return Page(rows, range.after(key))
+                    return Page(rows, range.after(key), revision)
         finally:
             # An unfinished walk would hold its view of the database.
             cursor.close()
-        return Page(rows, None)
+        return Page(rows, None, revision)
 
 
 class Readers:
