@@ -218,6 +218,6 @@ async def test_a_context_copied_inside_a_function_may_write_later(
     try:
         await engine.transact([b"a"], decide)
         write = engine.transact([b"b"], writing(b"b"))
-        assert (await asyncio.create_task(write, context=copied[0])).revision == 2  # type: ignore[arg-type]
+        assert (await asyncio.create_task(write, context=copied[0])).revision == 2
     finally:
         await engine.close()

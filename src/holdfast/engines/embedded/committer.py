@@ -26,6 +26,7 @@ from holdfast.contract.batch import Receipt
 from holdfast.contract.engine import NOT_NOW, _NotNow
 from holdfast.contract.errors import StoreClosed, StoreError, StoreLocked, TimedOut
 from holdfast.contract.runtime import Completion, Host, Runtime, Worker
+from holdfast.engines.embedded.locking import let_go, owns
 from holdfast.engines.embedded.pace import Pace
 from holdfast.engines.embedded.work import Work, refuse_inside
 
@@ -191,7 +192,7 @@ class Committer:
             self._writer.join()
 
     def pause(self, timeout_s: float) -> bool:
-        """Let no group run until `resume`; False when one ran for longer than the time."""
+        """Let no group run until `resume`; False when one runs for longer than the time."""
         return self._leading.acquire(timeout=timeout_s)
 
     def resume(self) -> None:
@@ -327,7 +328,7 @@ class Committer:
         if work is not None:
             work.withdraw()
         leading = self._leading
-        if leading._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001 - nothing else tells
+        if owns(leading):
             for one in self._group:
                 # Receipt or error: its group was committed before the interrupt came.
                 if one.receipt is not None or one.error is not None:
@@ -336,9 +337,7 @@ class Committer:
             self._group = []
             if self._untold:
                 self._tell()
-            with suppress(RuntimeError):
-                while True:
-                    leading.release()
+            let_go(leading)
         if self._queue:
             self._wake_writer()
 

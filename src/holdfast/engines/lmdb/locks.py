@@ -130,10 +130,7 @@ class ProcessLocks:
         Raises:
             StoreLocked: another process kept its turn for longer than the time.
         """
-        if self._descriptor is None:
-            return
-        if self._try(_QUEUE, 2):
-            self._unlock(_QUEUE)
+        if self.try_turn():
             return
         if not self._wait(_QUEUE, timeout_s):
             raise self._locked("writes", timeout_s)
@@ -142,6 +139,23 @@ class ProcessLocks:
                 raise self._locked("writes", timeout_s)
         finally:
             self._unlock(_QUEUE)
+
+    def try_turn(self) -> bool:
+        """Become the writer if nobody else is or waits."""
+        if self._descriptor is None:
+            return True
+        if not self._try(_QUEUE, 2):
+            return False
+        self._unlock(_QUEUE)
+        return True
+
+    @property
+    def awaited(self) -> bool:
+        """Whether another process waits for its turn."""
+        if self._descriptor is None or not self._try(_QUEUE):
+            return self._descriptor is not None
+        self._unlock(_QUEUE)
+        return False
 
     def end_turn(self) -> None:
         """Let the next writer in."""

@@ -42,6 +42,14 @@ class Place:
         self.ballast = self.directory / "ballast"
         self.compacting = self.directory / _COMPACTING
 
+    def identity(self) -> tuple[int, int] | None:
+        """Which file the data file is; None when there is none."""
+        try:
+            found = self.file.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
     def refuse_foreign(self) -> None:
         """Raise NotADatabase where something else lies."""
         if not os.path.lexists(self.directory):
