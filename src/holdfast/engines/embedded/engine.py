@@ -91,6 +91,11 @@ class EmbeddedEngine(Engine):
             )
         return StoreClosed(f"the database {self.config.url} is closed; open it again")
 
+    def stale(self) -> bool:
+        """Whether the path leads to another database by now, or to none: whoever opens it needs
+        an engine of its own. One look at the file system."""
+        return False
+
     # --- The verbs --------------------------------------------------------------------------
 
     async def commit(self, batch: Batch) -> Receipt:

@@ -41,7 +41,7 @@ class LmdbEngine(EmbeddedEngine):
     def __init__(self, config: EngineConfig, components: Components) -> None:
         super().__init__(config, components)
         assert isinstance(config, LmdbConfig)
-        self._medium = Medium(config, components.ids)
+        self._medium = Medium(config, components.ids, components.clock)
         self._snapshots = Snapshots(config.snapshot_age_max)
         self._lineage = ""
         self._head_known: tuple[object, int, int] = (None, 0, 0)
@@ -173,6 +173,9 @@ class LmdbEngine(EmbeddedEngine):
         for key, _ in rows:
             self._check_key(key, self._capabilities.key_bytes_max)
         await self.components.host.runtime().offload(lambda: self._load(rows, next_revision))
+
+    def stale(self) -> bool:
+        return self._refusal is None and self._medium.replaced
 
     # --- For the committer ------------------------------------------------------------------
 

@@ -38,6 +38,9 @@ _PAUSE_FIRST_S = 0.0001
 _PAUSE_LAST_S = 0.005
 _HOME_BYTES_MAX = 256
 
+_LOCK_NOW = 0 if fcntl is None else fcntl.LOCK_EX | fcntl.LOCK_NB
+_TAKEN = (errno.EACCES, errno.EAGAIN)
+
 #: Whether processes can be told apart here; without it there is no relaxed mode.
 AVAILABLE = fcntl is not None
 
@@ -142,11 +145,16 @@ class ProcessLocks:
 
     def try_turn(self) -> bool:
         """Become the writer if nobody else is or waits."""
-        if self._descriptor is None:
+        descriptor = self._descriptor
+        if descriptor is None:
             return True
-        if not self._try(_QUEUE, 2):
-            return False
-        self._unlock(_QUEUE)
+        try:
+            fcntl.lockf(descriptor, _LOCK_NOW, 2, _QUEUE)
+        except OSError as error:
+            if error.errno in _TAKEN:
+                return False
+            raise
+        fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, _QUEUE)
         return True
 
     @property
@@ -160,7 +168,7 @@ class ProcessLocks:
     def end_turn(self) -> None:
         """Let the next writer in."""
         if self._descriptor is not None:
-            self._unlock(_WRITER)
+            fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, _WRITER)
 
     def own(self, owner: int) -> None:
         """Show that this process is alive under the number."""
@@ -178,9 +186,9 @@ class ProcessLocks:
     def _try(self, byte: int, count: int = 1) -> bool:
         assert self._descriptor is not None
         try:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, count, byte)
+            fcntl.lockf(self._descriptor, _LOCK_NOW, count, byte)
         except OSError as error:
-            if error.errno in (errno.EACCES, errno.EAGAIN):
+            if error.errno in _TAKEN:
                 return False
             raise
         return True

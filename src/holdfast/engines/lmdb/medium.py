@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
@@ -11,7 +12,7 @@ import lmdb
 
 from holdfast.contract.errors import StorageFull, StoreLocked, StoreNotFound
 from holdfast.contract.record import Record
-from holdfast.contract.runtime import Ids
+from holdfast.contract.runtime import Clock, Ids
 from holdfast.engines.embedded.network import refuse_network
 from holdfast.engines.lmdb import facts, header
 from holdfast.engines.lmdb.config import MAP_MIN, LmdbConfig
@@ -27,6 +28,8 @@ T = TypeVar("T")
 READER_CHECK_COMMITS = 64
 #: How often a read tries again that met a change of the memory map in another thread.
 READ_ATTEMPTS_MAX = 16
+#: How often it is looked whether the path still leads to the file that is open.
+LOOK_INTERVAL_S = 0.05
 #: Map sizes are multiples of the pages of every machine.
 MAP_STEP = 64 * 1024
 _NAMED_TREES = (b"rows", b"long", b"batches")
@@ -43,7 +46,7 @@ class Medium:
         env, rows, long, batches: LMDB's environment and the named trees.
     """
 
-    def __init__(self, config: LmdbConfig, ids: Ids) -> None:
+    def __init__(self, config: LmdbConfig, ids: Ids, clock: Clock) -> None:
         self.config = config
         self.url = config.url
         self.place = Place(config.path)
@@ -56,6 +59,9 @@ class Medium:
         self.locks: ProcessLocks
         self.env: lmdb.Environment
         self._identity: tuple[int, int] | None = None
+        self._file: int | None = None
+        self._now = clock.monotonic
+        self._look_at = 0.0
 
     # --- Opening and closing ----------------------------------------------------------------
 
@@ -78,7 +84,7 @@ class Medium:
                     self._not_found()
                 self.env = self._environment()
                 self._prepare()
-                self._identity = place.identity()
+                self._identify()
         except lmdb.Error as error:
             self.close()
             raise translate(error, self.url) from error
@@ -93,6 +99,7 @@ class Medium:
         """
         if hasattr(self, "env"):
             self.env.close()
+        self._forget_file()
         if hasattr(self, "locks"):
             self.locks.close()
 
@@ -102,7 +109,7 @@ class Medium:
             old = self.env
             self.env = self._environment()
             self._open_trees()
-            self._identity = self.place.identity()
+            self._identify()
         return old
 
     # --- Identity ---------------------------------------------------------------------------
@@ -113,14 +120,36 @@ class Medium:
         return self.place.identity() != self._identity
 
     def check_place(self) -> None:
-        """Raise StoreNotFound when it does: what were written now would be gone."""
-        if self.replaced:
+        """Raise StoreNotFound when it does: what were written now would be gone.
+
+        A file that was removed shows at once; that the path leads elsewhere (a folder was moved),
+        which costs twice as much to ask for, within `LOOK_INTERVAL_S`.
+        """
+        gone = self._file is not None and not os.fstat(self._file).st_nlink
+        now = self._now()
+        if now >= self._look_at and not gone:
+            self._look_at = now + LOOK_INTERVAL_S
+            gone = self.replaced
+            if not gone and file_bytes_max() != self._file_bytes_max:
+                self._keep_limit()
+        if gone:
+            self._look_at = 0.0
             raise StoreNotFound(
                 f"the files of the database at {self.place.directory} were removed or replaced "
                 "while it was open, so what is written here would be gone; nothing was written. "
                 "Close this handle and open the database again",
                 path=str(self.place.directory),
             )
+
+    def _identify(self) -> None:
+        self._forget_file()
+        self._file = os.open(self.place.file, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        self._identity = self.place.identity()
+
+    def _forget_file(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
 
     # --- Transactions -----------------------------------------------------------------------
 
@@ -188,10 +217,8 @@ class Medium:
         if self._commits % READER_CHECK_COMMITS == 0:
             self.env.reader_check()
             self.place.make_ballast(self.config.ballast)
-        if file_bytes_max() != self._file_bytes_max:
-            self._keep_limit()
         try:
-            return self.env.begin(write=True)
+            return self.env.begin(None, None, True)
         except lmdb.MapResizedError:
             with self._remapping:
                 self.env.set_mapsize(0)

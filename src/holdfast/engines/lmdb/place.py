@@ -77,8 +77,11 @@ class Place:
             flush_directory(self.directory.parent)
 
     def room_bytes(self) -> int:
-        """What the file system would still take."""
-        return shutil.disk_usage(self.directory).free
+        """What the file system would still take; nothing where the directory is gone."""
+        try:
+            return shutil.disk_usage(self.directory).free
+        except FileNotFoundError:
+            return 0
 
     def make_ballast(self, size: int) -> None:
         """Set disk space aside, or more of it, where there is plenty left."""

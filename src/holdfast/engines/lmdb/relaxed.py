@@ -114,6 +114,7 @@ class Relaxed:
             was decided, and the group has to be committed as in `full` mode.
         """
         try:
+            self._medium.check_place()
             group = self._ready()
         except StoreError as error:
             for work in works:
@@ -158,9 +159,9 @@ class Relaxed:
             if self._thread is not None:
                 self._ring()
                 self._thread.join()
-        if self._noted:
+        if self._noted and not self._medium.replaced:
             self._note(facts.remove_owner)
-            self._noted = False
+        self._noted = False
 
     # --- Reads ------------------------------------------------------------------------------
 
@@ -242,7 +243,6 @@ class Relaxed:
     def _start(self) -> bool:
         """Open a group, with the turn taken; False where room is short."""
         medium = self._medium
-        medium.check_place()
         if not self._noted:
             # Durable before the first acknowledgement, so that a loss shows.
             self._note(facts.add_owner, turn_taken=True)
@@ -333,6 +333,13 @@ class Relaxed:
     def _ring(self) -> None:
         self._bell.put(self)
 
+    def _look(self, *, due: bool) -> float | None:
+        try:
+            return self._step(due=due)
+        except Exception as error:  # noqa: BLE001 - the thread goes on, and the next write hears it
+            self._tried(self._told(error))
+            return self._medium.config.flush_interval
+
     def _step(self, *, due: bool) -> float | None:
         """Flush if it is time to; seconds until the next look, None: when the bell rings."""
         interval = self._medium.config.flush_interval
@@ -385,18 +392,26 @@ class Relaxed:
         failure: StoreError | None = None
         try:
             self._write(group, older)
-        except StoreError as error:
-            failure = error
         except Exception as error:  # noqa: BLE001 - whoever waits for the flush must hear of it
-            failure = StoreError(f"flushing the database {self._medium.url} failed: {error!r}")
-            failure.__cause__ = error
+            failure = self._told(error)
         if failure is None:
             holding(self._lock, lambda: self._lay(group, Layers(group.layers.newest)))
+        self._tried(failure)
+
+    def _tried(self, failure: StoreError | None) -> None:
+        """A flush is over: wake whoever waits for it."""
         self._failure = failure
         self._flushes += 1
         waiting, self._waiting = self._waiting, []
         for gate in waiting:
             gate.put(None)
+
+    def _told(self, error: Exception) -> StoreError:
+        if isinstance(error, StoreError):
+            return error
+        failure = StoreError(f"flushing the database {self._medium.url} failed: {error!r}")
+        failure.__cause__ = error
+        return failure
 
     def _write(self, group: OverlayGroup, older: Overlay) -> None:
         if not older:
@@ -444,7 +459,7 @@ def _flush(me: ref[Relaxed], bell: _Bell) -> None:
             continue  # Dropped: whoever collects it rings.
         if mine._ended:  # noqa: SLF001 - ours
             return
-        rest = mine._step(due=due)  # noqa: SLF001 - ours
+        rest = mine._look(due=due)  # noqa: SLF001 - ours
         del mine
 
 

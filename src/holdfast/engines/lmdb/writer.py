@@ -86,7 +86,10 @@ class LmdbWriter(Writer):
 
     def apply(self, rows: Rows) -> None:
         self._applied.append(rows)
-        self._with_room(lambda: self._write(rows), kept=True)
+        try:
+            self._write(rows)
+        except lmdb.Error as error:
+            self._make_room(error, None)
 
     def recall(self, id: bytes) -> int | None:
         known = self._ids.get(id)
@@ -99,7 +102,10 @@ class LmdbWriter(Writer):
         self._ids[id] = revision
 
     def finish(self, head: int) -> None:
-        self._with_room(lambda: self._commit(head))
+        try:
+            self._commit(head)
+        except lmdb.Error as error:
+            self._make_room(error, lambda: self._commit(head))
         self._medium.keep_reserve()
         self._leave()
 
@@ -191,19 +197,14 @@ class LmdbWriter(Writer):
         self._now().commit()
         self._transaction = None
 
-    def _with_room(self, step: Callable[[], None], *, kept: bool = False) -> None:
-        """Run the step; when it found no room, make some, write everything again and repeat.
+    def _make_room(self, failure: lmdb.Error, step: Callable[[], None] | None) -> None:
+        """After a step that found no room: make some, write everything again, and repeat it.
 
         Args:
-            step: what to do.
-            kept: writing everything again does what the step does.
+            failure: what LMDB said.
+            step: what to do then; None when writing everything again was the step.
         """
-        try:
-            step()
-            return
-        except lmdb.Error as error:
-            failure = error
-            self._failed = isinstance(error, lmdb.MapFullError)
+        self._failed = isinstance(failure, lmdb.MapFullError)
         for _ in range(ROOM_ATTEMPTS_MAX):
             self._undo()
             try:
@@ -216,7 +217,7 @@ class LmdbWriter(Writer):
             try:
                 for rows in self._applied:
                     self._write(rows)
-                if not kept:
+                if step is not None:
                     step()
                 return
             except lmdb.Error as error:
