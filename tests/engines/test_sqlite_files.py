@@ -94,7 +94,7 @@ def test_a_newer_format_is_refused_and_named(tmp_path: Path) -> None:
     sql(path, "PRAGMA user_version = 7")
     with pytest.raises(FormatTooNew) as refusal:
         drive(make(path).open())
-    assert (refusal.value.found, refusal.value.supported) == (7, 1)
+    assert (refusal.value.found, refusal.value.supported) == (7, 2)
 
 
 def test_a_missing_database_is_not_made_when_told_not_to(tmp_path: Path) -> None:

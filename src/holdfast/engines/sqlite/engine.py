@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import cast
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from holdfast.contract.batch import Append, CheckRange, DeleteRange, Put
 from holdfast.contract.capability import Capabilities, Io
@@ -17,13 +17,16 @@ from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.engine import EmbeddedEngine
 from holdfast.engines.embedded.group import Group, Pending, Work, Writer
 from holdfast.engines.sqlite.config import SqliteConfig
-from holdfast.engines.sqlite.failures import translate
+from holdfast.engines.sqlite.failures import told, translate
 from holdfast.engines.sqlite.opening import Opened, keep_for_ever, open_database
-from holdfast.engines.sqlite.readers import SqliteSnapshot
+from holdfast.engines.sqlite.readers import Reader, SqliteSnapshot
 from holdfast.engines.sqlite.room import log_of, size_of
 from holdfast.engines.sqlite.upkeep import Upkeep
 from holdfast.engines.sqlite.verify import what_is_wrong
 from holdfast.engines.sqlite.writer import SqliteWriter
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 #: A batch above either limit goes to the writer thread, lest it hold up the loop.
 INLINE_OPERATIONS_MAX = 200
@@ -112,55 +115,38 @@ class SqliteEngine(EmbeddedEngine):
     async def read(
         self, keys: Sequence[bytes], *, at: Snapshot | None = None
     ) -> list[Record | None]:
-        if self._refusal is not None:
-            raise self._refuse()
-        database = self._open_parts()
-        try:
-            if at is not None:
-                snapshot = database.snapshots.own(at)
-                with snapshot.lock:
-                    return [snapshot.reader.one(key) for key in keys]
-            reader = database.readers.take()
-            try:
-                if len(keys) == 1:
-                    return [reader.one(keys[0])]
-                return reader.many(keys)
-            finally:
-                database.readers.give_back(reader)
-        except sqlite3.Error as error:
-            raise translate(error, self._settings.path) from error
+        if at is not None:
+            return self._at(at, lambda reader: [reader.one(key) for key in keys])
+        if len(keys) == 1:
+            return [self._now(Reader.one, keys[0])]
+        return self._now(Reader.many, keys)
 
     def peek(self, key: bytes) -> Peeked:
+        # Spelled out rather than by `_now`: this is what every `get` costs.
         if self._refusal is not None:
             raise self._refuse()
         readers = self._open_parts().readers
+        reader = readers.take()
         try:
-            reader = readers.take()
-            try:
-                return reader.one(key)
-            finally:
-                readers.give_back(reader)
-        except sqlite3.Error as error:
-            raise translate(error, self._settings.path) from error
+            found = reader.one(key)
+        except BaseException as error:
+            reader.connection.close()
+            if (said := told(error, self._settings.path)) is not error:
+                raise said from error
+            raise
+        readers.give_back(reader)
+        return found
 
     async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
-        if self._refusal is not None:
-            raise self._refuse()
-        database = self._open_parts()
+        if at is None:
+            return self.peek_page(range)
         rows_max = range.rows_wanted(self._capabilities.page_rows_max)
         bytes_max = self._capabilities.page_bytes_max
-        try:
-            if at is not None:
-                snapshot = database.snapshots.own(at)
-                with snapshot.lock:
-                    return snapshot.reader.page(range, rows_max, bytes_max, snapshot.revision)
-            reader = database.readers.take()
-            try:
-                return reader.page_now(range, rows_max, bytes_max)
-            finally:
-                database.readers.give_back(reader)
-        except sqlite3.Error as error:
-            raise translate(error, self._settings.path) from error
+        return self._at(at, lambda reader: reader.page_of_view(range, rows_max, bytes_max))
+
+    def peek_page(self, range: Range) -> Page:
+        rows_max = range.rows_wanted(self._capabilities.page_rows_max)
+        return self._now(Reader.page, range, rows_max, self._capabilities.page_bytes_max)
 
     async def snapshot(self) -> SqliteSnapshot:
         if self._refusal is not None:
@@ -247,6 +233,34 @@ class SqliteEngine(EmbeddedEngine):
             self._upkeep.wake()
 
     # --- Inside -----------------------------------------------------------------------------
+
+    def _now(self, read: Callable[Concatenate[Reader, P], T], *args: P.args, **kw: P.kwargs) -> T:
+        """What a read finds at this moment."""
+        if self._refusal is not None:
+            raise self._refuse()
+        readers = self._open_parts().readers
+        reader = readers.take()
+        try:
+            found = read(reader, *args, **kw)
+        except BaseException as error:
+            # Interrupted half-way it may hold a view for ever.
+            reader.connection.close()
+            if (said := told(error, self._settings.path)) is not error:
+                raise said from error
+            raise
+        readers.give_back(reader)
+        return found
+
+    def _at(self, at: Snapshot, read: Callable[[Reader], T]) -> T:
+        """What a read finds in a snapshot."""
+        if self._refusal is not None:
+            raise self._refuse()
+        snapshot = self._open_parts().snapshots.own(at)
+        try:
+            with snapshot.lock:
+                return read(snapshot.reader)
+        except sqlite3.Error as error:
+            raise translate(error, self._settings.path) from error
 
     def _open_parts(self) -> Opened:
         if self._database is None:

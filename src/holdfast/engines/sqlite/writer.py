@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 
+from holdfast.contract.batch import APPEND_BYTES
 from holdfast.contract.errors import StorageFull, StoreError, StoreLocked
 from holdfast.contract.record import Range, Record
 from holdfast.engines.embedded.group import Pending, Writer
+from holdfast.engines.sqlite.appended import INDEX_BITS, AppendedKeys, appended_id
 from holdfast.engines.sqlite.config import SqliteConfig
 from holdfast.engines.sqlite.failures import Translated, full, translate
 from holdfast.engines.sqlite.log import Log
-from holdfast.engines.sqlite.readers import FIND, walk_statement
 from holdfast.engines.sqlite.room import BALLAST_BYTES, Room, log_of
+from holdfast.engines.sqlite.statements import FIND, STATE, find, record_of, walk
 
 #: Stands for the start of a machine that gives it no name.
 UNNAMED = "unnamed"
@@ -32,6 +34,8 @@ _PUT = (
     "ON CONFLICT (key) DO UPDATE SET value = excluded.value, revision = excluded.revision"
 )
 _DELETE = "DELETE FROM rows WHERE key = ?"
+_APPEND = "INSERT OR REPLACE INTO appended VALUES (?, ?)"
+_DELETE_APPENDED = "DELETE FROM appended WHERE id = ?"
 
 
 class Pen:
@@ -85,11 +89,12 @@ class Pen:
                 self._waits = wait
                 execute(f"PRAGMA busy_timeout={self._busy_timeout_ms if wait else 0}")
             execute("BEGIN IMMEDIATE")
-            head, unflushed = execute("SELECT head, unflushed FROM meta").fetchone()
-        except sqlite3.Error as error:
+            return SqliteWriter(self, *execute(STATE).fetchone())
+        except BaseException as error:
             self.roll_back()
-            raise translate(error, self.path) from error
-        return SqliteWriter(self, head, marked=unflushed == self.machine)
+            if isinstance(error, sqlite3.Error):
+                raise translate(error, self.path) from error
+            raise
 
     def roll_back(self) -> None:
         """Undo what is open, if anything is."""
@@ -151,6 +156,23 @@ class Pen:
             writer.abandon()
 
 
+class Parts:
+    """Rows to write, by what is done with them.
+
+    Attributes:
+        puts, deletes: among the rows.
+        appended, taken: written to and taken from the table of appended rows, in order.
+    """
+
+    __slots__ = ("appended", "deletes", "puts", "taken")
+
+    def __init__(self) -> None:
+        self.puts: list[tuple[bytes, bytes, int]] = []
+        self.deletes: list[tuple[bytes]] = []
+        self.appended: list[tuple[int, bytes]] = []
+        self.taken: list[tuple[int]] = []
+
+
 class SqliteWriter(Writer):
     """One write transaction.
 
@@ -158,52 +180,102 @@ class SqliteWriter(Writer):
         marked: the file says already that relaxed commits of this machine's run may be missing.
     """
 
-    def __init__(self, pen: Pen, head: int, *, marked: bool) -> None:
+    def __init__(
+        self, pen: Pen, head: int, prefix: bytes | None, strays: int, unflushed: str | None
+    ) -> None:
         self.head = head
-        self.marked = marked
+        self.marked = unflushed == pen.machine
         self._pen = pen
         self._execute = pen.connection.execute
         self._errors = pen.errors
+        self._keys = None if prefix is None else AppendedKeys(prefix)
+        self._strays = bool(strays)
+        # The newest revision with an appended row; 0 where one was taken away again.
+        self._appended = 0
         self._rows = 0
         self._bytes = 0
         self._deletes = False
 
     def read(self, key: bytes) -> Record | None:
-        with self._errors:
-            row = self._execute(FIND, (key,)).fetchone()
-        return None if row is None else Record(*row)
+        try:
+            if key[-12:-10] == b"\0\0":
+                row = self._execute(*find(key)).fetchone()
+            else:
+                row = self._execute(FIND, (key,)).fetchone()
+        except sqlite3.Error as error:
+            raise translate(error, self._pen.path) from error
+        return None if row is None else record_of(row)
 
     def walk(self, range: Range) -> Iterator[tuple[bytes, Record]]:
-        if range.empty:
-            return
-        with self._errors:
-            cursor = self._execute(*walk_statement(range))
-            try:
-                for key, value, revision in cursor:
-                    yield key, Record(value, revision)
-            finally:
-                cursor.close()
+        with self._errors, closing(walk(self._execute, self._keys, range)) as found:
+            for key, value, revision in found:
+                yield key, record_of((value, revision))
 
     def apply(self, rows: Sequence[tuple[bytes, Pending]]) -> None:
-        puts = []
-        deletes = []
+        parts = Parts()
+        puts = parts.puts
+        deletes = parts.deletes
         row_bytes = 0
-        for key, (value, revision) in rows:
-            if value is None:
-                deletes.append((key,))
-            else:
-                puts.append((key, value, revision))
-                row_bytes += 2 * len(key) + len(value) + _ROW_OVERHEAD_BYTES
-        self._deletes = self._deletes or bool(deletes)
-        if self._pen.room.scarce and puts and not self._deletes:
-            self._claim_room(row_bytes)
-        self._rows += len(rows)
-        self._bytes += row_bytes
-        with self._errors:
+        try:
+            for key, (value, revision) in rows:
+                if value is not None:
+                    row_bytes += 2 * len(key) + len(value) + _ROW_OVERHEAD_BYTES
+                # Only a key with these two bytes can be that of an appended row.
+                if key[-12:-10] == b"\0\0" and self._belongs(parts, key, value, revision):
+                    continue
+                if value is None:
+                    deletes.append((key,))
+                else:
+                    puts.append((key, value, revision))
+            self._deletes = self._deletes or bool(deletes) or bool(parts.taken)
+            if self._pen.room.scarce and not self._deletes:
+                self._claim_room(row_bytes)
+            self._rows += len(rows)
+            self._bytes += row_bytes
+            executemany = self._pen.connection.executemany
             if deletes:
-                self._pen.connection.executemany(_DELETE, deletes)
+                executemany(_DELETE, deletes)
             if puts:
-                self._pen.connection.executemany(_PUT, puts)
+                executemany(_PUT, puts)
+            if parts.taken:
+                executemany(_DELETE_APPENDED, parts.taken)
+                self._appended = 0
+            if parts.appended:
+                executemany(_APPEND, parts.appended)
+                self._appended = parts.appended[-1][0] >> INDEX_BITS
+        except sqlite3.Error as error:
+            raise translate(error, self._pen.path) from error
+
+    def _belongs(self, parts: Parts, key: bytes, value: bytes | None, revision: int) -> bool:
+        """Whether the row goes to the appended ones alone; it is then among the parts."""
+        id = appended_id(key) if self._keys is None else self._keys.id(key)
+        if id is None:
+            return False
+        appends = value is not None and id >> INDEX_BITS == revision
+        if self._keys is None:
+            if not appends:
+                return False
+            self._begin_appending(key[:-APPEND_BYTES], parts)
+        if not appends:
+            parts.taken.append((id,))
+            if value is not None and not self._strays:
+                self._strays = True
+                self._execute("UPDATE meta SET strays = 1")
+            return value is None and not self._strays
+        assert value is not None
+        parts.appended.append((id, value))
+        if self._strays:
+            parts.deletes.append((key,))
+        return True
+
+    def _begin_appending(self, prefix: bytes, parts: Parts) -> None:
+        """Have appended rows with this prefix lie in their table: the first one came."""
+        self._keys = AppendedKeys(prefix)
+        before = walk(self._execute, None, Range.prefix(prefix), 1)
+        self._strays = next(before, None) is not None or any(
+            key.startswith(prefix) for key, _, _ in parts.puts
+        )
+        self._execute("UPDATE meta SET prefix = ?, strays = ?", (prefix, int(self._strays)))
 
     def recall(self, id: bytes) -> int | None:
         with self._errors:
@@ -233,7 +305,7 @@ class SqliteWriter(Writer):
         with pen.errors:
             if marks:
                 self._execute("UPDATE meta SET head = ?, unflushed = ?", (head, pen.machine))
-            else:
+            elif self._appended != head:
                 self._execute("UPDATE meta SET head = ?", (head,))
             self._execute("COMMIT")
         pen.log.wrote(self._rows, self._bytes)
