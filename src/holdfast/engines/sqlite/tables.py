@@ -14,6 +14,11 @@ APPLICATION_ID = 0x486F6C64
 #: Of the tables below, in the header of the file.
 FORMAT_VERSION = 2
 
+#: What SQLite writes before each page in the log.
+FRAME_BYTES = 24
+#: How many times the size that is wanted of it a log may have before it is cut.
+LOG_SLACK = 4
+
 #: Rows lie in order of arrival and the index holds the keys: with values of 1 KB this takes a
 #: third of the space of a table in key order, and loads five times as fast.
 _TABLES = (
@@ -68,9 +73,10 @@ def connect(
         connection.execute(f"PRAGMA synchronous={_SYNCHRONOUS[config.durability]}")
         # Checkpoints are the housekeeping's business: never inside somebody's commit.
         connection.execute("PRAGMA wal_autocheckpoint=0")
-        connection.execute(
-            f"PRAGMA journal_size_limit={config.checkpoint_pages * config.page_size}"
-        )
+        # A log that is written over costs less than one that grows, so it is cut only where it
+        # grew far beyond what it is made to gather.
+        log_bytes = config.checkpoint_pages * (config.page_size + FRAME_BYTES)
+        connection.execute(f"PRAGMA journal_size_limit={LOG_SLACK * log_bytes}")
         # Where fsync does not reach the medium (macOS), SQLite knows the call that does.
         connection.execute("PRAGMA fullfsync=1")
         connection.execute("PRAGMA checkpoint_fullfsync=1")
