@@ -16,7 +16,7 @@ from holdfast.contract.engine import NOT_NOW, Engine
 from holdfast.contract.errors import StoreLocked, WrongContext
 from holdfast.contract.record import Record
 from holdfast.engines.embedded import committer
-from holdfast.store.drive import drive
+from holdfast.runtime.system import drive
 from tests.engines.embedded.engines import ENGINES, driven, raising, writing
 
 ERRORS = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from holdfast.contract.batch import Append, CheckRange, DeleteRange, Put
@@ -44,6 +45,8 @@ class SqliteEngine(EmbeddedEngine):
         self._database: Opened | None = None
         self._lineage = ""
         self._prepared: SqliteWriter | None = None
+        # The key that the next transaction reads first.
+        self._first: bytes | None = None
         self._upkeep = Upkeep(
             "holdfast sqlite housekeeping",
             components.host,
@@ -191,7 +194,7 @@ class SqliteEngine(EmbeddedEngine):
 
     def _begin(self) -> Writer:
         prepared, self._prepared = self._prepared, None
-        return prepared or self._open_parts().pen.begin()
+        return prepared or self._open_parts().pen.begin(first=self._first)
 
     def _head_now(self) -> int:
         try:
@@ -200,20 +203,41 @@ class SqliteEngine(EmbeddedEngine):
             raise translate(error, self._settings.path) from error
 
     def _may_run_inline(self, work: Work) -> bool:
-        database = self._open_parts()
-        if self._settings.durability != "relaxed" or database.pen.room.scarce or not _small(work):
+        return (
+            self._settings.durability == "relaxed"
+            and not self._open_parts().pen.room.scarce
+            and _small(work)
+            and self._prepare(flushes=False)
+        )
+
+    def _may_lead_promptly(self) -> bool:
+        if self._open_parts().pen.room.scarce:
             return False
+        # A copy, because others join the queue meanwhile.
+        queue = self._committer._queue.copy()  # noqa: SLF001 - the common part's
+        return all(map(_small, islice(queue, self._pace.batches_now()))) and self._prepare(
+            flushes=True
+        )
+
+    def _prepare(self, *, flushes: bool) -> bool:
+        """Begin the transaction that the next group uses, unless that would wait."""
+        pen = self._open_parts().pen
         try:
-            writer = database.pen.begin(wait=False)
+            self._prepared = writer = pen.begin(wait=False)
         except StoreError:
             return False  # Another process writes, or worse: the writer thread will see.
-        if not writer.marked:
-            writer.abandon()
-            return False  # This commit has to flush its mark.
-        self._prepared = writer
-        return True
+        if flushes or writer.marked:
+            return True
+        self._let_go()  # This commit has to flush its mark.
+        return False
+
+    def _let_go(self) -> None:
+        self._prepared = None
+        self._open_parts().pen.roll_back()
 
     def _run_group(self, works: list[Work]) -> None:
+        keys = works[0].keys
+        self._first = keys[0] if keys else None
         super()._run_group(works)
         if len(works) == 1 and isinstance(works[0].error, StorageFull):
             # Once more with what can be freed: by then the log is empty, or there is no hope.

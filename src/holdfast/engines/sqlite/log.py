@@ -49,8 +49,11 @@ class Log:
         return self._pages >= self._pages_max
 
     def wrote(self, rows: int, row_bytes: int) -> None:
-        """Count the pages that a commit of that many rows puts into the log, at most."""
-        # A row touches a page of the table and one of the index; meta is one more.
+        """Count the pages that a commit of that many rows puts into the log, about.
+
+        Appended rows are none of them: they share one page.
+        """
+        # A row touches a page of the table and one of the index; the head is on one more.
         self._pages += 1 + 2 * rows + row_bytes // self._page_size
 
     def committed_pages(self) -> int:

@@ -27,10 +27,11 @@ FIND_EITHER = (
 HEAD = "SELECT max(head, (SELECT ifnull(max(id), 0) >> 17 FROM appended)) FROM meta"
 #: Newest revision, and prefix of appended rows.
 VIEW = "SELECT max(head, (SELECT ifnull(max(id), 0) >> 17 FROM appended)), prefix FROM meta"
-#: What a write transaction begins with: the same, whether there are strays, and the mark.
+#: What a write transaction begins with: the head that meta names, the last appended row, prefix and
+#: strays, the mark; and the row of the key that it asks for first, in the same look-up.
 STATE = (
-    "SELECT max(head, (SELECT ifnull(max(id), 0) >> 17 FROM appended)), prefix, strays, unflushed "
-    "FROM meta"
+    "SELECT meta.head, (SELECT max(id) FROM appended), prefix, strays, unflushed, value, revision "
+    "FROM meta LEFT JOIN rows ON key = ?"
 )
 assert INDEX_BITS == 17  # noqa: PLR2004 - as the statements say
 

@@ -8,7 +8,7 @@ from itertools import islice
 
 from holdfast.contract.record import Range
 from holdfast.engines.sqlite.appended import ID_END, INDEX_BITS, AppendedKeys
-from holdfast.engines.sqlite.statements import STATE, Execute, walk
+from holdfast.engines.sqlite.statements import HEAD, Execute, walk
 
 #: How many findings of a kind are told one by one.
 FINDINGS_MAX = 20
@@ -24,10 +24,11 @@ def what_is_wrong(connection: sqlite3.Connection) -> list[str]:
             for (line,) in execute(f"PRAGMA integrity_check({FINDINGS_MAX})").fetchall()
             if line != "ok"
         ]
-        metas = execute(STATE).fetchall()
+        metas = execute("SELECT prefix, strays FROM meta").fetchall()
         if len(metas) != 1:
             return [*wrong, f"meta holds {len(metas)} rows instead of one"]
-        head, prefix, strays, _ = metas[0]
+        prefix, strays = metas[0]
+        (head,) = execute(HEAD).fetchone()
         wrong += _wrong_in_appended(execute, prefix, strays=bool(strays))
         wrong += [
             f"key {key!r} has revision {revision}, outside of 1 to the head {head}"

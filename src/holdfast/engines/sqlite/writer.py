@@ -63,6 +63,9 @@ class Pen:
         machine: str,
     ) -> None:
         self.connection = connection
+        # One cursor for all short statements: a new one for each costs a tenth of it.
+        self.cursor = connection.cursor()
+        self.execute = self.cursor.execute
         self.path = config.path
         self.errors = Translated(config.path)
         self.log = log
@@ -74,27 +77,39 @@ class Pen:
         self.forgot_at_ms = 0
         self._busy_timeout_ms = round(config.busy_timeout * 1000)
         self._waits: bool | None = None
+        self._keys: AppendedKeys | None = None
 
-    def begin(self, *, wait: bool = True) -> SqliteWriter:
+    def begin(self, *, wait: bool = True, first: bytes | None = None) -> SqliteWriter:
         """A write transaction.
+
+        Args:
+            wait: for the transaction of another process.
+            first: the key that it will read first.
 
         Raises:
             StoreLocked: another process writes, and still does after busy_timeout (`wait`).
         """
         if self.log.failure is not None:
             raise self.log.failure
-        execute = self.connection.execute
+        execute = self.execute
         try:
             if wait != self._waits:
-                self._waits = wait
                 execute(f"PRAGMA busy_timeout={self._busy_timeout_ms if wait else 0}")
+                self._waits = wait
             execute("BEGIN IMMEDIATE")
-            return SqliteWriter(self, *execute(STATE).fetchone())
+            return SqliteWriter(self, first, *execute(STATE, (first,)).fetchone())
         except BaseException as error:
             self.roll_back()
             if isinstance(error, sqlite3.Error):
                 raise translate(error, self.path) from error
             raise
+
+    def keys_of(self, prefix: bytes) -> AppendedKeys:
+        """The keys of appended rows; a prefix stays for good."""
+        keys = self._keys
+        if keys is None or keys.prefix != prefix:
+            keys = self._keys = AppendedKeys(prefix)
+        return keys
 
     def roll_back(self) -> None:
         """Undo what is open, if anything is."""
@@ -180,16 +195,34 @@ class SqliteWriter(Writer):
         marked: the file says already that relaxed commits of this machine's run may be missing.
     """
 
+    __slots__ = (
+        "_appended", "_bytes", "_deletes", "_execute", "_first", "_keys", "_pen", "_record",
+        "_rows", "_strays", "head", "marked",
+    )  # fmt: skip
+
     def __init__(
-        self, pen: Pen, head: int, prefix: bytes | None, strays: int, unflushed: str | None
+        self,
+        pen: Pen,
+        first: bytes | None,
+        head: int,
+        last: int | None,
+        prefix: bytes | None,
+        strays: int,
+        unflushed: str | None,
+        value: bytes | None,
+        revision: int | None,
     ) -> None:
+        if last is not None and last >> INDEX_BITS > head:
+            head = last >> INDEX_BITS
         self.head = head
         self.marked = unflushed == pen.machine
         self._pen = pen
-        self._execute = pen.connection.execute
-        self._errors = pen.errors
-        self._keys = None if prefix is None else AppendedKeys(prefix)
-        self._strays = bool(strays)
+        self._execute = pen.execute
+        self._keys = None if prefix is None else pen.keys_of(prefix)
+        self._strays = strays
+        # What stands under the first key, until something is written.
+        self._first = first
+        self._record = None if value is None else record_of((value, revision))
         # The newest revision with an appended row; 0 where one was taken away again.
         self._appended = 0
         self._rows = 0
@@ -197,8 +230,12 @@ class SqliteWriter(Writer):
         self._deletes = False
 
     def read(self, key: bytes) -> Record | None:
+        # A key that may be that of an appended row is looked for in both tables.
+        may_be_appended = key[-12:-10] == b"\0\0"
+        if key == self._first and not may_be_appended:
+            return self._record
         try:
-            if key[-12:-10] == b"\0\0":
+            if may_be_appended:
                 row = self._execute(*find(key)).fetchone()
             else:
                 row = self._execute(FIND, (key,)).fetchone()
@@ -207,11 +244,15 @@ class SqliteWriter(Writer):
         return None if row is None else record_of(row)
 
     def walk(self, range: Range) -> Iterator[tuple[bytes, Record]]:
-        with self._errors, closing(walk(self._execute, self._keys, range)) as found:
+        with (
+            self._pen.errors,
+            closing(walk(self._pen.connection.execute, self._keys, range)) as found,
+        ):
             for key, value, revision in found:
                 yield key, record_of((value, revision))
 
     def apply(self, rows: Sequence[tuple[bytes, Pending]]) -> None:
+        self._first = None
         parts = Parts()
         puts = parts.puts
         deletes = parts.deletes
@@ -222,29 +263,32 @@ class SqliteWriter(Writer):
                     row_bytes += 2 * len(key) + len(value) + _ROW_OVERHEAD_BYTES
                 # Only a key with these two bytes can be that of an appended row.
                 if key[-12:-10] == b"\0\0" and self._belongs(parts, key, value, revision):
-                    continue
-                if value is None:
+                    pass
+                elif value is None:
                     deletes.append((key,))
                 else:
                     puts.append((key, value, revision))
             self._deletes = self._deletes or bool(deletes) or bool(parts.taken)
             if self._pen.room.scarce and not self._deletes:
                 self._claim_room(row_bytes)
-            self._rows += len(rows)
+            self._rows += len(puts) + len(deletes) + len(parts.taken)
             self._bytes += row_bytes
-            executemany = self._pen.connection.executemany
-            if deletes:
-                executemany(_DELETE, deletes)
-            if puts:
-                executemany(_PUT, puts)
-            if parts.taken:
-                executemany(_DELETE_APPENDED, parts.taken)
-                self._appended = 0
-            if parts.appended:
-                executemany(_APPEND, parts.appended)
-                self._appended = parts.appended[-1][0] >> INDEX_BITS
+            self._write(parts)
         except sqlite3.Error as error:
             raise translate(error, self._pen.path) from error
+
+    def _write(self, parts: Parts) -> None:
+        executemany = self._pen.cursor.executemany
+        if parts.deletes:
+            executemany(_DELETE, parts.deletes)
+        if parts.puts:
+            executemany(_PUT, parts.puts)
+        if parts.taken:
+            executemany(_DELETE_APPENDED, parts.taken)
+            self._appended = 0
+        if parts.appended:
+            executemany(_APPEND, parts.appended)
+            self._appended = parts.appended[-1][0] >> INDEX_BITS
 
     def _belongs(self, parts: Parts, key: bytes, value: bytes | None, revision: int) -> bool:
         """Whether the row goes to the appended ones alone; it is then among the parts."""
@@ -259,7 +303,7 @@ class SqliteWriter(Writer):
         if not appends:
             parts.taken.append((id,))
             if value is not None and not self._strays:
-                self._strays = True
+                self._strays = 1
                 self._execute("UPDATE meta SET strays = 1")
             return value is None and not self._strays
         assert value is not None
@@ -271,14 +315,15 @@ class SqliteWriter(Writer):
     def _begin_appending(self, prefix: bytes, parts: Parts) -> None:
         """Have appended rows with this prefix lie in their table: the first one came."""
         self._keys = AppendedKeys(prefix)
-        before = walk(self._execute, None, Range.prefix(prefix), 1)
-        self._strays = next(before, None) is not None or any(
-            key.startswith(prefix) for key, _, _ in parts.puts
+        before = walk(self._pen.connection.execute, None, Range.prefix(prefix), 1)
+        self._strays = int(
+            next(before, None) is not None
+            or any(key.startswith(prefix) for key, _, _ in parts.puts)
         )
-        self._execute("UPDATE meta SET prefix = ?, strays = ?", (prefix, int(self._strays)))
+        self._execute("UPDATE meta SET prefix = ?, strays = ?", (prefix, self._strays))
 
     def recall(self, id: bytes) -> int | None:
-        with self._errors:
+        with self._pen.errors:
             row = self._execute(
                 "SELECT revision FROM batch_ids WHERE id = ? AND at_ms >= ?",
                 (id, self._pen.now_ms() - BATCH_ID_MS),
@@ -287,7 +332,7 @@ class SqliteWriter(Writer):
 
     def remember(self, id: bytes, revision: int) -> None:
         now_ms = self._pen.now_ms()
-        with self._errors:
+        with self._pen.errors:
             self._execute(
                 "INSERT OR REPLACE INTO batch_ids VALUES (?, ?, ?)", (id, revision, now_ms)
             )
@@ -322,7 +367,7 @@ class SqliteWriter(Writer):
 
     def _claim_room(self, row_bytes: int) -> None:
         """Refuse new rows while room is scarce, unless deleted ones left enough in the file."""
-        with self._errors:
+        with self._pen.errors:
             (free_pages,) = self._execute("PRAGMA freelist_count").fetchone()
             (page_size,) = self._execute("PRAGMA page_size").fetchone()
         reusable = free_pages * page_size - _REUSE_KEPT_BYTES
@@ -331,7 +376,7 @@ class SqliteWriter(Writer):
 
     def _verify_room(self) -> None:
         """Refuse a commit whose new pages could never leave the log."""
-        with self._errors:
+        with self._pen.errors:
             (pages,) = self._execute("PRAGMA page_count").fetchone()
             (page_size,) = self._execute("PRAGMA page_size").fetchone()
         if self._pen.room.fits(pages * page_size):
