@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
+import warnings
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from itertools import islice
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
@@ -47,6 +49,12 @@ class SqliteEngine(EmbeddedEngine):
         self._prepared: SqliteWriter | None = None
         # The key that the next transaction reads first.
         self._first: bytes | None = None
+        # Whether it was ever opened, and whether the opening was cancelled on its way.
+        self._begun = False
+        self._unwanted = False
+        self._handing_over = threading.Lock()
+        self._closed = False
+        self._closing = threading.Lock()
         self._upkeep = Upkeep(
             "holdfast sqlite housekeeping",
             components.host,
@@ -81,26 +89,60 @@ class SqliteEngine(EmbeddedEngine):
     async def open(self) -> None:
         if self._refusal is None:
             return
-        if self._database is not None:
+        if self._begun:
             raise StoreClosed(
                 f"this engine of {self.config.url} was closed and cannot be opened again; "
                 "make a new one"
             )
-        await self.components.host.runtime().offload(self._open)
+        self._begun = True
+        try:
+            await self.components.host.runtime().offload(self._open)
+        except BaseException:
+            # Cancelled, the opening may still go on in its thread: then it ends with a close.
+            with self._handing_over:
+                self._unwanted = True
+                opened = self._database is not None
+            if opened:
+                self.components.host.spawn("holdfast sqlite closing", self._close)
+            raise
 
     async def close(self) -> None:
-        if self._refusal is None:
+        if self._database is not None and not self._closed:
+            # A close that was cancelled goes on in its thread; this one waits for its end.
             await self.components.host.runtime().offload(self._close)
 
     def _open(self) -> None:
-        self._database = open_database(self._settings, self.components)
-        self._lineage = self._database.lineage
-        self._opened()
+        database = open_database(self._settings, self.components)
+        with ExitStack() as undo:
+            undo.callback(database.close)
+            with self._handing_over:
+                if self._unwanted:
+                    return
+                self._lineage = database.lineage
+                self._database = database
+                undo.pop_all()
+            self._opened()
 
     def _close(self) -> None:
-        self._retire()
-        self._upkeep.close()
-        self._open_parts().close()
+        with self._closing:
+            if self._closed:
+                return
+            try:
+                self._retire()
+                self._upkeep.close()
+            finally:
+                # In any case, for what an interrupt leaves open would stay so.
+                self._open_parts().close()
+                self._closed = True
+
+    def __del__(self) -> None:
+        if getattr(self, "_database", None) is None or self._closed or self._refusal is not None:
+            return
+        warnings.warn(
+            f"the database {self.config.url} was never closed", ResourceWarning, source=self
+        )
+        with suppress(Exception):
+            self._close()
 
     def _after_fork(self) -> None:
         super()._after_fork()

@@ -37,6 +37,7 @@ _TABLES = (
     # prefix: of the keys of appended rows; none was appended yet: NULL.
     # strays: whether keys that could be those of appended rows lie among the rows.
     # unflushed: since which start of the machine relaxed commits may be missing on the medium.
+    # log, log_before: names of the log and of the one noted before it, see `belonging.py`.
     # touched: stepped by writes that only renew the log.
     """CREATE TABLE meta (
         id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -45,6 +46,8 @@ _TABLES = (
         strays INTEGER NOT NULL DEFAULT 0,
         lineage TEXT NOT NULL,
         unflushed TEXT,
+        log TEXT NOT NULL,
+        log_before TEXT NOT NULL DEFAULT '',
         touched INTEGER NOT NULL DEFAULT 0
     )""",
     """CREATE TABLE batch_ids (
@@ -85,6 +88,11 @@ def connect(
     else:
         connection.execute("PRAGMA query_only=1")
     return connection
+
+
+def connect_to_look(config: SqliteConfig, *, immutable: bool = False) -> sqlite3.Connection:
+    """A connection that cannot change the database, not even by closing it."""
+    return _connect(config, "ro&immutable=1" if immutable else "ro")
 
 
 #: OFF is not among them: it can damage the file.
@@ -130,7 +138,9 @@ def prepare(connection: sqlite3.Connection, config: SqliteConfig, lineage: str) 
             if not _verify(connection, path):
                 for statement in _TABLES:
                     connection.execute(statement)
-                connection.execute("INSERT INTO meta (head, lineage) VALUES (0, ?)", (lineage,))
+                connection.execute(
+                    "INSERT INTO meta (head, lineage, log) VALUES (0, ?1, ?1)", (lineage,)
+                )
                 connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version={FORMAT_VERSION}")
             connection.execute("COMMIT")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 
 from holdfast.contract.batch import APPEND_BYTES
-from holdfast.contract.errors import StorageFull, StoreError, StoreLocked
+from holdfast.contract.errors import StorageFull, StoreError, StoreLocked, StoreNotFound
 from holdfast.contract.record import Range, Record
+from holdfast.contract.runtime import Clock
 from holdfast.engines.embedded.group import Pending, Writer
 from holdfast.engines.sqlite.appended import INDEX_BITS, AppendedKeys, appended_id
+from holdfast.engines.sqlite.belonging import NOTE
 from holdfast.engines.sqlite.config import SqliteConfig
 from holdfast.engines.sqlite.failures import Translated, full, translate
+from holdfast.engines.sqlite.identity import Identity
 from holdfast.engines.sqlite.log import Log
 from holdfast.engines.sqlite.room import BALLAST_BYTES, Room, log_of
 from holdfast.engines.sqlite.statements import FIND, STATE, find, record_of, walk
@@ -45,7 +48,7 @@ class Pen:
         connection: for writing.
         config: of the database.
         log: of the database.
-        now_ms: the wall clock.
+        clock: of the machine.
         machine: names this start of the machine.
 
     Attributes:
@@ -59,7 +62,7 @@ class Pen:
         connection: sqlite3.Connection,
         config: SqliteConfig,
         log: Log,
-        now_ms: Callable[[], int],
+        clock: Clock,
         machine: str,
     ) -> None:
         self.connection = connection
@@ -70,12 +73,16 @@ class Pen:
         self.errors = Translated(config.path)
         self.log = log
         self.room = Room(config.path)
-        self.now_ms = now_ms
+        self.identity = Identity(config.path, clock.monotonic)
+        self.now_ms = clock.now_ms
         self.machine = machine
         self.relaxed = config.durability == "relaxed"
         self.unverified_bytes = 0
         self.forgot_at_ms = 0
         self._busy_timeout_ms = round(config.busy_timeout * 1000)
+        # The name of the log that was noted last.
+        self.noted: str | None = None
+        self._closed = False
         self._waits: bool | None = None
         self._keys: AppendedKeys | None = None
 
@@ -91,6 +98,7 @@ class Pen:
         """
         if self.log.failure is not None:
             raise self.log.failure
+        self.identity.verify()
         execute = self.execute
         try:
             if wait != self._waits:
@@ -140,23 +148,28 @@ class Pen:
     def close(self) -> None:
         """Flush, tidy the log away, and let go of the file."""
         try:
-            if self.relaxed and self.log.failure is None:
-                self.log.flush()
-                # While another process writes, or on a full medium, the mark just stays.
-                with suppress(StoreLocked, StorageFull):
-                    self._write_meta(
-                        "UPDATE meta SET unflushed = NULL WHERE unflushed = ?",
-                        self.machine,
-                        wait=False,
-                    )
-                self.log.flush()
-            with suppress(StoreError):  # The next open reads what stays in the log.
-                self.log.checkpoint(truncate=True)
+            if not self._closed:
+                self._tidy()
         finally:
+            # After an interrupt too: the next open reads what stays in the log.
+            self._closed = True
             self.log.close()
             self.connection.close()
-            if not log_of(self.path).exists():
+            if not self.identity.lost and not log_of(self.path).exists():
                 self.room.remove()  # Nobody else has the database open.
+
+    def _tidy(self) -> None:
+        self.roll_back()
+        if self.relaxed and self.log.failure is None and not self.identity.lost:
+            self.log.flush()
+            # While another process writes, or on a full medium, the mark just stays.
+            with suppress(StoreLocked, StorageFull, StoreNotFound):
+                self._write_meta(
+                    "UPDATE meta SET unflushed = NULL WHERE unflushed = ?", self.machine, wait=False
+                )
+            self.log.flush()
+        with suppress(StoreError):  # The next open reads what stays in the log.
+            self.log.checkpoint(truncate=True)
 
     def _write_meta(self, statement: str, *parameters: str, wait: bool = True) -> None:
         writer = self.begin(wait=wait)
@@ -346,6 +359,8 @@ class SqliteWriter(Writer):
         pen.unverified_bytes += self._bytes
         if pen.unverified_bytes >= _VERIFY_ROOM_BYTES:
             self._verify_room()
+        if pen.log.unnoted:
+            self._note()
         marks = pen.relaxed and not self.marked
         with pen.errors:
             if marks:
@@ -361,6 +376,16 @@ class SqliteWriter(Writer):
             pen.log.dirty = True
         if pen.room.scarce:
             pen.room.recover()
+
+    def _note(self) -> None:
+        """Note the name of the log, so that another database's is told from it."""
+        log = self._pen.log
+        name = log.name()
+        if name is not None and name != self._pen.noted:
+            with self._pen.errors:
+                self._execute(NOTE, (name,))
+            self._pen.noted = name
+            log.unnoted = False
 
     def abandon(self) -> None:
         self._pen.roll_back()
