@@ -16,7 +16,7 @@ from holdfast.cli.exits import BadUsage
 from holdfast.codecs.pattern import Pattern
 from holdfast.contract.config import EngineConfig
 from holdfast.database.handle import Database
-from holdfast.database.opening import open
+from holdfast.database.open import open
 from holdfast.store.registry import read_config
 
 T = TypeVar("T")

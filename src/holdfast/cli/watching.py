@@ -14,8 +14,8 @@ import typer
 from holdfast.cli import exits, options, shown
 from holdfast.contract.errors import StoreError
 from holdfast.contract.record import Cursor
-from holdfast.records.change import Change
-from holdfast.records.changes import Watch
+from holdfast.store.feed.change import Change
+from holdfast.store.feed.watch import Watch
 
 #: After a request to stop, how long the rest of a commit already begun may take to arrive.
 REST_OF_COMMIT_S = 0.25
