@@ -25,8 +25,10 @@ from holdfast.documents.query import (
 )
 from holdfast.documents.query.nodes import Node, Not
 from holdfast.documents.query.ordering import (
+    Arrangement,
     OrderBy,
     Row,
+    arrange,
     directions,
     keyed,
     precedes,
@@ -200,3 +202,24 @@ def test_a_document_sorts_by_the_least_or_greatest_of_its_candidates(
     ordered = sorted(found, key=order_key)
     expected = ordered[-1 if descending else 0] if ordered else None
     assert sort_key(document, OrderBy(path, descending)) == order_key(expected)
+
+
+@given(ORDERS, ROWS, st.none() | st.integers(0, 6), st.integers(1, 4))
+def test_rows_may_be_arranged_page_by_page(
+    order: Order, rows: Rows, wanted: int | None, size: int
+) -> None:
+    arrangement = Arrangement(order, wanted)
+    for start in range(0, len(rows), size):
+        arrangement.add(keyed(rows[start : start + size], order))
+    assert arrangement.rows() == arrange(keyed(rows, order), order)[:wanted]
+
+
+@given(st.integers(0, 300), st.booleans(), st.randoms(use_true_random=False))
+def test_the_first_rows_of_many_are_those_of_a_whole_sort(
+    wanted: int, descending: bool, chance: Any
+) -> None:
+    rows: Rows = [(f"k{at:04}", {"a": chance.randrange(40)}) for at in range(1500)]
+    order = (OrderBy(("a",), descending),)
+    whole = arrange(keyed(rows, order), order)
+    assert arrange(keyed(rows, order), order, wanted) == whole[:wanted]
+    assert whole == sorted(whole, reverse=descending)

@@ -125,52 +125,86 @@ def precedes(descending: tuple[bool, ...]) -> Callable[[tuple[Any, ...], tuple[A
     return before
 
 
+class Arrangement:
+    """Rows put in order as they come, the first `wanted` of them (None: all).
+
+    With `wanted`, memory and time are those of that many rows: a row that comes behind the last
+    one wanted so far costs one comparison. Rows may be added page by page.
+    """
+
+    def __init__(
+        self,
+        order: tuple[OrderBy, ...],
+        wanted: int | None = None,
+        rows_max: int = SORTED_ROWS_MAX,
+    ) -> None:
+        self._descending = directions(order)
+        self._wanted = wanted
+        self._rows_max = rows_max
+        self._all = wanted is None or wanted > rows_max
+        self._full = max(_BUFFER_ROWS_MIN, (wanted or 0) * _BUFFER_FACTOR)
+        self._kept: list[Keyed] = []
+        # The first part of the sort key of the last row wanted, once there are enough.
+        self._last: Any = None
+
+    def add(self, rows: Iterable[Keyed]) -> None:
+        """Take further rows.
+
+        Raises:
+            QuotaExceeded: more than `rows_max` are wanted, and there are more.
+        """
+        if self._wanted == 0:
+            return
+        if self._all:
+            self._add_all(rows)
+            return
+        kept, last, down = self._kept, self._last, self._descending[0]
+        for row in rows:
+            if last is not None:
+                first = row[0][0]
+                if first < last if down else first > last:
+                    continue
+            kept.append(row)
+            if len(kept) >= self._full:
+                self._cut()
+                last = self._last
+
+    def _add_all(self, rows: Iterable[Keyed]) -> None:
+        for row in rows:
+            self._kept.append(row)
+            if len(self._kept) > self._rows_max:
+                raise QuotaExceeded(
+                    f"a sort holds at most {self._rows_max} rows in memory; found more. Give the "
+                    "query a limit, or order by what an index is ordered by",
+                    limit=self._rows_max,
+                )
+
+    def _cut(self) -> None:
+        _sort(self._kept, self._descending)
+        del self._kept[self._wanted :]
+        if len(self._kept) == self._wanted:
+            self._last = self._kept[-1][0][0]
+
+    def rows(self) -> list[Keyed]:
+        """The rows so far, in order."""
+        _sort(self._kept, self._descending)
+        return self._kept if self._wanted is None else self._kept[: self._wanted]
+
+
 def arrange(
     rows: Iterable[Keyed],
     order: tuple[OrderBy, ...],
     wanted: int | None = None,
     rows_max: int = SORTED_ROWS_MAX,
 ) -> list[Keyed]:
-    """Rows in order, the first `wanted` of them (None: all).
-
-    With `wanted`, memory and time are those of that many rows: a row that comes behind the last
-    one wanted so far costs one comparison.
+    """Rows in order, the first `wanted` of them (None: all); see `Arrangement`.
 
     Raises:
         QuotaExceeded: more than `rows_max` are wanted, and there are more.
     """
-    descending = directions(order)
-    if wanted is None or wanted > rows_max:
-        everything: list[Keyed] = []
-        for row in rows:
-            everything.append(row)
-            if len(everything) > rows_max:
-                raise QuotaExceeded(
-                    f"a sort holds at most {rows_max} rows in memory; found more. Give the query a "
-                    "limit, or order by what an index is ordered by",
-                    limit=rows_max,
-                )
-        _sort(everything, descending)
-        return everything if wanted is None else everything[:wanted]
-    if wanted == 0:
-        return []
-    full = max(_BUFFER_ROWS_MIN, wanted * _BUFFER_FACTOR)
-    best: list[Keyed] = []
-    down = descending[0]
-    last: Any = None
-    for row in rows:
-        if last is not None:
-            first = row[0][0]
-            if first < last if down else first > last:
-                continue
-        best.append(row)
-        if len(best) >= full:
-            _sort(best, descending)
-            del best[wanted:]
-            if len(best) == wanted:
-                last = best[-1][0][0]
-    _sort(best, descending)
-    return best[:wanted]
+    arrangement = Arrangement(order, wanted, rows_max)
+    arrangement.add(rows)
+    return arrangement.rows()
 
 
 def _sort(rows: list[Keyed], descending: tuple[bool, ...]) -> None:
