@@ -16,6 +16,7 @@ from holdfast.documents.aggregate import (
     add_fields,
     add_to_set,
     aggregate,
+    aggregate_chunks,
     avg,
     count,
     count_,
@@ -394,3 +395,43 @@ def test_expressions_never_raise(one: Any, other: Any) -> None:
 def test_an_accumulator_is_a_value() -> None:
     assert sum_(F.x) == Accumulator("sum", sum_(F.x).argument)
     assert hash(pipeline_of([group_by(F.a, s=sum_(F.b))]))
+
+
+# --- In pages -------------------------------------------------------------------------------
+
+PIPELINES: list[list[Any]] = [
+    [match(F.a.exists()), add_fields(n=size(F.b)), project("a", "n")],
+    [sort(F.a, -F.b), skip(1), limit(3)],
+    [sort(-F.a)],
+    [group_by(F.a, n=count_(), s=sum_(F.b), all=push(F.b))],
+    [unwind(F.b, keep_empty=True, index="at"), skip(2)],
+    [skip(2), limit(2), count("n")],
+    [facet(x=[limit(2)], y=[group_by(F.b)])],
+    [drop("a")],
+    [],
+]
+
+
+@given(
+    st.lists(st.lists(DOCUMENTS, max_size=3), max_size=6),
+    st.sampled_from(PIPELINES),
+)
+def test_pages_of_any_size_empty_ones_too_make_the_same(pages: Any, pipeline: Any) -> None:
+    found = [one for chunk in aggregate_chunks(pipeline, pages) for one in chunk]
+    assert found == list(aggregate(pipeline, [one for page in pages for one in page]))
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_a_source_that_has_nothing_just_now_gets_the_word_back(pipeline: Any) -> None:
+    asked: list[int] = []
+
+    def pages() -> Iterator[list[Any]]:
+        for number in range(6):
+            asked.append(number)
+            yield [{"a": number, "b": [number]}] if number % 2 else []
+
+    before = 0
+    for _ in aggregate_chunks(pipeline, pages()):
+        assert len(asked) <= before + 1  # Never two pages without a pause between them.
+        before = len(asked)
+    assert asked

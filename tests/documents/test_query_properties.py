@@ -214,6 +214,7 @@ def test_rows_may_be_arranged_page_by_page(
     assert arrangement.rows() == arrange(keyed(rows, order), order)[:wanted]
 
 
+@settings(max_examples=20)
 @given(st.integers(0, 300), st.booleans(), st.randoms(use_true_random=False))
 def test_the_first_rows_of_many_are_those_of_a_whole_sort(
     wanted: int, descending: bool, chance: Any

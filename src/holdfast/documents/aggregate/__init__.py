@@ -15,7 +15,7 @@ from holdfast.documents.aggregate.accumulators import (
     sum_,
 )
 from holdfast.documents.aggregate.budget import MEMORY_BYTES_MAX, Deadline
-from holdfast.documents.aggregate.pipeline import Collections, aggregate
+from holdfast.documents.aggregate.pipeline import Collections, aggregate, aggregate_chunks
 from holdfast.documents.aggregate.stage_json import pipeline_of, pipeline_to_json
 from holdfast.documents.aggregate.stages import (
     Stage,
@@ -42,6 +42,7 @@ __all__ = [
     "add_fields",
     "add_to_set",
     "aggregate",
+    "aggregate_chunks",
     "avg",
     "count",
     "count_",

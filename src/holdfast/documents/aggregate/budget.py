@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any, TypeVar
 
 from holdfast.contract.errors import QuotaExceeded
@@ -11,8 +12,11 @@ from holdfast.contract.errors import QuotaExceeded
 MEMORY_BYTES_MAX = 200_000_000
 """How many bytes an aggregation holds at most by default, as estimated."""
 
-CHECK_DOCUMENTS = 1000
-"""After how many documents the deadline is asked again."""
+CHUNK_DOCUMENTS = 256
+"""How many documents go through a stage at once; the deadline is asked between."""
+
+#: Documents that go through a stage together; an empty one means that there are none just now.
+Chunk = list[Any]
 
 #: Asked now and then; raises (TimedOut, a cancellation) when the aggregation is to stop.
 Deadline = Callable[[], None]
@@ -66,12 +70,18 @@ def size_of(value: Any) -> int:
     return total
 
 
-def checked(documents: Iterable[T], deadline: Deadline | None) -> Iterator[T]:
-    """The same documents; the deadline is asked before the first and then now and again."""
-    if deadline is None:
-        yield from documents
-        return
-    for at, document in enumerate(documents):
-        if at % CHECK_DOCUMENTS == 0:
+def chunked(documents: Iterable[Any]) -> Iterator[Chunk]:
+    """Documents in chunks: the first of one, so that little is read ahead, then longer ones."""
+    source = iter(documents)
+    size = 1
+    while chunk := list(islice(source, size)):
+        yield chunk
+        size = min(size * 2, CHUNK_DOCUMENTS)
+
+
+def checked(chunks: Iterable[Chunk], deadline: Deadline | None) -> Iterator[Chunk]:
+    """The same chunks; the deadline is asked before each is handed on."""
+    for chunk in chunks:
+        if deadline is not None:
             deadline()
-        yield document
+        yield chunk

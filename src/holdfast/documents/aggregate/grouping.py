@@ -1,14 +1,16 @@
-"""The stage `group`: one pass, a number for each group, a column for each accumulator."""
+"""The stage `group`: one pass, a number for each group, a column for each accumulator.
+
+Column by column through a chunk of documents is quicker than document by document.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from types import NoneType
 from typing import Any
 
 from holdfast.documents.aggregate.accumulators import Column, column_of
-from holdfast.documents.aggregate.budget import Budget, size_of
+from holdfast.documents.aggregate.budget import Budget, Chunk, chunked, size_of
 from holdfast.documents.aggregate.expressions import Compute, compile_many
 from holdfast.documents.aggregate.stages import Group
 from holdfast.documents.query.computed import Expression
@@ -20,9 +22,6 @@ _GROUP_BYTES = 90
 # Types of which no two values are equal to Python and different to us; numbers compare exactly.
 _OWN_KEY = frozenset((str, int, float, bytes, NoneType))
 
-
-# Column by column through some documents is quicker than document by document.
-_CHUNK_DOCUMENTS = 256
 
 ComputeMany = Callable[[list[Any]], list[Any]]
 
@@ -73,10 +72,10 @@ class _Groups:
 
 def run_group(
     stage: Group,
-    documents: Iterable[Any],
+    chunks: Iterable[Chunk],
     compile_one: Callable[[Expression], Compute],
     budget: Budget,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Chunk]:
     """The groups, in the order in which they were first seen. Null and missing are one key.
 
     Raises:
@@ -93,13 +92,16 @@ def run_group(
         for column, (_, one) in zip(columns, stage.fields, strict=True)
     ]
 
-    def stream() -> Iterator[dict[str, Any]]:
+    def stream() -> Iterator[Chunk]:
         groups = _Groups(computes, columns, budget)
-        source = iter(documents)
-        while chunk := list(islice(source, _CHUNK_DOCUMENTS)):
+        for chunk in chunks:
             numbers = groups.numbers_of(chunk)
             for column, compute in feeds:
                 column.add_many(numbers, chunk if compute is None else compute(chunk))
+            yield []
+        yield from chunked(rows(groups))
+
+    def rows(groups: _Groups) -> Iterator[dict[str, Any]]:
         by = [name for name, _ in stage.by]
         for key, number in groups.numbers.items():
             values = groups.called.get(number)
