@@ -206,6 +206,20 @@ def test_sums_are_exact_for_ints_and_nearly_so_for_floats(numbers: list[Any]) ->
         assert abs(Fraction(found["s"]) - exact) <= Fraction(scale) * Fraction(1, 2**50)
 
 
+def test_sums_beyond_a_float_are_infinite_and_means_still_exact() -> None:
+    def made_of(*numbers: Any) -> tuple[Any, Any]:
+        [found] = aggregate([group_by(s=sum_(F), m=avg(F))], numbers)
+        return found["s"], found["m"]
+
+    assert made_of(10**400) == (10**400, math.inf)
+    assert made_of(-(10**400), 0.5) == (-math.inf, -math.inf)
+    assert made_of(1e308, 1e308) == (math.inf, math.inf)
+    assert made_of(2**63 - 1, 1, 2) == (2**63 + 2, (2**63 + 2) / 3)
+    tenths = (0.1, 0.2, 0.3, -0.6)
+    assert made_of(*tenths) == (math.fsum(tenths), math.fsum(tenths) / 4)
+    assert made_of(1e100, 1.0, -1e100) == (1.0, 1 / 3)
+
+
 # --- Stage by stage -------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ from holdfast.documents.query import (
     canonical,
     compile_where,
     expression_text,
+    nodes,
     parse_expression,
     query_from_json,
     query_to_json,
@@ -213,6 +214,16 @@ def test_json_keeps_instants_bytes_and_great_numbers() -> None:
     assert query_from_json(canonical(query).encode()) == query
     assert canonical(Query.of(F.a == 1.0)) == canonical(Query.of(F.a == 1))
     assert canonical(Query.of(F.a == True)) != canonical(Query.of(F.a == 1))  # noqa: E712
+
+
+def test_a_list_of_too_many_values_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nodes, "MEMBERS_MAX", 3)
+    F.a.in_([1, 2, 3])
+    with pytest.raises(InvalidQuery, match="at most 3"):
+        F.a.in_([1, 2, 3, 4])
+    monkeypatch.setattr(nodes, "NODES_MAX", 3)
+    with pytest.raises(InvalidQuery, match="at most 3"):
+        (F.a == 1) | (F.a == 2) | (F.a == 3)
 
 
 def test_orders_have_three_spellings() -> None:

@@ -143,9 +143,3 @@ def _inside_array(array: list[Any], parts: Path, at: int) -> Iterator[Any]:
             yield from values_at(element, parts, at)
     if not found:
         yield MISSING
-
-
-def overlaps(one: Path, other: Path) -> bool:
-    """Whether one path leads to the other, or both are the same."""
-    shorter = min(len(one), len(other))
-    return one[:shorter] == other[:shorter]

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from copy import deepcopy
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
-from types import NoneType
 from typing import Any, Final, Literal, final
 
 from holdfast.codecs.plain import NESTING_MAX
@@ -260,6 +259,3 @@ def _check_text(text: str, path: str) -> None:
             "document holds. Decode its source with the right codec",
             path=path,
         ) from error
-
-
-SCALAR_TYPES = frozenset((NoneType, bool, int, float, str, bytes, datetime))
