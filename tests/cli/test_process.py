@@ -104,7 +104,7 @@ def test_without_typer_it_names_the_extra(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.startswith("error: DRIVER_MISSING: ")
-    assert 'pip install "holdfast[cli]"' in done.stderr
+    assert 'pip install "holdfast-db[cli]"' in done.stderr
     assert done.stderr.count("\n") == 1
 
 

@@ -42,7 +42,7 @@ def _app_run(arguments: list[str]) -> int:
             raise
         raise DriverMissing(
             f"the command line needs the module {error.name}, which is not installed; "
-            'pip install "holdfast[cli]"',
+            'pip install "holdfast-db[cli]"',
             extra="cli",
         ) from error
     code = run(arguments)

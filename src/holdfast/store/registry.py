@@ -21,6 +21,12 @@ _OURS = {
     "sqlite": "holdfast.engines.sqlite:SqliteEngine",
 }
 
+#: What brings a driver that is not there, by scheme.
+_REMEDIES = {
+    "lmdb": 'pip install "holdfast-db[lmdb]"',
+    "sqlite": "it belongs to the standard library: use a Python that was built with it",
+}
+
 
 def engine_names() -> list[str]:
     """The schemes that can be opened, ours and those of installed distributions."""
@@ -55,9 +61,9 @@ def engine_class(scheme: str) -> type[Engine]:
             raise  # No driver is missing: the fault is in an engine itself.
         raise DriverMissing(
             f"the engine {scheme} needs the module {error.name!r}, which is not installed; "
-            f'pip install "holdfast[{scheme}]"',
+            f"{_REMEDIES.get(scheme, 'install it with the package that brings the engine')}",
             scheme=scheme,
-            extra=scheme,
+            extra="lmdb" if scheme == "lmdb" else None,
         ) from error
     return cast("type[Engine]", getattr(module, class_name))
 
