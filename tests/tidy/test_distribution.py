@@ -17,9 +17,9 @@ DECLARED = PROJECT["optional-dependencies"]
 # In two pieces each, so that this file does not find itself.
 OLD_SPELLINGS = re.compile(
     r"(?<![\w.])holdfast"
-     r"\[[a-z{]|install +[\"'`]?holdfast"
-     r"(?![\w-])|\bholdfast"
-     r"\s*=="
+    r"\[[a-z{]|install +[\"'`]?holdfast"
+    r"(?![\w-])|\bholdfast"
+    r"\s*=="
 )
 EXTRA_NAMED = re.compile(r"holdfast-db\[([^\]]+)\]")
 # Installing with these words is what readers copy.
