@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, cast
 
-from holdfast.contract.config import EngineConfig
+from holdfast.contract.config import EngineConfig, masked
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import ConfigInvalid, DriverMissing, EngineNotFound
 
@@ -20,6 +21,8 @@ _OURS = {
     "lmdb": "holdfast.engines.lmdb:LmdbEngine",
     "sqlite": "holdfast.engines.sqlite:SqliteEngine",
 }
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*", re.ASCII)
 
 #: What brings a driver that is not there, by scheme.
 _REMEDIES = {
@@ -78,9 +81,10 @@ def read_config(address: str | EngineConfig) -> EngineConfig:
             f"found a {_name(address)}"
         )
     scheme, separator, _ = address.partition("://")
-    if not separator or not scheme:
+    if not separator or not _SCHEME.fullmatch(scheme):
         raise ConfigInvalid(
-            f"a database URL begins with its engine: lmdb:///app or memory://; found {address!r}"
+            "a database URL begins with its engine: lmdb:///app or memory://; "
+            f"found {masked(address)!r}"
         )
     return engine_class(scheme).config_type.from_url(address)
 
