@@ -13,9 +13,11 @@ from holdfast.contract.errors import (
     ErrorCode,
     InvalidInput,
     KeyNotFound,
+    SchemaValidationFailed,
     StoreError,
     TimedOut,
 )
+from holdfast.contract.errors.facts import facts_of
 
 CLASSES = sorted(StoreError.by_code.values(), key=lambda one: one.code)
 RETRYABLE = {
@@ -30,7 +32,8 @@ RETRYABLE = {
 def test_every_error_says_its_code_its_message_and_its_facts(
     error_class: type[StoreError],
 ) -> None:
-    error = error_class("wanted a, found b", key="users:1", attempt=3)
+    # Facts need not be declared: an engine from elsewhere may know others.
+    error: Any = error_class("wanted a, found b", key="users:1", attempt=3)
     assert error.code is error_class.code
     assert StoreError.by_code[error.code] is error_class
     assert str(error) == "wanted a, found b"
@@ -62,7 +65,6 @@ def test_every_error_pickles_with_its_facts_and_its_cause(error_class: type[Stor
         assert type(again) is error_class
         assert (again.message, again.details) == ("no", {"key": "users:1", "range": (1, 2)})
         assert str(again) == "no"
-        assert again.key == "users:1"
         assert type(again.__cause__) is Conflict
         assert again.__cause__.expected == 1
         assert type(again.__cause__.__cause__) is ValueError
@@ -76,6 +78,32 @@ def test_outer_floors_add_facts_that_only_they_know() -> None:
     # Names of the facts may be any, those of Python's own arguments too.
     error.within(message="m", error="e", self=1)
     assert pickle.loads(pickle.dumps(error)).details == error.details
+
+
+def test_facts_that_are_declared_are_typed_and_always_there() -> None:
+    conflict = Conflict("no", key="users:1", condition="revision", expected=3, found=None)
+    wanted: int | tuple[int, int] | str | None = conflict.expected
+    assert (wanted, conflict.found, conflict.current) == (3, None, None)
+    assert conflict.condition == "revision"
+    gone = Compacted("gone", oldest=7)
+    oldest: int | None = gone.oldest
+    assert (oldest, gone.since) == (7, None)
+    assert Compacted("gone").oldest is None
+    assert [path for path, _ in SchemaValidationFailed("no").violations] == []
+    assert pickle.loads(pickle.dumps(gone)).oldest == 7
+    gone.within(since=3)
+    assert gone.since == 3
+
+
+@pytest.mark.parametrize("error_class", CLASSES, ids=lambda one: one.code)
+def test_every_declared_fact_says_what_it_means(error_class: type[StoreError]) -> None:
+    taken = {"args", "message", "details", "code", "retryable", "by_code", "within"}
+    facts = facts_of(error_class)
+    assert not facts.keys() & taken
+    for name, fact in facts.items():
+        assert len(fact.meaning) > 5
+        assert getattr(error_class, name) is fact
+        assert getattr(error_class("no"), name) == fact.default
 
 
 def test_which_errors_can_succeed_when_repeated() -> None:

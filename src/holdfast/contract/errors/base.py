@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from holdfast.contract.errors.codes import ErrorCode
 
@@ -12,7 +12,9 @@ class StoreError(Exception):
 
     Attributes:
         code: the stable name of the error.
-        retryable: whether the same call can succeed later without changing it.
+        retryable: whether doing the work again can succeed: nothing was written, and what stood in
+            the way may be gone. The work begins with its reading: a call with a condition that
+            does not hold is decided anew, not repeated.
         details: the facts of the message as data (never values, never secrets).
     """
 
@@ -43,12 +45,15 @@ class StoreError(Exception):
         facts = "".join(f", {name}={value!r}" for name, value in self.details.items())
         return f"{type(self).__name__}({self.message!r}{facts})"
 
-    def __getattr__(self, name: str) -> Any:
-        # `error.key`, `error.current`, `error.oldest`: the facts read like attributes.
-        details = self.__dict__.get("details")
-        if details is not None and name in details:
-            return details[name]
-        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            # Facts that no class declares, such as those of an engine from elsewhere. Type
+            # checkers see the declared ones alone.
+            details = self.__dict__.get("details")
+            if details is not None and name in details:
+                return details[name]
+            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, self.details, self.__cause__)
