@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import threading
 from typing import Any
 
 import pytest
@@ -69,6 +70,38 @@ def test_every_error_pickles_with_its_facts_and_its_cause(error_class: type[Stor
         assert again.__cause__.expected == 1
         assert type(again.__cause__.__cause__) is ValueError
         assert str(again.__cause__.__cause__) == "a driver failed"
+
+
+class Stubborn(Exception):
+    """An error of a driver that can be pickled and never read again."""
+
+    def __init__(self, number: int, text: str) -> None:
+        super().__init__(f"{number} {text}")
+
+
+class Holding(Exception):
+    """An error that holds what cannot be pickled."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.lock = threading.Lock()
+
+
+@pytest.mark.parametrize("cause", [Stubborn(7, "no disk"), Holding("7 no disk")], ids=repr)
+def test_an_error_travels_whatever_its_cause_is(cause: Exception) -> None:
+    error = Conflict("no", key="a", expected=3)
+    error.__cause__ = cause
+    error.add_note("while importing line 7")
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), again.expected, again.__notes__) == (
+        Conflict,
+        3,
+        ["while importing line 7"],
+    )
+    told = again.__cause__
+    assert type(told) is StoreError
+    assert str(told) == f"{type(cause).__qualname__}: 7 no disk"
+    assert error.__cause__ is cause
 
 
 def test_outer_floors_add_facts_that_only_they_know() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from holdfast.contract.errors.codes import ErrorCode
@@ -56,7 +58,11 @@ class StoreError(Exception):
             raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.message, self.details, self.__cause__)
+        cause = self.__cause__
+        if cause is not None and not _travels(cause):
+            cause = StoreError(f"{type(cause).__qualname__}: {cause}")
+        notes = getattr(self, "__notes__", [])
+        return _rebuild, (type(self), self.message, self.details, cause, notes)
 
     def within(self, /, **details: Any) -> Self:
         """Add facts that only an outer floor knows; what is already stated stays."""
@@ -64,11 +70,27 @@ class StoreError(Exception):
         return self
 
 
+def _travels(cause: BaseException) -> bool:
+    """Whether a cause survives pickling; errors of drivers often do not."""
+    if isinstance(cause, StoreError):
+        return True
+    try:
+        return isinstance(pickle.loads(pickle.dumps(cause)), BaseException)  # noqa: S301 - ours
+    except Exception:  # noqa: BLE001 - whatever it is, it is not the error to tell of
+        return False
+
+
 def _rebuild(
-    error: type[StoreError], message: str, details: dict[str, Any], cause: BaseException | None
+    error: type[StoreError],
+    message: str,
+    details: dict[str, Any],
+    cause: BaseException | None,
+    notes: Sequence[str] = (),
 ) -> StoreError:
     rebuilt = error(message, **details)
     rebuilt.__cause__ = cause
+    for note in notes:
+        rebuilt.add_note(note)
     return rebuilt
 
 
