@@ -20,7 +20,10 @@ def test_every_option_it_names_exists() -> None:
     group = typer.main.get_command(app)
     commands = vars(group)["commands"].values()
     options = {
-        option for command in (group, *commands) for one in command.params for option in one.opts
+        option
+        for command in (group, *commands)
+        for one in command.params
+        for option in (*one.opts, *one.secondary_opts)
     } | {"--help"}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", PAGE))
     assert named <= options, named - options

@@ -8,14 +8,16 @@ from typing import Annotated, TextIO
 
 import typer
 
-from holdfast.cli import exits, options, shown, typed_json
+from holdfast.cli import exits, files, options, settings, shown, typed_json
 from holdfast.cli.progress import progress, shows_progress
 from holdfast.codecs.pattern import Pattern
+from holdfast.database.handle import Database
 
 #: The progress moves after that many entries.
 STEP_ENTRIES = 500
 #: The registered schemas: names of 64 hexadecimal digits in a namespace of their own.
 SCHEMAS = Pattern.regex("__schema:[0-9a-f]{64}")
+EVERYTHING = Pattern.of("#")
 
 
 def export(
@@ -31,20 +33,28 @@ def export(
     """Write the entries that match as JSON lines, with metadata, as `import` reads them.
 
     All lines are of one moment; what has expired is absent. An export of everything begins with
-    the registered schemas. With --json and --output a JSON
-    document of what was done goes to stdout.
+    the registered schemas, and ends with what namespaces require and what past is kept. With --json
+    and --output a JSON document of what was done goes to stdout.
     """
     wanted = options.pattern_of(pattern, kind)
 
     async def work(target: TextIO) -> tuple[int, int]:
+        async with options.for_reading(url) as db:
+            # Before the snapshot, which then holds every schema that they name.
+            last = await settings.exported(db) if wanted == EVERYTHING else []
+            done = await write_entries(db, target)
+            target.writelines(typed_json.text_of(setting) + "\n" for setting in last)
+            return done
+
+    async def write_entries(db: Database, target: TextIO) -> tuple[int, int]:
         written = 0
-        async with options.for_reading(url) as db, await db.snapshot() as view:
+        async with await db.snapshot() as view:
             # Counting reads everything once more, so only for somebody who watches.
             # Lines that go to a terminal would tear the bar.
             bar = shows_progress() and not target.isatty()
             total = await view.entries.count(wanted) if bar else None
             with progress("export", total, visible=bar) as done:
-                if wanted == Pattern.of("#"):
+                if wanted == EVERYTHING:
                     # Schemas first, because the entries that name them are judged by them.
                     async for entry in view.entries.items("__schema:+"):
                         if SCHEMAS.matches(entry.key):
@@ -59,14 +69,8 @@ def export(
     if output is None:
         options.run(work(sys.stdout))
         return exits.OK
-    # Beside it first: an export that fails leaves no half file under the wanted name.
-    partial = output.with_name(output.name + ".partial")
-    try:
-        with partial.open("w", encoding="utf-8", newline="\n") as target:
-            written, revision = options.run(work(target))
-        partial.replace(output)
-    finally:
-        partial.unlink(missing_ok=True)
+    with files.written(output) as target:
+        written, revision = options.run(work(target))
     if as_json:
         shown.document({"file": str(output), "entries": written, "revision": revision})
     else:

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from holdfast.cli import typed_json
 from holdfast.cli.exits import BadUsage
+from holdfast.cli.settings import Setting, setting_of
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import InvalidInput, StoreError
 
@@ -57,7 +58,7 @@ class Row(NamedTuple):
 
     def blame(self, error: StoreError) -> StoreError:
         """The error, saying which row is to blame."""
-        return _blame(error, self.line)
+        return blame(error, self.line)
 
 
 class Shape(NamedTuple):
@@ -81,8 +82,8 @@ class Shape(NamedTuple):
         # Any name will do: what is wanted is how the text form reads the segments before it.
         return cls(StoreKey.parse(f"{namespace}:name").namespace, key_field)
 
-    def row(self, line: int, position: int, weight: int, content: Any) -> Row:
-        """The row that a JSON object spells."""
+    def row(self, line: int, position: int, weight: int, content: Any) -> Row | Setting:
+        """The row, or the setting, that a JSON object spells."""
         if not isinstance(content, dict):
             raise InvalidInput("wanted a JSON object; found something else")
         if self.key_field is not None:
@@ -90,6 +91,8 @@ class Shape(NamedTuple):
                 raise InvalidInput(f"wanted a field {self.key_field!r} for the key; found none")
             key = self._key(content[self.key_field])
             return Row(line, position, weight, key, typed_json.from_json(content))
+        if "setting" in content and self.namespace is None:
+            return setting_of(line, content)
         if "key" not in content or "value" not in content or content.keys() - _PARTS:
             raise InvalidInput(
                 'wanted an object with "key" and "value", and perhaps "metadata"; found another '
@@ -113,8 +116,11 @@ class Shape(NamedTuple):
         return StoreKey(found, self.namespace)
 
 
-def read_rows(stream: BinaryIO, form: Form, shape: Shape) -> Iterator[Row]:
-    """The rows of a file. Raises InvalidInput, naming the line, for one that cannot be read."""
+def read_rows(stream: BinaryIO, form: Form, shape: Shape) -> Iterator[Row | Setting]:
+    """The rows of a file, and the settings that an export of everything ends with.
+
+    Raises InvalidInput, naming the line, for one that cannot be read.
+    """
     if form is Form.JSON:
         yield from _read_document(stream, shape)
         return
@@ -130,10 +136,10 @@ def read_rows(stream: BinaryIO, form: Form, shape: Shape) -> Iterator[Row]:
                 continue
             yield shape.row(line, position, len(text), typed_json.parse(text))
         except StoreError as error:
-            raise _blame(error, line) from error
+            raise blame(error, line) from error
 
 
-def _read_document(stream: BinaryIO, shape: Shape) -> Iterator[Row]:
+def _read_document(stream: BinaryIO, shape: Shape) -> Iterator[Row | Setting]:
     text = stream.read(DOCUMENT_BYTES_MAX + 1)
     if len(text) > DOCUMENT_BYTES_MAX:
         raise InvalidInput(
@@ -155,7 +161,7 @@ def _read_document(stream: BinaryIO, shape: Shape) -> Iterator[Row]:
             else:
                 yield shape.row(number, position, weight, part)
         except StoreError as error:
-            raise _blame(error, number) from error
+            raise blame(error, number) from error
 
 
 def _metadata(found: Any) -> dict[str, Any]:
@@ -174,7 +180,8 @@ def _metadata(found: Any) -> dict[str, Any]:
     return taken
 
 
-def _blame(error: StoreError, line: int) -> StoreError:
+def blame(error: StoreError, line: int) -> StoreError:
+    """The error, saying which line of the file is to blame."""
     if "line" not in error.details:
         error.message = f"line {line}: {error.message}"
         error.details = error.details | {"line": line}
