@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
@@ -15,6 +16,7 @@ import typer
 from holdfast.cli.exits import BadUsage
 from holdfast.codecs.pattern import Pattern
 from holdfast.contract.config import EngineConfig
+from holdfast.contract.errors import StoreNotFound
 from holdfast.database.handle import Database
 from holdfast.database.opening import open
 from holdfast.store.registry import read_config
@@ -65,6 +67,9 @@ IfHash = Annotated[
     typer.Option("--if-hash", metavar="HEX", help="Only if its value has this digest."),
 ]
 
+#: The longest duration: what an entry may live.
+SECONDS_MAX = 1000 * 365 * 86400
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?", re.ASCII)
 _DURATION_UNITS = {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _VERSION = re.compile(r"(?:(\d+)\.)?(\d+)", re.ASCII)
@@ -82,15 +87,38 @@ def config_of(url: str) -> EngineConfig:
     return read_config(url)
 
 
-def for_reading(url: str) -> Database:
+@asynccontextmanager
+async def for_reading(url: str) -> AsyncIterator[Database]:
     """The database, for commands that write nothing and must not make one."""
-    return open(replace(config_of(url), create=False, read_only=True))
+    async with _existing(config_of(url), read_only=True) as db:
+        yield db
 
 
-def for_writing(url: str, *, create: bool = True) -> Database:
+@asynccontextmanager
+async def for_writing(url: str, *, create: bool = True) -> AsyncIterator[Database]:
     """The database, for commands that write; `create=False`: only one that exists."""
     config = config_of(url)
-    return open(config if create else replace(config, create=False))
+    async with open(config) if create else _existing(config, read_only=config.read_only) as db:
+        yield db
+
+
+@asynccontextmanager
+async def _existing(config: EngineConfig, *, read_only: bool) -> AsyncIterator[Database]:
+    """A database that has to be there."""
+    db = open(replace(config, create=False, read_only=read_only))
+    try:
+        await db.open()
+    except StoreNotFound as error:
+        # The user asked for none of what the engine's advice would have left out.
+        raise StoreNotFound(
+            f"there is no database at {config.url}; correct --url or HOLDFAST_URL, or make one "
+            "with `holdfast set` or `holdfast import`",
+            **error.details,
+        ) from error
+    try:
+        yield db
+    finally:
+        await db.close()
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -118,7 +146,10 @@ def seconds_of(text: str | None, option: str) -> float | None:
         raise BadUsage(
             f"{option} reads a duration such as 90, 500ms, 15m, 2h or 7d; found {text!r}"
         )
-    return float(match[1]) * _DURATION_UNITS[match[2]]
+    seconds = float(match[1]) * _DURATION_UNITS[match[2]]
+    if seconds > SECONDS_MAX:
+        raise BadUsage(f"{option} is at most {SECONDS_MAX} seconds, a thousand years; found more")
+    return seconds
 
 
 def version_of(text: str | None, option: str) -> int | tuple[int, int] | None:

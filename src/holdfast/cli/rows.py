@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
@@ -17,6 +18,12 @@ from holdfast.contract.errors import InvalidInput, StoreError
 LINE_BYTES_MAX = 300 * 1024 * 1024
 #: The biggest JSON document: it is read as a whole. JSON lines have no such limit.
 DOCUMENT_BYTES_MAX = 512 * 1024 * 1024
+
+# UTF-32 first: its mark begins with that of UTF-16.
+_MARKS = (
+    ("UTF-32", codecs.BOM_UTF32_LE), ("UTF-32", codecs.BOM_UTF32_BE), ("UTF-8", codecs.BOM_UTF8),
+    ("UTF-16", codecs.BOM_UTF16_LE), ("UTF-16", codecs.BOM_UTF16_BE),
+)  # fmt: skip
 
 _PARTS = frozenset(("key", "value", "metadata"))
 
@@ -132,6 +139,8 @@ def read_rows(stream: BinaryIO, form: Form, shape: Shape) -> Iterator[Row | Sett
         try:
             if len(text) > LINE_BYTES_MAX:
                 raise InvalidInput(f"a line has at most {LINE_BYTES_MAX} bytes; found more")
+            if line == 1:
+                text = _unmarked(text)
             if not text.strip():
                 continue
             yield shape.row(line, position, len(text), typed_json.parse(text))
@@ -146,7 +155,7 @@ def _read_document(stream: BinaryIO, shape: Shape) -> Iterator[Row | Setting]:
             f"a JSON document has at most {DOCUMENT_BYTES_MAX} bytes; found more. "
             "Write one row per line and import them with --format lines"
         )
-    content = typed_json.parse(text)
+    content = typed_json.parse(_unmarked(text))
     if not isinstance(content, dict | list):
         raise InvalidInput("wanted a JSON array or object of rows; found something else")
     number_of_rows = len(content)
@@ -176,8 +185,30 @@ def _metadata(found: Any) -> dict[str, Any]:
         if found.get(name) is not None
     }
     if found.get("expires_at") is not None:
-        taken["expires_at"] = typed_json.from_json({typed_json.DATETIME: found["expires_at"]})
+        taken["expires_at"] = _instant(found["expires_at"])
     return taken
+
+
+def _instant(found: Any) -> datetime:
+    """When an entry expires. Raises InvalidInput."""
+    wanted = '"expires_at" wanted an instant in ISO 8601, such as 2025-01-31T12:00:00Z'
+    try:
+        moment = datetime.fromisoformat(found)
+    except (TypeError, ValueError):
+        raise InvalidInput(f"{wanted}; found something else") from None
+    if moment.tzinfo is None:
+        raise InvalidInput(f"{wanted}; found one without its offset, which could be anywhere")
+    return moment
+
+
+def _unmarked(text: bytes) -> bytes:
+    """The beginning of a file without its byte order mark. Raises InvalidInput for UTF-16."""
+    for encoding, mark in _MARKS:
+        if text.startswith(mark):
+            if encoding == "UTF-8":
+                return text[len(mark) :]
+            raise InvalidInput(f"wanted UTF-8; found {encoding}. Convert it: iconv -f {encoding}")
+    return text
 
 
 def blame(error: StoreError, line: int) -> StoreError:

@@ -25,7 +25,7 @@ WIDTH_WITHOUT_TERMINAL = 160
 VALUE_CHARACTERS_MAX = 120
 
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -210,4 +210,5 @@ def metadata_facts(metadata: Metadata) -> list[tuple[str, Any]]:
 
 
 def _written_out(match: re.Match[str]) -> str:
-    return match[0].encode("unicode_escape").decode()
+    # A surrogate is a byte of a file's name that is no Unicode.
+    return match[0].encode("unicode_escape", "backslashreplace").decode()

@@ -40,6 +40,11 @@ ByteSize = Annotated[int, "bytes"]
 #: A field with this annotation is a duration in seconds and reads `50ms`, `2s`, `15m`, `1h`, `7d`.
 Seconds = Annotated[float, "seconds"]
 
+#: The largest number of things, bytes and seconds that a setting holds: what drivers can take.
+COUNT_MAX = 2**31 - 1
+BYTES_MAX = 2**47
+SECONDS_MAX = 100 * 365 * 86400.0
+
 _SIZE = re.compile(r"(\d{1,30})\s*(B|[KMGT]i?B)?", re.ASCII)
 _SIZE_UNITS = {
     "": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
@@ -333,6 +338,13 @@ def _verify(scheme: str, name: str, kind: Any, value: Any) -> None:
         fits = isinstance(value, kind)
     else:
         fits = True
+    most = {"bytes": BYTES_MAX, "seconds": SECONDS_MAX}.get(tag, COUNT_MAX if kind is int else None)
+    if fits and most is not None and abs(value) > most:
+        raise ConfigInvalid(
+            f"{scheme}: {name} is {_describe(kind, tag)}, at most {most:.0f}; found {value}",
+            scheme=scheme,
+            parameter=name,
+        )
     if not fits:
         finite = not isinstance(value, float) or math.isfinite(value)
         found = f"a {type(value).__name__}" if finite else str(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
@@ -257,7 +258,7 @@ class Medium:
     def _environment(self) -> lmdb.Environment:
         config = self.config
         return lmdb.open(
-            str(self.place.directory),
+            os.fsencode(self.place.directory),  # a name of a file need not be Unicode
             map_size=max(min(config.map_size, self._limit()), MAP_MIN) // MAP_STEP * MAP_STEP,
             readonly=config.read_only,
             create=False,
