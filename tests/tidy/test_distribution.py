@@ -36,7 +36,7 @@ def lines() -> Iterator[tuple[Path, int, str]]:
 
 def test_the_distribution_has_a_name_of_its_own() -> None:
     assert PROJECT["name"] == "holdfast-db"
-    assert PROJECT["scripts"] == {"holdfast": "holdfast.cli:main"}
+    assert PROJECT["scripts"] == {"holdfast": "holdfast_command:main"}
     assert PROJECT["version"] == holdfast.__version__
 
 

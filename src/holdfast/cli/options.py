@@ -13,10 +13,12 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from holdfast.cli import completing, moments
 from holdfast.cli.exits import BadUsage
 from holdfast.codecs.pattern import Pattern
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.errors import StoreNotFound
+from holdfast.contract.runtime import SystemClock
 from holdfast.database.handle import Database
 from holdfast.database.opening import open
 from holdfast.store.registry import read_config
@@ -32,7 +34,12 @@ Url = Annotated[
 ]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Key = Annotated[
-    str, typer.Argument(metavar="KEY", help="namespace/sub:name, or a name in the root.")
+    str,
+    typer.Argument(
+        metavar="KEY",
+        help="namespace/sub:name, or a name in the root.",
+        autocompletion=completing.complete_key,
+    ),
 ]
 
 
@@ -49,6 +56,7 @@ Patterns = Annotated[
     typer.Argument(
         metavar="[PATTERN]",
         help="Which keys: # all, users/# below users, users:+ directly in it.",
+        autocompletion=completing.complete_key,
     ),
 ]
 PatternKind = Annotated[Kind, typer.Option("--kind", help="How the pattern is read.")]
@@ -137,6 +145,13 @@ def _interrupt(_number: int, _frame: Any) -> None:
     raise KeyboardInterrupt
 
 
+def namespace_of(text: str) -> str:
+    """A namespace as it is written in keys; empty text is everywhere."""
+    if ":" in text:
+        raise BadUsage(f"a namespace reads segments such as cities/DE; found {text!r}")
+    return text
+
+
 def seconds_of(text: str | None, option: str) -> float | None:
     """`90`, `15m`, `2h` or `7d` in seconds."""
     if text is None:
@@ -165,18 +180,10 @@ def version_of(text: str | None, option: str) -> int | tuple[int, int] | None:
 
 
 def moment_of(text: str | None, option: str) -> int | datetime | None:
-    """A revision, or an instant in ISO 8601 with its offset."""
+    """A revision, or an instant; see `holdfast.cli.moments`."""
     if text is None:
         return None
-    if text.isascii() and text.isdigit():
-        return int(text)
     try:
-        moment = datetime.fromisoformat(text)
+        return moments.moment(text, SystemClock())
     except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise BadUsage(
-            f"{option} reads a revision such as 1200, or an instant with its offset such as "
-            f"2025-01-31T12:00:00Z; found {text!r}"
-        )
-    return moment
+        raise BadUsage(f"{option} reads {moments.WANTED}; found {text!r}") from None

@@ -59,19 +59,23 @@ async def exported(db: Database) -> list[dict[str, Any]]:
     required = await db.schemas.required()
     if required:
         lines.append({"setting": SCHEMAS, "value": required})
-    retained = await db.retention.refresh()
-    if retained != type(retained)():
-        namespaces = [
-            {"namespace": _text(segments), "values": policy.values, "versions": policy.versions}
-            for segments, policy in sorted(retained.namespaces)
-        ]
-        value = {
-            "age_s": retained.feed_age_s,
-            "changes_max": retained.feed_changes_max,
-            "namespaces": namespaces,
-        }
-        lines.append({"setting": RETENTION, "value": value})
+    there = await db.retention.refresh()
+    if there != type(there)():
+        lines.append({"setting": RETENTION, "value": await retained(db)})
     return lines
+
+
+async def retained(db: Database) -> dict[str, Any]:
+    """What past the database keeps, as `Retained` reads it."""
+    there = await db.retention.refresh()
+    return {
+        "age_s": there.feed_age_s,
+        "changes_max": there.feed_changes_max,
+        "namespaces": [
+            {"namespace": _text(segments), "values": policy.values, "versions": policy.versions}
+            for segments, policy in sorted(there.namespaces, key=lambda one: one[0])
+        ],
+    }
 
 
 def setting_of(line: int, content: dict[str, Any]) -> Setting:

@@ -73,7 +73,7 @@ class DriverMissing(StoreError, ImportError, code=ErrorCode.DRIVER_MISSING):
     Next: `pip install` what the message names.
     """
 
-    extra: Fact[str | None] = Fact("the extra that brings it: `pip install 'holdfast-db[extra]'`")
+    extra: Fact[str | None] = Fact("the extra that brings it")
     driver: Fact[str | None] = Fact("the package")
     scheme: Fact[str | None] = Fact("the engine that needs it")
 
