@@ -69,7 +69,7 @@ def test_a_wrong_pipeline_is_told_with_its_place(pipeline: Any, path: str, hint:
     with pytest.raises(InvalidQuery) as refused:
         aggregate(pipeline, [])
     assert hint in str(refused.value)
-    assert refused.value.path == f"pipeline{path}"
+    assert refused.value.details["path"] == f"pipeline{path}"
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_what_holds_documents_stops_at_the_limit(stages: list[Any]) -> None:
     assert run(10)
     with pytest.raises(QuotaExceeded, match="memory_bytes_max") as refused:
         run(30_000)
-    assert refused.value.limit == 1_000_000
+    assert refused.value.details["limit"] == 1_000_000
 
 
 def test_the_estimate_of_memory_is_near_what_is_taken() -> None:

@@ -394,7 +394,7 @@ def test_ten_thousand_values_with_duplicates_are_as_quick_as_one() -> None:
 def test_a_value_that_no_document_holds_is_refused(value: Any, advice: str) -> None:
     with pytest.raises(InvalidQuery, match=advice) as refused:
         assert F.a.b == value
-    assert refused.value.path.startswith("a.b")
+    assert refused.value.details["path"].startswith("a.b")
 
 
 def test_deep_values_are_refused_in_queries_and_sorted_in_documents() -> None:
@@ -429,7 +429,7 @@ def test_conditions_stand_at_most_so_deep() -> None:
         form = {"operator": "not", "conditions": [form]}
     with pytest.raises(InvalidQuery, match="100 deep") as refused:
         Query.of(form)
-    assert refused.value.path.startswith("where.conditions[0].conditions[0]")
+    assert refused.value.details["path"].startswith("where.conditions[0].conditions[0]")
 
 
 def test_a_document_with_something_strange_says_so_when_sorted() -> None:

@@ -227,7 +227,7 @@ def test_the_first_ten_of_many_are_found_without_holding_all() -> None:
 def test_a_sort_without_a_limit_is_bounded() -> None:
     with pytest.raises(QuotaExceeded, match="limit") as refused:
         list(run(Query.of(order_by="n"), counted([], 101), rows_max=100))
-    assert refused.value.limit == 100
+    assert refused.value.details["limit"] == 100
     with pytest.raises(QuotaExceeded):
         list(run(Query.of(order_by="n", limit=2**40), counted([], 101), rows_max=100))
     assert (

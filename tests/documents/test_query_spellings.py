@@ -137,7 +137,7 @@ def test_a_wrong_expression_is_told_with_its_place(
     with pytest.raises(InvalidQuery, match=hint.replace("(", r"\(")) as refused:
         parse_expression(text)
     if position is not None:
-        assert refused.value.position == position
+        assert refused.value.details["position"] == position
     assert len(str(refused.value)) < 600
 
 
@@ -196,7 +196,7 @@ def asked(operator: str, value: Any) -> Any:
 def test_wrong_json_is_told_with_its_place(form: Any, path: str, hint: str) -> None:
     with pytest.raises(InvalidQuery) as refused:
         query_from_json(form)
-    assert refused.value.path == path
+    assert refused.value.details["path"] == path
     assert hint in str(refused.value)
 
 
