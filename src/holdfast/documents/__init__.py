@@ -1,0 +1,1 @@
+"""Documents: typed collections, queries and indexes."""
