@@ -1,4 +1,4 @@
-"""Index keys sort as values do, in compounds and descending; bounds are exact or say they are not."""
+"""Index keys sort as values do, whatever the direction; bounds are exact or say they are not."""
 
 import operator
 from datetime import UTC, datetime, timedelta, timezone
@@ -10,16 +10,15 @@ from hypothesis import strategies as st
 
 from holdfast.codecs.keys import pack
 from holdfast.contract.errors import InvalidInput, InvalidValue
-from holdfast.documents.ordering import (
+from holdfast.documents.entries import (
     COMPONENT_BYTES_MIN,
     ENTRIES_MAX,
-    MISSING,
     IndexOrder,
     Note,
-    encode,
     hash_entries,
     hash_key,
 )
+from holdfast.documents.ordering import MISSING, encode
 from tests.documents.ordering.values import LONG_TEXTS, SCALARS, TEXTS, VALUES, kind, rank
 
 SPACIOUS = 100_000
@@ -132,7 +131,7 @@ def test_a_bound_holds_what_compares_and_says_whether_it_holds_more(
     order = IndexOrder((*(False for _ in head), turned), component_bytes_max=bytes_max)
     decoys = [(*("other" for _ in head), value) for value in values] if head else []
     rows = [(*head, value) for value in (*values, limit)]
-    bound = order.between(head, **{side: limit}, **options)  # type: ignore[arg-type]
+    bound = order.between(head, **{side: limit}, **options)
     wanted = [
         row for row in rows if kind(row[-1]) == kind(limit) and compare(rank(row[-1]), rank(limit))
     ]
@@ -253,7 +252,8 @@ def test_an_array_is_each_of_its_elements_and_itself() -> None:
 def test_a_sparse_index_leaves_out_who_has_none_of_the_fields() -> None:
     sparse, full = IndexOrder((False, True), sparse=True), IndexOrder((False, True))
     identifier = pack(("id",))
-    for missing in ([[], []], [[MISSING], []]):
+    absent: list[list[list[Any]]] = [[[], []], [[MISSING], []]]
+    for missing in absent:
         assert sparse.entries(missing, identifier) == {}
         assert len(full.entries(missing, identifier)) == 1
     assert len(sparse.entries([[None], []], identifier)) == 1
