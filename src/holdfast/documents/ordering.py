@@ -30,20 +30,18 @@ class Missing(Enum):
 
 MISSING: Final = Missing.MISSING
 
-
 MISSING_TAG = 0x02
 NULL_TAG = 0x05
 _NUMBERS = (0x09, 0x1E)
-_STRING_TAG = 0x20
 _OBJECT = b"\x28"
 _ARRAY = b"\x2c"
-_BYTES_TAG = 0x30
 _BOOLEANS = (0x40, 0x42)
 _DATETIME = b"\x48"
 
 _END = b"\0"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+
 # --- Values ---------------------------------------------------------------------------------
 
 
