@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import NamedTuple, final
 
 from holdfast.contract.errors import InvalidInput
-from holdfast.documents.text.normalising import is_run, normalise, words
+from holdfast.documents.text.normalising import ascii_words, is_run, normalise, words
 from holdfast.documents.text.stemming import stemmer
 from holdfast.documents.text.stop_words import STOPPED_LANGUAGES, stop_words
 
@@ -100,7 +100,13 @@ class Analyzer:
     def terms(self, text: str) -> list[str]:
         """The terms of a text in their places; "" where a stop word stands."""
         remembered = self._remembered
-        terms = []
+        if text.isascii() and not self._elides:
+            found = ascii_words(text)
+            try:
+                return [remembered[word] for word in found]
+            except KeyError:
+                return [self._term(word) for word in found]
+        terms: list[str] = []
         for match in words(text):
             word = match[0]
             term = remembered.get(word)

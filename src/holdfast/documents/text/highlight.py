@@ -33,7 +33,7 @@ def highlight(text: str, query: Node, analyzer: Analyzer) -> list[Span]:
     spans: list[Span] = []
     for place in sorted(marked):
         start, end = tokens[place].start, tokens[place].end
-        # Neighbours of one phrase are one span, and so are pairs of characters that overlap.
+        # Neighbours are one span, and so are pairs of characters that overlap.
         joined = place - 1 in marked and spans and not _has_word(text[spans[-1].end : start])
         if joined:
             spans[-1] = Span(spans[-1].start, max(end, spans[-1].end))
@@ -60,7 +60,7 @@ def snippet(
     before: str = "<b>",
     after: str = "</b>",
 ) -> str:
-    """The stretch of the text with the most spans, marked; it ends where words end.
+    """The stretch of the text with the most in spans, marked; it ends where words end.
 
     Raises:
         InvalidInput: `characters` is less than 1.
@@ -91,12 +91,18 @@ def snippet(
 
 def _best_start(spans: Sequence[Span], characters: int) -> int:
     best, most = 0, 0
-    last = 0
+    last = held = 0
     for first, span in enumerate(spans):
         while last < len(spans) and spans[last].end <= span.start + characters:
+            held += spans[last].end - spans[last].start
             last += 1
-        if last - first > most:
-            best, most = span.start, last - first
+        if held > most:
+            best, most = span.start, held
+        if last > first:
+            held -= span.end - span.start
+        else:
+            # The span itself is longer than the stretch.
+            last = first + 1
     if not most:
         return spans[0].start if spans else 0
     # A little of what comes before, so that the match is not the first word.

@@ -82,6 +82,11 @@ def words(text: str) -> Iterable[re.Match[str]]:
     return _any_word().finditer(text)
 
 
+def ascii_words(text: str) -> list[str]:
+    """The words of a text that is ASCII."""
+    return _ASCII_WORD.findall(text)
+
+
 def is_run(match: re.Match[str]) -> bool:
     """Whether a match of `words` is a run of a script without spaces."""
     return match.re.groups == 1 and match[1] is not None

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from holdfast.contract.errors import InvalidInput, InvalidQuery
+from holdfast.documents.text.forward import identifier_of
 from holdfast.documents.text.index import TextIndex
 from holdfast.documents.text.query import And, Node, Not, Or, Words
 from holdfast.documents.text.rows import (
@@ -23,7 +24,6 @@ from holdfast.documents.text.rows import (
     Read,
     Scan,
     Statistics,
-    forward_identifier,
     forward_key,
     lengths,
     lengths_key,
@@ -86,9 +86,7 @@ def search(
         )
     scored = _scored(index, query, read, scan, tuple(weights or index.weights))
     best = sorted(scored) if limit is None else heapq.nsmallest(limit, scored)
-    return [
-        Hit(forward_identifier(read(forward_key(number)) or b""), -minus) for minus, number in best
-    ]
+    return [Hit(identifier_of(read(forward_key(number)) or b""), -minus) for minus, number in best]
 
 
 def matching(index: TextIndex, query: Node, read: Read, scan: Scan) -> Iterator[bytes]:
@@ -101,7 +99,7 @@ def matching(index: TextIndex, query: Node, read: Read, scan: Scan) -> Iterator[
     for block in sorted(source.blocks()):
         first = block * BLOCK_DOCUMENTS
         for low in sorted(source.match(block)):
-            yield forward_identifier(read(forward_key(first + low)) or b"")
+            yield identifier_of(read(forward_key(first + low)) or b"")
 
 
 def _scored(

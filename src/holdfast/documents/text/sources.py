@@ -10,9 +10,9 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 
 from holdfast.contract.errors import InvalidQuery
+from holdfast.documents.text.forward import Forward, code_of, unpack_parts
 from holdfast.documents.text.rows import (
     BLOCK_DOCUMENTS,
-    Forward,
     Read,
     Scan,
     forward_key,
@@ -22,14 +22,13 @@ from holdfast.documents.text.rows import (
     split_postings_key,
     term_prefix,
     terms_prefix,
-    unpack_forward,
 )
 
 PREFIX_TERMS_MAX = 10_000
 """How many different terms the beginning of a word may stand for."""
 
-#: Looking up fewer documents than this one by one beats unpacking a block's counts.
-_FEW = 24
+#: Looking documents up one by one beats unpacking all postings, if these are so many times more.
+_FEW = 4
 
 
 class Source(ABC):
@@ -80,12 +79,20 @@ class Term(Source, Scoring):
 
     Attributes:
         terms: the terms, as they are stored.
+        single: whether it is one term that the documents must have themselves.
     """
 
     def __init__(
-        self, terms: frozenset[str], rows: dict[int, bytes], field: int | None, fields: int
+        self,
+        terms: frozenset[str],
+        rows: dict[int, bytes],
+        field: int | None,
+        fields: int,
+        *,
+        single: bool,
     ) -> None:
         self.terms = terms
+        self.single = single
         self._rows = rows
         self._field = field
         self._fields = fields
@@ -116,7 +123,7 @@ class Term(Source, Scoring):
         if row is None:
             return
         there, counts = postings(row, self._fields)
-        if len(lows) < _FEW:
+        if len(lows) * _FEW < len(there):
             found = _looked_up(there, lows)
         else:
             places = dict(zip(there, range(len(there)), strict=True))
@@ -151,10 +158,29 @@ class Phrase(Source, Scoring):
     """The documents that have terms next to each other."""
 
     def __init__(self, terms: list[tuple[int, Term]], field: int | None, read: Read) -> None:
-        self._terms = terms
+        start = terms[0][0]
+        self._terms = [(offset - start, term) for offset, term in terms]
         self._field = field
         self._read = read
+        self._sought = self._bytes()
         self._found: tuple[int, dict[int, list[int]]] = (-1, {})
+
+    def _bytes(self) -> dict[int, bytes]:
+        """The codes to look for, by their width, if terms alone and all in a row are wanted.
+
+        A beginning may stand for terms that a document lacks, whose codes say nothing then.
+        """
+        if any(at != place for place, (at, _) in enumerate(self._terms)):
+            return {}
+        terms = [next(iter(term.terms)) for _, term in self._terms if term.single]
+        if len(terms) < len(self._terms):
+            return {}
+        return {
+            width: b"".join(
+                [code_of(term, (1 << 8 * width) - 1).to_bytes(width, "little") for term in terms]
+            )
+            for width in (2, 4)
+        }
 
     def blocks(self) -> set[int]:
         return set.intersection(*[term.blocks() for _, term in self._terms])
@@ -189,29 +215,48 @@ class Phrase(Source, Scoring):
         for low in candidates:
             row = self._read(forward_key(first + low))
             if row is not None:
-                counts = self._count(unpack_forward(row))
+                counts = self._count(row)
                 if any(counts):
                     counted[low] = counts
         self._found = (block, counted)
         return counted
 
-    def _count(self, forward: Forward) -> list[int]:
-        numbers = {term: number for number, term in enumerate(forward.terms, 1)}
+    def _count(self, row: bytes) -> list[int]:
+        """How often the phrase stands in each field."""
+        width, moved, places, packed_terms = unpack_parts(row)
+        if self._sought and not moved:
+            sought = self._sought[width]
+            if self._field is None:
+                return [count_bytes(one, sought, width) for one in places]
+            counts = [0] * len(places)
+            counts[self._field] = count_bytes(places[self._field], sought, width)
+            return counts
+        forward = Forward(width, moved, places, packed_terms)
+        known = forward.codes
         wanted = [
-            (offset, {numbers[term] for term in term.terms if term in numbers})
-            for offset, term in self._terms
+            (at, {known[one] for one in term.terms if one in known}) for at, term in self._terms
         ]
-        distances = [(offset - wanted[0][0], held) for offset, held in wanted]
         return [
-            count_phrase(forward.field(field), distances, forward.border)
+            count_phrase(forward.field(field), wanted, forward.border)
             if self._field in (None, field)
             else 0
             for field in range(len(forward.places))
         ]
 
 
+def count_bytes(places: bytes, sought: bytes, width: int) -> int:
+    """How often the codes in `sought` stand next to each other in `places`."""
+    count = 0
+    at = places.find(sought)
+    while at >= 0:
+        if at % width == 0:
+            count += 1
+        at = places.find(sought, at + 1)
+    return count
+
+
 def count_phrase(places: Sequence[int], wanted: list[tuple[int, set[int]]], border: int) -> int:
-    """How often terms stand at these distances from each other. The first distance is 0."""
+    """How often codes stand at these distances from each other. The first distance is 0."""
     firsts = wanted[0][1]
     rest = wanted[1:]
     span = wanted[-1][0]
@@ -276,7 +321,7 @@ def load_term(terms: tuple[str, ...], field: int | None, fields: int, scan: Scan
     """The postings of one term."""
     (term,) = terms
     rows = {split_postings_key(key)[1]: value for key, value in scan(term_prefix(term))}
-    return Term(frozenset(terms), rows, field, fields)
+    return Term(frozenset(terms), rows, field, fields, single=True)
 
 
 def load_prefix(beginnings: tuple[str, ...], field: int | None, fields: int, scan: Scan) -> Term:
@@ -305,4 +350,4 @@ def load_prefix(beginnings: tuple[str, ...], field: int | None, fields: int, sca
                 for at in range(fields):
                     row[at] += counts[place * fields + at]
     rows = {block: pack_postings(held) for block, held in found.items()}
-    return Term(frozenset(term.decode() for term in terms), rows, field, fields)
+    return Term(frozenset(term.decode() for term in terms), rows, field, fields, single=False)
