@@ -4,6 +4,7 @@
 import math
 import sqlite3
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -174,7 +175,8 @@ def test_a_known_example_of_bm25() -> None:
         ("文", True), ("试", True), ("文分", True), ("分词", True), ("中文分词", True),
         ("文中", False), ("中分", False), ("词", True), ("中文试", False), ('"测试 foo"', True),
         ("タカナ", True), ("ｶﾀ", True), ("カナタ", False), ("국어", True), ("ภาษาไทย", True),
-        ("าษ", True), ("עולם", True), ("שלום", True), ("محمد", True), ("elan", True), ("ÉLAN", True),
+        ("าษ", True), ("עולם", True), ("שלום", True), ("محمد", True), ("elan", True),
+        ("ÉLAN", True),
         ("e\u0301lan", True), ("МОЙ", True), ("мои", False), ("οδυσσευσ", True), ("测*", True),
     ],
 )  # fmt: skip
@@ -253,9 +255,10 @@ def test_any_text_is_a_query_or_refused(text: str) -> None:
     rows.take(index.changes(b"1", [["a b"]], rows.read))
     try:
         query = parse(text)
-        search(index, query, rows.read, rows.scan)
-    except InvalidQuery as error:
-        assert str(error)
+        hits = search(index, query, rows.read, rows.scan)
+    except InvalidQuery:
+        return
+    assert len(hits) <= 1
 
 
 def test_what_only_excludes_and_what_is_out_of_range_is_refused(
@@ -284,10 +287,10 @@ def test_what_only_excludes_and_what_is_out_of_range_is_refused(
         ("The Quick brown fox", "quick fox", "The <Quick> brown <fox>"),
         ("red car, red bus", '"red bus"', "red car, <red bus>"),
         ("red car", "red -car", "<red> car"),
-        ("carpet car", "car*", "<carpet> <car>"),
+        ("carpet car", "car*", "<carpet car>"),
         ("中文分词测试", "文分词", "中<文分词>测试"),
         ("中文分词", "词", "中文分<词>"),
-        ("ÉLAN’s Straße", "strasse OR élan’s", "<ÉLAN’s> <Straße>"),
+        ("ÉLAN’s Straße", "strasse OR élan’s", "<ÉLAN’s Straße>"),
         ("ｶﾞｷﾞ x", "ガギ", "<ｶﾞｷﾞ> x"),
         ("nothing", "else", "nothing"),
     ],
@@ -298,14 +301,14 @@ def test_highlights_stand_on_the_text_as_it_is(text: str, query: str, marked: st
 
 
 TEXTS = st.text(
-    st.sampled_from("ab 中文é.") | st.characters(exclude_categories=["Cs"]), max_size=60
+    st.sampled_from("ab 中文é.") | st.characters(exclude_categories=["Cs", "Cc"]), max_size=60
 )
 
 
 @given(TEXTS, st.sampled_from(["a", "ab", "中", "中文", "a* b", '"a b"']), st.integers(1, 40))
 def test_a_snippet_is_a_stretch_of_the_text(text: str, query: str, characters: int) -> None:
     spans = highlight(text, parse(query), Analyzer())
-    assert all(one.end <= other.start for one, other in zip(spans, spans[1:], strict=False))
+    assert all(one.end <= other.start for one, other in pairwise(spans))
     shown = snippet(text, spans, characters=characters, before="\x01", after="\x02")
     plain = shown.replace("\x01", "").replace("\x02", "").removeprefix("…").removesuffix("…")
     assert plain in text or plain in "…" + text + "…"
