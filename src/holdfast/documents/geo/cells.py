@@ -8,8 +8,8 @@ one code.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
-from heapq import heapify, heappop, heappush
 
 from holdfast.documents.geo.shapes import LATITUDE_MAX, LONGITUDE_MAX, Box, Point
 
@@ -88,42 +88,63 @@ def place_of(point: Point) -> Point:
 def code_of(point: Point) -> int:
     """The code of a place."""
     place = place_of(point)
-    row = min(int((place.latitude + LATITUDE_MAX) / 180 * _SCALE), _LAST)
-    column = min(int((place.longitude + LONGITUDE_MAX) / 360 * _SCALE), _LAST)
-    return _interleave(row, column)
+    return _interleave(_row(place.latitude), _column(place.longitude))
+
+
+@dataclass(frozen=True, slots=True)
+class _Area:
+    """Rows and columns of smallest cells, the last ones included.
+
+    Whether a cell is needed is asked of whole numbers: these grow as coordinates do, so no point
+    is lost to rounding.
+    """
+
+    south: int
+    west: int
+    north: int
+    east: int
+
+    def touches(self, other: _Area) -> bool:
+        return (
+            self.south <= other.north
+            and other.south <= self.north
+            and self.west <= other.east
+            and other.west <= self.east
+        )
+
+    def holds(self, other: _Area) -> bool:
+        return (
+            self.south <= other.south
+            and other.north <= self.north
+            and self.west <= other.west
+            and other.east <= self.east
+        )
 
 
 def covering(box: Box, cells_max: int = COVERING_CELLS_MAX) -> list[tuple[int, int]]:
     """Ranges of codes (first, behind the last) that hold every point of the box, and few others.
 
-    They are in order, do not overlap, and are at most `cells_max`.
+    They are in order, do not overlap, and are at most `cells_max`, which is 4 at least.
     """
-    parts = [*box.parts(), *_seams(box)]
-    # The cells that waste most are divided first, as long as there is room.
-    open_ = [(-1.0, EARTH)]
+    areas = [_area(part) for part in (*box.parts(), *_seams(box))]
     done: list[Cell] = []
-    heapify(open_)
-    order = 0
-    queue: list[tuple[int, int, Cell]] = [(0, order, EARTH)]
+    # Larger cells waste more, so they are divided first, as long as there is room.
+    queue = deque([EARTH])
     while queue:
-        level, _, cell = heappop(queue)
-        children = [child for child in cell.children() if _touches(child.box, parts)]
-        room = len(done) + len(queue) + len(children) <= cells_max
-        if level >= LEVELS - 1 or not room:
+        cell = queue.popleft()
+        children = [
+            child
+            for child in cell.children()
+            if any(area.touches(_area_of(child)) for area in areas)
+        ]
+        if len(done) + len(queue) + len(children) > max(cells_max, 4):
             done.append(cell)
             continue
         for child in children:
-            if _inside(child.box, parts):
-                done.append(child)
-            else:
-                order += 1
-                heappush(queue, (child.level, order, child))
-    return _joined(sorted((cell.start, cell.end) for cell in done))
-
-
-def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+            held = any(area.holds(_area_of(child)) for area in areas)
+            (done if held or child.level == LEVELS else queue).append(child)
     joined: list[tuple[int, int]] = []
-    for start, end in ranges:
+    for start, end in sorted((cell.start, cell.end) for cell in done):
         if joined and joined[-1][1] == start:
             joined[-1] = (joined[-1][0], end)
         else:
@@ -131,35 +152,35 @@ def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return joined
 
 
+def _area(box: Box) -> _Area:
+    return _Area(_row(box.south), _column(box.west), _row(box.north), _column(box.east))
+
+
+def _area_of(cell: Cell) -> _Area:
+    shift = LEVELS - cell.level
+    south, west = cell.row << shift, cell.column << shift
+    side = (1 << shift) - 1
+    return _Area(south, west, south + side, west + side)
+
+
 def _seams(box: Box) -> list[Box]:
     """Where points of the box have another longitude in their code than in the box."""
-    seams = []
-    for pole in (-LATITUDE_MAX, LATITUDE_MAX):
-        if pole in (box.south, box.north):
-            seams.append(Box(pole, 0.0, pole, 0.0))
+    seams = [
+        Box(pole, 0.0, pole, 0.0)
+        for pole in (-LATITUDE_MAX, LATITUDE_MAX)
+        if pole in (box.south, box.north)
+    ]
     if box.west <= box.east == LONGITUDE_MAX:
         seams.append(Box(box.south, -LONGITUDE_MAX, box.north, -LONGITUDE_MAX))
     return seams
 
 
-def _touches(cell: Box, parts: list[Box]) -> bool:
-    return any(
-        cell.south <= part.north
-        and part.south <= cell.north
-        and cell.west <= part.east
-        and part.west <= cell.east
-        for part in parts
-    )
+def _row(latitude: float) -> int:
+    return min(int((latitude + LATITUDE_MAX) / 180 * _SCALE), _LAST)
 
 
-def _inside(cell: Box, parts: list[Box]) -> bool:
-    return any(
-        part.south <= cell.south
-        and cell.north <= part.north
-        and part.west <= cell.west
-        and cell.east <= part.east
-        for part in parts
-    )
+def _column(longitude: float) -> int:
+    return min(int((longitude + LONGITUDE_MAX) / 360 * _SCALE), _LAST)
 
 
 def _interleave(row: int, column: int) -> int:

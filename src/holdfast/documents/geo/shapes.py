@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import asin, atan2, cos, degrees, isfinite, radians, sin, sqrt
+from math import asin, atan2, cos, degrees, radians, sin, sqrt
 from typing import Any, Final
 
 from holdfast.contract.errors import InvalidValue
@@ -177,7 +177,7 @@ def point_of(value: Any) -> Point:
 def _check(value: Any, name: str, limit: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidValue(f"a {name} is a number of degrees; found a {type(value).__name__}")
-    if not isfinite(value) or abs(value) > limit:
+    if not -limit <= value <= limit:
         raise InvalidValue(
             f"a {name} is from -{limit:g} to {limit:g} degrees; found {value}", **{name: value}
         )
