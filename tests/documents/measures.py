@@ -1,4 +1,4 @@
-"""What the pure cores cost: `python -m tests.documents.measures [text|geo|vector|keys]`.
+"""What the pure cores cost: `python -m tests.documents.measures [keys|geo|vector|text]`.
 
 Nothing here is a test: figures depend on the machine. Rows lie in memory, so that what is measured
 is the work of the index itself.
@@ -12,6 +12,8 @@ from itertools import islice
 from random import Random
 from statistics import median
 
+import numpy as np
+
 from holdfast.codecs.keys import pack
 from holdfast.documents.entries import IndexOrder
 from holdfast.documents.geo.index import entries, nearest, within
@@ -21,6 +23,9 @@ from holdfast.documents.text.analysis import Analyzer
 from holdfast.documents.text.index import TextIndex
 from holdfast.documents.text.query import parse
 from holdfast.documents.text.search import search
+from holdfast.documents.vector.approximate import VectorGraph
+from holdfast.documents.vector.exact import VectorTable, search_rows
+from holdfast.documents.vector.vectors import VectorSpace
 from tests.documents.geo.test_index import Store
 from tests.documents.text.store import Rows
 
@@ -126,6 +131,28 @@ def geo() -> None:
         print(f"within {box}: {found} of {read} rows, {took / 1000:.2f} ms")
 
 
+def vector() -> None:
+    random = np.random.default_rng(3)
+    space = VectorSpace(384)
+    matrix = random.standard_normal((20_000, 384)).astype("f4")
+    value = matrix[0].tolist()
+    print(f"pack a list of 384: {per_call(lambda: space.pack(value), 500):.1f} µs")
+    rows = [(b"%05d" % place, one.tobytes()) for place, one in enumerate(matrix)]
+    table = VectorTable(space, rows)
+    query = random.standard_normal(384).astype("f4")
+    print(
+        f"exact ten of 20,000 x 384: {per_call(lambda: table.search(query, 10), 3) / 1000:.1f} ms"
+    )
+    took = per_call(lambda: search_rows(space, rows, query, 10), 1)
+    print(f"the same from rows, keeping nothing: {took / 1000:.1f} ms")
+    start = time.perf_counter()
+    graph = VectorGraph(space, rows[:5000])
+    print(f"graph: {(time.perf_counter() - start) / 5000 * 1e6:.0f} µs to add a vector")
+    print(
+        f"approximate ten of 5,000: {per_call(lambda: graph.search(query, 10), 20) / 1000:.2f} ms"
+    )
+
+
 if __name__ == "__main__":
-    for name in sys.argv[1:] or ["keys", "geo", "text"]:
+    for name in sys.argv[1:] or ["keys", "geo", "vector", "text"]:
         globals()[name]()
