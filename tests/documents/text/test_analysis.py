@@ -132,6 +132,11 @@ def test_tokens_are_the_terms_with_their_places(text: str) -> None:
         assert len(term) <= max(TERM_CHARACTERS_MAX, 2)
 
 
+@given(st.text(st.sampled_from("ab1'.,_- \n") | st.characters(max_codepoint=127)))
+def test_a_text_has_the_same_words_beside_foreign_ones(text: str) -> None:
+    assert ANY.terms(text + " é") == [*ANY.terms(text), "e"]
+
+
 @given(st.lists(TEXTS, min_size=1, max_size=4))
 def test_what_was_met_before_changes_no_terms(texts: list[str]) -> None:
     fresh = [Analyzer().terms(text) for text in texts]

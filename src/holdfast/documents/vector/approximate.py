@@ -14,7 +14,7 @@ from typing import Any
 
 from holdfast.contract.errors import DriverMissing
 from holdfast.documents.vector.exact import Filter, VectorTable
-from holdfast.documents.vector.vectors import Neighbour, VectorSpace
+from holdfast.documents.vector.vectors import Neighbour, VectorSpace, numpy
 
 _METRICS = {"cosine": "cos", "dot": "ip", "l2": "l2sq"}
 #: How many more are asked for than wanted: deleted ones and near ties take places.
@@ -54,7 +54,7 @@ class VectorGraph:
                 "approximate search needs usearch. Install holdfast[vector], or search exactly",
                 driver="usearch",
             ) from error
-        self._table = VectorTable(space)
+        self._table = VectorTable(space, rows)
         self._graph: Any = module.Index(
             ndim=space.dimensions,
             metric=_METRICS[space.metric],
@@ -63,10 +63,13 @@ class VectorGraph:
             expansion_add=expansion_add,
             expansion_search=expansion_search,
         )
-        self._labels: dict[bytes, int] = {}
-        self._identifiers: dict[int, bytes] = {}
-        self._next = 0
-        self.take(rows)
+        self._identifiers = dict(enumerate(self._table.identifiers()))
+        self._labels = {identifier: label for label, identifier in self._identifiers.items()}
+        self._next = len(self._identifiers)
+        if self._next:
+            # All at once, the library takes every core.
+            vectors = self._table.vectors()
+            self._graph.add(numpy().arange(self._next, dtype="u8"), vectors)
 
     def __len__(self) -> int:
         return len(self._table)

@@ -37,6 +37,7 @@ class VectorTable:
         self.space = space
         self._numpy = numpy()
         self._matrix = self._numpy.empty((0, space.dimensions), "<f4")
+        self._lengths = self._numpy.empty(0, "f8")
         self._identifiers: list[bytes] = []
         self._places: dict[bytes, int] = {}
         for identifier, packed in rows:
@@ -63,9 +64,11 @@ class VectorTable:
                 grown = self._numpy.zeros((size, self.space.dimensions), "<f4")
                 grown[:place] = self._matrix
                 self._matrix = grown
+                self._lengths = self._numpy.resize(self._lengths, size)
             self._identifiers.append(identifier)
             self._places[identifier] = place
         self._matrix[place] = self._numpy.frombuffer(packed, "<f4")
+        self._lengths[place] = _lengths(self._numpy, self._matrix[place : place + 1])[0]
 
     def delete(self, identifier: bytes) -> None:
         """Forget one vector; nothing happens if there is none."""
@@ -78,6 +81,7 @@ class VectorTable:
             self._identifiers[place] = last
             self._places[last] = place
             self._matrix[place] = self._matrix[len(self._identifiers)]
+            self._lengths[place] = self._lengths[len(self._identifiers)]
 
     def search(self, query: Any, limit: int, allowed: Filter | None = None) -> list[Neighbour]:
         """The nearest vectors, nearest first; of equals, the lower identifier.
@@ -101,6 +105,7 @@ class VectorTable:
                 part = _nearest(
                     self.space,
                     self._matrix[start:end],
+                    self._lengths[start:end],
                     self._identifiers[start:end],
                     packed,
                     limit,
@@ -118,8 +123,17 @@ class VectorTable:
         known = [one for one in identifiers if one in self._places]
         if not known or not limit:
             return []
-        matrix = self._matrix[[self._places[one] for one in known]]
-        return _nearest(self.space, matrix, known, packed, limit, None)
+        places = [self._places[one] for one in known]
+        matrix, lengths = self._matrix[places], self._lengths[places]
+        return _nearest(self.space, matrix, lengths, known, packed, limit, None)
+
+    def identifiers(self) -> list[bytes]:
+        """The documents, in the order of `vectors`."""
+        return list(self._identifiers)
+
+    def vectors(self) -> Any:
+        """All vectors as one matrix: a view that holds until the next change."""
+        return self._matrix[: len(self._identifiers)]
 
     def vector(self, identifier: bytes) -> Any:
         """The vector of a document, as a view that holds until the next change."""
@@ -151,7 +165,9 @@ def search_rows(
     for chunk in _chunks(rows if limit else ()):
         identifiers = [identifier for identifier, _ in chunk]
         matrix = module.frombuffer(b"".join([row for _, row in chunk]), "<f4")
-        part = _nearest(space, matrix.reshape(len(chunk), -1), identifiers, packed, limit, allowed)
+        matrix = matrix.reshape(len(chunk), -1)
+        lengths = _lengths(module, matrix)
+        part = _nearest(space, matrix, lengths, identifiers, packed, limit, allowed)
         measured = _merged(measured, part, limit)
     return measured
 
@@ -159,6 +175,7 @@ def search_rows(
 def _nearest(
     space: VectorSpace,
     matrix: Any,
+    lengths: Any,
     identifiers: list[bytes],
     packed: bytes,
     limit: int,
@@ -170,12 +187,12 @@ def _nearest(
         kept = [place for place, one in enumerate(identifiers) if allowed(one)]
         if not kept:
             return []
-        matrix = matrix[kept]
+        matrix, lengths = matrix[kept], lengths[kept]
         identifiers = [identifiers[place] for place in kept]
     query = module.frombuffer(packed, "<f4")
     if len(identifiers) > limit:
         with module.errstate(all="ignore"):
-            rough, error = _rough(space, module, matrix, query)
+            rough, error = _rough(space, module, matrix, lengths, query)
         # Components so large that their products leave float32 say nothing here.
         known = module.isfinite(rough)
         rough, error = module.where(known, rough, 0.0), module.where(known, error, math.inf)
@@ -188,7 +205,9 @@ def _nearest(
     return [Neighbour(identifier, distance) for distance, identifier in nearest]
 
 
-def _rough(space: VectorSpace, module: Any, matrix: Any, query: Any) -> tuple[Any, Any]:
+def _rough(
+    space: VectorSpace, module: Any, matrix: Any, lengths: Any, query: Any
+) -> tuple[Any, Any]:
     """Distances in float32, or what grows as they do; and how wrong each may be."""
     size = _EPSILON * (space.dimensions + 8)
     if space.metric == "l2":
@@ -196,12 +215,15 @@ def _rough(space: VectorSpace, module: Any, matrix: Any, query: Any) -> tuple[An
         squares = module.einsum("ij,ij->i", difference, difference)
         return squares, size * squares + 1e-37
     product = matrix @ query
-    lengths = module.sqrt(module.einsum("ij,ij->i", matrix, matrix, dtype="f8"))
+    length = _lengths(module, query.reshape(1, -1))[0]
     if space.metric == "dot":
-        length = module.sqrt(module.dot(query.astype("f8"), query.astype("f8")))
         return -product, size * lengths * length + 1e-37
-    length = module.sqrt(module.dot(query.astype("f8"), query.astype("f8")))
     return 1 - product / (lengths * length), size + 1e-37 / (lengths * length)
+
+
+def _lengths(module: Any, matrix: Any) -> Any:
+    """The length of each vector, in float64."""
+    return module.sqrt(module.einsum("ij,ij->i", matrix, matrix, dtype="f8"))
 
 
 def _exact(space: VectorSpace, module: Any, matrix: Any, query: Any) -> Any:
