@@ -9,6 +9,10 @@ by byte and closed by FF. Nothing that follows a component begins with 00, FE or
 continues a component `c` is the range from `c` to `c FE` in either direction, and every bound is
 one range of bytes.
 
+Of equal entries the identifiers ascend, or descend if the first field does: so an index walked
+backwards is the whole order turned round, ties included. An identifier that descends is written as
+a descending component is.
+
 A component that is too long is cut, closed by FE and a digest of the whole: equal values stay
 equal keys, other values other keys, and order holds up to the cut. Whoever walks such entries in
 order, or bounds a range by such a value, looks at the documents again.
@@ -26,7 +30,7 @@ from typing import Any
 
 from holdfast.contract.errors import InvalidInput, InvalidValue
 from holdfast.contract.record import Range, after_prefix
-from holdfast.documents.ordering import MISSING, MISSING_TAG, NULL_TAG, bracket, encode
+from holdfast.documents.ordering import MISSING, NULL, bracket, encode
 
 COMPONENT_BYTES_MAX = 128
 """The longest component before it is cut, in bytes, if the index does not say otherwise."""
@@ -49,11 +53,16 @@ class Note(IntFlag):
         CUT: a component was cut: neighbours that share the cut may be out of order.
         WHOLE: the entry stands for an array as a whole, beside the entries of its elements; a walk
             in order of the elements passes over it.
+        MISSING: a field is missing; it sorts as null.
+        NOTHING: a field holds empty arrays alone, or its path ends inside values; it sorts as
+            null and equals nothing.
     """
 
     EXACT = 0
     CUT = 1
     WHOLE = 2
+    MISSING = 4
+    NOTHING = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +81,13 @@ class Bound:
 #: What closes a component that was cut, and the first byte behind all that continue one.
 _CUT = b"\xfe"
 _DIGEST_BYTES = 16
-_HASH_BYTES = 16
+HASH_BYTES = 16
 _COMPLEMENT = bytes(255 - byte for byte in range(256))
 #: The row's value for each note.
-_NOTES = (b"", b"\x01", b"\x02", b"\x03")
+_NOTES = (b"", *[bytes((note,)) for note in range(1, 16)])
 # Plain numbers: arithmetic on members of an enumeration costs more than the encoding.
 _EXACT, _CUT_NOTE, _WHOLE = int(Note.EXACT), int(Note.CUT), int(Note.WHOLE)
+_MISSING, _NOTHING = int(Note.MISSING), int(Note.NOTHING)
 
 
 def _shorten(encoded: bytes, whole_max: int) -> bytes:
@@ -153,7 +163,7 @@ class IndexOrder:
                 f"{count}. Index fewer arrays together",
                 entries=count,
             )
-        tail = identifier + len(identifier).to_bytes(2, "big")
+        tail = self.tail(identifier)
         if len(columns) == 1:
             return {part + tail: _NOTES[note] for part, note in columns[0]}
         entries = {}
@@ -173,10 +183,16 @@ class IndexOrder:
         yield from ((key, None) for key in old if key not in new)
         yield from ((key, value) for key, value in new.items() if old.get(key) != value)
 
-    @staticmethod
-    def identifier(key: bytes) -> bytes:
+    def tail(self, identifier: bytes) -> bytes:
+        """What stands behind the components in the entries of a document."""
+        length = len(identifier).to_bytes(2, "big")
+        return (_turn(identifier) if self.descending[0] else identifier) + length
+
+    def identifier(self, key: bytes) -> bytes:
         """The document that an entry is of."""
         length = int.from_bytes(key[-2:], "big")
+        if self.descending[0]:
+            return key[-3 - length : -3].translate(_COMPLEMENT)
         return key[-2 - length : -2]
 
     def _column(self, values: Found, turned: bool) -> Collection[tuple[bytes, int]]:
@@ -184,11 +200,14 @@ class IndexOrder:
         if len(values) == 1 and not isinstance(values[0], list | tuple):
             return (self._component(values[0], _EXACT, turned),)
         column: dict[bytes, int] = {}
-        for value in values or (MISSING,):
+        if all(isinstance(value, list | tuple) and not value for value in values):
+            component, note = self._component(None, _NOTHING, turned)
+            column[component] = note
+        for value in values:
             parts = [(value, _EXACT)]
             if isinstance(value, list | tuple):
                 parts = [(element, _EXACT) for element in value]
-                parts.append((value, _WHOLE if value else _EXACT))
+                parts.append((value, _WHOLE))
             for part, note in parts:
                 component, note = self._component(part, note, turned)  # noqa: PLW2901
                 # An element of one array may be another array as a whole: then it is an element.
@@ -200,6 +219,8 @@ class IndexOrder:
         component = _shorten(encoded, self._whole_max)
         if component is not encoded:
             note |= _CUT_NOTE
+        elif value is MISSING:
+            note |= _MISSING
         return (_turn(component) if turned else component), note
 
     # Bounds.
@@ -207,8 +228,9 @@ class IndexOrder:
     def equal(self, values: Sequence[Any]) -> Bound:
         """The entries whose first fields hold these values; without values, the whole index.
 
-        `None` is the stored null alone: the condition "equal to null" also holds where the field
-        is missing, see `null`.
+        With `None` among the values these are the null and the missing, and the bound is not
+        exact: of an entry with the note NOTHING, no field equals null. A sparse index lacks the
+        documents that have none of its fields, so it does not answer `None` for all of them.
         """
         prefix, exact = self._prefix(values)
         return Bound(_continuing(prefix), exact)
@@ -217,15 +239,6 @@ class IndexOrder:
         """One span for each different value of the field behind `prefix`, in the index's order."""
         bounds = {bound.range.start: bound for bound in (self.equal((*prefix, v)) for v in values)}
         return [bounds[start] for start in sorted(bounds, key=lambda start: start or b"")]
-
-    def null(self, prefix: Sequence[Any]) -> Bound:
-        """The entries whose next field is null or missing.
-
-        A sparse index lacks documents that have none of its fields, so there it does not answer
-        the condition for the first field.
-        """
-        head, exact = self._prefix(prefix)
-        return Bound(self._bracketed(head, len(prefix), MISSING_TAG, NULL_TAG + 1), exact)
 
     def between(
         self,
@@ -257,7 +270,8 @@ class IndexOrder:
             near, far = far, near
         start = span.start if near is None else near
         end = span.end if far is None else far
-        return Bound(Range(start, end), exact and near_exact and far_exact)
+        whole = exact and near_exact and far_exact and NULL not in (lower, upper)
+        return Bound(Range(start, end), whole)
 
     def starting(self, prefix: Sequence[Any], text: str) -> Bound:
         """The entries whose next field is a str that begins with `text`."""
@@ -275,7 +289,7 @@ class IndexOrder:
         for value, turned in zip(values, self.descending, strict=False):
             encoded = encode(value)
             component = _shorten(encoded, self._whole_max)
-            exact = exact and component is encoded
+            exact = exact and component is encoded and encoded != NULL
             parts.append(_turn(component) if turned else component)
         return b"".join(parts), exact
 
@@ -306,19 +320,21 @@ class IndexOrder:
 
 
 def hash_entries(found: Sequence[Found], identifier: bytes) -> dict[bytes, bytes]:
-    """The rows of one document in a hash index: equality only, keys of one length."""
-    tail = identifier + len(identifier).to_bytes(2, "big")
+    """The rows of one document in a hash index: equality only, keys of one length.
+
+    Missing is as null. The identifier stands behind `HASH_BYTES` bytes.
+    """
     columns = [_hashable(values) for values in found]
     if math.prod(map(len, columns)) > ENTRIES_MAX:
         raise InvalidValue(f"a document has at most {ENTRIES_MAX} entries in an index")
-    return {hash_key(row) + tail: b"" for row in product(*columns)}
+    return {hash_key(row) + identifier: b"" for row in product(*columns)}
 
 
 def hash_key(values: Sequence[Any]) -> bytes:
     """What all entries of a hash index begin with whose fields equal `values`."""
     encoded = [encode(value) for value in values]
     lengths = b"".join([len(one).to_bytes(8, "big") for one in encoded])
-    return blake2b(lengths + b"".join(encoded), digest_size=_HASH_BYTES).digest()
+    return blake2b(lengths + b"".join(encoded), digest_size=HASH_BYTES).digest()
 
 
 def _hashable(values: Found) -> list[Any]:

@@ -2,9 +2,10 @@
 
 The order across types, and the first byte of each (the bytes of `codecs/keys.py`, extended):
 
-    missing 02 < null 05 < numbers 09 .. 1d < str 20 < object 28 < array 2c < bytes 30
-    < false 40 < true 41 < datetime 48
+    null 05 < numbers 09 .. 1d < str 20 < object 28 < array 2c < bytes 30 < false 40 < true 41
+    < datetime 48
 
+A missing field sorts as null does; `entries.py` notes which it was.
 A number loses the byte that tells int from float, so 1 and 1.0 are one key. An object is its
 members by name, an array its elements, a datetime the microseconds of its instant. `entries.py`
 makes index entries of them.
@@ -30,8 +31,7 @@ class Missing(Enum):
 
 MISSING: Final = Missing.MISSING
 
-MISSING_TAG = 0x02
-NULL_TAG = 0x05
+NULL = b"\x05"
 _NUMBERS = (0x09, 0x1E)
 _OBJECT = b"\x28"
 _ARRAY = b"\x2c"
@@ -79,7 +79,7 @@ def _scalar(value: Any) -> bytes | None:
     if isinstance(value, datetime):
         return _encode_datetime(value)
     if value is MISSING:
-        return bytes((MISSING_TAG,))
+        return NULL
     if isinstance(value, list | tuple | Mapping):
         return None
     raise InvalidValue(

@@ -37,14 +37,12 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=6,
 )
-KINDS = ("missing", "null", "number", "str", "object", "array", "bytes", "bool", "datetime")
+KINDS = ("null", "number", "str", "object", "array", "bytes", "bool", "datetime")
 
 
 def kind(value: Any) -> str:
     """The name of the type bracket of a value."""
-    if value is MISSING:
-        return "missing"
-    if value is None:
+    if value is None or value is MISSING:
         return "null"
     if isinstance(value, bool):
         return "bool"
@@ -61,7 +59,7 @@ def rank(value: Any) -> tuple[Any, ...]:
     """Compares as the documentation says that values are ordered."""
     name = kind(value)
     place = KINDS.index(name)
-    if name in ("missing", "null"):
+    if name == "null":
         return (place,)
     if name == "array":
         return (place, tuple(rank(part) for part in value))
