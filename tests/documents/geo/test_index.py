@@ -136,6 +136,8 @@ def test_rows_follow_the_document() -> None:
     store.put(b"1", [second], [None])
     assert not store.rows
     assert entries([None, MISSING, [], [None]], b"1") == {}
+    assert len(entries([[1, 2]], b"1")) == 1
+    assert len(entries([[[1, 2], first]], b"1")) == 2
     # Two places of one smallest cell share a row, and both are kept.
     close = [Point(1, 2), Point(1, math.nextafter(2, 3))]
     (row,) = entries([close], b"1").values()

@@ -166,6 +166,7 @@ def test_the_box_of_a_circle_holds_the_circle(center: Point, metres: float, poin
         {"lat": 48.2, "lng": 16.4},
         {"type": "Point", "coordinates": [16.4, 48.2]},
         {"type": "Point", "coordinates": (16.4, 48.2, 151.0)},
+        [16.4, 48.2],
         Point(48.2, 16.4),
     ],
 )
@@ -189,7 +190,9 @@ def test_ways_to_write_a_place(value: Any) -> None:
         ({"lat": 1, "lon": 2, "lng": 3}, "lat"),
         ({"type": "Point", "coordinates": [1]}, "longitude first"),
         ({"type": "Polygon", "coordinates": [[1, 2]]}, "found a dict"),
-        ([1, 2], "found a list"),
+        ([1, 91], "-90 to 90"),
+        ([1, 2, 3], "found a list"),
+        ([True, False], "found a list"),
         ("48,16", "found a str"),
     ],
 )

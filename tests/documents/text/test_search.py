@@ -14,6 +14,7 @@ from holdfast.contract.errors import InvalidInput, InvalidQuery
 from holdfast.documents.text.analysis import Analyzer
 from holdfast.documents.text.highlight import Span, highlight, mark, snippet
 from holdfast.documents.text.index import TextIndex
+from holdfast.documents.text.matching import matcher, text_test
 from holdfast.documents.text.query import (
     NESTING_MAX,
     QUERY_CHARACTERS_MAX,
@@ -118,6 +119,38 @@ def test_the_same_documents_match_as_in_fts5(
     assert sorted(hit.identifier for hit in hits) == wanted
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
     assert search(index, query, rows.read, rows.scan, limit=2) == hits[:2]
+
+
+def without_fields(query: Node) -> Node:
+    if isinstance(query, Words):
+        return Words(query.text, None, query.open_end)
+    if isinstance(query, Not):
+        return Not(without_fields(query.part))
+    return type(query)(tuple(map(without_fields, query.parts)))
+
+
+@pytest.mark.row("trap 35", "trap 36")
+@pytest.mark.parametrize("analyzer", [Analyzer(), Analyzer("english")])
+@given(texts=st.lists(TEXT, max_size=8), query=QUERIES.map(without_fields))
+def test_a_text_by_itself_matches_exactly_if_the_index_finds_it(
+    analyzer: Analyzer, texts: list[str], query: Node
+) -> None:
+    index, rows = TextIndex((1.0,), analyzer), Rows()
+    documents = [(b"%d" % place, [[text]]) for place, text in enumerate(texts)]
+    rows.take(index.changes_of_many(documents, rows.read))
+    test = text_test(query, analyzer)
+    wanted = [b"%d" % place for place, text in enumerate(texts) if test(text)]
+    assert list(matching(index, query, rows.read, rows.scan)) == wanted
+
+
+def test_a_matcher_reads_queries_as_searches_do() -> None:
+    prepare = matcher(Analyzer("english"))
+    assert prepare("running NOT cat")("The dogs run")
+    assert not prepare("running NOT cat")("The cats run")
+    assert not prepare("the")("the")
+    for text in ("(", "-red", "red OR -blue", "red -(-blue)"):
+        with pytest.raises(InvalidQuery):
+            prepare(text)
 
 
 @pytest.mark.row("I-038")

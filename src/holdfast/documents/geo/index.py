@@ -31,6 +31,7 @@ from holdfast.documents.geo.shapes import (
     circle_box,
     distance,
     distance_to_box,
+    is_pair,
     point_of,
 )
 from holdfast.documents.ordering import MISSING
@@ -65,14 +66,16 @@ class Place(NamedTuple):
 def entries(values: Sequence[Any], identifier: bytes) -> dict[bytes, bytes]:
     """The rows of one document: keys without the index's prefix, and coordinates.
 
-    `values` are those of the field; None and missing have no place, an array is several places.
+    `values` are those of the field; None and missing have no place. An array is several places, but
+    for one of two numbers, which is a longitude and a latitude.
 
     Raises:
         InvalidValue: a value is no place, or a coordinate is out of range.
     """
     rows: dict[bytes, bytes] = {}
     for value in values:
-        for one in value if isinstance(value, list | tuple) else (value,):
+        several = isinstance(value, list | tuple) and not is_pair(value)
+        for one in value if several else (value,):
             if one is None or one is MISSING:
                 continue
             point = point_of(one)

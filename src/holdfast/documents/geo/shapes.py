@@ -94,11 +94,11 @@ def distance(one: Point, other: Point) -> float:
 
 
 def _haversine(latitude: float, longitude: float, to_latitude: float, to_longitude: float) -> float:
-    from_angle, to_angle = radians(latitude), radians(to_latitude)
+    angle, to_angle = radians(latitude), radians(to_latitude)
+    across = sin((to_angle - angle) / 2) ** 2
     # The difference of longitudes is exact before it is turned into radians.
-    half_latitude = radians(to_latitude - latitude) / 2
-    half_longitude = radians(to_longitude - longitude) / 2
-    chord = sin(half_latitude) ** 2 + cos(from_angle) * cos(to_angle) * sin(half_longitude) ** 2
+    along = sin(radians(to_longitude - longitude) / 2) ** 2
+    chord = across + cos(angle) * cos(to_angle) * along
     return 2 * EARTH_RADIUS_METRES * asin(min(1.0, sqrt(chord)))
 
 
@@ -150,14 +150,17 @@ def circle_box(center: Point, metres: float) -> Box:
 def point_of(value: Any) -> Point:
     """The point that a value of a document means.
 
-    It may be a `Point`, an object with `lat` and `lon` (also `latitude`, `lng`, `longitude`), or a
-    GeoJSON point: `{"type": "Point", "coordinates": [longitude, latitude]}`.
+    It may be a `Point`, an object with `lat` and `lon` (also `latitude`, `lng`, `longitude`), a
+    GeoJSON point `{"type": "Point", "coordinates": [longitude, latitude]}`, or its coordinates
+    alone: an array of two numbers, longitude first.
 
     Raises:
         InvalidValue: it is none of these, or a coordinate is out of range.
     """
     if isinstance(value, Point):
         return value
+    if is_pair(value):
+        return Point(value[1], value[0])
     if isinstance(value, Mapping):
         if value.get("type") == "Point":
             coordinates = value.get("coordinates")
@@ -171,6 +174,15 @@ def point_of(value: Any) -> Point:
         'a place is an object such as {"lat": 48.2, "lon": 16.4}, or a GeoJSON point '
         '{"type": "Point", "coordinates": [16.4, 48.2]} with the longitude first; '
         f"found a {type(value).__name__} that is neither"
+    )
+
+
+def is_pair(value: Any) -> bool:
+    """Whether a value is an array of two numbers."""
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == _GEOJSON_PARTS[0]
+        and all(isinstance(part, int | float) and not isinstance(part, bool) for part in value)
     )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from holdfast.contract.errors import InvalidInput
-from holdfast.documents.text.analysis import Analyzer, Sought, Token
+from holdfast.documents.text.analysis import Analyzer
+from holdfast.documents.text.matching import places_of
 from holdfast.documents.text.query import Node, Not, Words
 
 _ELLIPSIS = "…"
@@ -25,11 +26,14 @@ def highlight(text: str, query: Node, analyzer: Analyzer) -> list[Span]:
     Parts that must not match show nothing; fields are not looked at, the text is of one.
     """
     tokens = list(analyzer.tokens(text))
+    terms = [token.term for token in tokens]
     marked: set[int] = set()
     for words in _asked(query):
         sought = analyzer.sought(words.text, open_end=words.open_end)
         if sought:
-            marked |= _marked(tokens, sought)
+            start = sought[0].offset
+            for at in places_of(terms, sought):
+                marked.update(at + one.offset - start for one in sought)
     spans: list[Span] = []
     for place in sorted(marked):
         start, end = tokens[place].start, tokens[place].end
@@ -115,21 +119,6 @@ def _asked(query: Node) -> list[Words]:
     if isinstance(query, Not):
         return []
     return [words for part in query.parts for words in _asked(part)]
-
-
-def _marked(tokens: list[Token], sought: list[Sought]) -> set[int]:
-    marked: set[int] = set()
-    start = sought[0].offset
-    wanted = [(one.offset - start, one) for one in sought]
-    span = wanted[-1][0]
-    for at in range(len(tokens) - span):
-        if all(_fits(tokens[at + offset].term, one) for offset, one in wanted):
-            marked.update(at + offset for offset, _ in wanted)
-    return marked
-
-
-def _fits(term: str, sought: Sought) -> bool:
-    return term.startswith(sought.terms) if sought.prefix else term in sought.terms
 
 
 def _has_word(text: str) -> bool:

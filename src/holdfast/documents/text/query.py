@@ -86,6 +86,29 @@ def parse(text: str, fields: Sequence[str] = ()) -> Node:
     return _Parser(text, tuple(fields)).parse()
 
 
+def check(query: Node) -> None:
+    """Refuse a query that only says what must not match, in whole or in a part.
+
+    Raises:
+        InvalidQuery: a `Not` stands elsewhere than beside something that must match.
+    """
+    if isinstance(query, Not) or (isinstance(query, And) and not _wanted(query)):
+        raise InvalidQuery(
+            "a full-text query needs something that must match; this part only says what must not. "
+            "Write it beside another: 'car NOT red'"
+        )
+    if isinstance(query, And):
+        for part in query.parts:
+            check(part.part if isinstance(part, Not) else part)
+    elif isinstance(query, Or):
+        for part in query.parts:
+            check(part)
+
+
+def _wanted(query: And) -> bool:
+    return any(not isinstance(part, Not) for part in query.parts)
+
+
 class _Parser:
     def __init__(self, text: str, fields: tuple[str, ...]) -> None:
         self.fields = fields

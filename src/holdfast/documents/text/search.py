@@ -18,7 +18,7 @@ from typing import NamedTuple
 from holdfast.contract.errors import InvalidInput, InvalidQuery
 from holdfast.documents.text.forward import identifier_of
 from holdfast.documents.text.index import TextIndex
-from holdfast.documents.text.query import And, Node, Not, Or, Words
+from holdfast.documents.text.query import Node, Not, Or, Words, check
 from holdfast.documents.text.rows import (
     BLOCK_DOCUMENTS,
     Read,
@@ -136,23 +136,24 @@ def _idf(documents: int, having: int) -> float:
 
 def compile_query(index: TextIndex, query: Node, read: Read, scan: Scan) -> Source:
     """The source of matches that a query stands for."""
-    if isinstance(query, Not):
-        raise InvalidQuery(
-            "a full-text query needs something that must match; this part only says what must not. "
-            "Write it beside another: 'car NOT red'"
-        )
+    check(query)
+    return _compile(index, query, read, scan)
+
+
+def _compile(index: TextIndex, query: Node, read: Read, scan: Scan) -> Source:
     if isinstance(query, Words):
         return _words(index, query, read, scan)
+    if isinstance(query, Not):
+        # `check` lets it stand inside an `And` alone, which takes it apart.
+        return _compile(index, query.part, read, scan)
     if isinstance(query, Or):
-        return Any([compile_query(index, part, read, scan) for part in query.parts])
-    wanted = [part for part in query.parts if not isinstance(part, Not)]
-    refused = [part.part for part in query.parts if isinstance(part, Not)]
-    if not wanted:
-        return compile_query(index, Not(And(())), read, scan)
-    sources = [compile_query(index, part, read, scan) for part in wanted]
+        return Any([_compile(index, part, read, scan) for part in query.parts])
+    sources = [
+        _compile(index, part, read, scan) for part in query.parts if not isinstance(part, Not)
+    ]
     # A stop word says nothing: beside other words it is no condition.
     telling = [source for source in sources if not isinstance(source, Nothing)] or sources
-    without = [compile_query(index, part, read, scan) for part in refused]
+    without = [_compile(index, part, read, scan) for part in query.parts if isinstance(part, Not)]
     return All(telling, without)
 
 
