@@ -160,8 +160,7 @@ class IndexOrder:
         if count > ENTRIES_MAX:
             raise InvalidValue(
                 f"a document has at most {ENTRIES_MAX} entries in an index; this one would have "
-                f"{count}. Index fewer arrays together",
-                entries=count,
+                f"{count}. Index fewer arrays together"
             )
         tail = self.tail(identifier)
         if len(columns) == 1:

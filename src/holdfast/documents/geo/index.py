@@ -196,4 +196,4 @@ def _range(start: int, end: int, limit: int | None = None) -> Range:
 
 def _check_metres(metres: float) -> None:
     if not metres >= 0:
-        raise InvalidInput(f"a distance is 0 metres or more; found {metres}", metres=metres)
+        raise InvalidInput(f"a distance is 0 metres or more; found {metres}")

@@ -58,9 +58,7 @@ class Box:
         if self.south > self.north:
             raise InvalidValue(
                 f"a box goes from south to north; found south={self.south} and north={self.north}. "
-                "Exchange them",
-                south=self.south,
-                north=self.north,
+                "Exchange them"
             )
 
     def __contains__(self, point: Point) -> bool:
@@ -190,6 +188,4 @@ def _check(value: Any, name: str, limit: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidValue(f"a {name} is a number of degrees; found a {type(value).__name__}")
     if not -limit <= value <= limit:
-        raise InvalidValue(
-            f"a {name} is from -{limit:g} to {limit:g} degrees; found {value}", **{name: value}
-        )
+        raise InvalidValue(f"a {name} is from -{limit:g} to {limit:g} degrees; found {value}")

@@ -86,8 +86,7 @@ class Analyzer:
         if language is not None and not stem and language not in STOPPED_LANGUAGES:
             raise InvalidInput(
                 f"there are no stop words for {language!r}. There are for: "
-                + ", ".join(STOPPED_LANGUAGES),
-                language=language,
+                + ", ".join(STOPPED_LANGUAGES)
             )
         self.language = language
         self.fold_diacritics = fold_diacritics

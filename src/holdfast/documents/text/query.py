@@ -190,7 +190,7 @@ class _Parser:
     def refuse(self, reason: str, *, back: int = 0) -> NoReturn:
         place = self.place - back
         at = self.tokens[place].start() if place < len(self.tokens) else self.end
-        raise InvalidQuery(f"character {at} of the full-text query: {reason}", position=at)
+        raise InvalidQuery(f"character {at} of the full-text query: {reason}")
 
 
 def _tokens(text: str) -> Iterator[re.Match[str]]:

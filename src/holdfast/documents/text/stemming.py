@@ -32,8 +32,7 @@ def stemmer(language: str) -> Callable[[str], str]:
     known = module.algorithms()
     if language not in known:
         raise InvalidInput(
-            f"there is no stemmer for {language!r}. There are: {', '.join(sorted(known))}",
-            language=language,
+            f"there is no stemmer for {language!r}. There are: {', '.join(sorted(known))}"
         )
     # One object holds the word it works on, so each thread has its own.
     local = threading.local()

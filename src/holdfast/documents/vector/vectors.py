@@ -56,8 +56,7 @@ class VectorSpace:
     def __post_init__(self) -> None:
         if not 1 <= self.dimensions <= DIMENSIONS_MAX:
             raise InvalidInput(
-                f"vectors have 1 to {DIMENSIONS_MAX} dimensions; found {self.dimensions}",
-                dimensions=self.dimensions,
+                f"vectors have 1 to {DIMENSIONS_MAX} dimensions; found {self.dimensions}"
             )
         if self.metric not in get_args(Metric):
             raise InvalidInput(
@@ -114,8 +113,6 @@ class VectorSpace:
             raise refusal(
                 f"the vectors of this index have {self.dimensions} dimensions; found one of "
                 f"{len(numbers)}. Use the model that the others were made with",
-                wanted=self.dimensions,
-                found=len(numbers),
             )
         for place, number in enumerate(numbers):
             if not isfinite(number):
