@@ -1,1 +1,1 @@
-"""Documents: typed collections, queries and indexes."""
+"""Documents: collections of typed values with queries, indexes, transactions and live results."""
