@@ -30,7 +30,8 @@ from typing import Any
 
 from holdfast.contract.errors import InvalidInput, InvalidValue
 from holdfast.contract.record import Range, after_prefix
-from holdfast.documents.ordering import MISSING, NULL, bracket, encode
+from holdfast.documents.ordering import NULL, bracket, encode
+from holdfast.documents.query.values import MISSING
 
 COMPONENT_BYTES_MAX = 128
 """The longest component before it is cut, in bytes, if the index does not say otherwise."""

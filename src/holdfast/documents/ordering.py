@@ -16,20 +16,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from enum import Enum
-from typing import Any, Final
+from typing import Any
 
 from holdfast.codecs.keys import pack, pack_text
 from holdfast.contract.errors import InvalidKey, InvalidValue
-
-
-class Missing(Enum):
-    """The type of `MISSING`, which stands for a field that a document does not have."""
-
-    MISSING = "missing"
-
-
-MISSING: Final = Missing.MISSING
+from holdfast.documents.query.values import MISSING
 
 NULL = b"\x05"
 _NUMBERS = (0x09, 0x1E)

@@ -15,7 +15,7 @@ from holdfast.contract.record import Range
 from holdfast.documents.geo.cells import COVERING_CELLS_MAX
 from holdfast.documents.geo.index import around, changes, entries, nearest, ranges, within
 from holdfast.documents.geo.shapes import Box, Point, distance
-from holdfast.documents.ordering import MISSING
+from holdfast.documents.query.values import MISSING
 from tests.documents.geo.places import BOXES, POINTS
 
 #: Few places, so that several documents share one.

@@ -19,7 +19,8 @@ from holdfast.documents.entries import (
     hash_entries,
     hash_key,
 )
-from holdfast.documents.ordering import MISSING, encode
+from holdfast.documents.ordering import encode
+from holdfast.documents.query.values import MISSING
 from tests.documents.ordering.values import LONG_TEXTS, SCALARS, TEXTS, VALUES, kind, rank
 
 SPACIOUS = 100_000

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from holdfast.documents.ordering import MISSING
+from holdfast.documents.query.values import MISSING
 
 TEXTS = st.text(alphabet=st.sampled_from("ab\0\x01zÿéЖ中￿\U0001f600"), max_size=6)
 LONG_TEXTS = st.builds(

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from holdfast.contract.errors import DriverMissing, InvalidInput, InvalidQuery, InvalidValue
-from holdfast.documents.ordering import MISSING
+from holdfast.documents.query.values import MISSING
 from holdfast.documents.vector.exact import ROWS_AT_ONCE, VectorTable, search_rows
 from holdfast.documents.vector.vectors import DIMENSIONS_MAX, Metric, VectorSpace
 

@@ -34,7 +34,7 @@ from holdfast.documents.geo.shapes import (
     is_pair,
     point_of,
 )
-from holdfast.documents.ordering import MISSING
+from holdfast.documents.query.values import MISSING
 
 #: Reads the rows of a range of the index, in the order of keys; at most `range.limit`.
 ScanRange = Callable[[Range], Iterable[tuple[bytes, bytes]]]

@@ -15,7 +15,7 @@ from math import isfinite
 from typing import Any, Literal, NamedTuple, get_args
 
 from holdfast.contract.errors import DriverMissing, InvalidInput, InvalidQuery, InvalidValue
-from holdfast.documents.ordering import MISSING
+from holdfast.documents.query.values import MISSING
 
 Metric = Literal["cosine", "dot", "l2"]
 
