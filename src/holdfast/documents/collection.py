@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Any, Final, Generic, Literal, TypeVar, cast
+from typing import Any, Final, Literal, TypeVar, cast
 
 from holdfast.contract.errors import InvalidInput, KeyNotFound, StoreNotFound
-from holdfast.documents.collections import Collections
-from holdfast.documents.planner.execute import Examined, Found, Run, moment_of
-from holdfast.documents.planner.plan import QueryPlan, plan_query
-from holdfast.documents.query.cursor import cursor_of, read_cursor
-from holdfast.documents.query.expression import parse_expression
+from holdfast.documents.indexes import build as indexing
+from holdfast.documents.indexes.defining import defined, index_facts
+from holdfast.documents.queries import Queries
 from holdfast.documents.query.query import Query
-from holdfast.documents.query.select import compile_select
-from holdfast.documents.results import QueryResult, ResultPage
+from holdfast.documents.results import IndexFacts, QueryResult
 from holdfast.documents.storage import (
     DELETE,
     KEEP,
@@ -22,23 +19,19 @@ from holdfast.documents.storage import (
     Put,
     Step,
     _Act,
+    require_key,
 )
-from holdfast.documents.typed import Typed
-from holdfast.records.options import KEEPING, WriteOptions, write_options
+from holdfast.records.options import WriteOptions, write_options
 from holdfast.store.durations import ttl_milliseconds
-from holdfast.store.keyspaces import History
 from holdfast.store.versions.entry import Entry
 
 T = TypeVar("T")
-D = TypeVar("D")
 
 #: How many documents one commit of `clear` removes.
 CLEAR_ROWS: Final = 1000
-#: How many results a page has unless told otherwise.
-PAGE_RESULTS: Final = 100
 
 
-class Collection(Generic[T]):
+class Collection(Queries[T]):
     """Documents of one type under text keys.
 
     Made by `db.collection`. A collection exists from its first write on; before it is empty. Every
@@ -48,14 +41,6 @@ class Collection(Generic[T]):
     Attributes:
         name: as given.
     """
-
-    def __init__(
-        self, name: str, typed: Typed[T], collections: Collections, history: History | None
-    ) -> None:
-        self.name = name
-        self._typed = typed
-        self._collections = collections
-        self._history = history
 
     def __repr__(self) -> str:
         return f"<Collection {self.name!r} of {self._typed!r}>"
@@ -335,167 +320,60 @@ class Collection(Generic[T]):
         async for key, _, entry in self._rows(Query()):
             yield key, self._value(entry)
 
-    # --- Queries ----------------------------------------------------------------------------
+    # --- Indexes ----------------------------------------------------------------------------
 
-    async def query(
+    async def create_index(
         self,
-        *conditions: Any,
-        order_by: Any = (),
-        limit: int | None = None,
-        offset: int = 0,
-        select: Iterable[Any] | None = None,
-        after: str | None = None,
-        hint: str | None = None,
-        **equal: Any,
-    ) -> AsyncIterator[QueryResult[T]]:
-        """The documents that match, as they are found, as of one moment.
+        name: str,
+        fields: Any,
+        *,
+        kind: str = "btree",
+        unique: bool = False,
+        sparse: bool = False,
+        weights: Iterable[float] | None = None,
+        language: str | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Make an index, and take in every document there is.
+
+        Writes go on meanwhile, and keep it from the first moment on; queries use it once it is
+        built. A build that was broken off goes on when the same index is asked for again.
 
         Args:
-            conditions: `F.age >= 18`, its JSON form, or a text such as `'age >= 18'`; or one whole
-                `Query`.
-            order_by: fields, the most important first: `F.age`, `-F.age`, `"age"`, `"-age"`; left
-                out: by key.
-            limit: at most so many; 0 gives none.
-            offset: leave out so many first.
-            select: the fields to keep of each document; values are dicts then.
-            after: a cursor that `page` gave: what comes behind it.
-            hint: the index to use; empty: none.
-            equal: names of fields and the values they equal.
+            name: of the index, in this collection.
+            fields: one, or several, the most important first: `F.age`, `-F.age`, `"age"`, `"-age"`.
+            kind: `btree` for equality, ranges and order; `hash` for equality of long values;
+                `text` for full-text search; `geo` for points near and within.
+            unique: refuse a document that has a value which another one has. Null and missing are
+                no values.
+            sparse: leave out documents that have none of the fields.
+            weights: of a text index, how much a word in each field counts.
+            language: of a text index: the Snowball name, for stems and stop words.
+            progress: called now and then with how many documents were taken in.
 
         Raises:
-            InvalidQuery, PatternInvalid: the query is malformed.
-            IndexNotFound: there is no index of the hint's name.
-            QuotaExceeded: a sort without a limit holds too many documents.
+            IndexExists: there is one of that name.
+            DuplicateKey: two documents share values that are to be unique; `list_indexes` shows
+                the index as failed.
+            InvalidName, InvalidInput, InvalidQuery: the arguments cannot be.
+            Unsupported: inside a transaction.
         """
-        wanted = as_query(conditions, order_by, limit, offset, select, after, equal)
-        async for found in self._rows(wanted, hint):
-            yield self._result(wanted, found)
+        wanted = defined(name, fields, kind, unique, sparse, weights, language)
+        await indexing.create(await self._require(), wanted, progress)
 
-    async def find_many(
-        self,
-        *conditions: Any,
-        order_by: Any = (),
-        limit: int | None = None,
-        offset: int = 0,
-        select: Iterable[Any] | None = None,
-        after: str | None = None,
-        hint: str | None = None,
-        **equal: Any,
-    ) -> list[T]:
-        """The documents that match; see `query`."""
-        wanted = as_query(conditions, order_by, limit, offset, select, after, equal)
-        return [self._result(wanted, found).value async for found in self._rows(wanted, hint)]
+    async def drop_index(self, name: str) -> None:
+        """Remove an index. Raises IndexNotFound."""
+        await indexing.drop(await self._require(), name)
 
-    async def find_one(
-        self,
-        *conditions: Any,
-        order_by: Any = (),
-        offset: int = 0,
-        select: Iterable[Any] | None = None,
-        after: str | None = None,
-        hint: str | None = None,
-        **equal: Any,
-    ) -> T | None:
-        """The first document that matches, or None; see `query`."""
-        wanted = as_query(conditions, order_by, 1, offset, select, after, equal)
-        async for found in self._rows(wanted, hint):
-            return self._result(wanted, found).value
-        return None
-
-    async def count(
-        self,
-        *conditions: Any,
-        limit: int | None = None,
-        offset: int = 0,
-        hint: str | None = None,
-        **equal: Any,
-    ) -> int:
-        """How many documents match; see `query`.
-
-        No document is read where the bounds of an index say it all.
-        """
-        wanted = as_query(conditions, (), limit, offset, None, None, equal)
+    async def list_indexes(self) -> list[IndexFacts]:
+        """The indexes there are, by name, with how they fare."""
         storage = await self._find()
         if storage is None:
-            return 0
-        storage.space.check()
-        async with moment_of(storage.engine) as moment:
-            plan = await self._plan(storage, wanted, hint)
-            return await Run(storage, moment, plan, Examined()).count()
-
-    async def page(
-        self,
-        *conditions: Any,
-        order_by: Any = (),
-        limit: int = PAGE_RESULTS,
-        select: Iterable[Any] | None = None,
-        after: str | None = None,
-        hint: str | None = None,
-        **equal: Any,
-    ) -> ResultPage[T]:
-        """Some results, and the cursor that leads to the next; see `query`.
-
-        The cursor names a place in the order, not a count: pages neither overlap nor skip,
-        whatever is written between them.
-        """
-        wanted = as_query(conditions, order_by, limit, 0, select, after, equal)
-        results: list[QueryResult[T]] = []
-        last: Found | None = None
-        async for found in self._rows(wanted, hint):
-            results.append(self._result(wanted, found))
-            last = found
-        cursor = None
-        if last is not None and len(results) == wanted.limit:
-            cursor = cursor_of(wanted, last[0], last[1])
-        return ResultPage(results, cursor)
-
-    async def explain(
-        self,
-        *conditions: Any,
-        order_by: Any = (),
-        limit: int | None = None,
-        offset: int = 0,
-        after: str | None = None,
-        hint: str | None = None,
-        **equal: Any,
-    ) -> dict[str, Any]:
-        """How the query is answered, and what that takes: it is run for it. See `query`."""
-        from holdfast.documents.planner.explain import explained
-
-        wanted = as_query(conditions, order_by, limit, offset, None, after, equal)
-        storage = await self._find()
-        if storage is None:
-            storage = await self._require()
-        storage.space.check()
-        async with moment_of(storage.engine) as moment:
-            plan = await self._plan(storage, wanted, hint)
-            return await explained(storage, moment, plan)
+            return []
+        catalogue = await storage.catalogue()
+        return [await index_facts(storage, one) for one in catalogue.indexes]
 
     # --- Inside -----------------------------------------------------------------------------
-
-    async def _rows(self, wanted: Query, hint: str | None = None) -> AsyncIterator[Found]:
-        read_cursor(wanted)
-        storage = await self._find()
-        if storage is None:
-            return
-        storage.space.check()
-        async with moment_of(storage.engine) as moment:
-            plan = await self._plan(storage, wanted, hint)
-            async for found in Run(storage, moment, plan, Examined()).results():
-                yield found
-
-    async def _plan(self, storage: DocumentStorage, wanted: Query, hint: str | None) -> QueryPlan:
-        return plan_query(wanted, storage.number, await storage.catalogue(), hint)
-
-    def _result(self, wanted: Query, found: Found) -> QueryResult[T]:
-        key, document, entry = found
-        if wanted.select is not None:
-            kept: Any = compile_select(wanted.select)(document)
-            return QueryResult(key, kept, entry.metadata)
-        return QueryResult(key, self._value(entry), entry.metadata)
-
-    def _value(self, entry: Entry[Any]) -> T:
-        return self._typed.from_plain(entry.value)
 
     async def _entry(self, key: str) -> Entry[Any] | None:
         storage = await self._find()
@@ -503,12 +381,6 @@ class Collection(Generic[T]):
             self._check_key(key)
             return None
         return await storage.get(key)
-
-    async def _find(self) -> DocumentStorage | None:
-        return await self._collections.find(self.name)
-
-    async def _require(self) -> DocumentStorage:
-        return await self._collections.require(self.name, self._history)
 
     async def _transact(self, storage: DocumentStorage, steps: list[Step]) -> int:
         try:
@@ -519,8 +391,6 @@ class Collection(Generic[T]):
 
     def _check_key(self, key: str) -> None:
         """Refuse what is no key where there is nothing to look it up in."""
-        from holdfast.documents.storage import require_key
-
         require_key(key)
 
     def _absent(self, key: str) -> KeyNotFound:
@@ -528,32 +398,6 @@ class Collection(Generic[T]):
             f"the collection {self.name!r} has no document {key!r}; `get` returns None instead",
             key=key,
         )
-
-
-def as_query(
-    conditions: tuple[Any, ...],
-    order_by: Any,
-    limit: int | None,
-    offset: int,
-    select: Iterable[Any] | None,
-    after: str | None,
-    equal: dict[str, Any],
-) -> Query:
-    """A query from what a call was given. Raises InvalidQuery."""
-    if len(conditions) == 1 and isinstance(conditions[0], Query):
-        if equal or order_by or offset or select is not None or after is not None:
-            raise InvalidInput(
-                "give a whole Query, or its parts; found both. Put the parts into the Query"
-            )
-        whole = conditions[0]
-        if limit is None or limit == whole.limit:
-            return whole
-        return Query(whole.where, whole.order_by, limit, whole.offset, whole.select, whole.after)
-    spelled = [parse_expression(one) if isinstance(one, str) else one for one in conditions]
-    return Query.of(
-        *spelled, order_by=order_by, limit=limit, offset=offset, select=select, after=after,
-        **equal,
-    )  # fmt: skip
 
 
 def merge_patch(document: Any, changes: Mapping[str, Any]) -> Any:
@@ -569,4 +413,4 @@ def merge_patch(document: Any, changes: Mapping[str, Any]) -> Any:
     return merged
 
 
-__all__ = ["DELETE", "KEEPING", "Collection", "as_query", "merge_patch"]
+__all__ = ["DELETE", "Collection", "merge_patch"]

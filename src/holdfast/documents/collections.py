@@ -147,5 +147,3 @@ def checked_name(name: Any) -> str:
             + ("an empty one" if isinstance(name, str) else f"a {type(name).__name__}")
         )
     return name
-
-

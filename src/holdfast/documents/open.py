@@ -13,6 +13,4 @@ def collection_of(
     collections: Collections, name: str, kind: type[Any] | None, history: str | None
 ) -> Collection[Any]:
     """The collection of that name. Raises InvalidName, InvalidInput."""
-    return Collection(
-        checked_name(name), Typed(kind), collections, checked_history(history)
-    )
+    return Collection(checked_name(name), Typed(kind), collections, checked_history(history))

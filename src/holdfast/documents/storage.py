@@ -126,6 +126,8 @@ class DocumentStorage:
         self._data = self.rows.data
         self.catalogue_key = catalogue_key(self.number)
         self._key_bytes_max = min(KEY_BYTES_MAX, space.engine.capabilities.key_bytes_max)
+        #: By name of an index: how often queries walked it, and how often they could not.
+        self.usage: dict[str, tuple[int, int]] = {}
         #: The row of the catalogue that the planner below is made for.
         self._catalogue: bytes | None = None
         self._indexes = IndexRows(self.number, read_catalogue(None))
@@ -246,7 +248,9 @@ class DocumentStorage:
                 asked.extend(need.keys)
             return need
 
-        context = steps[0].options.context(Cause.WRITE) if steps else NO_OPTIONS.context(Cause.WRITE)
+        context = (
+            steps[0].options.context(Cause.WRITE) if steps else NO_OPTIONS.context(Cause.WRITE)
+        )
         receipt = await self.space.commit((self.catalogue_key, *keys), write, context)
         return receipt.revision
 
@@ -279,7 +283,7 @@ class DocumentStorage:
                 return Need(wanted)
             indexes.begin(known)
             for key, row in due:
-                indexes.before = self._document(row, known) if indexes.writers else None
+                indexes.before = self.document(row, known) if indexes.writers else None
                 self._planner.expire(plan, key, row, self._extra(key, row, known), bury=True)
                 ended += 1
             need = indexes.end(plan)
@@ -338,7 +342,8 @@ class DocumentStorage:
             return None if value is None else Record(value, 0)
         return None
 
-    def _document(self, row: Record, known: dict[bytes, bytes | None]) -> Any:
+    def document(self, row: Record, known: dict[bytes, bytes | None]) -> Any:
+        """The plain document of a row, its chunks among the rows that are known."""
         entry: Entry[Any] = Entry(b"", row.value, row.revision)
         self._attach(entry, known)
         return entry.value
@@ -379,7 +384,7 @@ class DocumentStorage:
         put = decided if isinstance(decided, Put) else None
         if row is not None and living is None:
             # Nobody has swept it yet, so this commit tells that it ran out.
-            indexes.before = self._document(row, known) if indexes.writers else None
+            indexes.before = self.document(row, known) if indexes.writers else None
             planner.expire(plan, data_key, row, extra, bury=put is None)
             step.written = True
             row = extra = None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
+
 from holdfast.contract.batch import Need
 from holdfast.contract.record import Record
 from holdfast.documents.indexes.definition import (
@@ -16,8 +18,6 @@ from holdfast.documents.indexes.definition import (
 from holdfast.documents.indexes.writers import IndexWriter, writer_of
 from holdfast.store import layout
 from holdfast.store.plan import Plan, RowChange
-
-import msgspec
 
 
 class IndexRows:

@@ -98,11 +98,15 @@ class OrderedWriter(IndexWriter):
             if not building or read(key) == value:
                 plan.delete(key)
         for key, value in new.items():
-            if old.get(key) == value and not building:
-                continue
-            if len(value) > _NOTE_BYTES and key not in old:
-                plan.absent(key, self.duplicate(identifier))
-            if not building or key not in old or read(key) in (None, old[key]):
+            if building:
+                standing = read(key)
+                if standing in (None, value):
+                    plan.put(key, value)
+                elif key not in old:
+                    raise self.duplicate(identifier)
+            elif old.get(key) != value:
+                if len(value) > _NOTE_BYTES and key not in old:
+                    plan.absent(key, self.duplicate(identifier))
                 plan.put(key, value)
 
     def unique_rows(self, values: list[Found], identifier: bytes) -> dict[bytes, bytes]:
@@ -209,9 +213,7 @@ def writer_of(keyspace: int, definition: IndexDefinition) -> IndexWriter:
 
 def order_of(definition: IndexDefinition) -> IndexOrder:
     """The keys of a btree index."""
-    return IndexOrder(
-        tuple(one.descending for one in definition.fields), sparse=definition.sparse
-    )
+    return IndexOrder(tuple(one.descending for one in definition.fields), sparse=definition.sparse)
 
 
 @lru_cache(maxsize=64)
@@ -226,7 +228,9 @@ def text_index(definition: IndexDefinition) -> TextIndex:
     return TextIndex(weights, analyzer_of(definition.language))
 
 
-def identifier_in(definition: IndexDefinition, order: IndexOrder, key: bytes, value: bytes) -> bytes:
+def identifier_in(
+    definition: IndexDefinition, order: IndexOrder, key: bytes, value: bytes
+) -> bytes:
     """The document of a row of a btree index; `key` is without the prefix of the index."""
     if definition.unique and len(value) > _NOTE_BYTES:
         return value[_NOTE_BYTES:]

@@ -209,9 +209,13 @@ def _between(
         )
         for head in heads
     ]
-    left = "-" if low is None else f"{'(' if low.low_open else '['}{shown(low.low and low.low.value)}"
+    left = (
+        "-" if low is None else f"{'(' if low.low_open else '['}{shown(low.low and low.low.value)}"
+    )
     right = (
-        "-" if high is None else f"{shown(high.high and high.high.value)}{')' if high.high_open else ']'}"
+        "-"
+        if high is None
+        else f"{shown(high.high and high.high.value)}{')' if high.high_open else ']'}"
     )
     access.bounds[path] = [f"{left}, {right}"]
     return _sorted([bound.range for bound in bounds]), all(bound.exact for bound in bounds)

@@ -9,8 +9,8 @@ from holdfast.documents.planner.access import Access
 from holdfast.documents.planner.execute import Examined, Run
 from holdfast.documents.planner.plan import QueryPlan
 from holdfast.documents.query.json_form import query_to_json
-from holdfast.documents.query.nodes import EVERYTHING
 from holdfast.documents.query.json_print import where_to_json
+from holdfast.documents.query.nodes import EVERYTHING
 from holdfast.documents.query.paths import path_text
 from holdfast.documents.storage import DocumentStorage
 

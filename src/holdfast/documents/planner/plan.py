@@ -30,7 +30,7 @@ class QueryPlan:
         ties: whether those that sort alike do, too.
         text: prepares full-text searches.
         rejected: the other indexes that would serve.
-        empty: whether nothing can match.
+        missed: names of indexes over fields of the condition that cannot serve it.
     """
 
     query: Query
@@ -41,6 +41,7 @@ class QueryPlan:
     ties: bool = False
     text: TextMatcher = field(default_factory=lambda: matcher(analyzer_of("")))
     rejected: list[Access] = field(default_factory=list)
+    missed: list[str] = field(default_factory=list)
 
     @property
     def single(self) -> Access | None:
@@ -73,7 +74,15 @@ def plan_query(
     if query.limit == 0:
         return plan
     usable = _usable(catalogue, language, hint)
-    candidates = accesses(keyspace, usable, predicates(parts))
+    asked = predicates(parts)
+    candidates = accesses(keyspace, usable, asked)
+    paths = {one.path for one in asked}
+    serving = {access.index.name for access in candidates}
+    plan.missed = [
+        one.name
+        for one in usable
+        if one.name not in serving and any(field.path in paths for field in one.fields)
+    ]
     ordering = query.order_by
     if ordering:
         there = {access.index.name for access in candidates}
