@@ -21,6 +21,7 @@ from holdfast.documents.query.cursor import read_cursor
 from holdfast.documents.query.nodes import EVERYTHING
 from holdfast.documents.query.ordering import (
     Arrangement,
+    OrderBy,
     Keyed,
     Row,
     directions,
@@ -166,35 +167,27 @@ class Run:
                 for row in rows:
                     yield row
             return
-        held: Arrangement | None = None
-        held_key: tuple[Any, ...] = ()
-        last_entry, last_cut = b"", False
+        ties = _Ties(order, wanted)
         async for page in self._entries(way, backwards=plan.backwards, wanted=wanted):
             rows_by_id = {row[0]: row for row in await self._documents([one[0] for one in page])}
             for identifier, entry_key, cut in page:
-                row = rows_by_id.get(name_of(identifier))
+                row: Found | None = rows_by_id.get(name_of(identifier))
                 if row is None:
                     continue
                 [one] = keyed(cast("list[Row]", [row]), order)
                 if after is not None and not behind(after, one[0]):
                     continue
-                if plan.ties and not cut and not last_cut:
-                    yield row
+                if ties.belongs(one[0][:-1], entry_key, cut=cut):
+                    ties.hold(one, entry_key, cut=cut)
                     continue
-                same = one[0][:-1] == held_key or (
-                    cut and last_cut and _shared(last_entry, entry_key) >= _CUT_SHARED
-                )
-                if held is not None and not same:
-                    for _, kept in held.rows():
-                        yield cast("Found", kept)
-                    held = None
-                if held is None:
-                    held = Arrangement(order, wanted)
-                held.add([one])
-                held_key, last_entry, last_cut = one[0][:-1], entry_key, cut
-        if held is not None:
-            for _, kept in held.rows():
-                yield cast("Found", kept)
+                for kept in ties.release():
+                    yield kept
+                if plan.ties and not cut:
+                    yield row
+                else:
+                    ties.begin(one, entry_key, cut=cut)
+        for kept in ties.release():
+            yield kept
 
     # --- Documents --------------------------------------------------------------------------
 
@@ -313,6 +306,44 @@ class Run:
                     gone.add(data_key[layout.REGION_BYTES :])
             rest = page.resume
         return gone
+
+
+class _Ties:
+    """Documents that an index does not tell apart, until the next one is another.
+
+    They sort alike, or their keys in the index were cut at the same place.
+    """
+
+    def __init__(self, order: tuple[OrderBy, ...], wanted: int | None) -> None:
+        self._order = order
+        self._wanted = wanted
+        self._held: Arrangement | None = None
+        self._key: tuple[Any, ...] = ()
+        self._entry, self._cut = b"", False
+
+    def belongs(self, key: tuple[Any, ...], entry: bytes, *, cut: bool) -> bool:
+        """Whether a document belongs to those that are held."""
+        if self._held is None:
+            return False
+        return key == self._key or (
+            cut and self._cut and _shared(self._entry, entry) >= _CUT_SHARED
+        )
+
+    def begin(self, row: Keyed, entry: bytes, *, cut: bool) -> None:
+        """Hold the first of some."""
+        self._held = Arrangement(self._order, self._wanted)
+        self.hold(row, entry, cut=cut)
+
+    def hold(self, row: Keyed, entry: bytes, *, cut: bool) -> None:
+        """Hold another one."""
+        assert self._held is not None
+        self._held.add([row])
+        self._key, self._entry, self._cut = row[0][:-1], entry, cut
+
+    def release(self) -> list[Found]:
+        """Those that are held, in order; none are from then on."""
+        held, self._held = self._held, None
+        return [] if held is None else [cast("Found", row) for _, row in held.rows()]
 
 
 _WHOLE = int(Note.WHOLE)
