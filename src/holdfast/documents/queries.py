@@ -9,6 +9,7 @@ from holdfast.contract.errors import InvalidInput
 from holdfast.documents.collections import Collections
 from holdfast.documents.planner.execute import Examined, Found, Run, moment_of
 from holdfast.documents.planner.plan import QueryPlan, plan_query
+from holdfast.documents.planner.ranking import no_text_index, search_ranked
 from holdfast.documents.query.cursor import cursor_of, read_cursor
 from holdfast.documents.query.expression import parse_expression
 from holdfast.documents.query.query import Query
@@ -154,6 +155,40 @@ class Queries(Generic[T]):
             cursor = cursor_of(wanted, last[0], last[1])
         return ResultPage(results, cursor)
 
+    async def search(
+        self,
+        text: str,
+        *conditions: Any,
+        index: str | None = None,
+        limit: int = PAGE_RESULTS,
+        select: Iterable[Any] | None = None,
+        **equal: Any,
+    ) -> list[QueryResult[T]]:
+        """The documents that a full-text search finds, best first, with their scores (BM25).
+
+        Args:
+            text: words, all of which are wanted; `"a phrase"`, `begin*`, `OR`, `NOT`.
+            conditions, equal: what else has to hold; see `query`.
+            index: the full-text index; left out, the only one there is.
+            limit: at most so many.
+            select: the fields to keep of each document.
+
+        Raises:
+            InvalidQuery: the search or a condition is malformed, or there are several indexes.
+            IndexNotFound: there is no full-text index that is ready.
+        """
+        wanted = as_query(conditions, (), limit, 0, select, None, equal)
+        storage = await self._find()
+        found = []
+        if storage is not None:
+            storage.space.check()
+            async with moment_of(storage.engine) as moment:
+                catalogue = await storage.catalogue()
+                found = await search_ranked(storage, moment, catalogue, text, wanted, index)
+        else:
+            raise no_text_index(index)
+        return [self._result(wanted, row, score) for row, score in found]
+
     async def explain(
         self,
         *conditions: Any,
@@ -200,12 +235,12 @@ class Queries(Generic[T]):
             usage[name] = hits, misses + 1
         return plan
 
-    def _result(self, wanted: Query, found: Found) -> QueryResult[T]:
+    def _result(self, wanted: Query, found: Found, score: float | None = None) -> QueryResult[T]:
         key, document, entry = found
         if wanted.select is not None:
             kept: Any = compile_select(wanted.select)(document)
-            return QueryResult(key, kept, entry.metadata)
-        return QueryResult(key, self._value(entry), entry.metadata)
+            return QueryResult(key, kept, entry.metadata, score)
+        return QueryResult(key, self._value(entry), entry.metadata, score)
 
     def _value(self, entry: Entry[Any]) -> T:
         return self._typed.from_plain(entry.value)

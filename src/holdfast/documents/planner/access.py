@@ -1,4 +1,4 @@
-"""Ways to the documents that can match: spans of an index, by what a condition asks of its fields."""
+"""Ways to the documents that can match: spans of an index, by what a condition asks."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from holdfast.documents.query.nodes import Matches, Near, Within
 from holdfast.documents.query.ordering import OrderBy
 from holdfast.documents.query.paths import path_text
 from holdfast.documents.query.values import MISSING, order_key
+from holdfast.documents.text.query import Node as Searched
+from holdfast.documents.text.query import Not as Without
+from holdfast.documents.text.query import Words, parse
 
 #: Into so many spans the lists of `in` conditions are multiplied at most.
 SPANS_MAX: Final = 1000
@@ -286,12 +289,24 @@ def around_point(keyspace: int, index: IndexDefinition, center: Point, metres: f
 def _textual(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access | None:
     for number, one in enumerate(index.fields):
         for asked in by_path.get(one.path, ()):
-            if isinstance(asked.node, Matches):
-                access = Access(index, prefix, [], bounded=1, text=asked.node)
-                access.bounds = {path_text(one.path): [f"matches {shown(asked.node.text)}"]}
-                access.fixed = number
-                return access
+            node = asked.node
+            if not isinstance(node, Matches):
+                continue
+            arrays = bool(index.arrays) and index.arrays[number]
+            if arrays and excludes(parse(node.text)):
+                continue  # One text of an array may lack what another one has.
+            access = Access(index, prefix, [], bounded=1, text=node)
+            access.bounds = {path_text(one.path): [f"matches {shown(node.text)}"]}
+            access.fixed = number
+            return access
     return None
+
+
+def excludes(query: Searched) -> bool:
+    """Whether a search says what must not be there."""
+    if isinstance(query, Words):
+        return False
+    return isinstance(query, Without) or any(map(excludes, query.parts))
 
 
 _MAKERS = {"btree": _ordered, "hash": _hashed, "geo": _spatial, "text": _textual}

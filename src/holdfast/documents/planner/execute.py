@@ -12,8 +12,10 @@ from holdfast.contract.engine import Engine
 from holdfast.contract.errors import QuotaExceeded
 from holdfast.contract.record import Range
 from holdfast.documents.entries import COMPONENT_BYTES_MAX, Note
+from holdfast.documents.geo.shapes import Point
+from holdfast.documents.indexes.definition import IndexDefinition
 from holdfast.documents.indexes.writers import name_of
-from holdfast.documents.planner.access import Access
+from holdfast.documents.planner.access import Access, around_point
 from holdfast.documents.planner.plan import QueryPlan
 from holdfast.documents.planner.searching import search_index
 from holdfast.documents.query.compile import Test, compile_where
@@ -21,8 +23,8 @@ from holdfast.documents.query.cursor import read_cursor
 from holdfast.documents.query.nodes import EVERYTHING
 from holdfast.documents.query.ordering import (
     Arrangement,
-    OrderBy,
     Keyed,
+    OrderBy,
     Row,
     directions,
     keyed,
@@ -40,6 +42,10 @@ PAGE_GROWTH: Final = 4
 LAST_PAGE_ROWS: Final = 1024
 #: How many documents a walk that may meet one twice remembers at most.
 SEEN_MAX: Final = 2_000_000
+#: The first circle in which the nearest are looked for, how circles grow, and which is the earth.
+FIRST_CIRCLE_METRES: Final = 1000.0
+CIRCLE_GROWTH: Final = 4.0
+HALF_AROUND_METRES: Final = 20_100_000.0
 #: Cut components that share fewer bytes are in order.
 _CUT_SHARED = COMPONENT_BYTES_MAX - 17
 
@@ -162,6 +168,10 @@ class Run:
         order = plan.query.order_by
         behind = precedes(directions(order))
         way = plan.single
+        if plan.nearest is not None:
+            for row in await self._nearest(plan.nearest, wanted or 0):
+                yield row
+            return
         if way is None:
             async for rows in self._matching(after[0] if after is not None else None):
                 for row in rows:
@@ -169,7 +179,7 @@ class Run:
             return
         ties = _Ties(order, wanted)
         async for page in self._entries(way, backwards=plan.backwards, wanted=wanted):
-            rows_by_id = {row[0]: row for row in await self._documents([one[0] for one in page])}
+            rows_by_id = {row[0]: row for row in await self.documents([one[0] for one in page])}
             for identifier, entry_key, cut in page:
                 row: Found | None = rows_by_id.get(name_of(identifier))
                 if row is None:
@@ -189,6 +199,26 @@ class Run:
         for kept in ties.release():
             yield kept
 
+    async def _nearest(self, index: IndexDefinition, wanted: int) -> list[Found]:
+        """The nearest so many, looked for in circles that grow until these hold them."""
+        order = self._plan.query.order_by
+        near = order[0].near
+        assert near is not None
+        center = Point(near.latitude, near.longitude)
+        metres = FIRST_CIRCLE_METRES
+        while True:
+            arrangement = Arrangement(order, wanted)
+            inside = 0
+            way = around_point(self._storage.number, index, center, metres)
+            async for rows in self._matching_in([way]):
+                for one in keyed(cast("list[Row]", rows), order):
+                    if one[0][0][1] <= metres:
+                        inside += 1
+                        arrangement.add([one])
+            if inside >= wanted or metres > HALF_AROUND_METRES:
+                return [cast("Found", row) for _, row in arrangement.rows()]
+            metres *= CIRCLE_GROWTH
+
     # --- Documents --------------------------------------------------------------------------
 
     async def _matching(self, behind: str | None = None) -> AsyncIterator[list[Found]]:
@@ -197,17 +227,22 @@ class Run:
             async for rows in self._scanned(behind):
                 yield rows
             return
+        async for rows in self._matching_in(self._plan.ways):
+            yield rows
+
+    async def _matching_in(self, ways: list[Access]) -> AsyncIterator[list[Found]]:
+        """The documents of indexes that match, each once."""
         seen: set[bytes] | None = None
-        if len(self._plan.ways) > 1 or any(way.arrays for way in self._plan.ways):
+        if len(ways) > 1 or any(way.arrays for way in ways):
             seen = set()
-        for way in self._plan.ways:
+        for way in ways:
             async for page in self._entries(way, backwards=False):
                 identifiers = [one[0] for one in page]
                 if seen is not None:
                     identifiers = [one for one in dict.fromkeys(identifiers) if one not in seen]
                     seen.update(identifiers)
                     _require_room(seen)
-                yield await self._documents(identifiers)
+                yield await self.documents(identifiers)
 
     async def _scanned(self, behind: str | None) -> AsyncIterator[list[Found]]:
         storage, test = self._storage, self._test
@@ -234,7 +269,7 @@ class Run:
             yield rows
             rest = page.resume
 
-    async def _documents(self, identifiers: list[bytes]) -> list[Found]:
+    async def documents(self, identifiers: list[bytes]) -> list[Found]:
         """The living documents that match, in this order."""
         storage, test = self._storage, self._test
         data = storage.rows.data

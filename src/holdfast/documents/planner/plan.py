@@ -11,7 +11,7 @@ from holdfast.documents.indexes.definition import Catalogue, IndexDefinition
 from holdfast.documents.indexes.writers import analyzer_of
 from holdfast.documents.planner.access import Access, accesses, order_given, whole_index
 from holdfast.documents.planner.predicates import conjuncts, predicates
-from holdfast.documents.query.nodes import EVERYTHING, Matches, Node, Or, all_of
+from holdfast.documents.query.nodes import EVERYTHING, Matches, Near, Node, Or, Within, all_of
 from holdfast.documents.query.query import Query
 from holdfast.documents.query.texts import TextMatcher
 from holdfast.documents.text.matching import matcher
@@ -30,6 +30,7 @@ class QueryPlan:
         ties: whether those that sort alike do, too.
         text: prepares full-text searches.
         rejected: the other indexes that would serve.
+        nearest: the spatial index by which the nearest are found first.
         missed: names of indexes over fields of the condition that cannot serve it.
     """
 
@@ -41,6 +42,7 @@ class QueryPlan:
     ties: bool = False
     text: TextMatcher = field(default_factory=lambda: matcher(analyzer_of("")))
     rejected: list[Access] = field(default_factory=list)
+    nearest: IndexDefinition | None = None
     missed: list[str] = field(default_factory=list)
 
     @property
@@ -75,6 +77,10 @@ def plan_query(
         return plan
     usable = _usable(catalogue, language, hint)
     asked = predicates(parts)
+    plan.nearest = _nearest(query, parts, usable)
+    if plan.nearest is not None:
+        plan.ordered = plan.ties = True
+        return plan
     candidates = accesses(keyspace, usable, asked)
     paths = {one.path for one in asked}
     serving = {access.index.name for access in candidates}
@@ -148,6 +154,22 @@ def _language(parts: Sequence[Node], catalogue: Catalogue) -> str:
             if not asked or asked.intersection(field.path for field in index.fields):
                 return index.language
     return ""
+
+
+def _nearest(
+    query: Query, parts: Sequence[Node], usable: Sequence[IndexDefinition]
+) -> IndexDefinition | None:
+    """The spatial index for "the nearest so many": of documents that have a place there."""
+    if not query.order_by or query.limit is None or query.after is not None:
+        return None
+    first = query.order_by[0]
+    if first.near is None or first.descending:
+        return None
+    placed = any(isinstance(one, Near | Within) and one.path == first.path for one in parts)
+    for index in usable if placed else ():
+        if index.kind == "geo" and index.fields[0].path == first.path:
+            return index
+    return None
 
 
 def _union(

@@ -15,10 +15,9 @@ from holdfast.contract.errors import InvalidQuery
 from holdfast.contract.record import Range
 from holdfast.documents.indexes.writers import text_index
 from holdfast.documents.planner.access import Access
-from holdfast.documents.text.index import TextIndex
 from holdfast.documents.text.query import And, Node, Not, Or, Words, parse
 from holdfast.documents.text.rows import Read, Scan
-from holdfast.documents.text.search import Hit, matching, search
+from holdfast.documents.text.search import matching
 
 T = TypeVar("T")
 
@@ -34,15 +33,6 @@ async def search_index(moment: Engine, access: Access) -> list[bytes]:
     query = in_field(parse(access.text.text), field)
     return await replay(
         moment, access.prefix, lambda read, scan: list(matching(index, query, read, scan))
-    )
-
-
-async def ranked(
-    moment: Engine, prefix: bytes, index: TextIndex, query: Node, limit: int | None
-) -> list[Hit]:
-    """The documents that match, best first."""
-    return await replay(
-        moment, prefix, lambda read, scan: search(index, query, read, scan, limit=limit)
     )
 
 
