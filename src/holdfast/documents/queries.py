@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from datetime import timedelta
 from typing import Any, Final, Generic, TypeVar
 
 from holdfast.contract.errors import InvalidInput
+from holdfast.documents.aggregate.budget import MEMORY_BYTES_MAX
+from holdfast.documents.aggregate.stages import Match, Sort, group_by
+from holdfast.documents.aggregating import aggregated, deadline_of, held, looked_up, split
 from holdfast.documents.collections import Collections
+from holdfast.documents.indexes.writers import analyzer_of
 from holdfast.documents.planner.execute import Examined, Found, Run, moment_of
 from holdfast.documents.planner.plan import QueryPlan, plan_query
 from holdfast.documents.planner.ranking import no_text_index, search_ranked
 from holdfast.documents.query.cursor import cursor_of, read_cursor
 from holdfast.documents.query.expression import parse_expression
+from holdfast.documents.query.ordering import OrderBy
 from holdfast.documents.query.query import Query
 from holdfast.documents.query.select import compile_select
 from holdfast.documents.results import QueryResult, ResultPage
 from holdfast.documents.storage import DocumentStorage
+from holdfast.documents.text.matching import matcher
 from holdfast.documents.typed import Typed
 from holdfast.store.keyspaces import History
 from holdfast.store.versions.entry import Entry
@@ -189,6 +196,67 @@ class Queries(Generic[T]):
             raise no_text_index(index)
         return [self._result(wanted, row, score) for row, score in found]
 
+    async def aggregate(
+        self,
+        pipeline: Any,
+        *,
+        timeout: float | timedelta | None = None,
+        memory_bytes_max: int = MEMORY_BYTES_MAX,
+    ) -> AsyncIterator[Any]:
+        """What a pipeline makes of the documents, in the order of keys, as of one moment.
+
+        Args:
+            pipeline: stages of `holdfast.documents.aggregate`, or their JSON form. A `match` at
+                its beginning is served by an index.
+            timeout: seconds or timedelta.
+            memory_bytes_max: how much its stages may hold, as estimated.
+
+        Raises:
+            InvalidQuery, PatternInvalid: a stage is malformed.
+            QuotaExceeded: the stages hold more.
+            TimedOut: it took longer.
+        """
+        first, stages = split(pipeline)
+        wanted = Query() if first is None else Query(first.where)
+        deadline = deadline_of(timeout, self._collections.components.clock)
+        storage = await self._find()
+        text = matcher(analyzer_of(""))
+        if storage is not None:
+            text = (await self._plan(storage, wanted, None)).text
+        others: dict[str, list[Any]] = {}
+        for name in looked_up(stages):
+            other = Queries[Any](name, Typed(), self._collections, None)
+            others[name] = await held(name, other._rows(Query()))
+        rows = self._rows(wanted)
+        try:
+            async for made in aggregated(stages, rows, others, deadline, memory_bytes_max, text):
+                yield made
+        finally:
+            await rows.aclose()
+
+    async def group_by(self, *by: Any, where: Any = None, **fields: Any) -> list[dict[str, Any]]:
+        """One dict for each different combination of fields, in their order.
+
+            await cities.group_by(F.country, population=sum_(F.population), n=count_())
+
+        Args:
+            by: fields; and by name, expressions.
+            where: a condition, spelled as for `query`.
+            fields: accumulators by name, of `holdfast.documents.aggregate`.
+
+        Raises:
+            InvalidQuery: an argument is malformed.
+            QuotaExceeded: there are too many groups.
+        """
+        group = group_by(*by, **fields)
+        stages: list[Any] = [group]
+        if group.by:
+            stages.append(Sort(tuple(OrderBy((name,)) for name, _ in group.by)))
+        if where is not None:
+            wanted = as_query((where,), (), None, 0, None, None, {})
+            stages.insert(0, Match(wanted.where))
+        return [one async for one in self.aggregate(stages)]
+
     async def explain(
         self,
         *conditions: Any,
@@ -213,7 +281,7 @@ class Queries(Generic[T]):
 
     # --- Inside -----------------------------------------------------------------------------
 
-    async def _rows(self, wanted: Query, hint: str | None = None) -> AsyncIterator[Found]:
+    async def _rows(self, wanted: Query, hint: str | None = None) -> AsyncGenerator[Found, None]:
         read_cursor(wanted)
         storage = await self._find()
         if storage is None:

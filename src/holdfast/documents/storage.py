@@ -353,6 +353,20 @@ class DocumentStorage:
             chunks = [known.get(one) for one in self.rows.blob_keys(entry.stored)]
             entry.attach(_chunks([None if one is None else Record(one, 0) for one in chunks]))
 
+    def _standing(
+        self, data_key: bytes, row: Record | None, extra: Record | None
+    ) -> tuple[Entry[Any] | None, Past | None]:
+        """The living entry, or what is remembered of a key without one."""
+        if row is None:
+            if extra is None:
+                return None, None
+            grave = read_grave(extra)
+            return None, Past(grave.identity, grave.incarnation, grave.updated_at_ms)
+        if self.expired(row.value):
+            head = envelope.header_of(row.value)
+            return None, Past(head.identity, head.incarnation, head.updated_at_ms)
+        return self.entry(data_key, row.value, row.revision), None
+
     def _step(
         self,
         plan: Plan,
@@ -364,19 +378,9 @@ class DocumentStorage:
     ) -> None:
         planner = self._planner
         extra = self._extra(data_key, row, known)
-        living: Entry[Any] | None = None
-        past: Past | None = None
-        if row is None:
-            if extra is not None:
-                grave = read_grave(extra)
-                past = Past(grave.identity, grave.incarnation, grave.updated_at_ms)
-        elif self.expired(row.value):
-            head = envelope.header_of(row.value)
-            past = Past(head.identity, head.incarnation, head.updated_at_ms)
-        else:
-            living = self.entry(data_key, row.value, row.revision)
-            if indexes.writers or step.reads:
-                self._attach(living, known)
+        living, past = self._standing(data_key, row, extra)
+        if living is not None and (indexes.writers or step.reads):
+            self._attach(living, known)
         decided = step.decide(living)
         step.before, step.after, step.written = living, None, False
         if decided is KEEP:

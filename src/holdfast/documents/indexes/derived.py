@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from holdfast.contract.batch import Need
+from holdfast.contract.errors import StoreError
 from holdfast.contract.record import Record
 from holdfast.documents.indexes.definition import (
     Catalogue,
@@ -15,7 +16,7 @@ from holdfast.documents.indexes.definition import (
     catalogue_key,
     pack_catalogue,
 )
-from holdfast.documents.indexes.writers import IndexWriter, writer_of
+from holdfast.documents.indexes.writers import IndexWriter, name_of, writer_of
 from holdfast.store import layout
 from holdfast.store.plan import Plan, RowChange
 
@@ -64,7 +65,11 @@ class IndexRows:
             after = None if change.after is None else one.values(self.after)
             if after is not None:
                 self._note_arrays(one, after)
-            one.change(plan, identifier, before, after, self._read)
+            try:
+                one.change(plan, identifier, before, after, self._read)
+            except StoreError as error:
+                error.within(index=one.definition.name, key=name_of(identifier))
+                raise
 
     def end(self, plan: Plan) -> Need | None:
         """What the round has to read, if anything; else what it learned goes into the plan."""

@@ -143,18 +143,13 @@ def _ordered(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access 
         arrays = bool(index.arrays) and index.arrays[place]
         equal = [each for each in asked if each.values is not None]
         if equal:
-            chosen = min(equal, key=lambda each: len(each.values or ()))
-            values = [each.value for each in chosen.values or ()]
-            if len(heads) * len(values) > SPANS_MAX:
+            multiplied = _equal(access, heads, equal, path_text(one.path))
+            if multiplied is None:
                 break
-            heads = [(*head, value) for head, value in product(heads, values)]
-            present = present or not chosen.null
-            if len(equal) == 1 and chosen.whole:
-                access.places.add(chosen.place)
+            heads = multiplied
+            present = present or not all(each.null for each in equal)
             if len(heads) == 1:
                 access.fixed = place + 1
-            access.bounded += 1
-            access.bounds[path_text(one.path)] = [shown(value) for value in values]
             continue
         between = _between(order, heads, asked, access, arrays=arrays)
         if between is not None:
@@ -173,6 +168,21 @@ def _ordered(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access 
         access.places.clear()
     access.spans = [span for span in (_below(prefix, one) for one in spans) if not span.empty]
     return access
+
+
+def _equal(
+    access: Access, heads: list[tuple[Any, ...]], equal: list[Predicate], path: str
+) -> list[tuple[Any, ...]] | None:
+    """The beginnings of the spans with the values of one more field; None: they are too many."""
+    chosen = min(equal, key=lambda each: (each.null, len(each.values or ())))
+    values = [each.value for each in chosen.values or ()]
+    if len(heads) * len(values) > SPANS_MAX:
+        return None
+    if len(equal) == 1 and chosen.whole:
+        access.places.add(chosen.place)
+    access.bounded += 1
+    access.bounds[path] = [shown(value) for value in values]
+    return [(*head, value) for head, value in product(heads, values)]
 
 
 def _between(
@@ -231,7 +241,8 @@ def _tightest(sides: list[Predicate], *, above: bool) -> Predicate | None:
     first = sides[0]
     for one in sides[1:]:
         mine, theirs = (first.low, one.low) if above else (first.high, one.high)
-        assert mine is not None and theirs is not None
+        assert mine is not None
+        assert theirs is not None
         if mine.key[0] != theirs.key[0]:
             continue
         mine_key, their_key = order_key(mine.value), order_key(theirs.value)

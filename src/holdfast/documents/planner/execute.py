@@ -117,7 +117,12 @@ class Run:
         if end == query.offset:
             return
         left, skip = end, query.offset
-        rows = self._streamed(after, end) if self._plan.ordered else self._sorted(after, end)
+        if self._plan.nearest is not None:
+            rows = self._nearest(self._plan.nearest, end or 0)
+        elif self._plan.ordered:
+            rows = self._streamed(after, end)
+        else:
+            rows = self._sorted(after, end)
         async for row in rows:
             if left is not None:
                 left -= 1
@@ -166,40 +171,41 @@ class Run:
     ) -> AsyncIterator[Found]:
         plan = self._plan
         order = plan.query.order_by
-        behind = precedes(directions(order))
-        way = plan.single
-        if plan.nearest is not None:
-            for row in await self._nearest(plan.nearest, wanted or 0):
-                yield row
-            return
-        if way is None:
+        if plan.single is None:
             async for rows in self._matching(after[0] if after is not None else None):
                 for row in rows:
                     yield row
             return
+        behind = precedes(directions(order))
         ties = _Ties(order, wanted)
-        async for page in self._entries(way, backwards=plan.backwards, wanted=wanted):
-            rows_by_id = {row[0]: row for row in await self.documents([one[0] for one in page])}
-            for identifier, entry_key, cut in page:
-                row: Found | None = rows_by_id.get(name_of(identifier))
-                if row is None:
-                    continue
-                [one] = keyed(cast("list[Row]", [row]), order)
-                if after is not None and not behind(after, one[0]):
-                    continue
-                if ties.belongs(one[0][:-1], entry_key, cut=cut):
-                    ties.hold(one, entry_key, cut=cut)
-                    continue
-                for kept in ties.release():
-                    yield kept
-                if plan.ties and not cut:
-                    yield row
-                else:
-                    ties.begin(one, entry_key, cut=cut)
+        async for row, entry_key, cut in self._walked(plan.single, wanted):
+            [one] = keyed(cast("list[Row]", [row]), order)
+            if after is not None and not behind(after, one[0]):
+                continue
+            if ties.belongs(one[0][:-1], entry_key, cut=cut):
+                ties.hold(one, entry_key, cut=cut)
+                continue
+            for kept in ties.release():
+                yield kept
+            if plan.ties and not cut:
+                yield row
+            else:
+                ties.begin(one, entry_key, cut=cut)
         for kept in ties.release():
             yield kept
 
-    async def _nearest(self, index: IndexDefinition, wanted: int) -> list[Found]:
+    async def _walked(
+        self, way: Access, wanted: int | None
+    ) -> AsyncIterator[tuple[Found, bytes, bool]]:
+        """The documents that match, as the index is walked, each with its row there."""
+        async for page in self._entries(way, backwards=self._plan.backwards, wanted=wanted):
+            rows = {row[0]: row for row in await self.documents([one[0] for one in page])}
+            for identifier, entry_key, cut in page:
+                row = rows.get(name_of(identifier))
+                if row is not None:
+                    yield row, entry_key, cut
+
+    async def _nearest(self, index: IndexDefinition, wanted: int) -> AsyncIterator[Found]:
         """The nearest so many, looked for in circles that grow until these hold them."""
         order = self._plan.query.order_by
         near = order[0].near
@@ -216,8 +222,10 @@ class Run:
                         inside += 1
                         arrangement.add([one])
             if inside >= wanted or metres > HALF_AROUND_METRES:
-                return [cast("Found", row) for _, row in arrangement.rows()]
+                break
             metres *= CIRCLE_GROWTH
+        for _, row in arrangement.rows():
+            yield cast("Found", row)
 
     # --- Documents --------------------------------------------------------------------------
 

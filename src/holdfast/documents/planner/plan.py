@@ -150,9 +150,9 @@ def _language(parts: Sequence[Node], catalogue: Catalogue) -> str:
     """The language by which searches of the query are understood: that of the index there is."""
     asked = {one.path for one in parts if isinstance(one, Matches)}
     for index in catalogue.indexes:
-        if index.kind == "text" and index.state == "ready":
-            if not asked or asked.intersection(field.path for field in index.fields):
-                return index.language
+        serves = not asked or asked.intersection(field.path for field in index.fields)
+        if index.kind == "text" and index.state == "ready" and serves:
+            return index.language
     return ""
 
 
