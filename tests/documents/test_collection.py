@@ -347,12 +347,12 @@ async def test_changes_are_told_with_before_and_after(scene: Scene) -> None:
             ("set", "bob", "write", None, 1),
             ("delete", "bob", "expired", 1, None),
         ]
-        await watch.close()
+        await watch.aclose()
         standing = db.watch("other:#", view="documents", snapshot=True)
         [one, end] = await first(standing, 2)
         assert (one.op, one.key, one.after) == ("set", "x", 1)
         assert end.op == "snapshot_end"
-        await standing.close()
+        await standing.aclose()
 
 
 async def test_the_setting_of_history(scene: Scene) -> None:

@@ -65,9 +65,14 @@ class IndexRows:
             after = None if change.after is None else one.values(self.after)
             if after is not None:
                 self._note_arrays(one, after)
+            lacked = len(self._missing)
             try:
                 one.change(plan, identifier, before, after, self._read)
-            except StoreError as error:
+            except Exception as error:
+                if len(self._missing) > lacked:
+                    continue  # It took a row for absent that has not been read yet.
+                if not isinstance(error, StoreError):
+                    raise
                 error.within(index=one.definition.name, key=name_of(identifier))
                 raise
 
