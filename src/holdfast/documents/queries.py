@@ -6,14 +6,16 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from datetime import timedelta
 from typing import Any, Final, Generic, TypeVar
 
+from holdfast.contract.engine import Engine
 from holdfast.contract.errors import InvalidInput
 from holdfast.documents.aggregate.budget import MEMORY_BYTES_MAX
 from holdfast.documents.aggregate.stages import Match, Sort, group_by
 from holdfast.documents.aggregating import aggregated, deadline_of, held, looked_up, split
 from holdfast.documents.collections import Collections
 from holdfast.documents.indexes.writers import analyzer_of
-from holdfast.documents.planner.execute import Examined, Found, Run, moment_of
+from holdfast.documents.planner.execute import Examined, Found, Run
 from holdfast.documents.planner.plan import QueryPlan, plan_query
+from holdfast.documents.planner.quick import quick_count, quick_rows
 from holdfast.documents.planner.ranking import no_text_index, search_ranked
 from holdfast.documents.query.cursor import cursor_of, read_cursor
 from holdfast.documents.query.expression import parse_expression
@@ -24,6 +26,7 @@ from holdfast.documents.results import QueryResult, ResultPage
 from holdfast.documents.storage import DocumentStorage
 from holdfast.documents.text.matching import matcher
 from holdfast.documents.typed import Typed
+from holdfast.documents.walking import Begin, Moment, Results
 from holdfast.store.keyspaces import History
 from holdfast.store.versions.entry import Entry
 
@@ -50,7 +53,7 @@ class Queries(Generic[T]):
 
     # --- Queries ----------------------------------------------------------------------------
 
-    async def query(
+    def query(
         self,
         *conditions: Any,
         order_by: Any = (),
@@ -81,8 +84,7 @@ class Queries(Generic[T]):
             QuotaExceeded: a sort without a limit holds too many documents.
         """
         wanted = as_query(conditions, order_by, limit, offset, select, after, equal)
-        async for found in self._rows(wanted, hint):
-            yield self._result(wanted, found)
+        return Results(self._begin(wanted, hint), lambda found: self._result(wanted, found))
 
     async def find_many(
         self,
@@ -97,7 +99,7 @@ class Queries(Generic[T]):
     ) -> list[T]:
         """The documents that match; see `query`."""
         wanted = as_query(conditions, order_by, limit, offset, select, after, equal)
-        return [self._result(wanted, found).value async for found in self._rows(wanted, hint)]
+        return [self._result(wanted, found).value for found in await self._all(wanted, hint)]
 
     async def find_one(
         self,
@@ -111,7 +113,7 @@ class Queries(Generic[T]):
     ) -> T | None:
         """The first document that matches, or None; see `query`."""
         wanted = as_query(conditions, order_by, 1, offset, select, after, equal)
-        async for found in self._rows(wanted, hint):
+        for found in await self._all(wanted, hint):
             return self._result(wanted, found).value
         return None
 
@@ -132,8 +134,12 @@ class Queries(Generic[T]):
         if storage is None:
             return 0
         storage.space.check()
-        async with moment_of(storage.engine) as moment:
-            plan = await self._plan(storage, wanted, hint)
+        plan = await self._plan(storage, wanted, hint)
+        counted = quick_count(storage, plan)
+        if counted is not None:
+            return counted
+        async with Moment(storage.engine) as moment:
+            plan = await self._plan_at(storage, moment, wanted, hint)
             return await Run(storage, moment, plan, Examined()).count()
 
     async def page(
@@ -154,7 +160,7 @@ class Queries(Generic[T]):
         wanted = as_query(conditions, order_by, limit, 0, select, after, equal)
         results: list[QueryResult[T]] = []
         last: Found | None = None
-        async for found in self._rows(wanted, hint):
+        for found in await self._all(wanted, hint):
             results.append(self._result(wanted, found))
             last = found
         cursor = None
@@ -189,8 +195,8 @@ class Queries(Generic[T]):
         found = []
         if storage is not None:
             storage.space.check()
-            async with moment_of(storage.engine) as moment:
-                catalogue = await storage.catalogue()
+            async with Moment(storage.engine) as moment:
+                catalogue = await storage.catalogue_at(moment)
                 found = await search_ranked(storage, moment, catalogue, text, wanted, index)
         else:
             raise no_text_index(index)
@@ -226,8 +232,8 @@ class Queries(Generic[T]):
         others: dict[str, list[Any]] = {}
         for name in looked_up(stages):
             other = Queries[Any](name, Typed(), self._collections, None)
-            others[name] = await held(name, other._rows(Query()))
-        rows = self._rows(wanted)
+            others[name] = await held(name, other._walk(Query()))
+        rows = self._walk(wanted)
         try:
             async for made in aggregated(stages, rows, others, deadline, memory_bytes_max, text):
                 yield made
@@ -275,25 +281,52 @@ class Queries(Generic[T]):
         if storage is None:
             storage = await self._require()
         storage.space.check()
-        async with moment_of(storage.engine) as moment:
-            plan = await self._plan(storage, wanted, hint)
+        async with Moment(storage.engine) as moment:
+            plan = plan_query(wanted, storage.number, await storage.catalogue_at(moment), hint)
             return await explained(storage, moment, plan)
 
     # --- Inside -----------------------------------------------------------------------------
 
-    async def _rows(self, wanted: Query, hint: str | None = None) -> AsyncGenerator[Found, None]:
+    def _walk(self, wanted: Query, hint: str | None = None) -> Results[Found]:
+        return Results(self._begin(wanted, hint), lambda found: found)
+
+    def _begin(self, wanted: Query, hint: str | None) -> Begin:
         read_cursor(wanted)
+
+        async def begin() -> tuple[Moment, AsyncGenerator[Found, None]] | None:
+            storage = await self._find()
+            if storage is None:
+                return None
+            storage.space.check()
+            moment = Moment(storage.engine)
+            try:
+                engine = await moment.begin()
+                plan = await self._plan_at(storage, engine, wanted, hint)
+                return moment, Run(storage, engine, plan, Examined()).results()
+            except BaseException:
+                moment.end()
+                raise
+
+        return begin
+
+    async def _all(self, wanted: Query, hint: str | None) -> list[Found]:
+        """Everything that the query gives."""
         storage = await self._find()
         if storage is None:
-            return
+            read_cursor(wanted)
+            return []
         storage.space.check()
-        async with moment_of(storage.engine) as moment:
-            plan = await self._plan(storage, wanted, hint)
-            async for found in Run(storage, moment, plan, Examined()).results():
-                yield found
+        quick = quick_rows(storage, await self._plan(storage, wanted, hint))
+        if quick is not None:
+            return quick
+        walk = self._walk(wanted, hint)
+        try:
+            return [found async for found in walk]
+        finally:
+            await walk.aclose()
 
     async def _plan(self, storage: DocumentStorage, wanted: Query, hint: str | None) -> QueryPlan:
-        plan = plan_query(wanted, storage.number, await storage.catalogue(), hint)
+        plan = plan_query(wanted, storage.number, await storage.catalogue(), hint, storage.choices)
         usage = storage.usage
         for way in plan.ways:
             hits, misses = usage.get(way.index.name, (0, 0))
@@ -302,6 +335,12 @@ class Queries(Generic[T]):
             hits, misses = usage.get(name, (0, 0))
             usage[name] = hits, misses + 1
         return plan
+
+    async def _plan_at(
+        self, storage: DocumentStorage, moment: Engine, wanted: Query, hint: str | None
+    ) -> QueryPlan:
+        """The plan with the indexes as of the moment that it is run in."""
+        return plan_query(wanted, storage.number, await storage.catalogue_at(moment), hint)
 
     def _result(self, wanted: Query, found: Found, score: float | None = None) -> QueryResult[T]:
         key, document, entry = found

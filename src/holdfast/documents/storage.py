@@ -14,7 +14,7 @@ from holdfast.contract.engine import NOT_NOW, Engine
 from holdfast.contract.errors import Conflict, IntegrityFailed, InvalidKey
 from holdfast.contract.record import THIS_COMMIT, Range, Record
 from holdfast.documents.indexes.definition import Catalogue, catalogue_key, read_catalogue
-from holdfast.documents.indexes.derived import IndexRows, known_rows
+from holdfast.documents.indexes.derived import Choices, IndexRows, known_rows
 from holdfast.records.options import NO_OPTIONS, WriteOptions
 from holdfast.records.services.hashing import Sha256HashingService
 from holdfast.records.services.metadata import StandardMetadataService
@@ -218,6 +218,18 @@ class DocumentStorage:
         if peeked is NOT_NOW:
             [peeked] = await self.space.read((self.catalogue_key,))
         return self.indexes_of(None if peeked is None else peeked[0]).catalogue
+
+    async def catalogue_at(self, moment: Engine) -> Catalogue:
+        """The indexes there are at one moment."""
+        [record] = await moment.read((self.catalogue_key,))
+        if record is not None and record.value == self._catalogue:
+            return self._indexes.catalogue
+        return read_catalogue(None if record is None else record.value)
+
+    @property
+    def choices(self) -> Choices:
+        """Which indexes queries of each shape took, with the catalogue as it is."""
+        return self._indexes.choices
 
     # --- Writing ----------------------------------------------------------------------------
 

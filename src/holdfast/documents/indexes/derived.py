@@ -20,6 +20,9 @@ from holdfast.documents.indexes.writers import IndexWriter, name_of, writer_of
 from holdfast.store import layout
 from holdfast.store.plan import Plan, RowChange
 
+#: By shape of a query: the indexes it takes, and those it could not use.
+Choices = dict[str, tuple[frozenset[str], list[str]]]
+
 
 class IndexRows:
     """Derives the rows of the indexes that a catalogue names.
@@ -33,6 +36,7 @@ class IndexRows:
 
     Attributes:
         before, after: the documents of the change that is planned next.
+        choices: what queries took, as long as the catalogue stays.
     """
 
     name: Final = "indexes"
@@ -44,6 +48,7 @@ class IndexRows:
         self.writers: list[IndexWriter] = [
             writer_of(keyspace, one) for one in catalogue.indexes if one.state != "failed"
         ]
+        self.choices: Choices = {}
         self.before: Any = None
         self.after: Any = None
         self._plan: Plan | None = None

@@ -127,9 +127,7 @@ class OrderedWriter(IndexWriter):
         for place, found in enumerate(values):
             if any(one is None or (type(one) is list and None in one) for one in found):
                 nulls.update(
-                    self.order.entries(
-                        [*values[:place], (None,), *values[place + 1 :]], identifier
-                    )
+                    self.order.entries([*values[:place], (None,), *values[place + 1 :]], identifier)
                 )
         return nulls
 

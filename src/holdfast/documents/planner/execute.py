@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
@@ -68,19 +67,6 @@ class Examined:
     documents: int = 0
 
 
-@asynccontextmanager
-async def moment_of(engine: Engine) -> AsyncIterator[Engine]:
-    """The engine as of one moment, where it can."""
-    if isinstance(engine, TransactionEngine | SnapshotEngine) or not engine.capabilities.snapshots:
-        yield engine
-        return
-    snapshot = await engine.snapshot()
-    try:
-        yield SnapshotEngine(engine, snapshot)
-    finally:
-        snapshot.close()
-
-
 class Run:
     """One run of a plan.
 
@@ -109,7 +95,7 @@ class Run:
 
     # --- Results ----------------------------------------------------------------------------
 
-    async def results(self) -> AsyncIterator[Found]:
+    async def results(self) -> AsyncGenerator[Found, None]:
         """What the query gives, in its order, whole documents."""
         query = self._plan.query
         after = read_cursor(query)
@@ -326,7 +312,7 @@ class Run:
                 identifier = way.identifier
                 ordered = way.order is not None
                 met = [
-                    (identifier(key, value), key, ordered and bool(value) and _is_cut(value))
+                    (identifier(key, value), key, ordered and bool(value) and is_cut(value))
                     for key, (value, _) in page.rows
                     if not (whole and value and value[0] & _WHOLE)
                 ]
@@ -393,7 +379,8 @@ _WHOLE = int(Note.WHOLE)
 _CUT = int(Note.CUT)
 
 
-def _is_cut(value: bytes) -> bool:
+def is_cut(value: bytes) -> bool:
+    """Whether a component of an entry with this note was cut."""
     return bool(value[0] & _CUT)
 
 
