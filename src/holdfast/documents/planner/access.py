@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from typing import Any, Final
 
@@ -38,7 +39,7 @@ class Access:
         places: the conjuncts that the spans say, so that what lies in them meets them.
         fixed: how many of the leading fields have one value in all spans.
         bounded: how many of the leading fields have bounds.
-        bounds: for each bounded field, what they are, for people.
+        bounds: for each bounded field, what tells them to people.
         order: of a btree index.
         text: of a full-text index, what is searched for.
     """
@@ -49,7 +50,7 @@ class Access:
     places: set[int] = field(default_factory=set)
     fixed: int = 0
     bounded: int = 0
-    bounds: dict[str, list[str]] = field(default_factory=dict)
+    bounds: dict[str, Callable[[], list[str]]] = field(default_factory=dict)
     order: IndexOrder | None = None
     text: Matches | None = None
 
@@ -181,7 +182,7 @@ def _equal(
     if len(equal) == 1 and chosen.whole:
         access.places.add(chosen.place)
     access.bounded += 1
-    access.bounds[path] = [shown(value) for value in values]
+    access.bounds[path] = partial(_told, values)
     return [(*head, value) for head, value in product(heads, values)]
 
 
@@ -201,7 +202,7 @@ def _between(
         starts = [one.start for one in asked if one.start]
         if not starts:
             return None
-        access.bounds[path] = [f"starts with {shown(starts[0])}"]
+        access.bounds[path] = lambda: [f"starts with {shown(starts[0])}"]
         bounds = [order.starting(head, starts[0]) for head in heads]
         return _sorted([bound.range for bound in bounds]), all(bound.exact for bound in bounds)
     low = _tightest(lows, above=True)
@@ -222,16 +223,26 @@ def _between(
         )
         for head in heads
     ]
-    left = (
-        "-" if low is None else f"{'(' if low.low_open else '['}{shown(low.low and low.low.value)}"
-    )
-    right = (
-        "-"
-        if high is None
-        else f"{shown(high.high and high.high.value)}{')' if high.high_open else ']'}"
-    )
-    access.bounds[path] = [f"{left}, {right}"]
+    access.bounds[path] = partial(_side_by_side, low, high)
     return _sorted([bound.range for bound in bounds]), all(bound.exact for bound in bounds)
+
+
+def _told(values: list[Any]) -> list[str]:
+    return [shown(value) for value in values]
+
+
+def _told_as(text: str) -> list[str]:
+    return [text]
+
+
+def _side_by_side(low: Predicate | None, high: Predicate | None) -> list[str]:
+    """A range as people write it: `[10, 12)`, `-` for an open side."""
+    left = right = "-"
+    if low is not None and low.low is not None:
+        left = f"{'(' if low.low_open else '['}{shown(low.low.value)}"
+    if high is not None and high.high is not None:
+        right = f"{shown(high.high.value)}{')' if high.high_open else ']'}"
+    return [f"{left}, {right}"]
 
 
 def _tightest(sides: list[Predicate], *, above: bool) -> Predicate | None:
@@ -265,7 +276,7 @@ def _hashed(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access |
         if len(rows) * len(values) > SPANS_MAX:
             return None
         rows = [(*row, value) for row, value in product(rows, values)]
-        access.bounds[path_text(one.path)] = [shown(value) for value in values]
+        access.bounds[path_text(one.path)] = partial(_told, values)
     access.bounded = len(index.fields)
     access.spans = [Range.prefix(prefix + key) for key in sorted({hash_key(row) for row in rows})]
     return access
@@ -285,7 +296,7 @@ def _spatial(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access 
             continue
         access = Access(index, prefix, [_below(prefix, span) for span in geo.ranges(box)])
         access.bounded = 1
-        access.bounds = {path_text(one.path): [told]}
+        access.bounds = {path_text(one.path): partial(_told_as, told)}
         return access
     return None
 
@@ -307,7 +318,8 @@ def _textual(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access 
             if arrays and excludes(parse(node.text)):
                 continue  # One text of an array may lack what another one has.
             access = Access(index, prefix, [], bounded=1, text=node)
-            access.bounds = {path_text(one.path): [f"matches {shown(node.text)}"]}
+            told = f"matches {shown(node.text)}"
+            access.bounds = {path_text(one.path): partial(_told_as, told)}
             access.fixed = number
             return access
     return None

@@ -84,7 +84,7 @@ def _scan(way: Access) -> dict[str, Any]:
         "stage": "index_scan",
         "index": way.index.name,
         "kind": way.index.kind,
-        "bounds": way.bounds,
+        "bounds": {path: told() for path, told in way.bounds.items()},
         "spans": len(way.spans),
         "exact": bool(way.places),
     }

@@ -142,7 +142,8 @@ def _choose(
             "conditions or order. Leave the hint out",
             hint=hint,
         )
-    candidates.sort(key=lambda access: _rank(access, query), reverse=True)
+    if len(candidates) > 1:
+        candidates.sort(key=lambda access: _rank(access, query), reverse=True)
     best = candidates[0] if candidates else None
     union = None
     if not hint and (best is None or not best.bounded):
