@@ -1,0 +1,74 @@
+"""What differs between two trees, found by walking only the subtrees that differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from holdfast.stores.iavl.loading import NodeStore
+from holdfast.stores.iavl.nodes import Child, Node, Root
+
+
+class Change(NamedTuple):
+    """A key whose value differs; None where the key is absent."""
+
+    key: bytes
+    before: bytes | None
+    after: bytes | None
+
+
+def differences(nodes: NodeStore, before: Root, after: Root) -> Iterator[Change]:
+    """The changes that lead from one tree to another, in the order of their keys.
+
+    Both trees are walked side by side. Where both stand before the same subtree, it is skipped;
+    elsewhere the higher of the two nodes is taken apart. That costs O(log n) for each change.
+    """
+    old: list[Child] = [] if before is None else [before]
+    new: list[Child] = [] if after is None else [after]
+    while old and new:
+        if _same(old[-1], new[-1]):
+            old.pop()
+            new.pop()
+            continue
+        left, right = nodes.at(old[-1]), nodes.at(new[-1])
+        if left.height or right.height:
+            if left.height >= right.height:
+                _take_apart(nodes, old, left)
+            if right.height >= left.height:
+                _take_apart(nodes, new, right)
+        elif left.key == right.key:
+            old.pop()
+            new.pop()
+            if left.value != right.value:
+                yield Change(left.key, left.value, right.value)
+        elif left.key < right.key:
+            old.pop()
+            yield Change(left.key, left.value, None)
+        else:
+            new.pop()
+            yield Change(right.key, None, right.value)
+    for leaf in _rest(nodes, old):
+        yield Change(leaf.key, leaf.value, None)
+    for leaf in _rest(nodes, new):
+        yield Change(leaf.key, None, leaf.value)
+
+
+def _same(one: Child, other: Child) -> bool:
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return one[1] == other[1]
+    return one is other
+
+
+def _take_apart(nodes: NodeStore, pending: list[Child], node: Node) -> None:
+    left, right = nodes.links(node)
+    pending[-1:] = (right, left)
+
+
+def _rest(nodes: NodeStore, pending: list[Child]) -> Iterator[Node]:
+    while pending:
+        node = nodes.at(pending[-1])
+        if node.height:
+            _take_apart(nodes, pending, node)
+        else:
+            pending.pop()
+            yield node

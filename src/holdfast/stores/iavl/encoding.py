@@ -1,0 +1,171 @@
+"""The bytes of nodes: what is hashed and what is stored, as cosmos/iavl v1 has them.
+
+Hashed (SHA-256), with zz = zigzag varint and n = unsigned varint:
+
+    leaf    zz(0) zz(1) zz(version) n(len key) key 0x20 sha256(value)
+    inner   zz(height) zz(size) zz(version) 0x20 left hash 0x20 right hash
+
+Stored:
+
+    leaf    zz(0) zz(1) n(len key) key n(len value) value
+    inner   zz(height) zz(size) n(len key) key 0x20 hash zz(0)
+            zz(left version) zz(left nonce) zz(right version) zz(right nonce)
+
+The zero behind the hash says that both children are named by node keys; older trees of
+cosmos/iavl named them by hashes there.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from holdfast.stores.iavl.nodes import NONCE_BITS, NONCE_MASK, VERSION_MAX, Node, NodeId
+
+HASH_BYTES = 32
+EMPTY_ROOT = sha256(b"").digest()
+
+# One byte of zigzag varint reaches to 63, and no balanced tree of 2**40 leaves is higher.
+HEIGHT_MAX = 63
+_CHILDREN_BY_NODE_KEY = 0
+_VARINT_BYTES_MAX = 10
+
+
+class MalformedNode(ValueError):
+    """The bytes are no node; `loading.py` says which one."""
+
+
+def unsigned(number: int) -> bytes:
+    """An unsigned varint: seven bits a byte, the lowest first."""
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+# Sizes, versions, nonces and lengths are mostly small; a look-up beats the loop five times.
+_SMALL = 1 << 12
+_UNSIGNED = tuple(unsigned(number) for number in range(_SMALL))
+_ZIGZAG = tuple(unsigned(number << 1) for number in range(_SMALL))
+
+
+def zigzag(number: int) -> bytes:
+    """A number, not negative here, as zigzag varint."""
+    return _ZIGZAG[number] if number < _SMALL else unsigned(number << 1)
+
+
+def length(number: int) -> bytes:
+    """A length as unsigned varint."""
+    return _UNSIGNED[number] if number < _SMALL else unsigned(number)
+
+
+def leaf_hash(key: bytes, value: bytes, version: bytes) -> bytes:
+    """The hash of a leaf; `version` is encoded already."""
+    return sha256(
+        b"\x00\x02" + version + length(len(key)) + key + b"\x20" + sha256(value).digest()
+    ).digest()
+
+
+def inner_hash(height: int, size: int, version: bytes, left: bytes, right: bytes) -> bytes:
+    """The hash of an inner node over those of its children; `version` is encoded already."""
+    return sha256(
+        zigzag(height) + zigzag(size) + version + b"\x20" + left + b"\x20" + right
+    ).digest()
+
+
+def leaf_row(key: bytes, value: bytes) -> bytes:
+    """The stored form of a leaf."""
+    return b"\x00\x02" + length(len(key)) + key + length(len(value)) + value
+
+
+def inner_row(node: Node, hash: bytes, left: NodeId, right: NodeId) -> bytes:
+    """The stored form of an inner node."""
+    return b"".join(
+        (
+            zigzag(node.height),
+            zigzag(node.size),
+            length(len(node.key)),
+            node.key,
+            b"\x20",
+            hash,
+            b"\x00",
+            zigzag(left >> NONCE_BITS),
+            zigzag(left & NONCE_MASK),
+            zigzag(right >> NONCE_BITS),
+            zigzag(right & NONCE_MASK),
+        )
+    )
+
+
+def decode_node(id: NodeId, row: bytes) -> Node:
+    """The node of a row. A leaf gets its hash computed; of an inner node it is the stored one.
+
+    Raises:
+        MalformedNode: the row is cut, too long, or says what no node can say.
+    """
+    try:
+        height = row[0]
+        if height & 0x81:
+            raise MalformedNode("its height is out of range")
+        height >>= 1
+        size, at = read_zigzag(row, 1)
+        key, at = _read_bytes(row, at)
+        if height == 0:
+            value, at = _read_bytes(row, at)
+            if size != 1 or at != len(row):
+                raise MalformedNode("a leaf has the size 1 and ends with its value")
+            node = Node(key, value, 0, 1, None, None)
+            node.hash = leaf_hash(key, value, zigzag(id >> NONCE_BITS))
+        else:
+            hash, at = _read_bytes(row, at)
+            if len(hash) != HASH_BYTES or row[at] != _CHILDREN_BY_NODE_KEY:
+                raise MalformedNode("its hash or the kind of its children is unknown")
+            left, at = _read_id(row, at + 1)
+            right, at = _read_id(row, at)
+            if at != len(row):
+                raise MalformedNode("bytes follow its end")
+            node = Node(key, None, height, size, left, right, own=False)
+            node.hash = hash
+    except IndexError:
+        raise MalformedNode("it is cut short") from None
+    node.id = id
+    return node
+
+
+def read_zigzag(row: bytes, at: int) -> tuple[int, int]:
+    """A number that is not negative, and where it ends."""
+    number, at = read_unsigned(row, at)
+    if number & 1:
+        raise MalformedNode("a number in it is negative")
+    return number >> 1, at
+
+
+def read_unsigned(row: bytes, at: int) -> tuple[int, int]:
+    """An unsigned varint, and where it ends."""
+    byte = row[at]
+    if byte < 0x80:
+        return byte, at + 1
+    number = byte & 0x7F
+    for place in range(1, _VARINT_BYTES_MAX):
+        byte = row[at + place]
+        number |= (byte & 0x7F) << 7 * place
+        if byte < 0x80:
+            return number, at + place + 1
+    raise MalformedNode("a number in it does not end")
+
+
+def _read_bytes(row: bytes, at: int) -> tuple[bytes, int]:
+    size, at = read_unsigned(row, at)
+    end = at + size
+    if end > len(row):
+        raise MalformedNode("it is cut short")
+    return row[at:end], end
+
+
+def _read_id(row: bytes, at: int) -> tuple[NodeId, int]:
+    version, at = read_zigzag(row, at)
+    nonce, at = read_zigzag(row, at)
+    if version > VERSION_MAX or nonce > NONCE_MASK:
+        raise MalformedNode("the key of a child is out of range")
+    return version << NONCE_BITS | nonce, at

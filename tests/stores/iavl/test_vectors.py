@@ -1,0 +1,128 @@
+"""Roots and rows are, byte for byte, those that cosmos/iavl v1 makes of the same operations."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast.stores.iavl import IavlTree
+from holdfast.stores.iavl.encoding import decode_node, inner_row
+from tests.stores.iavl.memory import MemoryRows
+
+VECTORS = Path(__file__).parent / "vectors"
+SCENARIOS = [json.loads(line) for line in (VECTORS / "scenarios.jsonl").read_text().splitlines()]
+MASK = (1 << 64) - 1
+
+# A first version of one key has a leaf for its root. When that leaf is pruned, the other side looks
+# for it where moved roots are and leaves it behind for good; here it goes.
+LEFT_BEHIND = {"a version each": bytes.fromhex("73000000000000000100000001")}
+
+
+def stream(x: int) -> Iterator[int]:
+    """The numbers that the operations of a scenario are made of (splitmix64)."""
+    while True:
+        x = (x + 0x9E3779B97F4A7C15) & MASK
+        z = ((x ^ x >> 30) * 0xBF58476D1CE4E5B9) & MASK
+        z = ((z ^ z >> 27) * 0x94D049BB133111EB) & MASK
+        yield z ^ z >> 31
+
+
+def plain_index(key: bytes, value: bytes) -> bytes:
+    """A row as the other side has it: without the check sum of index rows."""
+    return value[:-4] if key[:1] == b"f" else value
+
+
+def digest(rows: dict[bytes, bytes], prefixes: bytes) -> str:
+    hash = sha256()
+    for key in sorted(rows):
+        if key[0] in prefixes and key != b"msaved_versions":
+            for part in (key, plain_index(key, rows[key])):
+                hash.update(len(part).to_bytes(4, "big") + part)
+    return hash.hexdigest()
+
+
+@pytest.mark.row("E-083")
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario["name"])
+def test_operations_give_the_same_roots_and_rows(scenario: dict[str, Any]) -> None:
+    rows = MemoryRows()
+    settings = {"initial_version": scenario["initial_version"] or 1, "fast_index": scenario["fast"]}
+    tree = IavlTree(rows, **settings)
+    numbers = stream(scenario["seed"])
+    left_behind: dict[bytes, bytes] = {}
+    for turn, expected in enumerate(scenario["saves"], 1):
+        if str(turn) in (scenario["clear"] or ()):
+            for key, _ in list(tree.items()):
+                tree.remove(key)
+        elif str(turn) not in (scenario["idle"] or ()):
+            for _ in range(scenario["operations"]):
+                kind, number = next(numbers), next(numbers) % scenario["keys"]
+                key = b"%07d" % number + bytes(scenario["key_bytes"] - 7)
+                if kind % 10 < 7:
+                    size = (kind >> 8) % 5 * 6
+                    tree.set(key, bytes(kind >> place % 8 * 8 & 255 for place in range(size)))
+                else:
+                    tree.remove(key)
+        step = rows.save(tree)
+        assert (step.version, step.root_hash.hex()) == (expected["version"], expected["root"])
+        assert digest(rows.rows | left_behind, b"s") == expected["nodes"]
+        if scenario["fast"]:
+            assert digest(rows.rows, b"fm") == expected["index"]
+        for key, value in (expected.get("rows") or {}).items():
+            found = plain_index(bytes.fromhex(key), rows.rows[bytes.fromhex(key)])
+            assert found.hex() == value
+        if to := (scenario["prune"] or {}).get(str(turn)):
+            if key := LEFT_BEHIND.get(scenario["name"]):
+                left_behind.setdefault(key, rows.rows.get(key, b""))
+            rows.prune(tree, to)
+            assert not left_behind.keys() & rows.rows.keys()
+            assert digest(rows.rows | left_behind, b"s") == expected["pruned"]
+        if to := (scenario["rollback"] or {}).get(str(turn)):
+            rows.commit(tree, tree.rollback(to))
+        if turn % 3 == 0:
+            tree = IavlTree(rows, cache_nodes=8, **settings)
+
+
+@pytest.mark.row("E-083")
+def test_the_roots_of_the_test_of_tree_hashes() -> None:
+    """16,384 operations over four versions, the roots being those of TestTreeHash."""
+    rows = MemoryRows()
+    tree = IavlTree(rows)
+    roots = []
+    with gzip.open(VECTORS / "tree_hash.txt.gz", "rt") as lines:
+        for line in lines:
+            kind, *fields = line.split()
+            match kind, [bytes.fromhex(field) for field in fields]:
+                case "=", [key, value]:
+                    tree.set(key, value)
+                case "-", [key]:
+                    assert tree.remove(key) is not None
+                case "#", [root]:
+                    assert rows.save(tree).root_hash == root
+                    roots.append(root.hex())
+    assert roots == [
+        "58ec30fa27f338057e5964ed9ec3367e59b2b54bec4c194f10fde7fed16c2a1c",
+        "91ad3ace227372f0064b2d63e8493ce8f4bdcbd16c7a8e4f4d54029c9db9570c",
+        "92c25dce822c5968c228cfe7e686129ea281f79273d4a8fcf6f9130a47aa5421",
+        "e44d170925554f42e00263155c19574837a38e3efed8910daccc7fa12f560fa0",
+    ]
+
+
+@pytest.mark.row("E-083")
+def test_the_rows_of_the_test_of_node_encoding() -> None:
+    """An inner node and a leaf as TestNode_encode_decode has them."""
+    inner = bytes.fromhex(
+        "060e036b6579207f6890ca16dea6e8893d96f0a30d0a14e55559fc9b830491e3d2451c81f6d10e0002020202"
+    )
+    node = decode_node((2 << 32) | 1, inner)
+    first = (1 << 32) | 1
+    assert (node.height, node.size, node.key) == (3, 7, b"key")
+    assert (node.left, node.right) == (first, first)
+    assert inner_row(node, node.hash, first, first) == inner
+    leaf = decode_node((3 << 32) | 1, bytes.fromhex("0002036b65790576616c7565"))
+    assert (leaf.height, leaf.size, leaf.key, leaf.value) == (0, 1, b"key", b"value")
