@@ -26,7 +26,7 @@ def differences(nodes: NodeStore, before: Root, after: Root) -> Iterator[Change]
     old: list[Child] = [] if before is None else [before]
     new: list[Child] = [] if after is None else [after]
     while old and new:
-        if _same(old[-1], new[-1]):
+        if old[-1] is new[-1] or old[-1] == new[-1]:
             old.pop()
             new.pop()
             continue
@@ -51,12 +51,6 @@ def differences(nodes: NodeStore, before: Root, after: Root) -> Iterator[Change]
         yield Change(leaf.key, leaf.value, None)
     for leaf in _rest(nodes, new):
         yield Change(leaf.key, None, leaf.value)
-
-
-def _same(one: Child, other: Child) -> bool:
-    if isinstance(one, tuple) and isinstance(other, tuple):
-        return one[1] == other[1]
-    return one is other
 
 
 def _take_apart(nodes: NodeStore, pending: list[Child], node: Node) -> None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from holdfast.stores.iavl.nodes import NONCE_BITS, NONCE_MASK, VERSION_MAX, Node, NodeId
+from holdfast.stores.iavl.nodes import NONCE_BITS, NONCE_MASK, VERSION_MAX, Link, Node, NodeId, node_key
 
 HASH_BYTES = 32
 EMPTY_ROOT = sha256(b"").digest()
@@ -74,28 +74,27 @@ def inner_hash(height: int, size: int, version: bytes, left: bytes, right: bytes
     ).digest()
 
 
-def leaf_row(key: bytes, value: bytes) -> bytes:
-    """The stored form of a leaf."""
-    return b"\x00\x02" + length(len(key)) + key + length(len(value)) + value
+def leaf_rows(key: bytes, value: bytes, version: bytes) -> tuple[bytes, bytes]:
+    """The hash and the stored form of a leaf."""
+    named = length(len(key)) + key
+    hashed = b"\x00\x02" + version + named + b"\x20" + sha256(value).digest()
+    return sha256(hashed).digest(), b"\x00\x02" + named + length(len(value)) + value
 
 
-def inner_row(node: Node, hash: bytes, left: NodeId, right: NodeId) -> bytes:
-    """The stored form of an inner node."""
-    return b"".join(
-        (
-            zigzag(node.height),
-            zigzag(node.size),
-            length(len(node.key)),
-            node.key,
-            b"\x20",
-            hash,
-            b"\x00",
-            zigzag(left >> NONCE_BITS),
-            zigzag(left & NONCE_MASK),
-            zigzag(right >> NONCE_BITS),
-            zigzag(right & NONCE_MASK),
-        )
-    )
+def inner_rows(node: Node, version: bytes, left: Link, right: Link) -> tuple[bytes, bytes]:
+    """The hash and the stored form of an inner node over its children."""
+    height, size, key = node.height, node.size, node.key
+    head = _ZIGZAG[height] + (_ZIGZAG[size] if size < _SMALL else zigzag(size))
+    hash = sha256(head + version + b"\x20" + left[12:] + b"\x20" + right[12:]).digest()
+    named = (_UNSIGNED[len(key)] if len(key) < _SMALL else unsigned(len(key))) + key
+    return hash, head + named + b"\x20" + hash + b"\x00" + _child(left) + _child(right)
+
+
+def _child(link: Link) -> bytes:
+    version, nonce = int.from_bytes(link[:8], "big"), int.from_bytes(link[8:12], "big")
+    if version < _SMALL and nonce < _SMALL:
+        return _ZIGZAG[version] + _ZIGZAG[nonce]
+    return zigzag(version) + zigzag(nonce)
 
 
 def decode_node(id: NodeId, row: bytes) -> Node:
@@ -116,7 +115,7 @@ def decode_node(id: NodeId, row: bytes) -> Node:
             if size != 1 or at != len(row):
                 raise MalformedNode("a leaf has the size 1 and ends with its value")
             node = Node(key, value, 0, 1, None, None)
-            node.hash = leaf_hash(key, value, zigzag(id >> NONCE_BITS))
+            hash = leaf_hash(key, value, zigzag(id >> NONCE_BITS))
         else:
             hash, at = _read_bytes(row, at)
             if len(hash) != HASH_BYTES or row[at] != _CHILDREN_BY_NODE_KEY:
@@ -126,10 +125,9 @@ def decode_node(id: NodeId, row: bytes) -> Node:
             if at != len(row):
                 raise MalformedNode("bytes follow its end")
             node = Node(key, None, height, size, left, right, own=False)
-            node.hash = hash
     except IndexError:
         raise MalformedNode("it is cut short") from None
-    node.id = id
+    node.link = node_key(id) + hash
     return node
 
 

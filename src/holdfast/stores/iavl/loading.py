@@ -9,7 +9,17 @@ from __future__ import annotations
 
 from holdfast.contract.errors import IntegrityFailed, InvalidInput
 from holdfast.stores.iavl.encoding import MalformedNode, decode_node, inner_hash, zigzag
-from holdfast.stores.iavl.nodes import NONCE_BITS, NONCE_MASK, Child, Link, Node, NodeId, text
+from holdfast.stores.iavl.nodes import (
+    NONCE_MASK,
+    Child,
+    Link,
+    Node,
+    NodeId,
+    link_hash,
+    link_id,
+    link_version,
+    text,
+)
 from holdfast.stores.iavl.rows import ROOT_NONCE, Rows, node_row
 
 #: How many nodes a tree keeps in memory unless told otherwise: about 400 bytes each, keys of 16
@@ -35,8 +45,8 @@ class NodeStore:
             )
         self.rows = rows
         #: Looked at directly where speed counts: `young.get(id) or miss(link)`.
-        self.young: dict[NodeId, Node] = {}
-        self._old: dict[NodeId, Node] = {}
+        self.young: dict[Link, Node] = {}
+        self._old: dict[Link, Node] = {}
         self._half = cache_nodes // 2
 
     def __len__(self) -> int:
@@ -44,8 +54,8 @@ class NodeStore:
 
     def at(self, ref: Child) -> Node:
         """The node itself. Raises IntegrityFailed when its row is missing or not what was saved."""
-        if ref.__class__ is tuple:
-            return self.young.get(ref[0]) or self.miss(ref)  # type: ignore[index, arg-type]
+        if isinstance(ref, bytes):
+            return self.young.get(ref) or self.miss(ref)
         assert isinstance(ref, Node)  # ids alone do not leave this file
         return ref
 
@@ -65,16 +75,16 @@ class NodeStore:
 
     def miss(self, link: Link) -> Node:
         """The node of a link that is not in the young generation."""
-        id, hash = link
-        node = self._old.pop(id, None)
+        node = self._old.pop(link, None)
         if node is None:
-            node = self._read(id)
-            if node.hash != hash:
+            node = self._read(link_id(link))
+            if node.link != link:
                 raise IntegrityFailed(
-                    f"node {text(id)} is not the one that was saved: its hash is another. "
+                    f"node {text(link)} is not the one that was saved: its hash is another. "
                     "Restore from a backup",
-                    node=text(id),
+                    node=text(link),
                 )
+            node.link = link  # the same object as in the parent: look-ups compare by identity
         self.keep(node)
         return node
 
@@ -82,7 +92,7 @@ class NodeStore:
         """Remember a node that is known to be right."""
         if len(self.young) >= self._half:
             self._old, self.young = self.young, {}
-        self.young[node.id] = node
+        self.young[node.link] = node
 
     def clear(self) -> None:
         """Forget all nodes."""
@@ -105,28 +115,29 @@ class NodeStore:
 
     def _check(self, node: Node) -> None:
         """Check a node that came from its row, and turn its ids into links."""
-        left, right = (
-            self.young.get(id) or self._old.get(id) or self._read(id)
-            for id in (node.left, node.right)
-            if isinstance(id, int)
-        )
-        version = zigzag(node.id >> NONCE_BITS)
+        left, right = node.left, node.right
+        assert isinstance(left, int)
+        assert isinstance(right, int)
+        low, high = self._read(left), self._read(right)
+        version = zigzag(link_version(node.link))
+        hash = inner_hash(node.height, node.size, version, low.link[12:], high.link[12:])
         if (
-            inner_hash(node.height, node.size, version, left.hash, right.hash) != node.hash
-            or node.size != left.size + right.size
-            or node.height != 1 + max(left.height, right.height)
-            or left.key >= node.key
-            or (right.key != node.key if right.height == 0 else right.key <= node.key)
+            hash != link_hash(node.link)
+            or node.size != low.size + high.size
+            or node.height != 1 + max(low.height, high.height)
+            or low.key >= node.key
+            or (high.key != node.key if high.height == 0 else high.key <= node.key)
         ):
             raise IntegrityFailed(
-                f"node {text(node.id)} and its children {text(left.id)} and {text(right.id)} do "
-                "not fit: one of them is not what was saved. Restore from a backup",
-                node=text(node.id),
-                children=(text(left.id), text(right.id)),
+                f"node {text(node.link)} and its children {text(left)} and {text(right)} do not "
+                "fit: one of them is not what was saved. Restore from a backup",
+                node=text(node.link),
+                children=(text(left), text(right)),
             )
-        self.keep(left)
-        self.keep(right)
+        for child in (low, high):
+            # Whoever is remembered was checked further.
+            if child.link not in self.young and child.link not in self._old:
+                self.keep(child)
         # The left one last: who sees a link there, in another thread too, finds one on the right.
-        node.right = (right.id, right.hash)
-        node.left = (left.id, left.hash)
-
+        node.right = high.link
+        node.left = low.link

@@ -4,7 +4,8 @@ Leaves hold the keys and values; an inner node holds the smallest key of its rig
 look-ups find their way. A child is one of three things:
 
 - a `Node`: it belongs to the working tree and has no row yet;
-- a link `(id, hash)`: it has a row, and the parent's own hash vouches for that hash;
+- a link, bytes: it has a row under the node key in the first 12 bytes, and must have the hash in the
+  other 32, for which the parent's own hash vouches;
 - an id alone: the parent came from its row, and nobody has checked its hash so far.
 
 Only the store of nodes (`loading.py`) makes links of ids, so that whatever was read through links
@@ -23,8 +24,11 @@ NONCE_BITS = 32
 NONCE_MASK = (1 << NONCE_BITS) - 1
 VERSION_MAX = (1 << 63) - 1
 
-#: A child or root that has a row: its id, and the hash it must have.
-Link: TypeAlias = tuple[NodeId, bytes]
+#: A child or root that has a row: its node key, then the hash it must have. One object without
+#: references in it, so the garbage collector has nothing to look at.
+Link: TypeAlias = bytes
+
+NODE_KEY_BYTES = 12
 
 
 class Node:
@@ -38,10 +42,10 @@ class Node:
         left, right: the children; None in leaves.
         own: the key of this inner node was computed here, not read from a row. The hash does not
             cover that key, so ways through nodes with `own=False` are checked at their end.
-        id, hash: set when the node is saved or read.
+        link: what refers to this node; set when it is saved or read.
     """
 
-    __slots__ = ("hash", "height", "id", "key", "left", "own", "right", "size", "value")
+    __slots__ = ("height", "key", "left", "link", "own", "right", "size", "value")
 
     def __init__(
         self,
@@ -60,8 +64,7 @@ class Node:
         self.left = left
         self.right = right
         self.own = own
-        self.id = 0
-        self.hash = b""
+        self.link = b""
 
 
 Child: TypeAlias = "Node | Link | NodeId"
@@ -69,6 +72,27 @@ Child: TypeAlias = "Node | Link | NodeId"
 Root: TypeAlias = "Node | Link | None"
 
 
-def text(id: NodeId) -> str:
+def node_key(id: NodeId) -> bytes:
+    """An id as the node key that rows and links begin with."""
+    return id.to_bytes(NODE_KEY_BYTES, "big")
+
+
+def link_id(link: Link) -> NodeId:
+    """The id of the node that a link leads to."""
+    return int.from_bytes(link[:NODE_KEY_BYTES], "big")
+
+
+def link_version(link: Link) -> int:
+    """The version that made the node which a link leads to."""
+    return int.from_bytes(link[:8], "big")
+
+
+def link_hash(link: Link) -> bytes:
+    """The hash that the node of a link must have."""
+    return link[NODE_KEY_BYTES:]
+
+
+def text(node: NodeId | Link) -> str:
     """How a node is named in messages: its node key."""
+    id = node if isinstance(node, int) else link_id(node)
     return f"(version {id >> NONCE_BITS}, nonce {id & NONCE_MASK})"

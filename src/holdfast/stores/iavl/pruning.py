@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from holdfast.stores.iavl.loading import NodeStore
-from holdfast.stores.iavl.nodes import NONCE_BITS, NONCE_MASK, Child, Link, NodeId
+from holdfast.stores.iavl.nodes import (
+    NONCE_BITS,
+    NONCE_MASK,
+    Child,
+    Link,
+    NodeId,
+    link_id,
+    link_version,
+)
 from holdfast.stores.iavl.rows import ROOT_NONCE, RowBatch, node_row, root_hash_row, root_id
 
 
@@ -24,9 +32,9 @@ def without_version(
         if id & NONCE_MASK == ROOT_NONCE and id >> NONCE_BITS < version:
             # The root of a version that is gone may have moved.
             batch.deletes.append(node_row(id - ROOT_NONCE))
-    if root is None or root[0] != own:
+    if root is None or link_id(root) != own:
         batch.deletes.append(node_row(own))  # it only said where the root is
-    elif next_root is not None and next_root[0] == own:
+    elif next_root is not None and link_id(next_root) == own:
         row = nodes.rows.get(node_row(own))
         assert row is not None  # the root was just read
         batch.deletes.append(node_row(own))
@@ -43,25 +51,25 @@ def _orphans(
     pending: list[Child] = [] if root is None else [root]
     while pending:
         ref = pending.pop()
-        assert isinstance(ref, tuple)  # saved trees have no other children
-        if ref[1] == expected:
+        assert isinstance(ref, bytes)  # saved trees have no other children
+        if ref == expected:
             expected = next(kept, None)
             continue
-        yield ref[0]
+        yield link_id(ref)
         node = nodes.at(ref)
         if node.height:
             left, right = nodes.links(node)
             pending += (right, left)
 
 
-def _kept(nodes: NodeStore, version: int, root: Link | None) -> Iterator[bytes]:
-    """The hashes of the highest nodes below `root` that `version` has too, in pre-order."""
+def _kept(nodes: NodeStore, version: int, root: Link | None) -> Iterator[Link]:
+    """The links to the highest nodes below `root` that `version` has too, in pre-order."""
     pending: list[Child] = [] if root is None else [root]
     while pending:
         ref = pending.pop()
-        assert isinstance(ref, tuple)  # saved trees have no other children
-        if ref[0] >> NONCE_BITS <= version:
-            yield ref[1]
+        assert isinstance(ref, bytes)  # saved trees have no other children
+        if link_version(ref) <= version:
+            yield ref
             continue
         node = nodes.at(ref)
         if node.height:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from holdfast.stores.iavl.nodes import NONCE_BITS, NodeId
+from holdfast.stores.iavl.nodes import NONCE_BITS, NodeId, node_key
 
 NODE = b"s"
 INDEX = b"f"
@@ -26,7 +26,6 @@ ROOT_HASH = b"v"
 INDEX_COMPLETE = b"mstorage_version"
 SAVED_VERSIONS = b"msaved_versions"
 
-NODE_KEY_BYTES = 12
 ROOT_NONCE = 1
 
 
@@ -53,7 +52,7 @@ class RowBatch:
 
 def node_row(id: NodeId) -> bytes:
     """The key of a node's row."""
-    return NODE + id.to_bytes(NODE_KEY_BYTES, "big")
+    return NODE + node_key(id)
 
 
 def root_id(version: int) -> NodeId:

@@ -247,7 +247,7 @@ class IavlTree:
     def working_hash(self) -> bytes:
         """The root hash that `save_version` would give."""
         root = self._writable()
-        saving.number_and_hash(root, self._next_version())
+        saving.hashed_rows(saving.new_nodes(root), self._next_version())
         return saving.root_hash(root)
 
     # --- Steps --------------------------------------------------------------------------------
@@ -257,10 +257,10 @@ class IavlTree:
         root = self._writable()
         saved = self._saved
         version = self._next_version()
-        new = saving.number_and_hash(root, version)
+        new = saving.new_nodes(root)
+        batch = RowBatch(saving.hashed_rows(new, version) or saving.root_rows(root, version))
         hash = saving.root_hash(root)
         first = saved.first or version
-        batch = RowBatch(saving.rows_of(root, new, version))
         if self.indexed:
             removed = (
                 (key, None)
@@ -271,7 +271,7 @@ class IavlTree:
             index.write(batch, chain(removed, set_anew), version)
         batch.puts.append(versions.saved_versions_row(first, version))
         batch.puts.append((root_hash_row(version), hash))
-        after = Saved(first, version, saving.link(root))
+        after = Saved(first, version, None if root is None else saving.link_to(root))
         return Step(Kind.SAVE, version, hash, batch, saved, after, root, new)
 
     def prune(self, to: int) -> Iterator[Step]:

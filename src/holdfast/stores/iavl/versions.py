@@ -11,10 +11,9 @@ from holdfast.stores.iavl.encoding import (
     zigzag,
 )
 from holdfast.stores.iavl.loading import NodeStore
-from holdfast.stores.iavl.nodes import NONCE_BITS, Link
+from holdfast.stores.iavl.nodes import NODE_KEY_BYTES, NONCE_BITS, Link, node_key
 from holdfast.stores.iavl.rows import (
     NODE,
-    NODE_KEY_BYTES,
     SAVED_VERSIONS,
     Rows,
     node_row,
@@ -75,10 +74,11 @@ def saved_root(nodes: NodeStore, version: int) -> Link | None:
         id = int.from_bytes(row[1:], "big")
         if len(row) != 1 + NODE_KEY_BYTES or id >> NONCE_BITS >= version:
             raise _damaged(version, "its reference to an earlier root is not what was written")
-    root = nodes.at((id, hash))
+    link = node_key(id) + hash
+    root = nodes.at(link)
     if root.height:
         nodes.links(root)
-    return id, hash
+    return link
 
 
 def not_found(version: int, first: int, latest: int) -> VersionNotFound:

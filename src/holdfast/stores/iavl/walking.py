@@ -24,8 +24,8 @@ def find(nodes: NodeStore, root: Root, key: bytes) -> Node | None:
     while node.height:
         child = node.left if key < node.key else node.right
         own &= node.own
-        if child.__class__ is tuple:
-            node = cached(child[0]) or miss(child)  # type: ignore[index, arg-type]
+        if child.__class__ is bytes:
+            node = cached(child) or miss(child)  # type: ignore[arg-type]
         else:
             node = nodes.left(node) if key < node.key else nodes.right(node)
     if node.key == key:
@@ -57,9 +57,9 @@ def check_absent(nodes: NodeStore, path: list[Node], leaf: Node, key: bytes) -> 
     other = neighbour(nodes, path, key, after=goes_on)
     if other is not None and (other.key <= key) is goes_on:
         raise IntegrityFailed(
-            f"an inner node on the way from {text(path[0].id)} to {text(leaf.id)} leads to a wrong "
+            f"an inner node on the way from {text(path[0].link)} to {text(leaf.link)} leads to a wrong "
             "place. Restore from a backup",
-            node=text(path[0].id),
+            node=text(path[0].link),
         )
 
 

@@ -27,8 +27,8 @@ def put(nodes: NodeStore, root: Root, key: bytes, value: bytes) -> Node:
         if node.left.__class__ is int:
             nodes.links(node)
         ref = node.left if key < node.key else node.right  # type: ignore[assignment]
-        if ref.__class__ is tuple:
-            node = cached(ref[0]) or miss(ref)  # type: ignore[index, arg-type]
+        if ref.__class__ is bytes:
+            node = cached(ref) or miss(ref)  # type: ignore[arg-type]
         else:
             node = ref  # type: ignore[assignment]
     if node.key == key:
