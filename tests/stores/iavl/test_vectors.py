@@ -33,7 +33,7 @@ def stream(x: int) -> Iterator[int]:
         yield z ^ z >> 31
 
 
-def plain_index(key: bytes, value: bytes) -> bytes:
+def plain_row(key: bytes, value: bytes) -> bytes:
     """A row as the other side has it: without the check sum of index rows."""
     return value[:-4] if key[:1] == b"f" else value
 
@@ -42,50 +42,80 @@ def digest(rows: dict[bytes, bytes], prefixes: bytes) -> str:
     hash = sha256()
     for key in sorted(rows):
         if key[0] in prefixes and key != b"msaved_versions":
-            for part in (key, plain_index(key, rows[key])):
+            for part in (key, plain_row(key, rows[key])):
                 hash.update(len(part).to_bytes(4, "big") + part)
     return hash.hexdigest()
+
+
+class Replay:
+    """The operations of a scenario, again."""
+
+    def __init__(self, scenario: dict[str, Any]) -> None:
+        self.scenario = scenario
+        self.rows = MemoryRows()
+        self.numbers = stream(scenario["seed"])
+        self.left_behind: dict[bytes, bytes] = {}
+        self.tree = self.opened()
+
+    def opened(self, **settings: Any) -> IavlTree:
+        first = self.scenario["initial_version"] or 1
+        return IavlTree(
+            self.rows, initial_version=first, fast_index=self.scenario["fast"], **settings
+        )
+
+    def told(self, what: str, turn: int) -> int | None:
+        found: int | None = (self.scenario[what] or {}).get(str(turn))
+        return found
+
+    def operate(self, turn: int) -> None:
+        if self.told("clear", turn):
+            for key, _ in list(self.tree.items()):
+                self.tree.remove(key)
+        elif not self.told("idle", turn):
+            for _ in range(self.scenario["operations"]):
+                self.one_operation()
+
+    def one_operation(self) -> None:
+        kind, number = next(self.numbers), next(self.numbers) % self.scenario["keys"]
+        key = b"%07d" % number + bytes(self.scenario["key_bytes"] - 7)
+        if kind % 10 < 7:
+            size = (kind >> 8) % 5 * 6
+            self.tree.set(key, bytes(kind >> place % 8 * 8 & 255 for place in range(size)))
+        else:
+            self.tree.remove(key)
+
+    def prune(self, to: int) -> None:
+        key = LEFT_BEHIND.get(self.scenario["name"])
+        if key and key in self.rows.rows:
+            self.left_behind[key] = self.rows.rows[key]
+        self.rows.prune(self.tree, to)
+        assert not self.left_behind.keys() & self.rows.rows.keys()
+
+    def nodes(self) -> str:
+        return digest(self.rows.rows | self.left_behind, b"s")
 
 
 @pytest.mark.row("E-083")
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario["name"])
 def test_operations_give_the_same_roots_and_rows(scenario: dict[str, Any]) -> None:
-    rows = MemoryRows()
-    settings = {"initial_version": scenario["initial_version"] or 1, "fast_index": scenario["fast"]}
-    tree = IavlTree(rows, **settings)
-    numbers = stream(scenario["seed"])
-    left_behind: dict[bytes, bytes] = {}
+    replay = Replay(scenario)
+    rows = replay.rows
     for turn, expected in enumerate(scenario["saves"], 1):
-        if str(turn) in (scenario["clear"] or ()):
-            for key, _ in list(tree.items()):
-                tree.remove(key)
-        elif str(turn) not in (scenario["idle"] or ()):
-            for _ in range(scenario["operations"]):
-                kind, number = next(numbers), next(numbers) % scenario["keys"]
-                key = b"%07d" % number + bytes(scenario["key_bytes"] - 7)
-                if kind % 10 < 7:
-                    size = (kind >> 8) % 5 * 6
-                    tree.set(key, bytes(kind >> place % 8 * 8 & 255 for place in range(size)))
-                else:
-                    tree.remove(key)
-        step = rows.save(tree)
+        replay.operate(turn)
+        step = rows.save(replay.tree)
         assert (step.version, step.root_hash.hex()) == (expected["version"], expected["root"])
-        assert digest(rows.rows | left_behind, b"s") == expected["nodes"]
+        assert replay.nodes() == expected["nodes"]
         if scenario["fast"]:
             assert digest(rows.rows, b"fm") == expected["index"]
         for key, value in (expected.get("rows") or {}).items():
-            found = plain_index(bytes.fromhex(key), rows.rows[bytes.fromhex(key)])
-            assert found.hex() == value
-        if to := (scenario["prune"] or {}).get(str(turn)):
-            if key := LEFT_BEHIND.get(scenario["name"]):
-                left_behind.setdefault(key, rows.rows.get(key, b""))
-            rows.prune(tree, to)
-            assert not left_behind.keys() & rows.rows.keys()
-            assert digest(rows.rows | left_behind, b"s") == expected["pruned"]
-        if to := (scenario["rollback"] or {}).get(str(turn)):
-            rows.commit(tree, tree.rollback(to))
+            assert plain_row(bytes.fromhex(key), rows.rows[bytes.fromhex(key)]).hex() == value
+        if to := replay.told("prune", turn):
+            replay.prune(to)
+            assert replay.nodes() == expected["pruned"]
+        if to := replay.told("rollback", turn):
+            rows.commit(replay.tree, replay.tree.rollback(to))
         if turn % 3 == 0:
-            tree = IavlTree(rows, cache_nodes=8, **settings)
+            replay.tree = replay.opened(cache_nodes=8)
 
 
 @pytest.mark.row("E-083")

@@ -36,17 +36,12 @@ def differences(nodes: NodeStore, before: Root, after: Root) -> Iterator[Change]
                 _take_apart(nodes, old, left)
             if right.height >= left.height:
                 _take_apart(nodes, new, right)
-        elif left.key == right.key:
-            old.pop()
-            new.pop()
-            if left.value != right.value:
-                yield Change(left.key, left.value, right.value)
-        elif left.key < right.key:
-            old.pop()
-            yield Change(left.key, left.value, None)
-        else:
-            new.pop()
-            yield Change(right.key, None, right.value)
+            continue
+        key = min(left.key, right.key)
+        value = left.value if left.key == key and old.pop() else None
+        other = right.value if right.key == key and new.pop() else None
+        if value != other:
+            yield Change(key, value, other)
     for leaf in _rest(nodes, old):
         yield Change(leaf.key, leaf.value, None)
     for leaf in _rest(nodes, new):

@@ -18,8 +18,17 @@ cosmos/iavl named them by hashes there.
 from __future__ import annotations
 
 from hashlib import sha256
+from struct import Struct
 
-from holdfast.stores.iavl.nodes import NONCE_BITS, NONCE_MASK, VERSION_MAX, Link, Node, NodeId, node_key
+from holdfast.stores.iavl.nodes import (
+    NONCE_BITS,
+    NONCE_MASK,
+    VERSION_MAX,
+    Link,
+    Node,
+    NodeId,
+    node_key,
+)
 
 HASH_BYTES = 32
 EMPTY_ROOT = sha256(b"").digest()
@@ -28,6 +37,7 @@ EMPTY_ROOT = sha256(b"").digest()
 HEIGHT_MAX = 63
 _CHILDREN_BY_NODE_KEY = 0
 _VARINT_BYTES_MAX = 10
+_MORE = 0x80  # the bit of a varint's byte that says another one follows
 
 
 class MalformedNode(ValueError):
@@ -37,8 +47,8 @@ class MalformedNode(ValueError):
 def unsigned(number: int) -> bytes:
     """An unsigned varint: seven bits a byte, the lowest first."""
     out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
+    while number >= _MORE:
+        out.append(number & 0x7F | _MORE)
         number >>= 7
     out.append(number)
     return bytes(out)
@@ -48,6 +58,7 @@ def unsigned(number: int) -> bytes:
 _SMALL = 1 << 12
 _UNSIGNED = tuple(unsigned(number) for number in range(_SMALL))
 _ZIGZAG = tuple(unsigned(number << 1) for number in range(_SMALL))
+_CHILD_KEY = Struct(">QI")
 
 
 def zigzag(number: int) -> bytes:
@@ -91,10 +102,10 @@ def inner_rows(node: Node, version: bytes, left: Link, right: Link) -> tuple[byt
 
 
 def _child(link: Link) -> bytes:
-    version, nonce = int.from_bytes(link[:8], "big"), int.from_bytes(link[8:12], "big")
-    if version < _SMALL and nonce < _SMALL:
-        return _ZIGZAG[version] + _ZIGZAG[nonce]
-    return zigzag(version) + zigzag(nonce)
+    version: int
+    version, nonce = _CHILD_KEY.unpack_from(link)
+    small = version < _SMALL and nonce < _SMALL
+    return _ZIGZAG[version] + _ZIGZAG[nonce] if small else zigzag(version) + zigzag(nonce)
 
 
 def decode_node(id: NodeId, row: bytes) -> Node:
@@ -142,13 +153,13 @@ def read_zigzag(row: bytes, at: int) -> tuple[int, int]:
 def read_unsigned(row: bytes, at: int) -> tuple[int, int]:
     """An unsigned varint, and where it ends."""
     byte = row[at]
-    if byte < 0x80:
+    if byte < _MORE:
         return byte, at + 1
     number = byte & 0x7F
     for place in range(1, _VARINT_BYTES_MAX):
         byte = row[at + place]
         number |= (byte & 0x7F) << 7 * place
-        if byte < 0x80:
+        if byte < _MORE:
             return number, at + place + 1
     raise MalformedNode("a number in it does not end")
 

@@ -60,9 +60,7 @@ def damaged(key: bytes, what: str) -> IntegrityFailed:
     )
 
 
-def write(
-    batch: RowBatch, changes: Iterable[tuple[bytes, bytes | None]], version: int
-) -> None:
+def write(batch: RowBatch, changes: Iterable[tuple[bytes, bytes | None]], version: int) -> None:
     """Put into a batch what makes the index that of `version`."""
     for key, value in changes:
         if value is None:

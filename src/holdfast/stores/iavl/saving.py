@@ -23,9 +23,9 @@ def new_nodes(root: Root) -> list[Node]:
         order.append(node)
         if node.value is None:
             if node.right.__class__ is Node:
-                pending.append(node.right)  # type: ignore[arg-type]
+                pending.append(node.right)
             if node.left.__class__ is Node:
-                pending.append(node.left)  # type: ignore[arg-type]
+                pending.append(node.left)
     return order
 
 
@@ -44,8 +44,8 @@ def hashed_rows(order: list[Node], version: int) -> list[tuple[bytes, bytes]]:
             hash, row = inner_rows(
                 node,
                 encoded,
-                left if left.__class__ is bytes else left.link,  # type: ignore[arg-type, union-attr]
-                right if right.__class__ is bytes else right.link,  # type: ignore[arg-type, union-attr]
+                left if left.__class__ is bytes else left.link,  # type: ignore[union-attr, arg-type]
+                right if right.__class__ is bytes else right.link,  # type: ignore[union-attr, arg-type]
             )
         key = prefix + nonce.to_bytes(4, "big")
         node.link = key + hash
@@ -79,7 +79,7 @@ def keep_saved(nodes: NodeStore, order: list[Node]) -> None:
     for node in reversed(order):
         if node.value is None:
             if node.left.__class__ is Node:
-                node.left = node.left.link  # type: ignore[union-attr]
+                node.left = node.left.link
             if node.right.__class__ is Node:
-                node.right = node.right.link  # type: ignore[union-attr]
+                node.right = node.right.link
         nodes.keep(node)

@@ -393,7 +393,11 @@ class IavlTree:
     def _held(self, first: int, last: int) -> list[int]:
         """The versions in a range of which a view is open."""
         return sorted(
-            {view.version for view in self._views if not view.closed and first <= view.version <= last}
+            {
+                view.version
+                for view in self._views
+                if not view.closed and first <= view.version <= last
+            }
         )
 
     def _is_pruned(self, version: int) -> bool:
@@ -401,7 +405,7 @@ class IavlTree:
         return not first <= version <= latest
 
     def _still(self, known: Saved, latest: int) -> bool:
-        hash = self._nodes.rows.get(versions.root_hash_row(known.latest))
+        hash = self._nodes.rows.get(root_hash_row(known.latest))
         return known.latest <= latest and hash == saving.root_hash(known.root)
 
 

@@ -85,7 +85,10 @@ def not_found(version: int, first: int, latest: int) -> VersionNotFound:
     """The error that names which versions there are."""
     there = f"versions {first} to {latest} are" if latest else "no version is"
     return VersionNotFound(
-        f"version {version} is not there: {there} saved", version=version, first=first, latest=latest
+        f"version {version} is not there: {there} saved",
+        version=version,
+        first=first,
+        latest=latest,
     )
 
 

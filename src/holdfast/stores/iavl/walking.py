@@ -25,7 +25,7 @@ def find(nodes: NodeStore, root: Root, key: bytes) -> Node | None:
         child = node.left if key < node.key else node.right
         own &= node.own
         if child.__class__ is bytes:
-            node = cached(child) or miss(child)  # type: ignore[arg-type]
+            node = cached(child) or miss(child)
         else:
             node = nodes.left(node) if key < node.key else nodes.right(node)
     if node.key == key:
@@ -57,8 +57,8 @@ def check_absent(nodes: NodeStore, path: list[Node], leaf: Node, key: bytes) -> 
     other = neighbour(nodes, path, key, after=goes_on)
     if other is not None and (other.key <= key) is goes_on:
         raise IntegrityFailed(
-            f"an inner node on the way from {text(path[0].link)} to {text(leaf.link)} leads to a wrong "
-            "place. Restore from a backup",
+            f"an inner node on the way from {text(path[0].link)} to {text(leaf.link)} leads to a "
+            "wrong place. Restore from a backup",
             node=text(path[0].link),
         )
 
@@ -112,34 +112,42 @@ def leaves(
     """The leaves with `start` <= key < `end` in the order of their keys, or against it."""
     if root is None or (start is not None and end is not None and start >= end):
         return
+    node, pending = _seek(nodes, root, end if reverse else start, reverse=reverse)
+    stop = start if reverse else end
+    while node is not None:
+        if stop is not None and (node.key < stop if reverse else node.key >= stop):
+            return
+        yield node
+        node = _next(nodes, pending, reverse=reverse)
+
+
+def _seek(
+    nodes: NodeStore, root: Child, bound: bytes | None, *, reverse: bool
+) -> tuple[Node | None, list[Node]]:
+    """The first leaf from a bound on, and the nodes whose other side is still to be walked.
+
+    A bound is part of what follows when the walk goes up, and not part of it when it goes down.
+    """
     node = nodes.at(root)
-    pending: list[Node] = []  # where the other side is still to be walked
+    pending: list[Node] = []
     path: list[Node] = []
-    bound = end if reverse else start
     while node.height:
         path.append(node)
         near = not reverse if bound is None else bound < node.key
         if near is not reverse:
             pending.append(node)
         node = nodes.left(node) if near else nodes.right(node)
-    if bound is not None:
-        if node.key != bound:
-            check_absent(nodes, path, node, bound)
-        if node.key >= bound if reverse else node.key < bound:
-            if not pending:
-                return
-            node = _next(nodes, pending, reverse=reverse)
-    stop = start if reverse else end
-    while True:
-        if stop is not None and (node.key < stop if reverse else node.key >= stop):
-            return
-        yield node
-        if not pending:
-            return
-        node = _next(nodes, pending, reverse=reverse)
+    if bound is None:
+        return node, pending
+    if node.key != bound:
+        check_absent(nodes, path, node, bound)
+    outside = node.key >= bound if reverse else node.key < bound
+    return _next(nodes, pending, reverse=reverse) if outside else node, pending
 
 
-def _next(nodes: NodeStore, pending: list[Node], *, reverse: bool) -> Node:
+def _next(nodes: NodeStore, pending: list[Node], *, reverse: bool) -> Node | None:
+    if not pending:
+        return None
     turn = pending.pop()
     node = nodes.left(turn) if reverse else nodes.right(turn)
     while node.height:

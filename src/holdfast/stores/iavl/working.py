@@ -28,7 +28,7 @@ def put(nodes: NodeStore, root: Root, key: bytes, value: bytes) -> Node:
             nodes.links(node)
         ref = node.left if key < node.key else node.right  # type: ignore[assignment]
         if ref.__class__ is bytes:
-            node = cached(ref) or miss(ref)  # type: ignore[arg-type]
+            node = cached(ref) or miss(ref)
         else:
             node = ref  # type: ignore[assignment]
     if node.key == key:
@@ -116,13 +116,21 @@ def _balanced(nodes: NodeStore, key: bytes, own: bool, left: Child, right: Child
         outer = nodes.left(low)
         if outer.height >= inner.height:
             return _turn_right(nodes, key, own, low, right)
-        return _turn_right(nodes, key, own, _turn_left(nodes, low.key, low.own, nodes.links(low)[0], inner), right)
+        return _turn_right(
+            nodes, key, own, _turn_left(nodes, low.key, low.own, nodes.links(low)[0], inner), right
+        )
     if lean < -1:
         inner = nodes.left(high)
         outer = nodes.right(high)
         if outer.height >= inner.height:
             return _turn_left(nodes, key, own, left, high)
-        return _turn_left(nodes, key, own, left, _turn_right(nodes, high.key, high.own, inner, nodes.links(high)[1]))
+        return _turn_left(
+            nodes,
+            key,
+            own,
+            left,
+            _turn_right(nodes, high.key, high.own, inner, nodes.links(high)[1]),
+        )
     return _over(nodes, key, own, left, right)
 
 
@@ -140,5 +148,5 @@ def _turn_left(nodes: NodeStore, key: bytes, own: bool, left: Child, high: Node)
 
 def _over(nodes: NodeStore, key: bytes, own: bool, left: Child, right: Child) -> Node:
     low, high = nodes.at(left), nodes.at(right)
-    height = low.height if low.height > high.height else high.height
-    return Node(key, None, height + 1, low.size + high.size, left, right, own)
+    height = 1 + max(low.height, high.height)
+    return Node(key, None, height, low.size + high.size, left, right, own)
