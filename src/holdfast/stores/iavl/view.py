@@ -7,10 +7,11 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from holdfast.contract.errors import IntegrityFailed, InvalidInput, StoreClosed, VersionNotFound
-from holdfast.stores.iavl import walking
+from holdfast.stores.iavl import proving, walking
 from holdfast.stores.iavl.loading import NodeStore
-from holdfast.stores.iavl.nodes import Root
+from holdfast.stores.iavl.nodes import Link
 from holdfast.stores.iavl.saving import root_hash
+from holdfast.stores.ics23.proofs import Proof
 
 Result = TypeVar("Result")
 
@@ -23,7 +24,7 @@ class View:
     """
 
     def __init__(
-        self, nodes: NodeStore, version: int, root: Root, is_pruned: Callable[[int], bool]
+        self, nodes: NodeStore, version: int, root: Link | None, is_pruned: Callable[[int], bool]
     ) -> None:
         self.version = version
         self.root_hash = root_hash(root)
@@ -86,7 +87,16 @@ class View:
         root = self._open()
         return self._asked(lambda: walking.rank(self._nodes, root, key))
 
-    def _open(self) -> Root:
+    def prove(self, key: bytes) -> Proof:
+        """The ICS-23 proof of a key's value here, or of its absence.
+
+        Raises:
+            Unsupported: ICS-23 has no such proof: the tree is empty, or a value it needs is.
+        """
+        root = self._open()
+        return self._asked(lambda: proving.prove(self._nodes, root, key))
+
+    def _open(self) -> Link | None:
         if self.closed:
             raise StoreClosed(f"the view of version {self.version} was closed; open another")
         return self._root

@@ -27,10 +27,7 @@ def put(nodes: NodeStore, root: Root, key: bytes, value: bytes) -> Node:
         if node.left.__class__ is int:
             nodes.links(node)
         ref = node.left if key < node.key else node.right  # type: ignore[assignment]
-        if ref.__class__ is bytes:
-            node = cached(ref) or miss(ref)
-        else:
-            node = ref  # type: ignore[assignment]
+        node = cached(ref) or miss(ref) if ref.__class__ is bytes else ref  # type: ignore[assignment]
     if node.key == key:
         return _replaced(path, key, leaf)
     check_absent(nodes, path, node, key)
