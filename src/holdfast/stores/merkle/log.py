@@ -1,8 +1,8 @@
 """A Merkle tree over the rows of a feed, as RFC 6962 (certificate transparency) has it.
 
 Leaves are rows, numbered from 0. Appending costs two hashes a row. What is written is one row with
-the head; for every 16 rows appended a block with their hashes; and the hashes of whole subtrees from
-16 rows on. The hashes between are computed from a block when a proof needs them.
+the head; for every 16 rows appended a block with their hashes; and the hashes of whole subtrees of
+16 rows and more. The hashes between are computed from a block when a proof needs them.
 """
 
 from __future__ import annotations
