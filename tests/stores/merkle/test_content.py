@@ -239,3 +239,16 @@ def test_a_chain_of_chosen_keys_is_slow_but_whole() -> None:
     made.fold(dict.fromkeys(chain))
     assert made.tree.root_hash == bytes(32)
     assert sum(1 for _ in made.tree.diff(1, 2)) == len(chain)
+
+
+@pytest.mark.torture
+@pytest.mark.row("trap 33")
+def test_one_change_among_a_million_keys_writes_less_than_100_kb() -> None:
+    made = Kept()
+    keys = [sha256(b"%d" % number).digest()[:16] for number in range(1_000_000)]
+    made.fold(dict.fromkeys(keys, sha256(b"").digest()))
+    for key in keys[::10_007]:
+        step = made.tree.fold({key: sha256(key).digest()})
+        assert sum(len(name) + len(row) for name, row in step.batch.puts) < 100_000
+        assert step.root_hash != made.tree.root_hash
+        assert proven_digest(made.tree.root_hash, made.tree.prove(key), key) == sha256(b"").digest()

@@ -278,7 +278,7 @@ class IavlTree:
         """The steps that delete the versions up to and with `to`, the oldest first.
 
         Commit and adopt each before asking for the next. It ends early before a version of which a
-        view is open.
+        view is open, or that was loaded.
 
         Raises:
             InvalidInput: the latest version would go.
@@ -289,7 +289,9 @@ class IavlTree:
                 latest=self._saved.latest,
                 to=to,
             )
-        while (saved := self._saved).first <= to and not self._held(saved.first, saved.first):
+        while (saved := self._saved).first <= to:
+            if self._base == saved.first or self._held(saved.first, saved.first):
+                return
             first, latest, root = saved
             batch = without_version(
                 self._nodes, first, self._root_of(first), self._root_of(first + 1)
