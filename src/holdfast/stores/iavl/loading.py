@@ -29,7 +29,10 @@ _CACHE_NODES_MIN = 2
 
 
 class NodeStore:
-    """Nodes by id, at most `cache_nodes` of them in memory.
+    """Nodes by link, at most `cache_nodes` of them in memory.
+
+    A link has the hash in it, so a node that was rolled back is never taken for another that got
+    its number.
 
     The cache has two generations: what is used moves to the young one; when that has half the
     limit, it becomes the old one, and what was still in the old one is forgotten.
@@ -93,10 +96,6 @@ class NodeStore:
         if len(self.young) >= self._half:
             self._old, self.young = self.young, {}
         self.young[node.link] = node
-
-    def clear(self) -> None:
-        """Forget all nodes."""
-        self.young, self._old = {}, {}
 
     def _read(self, id: NodeId) -> Node:
         row = self.rows.get(node_row(id))

@@ -142,10 +142,6 @@ class IavlTree:
     def refresh(self) -> None:
         """Read anew what is saved, when somebody else may have saved. Drops unsaved changes."""
         first, latest = versions.saved_versions(self._nodes.rows)
-        known = self._saved
-        if known.latest and not self._still(known, latest):
-            # Rolled back elsewhere: ids that are remembered may be given to other nodes by now.
-            self._nodes.clear()
         root = versions.saved_root(self._nodes, latest) if latest else None
         self._index_complete = not latest or index.is_complete(self._nodes.rows, latest)
         self._saved = Saved(first, latest, root)
@@ -350,9 +346,6 @@ class IavlTree:
         self._saved = step.after
         if step.kind is Kind.PRUNE:
             return
-        if step.kind is Kind.ROLLBACK:
-            # The ids of what was dropped are given out again.
-            self._nodes.clear()
         self._index_complete = self.indexed
         self.discard()
         saving.keep_saved(self._nodes, step.new)
@@ -405,10 +398,6 @@ class IavlTree:
     def _is_pruned(self, version: int) -> bool:
         first, latest = versions.saved_versions(self._nodes.rows)
         return not first <= version <= latest
-
-    def _still(self, known: Saved, latest: int) -> bool:
-        hash = self._nodes.rows.get(root_hash_row(known.latest))
-        return known.latest <= latest and hash == saving.root_hash(known.root)
 
 
 def _checked_key(key: object) -> bytes:
