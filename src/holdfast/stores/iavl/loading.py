@@ -24,7 +24,7 @@ from holdfast.stores.iavl.rows import ROOT_NONCE, Rows, node_row
 
 #: How many nodes a tree keeps in memory unless told otherwise: about 400 bytes each, keys of 16
 #: and values of 40 bytes included.
-CACHE_NODES = 200_000
+CACHE_NODES = 400_000
 _CACHE_NODES_MIN = 2
 
 
@@ -96,6 +96,11 @@ class NodeStore:
         if len(self.young) >= self._half:
             self._old, self.young = self.young, {}
         self.young[node.link] = node
+
+    def forget(self, link: Link) -> None:
+        """Make room: the node is hardly needed any more."""
+        if self.young.pop(link, None) is None:
+            self._old.pop(link, None)
 
     def _read(self, id: NodeId) -> Node:
         row = self.rows.get(node_row(id))

@@ -47,7 +47,8 @@ class Node(Struct, gc=False):
         left, right: the children; None in leaves.
         own: the key of this inner node was computed here, not read from a row. The hash does not
             cover that key, so ways through nodes with `own=False` are checked at their end.
-        link: what refers to this node; set when it is saved or read.
+        link: what refers to this node; set when it is saved or read. Until then it is the link of
+            the node whose place this one took, if that had one: the cache can forget that.
     """
 
     key: bytes

@@ -74,8 +74,13 @@ def link_to(ref: Child) -> Link:
     return ref
 
 
-def keep_saved(nodes: NodeStore, order: list[Node]) -> None:
-    """Remember new nodes whose rows were committed, their children being links from now on."""
+def keep_saved(nodes: NodeStore, order: list[Node], replaced: list[Link]) -> None:
+    """Remember new nodes whose rows were committed, their children being links from now on.
+
+    Those whose places they took are forgotten; only readers of older versions want them still.
+    """
+    for link in replaced:
+        nodes.forget(link)
     for node in reversed(order):
         if node.value is None:
             if node.left.__class__ is Node:

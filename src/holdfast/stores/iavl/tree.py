@@ -76,6 +76,7 @@ class Step:
     after: Saved
     working: Root
     new: list[Node]
+    replaced: list[Link]
 
 
 class IavlTree:
@@ -254,6 +255,7 @@ class IavlTree:
         saved = self._saved
         version = self._next_version()
         new = saving.new_nodes(root)
+        replaced = [node.link for node in new if node.link]
         batch = RowBatch(saving.hashed_rows(new, version) or saving.root_rows(root, version))
         hash = saving.root_hash(root)
         first = saved.first or version
@@ -268,7 +270,7 @@ class IavlTree:
         batch.puts.append(versions.saved_versions_row(first, version))
         batch.puts.append((root_hash_row(version), hash))
         after = Saved(first, version, None if root is None else saving.link_to(root))
-        return Step(Kind.SAVE, version, hash, batch, saved, after, root, new)
+        return Step(Kind.SAVE, version, hash, batch, saved, after, root, new, replaced)
 
     def prune(self, to: int) -> Iterator[Step]:
         """The steps that delete the versions up to and with `to`, the oldest first.
@@ -295,7 +297,7 @@ class IavlTree:
             batch.puts.append(versions.saved_versions_row(first + 1, latest))
             after = Saved(first + 1, latest, root)
             yield Step(
-                Kind.PRUNE, first, saving.root_hash(root), batch, saved, after, self._root, []
+                Kind.PRUNE, first, saving.root_hash(root), batch, saved, after, self._root, [], []
             )
             if self._saved is saved:
                 raise Conflict("the step was not adopted, and the next one builds on it")
@@ -322,7 +324,7 @@ class IavlTree:
         batch.puts.append(versions.saved_versions_row(saved.first, version))
         after = Saved(saved.first, version, root)
         hash = saving.root_hash(root)
-        return Step(Kind.ROLLBACK, version, hash, batch, saved, after, root, [])
+        return Step(Kind.ROLLBACK, version, hash, batch, saved, after, root, [], [])
 
     def rebuild_index(self) -> RowBatch:
         """The batch that makes the fast index of the latest version; call `refresh` afterwards."""
@@ -348,7 +350,7 @@ class IavlTree:
             return
         self._index_complete = self.indexed
         self.discard()
-        saving.keep_saved(self._nodes, step.new)
+        saving.keep_saved(self._nodes, step.new, step.replaced)
 
     # --- Inside -------------------------------------------------------------------------------
 

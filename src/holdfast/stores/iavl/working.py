@@ -42,9 +42,9 @@ def _replaced(path: list[Node], key: bytes, new: Node) -> Node:
     """The root above a leaf that took another's place."""
     for old in reversed(path):
         if key < old.key:
-            new = Node(old.key, None, old.height, old.size, new, old.right, old.own)
+            new = Node(old.key, None, old.height, old.size, new, old.right, old.own, old.link)
         else:
-            new = Node(old.key, None, old.height, old.size, old.left, new, old.own)
+            new = Node(old.key, None, old.height, old.size, old.left, new, old.own, old.link)
     return new
 
 
@@ -64,7 +64,7 @@ def _grown(nodes: NodeStore, path: list[Node], key: bytes, new: Node) -> Node:
             higher = new.height > old.height
         else:
             higher = False
-            new = Node(old.key, None, old.height, old.size + 1, left, right, old.own)
+            new = Node(old.key, None, old.height, old.size + 1, left, right, old.own, old.link)
     return new
 
 
@@ -100,7 +100,7 @@ def remove(nodes: NodeStore, root: Root, key: bytes) -> tuple[Root, bytes | None
             rest = _balanced(nodes, name, own, left, right)
         else:
             lower = False
-            rest = Node(name, None, old.height, old.size - 1, left, right, own)
+            rest = Node(name, None, old.height, old.size - 1, left, right, own, old.link)
     return rest, leaf.value  # type: ignore[return-value]
 
 
