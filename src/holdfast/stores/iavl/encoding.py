@@ -85,6 +85,18 @@ def inner_hash(height: int, size: int, version: bytes, left: bytes, right: bytes
     ).digest()
 
 
+def inner_head(node: Node, version: int) -> bytes:
+    """What the hash of an inner node begins with: its height, size and version."""
+    size = node.size
+    return b"".join(
+        (
+            _ZIGZAG[node.height],
+            _ZIGZAG[size] if size < _SMALL else zigzag(size),
+            _ZIGZAG[version] if version < _SMALL else zigzag(version),
+        )
+    )
+
+
 def leaf_rows(key: bytes, value: bytes, version: bytes) -> tuple[bytes, bytes]:
     """The hash and the stored form of a leaf."""
     named = length(len(key)) + key
@@ -96,9 +108,11 @@ def inner_rows(node: Node, version: bytes, left: Link, right: Link) -> tuple[byt
     """The hash and the stored form of an inner node over its children."""
     height, size, key = node.height, node.size, node.key
     head = _ZIGZAG[height] + (_ZIGZAG[size] if size < _SMALL else zigzag(size))
-    hash = sha256(head + version + b"\x20" + left[12:] + b"\x20" + right[12:]).digest()
-    named = (_UNSIGNED[len(key)] if len(key) < _SMALL else unsigned(len(key))) + key
-    return hash, head + named + b"\x20" + hash + b"\x00" + _child(left) + _child(right)
+    hashed = b"".join((head, version, b"\x20", left[12:], b"\x20", right[12:]))
+    hash = sha256(hashed).digest()
+    named = _UNSIGNED[len(key)] if len(key) < _SMALL else unsigned(len(key))
+    parts = (head, named, key, b"\x20", hash, b"\x00", _child(left), _child(right))
+    return hash, b"".join(parts)
 
 
 def _child(link: Link) -> bytes:

@@ -7,7 +7,7 @@ nothing beside it.
 from __future__ import annotations
 
 from holdfast.contract.errors import InvalidInput, KeyNotFound, Unsupported
-from holdfast.stores.iavl.encoding import zigzag
+from holdfast.stores.iavl.encoding import inner_head, zigzag
 from holdfast.stores.iavl.loading import NodeStore
 from holdfast.stores.iavl.nodes import NODE_KEY_BYTES, Link, Node, link_version
 from holdfast.stores.iavl.walking import check_absent, descend
@@ -20,6 +20,8 @@ from holdfast.stores.ics23.proofs import (
     NonExistenceProof,
     Proof,
 )
+
+_SHA256 = int(Hash.SHA256)  # a member of an enumeration is looked up more slowly
 
 
 def prove(nodes: NodeStore, root: Link | None, key: bytes) -> Proof:
@@ -80,18 +82,16 @@ def _existence(path: list[Node], leaf: Node, key: bytes) -> ExistenceProof:
             key=leaf.key,
         )
     prefix = b"\x00\x02" + zigzag(link_version(leaf.link))
-    return ExistenceProof(
-        leaf.key,
-        leaf.value,
-        LeafOp(Hash.SHA256, Hash.NONE, Hash.SHA256, Length.VAR_PROTO, prefix),
-        tuple([_step(node, key) for node in reversed(path)]),
-    )
-
-
-def _step(node: Node, key: bytes) -> InnerOp:
-    head = zigzag(node.height) + zigzag(node.size) + zigzag(link_version(node.link))
-    if key < node.key:
-        right: bytes = node.right  # type: ignore[assignment]  # saved nodes have links
-        return InnerOp(Hash.SHA256, head + b"\x20", b"\x20" + right[NODE_KEY_BYTES:])
-    left: bytes = node.left  # type: ignore[assignment]
-    return InnerOp(Hash.SHA256, head + b"\x20" + left[NODE_KEY_BYTES:] + b"\x20")
+    steps = []
+    for node in reversed(path):
+        head = inner_head(node, link_version(node.link))
+        # Saved nodes have links, and those on a way that was gone have been checked.
+        left: bytes = node.left  # type: ignore[assignment]
+        right: bytes = node.right  # type: ignore[assignment]
+        if key < node.key:
+            steps.append(InnerOp(_SHA256, head + b"\x20", b"\x20" + right[NODE_KEY_BYTES:]))
+        else:
+            before = b"\x20".join((head, left[NODE_KEY_BYTES:], b""))
+            steps.append(InnerOp(_SHA256, before))
+    hashed = LeafOp(_SHA256, Hash.NONE, _SHA256, Length.VAR_PROTO, prefix)
+    return ExistenceProof(leaf.key, leaf.value, hashed, tuple(steps))

@@ -38,11 +38,15 @@ def find(nodes: NodeStore, root: Root, key: bytes) -> Node | None:
 
 def descend(nodes: NodeStore, root: Child, key: bytes) -> tuple[list[Node], Node]:
     """The inner nodes on the way to a key's place, and the leaf where the way ends."""
+    cached, miss = nodes.young.get, nodes.miss
     path = []
     node = nodes.at(root)
     while node.height:
         path.append(node)
-        node = nodes.left(node) if key < node.key else nodes.right(node)
+        if node.left.__class__ is int:
+            nodes.links(node)
+        child = node.left if key < node.key else node.right
+        node = cached(child) or miss(child) if child.__class__ is bytes else child  # type: ignore[assignment]
     return path, node
 
 

@@ -1,4 +1,4 @@
-// Prints the vectors of scenarios.jsonl and tree_hash.txt: what cosmos/iavl v1 makes of given operations.
+// Prints what cosmos/iavl v1 makes of given operations; see README.md beside this file.
 package main
 
 import (
