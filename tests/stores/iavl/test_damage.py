@@ -391,4 +391,4 @@ def test_versions_count_from_one_also_after_opening_anew() -> None:
     with pytest.raises(VersionNotFound) as caught:
         tree.load_version(99)
     assert isinstance(caught.value, StoreError)
-    assert (caught.value.first, caught.value.latest) == (1, 3)
+    assert (caught.value.details["first"], caught.value.details["latest"]) == (1, 3)

@@ -3,15 +3,17 @@
 Hashes, node rows and node keys are those of cosmos/iavl v1, so its proofs verify against our roots
 and ours against its. `tree.py` is the whole; the rest of the files are its parts, from the bytes of
 a node upwards: `nodes`, `encoding`, `rows`, `loading`, `walking`, `working`, `saving`, `versions`,
-`diffing`, `pruning`, `index`, `view`, `proving`.
+`diffing`, `pruning`, `index`, `limits`, `steps`, `view`, `proving`.
 """
 
 from __future__ import annotations
 
 from holdfast.stores.iavl.diffing import Change
+from holdfast.stores.iavl.limits import KEY_BYTES_MAX, VALUE_BYTES_MAX
 from holdfast.stores.iavl.loading import CACHE_NODES
 from holdfast.stores.iavl.rows import RowBatch, Rows
-from holdfast.stores.iavl.tree import KEY_BYTES_MAX, VALUE_BYTES_MAX, IavlTree, Kind, Step
+from holdfast.stores.iavl.steps import Kind, Step
+from holdfast.stores.iavl.tree import IavlTree
 from holdfast.stores.iavl.view import View
 
 __all__ = [

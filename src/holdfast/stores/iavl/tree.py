@@ -15,68 +15,23 @@ meanwhile.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from itertools import chain
-from typing import NamedTuple
 from weakref import WeakSet
 
 from holdfast.contract.errors import (
     Conflict,
     InvalidInput,
-    InvalidKey,
-    InvalidValue,
     Unsupported,
-    ValueTooLarge,
 )
 from holdfast.stores.iavl import index, saving, versions, walking, working
 from holdfast.stores.iavl.diffing import Change, differences
+from holdfast.stores.iavl.limits import KEY_BYTES_MAX, VALUE_BYTES_MAX, checked_key, checked_value
 from holdfast.stores.iavl.loading import CACHE_NODES, NodeStore
-from holdfast.stores.iavl.nodes import VERSION_MAX, Link, Node, Root
+from holdfast.stores.iavl.nodes import VERSION_MAX, Link, Root
 from holdfast.stores.iavl.pruning import without_version
 from holdfast.stores.iavl.rows import INDEX, RowBatch, Rows, root_hash_row, versions_range
+from holdfast.stores.iavl.steps import Kind, Saved, Step
 from holdfast.stores.iavl.view import View
-
-KEY_BYTES_MAX = 1 << 16
-VALUE_BYTES_MAX = 1 << 30
-
-
-class Saved(NamedTuple):
-    """What is saved: the first and the latest version, and the root of the latest."""
-
-    first: int
-    latest: int
-    root: Link | None
-
-
-class Kind(StrEnum):
-    """What a step does."""
-
-    SAVE = "save"
-    PRUNE = "prune"
-    ROLLBACK = "rollback"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A change of what is saved, to be committed and then adopted.
-
-    Attributes:
-        kind: what it does.
-        version: the version that is saved, pruned, or rolled back to.
-        root_hash: the root hash of the version that is the latest then.
-        batch: what has to be committed.
-    """
-
-    kind: Kind
-    version: int
-    root_hash: bytes
-    batch: RowBatch
-    before: Saved
-    after: Saved
-    working: Root
-    new: list[Node]
-    replaced: list[Link]
 
 
 class IavlTree:
@@ -222,14 +177,14 @@ class IavlTree:
             InvalidValue: the value is no bytes.
         """
         if type(key) is not bytes or not 0 < len(key) <= KEY_BYTES_MAX:
-            key = _checked_key(key)
+            key = checked_key(key)
         if type(value) is not bytes or len(value) > VALUE_BYTES_MAX:
-            value = _checked_value(value)
+            value = checked_value(value)
         self._root = working.put(self._nodes, self._writable(), key, value)
 
     def remove(self, key: bytes) -> bytes | None:
         """Remove a key; returns the value it had, or None when it had none."""
-        root, value = working.remove(self._nodes, self._writable(), _checked_key(key))
+        root, value = working.remove(self._nodes, self._writable(), checked_key(key))
         if value is not None and self.indexed:
             self._removed.add(key)
         self._root = root
@@ -400,31 +355,3 @@ class IavlTree:
     def _is_pruned(self, version: int) -> bool:
         first, latest = versions.saved_versions(self._nodes.rows)
         return not first <= version <= latest
-
-
-def _checked_key(key: object) -> bytes:
-    if not isinstance(key, bytes | bytearray | memoryview):
-        raise InvalidKey(f"a key is bytes; found a {type(key).__name__}")
-    key = bytes(key)
-    if not key:
-        raise InvalidKey("a key has at least one byte; found an empty key")
-    if len(key) > KEY_BYTES_MAX:
-        raise InvalidKey(
-            f"a key has at most {KEY_BYTES_MAX} bytes; found {len(key)}",
-            limit=KEY_BYTES_MAX,
-            found=len(key),
-        )
-    return key
-
-
-def _checked_value(value: object) -> bytes:
-    if not isinstance(value, bytes | bytearray | memoryview):
-        raise InvalidValue(f"a value is bytes; found a {type(value).__name__}")
-    value = bytes(value)
-    if len(value) > VALUE_BYTES_MAX:
-        raise ValueTooLarge(
-            f"a value has at most {VALUE_BYTES_MAX} bytes; found {len(value)}",
-            limit=VALUE_BYTES_MAX,
-            found=len(value),
-        )
-    return value
