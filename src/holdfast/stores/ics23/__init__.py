@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from holdfast.stores.ics23.batch import decode_batch, encode_batch, encode_compressed
 from holdfast.stores.ics23.commitment import app_hash, prove_store, proven_value_in
 from holdfast.stores.ics23.proofs import (
     IAVL,
@@ -27,7 +28,10 @@ __all__ = [
     "Spec",
     "app_hash",
     "decode",
+    "decode_batch",
     "encode",
+    "encode_batch",
+    "encode_compressed",
     "prove_store",
     "proven_value",
     "proven_value_in",

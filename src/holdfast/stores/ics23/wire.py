@@ -29,8 +29,8 @@ _VARINT_BYTES_MAX = 10
 def encode(proof: Proof) -> bytes:
     """The proof as a CommitmentProof message."""
     if isinstance(proof, ExistenceProof):
-        return _field(1, encode_existence(proof))
-    return _field(2, encode_non_existence(proof))
+        return field(1, encode_existence(proof))
+    return field(2, encode_non_existence(proof))
 
 
 def decode(data: bytes) -> Proof:
@@ -47,11 +47,11 @@ def decode(data: bytes) -> Proof:
             found=len(data),
         )
     try:
-        fields = list(_fields(data))
-        if len(fields) != 1 or fields[0][0] not in {1, 2}:
+        found = list(fields(data))
+        if len(found) != 1 or found[0][0] not in {1, 2}:
             raise ValueError("it holds no proof of presence or absence, or several")
-        number, content = fields[0]
-        proof = (decode_existence if number == 1 else decode_non_existence)(_bytes(content))
+        number, content = found[0]
+        proof = (decode_existence if number == 1 else decode_non_existence)(content_of(content))
     except (ValueError, IndexError) as error:
         raise DeserializationFailed(f"the bytes are no ICS-23 proof: {error}") from None
     if encode(proof) != data:
@@ -62,12 +62,12 @@ def decode(data: bytes) -> Proof:
 def encode_existence(proof: ExistenceProof) -> bytes:
     """An ExistenceProof message."""
     parts = [
-        _field(1, proof.key) if proof.key else b"",
-        _field(2, proof.value) if proof.value else b"",
+        field(1, proof.key) if proof.key else b"",
+        field(2, proof.value) if proof.value else b"",
     ]
     if proof.leaf is not None:
-        parts.append(_field(3, encode_leaf(proof.leaf)))
-    parts += [_field(4, encode_inner(step)) for step in proof.path]
+        parts.append(field(3, encode_leaf(proof.leaf)))
+    parts += [field(4, encode_inner(step)) for step in proof.path]
     return b"".join(parts)
 
 
@@ -76,16 +76,16 @@ def decode_existence(data: bytes) -> ExistenceProof:
     key = value = b""
     leaf = None
     path = []
-    for number, content in _fields(data):
+    for number, content in fields(data):
         match number:
             case 1:
-                key = _bytes(content)
+                key = content_of(content)
             case 2:
-                value = _bytes(content)
+                value = content_of(content)
             case 3:
-                leaf = decode_leaf(_bytes(content))
+                leaf = decode_leaf(content_of(content))
             case 4:
-                path.append(decode_inner(_bytes(content)))
+                path.append(decode_inner(content_of(content)))
             case _:
                 raise ValueError(f"the field {number} is unknown")
     return ExistenceProof(key, value, leaf, tuple(path))
@@ -95,9 +95,9 @@ def encode_non_existence(proof: NonExistenceProof) -> bytes:
     """A NonExistenceProof message."""
     return b"".join(
         (
-            _field(1, proof.key) if proof.key else b"",
-            b"" if proof.left is None else _field(2, encode_existence(proof.left)),
-            b"" if proof.right is None else _field(3, encode_existence(proof.right)),
+            field(1, proof.key) if proof.key else b"",
+            b"" if proof.left is None else field(2, encode_existence(proof.left)),
+            b"" if proof.right is None else field(3, encode_existence(proof.right)),
         )
     )
 
@@ -105,14 +105,14 @@ def encode_non_existence(proof: NonExistenceProof) -> bytes:
 def decode_non_existence(data: bytes) -> NonExistenceProof:
     """The NonExistenceProof in a message; ValueError or IndexError when there is none."""
     key, left, right = b"", None, None
-    for number, content in _fields(data):
+    for number, content in fields(data):
         match number:
             case 1:
-                key = _bytes(content)
+                key = content_of(content)
             case 2:
-                left = decode_existence(_bytes(content))
+                left = decode_existence(content_of(content))
             case 3:
-                right = decode_existence(_bytes(content))
+                right = decode_existence(content_of(content))
             case _:
                 raise ValueError(f"the field {number} is unknown")
     return NonExistenceProof(key, left, right)
@@ -122,16 +122,16 @@ def encode_leaf(op: LeafOp) -> bytes:
     """A LeafOp message."""
     numbers = (op.hash, op.prehash_key, op.prehash_value, op.length)
     parts = [bytes((place << 3, number)) for place, number in enumerate(numbers, 1) if number]
-    return b"".join(parts) + (_field(5, op.prefix) if op.prefix else b"")
+    return b"".join(parts) + (field(5, op.prefix) if op.prefix else b"")
 
 
 def decode_leaf(data: bytes) -> LeafOp:
     """The LeafOp in a message; ValueError or IndexError when there is none."""
     numbers = [0, 0, 0, 0]
     prefix = b""
-    for number, content in _fields(data):
+    for number, content in fields(data):
         if number == 5:  # noqa: PLR2004 - the number of a field
-            prefix = _bytes(content)
+            prefix = content_of(content)
         elif 0 < number <= len(numbers):
             numbers[number - 1] = _enum(content)
         else:
@@ -151,14 +151,14 @@ def encode_inner(op: InnerOp) -> bytes:
 def decode_inner(data: bytes) -> InnerOp:
     """The InnerOp in a message; ValueError or IndexError when there is none."""
     hash, prefix, suffix = 0, b"", b""
-    for number, content in _fields(data):
+    for number, content in fields(data):
         match number:
             case 1:
                 hash = _enum(content)
             case 2:
-                prefix = _bytes(content)
+                prefix = content_of(content)
             case 3:
-                suffix = _bytes(content)
+                suffix = content_of(content)
             case _:
                 raise ValueError(f"the field {number} is unknown")
     return InnerOp(hash, prefix, suffix)
@@ -176,15 +176,17 @@ def varint(number: int) -> bytes:
     return bytes(out)
 
 
-def _field(number: int, content: bytes) -> bytes:
+def field(number: int, content: bytes) -> bytes:
+    """A field of bytes."""
     return bytes((number << 3 | _BYTES,)) + varint(len(content)) + content
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """The numbers and contents of a message's fields; ValueError or IndexError if malformed."""
     at = 0
     while at < len(data):
-        tag, at = _varint(data, at)
-        number, at = _varint(data, at)
+        tag, at = read_varint(data, at)
+        number, at = read_varint(data, at)
         if tag & 7 == _VARINT:
             yield tag >> 3, number
         elif tag & 7 == _BYTES:
@@ -196,7 +198,8 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
             raise ValueError("a field has another type")
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
+def read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """A number, and where it ends; ValueError or IndexError if malformed."""
     number = 0
     for place in range(_VARINT_BYTES_MAX):
         byte = data[at + place]
@@ -206,7 +209,8 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     raise ValueError("a number in it does not end")
 
 
-def _bytes(content: int | bytes) -> bytes:
+def content_of(content: int | bytes) -> bytes:
+    """The bytes of a field that has to have some; ValueError if it is a number."""
     if isinstance(content, bytes):
         return content
     raise ValueError("a number stands where bytes belong")

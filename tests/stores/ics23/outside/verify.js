@@ -1,5 +1,11 @@
 // Reads {kind, spec, root, proof, key, value} in hex, a line each, and answers true or false.
-const { ics23, iavlSpec, tendermintSpec, verifyMembership, verifyNonMembership } = require("@confio/ics23");
+const {
+  ics23,
+  iavlSpec,
+  tendermintSpec,
+  verifyMembership,
+  verifyNonMembership,
+} = require("@confio/ics23");
 
 const bytes = (hex) => Uint8Array.from(Buffer.from(hex, "hex"));
 
