@@ -139,21 +139,16 @@ def decode_node(id: NodeId, row: bytes) -> Node:
             value, at = _read_bytes(row, at)
             if size != 1 or at != len(row):
                 raise MalformedNode("a leaf has the size 1 and ends with its value")
-            node = Node(key, value, 0, 1, None, None)
             hash = leaf_hash(key, value, zigzag(id >> NONCE_BITS))
-        else:
-            hash, at = _read_bytes(row, at)
-            if len(hash) != HASH_BYTES or row[at] != _CHILDREN_BY_NODE_KEY:
-                raise MalformedNode("its hash or the kind of its children is unknown")
-            left, at = _read_id(row, at + 1)
-            right, at = _read_id(row, at)
-            if at != len(row):
-                raise MalformedNode("bytes follow its end")
-            node = Node(key, None, height, size, left, right, own=False)
+            return Node(key, value, 0, 1, None, None, True, node_key(id) + hash)
+        end = at + 1 + HASH_BYTES
+        if row[at] != HASH_BYTES or row[end] != _CHILDREN_BY_NODE_KEY:
+            raise MalformedNode("its hash or the kind of its children is unknown")
+        left, right = _read_ids(row, end + 1)
+        link = node_key(id) + row[at + 1 : end]
+        return Node(key, None, height, size, left, right, False, link)
     except IndexError:
         raise MalformedNode("it is cut short") from None
-    node.link = node_key(id) + hash
-    return node
 
 
 def read_zigzag(row: bytes, at: int) -> tuple[int, int]:
@@ -186,9 +181,24 @@ def _read_bytes(row: bytes, at: int) -> tuple[bytes, int]:
     return row[at:end], end
 
 
-def _read_id(row: bytes, at: int) -> tuple[NodeId, int]:
-    version, at = read_zigzag(row, at)
-    nonce, at = read_zigzag(row, at)
-    if version > VERSION_MAX or nonce > NONCE_MASK:
+def _read_ids(row: bytes, at: int) -> tuple[NodeId, NodeId]:
+    """The ids of both children, with which a row ends."""
+    numbers = []
+    for _ in range(4):
+        # One or two bytes are the rule; the loop of `read_unsigned` would cost twice as much.
+        number, at = row[at], at + 1
+        if number >= _MORE:
+            if row[at] < _MORE:
+                number, at = number & 0x7F | row[at] << 7, at + 1
+            else:
+                number, at = read_unsigned(row, at - 1)
+        numbers.append(number)
+    if at != len(row):
+        raise MalformedNode("bytes follow its end")
+    left, left_nonce, right, right_nonce = numbers
+    if (left | left_nonce | right | right_nonce) & 1:
+        raise MalformedNode("a number in it is negative")
+    if max(left, right) >> 1 > VERSION_MAX or max(left_nonce, right_nonce) >> 1 > NONCE_MASK:
         raise MalformedNode("the key of a child is out of range")
-    return version << NONCE_BITS | nonce, at
+    shift = NONCE_BITS - 1
+    return left << shift | left_nonce >> 1, right << shift | right_nonce >> 1

@@ -6,7 +6,7 @@ nothing beside it.
 
 from __future__ import annotations
 
-from holdfast.contract.errors import InvalidInput, KeyNotFound, Unsupported
+from holdfast.contract.errors import InvalidInput, Unsupported
 from holdfast.stores.iavl.encoding import inner_head, zigzag
 from holdfast.stores.iavl.loading import NodeStore
 from holdfast.stores.iavl.nodes import NODE_KEY_BYTES, Link, Node, link_version
@@ -47,14 +47,6 @@ def prove(nodes: NodeStore, root: Link | None, key: bytes) -> Proof:
     here = _existence(path, leaf, key)
     there = None if other is None else _existence(*other)
     return NonExistenceProof(key, here, there) if after else NonExistenceProof(key, there, here)
-
-
-def prove_presence(nodes: NodeStore, root: Link | None, key: bytes) -> ExistenceProof:
-    """The proof that a key is there. Raises KeyNotFound, or Unsupported as `prove` does."""
-    proof = prove(nodes, root, key)
-    if isinstance(proof, ExistenceProof):
-        return proof
-    raise KeyNotFound("the key is not in this version; `prove` shows its absence", key=key)
 
 
 def _beside(
