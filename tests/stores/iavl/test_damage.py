@@ -148,6 +148,29 @@ def test_damage_is_found_before_a_write_builds_on_it() -> None:
 
 
 @pytest.mark.row("E-035")
+def test_a_check_of_all_versions_finds_every_damage() -> None:
+    rows, state = saved()
+    tree = IavlTree(rows)
+    assert [tree.check(version) for version in (1, 2)] == [2 * 13 - 1, 2 * len(state) - 1]
+    for key, row in rows.rows.items():
+        for damaged in damages(row):
+            if key[:1] not in b"sv":
+                continue
+            changed = dict(rows.rows)
+            if damaged is None:
+                del changed[key]
+            else:
+                changed[key] = damaged
+            with pytest.raises((IntegrityFailed, VersionNotFound)):
+                checked(changed)
+
+
+def checked(rows: dict[bytes, bytes]) -> list[int]:
+    tree = IavlTree(MemoryRows(rows))
+    return [tree.check(version) for version in tree.list_versions()]
+
+
+@pytest.mark.row("E-035")
 def test_a_node_that_is_damaged_or_missing_is_named() -> None:
     rows, state = saved()
     root = max(key for key in rows.rows if key[:1] == b"s" and key[8] == 1)

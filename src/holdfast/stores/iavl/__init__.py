@@ -3,7 +3,7 @@
 Hashes, node rows and node keys are those of cosmos/iavl v1, so its proofs verify against our roots
 and ours against its. `tree.py` is the whole; the rest of the files are its parts, from the bytes of
 a node upwards: `nodes`, `encoding`, `rows`, `loading`, `walking`, `working`, `saving`, `versions`,
-`diffing`, `pruning`, `index`, `limits`, `steps`, `view`, `proving`.
+`diffing`, `checking`, `pruning`, `index`, `limits`, `steps`, `view`, `proving`.
 """
 
 from __future__ import annotations

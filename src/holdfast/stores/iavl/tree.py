@@ -24,6 +24,7 @@ from holdfast.contract.errors import (
     Unsupported,
 )
 from holdfast.stores.iavl import index, saving, versions, walking, working
+from holdfast.stores.iavl.checking import check_tree
 from holdfast.stores.iavl.diffing import Change, differences
 from holdfast.stores.iavl.limits import KEY_BYTES_MAX, VALUE_BYTES_MAX, checked_key, checked_value
 from holdfast.stores.iavl.loading import CACHE_NODES, NodeStore
@@ -134,6 +135,15 @@ class IavlTree:
     def diff(self, before: int, after: int) -> Iterator[Change]:
         """What leads from one saved version to another, in the order of the keys."""
         return differences(self._nodes, self._root_of(before), self._root_of(after))
+
+    def check(self, version: int) -> int:
+        """Read a whole saved version from its rows; returns how many nodes it has.
+
+        Raises:
+            IntegrityFailed: the first node that is not what was saved.
+        """
+        self._root_of(version)
+        return check_tree(self._nodes, versions.saved_root(self._nodes, version))
 
     def changes(self) -> Iterator[Change]:
         """What leads from the latest version to the working state, in the order of the keys."""
