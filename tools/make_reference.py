@@ -23,7 +23,7 @@ from holdfast.contract.config import EngineConfig, PathConfig
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import ErrorCode, StoreError
 from holdfast.contract.errors.facts import Fact, facts_of
-from holdfast.store.drive import system_components
+from holdfast.runtime.system import system_components
 from holdfast.store.registry import engine_class
 from tools.reference_pages import ROOT, module_page
 from tools.reference_text import WRITTEN_BY, markdown, summary, table
@@ -45,7 +45,7 @@ MODULES = (
             "header", "envelope", "plain", "trie",
         )
     ),
-    "holdfast.records.services",
+    "holdfast.records.services.protocols",
     *(
         f"holdfast.records.decorators.{name}"
         for name in ("base", "validated", "evented", "logged", "cached", "read_only")

@@ -11,9 +11,9 @@ from holdfast.cli import exits, options, shown
 from holdfast.cli.exits import BadUsage
 from holdfast.contract.errors import KeyNotFound
 from holdfast.database.handle import Database
-from holdfast.database.views import Transaction
-from holdfast.records.entry import Entry
+from holdfast.database.transaction import Transaction
 from holdfast.records.options import KEEP
+from holdfast.store.versions.entry import Entry
 
 
 def undelete(

@@ -16,7 +16,7 @@ from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig, PathConfig
 from holdfast.contract.errors import StoreError
 from holdfast.engines.embedded.network import NETWORK_FILE_SYSTEMS, file_system_of
-from holdfast.store.drive import system_components
+from holdfast.runtime.system import system_components
 from holdfast.store.registry import engine_class, engine_names
 
 #: What each extra brings: (distribution, module), and what it is for.

@@ -16,8 +16,8 @@ from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import InvalidInput, KeyNotFound, StoreError, VersionNotFound
 from holdfast.database.handle import Database
-from holdfast.records.entry import Entry
 from holdfast.records.options import KEEP
+from holdfast.store.versions.entry import Entry
 
 #: The most that `-` reads from stdin: a value of that size is refused by every database.
 STDIN_BYTES_MAX = 384 * 1024 * 1024

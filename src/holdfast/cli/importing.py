@@ -22,8 +22,8 @@ from holdfast.codecs.digest import digest
 from holdfast.contract.errors import InvalidInput, StoreError
 from holdfast.contract.runtime import SystemClock
 from holdfast.database.handle import Database
-from holdfast.database.views import Transaction
-from holdfast.records.entry import Entry, milliseconds
+from holdfast.database.transaction import Transaction
+from holdfast.store.versions.entry import Entry, milliseconds
 
 #: A batch ends before it holds more than that, whatever `--batch` says.
 BATCH_BYTES_MAX = 16 * 1024 * 1024

@@ -20,7 +20,7 @@ from holdfast.contract.config import EngineConfig
 from holdfast.contract.errors import StoreNotFound
 from holdfast.contract.runtime import SystemClock
 from holdfast.database.handle import Database
-from holdfast.database.opening import open
+from holdfast.database.open import open
 from holdfast.store.registry import read_config
 
 T = TypeVar("T")

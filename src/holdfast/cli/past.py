@@ -13,7 +13,7 @@ from typing import Any
 from holdfast.cli import shown
 from holdfast.cli.differences import difference, whole
 from holdfast.codecs.text import StoreKey
-from holdfast.records.entry import Entry, PastVersion
+from holdfast.store.versions.entry import Entry, PastVersion
 
 #: How much of a whole value a cell shows, in characters.
 VALUE_CHARACTERS_MAX = 60

@@ -12,7 +12,7 @@ from holdfast.cli import exits, options, shown, typed_json
 from holdfast.cli.exits import BadUsage
 from holdfast.contract.errors import SchemaNotFound
 from holdfast.database.handle import Database
-from holdfast.records.entry import Entry
+from holdfast.store.versions.entry import Entry
 
 #: The longest schema that is read, in bytes.
 SCHEMA_BYTES_MAX = 16 * 1024 * 1024

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import msgspec
 
 from holdfast.cli import shown
-from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import InvalidInput, SchemaNotFound
 from holdfast.database.handle import Database
 
@@ -29,6 +28,9 @@ class Kept(msgspec.Struct, forbid_unknown_fields=True):
     namespace: str
     values: str
     versions: int | None
+    gone: str = "expired"
+    view: str = "entries"
+    keyspace: str = "entries"
 
 
 class Retained(msgspec.Struct, forbid_unknown_fields=True):
@@ -72,8 +74,15 @@ async def retained(db: Database) -> dict[str, Any]:
         "age_s": there.feed_age_s,
         "changes_max": there.feed_changes_max,
         "namespaces": [
-            {"namespace": _text(segments), "values": policy.values, "versions": policy.versions}
-            for segments, policy in sorted(there.namespaces, key=lambda one: one[0])
+            {
+                "namespace": one.namespace,
+                "values": one.policy.values,
+                "versions": one.policy.versions,
+                "gone": one.policy.gone,
+                "view": one.view,
+                "keyspace": one.keyspace,
+            }
+            for one in await db.retention.kept()
         ],
     }
 
@@ -122,19 +131,21 @@ async def _retain(db: Database, wanted: Retained) -> int:
         await db.retention.keep_feed(age_s=wanted.age_s, changes_max=wanted.changes_max)
         done += 1
     known = {
-        _text(segments): (policy.values, policy.versions) for segments, policy in there.namespaces
+        (one.view, one.keyspace, one.namespace): one.policy for one in await db.retention.kept()
     }
     for one in wanted.namespaces:
-        if known.get(one.namespace) != (one.values, one.versions):
-            values: Any = one.values
-            await db.retention.keep(one.namespace, values=values, versions=one.versions)
+        values: Any = one.values
+        gone: Any = one.gone
+        policy = known.get((one.view, one.keyspace, one.namespace))
+        if policy is None or (policy.values, policy.versions, policy.gone) != (
+            values, one.versions, gone,
+        ):  # fmt: skip
+            await db.retention.keep(
+                one.namespace, values=values, versions=one.versions, gone=gone,
+                view=one.view, keyspace=one.keyspace,
+            )  # fmt: skip
             done += 1
     return done
-
-
-def _text(segments: tuple[str, ...]) -> str:
-    """A namespace as it is written in keys."""
-    return StoreKey("x", segments).text.removesuffix(":x") if segments else ""
 
 
 def split(rows: Iterator[Any], into: dict[str, Setting]) -> Iterator[Any]:

@@ -14,7 +14,7 @@ from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 from holdfast.cli import typed_json
-from holdfast.records.entry import Entry, Metadata, PastVersion
+from holdfast.store.versions.entry import Entry, Metadata, PastVersion
 
 if TYPE_CHECKING:
     from rich.console import Console

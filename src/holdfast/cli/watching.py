@@ -16,9 +16,8 @@ from holdfast.cli.differences import difference, whole
 from holdfast.cli.hints import hint_if_none
 from holdfast.contract.errors import StoreError
 from holdfast.contract.record import Cursor
-from holdfast.records.change import Change
-from holdfast.records.changes import Watch
-from holdfast.records.entry import PastVersion
+from holdfast.store.feed.change import Change
+from holdfast.store.feed.watch import Watch
 
 #: After a request to stop, how long the rest of a commit already begun may take to arrive.
 REST_OF_COMMIT_S = 0.25
@@ -179,7 +178,7 @@ def _line(change: Change) -> str:
     parts = [at, str(change.revision).rjust(8), change.op.ljust(6), f"{change.key}{version}"]
     if change.actor is not None:
         parts.append(f"by {change.actor}")
-    comment = _comment(change)
+    comment = change.comment
     if comment:
         parts.append(f"({comment})")
     if change.cause not in ("write", "snapshot"):
@@ -187,13 +186,6 @@ def _line(change: Change) -> str:
     if after is not None:
         parts.append(_what(change))
     return shown.safe("  ".join(parts))
-
-
-def _comment(change: Change) -> str | None:
-    """Why, also of a delete, whose comment stands with the version that it ended."""
-    if change.after is not None:
-        return change.after.metadata.comment
-    return change.before.end_comment if isinstance(change.before, PastVersion) else None
 
 
 def _what(change: Change) -> str:

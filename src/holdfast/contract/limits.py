@@ -12,6 +12,7 @@ from holdfast.contract.batch import (
     CheckRange,
     Delete,
     DeleteRange,
+    Draft,
     Operation,
     Put,
 )
@@ -63,6 +64,46 @@ def check_batch(batch: Batch, limits: Capabilities) -> None:
             limit=limits.batch_bytes_max,
             found=total,
         )
+
+
+def check_draft(draft: Draft, limits: Capabilities) -> None:
+    """The same for a draft."""
+    rows = draft.rows
+    key_bytes_max = limits.key_bytes_max
+    value_bytes_max = limits.value_bytes_max
+    total = 0
+    for key, value in rows.items():
+        if type(key) is not bytes or not 0 < len(key) <= key_bytes_max:
+            check_key(key, key_bytes_max)
+        if value is not None:
+            if type(value) is not bytes or len(value) > value_bytes_max:
+                _refuse(Put(key, value), limits)
+            total += len(value)
+    for prefix, value in draft.appends:
+        if not (
+            type(prefix) is bytes
+            and 0 < len(prefix) <= key_bytes_max - APPEND_BYTES
+            and type(value) is bytes
+            and len(value) <= value_bytes_max
+        ):
+            _refuse(Append(prefix, value), limits)
+        total += len(value)
+    if draft.checks:
+        _check_checks(draft, key_bytes_max)
+    count = len(rows) + len(draft.appends) + len(draft.checks) + len(draft.ranges)
+    if count > limits.batch_operations_max or total > limits.batch_bytes_max:
+        check_batch(draft.batch(), limits)  # Says which limit it is.
+
+
+def _check_checks(draft: Draft, key_bytes_max: int) -> None:
+    for check in draft.checks:
+        kind = type(check)
+        if kind is CheckKey:
+            check_key(check.key, key_bytes_max)  # type: ignore[union-attr]
+        elif kind is not CheckRange:
+            raise InvalidValue(
+                f"the checks of a draft are CheckKey and CheckRange; found a {kind.__name__}"
+            )
 
 
 def check_key(key: bytes, key_bytes_max: int) -> None:

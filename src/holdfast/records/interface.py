@@ -16,12 +16,12 @@ from holdfast.codecs.digest import Digest
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import KeyNotFound, VersionNotFound
-from holdfast.records.change import Change
-from holdfast.records.entry import Entry, PastVersion
 from holdfast.records.options import KEEP, Keep, TimeToLive, conditions, write_options
-from holdfast.records.services import Outcome
-from holdfast.records.writes import DELETE, Modify, Rename, SetValue, Write
-from holdfast.store.feed import Cause
+from holdfast.records.services.protocols import Outcome
+from holdfast.records.write import DELETE, Modify, Rename, SetValue, Write
+from holdfast.store.feed.change import Change
+from holdfast.store.feed.row import Cause
+from holdfast.store.versions.entry import Entry, PastVersion
 
 #: A version of the latest incarnation, or (incarnation, version).
 Version = int | tuple[int, int]

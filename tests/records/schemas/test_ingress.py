@@ -24,9 +24,9 @@ from holdfast.records.decorators.validated import Validated
 from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.records.requirements import REFRESH_S, REQUIRED
 from holdfast.records.schemas import registry
-from holdfast.records.services import Outcome
-from holdfast.records.writes import SetValue, Write
-from holdfast.store.feed import Cause
+from holdfast.records.services.protocols import Outcome
+from holdfast.records.write import SetValue, Write
+from holdfast.store.feed.row import Cause
 from tests.records.schemas.shapes import FIRST, PERSON, SECOND
 from tests.store.scene import Scene, core_of, first, listed
 

@@ -47,3 +47,5 @@ class Unsupported(StoreError, code=ErrorCode.NOT_SUPPORTED):
     engine: Fact[str | None] = Fact("the engine that cannot")
     scheme: Fact[str | None] = Fact("the scheme of its URL")
     path: Fact[str | None] = Fact("the database")
+    found: Fact[int | None] = Fact("the format that is no longer read")
+    supported: Fact[int | None] = Fact("the format that is")

@@ -9,11 +9,11 @@ from typing import Any, Self
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
-from holdfast.records.change import Change
-from holdfast.records.entry import Entry, PastVersion
 from holdfast.records.interface import KeyValueStoreInterface, Version
-from holdfast.records.services import Outcome
-from holdfast.records.writes import Write
+from holdfast.records.services.protocols import Outcome
+from holdfast.records.write import Write
+from holdfast.store.feed.change import Change
+from holdfast.store.versions.entry import Entry, PastVersion
 
 #: The verbs of the interface: whoever handles these has handled every call.
 VERBS = (

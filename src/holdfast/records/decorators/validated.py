@@ -16,12 +16,12 @@ from holdfast.contract.errors import (
     StorageFull,
 )
 from holdfast.records.decorators.base import Decorator
-from holdfast.records.entry import Entry
 from holdfast.records.interface import KeyValueStoreInterface, Version
 from holdfast.records.requirements import Requirements
-from holdfast.records.services import Outcome
-from holdfast.records.writes import Admit, Delete, Rename, Write, migration
-from holdfast.store.feed import Cause
+from holdfast.records.services.protocols import Outcome
+from holdfast.records.write import Admit, Delete, Rename, Write, migration
+from holdfast.store.feed.row import Cause
+from holdfast.store.versions.entry import Entry
 
 #: How often a read that migrates tries to store what it made before it only returns it.
 WRITE_BACK_TRIES = 10
