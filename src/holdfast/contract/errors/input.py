@@ -28,6 +28,9 @@ class InvalidValue(StoreError, ValueError, code=ErrorCode.INVALID_VALUE):
     Next: correct the value.
     """
 
+    limit: Fact[int | None] = Fact("the most bytes of a value")
+    found: Fact[int | None] = Fact("the bytes it has")
+
 
 class InvalidName(StoreError, ValueError, code=ErrorCode.INVALID_NAME):
     """The name of a store, keyspace or index is not allowed.
