@@ -1,5 +1,6 @@
 """The tool that runs the core on other interpreters: what it finds, and what it says."""
 
+import re
 import stat
 import sys
 from pathlib import Path
@@ -84,3 +85,15 @@ def test_supported_versions_are_the_ones_that_are_tried() -> None:
         if text.startswith("Programming Language :: Python :: 3.")
     }
     assert named <= set(pythons.WANTED)
+
+
+def test_no_statement_numbers_its_placeholders() -> None:
+    # With a sequence of values they are deprecated since Python 3.12, and an error in 3.14.
+    numbered = [
+        f"{name}: {line.strip()}"
+        for name, path in repository.modules().items()
+        if ".sqlite" in name
+        for line in path.read_text().splitlines()
+        if re.search(r"\?[0-9]", line)
+    ]
+    assert not numbered
