@@ -27,6 +27,7 @@ EXTRAS = {
     "protobuf": (("protobuf", "google.protobuf"),),
     "cli": (("typer", "typer"), ("rich", "rich")),
     "schema": (("jsonschema-rs", "jsonschema_rs"),),
+    "documents": (("google-re2", "re2"),),
     "telemetry": (("opentelemetry-api", "opentelemetry"),),
 }  # fmt: skip
 

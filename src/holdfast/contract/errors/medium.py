@@ -37,6 +37,9 @@ class QuotaExceeded(StoreError, code=ErrorCode.QUOTA_EXCEEDED):
     Next: raise the limit, or delete.
     """
 
+    limit: Fact[int | None] = Fact("the limit")
+    stage: Fact[str | None] = Fact("the stage of the pipeline that reached it")
+
 
 class IntegrityFailed(StoreError, code=ErrorCode.INTEGRITY_FAILED):
     """Stored bytes do not match their digest or their structure.
