@@ -349,6 +349,7 @@ def _check(operation: Operation, before: dict[bytes, Record | None]) -> None:
             raise Conflict(
                 "the key is not as expected inside this transaction; read it again",
                 key=operation.key,
+                condition="revision",
                 expected=operation.revision,
                 found=found,
             )
