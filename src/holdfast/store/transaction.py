@@ -467,6 +467,7 @@ def _check_key(check: CheckKey, record: Record | None) -> None:
         raise Conflict(
             "the key is not as expected inside this transaction; read it again",
             key=check.key,
+            condition="revision",
             expected=check.revision,
             found=found,
         )

@@ -139,7 +139,7 @@ def prepare(connection: sqlite3.Connection, config: SqliteConfig, lineage: str) 
                 for statement in _TABLES:
                     connection.execute(statement)
                 connection.execute(
-                    "INSERT INTO meta (head, lineage, log) VALUES (0, ?1, ?1)", (lineage,)
+                    "INSERT INTO meta (head, lineage, log) VALUES (0, ?, ?)", (lineage, lineage)
                 )
                 connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version={FORMAT_VERSION}")

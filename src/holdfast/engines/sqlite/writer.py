@@ -383,7 +383,7 @@ class SqliteWriter(Writer):
         name = log.name()
         if name is not None and name != self._pen.noted:
             with self._pen.errors:
-                self._execute(NOTE, (name,))
+                self._execute(NOTE, (name, name))
             self._pen.noted = name
             log.unnoted = False
 
