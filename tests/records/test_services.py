@@ -28,10 +28,10 @@ from holdfast.records.services.protocols import (
     MetadataService,
     Outcome,
     Past,
-    Serialized,
     Step,
 )
 from holdfast.records.storage import EngineEntryStorage
+from holdfast.store.versions.chunks import Serialized
 from holdfast.store.versions.entry import Metadata
 from tests.store.scene import Scene, core_of, listed, storage_of
 

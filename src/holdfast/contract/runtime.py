@@ -163,9 +163,17 @@ class Host(ABC):
     def runtime(self) -> Runtime:
         """The runtime of whoever is calling now."""
 
+    def may_hold(self) -> bool:
+        """Whether the caller's thread may be held: a plain thread, or a driven coroutine."""
+        return self.runtime().blocking
+
     @abstractmethod
     def spawn(self, name: str, work: Callable[[], None]) -> Worker:
         """Start a named daemon thread."""
+
+    @abstractmethod
+    def start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Background:
+        """Let a coroutine go on in a thread of its own, whoever asks. It handles its errors."""
 
     @abstractmethod
     def settle(

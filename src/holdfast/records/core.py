@@ -155,16 +155,16 @@ class KeyValueStore(KeyValueStoreInterface):
         action = write.action
         if type(action) is SetValue:
             decide, size = await self._set(text, write, action)
-            return Step(text, decide, write.options, write.cause, None, size)
+            return Step(text, decide, write.options.context(write.cause), None, size)
         if type(action) is Modify:
-            return Step(text, self._modify(text, write, action), write.options, write.cause)
+            return Step(text, self._modify(text, write, action), write.options.context(write.cause))
         if type(action) is Delete:
-            return Step(text, _delete(text, write), write.options, write.cause)
+            return Step(text, _delete(text, write), write.options.context(write.cause))
         assert type(action) is Rename
         new_key = self._keys.serialize(action.new_key)
         if not self._privileged:
             refuse_reserved(new_key)
-        return Step(text, self._rename(text, write), write.options, Cause.RENAMED, new_key)
+        return Step(text, self._rename(text, write), write.options.context(Cause.RENAMED), new_key)
 
     async def _set(self, text: str, write: Write, action: SetValue) -> tuple[Decision, int]:
         """What decides the write, and the bytes of its value."""

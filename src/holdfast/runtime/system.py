@@ -242,8 +242,14 @@ class SystemHost(Host):
             runtime = self._loops[loop] = LoopRuntime(loop)
         return runtime
 
+    def may_hold(self) -> bool:
+        return driving.now or asyncio._get_running_loop() is None  # noqa: SLF001 - see above
+
     def spawn(self, name: str, work: Callable[[], None]) -> Worker:
         return _Thread(name, work)
+
+    def start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Background:
+        return self._thread_runtime.start(name, work)
 
     def settle(
         self, results: Iterable[tuple[Completion[T], T | None, BaseException | None]]

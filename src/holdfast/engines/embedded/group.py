@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from holdfast.contract.batch import (
     NEEDS_MAX,
+    Answer,
     Append,
     Batch,
     CheckKey,
     CheckRange,
-    Decide,
     Delete,
     DeleteRange,
     Draft,
@@ -28,7 +28,9 @@ from holdfast.contract.batch import (
 from holdfast.contract.engine import decided_batch
 from holdfast.contract.errors import Conflict, StoreError
 from holdfast.contract.record import Range, Record
-from holdfast.contract.runtime import Completion
+from holdfast.engines.embedded.work import Raised, Work
+
+__all__ = ["Group", "Pending", "Work", "Writer"]
 
 #: A write that waits to reach the driver: the new value (None: delete) and its revision.
 Pending = tuple[bytes | None, int]
@@ -75,32 +77,6 @@ class Writer(ABC):
         """Undo everything; calling it after `finish` does nothing."""
 
 
-class Work:
-    """A batch, or the keys and function that make one, on its way through a commit."""
-
-    __slots__ = ("batch", "completion", "decide", "done", "error", "keys", "previous", "receipt")
-
-    def __init__(
-        self, batch: Batch | None, keys: Sequence[bytes] = (), decide: Decide | None = None,
-        *, previous: bool = False,
-    ) -> None:  # fmt: skip
-        self.batch = batch
-        self.keys = keys
-        self.decide = decide
-        self.previous = previous
-        self.done = False
-        self.receipt: Receipt | None = None
-        self.error: BaseException | None = None
-        self.completion: Completion[Receipt] | None = None
-
-    def outcome(self) -> Receipt:
-        """The receipt, or the error raised."""
-        if self.error is not None:
-            raise self.error
-        assert self.receipt is not None
-        return self.receipt
-
-
 class Group:
     """The batches of one engine transaction.
 
@@ -108,6 +84,7 @@ class Group:
         revision: of the last batch decided.
         pending: writes not yet with the driver, by key.
         broken: the driver failed; the whole group has to be abandoned.
+        finishing: its commit was begun, and may be through.
     """
 
     def __init__(self, writer: Writer, validate: Callable[[Batch | Draft], None]) -> None:
@@ -116,6 +93,7 @@ class Group:
         self.pending: dict[bytes, Pending] = {}
         self.changed = False
         self.broken = False
+        self.finishing = False
         self._validate = validate
 
     def run(self, work: Work) -> None:
@@ -123,6 +101,8 @@ class Group:
         try:
             work.receipt = self._run(work)
             work.error = None
+        except Raised as raised:
+            work.error = raised.error
         except StoreError as error:
             work.error = error
         except Exception as error:
@@ -134,6 +114,7 @@ class Group:
         """Hand what is pending to the driver and commit; nothing changed: just let go."""
         if self.changed:
             self.push()
+            self.finishing = True
             self.writer.finish(self.revision)
         else:
             self.writer.abandon()
@@ -161,9 +142,9 @@ class Group:
         if work.decide is not None:
             keys = work.keys
             records = [self.read(key) for key in keys]
-            answer = work.decide(records, self.revision + 1)
+            answer = work.ask(records, self.revision + 1)
             if type(answer) is Need:
-                keys, records, answer = self._see_more(work.decide, keys, records, answer)
+                keys, records, answer = self._see_more(work, keys, records, answer)
             if answer is None:
                 return Receipt(self.revision)
             if type(answer) is Draft and not work.previous:
@@ -197,16 +178,16 @@ class Group:
         return Receipt(revision, previous)
 
     def _see_more(
-        self, decide: Decide, keys: Sequence[bytes], records: list[Record | None], need: Need
-    ) -> tuple[Sequence[bytes], list[Record | None], Draft | Batch | Need | None]:
+        self, work: Work, keys: Sequence[bytes], records: list[Record | None], need: Need
+    ) -> tuple[Sequence[bytes], list[Record | None], Answer]:
         """Show the function the keys it asks for, until it decides."""
-        answer: Draft | Batch | Need | None = need
+        answer: Answer = need
         for _ in range(NEEDS_MAX):
             if type(answer) is not Need:
                 break
             keys = [*keys, *answer.keys]
             records = records + [self.read(key) for key in answer.keys]
-            answer = decide(records, self.revision + 1)
+            answer = work.ask(records, self.revision + 1)
         return keys, records, answer
 
     def _take(self, draft: Draft) -> Receipt:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from holdfast.codecs.pattern import Pattern
 from holdfast.records.decorators.base import Decorator
 from holdfast.records.interface import KeyValueStoreInterface
+from holdfast.records.outcome_changes import changes_of
 from holdfast.records.services.protocols import Outcome
 from holdfast.records.write import Write
 from holdfast.store.feed.change import Change
@@ -38,8 +39,12 @@ class Evented(Decorator):
 
     async def write(self, writes: Sequence[Write]) -> list[Outcome]:
         outcomes = await self._write(writes)
-        if self.dispatcher.active:
-            await self.dispatcher.wrote(writes, outcomes)
+        dispatcher = self.dispatcher
+        if dispatcher.active:
+            revision = max((one.revision for one in outcomes if one.written), default=0)
+            if revision:
+                changes = changes_of(revision, writes, outcomes, dispatcher.lineage)
+                await dispatcher.wrote(revision, changes)
         return outcomes
 
     def subscribe(
