@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from holdfast.contract.batch import (
     Answer,
@@ -22,9 +22,7 @@ from holdfast.contract.capability import Capabilities
 from holdfast.contract.engine import Engine, Snapshot
 from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import ManualClock
-
-if TYPE_CHECKING:
-    from holdfast.testing.promise import Section
+from holdfast.testing.author import Author
 
 ALL = Range()
 
@@ -33,12 +31,12 @@ class Subject:
     """One database in a folder of its own, and every engine that was opened on it.
 
     Attributes:
-        section: what the engine's author stated.
+        author: what the engine's author stated.
         folder: where the database may put files.
     """
 
-    def __init__(self, section: Section, folder: Path) -> None:
-        self.section = section
+    def __init__(self, author: Author, folder: Path) -> None:
+        self.author = author
         self.folder = folder
         self._open: list[Engine] = []
         self._clock: ManualClock | None = None
@@ -54,12 +52,12 @@ class Subject:
 
     def make(self, **settings: Any) -> Engine:
         """A new engine on the database, not open; who opens it closes it."""
-        config = self.section.make_config(self.folder)
-        components = self.section.make_components()
+        config = self.author.make_config(self.folder)
+        components = self.author.make_components()
         if self._clock is not None:
             components = replace(components, clock=self._clock)
         config = replace(config, **settings) if settings else config
-        return self.section.make_engine(config, components)
+        return self.author.make_engine(config, components)
 
     def stop_the_clock(self) -> ManualClock:
         """The clock of every engine opened from now on; it moves when it is told to."""
