@@ -120,8 +120,8 @@ def test_a_transaction_that_loses_is_decided_anew_and_the_others_are_not(tmp_pat
             works = [asyncio.create_task(engine.transact([b"n"], slow)) for _ in range(8)]
             await put(other, b"n", b"100")
             await asyncio.gather(*works)
-            assert await value(engine, b"n") in (b"108", b"100")
-            # All eight guesses rest on the first; each is decided at most twice.
+            # Whoever came before the other is overwritten by it, whoever came after counts on.
+            assert 100 <= int(await value(engine, b"n") or 0) <= 108
             assert 8 <= decided <= 16
 
     run(test)
