@@ -32,6 +32,9 @@ from holdfast.engines.remote.transport import Transport, Welcome
 T = TypeVar("T")
 
 _alive: weakref.WeakSet[RemoteEngine] = weakref.WeakSet()
+#: What a forked child got from its parent: kept for ever, since drivers say good-bye when their
+#: objects go.
+_inherited: list[object] = []
 
 
 class RemoteEngine(Engine):
@@ -258,6 +261,7 @@ class RemoteEngine(Engine):
     def _after_fork(self) -> None:
         # The connections are the parent's; closing them here would say good-bye in its name.
         self._refusal = WrongContext
+        _inherited.append(self._sites)
         self._sites = {}
 
 
