@@ -222,7 +222,7 @@ except DriverMissing as error:
     print(json.dumps([str(error), error.extra, type(error.__cause__).__name__]))
 """
     )
-    assert 'pip install "holdfast[lmdb]"' in told[0]
+    assert 'pip install "holdfast-db[lmdb]"' in told[0]
     assert told[1:] == ["lmdb", "ModuleNotFoundError"]
 
 

@@ -252,6 +252,9 @@ class EngineEntryStorage:
     def serialize_now(self, value: Any) -> Serialized:
         return self._values.serialize_now(value)
 
+    def serialize_small(self, value: Any) -> Serialized | None:
+        return self._values.serialize_small(value)
+
     async def transact(self, steps: Sequence[Step]) -> list[Outcome]:
         self._gate.check()
         keys = self._keys_of(steps)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from holdfast.contract.batch import CheckKey, Draft
-from holdfast.contract.errors import StoreError, TransactionAborted
+from holdfast.contract.errors import StoreError
 from holdfast.contract.record import Range
 from holdfast.store import layout
 from holdfast.store.feed.row import (
@@ -138,7 +138,7 @@ class Plan:
                 except StoreError:
                     raise
                 except Exception as error:
-                    raise TransactionAborted(
+                    raise StoreError(
                         f"the rows of {one.name} could not be derived ({type(error).__name__}), so "
                         "nothing was written; mend or drop what derives them",
                         derived=one.name,

@@ -28,8 +28,8 @@ from holdfast.store.operation_log import OperationLog as AsyncOperationLog
 from holdfast.store.registry import engine_class
 from holdfast.store.versions.cache import CacheLimits
 from holdfast.store.versions.policy import GoneKept, Policy, ValuesKept
+from holdfast.store.versions.retention import Kept, Settings
 from holdfast.store.versions.retention import Retention as AsyncRetention
-from holdfast.store.versions.retention import Settings
 from holdfast.store.versions.trimming import Trimmed
 from holdfast.sync.entries import KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
@@ -531,6 +531,10 @@ class Retention:
             InvalidInput: the arguments cannot be; nothing was written.
         """
         drive(self._inner.keep_feed(age_s=age_s, changes_max=changes_max))
+
+    def kept(self) -> list[Kept]:
+        """What `keep` has said of each namespace, by view, keyspace and namespace."""
+        return drive(self._inner.kept())
 
     def policy(self, keyspace: int, key: bytes) -> Policy:
         """What is kept of the past of the value under a packed key."""

@@ -400,7 +400,7 @@ class SchemaRegistry:
 
         Raises:
             InvalidInput: it is not a schema, or a JSON Schema that refers outside itself.
-            DriverMissing: JSON Schemas need `holdfast[schema]`.
+            DriverMissing: JSON Schemas need `holdfast-db[schema]`.
         """
         return drive(
             self._inner.register(schema, name=name, modified_by=modified_by, comment=comment)

@@ -93,7 +93,8 @@ class EmbeddedEngine(Engine):
 
     def stale(self) -> bool:
         """Whether the path leads to another database by now, or to none: whoever opens it needs
-        an engine of its own. One look at the file system."""
+        an engine of its own. One look at the file system.
+        """
         return False
 
     # --- The verbs --------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import quote, unquote
 
-from holdfast.contract.config import MASK, EngineConfig, Seconds, _split, secret
+from holdfast.contract.config import MASK, EngineConfig, Seconds, secret
 from holdfast.contract.errors import ConfigInvalid
 
 
@@ -57,7 +57,7 @@ class RemoteConfig(EngineConfig):
 
     @classmethod
     def _read_address(cls, url: str) -> dict[str, Any]:
-        parts = _split(cls.scheme, url)
+        parts = cls._split(url)
         try:
             port = parts.port
         except ValueError:

@@ -182,6 +182,10 @@ class EntryStorage(Protocol):
         """The same, holding the thread."""
         ...
 
+    def serialize_small(self, value: Any) -> Serialized | None:
+        """The same, or None where that may take so long that a loop must not wait for it."""
+        ...
+
     async def transact(self, steps: Sequence[Step]) -> list[Outcome]:
         """Decide and write several keys as one commit."""
         ...

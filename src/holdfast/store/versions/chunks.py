@@ -57,6 +57,10 @@ class Values:
             return await self.apart(lambda: self.serialize_now(value))
         return self.serialize_now(value)
 
+    def serialize_small(self, value: Any) -> Serialized | None:
+        """The bytes of a value; None where it may be big."""
+        return None if _may_be_big(value) else self.serialize_now(value)
+
     def serialize_now(self, value: Any) -> Serialized:
         """The bytes of a value, in this thread."""
         if self._plain and isinstance(value, str | bytes) and len(value) > CHUNK_BYTES:

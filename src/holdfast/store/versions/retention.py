@@ -24,6 +24,7 @@ from holdfast.contract.runtime import Clock
 from holdfast.store import layout
 from holdfast.store.feed.feed import Feed
 from holdfast.store.keyspaces import Keyspaces
+from holdfast.store.text_keys import unpack_key
 from holdfast.store.versions.policy import (
     DEFAULT_POLICY,
     GoneKept,
@@ -56,6 +57,21 @@ class Settings(msgspec.Struct, frozen=True, array_like=True):
     feed_changes_max: int = FEED_CHANGES_MAX
     namespaces: tuple[NamespacePolicy, ...] = ()
     unapplied: tuple[NamespacePolicy, ...] = ()
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What is kept of the past of one namespace, as `keep` said it.
+
+    Attributes:
+        view, keyspace: where.
+        namespace: as in keys; empty: all of the keyspace.
+        policy: what is kept.
+    """
+
+    view: str
+    keyspace: str
+    namespace: str
+    policy: Policy
 
 
 SETTINGS_KEY: Final = layout.SYSTEM + b"retention"
@@ -190,6 +206,17 @@ class Retention:
                 settings, feed_age_s=float(age_s), feed_changes_max=changes_max
             )
         )
+
+    async def kept(self) -> list[Kept]:
+        """What `keep` has said of each namespace, by view, keyspace and namespace."""
+        found = []
+        for one in (await self.refresh()).namespaces:
+            keyspace = await self._keyspaces.by_number(one.keyspace)
+            if keyspace is not None:
+                segments = unpack_key(one.prefix).segments if one.prefix else ()
+                namespace = StoreKey("x", segments).text.removesuffix(":x") if segments else ""
+                found.append(Kept(keyspace.view, keyspace.name, namespace, one.policy))
+        return sorted(found, key=lambda one: (one.view, one.keyspace, one.namespace))
 
     def policy(self, keyspace: int, key: bytes) -> Policy:
         """What is kept of the past of the value under a packed key."""
