@@ -29,7 +29,7 @@ def prove_redis() -> None:
         assert len({key_slot(key) for key in transport.keys}) == 1
         trials.catch_broken_engines(site, trials.REDIS_BREAKAGES)
         asyncio.run(trials.refuse_when_full(site))
-        print("  Redis: full memory refused whole")
+        print("  Redis: full memory refused whole, deletes go on")
         print(f"  Redis: {asyncio.run(trials.survive_crashes(site))} commits over crashes")
 
 

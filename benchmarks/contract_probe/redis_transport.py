@@ -53,6 +53,12 @@ _HERE = Path(__file__).parent
 #: How long a batch id is remembered by the server.
 BATCH_ID_MEMORY_S = 15 * 60
 
+#: Records and head of one moment. Redis refuses MULTI when it is full, and this not.
+_READ = """#!lua flags=no-writes,allow-oom
+local answer = {redis.call('GET', KEYS[1]) or '0'}
+for at, key in ipairs(ARGV) do answer[at + 1] = redis.call('HGET', KEYS[2], key) end
+return answer"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RedisProbeConfig(RemoteConfig):
@@ -76,6 +82,7 @@ class RedisTransport(Transport):
         self._commit = self.client.register_script(source)
         # At its memory limit Redis refuses scripts that might grow it; this one only makes room.
         self._delete = self.client.register_script("#!lua flags=allow-oom\n" + source)
+        self._read = self.client.register_script(_READ)
         self._scan = self.client.register_script((_HERE / "scan.lua").read_text())
 
     async def connect(self) -> Welcome:
@@ -99,12 +106,9 @@ class RedisTransport(Transport):
         await self.client.aclose()
 
     async def read(self, keys: Sequence[bytes]) -> tuple[list[Record | None], int]:
-        async with _translated(writing=False), self.client.pipeline(transaction=True) as pipeline:
-            pipeline.get(self.keys[0])
-            if keys:
-                pipeline.hmget(self.keys[2], keys)
-            head, *found = await pipeline.execute()
-        return [_record(one) for one in (found[0] if found else ())], int(head or 0)
+        async with _translated(writing=False):
+            head, *found = await self._read(keys=[self.keys[0], self.keys[2]], args=list(keys))
+        return [_record(one) for one in found], int(head)
 
     async def scan(self, range: Range, rows_max: int, bytes_max: int) -> Page:
         async with _translated(writing=False):

@@ -177,6 +177,7 @@ async def refuse_when_full(site: Site) -> None:
                 raise AssertionError("StorageFull was expected")
             assert await engine.head() == 1
             assert [key for key, _ in (await engine.scan(Range())).rows] == [b"a", b"b"]
+            assert (await engine.commit(Batch([Delete(b"a")]))).revision == 2
         finally:
             await client.config_set("maxmemory", 0)
             await client.aclose()
