@@ -29,6 +29,7 @@ from holdfast.testing.contract.pages import Pages
 from holdfast.testing.contract.revisions import Revisions
 from holdfast.testing.contract.scans import Scans
 from holdfast.testing.contract.transactions import Transactions
+from holdfast.testing.subject import increment
 from tests.servers.processes import Server
 
 _names = (f"probe{number}" for number in itertools.count())
@@ -84,6 +85,7 @@ _OTHER_PROCESSES = ("process", "fork")
 
 def prove(site: Site) -> int:
     """Run the contract suite; how many promises there were."""
+    asyncio.run(several_engines_lose_nothing(site))
     return _run(site.contract(EngineContract))
 
 
@@ -108,11 +110,38 @@ def catch_broken_engines(site: Site, breakages: Sequence[tuple[str, str]]) -> No
         assert site.kind.source.count(was) == 1, was
         broken = type("Broken", (site.kind,), {"source": site.kind.source.replace(was, becomes)})
         try:
-            _run(replace(site, kind=broken).contract(*_SECTIONS))
+            variant = replace(site, kind=broken)
+            _run(variant.contract(*_SECTIONS))
+            asyncio.run(several_engines_lose_nothing(variant))
         except (Exception, pytest.fail.Exception) as error:
             print(f"    caught by {error.__notes__[-1].split()[-1]}: {' '.join(was.split())}")
         else:
             raise AssertionError(f"no promise sees {was!r} become {becomes!r}")
+
+
+async def several_engines_lose_nothing(site: Site) -> None:
+    """Engines that know nothing of each other, as those of several processes, count together."""
+    name = next(_names)
+    rounds = 20
+
+    async def count(revisions: list[int]) -> None:
+        async with site.engine(name) as engine:
+            for _ in range(rounds):
+                receipt = await engine.transact([b"n"], increment(b"n"))
+                revisions.append(receipt.revision)
+                revisions.append((await engine.commit(Batch([Append(b"log", b"")]))).revision)
+
+    revisions: list[int] = []
+    try:
+        await asyncio.gather(*(count(revisions) for _ in range(WRITERS)))
+        assert len(set(revisions)) == len(revisions) == 2 * rounds * WRITERS, "a revision twice"
+        async with site.engine(name) as engine:
+            (record,) = await engine.read([b"n"])
+            assert record is not None
+            assert int(record.value) == rounds * WRITERS, "an increment was lost"
+    except BaseException as error:
+        error.add_note("in several_engines_lose_nothing")
+        raise
 
 
 async def survive_crashes(site: Site) -> int:
