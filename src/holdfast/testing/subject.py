@@ -19,7 +19,7 @@ from holdfast.contract.batch import (
     Receipt,
 )
 from holdfast.contract.capability import Capabilities
-from holdfast.contract.engine import Engine, Snapshot
+from holdfast.contract.engine import NOT_NOW, Engine, Snapshot
 from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import ManualClock
 from holdfast.testing.author import Author
@@ -211,6 +211,27 @@ def increment(key: bytes) -> Callable[[list[Record | None], int], Batch]:
         return Batch([Put(key, str(1 + int(record.value if record else 0)).encode())])
 
     return decide
+
+
+async def now_or_transact(engine: Engine, keys: Sequence[bytes], decide: Decide) -> Receipt:
+    """Decide now; where that is refused nothing was decided, and `transact` does it."""
+    if engine.transact_now is not None:
+        watched, calls = _counted(decide)
+        receipt = engine.transact_now(keys, watched)
+        if receipt is not NOT_NOW:
+            return receipt
+        assert calls == [], "refused for now, and decided all the same"
+    return await engine.transact(keys, decide)
+
+
+def _counted(decide: Decide) -> tuple[Decide, list[int]]:
+    calls: list[int] = []
+
+    def counted(records: list[Record | None], revision: int) -> Answer:
+        calls.append(revision)
+        return decide(records, revision)
+
+    return counted, calls
 
 
 def _assert_in_order(keys: list[bytes], *, reverse: bool) -> None:

@@ -120,6 +120,29 @@ def test_an_engine_opened_on_a_loop_is_closed_by_a_thread(tmp_path: Path) -> Non
     asyncio.run(main())
 
 
+def test_threads_that_meet_a_close_are_served_or_refused_and_none_hangs(tmp_path: Path) -> None:
+    for _ in range(10):
+        engine = engine_of(tmp_path)
+        drive(engine.open())
+        outcomes: list[object] = []
+
+        def work(engine: LoopbackEngine = engine, outcomes: list[object] = outcomes) -> None:
+            try:
+                while True:
+                    drive(engine.read([b"a"]))
+            except StoreClosed as closed:
+                outcomes.append(closed)
+
+        workers = [threading.Thread(target=work, daemon=True) for _ in range(6)]
+        for worker in workers:
+            worker.start()
+        time.sleep(0.005)
+        drive(engine.close())
+        for worker in workers:
+            worker.join(10)
+        assert len(outcomes) == 6, "a thread hangs"
+
+
 def test_a_function_that_calls_back_without_a_loop_is_refused_by_name(tmp_path: Path) -> None:
     engine = engine_of(tmp_path)
     drive(engine.open())

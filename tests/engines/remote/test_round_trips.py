@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.contract.batch import Answer, Batch, CheckKey, Draft, Need, Put
+from holdfast.contract.errors import Conflict
 from holdfast.contract.record import Range, Record
 from holdfast.testing.subject import answering, draft, increment
 from tests.engines.remote.loopback_engine import LoopbackEngine
@@ -123,6 +124,23 @@ def test_a_transaction_that_loses_is_decided_anew_and_the_others_are_not(tmp_pat
             # Whoever came before the other is overwritten by it, whoever came after counts on.
             assert 100 <= int(await value(engine, b"n") or 0) <= 108
             assert 8 <= decided <= 16
+
+    run(test)
+
+
+def test_a_function_that_asks_for_other_keys_each_time_comes_to_an_end(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with opened(tmp_path) as engine:
+            asked = 0
+
+            def restless(records: list[Record | None], revision: int) -> Answer:
+                nonlocal asked
+                asked += 1
+                return Need([b"%d" % asked])
+
+            with pytest.raises(Conflict, match="other keys in each of"):
+                await engine.transact([], restless)
+            await engine.transact([b"n"], increment(b"n"))
 
     run(test)
 
