@@ -117,7 +117,10 @@ TWINS = (
         "holdfast.database.snapshot:SnapshotView",
         attributes={"revision": "int", "entries": "KeyValueStore", "stores": "MultiStore"},
     ),
-    Twin("holdfast.store.versions.retention:Retention"),
+    Twin(
+        "holdfast.store.versions.retention:Retention",
+        attributes={"policies": "Mapping[int, object]"},
+    ),
     Twin("holdfast.store.locks.lock:Lock"),
     Twin("holdfast.store.operation_log:OperationLog", attributes={"dropped": "int"}),
     Twin("holdfast.records.schemas.registry:SchemaRegistry", file="entries"),
@@ -376,12 +379,14 @@ def members(handle: type) -> Iterator[tuple[str, Any]]:
     for owner in handle.__mro__:
         if owner.__module__.partition(".")[0] == "holdfast":
             for name, member in vars(owner).items():
-                shown = not name.startswith("_") or name in SPECIAL
+                shown = (not name.startswith("_") or name in SPECIAL) and name not in AT_ONCE
                 if shown and name not in seen and callable_or_property(member):
                     seen.add(name)
                     yield name, member
 
 
+#: What does a verb at once is for decorators, not for callers.
+AT_ONCE = ("peek", "write_now")
 SPECIAL = ("__aenter__", "__aexit__", "__aiter__", "__anext__", "__repr__")
 
 

@@ -116,6 +116,10 @@ class Storage:
         self.journal.note("storage.serialize")
         return await self.inner.serialize(value)
 
+    def serialize_small(self, value: Any) -> Serialized | None:
+        self.journal.note("storage.serialize")
+        return self.inner.serialize_small(value)
+
     def serialize_now(self, value: Any) -> Serialized:
         self.journal.note("storage.serialize_now")
         return self.inner.serialize_now(value)

@@ -32,7 +32,7 @@ RENAMED = {
     "aclose": "close",
 }
 # A sync handle is not awaited; each has its own way to be made.
-ASYNC_ONLY = {"__await__", "__del__", "__init__"}
+ASYNC_ONLY = {"__await__", "__del__", "__init__", "peek", "write_now"}
 SYNC_ONLY = {"Watch": {"poll"}}
 
 

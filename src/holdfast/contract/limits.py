@@ -68,42 +68,23 @@ def check_batch(batch: Batch, limits: Capabilities) -> None:
 
 def check_draft(draft: Draft, limits: Capabilities) -> None:
     """The same for a draft."""
-    rows = draft.rows
-    key_bytes_max = limits.key_bytes_max
-    value_bytes_max = limits.value_bytes_max
+    # Sums and the longest key decide the good case; the bad one is then looked at closely.
     total = 0
-    for key, value in rows.items():
-        if type(key) is not bytes or not 0 < len(key) <= key_bytes_max:
-            check_key(key, key_bytes_max)
+    rows, appends = draft.rows, draft.appends
+    for value in rows.values():
         if value is not None:
-            if type(value) is not bytes or len(value) > value_bytes_max:
-                _refuse(Put(key, value), limits)
             total += len(value)
-    for prefix, value in draft.appends:
-        if not (
-            type(prefix) is bytes
-            and 0 < len(prefix) <= key_bytes_max - APPEND_BYTES
-            and type(value) is bytes
-            and len(value) <= value_bytes_max
-        ):
-            _refuse(Append(prefix, value), limits)
+    for _, value in appends:
         total += len(value)
-    if draft.checks:
-        _check_checks(draft, key_bytes_max)
-    count = len(rows) + len(draft.appends) + len(draft.checks) + len(draft.ranges)
-    if count > limits.batch_operations_max or total > limits.batch_bytes_max:
-        check_batch(draft.batch(), limits)  # Says which limit it is.
-
-
-def _check_checks(draft: Draft, key_bytes_max: int) -> None:
-    for check in draft.checks:
-        kind = type(check)
-        if kind is CheckKey:
-            check_key(check.key, key_bytes_max)  # type: ignore[union-attr]
-        elif kind is not CheckRange:
-            raise InvalidValue(
-                f"the checks of a draft are CheckKey and CheckRange; found a {kind.__name__}"
-            )
+    longest = max(map(len, rows), default=1)
+    if (
+        total > limits.value_bytes_max
+        or longest > limits.key_bytes_max
+        or b"" in rows
+        or len(rows) + len(appends) > limits.batch_operations_max
+        or (appends and len(appends[0][0]) > limits.key_bytes_max - APPEND_BYTES)
+    ):
+        check_batch(draft.batch(), limits)
 
 
 def check_key(key: bytes, key_bytes_max: int) -> None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
+from holdfast.contract.engine import _NotNow
 from holdfast.contract.errors import InvalidInput, KeyNotFound, StoreError, Unsupported
 from holdfast.records.interface import KeyValueStoreInterface, Version
 from holdfast.records.options import NO_CONDITIONS, the_tag
@@ -68,6 +69,7 @@ class KeyValueStore(KeyValueStoreInterface):
         self._privileged = privileged
         self._serialize = keys.serialize
         self._get = storage.get
+        self._peek = storage.peek
         self._serialize_small = storage.serialize_small
         self._transact_now = storage.transact_now
         self._calculate_data_hash = hashing.calculate_data_hash
@@ -95,6 +97,9 @@ class KeyValueStore(KeyValueStoreInterface):
         if version is None and at is None:
             return await self._get(self._serialize(key))
         return await self._get_past(self._keys.serialize(key), version, at)
+
+    def peek(self, key: StoreKey | str) -> Entry[Any] | Literal[_NotNow.NOT_NOW] | None:
+        return self._peek(self._serialize(key))
 
     async def get_many(self, keys: Iterable[StoreKey | str]) -> dict[StoreKey, Entry[Any]]:
         texts = _once_each([self._keys.serialize(key) for key in keys])
@@ -134,17 +139,9 @@ class KeyValueStore(KeyValueStoreInterface):
 
     async def write(self, writes: Sequence[Write]) -> list[Outcome]:
         if len(writes) == 1:
-            step = self._step_now(writes[0])
-            if step is None:
-                step = await self._step(writes[0])
-            steps = [step]
-            if self._grants:
-                # The lock service lets everybody through: no need to wait for it.
-                outcomes = self._transact_now(steps)
-                if outcomes is not None:
-                    return outcomes
+            steps = [self._step_now(writes[0]) or await self._step(writes[0])]
             return await self._locks.with_lock(
-                self._keys.namespace(step.key), lambda: self._storage.transact(steps)
+                self._keys.namespace(steps[0].key), lambda: self._storage.transact(steps)
             )
         steps = [self._step_now(write) or await self._step(write) for write in writes]
         if not steps:
@@ -152,6 +149,13 @@ class KeyValueStore(KeyValueStoreInterface):
         _once_each([step.key for step in steps])
         namespaces = sorted({self._keys.namespace(step.key) for step in steps})
         return await self._write_locked(steps, namespaces)
+
+    def write_now(self, write: Write) -> Outcome | None:
+        # A lock service that lets everybody through need not be waited for; another one must be.
+        if not self._grants or not self._storage.acts_now:
+            return None
+        step = self._step_now(write)
+        return None if step is None else self._transact_now(step)
 
     # --- Inside -----------------------------------------------------------------------------
 

@@ -7,14 +7,14 @@ from dataclasses import replace
 from functools import partial
 from itertools import repeat
 from threading import get_ident
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from holdfast.codecs import envelope
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.batch import Decide, Draft, Need, Receipt
 from holdfast.contract.capability import Io
-from holdfast.contract.engine import NOT_NOW, Engine
+from holdfast.contract.engine import NOT_NOW, Engine, _NotNow
 from holdfast.contract.errors import (
     Conflict,
     DuplicateKey,
@@ -79,6 +79,10 @@ class EngineEntryStorage:
         self._read = engine.read
         self._peek = space.peek
         self._transact_now = engine.transact_now
+        capabilities = engine.capabilities
+        self._inline = capabilities.io is Io.INLINE or capabilities.durability == "relaxed"
+        self._may_hold = engine.components.host.may_hold
+        self._in_transaction = space.transaction is not None
         self._key_bytes_max = engine.capabilities.key_bytes_max
         self._rows = rows
         self._planner = planner
@@ -101,6 +105,18 @@ class EngineEntryStorage:
         return self._now_ms()
 
     # --- Reading ----------------------------------------------------------------------------
+
+    def peek(self, key: str) -> Entry[Any] | Literal[_NotNow.NOT_NOW] | None:
+        gate = self._gate
+        if not gate.open_here() or get_ident() != gate.thread:
+            gate.check()
+        found = self._peek(self._data_key(key))
+        if found is None or found is NOT_NOW:
+            return found
+        stored, revision = found
+        if stored[1] & _SPECIAL or self._pending is not None:
+            return NOT_NOW
+        return Entry(key, stored, revision)
 
     async def get(self, key: str) -> Entry[Any] | None:
         gate = self._gate
@@ -259,8 +275,10 @@ class EngineEntryStorage:
         self._gate.check()
         keys = self._keys_of(steps)
         payloads: dict[bytes, list[bytes]] = {}
-        decide = self._decide_one if len(steps) == 1 else self._decide_many
-        make = partial(decide, steps, keys, payloads)
+        if len(steps) == 1 and steps[0].new_key is None:
+            make: Decide = partial(self._decide_one, steps[0], keys[0], payloads)
+        else:
+            make = partial(self._decide_many, steps, keys, payloads)
         receipt = await self._commit(keys, make, payloads, sum(step.size for step in steps))
         self._wrote(receipt.revision)
         outcomes = [self._outcome(step, receipt.revision) for step in steps]
@@ -268,19 +286,23 @@ class EngineEntryStorage:
             await self._complete_outcome(step, outcome)
         return outcomes
 
-    def transact_now(self, steps: Sequence[Step]) -> list[Outcome] | None:
+    @property
+    def acts_now(self) -> bool:
+        """Whether `transact_now` is worth a try: not on a loop that would have to wait."""
+        return self._transact_now is not None and (self._inline or self._may_hold())
+
+    def transact_now(self, step: Step) -> Outcome | None:
         transact = self._transact_now
-        if transact is None or len(steps) != 1:
-            return None
-        [step] = steps
-        if step.size > CHUNK_BYTES or step.new_key is not None:
+        if transact is None or step.size > CHUNK_BYTES or step.new_key is not None:
             return None
         gate = self._gate
         if not gate.open_here() or get_ident() != gate.thread:
             gate.check()
-        keys = self._keys_of(steps)
+        data_key = self._data_key(step.key)
+        if len(data_key) > self._key_bytes_max and step.size:
+            self._refuse_long(data_key)
         try:
-            receipt = transact(keys, partial(self._decide_one, steps, keys, None))
+            receipt = transact((data_key,), partial(self._decide_one, step, data_key, None))
         except (PayloadMissing, _BigValue):
             return None  # Has to read first, or takes too long to be done here.
         except Conflict as conflict:
@@ -290,8 +312,9 @@ class EngineEntryStorage:
             raise
         if receipt is NOT_NOW:
             return None
-        self._wrote(receipt.revision)
-        return [self._outcome(step, receipt.revision)]
+        revision = receipt.revision
+        self._wrote(revision)
+        return self._outcome(step, revision)
 
     async def expire(self, data_keys: list[bytes]) -> int:
         """End the entries of these rows that have run out, as one commit; how many did."""
@@ -335,25 +358,25 @@ class EngineEntryStorage:
 
     def _decide_one(
         self,
-        steps: Sequence[Step],
-        keys: list[bytes],
+        step: Step,
+        data_key: bytes,
         payloads: dict[bytes, list[bytes]] | None,
         records: list[Record | None],
         _revision: int,
     ) -> Draft | Need | None:
         """Decide a single step: the common case, without the book-keeping of many."""
-        step = steps[0]
-        if step.new_key is not None:
-            return self._decide_many(steps, keys, payloads, records, _revision)
         row = records[0]
-        further = self._planner.needs(keys[0], row)
         extra = None
+        further = self._planner.needs(data_key, row)
         if further:
             if len(records) == 1:
                 return Need(further)
             extra = records[1]
-        plan = Plan(self._now_ms(), self._space.context(step.context))
-        self._plan_step(plan, step, keys[0], None, row, extra, payloads)
+        context = step.context
+        if self._in_transaction:
+            context = self._space.context(context)
+        plan = Plan(self._now_ms(), context)
+        self._plan_step(plan, step, data_key, None, row, extra, payloads)
         return plan.draft if step.written else None
 
     def _decide_many(
@@ -413,7 +436,8 @@ class EngineEntryStorage:
                     raise _BigValue
                 step.chunks = value.chunks
             if new_key is None:
-                step.after = planner.set(plan, data_key, row, extra, metadata, value)
+                before = None if living is None or row is None else living.metadata
+                step.after = planner.set(plan, data_key, row, extra, metadata, value, before)
             else:
                 assert row is not None
                 step.after = planner.move(plan, data_key, row, extra, new_key, metadata, value)

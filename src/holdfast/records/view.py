@@ -34,7 +34,7 @@ ENTRIES = "entries"
 def entry_storage(space: Space, retention: Retention, values: Values) -> EngineEntryStorage:
     """The entries of a keyspace."""
     rows = Rows(space.keyspace)
-    planner = VersionPlanner(rows, standard_derived(rows), retention.policy_of)
+    planner = VersionPlanner(rows, standard_derived(rows), retention)
     return EngineEntryStorage(space, rows, planner, values)
 
 

@@ -7,7 +7,8 @@ together or not at all, and several views may write into one plan.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from holdfast.contract.batch import CheckKey, Draft
@@ -22,6 +23,8 @@ from holdfast.store.feed.row import (
     WriteContext,
     encode_feed_row,
 )
+
+_NO_ERRORS: Mapping[bytes, StoreError] = MappingProxyType({})
 
 
 class RowChange(NamedTuple):
@@ -88,7 +91,7 @@ class Plan:
         self.rows = draft.rows
         self.now_ms = now_ms
         self.context = context
-        self.unique: dict[bytes, StoreError] = {}
+        self.unique: Mapping[bytes, StoreError] = _NO_ERRORS
 
     def put(self, key: bytes, value: bytes) -> None:
         """Write a row."""
@@ -100,7 +103,7 @@ class Plan:
 
     def delete_range(self, range: Range) -> None:
         """Remove every row of the range that stood there before the commit."""
-        self.draft.ranges.append(range)
+        self.draft.ranges = [*self.draft.ranges, range]
 
     def append(self, prefix: bytes, value: bytes) -> None:
         """Write a row whose key ends with the commit's revision."""
@@ -115,8 +118,8 @@ class Plan:
             if self.rows[key] is not None:
                 raise error
             return
-        self.draft.checks.append(CheckKey(key, None))
-        self.unique[key] = error
+        self.draft.checks = [*self.draft.checks, CheckKey(key, None)]
+        self.unique = {**self.unique, key: error}
 
     def expires(self, data_key: bytes, before_ms: int, after_ms: int) -> None:
         """Have the row end at another instant than before; 0: never."""
@@ -151,7 +154,7 @@ class Plan:
         key: bytes,
         previous: int,
         at_ms: int,
-        life: Life | None = None,
+        life: Life | tuple[bytes, int, int] | None = None,
         cause: Cause | None = None,
     ) -> None:
         """Add a row to the feed.

@@ -469,10 +469,18 @@ class SnapshotView:
 
 
 class Retention:
-    """How much of the past of a database is kept: its settings, and giving up the rest."""
+    """How much of the past of a database is kept: its settings, and giving up the rest.
+    Attributes:
+        policies: by keyspace, the longest prefix first. The same mapping for good, so that who
+            writes sees at once that there are none.
+    """
 
     def __init__(self, inner: AsyncRetention) -> None:
         self._inner = inner
+
+    @property
+    def policies(self) -> Mapping[int, object]:
+        return self._inner.policies
 
     @property
     def settings(self) -> Settings:

@@ -171,8 +171,7 @@ def draft(
     made = Draft()
     made.rows.update(rows)
     made.appends.extend(appends)
-    made.ranges.extend(ranges)
-    made.checks.extend(checks)
+    made.ranges, made.checks = ranges, checks
     made.id = id
     return made
 

@@ -31,8 +31,10 @@ class Evented(Decorator):
         super().__init__(inner)
         self.dispatcher = dispatcher
         self._write = inner.write
+        self._write_now = inner.write_now
         if not commits:
             self.write = inner.write  # type: ignore[method-assign]
+            self.write_now = inner.write_now  # type: ignore[method-assign]
 
     def around(self, inner: KeyValueStoreInterface) -> Evented:
         return Evented(inner, self.dispatcher, commits=False)
@@ -46,6 +48,9 @@ class Evented(Decorator):
                 changes = changes_of(revision, writes, outcomes, dispatcher.lineage)
                 await dispatcher.wrote(revision, changes)
         return outcomes
+
+    def write_now(self, write: Write) -> Outcome | None:
+        return None if self.dispatcher.active else self._write_now(write)
 
     def subscribe(
         self, pattern: Pattern | str, callback: Callable[[Change], object]

@@ -7,10 +7,11 @@ They are protocols: any object with these methods serves. The default ones stand
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
+from holdfast.contract.engine import _NotNow
 from holdfast.contract.record import Record
 from holdfast.records.options import WriteOptions
 from holdfast.store.feed.row import NO_CONTEXT, WriteContext
@@ -166,6 +167,10 @@ class EntryStorage(Protocol):
         """The living entry."""
         ...
 
+    def peek(self, key: str) -> Entry[Any] | Literal[_NotNow.NOT_NOW] | None:
+        """The same without a coroutine, or NOT_NOW."""
+        ...
+
     async def get_many(self, keys: list[str]) -> list[Entry[Any] | None]:
         """The living entries, in the order of the keys, of one moment."""
         ...
@@ -190,8 +195,13 @@ class EntryStorage(Protocol):
         """Decide and write several keys as one commit."""
         ...
 
-    def transact_now(self, steps: Sequence[Step]) -> list[Outcome] | None:
-        """The same without a coroutine; None, and nothing decided, where it may have to wait."""
+    @property
+    def acts_now(self) -> bool:
+        """Whether `transact_now` is worth a try just now."""
+        ...
+
+    def transact_now(self, step: Step) -> Outcome | None:
+        """One step without a coroutine; None, and nothing decided, where it may have to wait."""
         ...
 
     async def has(self, key: str) -> bool:

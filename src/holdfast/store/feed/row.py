@@ -134,21 +134,33 @@ def encode_feed_row(
     previous: int,
     at_ms: int,
     context: WriteContext = NO_CONTEXT,
-    life: Life | None = None,
+    life: Life | tuple[bytes, int, int] | None = None,
     cause: Cause | None = None,
 ) -> bytes:
     """The stored form of a change; `cause` is that of the context unless given."""
     # The same bytes as an encoded FeedRow, without making one: every write comes through here.
     if previous == THIS_COMMIT:
         previous = _OWN
-    why = context.cause if cause is None else cause
-    if life is None:
-        return _encode((act, keyspace, key, previous, at_ms, why, *_known(context)))
-    return _encode((act, keyspace, key, previous, at_ms, why, *_known(context), *life))
-
-
-def _known(context: WriteContext) -> tuple[str | int | None, str | None, bytes | None, str | None]:
-    return context.actor, context.origin, context.transaction, context.comment
+    if context is NO_CONTEXT and cause is None and life is not None:
+        return _encode((act, keyspace, key, previous, at_ms, 0, None, None, None, None, *life))
+    actor, origin, why, transaction, comment = context
+    if cause is not None:
+        why = cause
+    return _encode(
+        (
+            act,
+            keyspace,
+            key,
+            previous,
+            at_ms,
+            why,
+            actor,
+            origin,
+            transaction,
+            comment,
+            *(life or ()),
+        )
+    )
 
 
 def position_of(key: bytes, value: bytes) -> FeedPosition:

@@ -6,13 +6,14 @@ row, the grave, the derived rows and the feed row.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from holdfast.codecs import envelope
 from holdfast.codecs.envelope import Header
 from holdfast.contract.record import Record
 from holdfast.store import layout
-from holdfast.store.feed.row import Act, Cause, Life
+from holdfast.store.feed.row import Act, Cause
 from holdfast.store.plan import Derived, Plan
 from holdfast.store.versions.chunks import Serialized
 from holdfast.store.versions.entry import Metadata
@@ -26,12 +27,25 @@ from holdfast.store.versions.past_rows import (
     past_parts,
 )
 from holdfast.store.versions.policy import DEFAULT_POLICY, Policy
-from holdfast.store.versions.rows import Rows, blob_reference
+from holdfast.store.versions.rows import Rows, blob_reference, pack_life
 
 #: A bit above those of a flags byte: what derives from every row.
 _ANY = 0x100
 #: What a keyspace keeps of the past, by its setting.
 HISTORIES = {"values": DEFAULT_POLICY, "versions": Policy("none"), "none": Policy("none", 0)}
+
+
+class Policies(Protocol):
+    """What is kept of the past; see `Retention`."""
+
+    @property
+    def policies(self) -> Mapping[int, object]:
+        """Empty while no namespace has a policy. The same mapping for good."""
+        ...
+
+    def policy_of(self, data_key: bytes) -> Policy:
+        """What is kept of the past of the value in a data row."""
+        ...
 
 
 class VersionPlanner:
@@ -40,14 +54,11 @@ class VersionPlanner:
     Args:
         rows: where they stand.
         derived: what follows from them.
-        policy_of: what is kept of the past of a data row's value; left out: everything.
+        retention: of the database; left out: everything is kept.
     """
 
     def __init__(
-        self,
-        rows: Rows,
-        derived: tuple[Derived, ...],
-        policy_of: Callable[[bytes], Policy] | None = None,
+        self, rows: Rows, derived: tuple[Derived, ...], retention: Policies | None = None
     ) -> None:
         self._rows = rows
         self._derived = derived
@@ -56,35 +67,43 @@ class VersionPlanner:
         for one in derived:
             # Every stored form has a format, so this bit stands for "any row".
             self._derived_flags |= one.flags or _ANY
-        self._policy_of = policy_of
+        self._retention = retention
+        #: Truthy while some namespace has a policy: where none has, nobody looks for one.
+        self._policies: Mapping[int, object] = {} if retention is None else retention.policies
         settings = rows.keyspace.settings
         self._number = rows.keyspace.number
         self._tells = settings.feed
         self._history = HISTORIES[settings.history]
+        self._keeps_all = self._history is DEFAULT_POLICY
+        self._past, self._data_bytes = rows.past, layout.REGION_BYTES
 
     # --- What has to be seen ----------------------------------------------------------------
 
     def policy(self, data_key: bytes) -> Policy:
         """What is kept of the past of the value of this row."""
-        if self._history is not DEFAULT_POLICY:
+        if not self._keeps_all:
             return self._history
-        return DEFAULT_POLICY if self._policy_of is None else self._policy_of(data_key)
+        if not self._policies or self._retention is None:
+            return DEFAULT_POLICY
+        return self._retention.policy_of(data_key)
 
-    def needs(self, data_key: bytes, row: Record | None) -> list[bytes]:
-        """Further rows that a change of this one has to see: (grave, or a version that falls out).
+    def needs(self, data_key: bytes, row: Record | None) -> Sequence[bytes]:
+        """Further rows that a change of this one has to see: its grave, or what falls out.
 
-        None where the common case stands: a row whose versions are all kept.
+        Nothing where the common case stands: a row whose versions are all kept.
         """
+        if row is not None and self._keeps_all and not self._policies:
+            return ()
         policy = self.policy(data_key)
         if row is None:
-            return [] if policy.versions == 0 else [self._rows.grave_key(data_key)]
+            return () if policy.versions == 0 else (self._rows.grave_key(data_key),)
         if not policy.versions:
-            return []
+            return ()
         head = envelope.header_of(row.value)
         falls_out = head.version - policy.versions
         if falls_out < 1:
-            return []
-        return [self._rows.past_key(head.identity, head.incarnation, falls_out)]
+            return ()
+        return (self._rows.past_key(head.identity, head.incarnation, falls_out),)
 
     # --- Changes ----------------------------------------------------------------------------
 
@@ -96,11 +115,13 @@ class VersionPlanner:
         extra: Record | None,
         metadata: Metadata,
         value: Serialized | None,
+        before: Metadata | None,
     ) -> bytes:
         """Put a new version in the place of the living one, or of none; its stored bytes.
 
         Args:
             row: the living row; None: there is none.
+            before: metadata of the living row.
             extra: what `needs` asked for, as it stands.
             value: None: the value there is.
         """
@@ -108,20 +129,26 @@ class VersionPlanner:
         rows = plan.rows
         rows[data_key] = stored
         previous = 0
-        before = None
+        flags = stored[1] | _ANY
+        old: bytes | None = None
         if row is not None:
-            before, previous = row
-            self._displace(plan, data_key, row, envelope.header_of(before), extra, None)
+            assert before is not None
+            old, previous = row
+            flags |= old[1]
+            if self._keeps_all and not self._policies:
+                life = before.identity + pack_life(before.incarnation, before.version)
+                rows[self._past + life] = pack_past(previous, old, None)
+            else:
+                self._displace(plan, data_key, row, before, extra, None)
         elif extra is not None:
             rows[self._rows.grave_key(data_key)] = None
-        flags = stored[1] if before is None else stored[1] | before[1]
-        if self._derived_flags & (flags | _ANY):
-            plan.derive(self._derived, data_key, before, stored)
+        if self._derived_flags & flags:
+            plan.derive(self._derived, data_key, old, stored)
         if self._tells:
             plan.tell(
-                self._number, Act.SET, data_key[layout.REGION_BYTES :], previous,
+                self._number, Act.SET, data_key[self._data_bytes :], previous,
                 metadata.updated_at_ms,
-                Life(metadata.identity, metadata.incarnation, metadata.version),
+                (metadata.identity, metadata.incarnation, metadata.version),
             )  # fmt: skip
         return stored
 
@@ -148,7 +175,7 @@ class VersionPlanner:
             plan.tell(
                 self._number, Act.SET, new_key[layout.REGION_BYTES :], row.revision,
                 metadata.updated_at_ms,
-                Life(metadata.identity, metadata.incarnation, metadata.version),
+                (metadata.identity, metadata.incarnation, metadata.version),
             )  # fmt: skip
         return stored
 
@@ -191,7 +218,7 @@ class VersionPlanner:
         if self._tells:
             plan.tell(
                 self._number, Act.DELETE, data_key[layout.REGION_BYTES :], row.revision,
-                plan.now_ms, Life(head.identity, head.incarnation, head.version), cause,
+                plan.now_ms, (head.identity, head.incarnation, head.version), cause,
             )  # fmt: skip
 
     def _bury(self, plan: Plan, data_key: bytes, row: Record) -> None:
@@ -238,7 +265,7 @@ class VersionPlanner:
         plan: Plan,
         data_key: bytes,
         row: Record,
-        head: Header,
+        head: Header | Metadata,
         extra: Record | None,
         end: End | None,
     ) -> None:

@@ -85,6 +85,10 @@ class Retention:
     Args:
         engine, feed, keyspaces: of the database.
         clock: tells how old a change is.
+
+    Attributes:
+        policies: by keyspace, the longest prefix first. The same mapping for good, so that who
+            writes sees at once that there are none.
     """
 
     def __init__(self, engine: Engine, feed: Feed, keyspaces: Keyspaces, clock: Clock) -> None:
@@ -93,8 +97,7 @@ class Retention:
         self._keyspaces = keyspaces
         self._clock = clock
         self._settings = Settings()
-        #: By keyspace, the longest prefix first.
-        self._policies: dict[int, list[tuple[bytes, Policy]]] = {}
+        self.policies: dict[int, list[tuple[bytes, Policy]]] = {}
         #: Why the settings cannot be read. Until they are set anew, nothing is given up.
         self._unreadable: IntegrityFailed | None = None
 
@@ -220,7 +223,7 @@ class Retention:
 
     def policy(self, keyspace: int, key: bytes) -> Policy:
         """What is kept of the past of the value under a packed key."""
-        policies = self._policies.get(keyspace)
+        policies = self.policies.get(keyspace)
         if policies is not None:
             for prefix, policy in policies:
                 if key.startswith(prefix) and len(key) > len(prefix):
@@ -229,7 +232,7 @@ class Retention:
 
     def policy_of(self, data_key: bytes) -> Policy:
         """The same, from the key of a data row; on the path of every overwrite."""
-        if not self._policies:
+        if not self.policies:
             return DEFAULT_POLICY
         return self.policy(layout.keyspace_of(data_key), data_key[layout.REGION_BYTES :])
 
@@ -295,7 +298,8 @@ class Retention:
             policies.setdefault(one.keyspace, []).append((one.prefix, one.policy))
         for listed in policies.values():
             listed.sort(key=lambda one: len(one[0]), reverse=True)
-        self._policies = policies
+        self.policies.clear()
+        self.policies.update(policies)
 
 
 def read_settings(record: Record) -> Settings:

@@ -16,6 +16,8 @@ from holdfast.store.text_keys import unpack_key
 CACHE_KEYS_MAX = 250_000
 
 _LIFE = struct.Struct(">IQ")
+#: (incarnation, version) as they stand in keys.
+pack_life = _LIFE.pack
 
 
 class _DataKeys(dict[str, bytes]):

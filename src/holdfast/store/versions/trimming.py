@@ -163,9 +163,9 @@ async def _give_up(
     """Give up some of the oldest feed rows and what they displaced, as one commit."""
     last = due[-1]
     draft = Draft()
-    draft.checks += standing.checks
+    checks: list[CheckKey] = [*standing.checks]
     # A commit may go in two parts: once its first row is gone, none of it counts.
-    draft.ranges.append(Range(layout.FEED, append_key(layout.FEED, last.revision, last.index + 1)))
+    draft.ranges = [Range(layout.FEED, append_key(layout.FEED, last.revision, last.index + 1))]
     draft.rows[layout.SYSTEM_FEED_OLDEST] = (last.revision + 1).to_bytes(8, "big")
     counted = standing.counted
     draft.rows[_COUNTED] = _encode(_Counted(counted.revision, counted.rows - len(due)))
@@ -179,10 +179,11 @@ async def _give_up(
         policy = policy_of(row.keyspace, row.key)
         done = done.plus(await _displaced(engine, draft, rows, policy, position))
         if row.act == Act.DELETE and _goes(policy, row.cause):
-            identity = await _grave_of(engine, draft, rows, position)
+            identity = await _grave_of(engine, draft, checks, rows, position)
             if identity:
                 # Before its grave goes: broken off here, the grave still leads to the rest.
                 done = done.plus(await purge(engine, rows, identity))
+    draft.checks = checks
     await engine.commit(draft.batch())
     return done
 
@@ -218,7 +219,9 @@ async def _displaced(
     return Trimmed(0, 1, policy.versions == 0)
 
 
-async def _grave_of(engine: Engine, draft: Draft, rows: Rows, position: FeedPosition) -> bytes:
+async def _grave_of(
+    engine: Engine, draft: Draft, checks: list[CheckKey], rows: Rows, position: FeedPosition
+) -> bytes:
     """Give up the grave of a key that is still gone; its identity, whose past goes too."""
     row = position.row
     grave_key = rows.graves + row.key
@@ -229,7 +232,7 @@ async def _grave_of(engine: Engine, draft: Draft, rows: Rows, position: FeedPosi
     if (grave.identity, grave.incarnation) != (row.identity, row.incarnation):
         return b""
     # It may come back meanwhile: then the commit is refused, and all is looked at again.
-    draft.checks.append(CheckKey(grave_key, record.revision))
+    checks.append(CheckKey(grave_key, record.revision))
     draft.rows[grave_key] = None
     return row.identity
 
@@ -261,7 +264,7 @@ async def _shorten(engine: Engine, rows: Rows, identity: bytes, policy: Policy) 
     rest: Range | None = Range.prefix(rows.past + identity, reverse=True)
     while rest is not None:
         page = await engine.scan(Range(rest.start, rest.end, reverse=True, limit=PURGE_BATCH))
-        draft = Draft()
+        draft, checks = Draft(), list[CheckKey]()
         for key, record in page.rows:
             kept += 1
             stored = past_parts(record).stored
@@ -274,10 +277,11 @@ async def _shorten(engine: Engine, rows: Rows, identity: bytes, policy: Policy) 
             else:
                 continue
             # Its row may be trimmed by another process at the same time, to the same end.
-            draft.checks.append(CheckKey(key, record.revision))
+            checks.append(CheckKey(key, record.revision))
             values += has_value
             for chunk in _chunks(rows, stored):
                 draft.rows[chunk] = None
+        draft.checks = checks
         try:
             await _write(engine, draft)
         except Conflict:
