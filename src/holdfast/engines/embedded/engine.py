@@ -92,8 +92,10 @@ class EmbeddedEngine(Engine):
         return StoreClosed(f"the database {self.config.url} is closed; open it again")
 
     def stale(self) -> bool:
-        """Whether the path leads to another database by now, or to none: whoever opens it needs
-        an engine of its own. One look at the file system."""
+        """Whether the path leads to another database by now, or to none.
+
+        Whoever opens it then needs an engine of its own. Takes one look at the file system.
+        """
         return False
 
     # --- The verbs --------------------------------------------------------------------------
@@ -175,6 +177,7 @@ class EmbeddedEngine(Engine):
                     return work.error
             if self._refusal is WrongContext:
                 raise self._refuse()  # A function forked, and this is the child.
+            group.push()
             decided = now()
             self._finish(group)
         except StorageFull as error:
@@ -182,7 +185,8 @@ class EmbeddedEngine(Engine):
             self._group_now = None
             return error
         self._group_now = None
-        self._pace.note(len(works), decided - begun, now() - decided)
+        if self._committer.on_loop:
+            self._pace.note(len(works), decided - begun, now() - decided)
         return None
 
     def _recover(self) -> bool:
