@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn, TypeVar
 
 import lmdb
@@ -28,6 +30,9 @@ T = TypeVar("T")
 READER_CHECK_COMMITS = 64
 #: How often a read tries again that met a change of the memory map in another thread.
 READ_ATTEMPTS_MAX = 16
+#: How often, and how far apart, a fork looks whether a read is under way.
+PARK_ATTEMPTS_MAX = 200
+_PARK_PAUSE_S = 0.0005
 #: How often it is looked whether the path still leads to the file that is open.
 LOOK_INTERVAL_S = 0.05
 #: Map sizes are multiples of the pages of every machine.
@@ -60,6 +65,9 @@ class Medium:
         self.env: lmdb.Environment
         self._identity: tuple[int, int] | None = None
         self._file: int | None = None
+        self._parked: lmdb.Transaction[bytes] | None = None
+        self._references = 0
+        self._pausing = threading.Event()  # Never set: waiting on it is how this thread pauses.
         self._now = clock.monotonic
         self._look_at = 0.0
 
@@ -112,6 +120,41 @@ class Medium:
             self._identify()
         return old
 
+    # --- Forks ------------------------------------------------------------------------------
+
+    def park(self) -> None:
+        """Before a fork: no read is under way, and the driver's spare one is out of its hands.
+
+        A child that ends a read that was its parent's frees the parent's place among the readers.
+        The driver knows that of each transaction object, but not of the spare it keeps.
+        """
+        for _ in range(PARK_ATTEMPTS_MAX):
+            if not self._reading():
+                break
+            self._pausing.wait(_PARK_PAUSE_S)
+        with suppress(lmdb.Error):
+            self._parked = self.env.begin()
+
+    def unpark(self) -> None:
+        """After it, in the parent."""
+        self._parked = None
+
+    def disown(self) -> None:
+        """In the child: close what is the parent's, so that the child can open its own.
+
+        It stays open, and the child cannot open that database, where a read of another thread was
+        under way at the fork after all.
+        """
+        self._parked = None
+        if hasattr(self, "env") and not self._reading():
+            self.env.close()
+        self._forget_file()
+        self.locks.close()
+
+    def _reading(self) -> bool:
+        """Whether there are transactions: each holds the environment."""
+        return sys.getrefcount(self.env) > self._references
+
     # --- Identity ---------------------------------------------------------------------------
 
     @property
@@ -142,6 +185,7 @@ class Medium:
             )
 
     def _identify(self) -> None:
+        self._references = sys.getrefcount(self.env) + 1  # The engine's way to begin a read.
         self._forget_file()
         self._file = os.open(self.place.file, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         self._identity = self.place.identity()
@@ -169,6 +213,8 @@ class Medium:
                     return self.env.begin()
                 except lmdb.MapResizedError:
                     self.env.set_mapsize(0)  # Another process grew the file: follow.
+                except lmdb.BadRslotError:
+                    continue  # A child took the driver's spare for its own; there is another.
                 except lmdb.ReadersFullError as error:
                     if not self.env.reader_check():
                         raise translate(error, self.url) from error
