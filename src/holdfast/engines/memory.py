@@ -22,6 +22,7 @@ from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Clock, Components
 from holdfast.engines.embedded.engine import EmbeddedEngine
 from holdfast.engines.embedded.group import Pending, Writer
+from holdfast.engines.embedded.locking import let_go
 
 #: How long the id of a batch is remembered.
 BATCH_ID_MS = 10 * 60 * 1000
@@ -177,6 +178,9 @@ class MemoryEngine(EmbeddedEngine):
     def _begin(self) -> Writer:
         return _MemoryWriter(self._state, self.components.clock)
 
+    def _let_go(self) -> None:
+        let_go(self._state.lock)
+
     def _head_now(self) -> int:
         return self._state.head
 
@@ -307,7 +311,9 @@ class _MemoryWriter(Writer):
         put = self._state.put
         for key, (value, revision) in rows:
             record = None if value is None else Record(value, revision)
-            self._undo.append((key, put(key, record, revision)))
+            # Noted first: an interrupt may come in between.
+            self._undo.append((key, self._state.records.get(key)))
+            put(key, record, revision)
 
     def recall(self, id: bytes) -> int | None:
         known = self._ids.get(id) or self._state.batch_ids.get(id)

@@ -199,11 +199,11 @@ class EmbeddedEngine(Engine):
         """After a bug or an interrupt: nothing stays open. Whether the group is committed."""
         group, self._group_now = self._group_now, None
         landed = group is not None and group.finishing and self._head_now() >= group.revision
-        self._let_go()
-        if group is not None:
+        if group is not None and not landed:
             self._abandon(group)
-            if landed:
-                self._watcher.publish(group.revision)
+        self._let_go()
+        if group is not None and landed:
+            self._watcher.publish(group.revision)
         return landed
 
     def _group(self) -> Group:
