@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.contract.errors import WrongContext
-from holdfast.store.drive import drive
+from holdfast.runtime.system import drive
 from tests import needs
 from tests.engines.lmdb_database import get, keys, make, opened, put, run_child
 

@@ -23,7 +23,7 @@ from holdfast.contract.record import Range, Record
 from holdfast.engines.embedded.group import Work
 from holdfast.engines.lmdb import LmdbEngine
 from holdfast.engines.lmdb.writer import LmdbWriter
-from holdfast.store.drive import drive
+from holdfast.runtime.system import drive
 from tests.engines.lmdb_database import child, get, keys, make, opened, put, run_child
 
 

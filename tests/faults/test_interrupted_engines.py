@@ -12,7 +12,7 @@ import pytest
 from holdfast.contract.batch import Batch, CheckKey, Delete, DeleteRange, Draft, Put
 from holdfast.contract.engine import Engine
 from holdfast.contract.record import Range, Record
-from holdfast.store.drive import drive
+from holdfast.runtime.system import drive
 from tests.engines.embedded.engines import ENGINES, driven, writing
 from tests.faults.interrupts import each_line, elsewhere
 

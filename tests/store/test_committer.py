@@ -13,7 +13,7 @@ from holdfast.contract.runtime import ManualClock
 from holdfast.engines.embedded.committer import GROUP_BATCHES_MAX, Committer
 from holdfast.engines.embedded.pace import Pace
 from holdfast.engines.embedded.work import Work
-from holdfast.store.drive import SystemHost, drive
+from holdfast.runtime.system import SystemHost, drive
 from tests.store.scene import Scene, engine_of, until
 
 

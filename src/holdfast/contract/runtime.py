@@ -1,7 +1,7 @@
 """Time, ids and waiting, as arguments: what the lower floors ask instead of doing it themselves.
 
 A `Runtime` is how the present caller waits: on an event loop, or by holding its thread. Code on
-the lower floors awaits its objects and works in both. `store/drive.py` has both implementations;
+the lower floors awaits its objects and works in both. `runtime/system.py` has both implementations;
 tests bring their own.
 """
 
@@ -170,6 +170,10 @@ class Host(ABC):
     @abstractmethod
     def spawn(self, name: str, work: Callable[[], None]) -> Worker:
         """Start a named daemon thread."""
+
+    @abstractmethod
+    def start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Background:
+        """Let a coroutine go on in a thread of its own, whoever asks. It handles its errors."""
 
     @abstractmethod
     def settle(

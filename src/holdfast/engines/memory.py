@@ -118,6 +118,12 @@ class MemoryEngine(EmbeddedEngine):
         return self._state.records.get(key)
 
     async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
+        return self._page(range, at)
+
+    def peek_page(self, range: Range) -> Page:
+        return self._page(range, None)
+
+    def _page(self, range: Range, at: Snapshot | None) -> Page:
         if self._refusal is not None:
             raise self._refuse()
         rows: list[tuple[bytes, Record]] = []

@@ -11,7 +11,7 @@ from holdfast.contract.engine import Engine
 from holdfast.contract.record import Record
 from holdfast.engines.lmdb import LmdbConfig, LmdbEngine
 from holdfast.engines.memory import MemoryConfig, MemoryEngine
-from holdfast.store.drive import drive, system_components
+from holdfast.runtime.system import drive, system_components
 
 Make = Callable[[], Engine]
 

@@ -16,7 +16,7 @@ from holdfast.engines.embedded.committer import Committer
 from holdfast.engines.embedded.pace import FLUSH_MAX_S, HELD_MAX_S, PROBE_FIRST_S, Pace
 from holdfast.engines.embedded.work import Work
 from holdfast.engines.memory import MemoryConfig, MemoryEngine
-from holdfast.store.drive import SystemHost
+from holdfast.runtime.system import SystemHost
 from tests.engines.embedded.engines import ENGINES, writing
 
 

@@ -19,7 +19,7 @@ from holdfast.contract.record import Record
 from holdfast.engines.embedded import committer
 from holdfast.engines.embedded.pace import FLUSH_MAX_S
 from holdfast.engines.lmdb import LmdbEngine
-from holdfast.store.drive import drive
+from holdfast.runtime.system import drive
 from tests.engines.embedded.engines import ENGINES, driven, raising, writing
 
 ERRORS = [
