@@ -16,6 +16,8 @@ from holdfast.runtime.system import drive
 from tests.engines.embedded.engines import ENGINES, driven, writing
 from tests.faults.interrupts import each_line, elsewhere
 
+pytestmark = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+
 
 def _now(engine: Engine) -> object:
     assert engine.transact_now is not None

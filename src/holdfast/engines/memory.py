@@ -185,6 +185,7 @@ class MemoryEngine(EmbeddedEngine):
         return _MemoryWriter(self._state, self.components.clock)
 
     def _let_go(self) -> None:
+        self._state.forget_order()
         let_go(self._state.lock)
 
     def _head_now(self) -> int:
@@ -272,12 +273,21 @@ class _State:
             if not self.snapshots:
                 self._past.clear()
 
-    def _ordered(self) -> SortedList[Any]:
-        if self._order is None:
-            self._order = SortedList(self.records)
-        elif self._unordered:
-            self._order.update(self._unordered)
+    def forget_order(self) -> None:
+        """Make the key order anew, after an interrupt that may have come while it was made."""
+        self._order = None
         self._unordered.clear()
+
+    def _ordered(self) -> SortedList[Any]:
+        try:
+            if self._order is None:
+                self._order = SortedList(self.records)
+            elif self._unordered:
+                self._order.update(self._unordered)
+            self._unordered.clear()
+        except BaseException:
+            self.forget_order()
+            raise
         return self._order
 
 
