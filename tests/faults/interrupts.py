@@ -51,10 +51,19 @@ class Interrupter:
     def _line(self, frame: FrameType, event: str, _argument: Any) -> Any:
         if event == "line" and self.place is None and not _leaves_with(frame):
             self._left -= 1
-            if self._left < 0:
+            if self._left < 0 and not _collects(frame):
                 self.place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
                 raise KeyboardInterrupt
         return self._line
+
+
+def _collects(frame: FrameType | None) -> bool:
+    """Whether a collected object runs this: what is raised there reaches nobody."""
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _leaves_with(frame: FrameType) -> bool:

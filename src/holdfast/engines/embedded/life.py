@@ -74,10 +74,12 @@ class Ownership:
         runtime = self._host.runtime()
         try:
             await runtime.offload(lambda: self._take(open))
-        except BaseException:
+        except BaseException as error:
             # Either this sees that it is open, or `_take` sees that nobody wants it.
             self._unwanted = True
-            if self._open and runtime.blocking:
+            if runtime.blocking:
+                # Interrupted in this thread: nobody knows how far it came.
+                self._open = self._open or not isinstance(error, Exception)
                 self.let_go()
             elif self._open:
                 self._host.spawn("holdfast close", self.let_go)

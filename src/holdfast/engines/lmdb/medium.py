@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from io import FileIO
 from typing import NoReturn, TypeVar
 
 import lmdb
@@ -65,7 +66,7 @@ class Medium:
         self.locks: ProcessLocks
         self.env: lmdb.Environment
         self._identity: tuple[int, int] | None = None
-        self._file: int | None = None
+        self._file: FileIO | None = None
         self._parked: lmdb.Transaction[bytes] | None = None
         self._references = 0
         self._pausing = threading.Event()  # Never set: waiting on it is how this thread pauses.
@@ -172,7 +173,7 @@ class Medium:
         A file that was removed shows at once; that the path leads elsewhere (a folder was moved),
         which costs twice as much to ask for, within `LOOK_INTERVAL_S`.
         """
-        gone = self._file is not None and not os.fstat(self._file).st_nlink
+        gone = self._file is not None and not os.fstat(self._file.fileno()).st_nlink
         now = self._now()
         if now >= self._look_at and not gone:
             self._look_at = now + LOOK_INTERVAL_S
@@ -191,13 +192,13 @@ class Medium:
     def _identify(self) -> None:
         self._references = sys.getrefcount(self.env) + 1  # The engine's way to begin a read.
         self._forget_file()
-        self._file = os.open(self.place.file, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        self._file = self.place.file.open("rb", buffering=0)
         self._identity = self.place.identity()
 
     def _forget_file(self) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            os.close(file)
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     # --- Transactions -----------------------------------------------------------------------
 
