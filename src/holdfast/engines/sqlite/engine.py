@@ -139,7 +139,10 @@ class SqliteEngine(EmbeddedEngine):
         if getattr(self, "_database", None) is None or self._closed or self._refusal is not None:
             return
         warnings.warn(
-            f"the database {self.config.url} was never closed", ResourceWarning, source=self
+            f"the database {self.config.url} was never closed; close it, or use `with`",
+            ResourceWarning,
+            stacklevel=2,
+            source=self,
         )
         with suppress(Exception):
             self._close()
@@ -149,6 +152,10 @@ class SqliteEngine(EmbeddedEngine):
         if self._database is not None:
             self._database.snapshots.inherited = True
         keep_for_ever(self)
+
+    def stale(self) -> bool:
+        """Whether the path leads to another database by now, or to none."""
+        return self._refusal is None and self._open_parts().replaced
 
     # --- Reading ----------------------------------------------------------------------------
 

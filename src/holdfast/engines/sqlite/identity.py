@@ -7,7 +7,6 @@ all of them, because a folder changes whenever a name in it comes or goes.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,10 +52,15 @@ class Identity:
             if file is not None:
                 self._files[path] = file
 
+    @property
+    def replaced(self) -> bool:
+        """Whether the path of the database leads to another file by now, or to none."""
+        return _file(self._path) != self._files.get(self._path)
+
     def verify(self) -> None:
         """Raise StoreNotFound if the database or its log was removed or replaced."""
         try:
-            folder = os.stat(self._folder)
+            folder = self._folder.stat()
         except FileNotFoundError:
             raise self._lose(self._path, None) from None
         changed = (folder.st_ino, folder.st_mtime_ns)
@@ -84,7 +88,7 @@ class Identity:
 
 def _file(path: Path) -> File | None:
     try:
-        found = os.stat(path)
+        found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_dev, found.st_ino

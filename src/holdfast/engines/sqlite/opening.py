@@ -13,6 +13,7 @@ from holdfast.engines.embedded.network import refuse_network
 from holdfast.engines.sqlite.belonging import verify_log
 from holdfast.engines.sqlite.config import SqliteConfig
 from holdfast.engines.sqlite.failures import Translated, not_ours
+from holdfast.engines.sqlite.identity import Identity
 from holdfast.engines.sqlite.log import Log, machine_start
 from holdfast.engines.sqlite.readers import Newest, Readers, Snapshots
 from holdfast.engines.sqlite.room import log_of, size_of
@@ -55,6 +56,9 @@ class Opened:
             self.readers, config.snapshot_age_max, components.clock.monotonic
         )
         self.newest = Newest(newest)
+        self._identity = (
+            Identity(config.path, components.clock.monotonic) if pen is None else pen.identity
+        )
 
     @property
     def pen(self) -> Pen:
@@ -62,6 +66,11 @@ class Opened:
         if self._pen is None:
             raise ReadOnly(f"the database {self._path} was opened for reading only")
         return self._pen
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the path leads to another file by now, or to none."""
+        return self._identity.replaced
 
     def close(self) -> None:
         """Flush, tidy the log away, and let go of everything, also when interrupted."""
