@@ -19,6 +19,7 @@ from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.engine import EmbeddedEngine
 from holdfast.engines.embedded.group import Group, Pending, Work, Writer
+from holdfast.engines.embedded.locking import holding
 from holdfast.engines.sqlite.config import SqliteConfig
 from holdfast.engines.sqlite.failures import told, translate
 from holdfast.engines.sqlite.opening import Opened, keep_for_ever, open_database
@@ -52,9 +53,9 @@ class SqliteEngine(EmbeddedEngine):
         # Whether it was ever opened, and whether the opening was cancelled on its way.
         self._begun = False
         self._unwanted = False
-        self._handing_over = threading.Lock()
+        self._handing_over = threading.RLock()
         self._closed = False
-        self._closing = threading.Lock()
+        self._closing = threading.RLock()
         self._upkeep = Upkeep(
             "holdfast sqlite housekeeping",
             components.host,
@@ -99,10 +100,7 @@ class SqliteEngine(EmbeddedEngine):
             await self.components.host.runtime().offload(self._open)
         except BaseException:
             # Cancelled, the opening may still go on in its thread: then it ends with a close.
-            with self._handing_over:
-                self._unwanted = True
-                opened = self._database is not None
-            if opened:
+            if holding(self._handing_over, self._give_up):
                 self.components.host.spawn("holdfast sqlite closing", self._close)
             raise
 
@@ -112,28 +110,39 @@ class SqliteEngine(EmbeddedEngine):
             await self.components.host.runtime().offload(self._close)
 
     def _open(self) -> None:
-        database = open_database(self._settings, self.components)
         with ExitStack() as undo:
+            database = open_database(self._settings, self.components)
             undo.callback(database.close)
-            with self._handing_over:
-                if self._unwanted:
-                    return
-                self._lineage = database.lineage
-                self._database = database
+            if holding(self._handing_over, lambda: self._take(database)):
                 undo.pop_all()
-            self._opened()
+                self._opened()
+
+    def _take(self, database: Opened) -> bool:
+        """Take the parts over, unless the opening was cancelled."""
+        if self._unwanted:
+            return False
+        self._lineage = database.lineage
+        self._database = database
+        return True
+
+    def _give_up(self) -> bool:
+        """Have the opening end with a close; whether it is done already."""
+        self._unwanted = True
+        return self._database is not None
 
     def _close(self) -> None:
-        with self._closing:
-            if self._closed:
-                return
-            try:
-                self._retire()
-                self._upkeep.close()
-            finally:
-                # In any case, for what an interrupt leaves open would stay so.
-                self._open_parts().close()
-                self._closed = True
+        holding(self._closing, self._close_once)
+
+    def _close_once(self) -> None:
+        if self._closed:
+            return
+        try:
+            self._retire()
+            self._upkeep.close()
+        finally:
+            # In any case, for what an interrupt leaves open would stay so.
+            self._open_parts().close()
+        self._closed = True
 
     def __del__(self) -> None:
         if getattr(self, "_database", None) is None or self._closed or self._refusal is not None:
@@ -330,8 +339,7 @@ class SqliteEngine(EmbeddedEngine):
             raise self._refuse()
         snapshot = self._open_parts().snapshots.own(at)
         try:
-            with snapshot.lock:
-                return read(snapshot.reader)
+            return holding(snapshot.lock, lambda: read(snapshot.reader))
         except sqlite3.Error as error:
             raise translate(error, self._settings.path) from error
 
@@ -384,8 +392,9 @@ class SqliteEngine(EmbeddedEngine):
 
     def _load(self, rows: Sequence[tuple[bytes, Record]], next_revision: int | None) -> None:
         pending: dict[bytes, Pending] = {key: (row.value, row.revision) for key, row in rows}
-        writer = self._open_parts().pen.begin()
+        pen = self._open_parts().pen
         try:
+            writer = pen.begin()
             head = max(writer.head, *(record.revision for _, record in rows), 0)
             if next_revision is not None:
                 if next_revision <= head:
@@ -397,7 +406,7 @@ class SqliteEngine(EmbeddedEngine):
             writer.apply(sorted(pending.items()))
             writer.finish(head)
         finally:
-            writer.abandon()
+            pen.roll_back()
         self._watcher.publish(head)
         self._upkeep.wake()
 

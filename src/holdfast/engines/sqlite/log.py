@@ -13,8 +13,10 @@ import sys
 import threading
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 from holdfast.contract.errors import StoreError
+from holdfast.engines.embedded.locking import holding
 from holdfast.engines.sqlite.belonging import HEADER_BYTES, name_of
 from holdfast.engines.sqlite.config import SqliteConfig
 from holdfast.engines.sqlite.failures import Translated
@@ -40,7 +42,7 @@ class Log:
         self._page_size = config.page_size
         self._pages_max = config.checkpoint_pages
         self._pages = 0
-        self._moving = threading.Lock()
+        self._moving = threading.RLock()
         self._file: FileIO | None = None
         self.dirty = False
         self.unnoted = True
@@ -62,9 +64,12 @@ class Log:
 
     def committed_pages(self) -> int:
         """How many pages the database has without the transaction that is open."""
-        with self._moving, Translated(self._path):
-            (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
+        (pages,) = self._ask("PRAGMA page_count")
         return int(pages)
+
+    def _ask(self, statement: str) -> Any:
+        with Translated(self._path):
+            return holding(self._moving, lambda: self._connection.execute(statement).fetchone())
 
     def flush(self) -> None:
         """Have the medium hold every commit up to now."""
@@ -96,11 +101,8 @@ class Log:
 
     def checkpoint(self, *, truncate: bool = False) -> bool:
         """Move pages to the main file as far as open views allow; whether all were moved."""
-        with self._moving, Translated(self._path):
-            mode = "TRUNCATE" if truncate else "PASSIVE"
-            busy, pages, moved = self._connection.execute(
-                f"PRAGMA wal_checkpoint({mode})"
-            ).fetchone()
+        mode = "TRUNCATE" if truncate else "PASSIVE"
+        busy, pages, moved = self._ask(f"PRAGMA wal_checkpoint({mode})")
         self._pages = 0
         moved_all = not busy and pages == moved
         if moved_all:
@@ -109,8 +111,7 @@ class Log:
 
     def close(self) -> None:
         """Let go of the files."""
-        with self._moving:
-            self._connection.close()
+        holding(self._moving, self._connection.close)
         if self._file is not None:
             self._file.close()
             self._file = None

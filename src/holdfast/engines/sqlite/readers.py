@@ -11,10 +11,12 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from weakref import WeakSet
 
 from holdfast.contract.engine import Snapshot
 from holdfast.contract.errors import InvalidInput, Overloaded, StoreClosed
 from holdfast.contract.record import Page, Range, Record
+from holdfast.engines.embedded.locking import holding
 from holdfast.engines.sqlite.appended import AppendedKeys
 from holdfast.engines.sqlite.failures import Translated
 from holdfast.engines.sqlite.statements import FIND, HEAD, VIEW, find, record_of, walk
@@ -127,28 +129,32 @@ class Newest:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._lock = threading.Lock()
+        self._execute = connection.cursor().execute
+        self._lock = threading.RLock()
         self._counter: int | None = None
         self._head = 0
 
     def head(self) -> int:
         """The newest revision of any process."""
-        with self._lock:
-            (counter,) = self._connection.execute("PRAGMA data_version").fetchone()
-            if counter != self._counter:
-                # A commit in between shows in the head and, once more, in the next counter.
-                (self._head,) = self._connection.execute(HEAD).fetchone()
-                self._counter = counter
-            return self._head
+        return holding(self._lock, self._look)
 
     def close(self) -> None:
         """Let go of the connection."""
-        with self._lock:
-            self._connection.close()
+        holding(self._lock, self._connection.close)
+
+    def _look(self) -> int:
+        (counter,) = self._execute("PRAGMA data_version").fetchone()
+        if counter != self._counter:
+            # A commit in between shows in the head and, once more, in the next counter.
+            (self._head,) = self._execute(HEAD).fetchone()
+            self._counter = counter
+        return self._head
 
 
 class SqliteSnapshot(Snapshot):
     """A read transaction that stays open. Any thread may read through it, one at a time."""
+
+    _reader: Reader | None = None
 
     def __init__(self, snapshots: Snapshots, reader: Reader, revision: int, born: float) -> None:
         self.snapshots = snapshots
@@ -156,8 +162,8 @@ class SqliteSnapshot(Snapshot):
         #: When it was taken, by the monotonic clock.
         self.born = born
         self.expired = False
-        self.lock = threading.Lock()
-        self._reader: Reader | None = reader
+        self.lock = threading.RLock()
+        self._reader = reader
 
     @property
     def reader(self) -> Reader:
@@ -174,10 +180,17 @@ class SqliteSnapshot(Snapshot):
     def close(self) -> None:
         if self.snapshots.inherited:
             return  # The parent's: a forked child must not touch the connection.
-        with self.lock:
-            reader, self._reader = self._reader, None
-        if reader is not None:
-            self.snapshots.release(self, reader)
+        holding(self.lock, self._let_go)
+
+    def __del__(self) -> None:
+        reader = self._reader
+        if reader is not None and not self.snapshots.inherited:
+            reader.connection.close()  # Nobody has it any more.
+
+    def _let_go(self) -> None:
+        if self._reader is not None:
+            self.snapshots.release(self, self._reader)
+            self._reader = None
 
 
 class Snapshots:
@@ -192,8 +205,9 @@ class Snapshots:
         self._age_max_s = age_max_s
         self._monotonic = monotonic
         self.inherited = False
-        self._open: set[SqliteSnapshot] = set()
-        self._lock = threading.Lock()
+        # Weak: a view that nobody has any more ends by itself.
+        self._open: WeakSet[SqliteSnapshot] = WeakSet()
+        self._lock = threading.RLock()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -210,8 +224,7 @@ class Snapshots:
             reader.connection.execute("BEGIN")
             # The first read is what fixes the view.
             snapshot = SqliteSnapshot(self, reader, reader.head(), self._monotonic())
-            with self._lock:
-                self._open.add(snapshot)
+            holding(self._lock, lambda: self._open.add(snapshot))
         except BaseException:
             reader.connection.close()
             raise
@@ -226,8 +239,7 @@ class Snapshots:
 
     def retire_old(self) -> float | None:
         """Close what is too old; seconds until the next will be, None without any."""
-        with self._lock:
-            snapshots = list(self._open)
+        snapshots = holding(self._lock, lambda: list(self._open))
         for snapshot in snapshots:
             self._retire(snapshot)
         ages = [self._monotonic() - snapshot.born for snapshot in snapshots]
@@ -235,15 +247,13 @@ class Snapshots:
 
     def release(self, snapshot: SqliteSnapshot, reader: Reader) -> None:
         """Let go of a view."""
-        with self._lock:
-            self._open.discard(snapshot)
-        reader.connection.execute("ROLLBACK")
-        self._readers.give_back(reader)
+        holding(self._lock, lambda: self._open.discard(snapshot))
+        # Not kept: whatever an interrupt did to it, its view must end.
+        reader.connection.close()
 
     def close(self) -> None:
         """Close every snapshot."""
-        with self._lock:
-            snapshots = list(self._open)
+        snapshots = holding(self._lock, lambda: list(self._open))
         for snapshot in snapshots:
             snapshot.close()
 

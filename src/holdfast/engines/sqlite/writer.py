@@ -140,7 +140,12 @@ class Pen:
 
     def compact(self) -> None:
         """Write the whole file anew, without gaps."""
-        self.begin().abandon()  # Waits for the writer of another process, or says that it is there.
+        try:
+            self.begin()  # Waits for the writer of another process, or says that it is there.
+            self.roll_back()
+        except BaseException:
+            self.roll_back()  # The interrupt of the first.
+            raise
         with self.errors:
             self.connection.execute("VACUUM")
         self.log.checkpoint(truncate=True)
@@ -172,16 +177,16 @@ class Pen:
             self.log.checkpoint(truncate=True)
 
     def _write_meta(self, statement: str, *parameters: str, wait: bool = True) -> None:
-        writer = self.begin(wait=wait)
         try:
+            self.begin(wait=wait)
+            # Commits made before must not be missing where this one is there.
+            if self.relaxed:
+                self.log.flush()
             with self.errors:
-                # Commits made before must not be missing where this one is there.
-                if self.relaxed:
-                    self.log.flush()
-                self.connection.execute(statement, parameters)
-                self.connection.execute("COMMIT")
+                self.execute(statement, parameters)
+                self.execute("COMMIT")
         finally:
-            writer.abandon()
+            self.roll_back()
 
 
 class Parts:
