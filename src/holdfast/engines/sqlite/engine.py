@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from itertools import islice
@@ -50,12 +48,8 @@ class SqliteEngine(EmbeddedEngine):
         self._prepared: SqliteWriter | None = None
         # The key that the next transaction reads first.
         self._first: bytes | None = None
-        # Whether it was ever opened, and whether the opening was cancelled on its way.
-        self._begun = False
-        self._unwanted = False
-        self._handing_over = threading.RLock()
-        self._closed = False
-        self._closing = threading.RLock()
+        # Whether the connections were let go of for a fork.
+        self._released = False
         self._upkeep = Upkeep(
             "holdfast sqlite housekeeping",
             components.host,
@@ -90,77 +84,51 @@ class SqliteEngine(EmbeddedEngine):
     async def open(self) -> None:
         if self._refusal is None:
             return
-        if self._begun:
+        if self._database is not None:
             raise StoreClosed(
                 f"this engine of {self.config.url} was closed and cannot be opened again; "
                 "make a new one"
             )
-        self._begun = True
-        try:
-            await self.components.host.runtime().offload(self._open)
-        except BaseException:
-            # Cancelled, the opening may still go on in its thread: then it ends with a close.
-            if holding(self._handing_over, self._give_up):
-                self.components.host.spawn("holdfast sqlite closing", self._close)
-            raise
+        await self._owner.open(self._open)
 
     async def close(self) -> None:
-        if self._database is not None and not self._closed:
-            # A close that was cancelled goes on in its thread; this one waits for its end.
-            await self.components.host.runtime().offload(self._close)
+        await self._owner.close()
 
     def _open(self) -> None:
         with ExitStack() as undo:
             database = open_database(self._settings, self.components)
             undo.callback(database.close)
-            if holding(self._handing_over, lambda: self._take(database)):
-                undo.pop_all()
-                self._opened()
-
-    def _take(self, database: Opened) -> bool:
-        """Take the parts over, unless the opening was cancelled."""
-        if self._unwanted:
-            return False
-        self._lineage = database.lineage
-        self._database = database
-        return True
-
-    def _give_up(self) -> bool:
-        """Have the opening end with a close; whether it is done already."""
-        self._unwanted = True
-        return self._database is not None
+            undo.callback(self._retire)
+            self._lineage = database.lineage
+            self._database = database
+            self._opened()
+            undo.pop_all()
 
     def _close(self) -> None:
-        holding(self._closing, self._close_once)
-
-    def _close_once(self) -> None:
-        if self._closed:
-            return
         try:
             self._retire()
             self._upkeep.close()
         finally:
             # In any case, for what an interrupt leaves open would stay so.
             self._open_parts().close()
-        self._closed = True
 
-    def __del__(self) -> None:
-        if getattr(self, "_database", None) is None or self._closed or self._refusal is not None:
-            return
-        warnings.warn(
-            f"the database {self.config.url} was never closed; close it, or use `with`",
-            ResourceWarning,
-            stacklevel=2,
-            source=self,
-        )
-        with suppress(Exception):
-            self._close()
+    def before_fork(self) -> None:
+        super().before_fork()
+        # SQLite counts the locks of a process by itself, and a child would inherit the count
+        # without the locks. So the child inherits no connection, where that can be had.
+        self._released = self._paused and self._open_parts().release()
+
+    def after_fork_in_parent(self) -> None:
+        try:
+            if self._released:
+                self._open_parts().reconnect()
+        finally:
+            super().after_fork_in_parent()
 
     def _after_fork(self) -> None:
-        super()._after_fork()
-        if self._database is not None:
-            self._database.snapshots.inherited = True
-        keep_for_ever(self)
+        if self._database is not None and not self._released:
+            self._database.inherit()
+            keep_for_ever(self)
 
     def stale(self) -> bool:
         """Whether the path leads to another database by now, or to none."""
@@ -191,7 +159,7 @@ class SqliteEngine(EmbeddedEngine):
         try:
             found = reader.one(key)
         except BaseException as error:
-            reader.connection.close()
+            readers.discard(reader)
             if (said := told(error, self._settings.path)) is not error:
                 raise said from error
             raise
@@ -326,7 +294,7 @@ class SqliteEngine(EmbeddedEngine):
             found = read(reader, *args, **kw)
         except BaseException as error:
             # Interrupted half-way it may hold a view for ever.
-            reader.connection.close()
+            readers.discard(reader)
             if (said := told(error, self._settings.path)) is not error:
                 raise said from error
             raise

@@ -32,21 +32,26 @@ class Log:
 
     Attributes:
         dirty: a commit was acknowledged and not flushed since.
+        moving: held while the connection is in use.
         failure: why flushing failed; from then on nobody can say what the medium holds.
         unnoted: the log may have begun anew since its name was noted.
     """
 
     def __init__(self, config: SqliteConfig, connection: sqlite3.Connection) -> None:
         self._path = config.path
-        self._connection = connection
         self._page_size = config.page_size
         self._pages_max = config.checkpoint_pages
         self._pages = 0
-        self._moving = threading.RLock()
+        self.moving = threading.RLock()
         self._file: FileIO | None = None
         self.dirty = False
         self.unnoted = True
         self.failure: StoreError | None = None
+        self.attach(connection)
+
+    def attach(self, connection: sqlite3.Connection) -> None:
+        """Use this connection from now on."""
+        self._connection = connection
         connection.execute("PRAGMA busy_timeout=0")
 
     @property
@@ -69,7 +74,7 @@ class Log:
 
     def _ask(self, statement: str) -> Any:
         with Translated(self._path):
-            return holding(self._moving, lambda: self._connection.execute(statement).fetchone())
+            return holding(self.moving, lambda: self._connection.execute(statement).fetchone())
 
     def flush(self) -> None:
         """Have the medium hold every commit up to now."""
@@ -111,7 +116,7 @@ class Log:
 
     def close(self) -> None:
         """Let go of the files."""
-        holding(self._moving, self._connection.close)
+        holding(self.moving, self._connection.close)
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -25,6 +25,8 @@ from holdfast.engines.sqlite.statements import FIND, HEAD, VIEW, find, record_of
 READERS_KEPT_MAX = 8
 #: How many snapshots may be open at once; each holds a connection, thus two file descriptors.
 SNAPSHOTS_MAX = 100
+#: How often who waits for reads to end looks again.
+_LOOK_S = 0.001
 
 
 class Reader:
@@ -94,22 +96,70 @@ class Readers:
         self._path = path
         self._connect = connect
         self._idle: list[Reader] = []
+        # An item for each reader in use.
+        self._busy: list[None] = []
+        self._frozen = False
+        self._thawed = threading.Event()
+        self._pause = threading.Event()
         self._closed = False
 
     def take(self) -> Reader:
         """A reader for this thread's next read; give it back."""
+        # Counted before the look at `frozen`: who freezes sees the one or this sees the other.
+        self._busy.append(None)
+        if self._frozen:
+            self._busy.pop()
+            self._thawed.wait()
+            return self.take()
         try:
             return self._idle.pop()
         except IndexError:
+            pass
+        try:
             with Translated(self._path):
                 return Reader(self._connect())
+        except BaseException:
+            self._busy.pop()
+            raise
+
+    def lend(self) -> None:
+        """A reader is kept for a snapshot, which counts for itself."""
+        self._busy.pop()
+
+    def discard(self, reader: Reader) -> None:
+        """The read failed or was interrupted, so that it may hold a view."""
+        try:
+            reader.connection.close()
+        finally:
+            self._busy.pop()
+
+    def freeze(self, timeout_s: float) -> bool:
+        """Hold up reads and close what is idle, once none is under way; False if one stays."""
+        self._thawed.clear()
+        self._frozen = True
+        looks = round(timeout_s / _LOOK_S)
+        while self._busy:
+            if not looks:
+                self.thaw()
+                return False
+            looks -= 1
+            self._pause.wait(_LOOK_S)
+        while self._idle:
+            self._idle.pop().connection.close()
+        return True
+
+    def thaw(self) -> None:
+        """Reads go on."""
+        self._frozen = False
+        self._thawed.set()
 
     def give_back(self, reader: Reader) -> None:
         """The read is done and holds no view any more."""
         if self._closed or len(self._idle) >= READERS_KEPT_MAX:
-            reader.connection.close()
+            self.discard(reader)
             return
         self._idle.append(reader)
+        self._busy.pop()
         if self._closed:
             self.close()
 
@@ -128,19 +178,25 @@ class Newest:
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._execute = connection.cursor().execute
-        self._lock = threading.RLock()
-        self._counter: int | None = None
+        self.lock = threading.RLock()
         self._head = 0
+        self.attach(connection)
+
+    def attach(self, connection: sqlite3.Connection) -> None:
+        """Use this connection from now on."""
+        self.connection = connection
+        self._execute = connection.cursor().execute
+        self._counter: int | None = None
+        # The first read also has SQLite make the log, where there is none.
+        self._look()
 
     def head(self) -> int:
         """The newest revision of any process."""
-        return holding(self._lock, self._look)
+        return holding(self.lock, self._look)
 
     def close(self) -> None:
         """Let go of the connection."""
-        holding(self._lock, self._connection.close)
+        holding(self.lock, self.connection.close)
 
     def _look(self) -> int:
         (counter,) = self._execute("PRAGMA data_version").fetchone()
@@ -226,8 +282,9 @@ class Snapshots:
             snapshot = SqliteSnapshot(self, reader, reader.head(), self._monotonic())
             holding(self._lock, lambda: self._open.add(snapshot))
         except BaseException:
-            reader.connection.close()
+            self._readers.discard(reader)
             raise
+        self._readers.lend()
         return snapshot
 
     def own(self, snapshot: Snapshot) -> SqliteSnapshot:

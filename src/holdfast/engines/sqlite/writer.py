@@ -65,10 +65,6 @@ class Pen:
         clock: Clock,
         machine: str,
     ) -> None:
-        self.connection = connection
-        # One cursor for all short statements: a new one for each costs a tenth of it.
-        self.cursor = connection.cursor()
-        self.execute = self.cursor.execute
         self.path = config.path
         self.errors = Translated(config.path)
         self.log = log
@@ -85,6 +81,20 @@ class Pen:
         self._closed = False
         self._waits: bool | None = None
         self._keys: AppendedKeys | None = None
+        self._use(connection)
+
+    def attach(self, connection: sqlite3.Connection, of_log: sqlite3.Connection) -> None:
+        """Use these connections from now on."""
+        self._use(connection)
+        self.log.attach(of_log)
+        self.log.unnoted = True
+
+    def _use(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        # One cursor for all short statements: a new one for each costs a tenth of it.
+        self.cursor = connection.cursor()
+        self.execute = self.cursor.execute
+        self._waits = None
 
     def begin(self, *, wait: bool = True, first: bytes | None = None) -> SqliteWriter:
         """A write transaction.
