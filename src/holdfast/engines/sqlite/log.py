@@ -11,7 +11,6 @@ import os
 import sqlite3
 import sys
 import threading
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,7 @@ class Log:
         self._pages_max = config.checkpoint_pages
         self._pages = 0
         self.moving = threading.RLock()
-        self._file: FileIO | None = None
+        self._file: Descriptor | None = None
         self.dirty = False
         self.unnoted = True
         self.failure: StoreError | None = None
@@ -81,7 +80,7 @@ class Log:
         # Before the call: what is committed meanwhile counts for the next one.
         self.dirty = False
         try:
-            _flush(self._opened().fileno())
+            _flush(self._opened().number)
         except OSError as error:
             self.failure = StoreError(
                 f"the log of {self._path} could not be flushed ({error.strerror}); acknowledged "
@@ -94,14 +93,14 @@ class Log:
     def name(self) -> str | None:
         """The name of the log as it stands in the file; None while it never began."""
         try:
-            return name_of(os.pread(self._opened().fileno(), HEADER_BYTES, 0))
+            return name_of(os.pread(self._opened().number, HEADER_BYTES, 0))
         except OSError:
             return None  # Without a name there is nothing to note.
 
-    def _opened(self) -> FileIO:
-        if self._file is None:
+    def _opened(self) -> Descriptor:
+        if self._file is None or self._file.closed:
             # SQLite holds no locks on this file, so closing it later does no harm.
-            self._file = FileIO(log_of(self._path), "r+")
+            self._file = Descriptor(log_of(self._path))
         return self._file
 
     def checkpoint(self, *, truncate: bool = False) -> bool:
@@ -120,6 +119,24 @@ class Log:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+class Descriptor:
+    """An open file, closed at the latest with the last reference to it."""
+
+    closed = True
+
+    def __init__(self, path: Path) -> None:
+        self.number = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+        self.closed = False
+
+    def close(self) -> None:
+        """Close it; again does nothing."""
+        if not self.closed:
+            self.closed = True
+            os.close(self.number)
+
+    __del__ = close
 
 
 def _flush(file: int) -> None:
