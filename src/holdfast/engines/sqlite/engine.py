@@ -19,7 +19,7 @@ from holdfast.engines.embedded.engine import EmbeddedEngine
 from holdfast.engines.embedded.group import Group, Pending, Work, Writer
 from holdfast.engines.embedded.locking import holding
 from holdfast.engines.sqlite.config import SqliteConfig
-from holdfast.engines.sqlite.failures import told, translate
+from holdfast.engines.sqlite.failures import DRIVER_ERRORS, told, translate
 from holdfast.engines.sqlite.opening import Opened, keep_for_ever, open_database
 from holdfast.engines.sqlite.readers import Reader, SqliteSnapshot
 from holdfast.engines.sqlite.room import log_of, size_of
@@ -182,7 +182,7 @@ class SqliteEngine(EmbeddedEngine):
             raise self._refuse()
         try:
             snapshot = self._open_parts().snapshots.take()
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             raise translate(error, self._settings.path) from error
         self._upkeep.wake()
         return snapshot
@@ -225,7 +225,7 @@ class SqliteEngine(EmbeddedEngine):
     def _head_now(self) -> int:
         try:
             return self._open_parts().newest.head()
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             raise translate(error, self._settings.path) from error
 
     def _may_run_inline(self, work: Work) -> bool:
@@ -308,7 +308,7 @@ class SqliteEngine(EmbeddedEngine):
         snapshot = self._open_parts().snapshots.own(at)
         try:
             return holding(snapshot.lock, lambda: read(snapshot.reader))
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             raise translate(error, self._settings.path) from error
 
     def _open_parts(self) -> Opened:

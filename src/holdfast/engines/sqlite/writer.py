@@ -14,7 +14,7 @@ from holdfast.engines.embedded.group import Pending, Writer
 from holdfast.engines.sqlite.appended import INDEX_BITS, AppendedKeys, appended_id
 from holdfast.engines.sqlite.belonging import NOTE
 from holdfast.engines.sqlite.config import SqliteConfig
-from holdfast.engines.sqlite.failures import Translated, full, translate
+from holdfast.engines.sqlite.failures import DRIVER_ERRORS, Translated, full, translate
 from holdfast.engines.sqlite.identity import Identity
 from holdfast.engines.sqlite.log import Log
 from holdfast.engines.sqlite.room import BALLAST_BYTES, Room, log_of
@@ -118,7 +118,7 @@ class Pen:
             return SqliteWriter(self, first, *execute(STATE, (first,)).fetchone())
         except BaseException as error:
             self.roll_back()
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, DRIVER_ERRORS):
                 raise translate(error, self.path) from error
             raise
 
@@ -267,7 +267,7 @@ class SqliteWriter(Writer):
                 row = self._execute(*find(key)).fetchone()
             else:
                 row = self._execute(FIND, (key,)).fetchone()
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             raise translate(error, self._pen.path) from error
         return None if row is None else record_of(row)
 
@@ -302,7 +302,7 @@ class SqliteWriter(Writer):
             self._rows += len(puts) + len(deletes) + len(parts.taken)
             self._bytes += row_bytes
             self._write(parts)
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             raise translate(error, self._pen.path) from error
 
     def _write(self, parts: Parts) -> None:
