@@ -113,6 +113,7 @@ class SqliteEngine(EmbeddedEngine):
             self._open_parts().close()
 
     def before_fork(self) -> None:
+        self._released = False
         super().before_fork()
         # SQLite counts the locks of a process by itself, and a child would inherit the count
         # without the locks. So the child inherits no connection, where that can be had.

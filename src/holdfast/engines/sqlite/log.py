@@ -31,7 +31,7 @@ class Log:
 
     Attributes:
         dirty: a commit was acknowledged and not flushed since.
-        moving: held while the connection is in use.
+        moving, flushing: held while the connection, and while the file itself, is in use.
         failure: why flushing failed; from then on nobody can say what the medium holds.
         unnoted: the log may have begun anew since its name was noted.
     """
@@ -42,6 +42,7 @@ class Log:
         self._pages_max = config.checkpoint_pages
         self._pages = 0
         self.moving = threading.RLock()
+        self.flushing = threading.RLock()
         self._file: Descriptor | None = None
         self.dirty = False
         self.unnoted = True
@@ -77,6 +78,9 @@ class Log:
 
     def flush(self) -> None:
         """Have the medium hold every commit up to now."""
+        holding(self.flushing, self._flush)
+
+    def _flush(self) -> None:
         # Before the call: what is committed meanwhile counts for the next one.
         self.dirty = False
         try:

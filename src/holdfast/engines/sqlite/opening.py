@@ -88,14 +88,19 @@ class Opened:
                 return False
             undo.callback(self.newest.lock.release)
             if self._pen is not None:
-                if not self._pen.log.moving.acquire(timeout=FORK_WAIT_S):
-                    return False
-                undo.callback(self._pen.log.moving.release)
+                for lock in (self._pen.log.moving, self._pen.log.flushing):
+                    if not lock.acquire(timeout=FORK_WAIT_S):
+                        return False
+                    undo.callback(lock.release)
             self._held = undo.pop_all()
-        self.newest.connection.close()
-        if self._pen is not None:
-            self._pen.connection.close()
-            self._pen.log.close()
+        try:
+            self.newest.connection.close()
+            if self._pen is not None:
+                self._pen.connection.close()
+                self._pen.log.close()
+        except BaseException:
+            self.reconnect()
+            raise
         return True
 
     def reconnect(self) -> None:
