@@ -38,7 +38,7 @@ class Log:
 
     def __init__(self, config: SqliteConfig, connection: sqlite3.Connection) -> None:
         self._path = config.path
-        self._page_size = config.page_size
+        self.page_size = config.page_size
         self._pages_max = config.checkpoint_pages
         self._pages = 0
         self.moving = threading.RLock()
@@ -59,13 +59,17 @@ class Log:
         """Whether a checkpoint is due."""
         return self._pages >= self._pages_max
 
-    def wrote(self, rows: int, row_bytes: int) -> None:
-        """Count the pages that a commit of that many rows puts into the log, about.
+    def pages_of(self, rows: int, row_bytes: int) -> int:
+        """How many pages a commit of that many rows puts into the log, about.
 
         Appended rows are none of them: they share one page.
         """
         # A row touches a page of the table and one of the index; the head is on one more.
-        self._pages += 1 + 2 * rows + row_bytes // self._page_size
+        return 1 + 2 * rows + row_bytes // self.page_size
+
+    def wrote(self, pages: int) -> None:
+        """Count what a commit put into the log."""
+        self._pages += pages
 
     def committed_pages(self) -> int:
         """How many pages the database has without the transaction that is open."""

@@ -25,7 +25,8 @@ UNNAMED = "unnamed"
 #: How long the id of a batch is remembered, and how often old ones are taken out.
 BATCH_ID_MS = 10 * 60 * 1000
 _FORGET_EVERY_MS = 60 * 1000
-#: After this many new bytes it is verified that the main file will find room for its growth.
+#: After this many new bytes in the log it is verified that the main file will find room for its
+#: growth: meanwhile the log takes room, and the file may have come to need as much.
 _VERIFY_ROOM_BYTES = BALLAST_BYTES // 4
 #: What a row takes beside its value and, twice, its key.
 _ROW_OVERHEAD_BYTES = 32
@@ -53,7 +54,7 @@ class Pen:
 
     Attributes:
         errors: stands around every call of the driver.
-        unverified_bytes: put since it was last verified that the main file can grow.
+        unverified_bytes: written to the log since it was last verified that the main file can grow.
         forgot_at_ms: when old batch ids were last taken out.
     """
 
@@ -371,7 +372,8 @@ class SqliteWriter(Writer):
 
     def finish(self, head: int) -> None:
         pen = self._pen
-        pen.unverified_bytes += self._bytes
+        pages = pen.log.pages_of(self._rows, self._bytes)
+        pen.unverified_bytes += pages * pen.log.page_size
         if pen.unverified_bytes >= _VERIFY_ROOM_BYTES:
             self._verify_room()
         if pen.log.unnoted:
@@ -383,7 +385,7 @@ class SqliteWriter(Writer):
             elif self._appended != head:
                 self._execute("UPDATE meta SET head = ?", (head,))
             self._execute("COMMIT")
-        pen.log.wrote(self._rows, self._bytes)
+        pen.log.wrote(pages)
         if marks:
             # The mark must be on the medium before the first commit that it warns of.
             pen.log.flush()
