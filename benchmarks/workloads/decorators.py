@@ -176,7 +176,7 @@ async def _flushes(folder: Path) -> dict[str, tuple[int, float]]:
     async with holdfast.open(f"lmdb:///{folder / 'app'}") as db:
         engine = db._open_engine()  # noqa: SLF001 - its counter is nobody else's business
         assert isinstance(engine, LmdbEngine)
-        mutex = MutexLockService(db._keeper().locks, db._require_gate())  # noqa: SLF001
+        mutex = MutexLockService(db._require_shared().locks, db._require_gate())  # noqa: SLF001
         services: dict[str, LockService] = {"granting": GrantingLockService(), "mutex": mutex}
         for name, service in services.items():
             store = _store(db, service)

@@ -28,10 +28,10 @@ from holdfast.records.services.protocols import (
     MetadataService,
     Outcome,
     Past,
-    Serialized,
     Step,
 )
 from holdfast.records.storage import EngineEntryStorage
+from holdfast.store.versions.chunks import Serialized
 from holdfast.store.versions.entry import Metadata
 from tests.store.scene import Scene, core_of, listed, storage_of
 
@@ -115,6 +115,10 @@ class Storage:
     async def serialize(self, value: Any) -> Serialized:
         self.journal.note("storage.serialize")
         return await self.inner.serialize(value)
+
+    def serialize_small(self, value: Any) -> Serialized | None:
+        self.journal.note("storage.serialize")
+        return self.inner.serialize_small(value)
 
     def serialize_now(self, value: Any) -> Serialized:
         self.journal.note("storage.serialize_now")

@@ -96,8 +96,7 @@ def test_every_module_of_these_packages_has_its_page(package: str) -> None:
         name
         for name in repository.modules()
         if name.startswith(f"holdfast.{package}.")
-        # The errors have a document of their own.
-        and not name.startswith("holdfast.contract.errors")
+        and not name.startswith("holdfast.contract.errors")  # a document of its own
     }
     assert modules == {name for name in modules if (REFERENCE / f"{name}.md").exists()}
 

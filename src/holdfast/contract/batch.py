@@ -104,8 +104,8 @@ class Draft:
     Attributes:
         rows: the new value of each key written; None deletes it.
         appends: (prefix, value) of each row whose key the commit makes, see `Append`.
-        ranges: every key in them is removed.
-        checks: what must hold on the state before the commit.
+        ranges: every key in them is removed; replaced, not added to.
+        checks: what must hold on the state before the commit; likewise.
         id: see `Batch.id`.
     """
 
@@ -114,8 +114,9 @@ class Draft:
     def __init__(self) -> None:
         self.rows: dict[bytes, bytes | None] = {}
         self.appends: list[tuple[bytes, bytes]] = []
-        self.ranges: list[Range] = []
-        self.checks: list[CheckKey | CheckRange] = []
+        # Most drafts have none of these, and every write makes a draft.
+        self.ranges: Sequence[Range] = ()
+        self.checks: Sequence[CheckKey | CheckRange] = ()
         self.id: bytes | None = None
 
     @property

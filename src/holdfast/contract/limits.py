@@ -68,28 +68,23 @@ def check_batch(batch: Batch, limits: Capabilities) -> None:
 
 def check_draft(draft: Draft, limits: Capabilities) -> None:
     """The same for a draft."""
-    rows = draft.rows
-    key_bytes_max = limits.key_bytes_max
-    value_bytes_max = limits.value_bytes_max
+    # Sums and the longest key decide the good case; the bad one is then looked at closely.
     total = 0
-    # The sizes alone: who makes a draft has typed keys and values, and an engine that is given
-    # something else refuses it in its driver.
-    for key, value in rows.items():
-        size = len(key)
-        if not 0 < size <= key_bytes_max:
-            check_key(key, key_bytes_max)
+    rows, appends = draft.rows, draft.appends
+    for value in rows.values():
         if value is not None:
-            size = len(value)
-            if size > value_bytes_max:
-                _refuse(Put(key, value), limits)
-            total += size
-    for prefix, value in draft.appends:
+            total += len(value)
+    for _, value in appends:
         total += len(value)
-        if len(value) > value_bytes_max or len(prefix) > key_bytes_max - APPEND_BYTES:
-            _refuse(Append(prefix, value), limits)
-    count = len(rows) + len(draft.appends)
-    if count > limits.batch_operations_max or total > limits.batch_bytes_max:
-        check_batch(draft.batch(), limits)  # Says which limit it is.
+    longest = max(map(len, rows), default=1)
+    if (
+        total > limits.value_bytes_max
+        or longest > limits.key_bytes_max
+        or b"" in rows
+        or len(rows) + len(appends) > limits.batch_operations_max
+        or (appends and len(appends[0][0]) > limits.key_bytes_max - APPEND_BYTES)
+    ):
+        check_batch(draft.batch(), limits)
 
 
 def check_key(key: bytes, key_bytes_max: int) -> None:

@@ -172,6 +172,10 @@ class Host(ABC):
         """Start a named daemon thread."""
 
     @abstractmethod
+    def start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Background:
+        """Let a coroutine go on in a thread of its own, whoever asks. It handles its errors."""
+
+    @abstractmethod
     def settle(
         self, results: Iterable[tuple[Completion[T], T | None, BaseException | None]]
     ) -> None:

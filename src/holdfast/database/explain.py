@@ -28,7 +28,19 @@ async def explained(
         "feed_oldest": await shared.feed.oldest(),
         "stack": [repr(entries), *stack],
         "cache": _cache(entries),
-        "keyspaces": [one.name async for one in shared.keyspaces.list()],
+        "format": {"number": shared.format.number, "features": list(shared.format.features)},
+        "keyspaces": [
+            {
+                "view": one.view,
+                "name": one.name,
+                "history": one.settings.history,
+                "feed": one.settings.feed,
+                "known": shared.view_of(one.view) is not None,
+            }
+            async for one in shared.keyspaces.list()
+        ],
+        "housekeeping": _housekeeping(shared),
+        "waiting_for_changes": shared.tail.joined,
         "capabilities": {
             name: getattr(capabilities, name) for name in Capabilities.__dataclass_fields__
         },
@@ -38,6 +50,21 @@ async def explained(
             "history": "past versions in the same commit",
             "feed": "rows in the same commit, resumable by revision",
         },
+    }
+
+
+def _housekeeping(shared: SharedDatabase) -> dict[str, Any] | None:
+    """How the rounds of this process fare; None: it keeps no house."""
+    rounds = shared.housekeeping
+    if rounds is None:
+        return None
+    return {
+        "running": rounds.running,
+        "failures": rounds.failures,
+        "last_failure": rounds.last_failure,
+        "retention": "set"
+        if shared.retention.unreadable is None
+        else str(shared.retention.unreadable),
     }
 
 

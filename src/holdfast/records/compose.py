@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 from holdfast.contract.engine import Engine
 from holdfast.contract.runtime import Components
@@ -19,18 +19,17 @@ from holdfast.records.services.hashing import Sha256HashingService
 from holdfast.records.services.keys import PathKeyService
 from holdfast.records.services.metadata import StandardMetadataService
 from holdfast.records.storage import EngineEntryStorage
-from holdfast.records.view import EntryKeeper
+from holdfast.records.view import ENTRIES, entry_storage
 from holdfast.runtime.gate import Gate
-from holdfast.store.feed.dispatcher import Dispatcher
+from holdfast.store.feed.dispatcher import Dispatcher, ViewSource
 from holdfast.store.feed.watch import Changes
 from holdfast.store.instances import SharedDatabase
-from holdfast.store.keyspaces import Keyspace
+from holdfast.store.keyspaces import Keyspace, KeyspaceSettings
 from holdfast.store.operation_log import LoggingService
+from holdfast.store.space import Space
 from holdfast.store.versions.cache import CacheLimits, EntryCache
 from holdfast.store.versions.chunks import Values
-
-#: The keyspace of `db.entries`.
-ENTRIES = "entries"
+from holdfast.store.versions.rows import Rows
 
 
 class Wishes(NamedTuple):
@@ -68,41 +67,40 @@ class Entries(NamedTuple):
     storage: EngineEntryStorage
     composition: EntryComposition
     view: Evented
-    changes: Changes
     events: Dispatcher
 
 
 async def open_entries(
     engine: Engine,
     shared: SharedDatabase,
-    components: Components,
+    changes: Changes,
     values: Values,
     wishes: Wishes,
     wrote: Callable[[int], None],
     gate: Gate,
 ) -> Entries:
     """The entries of a database as one handle has them."""
-    hashing = Sha256HashingService()
+    components = shared.components
+    settings = KeyspaceSettings(hashing=Sha256HashingService().name)
     if engine.capabilities.writable:
-        keyspace = await shared.keyspaces.require(ENTRIES, view="entries", hashing=hashing.name)
+        keyspace = await shared.keyspaces.require(ENTRIES, ENTRIES, settings)
     else:
-        found = await shared.keyspaces.get(ENTRIES)
+        found = await shared.keyspaces.get(ENTRIES, ENTRIES)
         # Nothing was ever written: a keyspace of that number holds nothing either.
-        keyspace = found or Keyspace(ENTRIES, 0, "entries", hashing.name)
-    keeper = cast("EntryKeeper", shared.keeper)
-    rows = keeper.rows(keyspace)
-    storage = EngineEntryStorage(engine, rows, values, components.clock, wrote, gate)
+        keyspace = found or Keyspace(ENTRIES, ENTRIES, 0, settings)
+    space = Space(engine, keyspace, components.clock, wrote, gate)
+    storage = entry_storage(space, shared.retention, values)
     cache = None
     if wishes.cached is not None:
-        cache = EntryCache(engine, shared.feed, rows, components.clock, wishes.cached)
+        cache = EntryCache(engine, shared.feed, Rows(keyspace), components.clock, wishes.cached)
     if wishes.logged:
         shared.wrote()  # The housekeeping begins: it writes the log.
-    extras = Extras(gate, keeper.log if wishes.logged else None, cache)
+    extras = Extras(gate, shared.log if wishes.logged else None, cache)
     composition = EntryComposition(storage, components, extras)
-    changes = Changes(engine, shared.feed, rows, storage, gate)
-    events = Dispatcher(changes, components, components.host.runtime(), gate)
+    source = ViewSource(changes, ENTRIES)
+    events = Dispatcher(source, components, components.host.runtime(), gate)
     view = Evented(composition.entries(storage), events)
-    return Entries(storage, composition, view, changes, events)
+    return Entries(storage, composition, view, events)
 
 
 class EntryComposition:

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
+from holdfast.contract.engine import _NotNow
 from holdfast.contract.errors import InvalidInput, KeyNotFound, StoreError, Unsupported
 from holdfast.records.interface import KeyValueStoreInterface, Version
 from holdfast.records.options import NO_CONDITIONS, the_tag
+from holdfast.records.services.granting import GrantingLockService
 from holdfast.records.services.protocols import (
     PROPOSE_DELETE,
     Decision,
@@ -33,7 +35,8 @@ from holdfast.records.services.protocols import (
 from holdfast.records.write import Delete, Modify, Rename, SetValue, Write
 from holdfast.store.feed.change import Change
 from holdfast.store.feed.row import Cause
-from holdfast.store.text_keys import refuse_reserved
+from holdfast.store.text_keys import RESERVED, refuse_reserved
+from holdfast.store.versions.chunks import Serialized
 from holdfast.store.versions.entry import Entry, PastVersion, milliseconds
 
 #: How many keys one atomic call may name.
@@ -66,6 +69,11 @@ class KeyValueStore(KeyValueStoreInterface):
         self._privileged = privileged
         self._serialize = keys.serialize
         self._get = storage.get
+        self._peek = storage.peek
+        self._serialize_small = storage.serialize_small
+        self._transact_now = storage.transact_now
+        self._calculate_data_hash = hashing.calculate_data_hash
+        self._grants = type(locks) is GrantingLockService
 
     def __repr__(self) -> str:
         services = (self._storage, self._keys, self._hashing, self._metadata, self._locks)
@@ -89,6 +97,9 @@ class KeyValueStore(KeyValueStoreInterface):
         if version is None and at is None:
             return await self._get(self._serialize(key))
         return await self._get_past(self._keys.serialize(key), version, at)
+
+    def peek(self, key: StoreKey | str) -> Entry[Any] | Literal[_NotNow.NOT_NOW] | None:
+        return self._peek(self._serialize(key))
 
     async def get_many(self, keys: Iterable[StoreKey | str]) -> dict[StoreKey, Entry[Any]]:
         texts = _once_each([self._keys.serialize(key) for key in keys])
@@ -127,16 +138,24 @@ class KeyValueStore(KeyValueStoreInterface):
     # --- Writing ----------------------------------------------------------------------------
 
     async def write(self, writes: Sequence[Write]) -> list[Outcome]:
-        steps = [await self._step(write) for write in writes]
-        if len(steps) == 1:
+        if len(writes) == 1:
+            steps = [self._step_now(writes[0]) or await self._step(writes[0])]
             return await self._locks.with_lock(
                 self._keys.namespace(steps[0].key), lambda: self._storage.transact(steps)
             )
+        steps = [self._step_now(write) or await self._step(write) for write in writes]
         if not steps:
             return []
         _once_each([step.key for step in steps])
         namespaces = sorted({self._keys.namespace(step.key) for step in steps})
         return await self._write_locked(steps, namespaces)
+
+    def write_now(self, write: Write) -> Outcome | None:
+        # A lock service that lets everybody through need not be waited for; another one must be.
+        if not self._grants or not self._storage.acts_now:
+            return None
+        step = self._step_now(write)
+        return None if step is None else self._transact_now(step)
 
     # --- Inside -----------------------------------------------------------------------------
 
@@ -147,40 +166,59 @@ class KeyValueStore(KeyValueStoreInterface):
         first, rest = namespaces[0], namespaces[1:]
         return await self._locks.with_lock(first, lambda: self._write_locked(steps, rest))
 
-    async def _step(self, write: Write) -> Step:
-        """What the storage is asked to do for a write."""
-        text = self._keys.serialize(write.key)
-        if not self._privileged:
+    def _step_now(self, write: Write) -> Step | None:
+        """What the storage is asked to do for a write; None: the value takes time to serialise."""
+        text = self._serialize(write.key)
+        if not self._privileged and text.startswith(RESERVED):
             refuse_reserved(text)
         action = write.action
-        if type(action) is SetValue:
-            decide, size = await self._set(text, write, action)
-            return Step(text, decide, write.options, write.cause, None, size)
-        if type(action) is Modify:
-            return Step(text, self._modify(text, write, action), write.options, write.cause)
-        if type(action) is Delete:
-            return Step(text, _delete(text, write), write.options, write.cause)
-        assert type(action) is Rename
+        kind = type(action)
+        if kind is SetValue:
+            try:
+                serialized = self._serialize_small(action.value)  # type: ignore[union-attr]
+            except StoreError as error:
+                error.within(key=text)  # Values do not know where they are to stand.
+                raise
+            if serialized is None:
+                return None
+            canonical, payload, _ = serialized
+            digest = self._calculate_data_hash(canonical)
+            decide = self._set(text, write, action, serialized, digest)  # type: ignore[arg-type]
+            return Step(text, decide, write.options.context(write.cause), None, len(payload or b""))
+        if kind is Modify:
+            decide = self._modify(text, write, action)  # type: ignore[arg-type]
+            return Step(text, decide, write.options.context(write.cause))
+        if kind is Delete:
+            return Step(text, _delete(text, write), write.options.context(write.cause))
+        assert isinstance(action, Rename)
         new_key = self._keys.serialize(action.new_key)
         if not self._privileged:
             refuse_reserved(new_key)
-        return Step(text, self._rename(text, write), write.options, Cause.RENAMED, new_key)
+        return Step(text, self._rename(text, write), write.options.context(Cause.RENAMED), new_key)
 
-    async def _set(self, text: str, write: Write, action: SetValue) -> tuple[Decision, int]:
-        """What decides the write, and the bytes of its value."""
+    async def _step(self, write: Write) -> Step:
+        """The same for a value that is to be serialised, and hashed, away from the loop."""
+        text, action = self._keys.serialize(write.key), write.action
+        assert isinstance(action, SetValue)
         try:
             serialized = await self._storage.serialize(action.value)
         except StoreError as error:
-            error.within(key=text)  # Values do not know where they are to stand.
+            error.within(key=text)
             raise
         canonical = serialized.canonical
-        calculate = self._hashing.calculate_data_hash
         if serialized.payload is not None:
             size = len(serialized.payload)
-            digest = calculate(canonical)
+            digest = self._calculate_data_hash(canonical)
         else:
             size = sum(map(len, serialized.chunks))
-            digest = await self._storage.apart(lambda: calculate(canonical))
+            digest = await self._storage.apart(lambda: self._calculate_data_hash(canonical))
+        decide = self._set(text, write, action, serialized, digest)
+        return Step(text, decide, write.options.context(write.cause), None, size)
+
+    def _set(
+        self, text: str, write: Write, action: SetValue, serialized: Serialized, digest: bytes
+    ) -> Decision:
+        """What decides to put a value."""
         metadata, options, required = self._metadata, write.options, write.conditions
         if write.admit is not None:
             options = options.with_schema(write.admit(action.value))
@@ -195,7 +233,7 @@ class KeyValueStore(KeyValueStoreInterface):
                 return None
             return Proposal(metadata.generate_next_version(previous, digest, options), serialized)
 
-        return decide, size
+        return decide
 
     def _modify(self, text: str, write: Write, action: Modify) -> Decision:
         storage, hashing, metadata = self._storage, self._hashing, self._metadata

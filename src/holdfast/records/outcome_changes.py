@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from holdfast.codecs.text import StoreKey
 from holdfast.records.services.protocols import Outcome
 from holdfast.records.write import Rename, Write
 from holdfast.store.feed.change import Change
+from holdfast.store.feed.dispatcher import Told
 from holdfast.store.feed.subscription import Place
 from holdfast.store.versions.entry import Entry
 
-#: Where a change stands, of which key it is, and how it is made when somebody wants it.
-Told = tuple[Place, StoreKey, Callable[[], Change]]
-
 
 def changes_of(
-    revision: int, writes: Sequence[Write], outcomes: Sequence[Outcome]
+    revision: int, writes: Sequence[Write], outcomes: Sequence[Outcome], lineage: str
 ) -> list[Told] | None:
     """The changes of a commit in order; None when only the feed can tell them.
 
@@ -26,7 +23,7 @@ def changes_of(
     run out was ended on the way, when a delete happened, and when a big value was replaced whose
     chunks were not read.
     """
-    changes: list[Told] = []
+    made: list[tuple[Place, Write, Entry[Any] | None, Entry[Any]]] = []
     for write, outcome in zip(writes, outcomes, strict=True):
         if not outcome.written:
             continue
@@ -38,12 +35,24 @@ def changes_of(
                 return None
         elif before.in_chunks:
             return None
-        place = revision, len(changes)
-        changes.append((place, after.key, partial(_change, place, write, before, after)))
-    return changes
+        place = revision, len(made)
+        made.append((place, write, before, after))
+    last = len(made) - 1
+    return [
+        (one[0], one[3].key, partial(_change, *one, last=place == last, lineage=lineage))
+        for place, one in enumerate(made)
+    ]
 
 
-def _change(place: Place, write: Write, before: Entry[Any] | None, after: Entry[Any]) -> Change:
+def _change(
+    place: Place,
+    write: Write,
+    before: Entry[Any] | None,
+    after: Entry[Any],
+    *,
+    last: bool,
+    lineage: str,
+) -> Change:
     return Change(
         *place,
         "set",
@@ -54,4 +63,7 @@ def _change(place: Place, write: Write, before: Entry[Any] | None, after: Entry[
         after.metadata.updated_at,
         write.cause.name.lower(),
         actor=write.options.modified_by,
+        comment=write.options.comment,
+        last=last,
+        lineage=lineage,
     )

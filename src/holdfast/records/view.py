@@ -1,75 +1,129 @@
-"""What entries need done when nobody asks: ending the expired, giving up the past."""
+"""Entries as floor 3 sees them: how they expire, how their changes are told, who checks them."""
 
 from __future__ import annotations
 
-import logging
+from typing import Any
 
+from holdfast.codecs.pattern import Pattern
+from holdfast.codecs.text import StoreKey
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import StoreClosed, StoreError
+from holdfast.contract.errors import StoreClosed
+from holdfast.contract.record import Range
 from holdfast.contract.runtime import Components
+from holdfast.records.check import KeyspaceCheck
 from holdfast.records.storage import EngineEntryStorage
 from holdfast.runtime.gate import Gate
-from holdfast.store.feed.feed import Feed
-from holdfast.store.instances import Keeper
-from holdfast.store.keyspaces import Keyspace, Keyspaces
-from holdfast.store.locks.lock import Locks
-from holdfast.store.operation_log import OperationLog
+from holdfast.store.feed.change import Change
+from holdfast.store.feed.row import Act, FeedPosition
+from holdfast.store.instances import SharedDatabase
+from holdfast.store.keyspaces import Keyspace
+from holdfast.store.space import Space
+from holdfast.store.text_keys import shows, unpack_key
 from holdfast.store.versions.chunks import Values
+from holdfast.store.versions.derived import standard_derived
+from holdfast.store.versions.entry import Entry
+from holdfast.store.versions.plan import VersionPlanner
 from holdfast.store.versions.retention import Retention
 from holdfast.store.versions.rows import Rows
+from holdfast.store.views import ChangeReader, Progress, Report, ViewKeeper
 
-_log = logging.getLogger("holdfast")
+#: The name of the view, and of its one keyspace.
+ENTRIES = "entries"
 
 
-class EntryKeeper(Keeper):
-    """Keeps the entries of every keyspace of a database.
+def entry_storage(space: Space, retention: Retention, values: Values) -> EngineEntryStorage:
+    """The entries of a keyspace."""
+    rows = Rows(space.keyspace)
+    planner = VersionPlanner(rows, standard_derived(rows), retention)
+    return EngineEntryStorage(space, rows, planner, values)
 
-    Attributes:
-        retention: its settings, shared by all handles of the process.
-        locks: those of `Database.lock`, likewise.
-        log: that of `Database.log`, likewise.
+
+class EntryKeeper(ViewKeeper):
+    """Keeps the entries of a database.
+
+    Args:
+        shared: the database.
     """
 
-    def __init__(self, engine: Engine, feed: Feed, keyspaces: Keyspaces) -> None:
-        self._engine = engine
-        self._components: Components = engine.components
-        self.retention = Retention(engine, feed, keyspaces, engine.components.clock)
-        self.locks = Locks(engine)
-        self.log = OperationLog(engine)
+    def __init__(self, shared: SharedDatabase) -> None:
+        self._engine = shared.engine
+        self._components = shared.components
+        self._retention = shared.retention
 
-    def rows(self, keyspace: Keyspace) -> Rows:
-        """Where the entries of a keyspace stand."""
-        return Rows(keyspace, self.retention.policy_of)
+    def storage(self, engine: Engine, keyspace: Keyspace) -> EngineEntryStorage:
+        """The entries of a keyspace, for whoever keeps house."""
+        components = self._components
+        space = Space(engine, keyspace, components.clock, _nothing, _everywhere(components))
+        return entry_storage(space, self._retention, Values(components.host))
 
     async def expire(self, keyspace: Keyspace, data_keys: list[bytes]) -> int:
-        storage = EngineEntryStorage(
-            self._engine, self.rows(keyspace), Values(self._components.host),
-            self._components.clock, lambda _revision: None, _everywhere(self._components),
+        return await self.storage(self._engine, keyspace).expire(data_keys)
+
+    async def check(
+        self, moment: Engine, keyspace: Keyspace, report: Report, progress: Progress | None
+    ) -> None:
+        await KeyspaceCheck(moment, Rows(keyspace), report, progress).run()
+
+    def reader(self, engine: Engine, keyspace: Keyspace) -> ChangeReader:
+        return EntryReader(self.storage(engine, keyspace), keyspace)
+
+
+class EntryReader(ChangeReader):
+    """Tells the changes of entries.
+
+    Args:
+        storage: reads them.
+        keyspace: where they stand.
+    """
+
+    def __init__(self, storage: EngineEntryStorage, keyspace: Keyspace) -> None:
+        self._storage = storage
+        self._keyspace = keyspace
+
+    def on(self, moment: Engine) -> ChangeReader:
+        return EntryReader(self._storage.on(moment), self._keyspace)
+
+    def key(self, packed: bytes) -> StoreKey:
+        return unpack_key(packed)
+
+    def segments(self, key: Any) -> tuple[str, ...]:
+        segments: tuple[str, ...] = key.segments
+        return segments
+
+    def shows(self, pattern: Pattern, key: Any) -> bool:
+        return shows(pattern, key)
+
+    async def values(self, position: FeedPosition, key: Any) -> tuple[Any, Any]:
+        row, text = position.row, str(key)
+        state = self._storage.state
+        this = await state(text, row.identity, row.incarnation, row.version)
+        if row.act == Act.DELETE:
+            return this, None
+        before = None
+        if row.previous:
+            before = await state(text, row.identity, row.incarnation, row.version - 1)
+        return before, this
+
+    def standing_range(self, pattern: Pattern) -> Range:
+        return self._storage.range_of(pattern)
+
+    async def standing(self, range: Range, pattern: Pattern) -> tuple[list[Change], Range | None]:
+        entries, rest = await self._storage.page(range, pattern)
+        return [self._stands(entry) for entry in entries], rest
+
+    def _stands(self, entry: Entry[Any]) -> Change:
+        metadata = entry.metadata
+        return Change(
+            entry.revision, 0, "set", entry.key, None, entry, metadata.updated_at, "snapshot",
+            actor=metadata.modified_by, comment=metadata.comment,
+            view=self._keyspace.view, keyspace=self._keyspace.name,
         )  # fmt: skip
-        return await storage.expire(data_keys)
-
-    async def refresh(self) -> None:
-        await self.retention.refresh()
-        await self.log.flush()
-
-    async def trim(self) -> None:
-        await self.retention.trim()
-        await self.locks.sweep()
-
-    async def let_go(self, gate: Gate | None) -> None:
-        """A handle closes: its locks are free, and what it logged is written."""
-        try:
-            await self.locks.let_go(gate)
-        finally:
-            try:
-                await self.log.flush()
-            except StoreError as error:
-                _log.warning("the log of operations could not be written: %s", error)
-
-    async def close(self) -> None:
-        self.locks.stop()
 
 
 def _everywhere(components: Components) -> Gate:
     """A gate for whoever keeps house just now."""
     return Gate(components.host.runtime(), lambda: StoreClosed("the database is closed"))
+
+
+def _nothing(_revision: int) -> None:
+    """Nobody is told."""

@@ -248,6 +248,9 @@ class SystemHost(Host):
     def spawn(self, name: str, work: Callable[[], None]) -> Worker:
         return _Thread(name, work)
 
+    def start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Background:
+        return self._thread_runtime.start(name, work)
+
     def settle(
         self, results: Iterable[tuple[Completion[T], T | None, BaseException | None]]
     ) -> None:

@@ -9,72 +9,70 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 
-from holdfast.contract.batch import Batch, Put
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import ConfigInvalid, FormatTooNew, NotADatabase, StoreError
-from holdfast.contract.record import Range, Record, after_prefix
+from holdfast.contract.errors import ConfigInvalid, StoreError
+from holdfast.contract.record import Range, after_prefix
 from holdfast.contract.runtime import Completion, Components
+from holdfast.runtime.gate import Gate
 from holdfast.store import layout
 from holdfast.store.feed.feed import Feed
+from holdfast.store.feed.tail import Tail
+from holdfast.store.format import Format, require_format
 from holdfast.store.housekeeping import REST_MAX_S, Housekeeping
-from holdfast.store.keyspaces import Keyspace, Keyspaces
+from holdfast.store.keyspaces import Keyspaces
+from holdfast.store.locks.lock import Locks
+from holdfast.store.operation_log import OperationLog
 from holdfast.store.registry import engine_class
+from holdfast.store.versions.retention import Retention
+from holdfast.store.views import ViewKeeper
 
 _log = logging.getLogger("holdfast")
 
-#: How many expired entries one commit ends.
+#: How many expired values one commit ends.
 EXPIRE_BATCH_MAX = 256
 
 #: How often the past is looked at for what is no longer kept.
 TRIM_INTERVAL_S = 300.0
-
-
-class Keeper(ABC):
-    """What the views do about their rows when nobody asks; one for each open database."""
-
-    @abstractmethod
-    async def expire(self, keyspace: Keyspace, data_keys: list[bytes]) -> int:
-        """End the entries of these data rows that have run out; how many did."""
-
-    @abstractmethod
-    async def refresh(self) -> None:
-        """Read settings that another process may have changed. Called about twice a second."""
-
-    @abstractmethod
-    async def trim(self) -> None:
-        """Give up the past that is no longer kept. Called every few minutes."""
-
-    async def close(self) -> None:
-        """End what it does by itself; the engine is closed next."""
-
-
-MakeKeeper = Callable[[Engine, Feed, Keyspaces], Keeper]
 
 #: Settings in which handles on one engine may differ: each handle has its own.
 _OF_THE_HANDLE = frozenset(("read_only", "create"))
 
 
 class SharedDatabase:
-    """The engine with what stands on it for every view: feed, keyspaces, expiry.
+    """The engine with what stands on it for every view.
+
+    Args:
+        engine: not open yet.
+        make_views: the keepers of the views, by the `view` of their keyspaces.
+        housekeeping: whether this process ends what has expired.
 
     Attributes:
         engine: of the database.
-        feed: its changes.
+        feed: its changes; `tail` wakes whoever waits for new ones.
         keyspaces: its directory.
-        keeper: what the views do about their rows.
+        retention: its settings, shared by all handles of the process; so are the next two.
+        locks: those of `Database.lock`.
+        log: that of `Database.log`.
+        views: the keepers by view.
+        format: what the database says of itself.
     """
 
-    def __init__(self, engine: Engine, keeper: MakeKeeper, *, housekeeping: bool) -> None:
+    def __init__(self, engine: Engine, make_views: MakeViews, *, housekeeping: bool) -> None:
         self.engine = engine
         self.components = engine.components
         self.feed = Feed(engine)
         self.keyspaces = Keyspaces(engine)
-        self.keeper = keeper(engine, self.feed, self.keyspaces)
+        self.retention = Retention(engine, self.feed, self.keyspaces, engine.components.clock)
+        self.locks = Locks(engine)
+        self.log = OperationLog(engine)
+        self.format = Format()
+        self.views = make_views(self)
+        self.tail = Tail(engine, self.feed, self.keyspaces, self.views)
+        self._said: set[str] = set()
         self._trimmed_at = engine.components.clock.monotonic()
         self._housekeeping: Housekeeping | None = None
         if housekeeping and engine.capabilities.writable:
@@ -86,28 +84,57 @@ class SharedDatabase:
         """Open the engine and make sure that what it holds is ours."""
         await self.engine.open()
         try:
-            await self._check_format()
-            await self.keeper.refresh()
+            self.format = await require_format(self.engine)
+            await self.keyspaces.refresh()
+            await self.retention.refresh()
         except BaseException:
             await self.engine.close()
             raise
 
     async def close(self) -> None:
-        """Stop the housekeeping and close the engine."""
-        if self._housekeeping is not None:
-            self._housekeeping.stop()
+        """Stop what goes on by itself and close the engine."""
         try:
-            await self.keeper.close()
+            if self._housekeeping is not None:
+                self._housekeeping.stop()
+            await self.tail.close()
+            self.locks.stop()
         finally:
             await self.engine.close()
 
+    async def let_go(self, gate: Gate | None) -> None:
+        """A handle closes: its locks are free, and what it logged is written."""
+        try:
+            await self.locks.let_go(gate)
+        finally:
+            try:
+                await self.log.flush()
+            except StoreError as error:
+                _log.warning("the log of operations could not be written: %s", error)
+
     def wrote(self) -> None:
-        """A handle writes: from now on expired entries have to be swept."""
+        """A handle writes: from now on expired values have to be swept."""
         if self._housekeeping is not None:
             self._housekeeping.need()
 
+    @property
+    def housekeeping(self) -> Housekeeping | None:
+        """What runs the rounds; None where this process keeps no house."""
+        return self._housekeeping
+
+    def view_of(self, view: str) -> ViewKeeper | None:
+        """The keeper of a view; of one that nobody here knows, None, and that is said once."""
+        found = self.views.get(view)
+        if found is None and view not in self._said:
+            self._said.add(view)
+            _log.warning(
+                "%s holds a view %r that this program does not know; its rows are left alone",
+                self.engine.config.url,
+                view,
+            )
+        return found
+
     async def sweep(self) -> int:
-        """End every entry that has run out; how many there were. Each is a change."""
+        """End every value that has run out; how many there were. Each is a change."""
         ended = 0
         now = self.components.clock.now_ms()
         due: Range | None = Range(
@@ -120,23 +147,40 @@ class SharedDatabase:
                 _, data_key = layout.expiry_of(key)
                 by_keyspace.setdefault(layout.keyspace_of(data_key), []).append(data_key)
             for number, data_keys in by_keyspace.items():
-                keyspace = await self.keyspaces.by_number(number)
-                if keyspace is not None:
-                    ended += await self.keeper.expire(keyspace, data_keys)
-            # On from there: a row that belongs to nobody must not keep the others waiting.
+                ended += await self._expire(number, data_keys)
+            # On from there: a row that nobody ends must not keep the others waiting.
             due = page.resume
         return ended
 
     # --- Inside -----------------------------------------------------------------------------
 
+    async def _expire(self, number: int, data_keys: list[bytes]) -> int:
+        keyspace = await self.keyspaces.by_number(number)
+        if keyspace is None or keyspace.state != "living":
+            return 0
+        view = self.view_of(keyspace.view)
+        if view is None:
+            return 0
+        try:
+            return await view.expire(keyspace, data_keys)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one view's fault is not to stop the others
+            self._housekeeping_failed(error)
+            return 0
+
     async def _keep_house(self) -> float:
         """One round; seconds until the next expiry."""
+        await self.keyspaces.refresh()
         await self.sweep()
-        await self.keeper.refresh()
+        await self.retention.refresh()
+        await self.log.flush()
         now = self.components.clock.monotonic()
         if now - self._trimmed_at >= TRIM_INTERVAL_S:
             self._trimmed_at = now
-            await self.keeper.trim()
+            await self.retention.trim()
+            await self.locks.sweep()
+            await self._finish_drops()
         # What is due and still there after the sweep can wait for the next round.
         now_ms = self.components.clock.now_ms()
         ahead = Range(layout.expiry_key(now_ms + 1, b""), after_prefix(layout.EXPIRY), limit=1)
@@ -146,34 +190,20 @@ class SharedDatabase:
         at_ms, _ = layout.expiry_of(page.rows[0][0])
         return (at_ms - now_ms) / 1000
 
-    def _housekeeping_failed(self, error: StoreError) -> None:
-        _log.warning("housekeeping of %s will try again: %s", self.engine.config.url, error)
+    async def _finish_drops(self) -> None:
+        """Remove what is left of keyspaces whose drop was broken off."""
+        going = [one async for one in self.keyspaces.list(every=True) if one.state == "dropping"]
+        for keyspace in going:
+            await self.keyspaces.clear(keyspace)
 
-    async def _check_format(self) -> None:
-        [record] = await self.engine.read([layout.SYSTEM_FORMAT])
-        if record is not None:
-            found = int.from_bytes(record.value, "big")
-            if found > layout.FORMAT:
-                raise FormatTooNew(
-                    f"this Holdfast reads databases of format {layout.FORMAT}; found {found} in "
-                    f"{self.engine.config.url}. Open it with the version that wrote it",
-                    found=found,
-                    supported=layout.FORMAT,
-                )
-            return
-        if (await self.engine.scan(Range(limit=1))).rows:
-            raise NotADatabase(
-                f"{self.engine.config.url} holds rows that Holdfast's views did not write; "
-                "choose another path, or use the engine directly"
-            )
-        if self.engine.capabilities.writable:
-            await self.engine.transact([layout.SYSTEM_FORMAT], _write_format)
+    def _housekeeping_failed(self, error: BaseException) -> None:
+        # Not the error's own text: what is none of ours may hold a value.
+        said = str(error) if isinstance(error, StoreError) else type(error).__name__
+        _log.warning("housekeeping of %s will try again: %s", self.engine.config.url, said)
 
 
-def _write_format(records: list[Record | None], _revision: int) -> Batch | None:
-    if records[0] is not None:
-        return None  # Another process was faster.
-    return Batch([Put(layout.SYSTEM_FORMAT, layout.FORMAT.to_bytes(2, "big"))])
+#: The keepers of a database's views.
+MakeViews = Callable[[SharedDatabase], Mapping[str, ViewKeeper]]
 
 
 class _Opening:
@@ -203,7 +233,7 @@ if hasattr(os, "register_at_fork"):
 
 
 async def acquire(
-    config: EngineConfig, components: Components, keeper: MakeKeeper, *, housekeeping: bool
+    config: EngineConfig, components: Components, make_views: MakeViews, *, housekeeping: bool
 ) -> SharedDatabase:
     """The open database of that configuration; one more handle uses it.
 
@@ -212,7 +242,7 @@ async def acquire(
     """
     identity = config.identity
     if identity is None:
-        return await _open(config, components, keeper, housekeeping=housekeeping)
+        return await _open(config, components, make_views, housekeeping=housekeeping)
     waiting: Completion[None] | None = None
     with _registry_lock:
         opening = _registry.get(identity)
@@ -234,10 +264,10 @@ async def acquire(
                 raise
         if opening.database is None:
             # It failed to open, or was just closed: this handle tries for itself.
-            return await acquire(config, components, keeper, housekeeping=housekeeping)
+            return await acquire(config, components, make_views, housekeeping=housekeeping)
         return opening.database
     try:
-        database = await _open(config, components, keeper, housekeeping=housekeeping)
+        database = await _open(config, components, make_views, housekeeping=housekeeping)
     except BaseException:
         with _registry_lock:
             _registry.pop(identity, None)
@@ -286,10 +316,10 @@ async def _give_up(opening: _Opening) -> None:
 
 
 async def _open(
-    config: EngineConfig, components: Components, keeper: MakeKeeper, *, housekeeping: bool
+    config: EngineConfig, components: Components, make_views: MakeViews, *, housekeeping: bool
 ) -> SharedDatabase:
     engine = engine_class(config.scheme)(config, components)
-    database = SharedDatabase(engine, keeper, housekeeping=housekeeping)
+    database = SharedDatabase(engine, make_views, housekeeping=housekeeping)
     await database.open()
     return database
 

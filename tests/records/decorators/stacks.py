@@ -18,7 +18,7 @@ Make = Callable[[Database, KeyValueStoreInterface], Any]
 def cache_of(db: Database, limits: CacheLimits | None = None) -> EntryCache:
     """A new cache for the entries of a handle."""
     shared, clock = db._require_shared(), db._components.clock
-    rows = db._open_parts().changes._rows
+    rows = db._open_parts().storage._rows
     return EntryCache(shared.engine, shared.feed, rows, clock, limits or CacheLimits())
 
 

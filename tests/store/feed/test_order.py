@@ -76,7 +76,7 @@ class Storage:
             self.trace.append("read")
             return step.decide(current, past)
 
-        return step._replace(decide=decide)
+        return Step(step.key, decide, step.context, step.new_key, step.size)
 
 
 class Log:

@@ -363,4 +363,4 @@ async def test_a_damaged_row_is_named_as_such(scene: Scene) -> None:
         await engine_of(db).commit(Batch([Put(lease_key("a"), b"\xc1")]))
         with pytest.raises(IntegrityFailed, match="holdfast check"):
             await db.lock("a").acquire()
-        assert len(db._keeper().locks.table) == 0
+        assert len(db._require_shared().locks.table) == 0

@@ -23,7 +23,7 @@ from tests.store.scene import Scene, rows_of, until
 
 
 def locks_of(db: Database) -> Locks:
-    return db._keeper().locks
+    return db._require_shared().locks
 
 
 async def lease_rows(db: Database) -> int:

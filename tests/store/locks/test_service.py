@@ -19,7 +19,7 @@ from tests.store.scene import Scene, until
 
 
 def mutex(db: Database, **settings: Any) -> MutexLockService:
-    return MutexLockService(db._keeper().locks, db._require_gate(), **settings)
+    return MutexLockService(db._require_shared().locks, db._require_gate(), **settings)
 
 
 def store(db: Database, locks: LockService) -> KeyValueStore:
@@ -94,7 +94,7 @@ async def test_an_operation_that_raises_or_is_cancelled_lets_go(scene: Scene) ->
             await cancelled
         await log.run("a", "third", _nothing)
         assert log.lines[-1] == "third out"
-        assert len(db._keeper().locks.table) == 0
+        assert len(db._require_shared().locks.table) == 0
 
 
 async def _nothing() -> None:
@@ -131,4 +131,4 @@ async def test_many_keys_are_written_under_all_their_locks_without_deadlock(scen
             await asyncio.gather(*(write(number) for number in range(20)))
         versions = [(await entries.require(f"{one}:k")).metadata.version for one in namespaces]
         assert versions == [20, 20, 20]
-        assert len(db._keeper().locks.table) == 0
+        assert len(db._require_shared().locks.table) == 0

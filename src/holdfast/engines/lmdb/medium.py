@@ -367,7 +367,7 @@ class Medium:
     def _environment(self) -> lmdb.Environment:
         config = self.config
         return lmdb.open(
-            str(self.place.directory),
+            os.fsencode(self.place.directory),  # a name of a file need not be Unicode
             map_size=max(min(config.map_size, self._limit()), MAP_MIN) // MAP_STEP * MAP_STEP,
             readonly=config.read_only,
             create=False,

@@ -78,7 +78,7 @@ class SchemaRegistry:
 
         Raises:
             InvalidInput: it is not a schema, or a JSON Schema that refers outside itself.
-            DriverMissing: JSON Schemas need `holdfast[schema]`.
+            DriverMissing: JSON Schemas need `holdfast-db[schema]`.
         """
         made = schema_of(schema, name)
         await self._put(made.digest, made.form, modified_by, comment)

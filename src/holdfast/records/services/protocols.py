@@ -7,29 +7,18 @@ They are protocols: any object with these methods serves. The default ones stand
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
+from holdfast.contract.engine import _NotNow
+from holdfast.contract.record import Record
 from holdfast.records.options import WriteOptions
-from holdfast.store.feed.row import Cause
+from holdfast.store.feed.row import NO_CONTEXT, WriteContext
+from holdfast.store.versions.chunks import Serialized
 from holdfast.store.versions.entry import Entry, Metadata, PastVersion
 
 T = TypeVar("T")
-
-
-class Serialized(NamedTuple):
-    """A value on its way into storage.
-
-    Attributes:
-        canonical: the bytes that its digest is taken of, as one piece or in chunks.
-        payload: what is stored: the self-describing header byte and the serialized value; None
-            when the value is big and its chunks are stored instead.
-    """
-
-    canonical: list[bytes]
-    payload: bytes | None
-    chunks: list[bytes]
 
 
 class Proposal(NamedTuple):
@@ -79,24 +68,42 @@ class Past(NamedTuple):
 Decision = Callable[[Entry[Any] | None, Past | None], Proposal | None]
 
 
-class Step(NamedTuple):
-    """One key's part of a commit.
+class Step:
+    """One key's part of a commit: what is asked for, and what the last attempt made of it.
 
     Attributes:
         key: canonical text.
         decide: what to write.
-        options: who and why, for the feed and for a deletion's record.
-        cause: what the feed says it was.
+        context: who and why, for the feed and for the record of a deletion.
         new_key: canonical text of the key to move to; None: stays.
         size: bytes of the value it brings, as far as that is known before the commit.
+        before: the living row that was found.
+        after: stored bytes of the new version; None: there is none.
+        chunks: of its value, when that is big and came with the write.
+        written: whether there was anything to do.
     """
 
-    key: str
-    decide: Decision
-    options: WriteOptions
-    cause: Cause
-    new_key: str | None = None
-    size: int = 0
+    __slots__ = (
+        "after", "before", "chunks", "context", "decide", "key", "new_key", "size", "written",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        key: str,
+        decide: Decision,
+        context: WriteContext = NO_CONTEXT,
+        new_key: str | None = None,
+        size: int = 0,
+    ) -> None:
+        self.key = key
+        self.decide = decide
+        self.context = context
+        self.new_key = new_key
+        self.size = size
+        self.before: Record | None = None
+        self.after: bytes | None = None
+        self.chunks: list[bytes] | None = None
+        self.written = False
 
 
 @runtime_checkable
@@ -160,6 +167,10 @@ class EntryStorage(Protocol):
         """The living entry."""
         ...
 
+    def peek(self, key: str) -> Entry[Any] | Literal[_NotNow.NOT_NOW] | None:
+        """The same without a coroutine, or NOT_NOW."""
+        ...
+
     async def get_many(self, keys: list[str]) -> list[Entry[Any] | None]:
         """The living entries, in the order of the keys, of one moment."""
         ...
@@ -176,8 +187,21 @@ class EntryStorage(Protocol):
         """The same, holding the thread."""
         ...
 
+    def serialize_small(self, value: Any) -> Serialized | None:
+        """The same, or None where that may take so long that a loop must not wait for it."""
+        ...
+
     async def transact(self, steps: Sequence[Step]) -> list[Outcome]:
         """Decide and write several keys as one commit."""
+        ...
+
+    @property
+    def acts_now(self) -> bool:
+        """Whether `transact_now` is worth a try just now."""
+        ...
+
+    def transact_now(self, step: Step) -> Outcome | None:
+        """One step without a coroutine; None, and nothing decided, where it may have to wait."""
         ...
 
     async def has(self, key: str) -> bool:

@@ -3,41 +3,56 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from holdfast.codecs.text import StoreKey
-from holdfast.store.versions.entry import Entry
-
-Operation = Literal["set", "delete", "snapshot_end"]
+from holdfast.contract.record import Cursor
 
 
 class Change(msgspec.Struct, frozen=True):
     """One change of one key.
 
     Attributes:
-        revision: of the commit; `since=` of a later watch. Changes of one commit share it.
+        revision: of the commit. Changes of one commit share it.
         index: place among the changes of the commit.
-        op: `set`, `delete`, or `snapshot_end` after the last entry of a snapshot.
-        key: which; None at the end of a snapshot.
-        before: the entry it replaced; None if there was none.
-        after: the entry it made; None for a delete.
+        op: `set`, `delete`, `drop` or `restore` of a whole keyspace, or `snapshot_end` after the
+            last value of a snapshot. What a later Holdfast does is passed on as `act-` and its
+            number.
+        key: which, as its view has it: a `StoreKey` of entries; None at the end of a snapshot and
+            for a whole keyspace.
+        before: what it replaced; None if there was nothing, or it is no longer kept.
+        after: what it made; None for a delete.
         at: when, as an aware instant.
-        cause: `write`, `expired`, `restored`, `renamed`, `imported`, `migrated`, or `snapshot`.
+        cause: `write`, `expired`, `restored`, `renamed`, `imported`, `migrated`, `snapshot`; of a
+            later Holdfast `cause-` and its number.
         origin: the replica or client it came from, if any.
         transaction_id: of the transaction it was part of, if any.
         actor: who, as given by the writer.
+        comment: why, as given by the writer.
+        view, keyspace: where the key stands: entries all stand in `entries` of the view `entries`.
+        last: whether it is the last change of its commit.
+        lineage: of the database.
     """
 
     revision: int
     index: int
-    op: Operation
-    key: StoreKey | None
-    before: Entry[Any] | None
-    after: Entry[Any] | None
+    op: str
+    key: Any
+    before: Any
+    after: Any
     at: datetime
     cause: str
     origin: str | None = None
     transaction_id: str | None = None
     actor: str | int | None = None
+    comment: str | None = None
+    view: str = "entries"
+    keyspace: str = "entries"
+    last: bool = True
+    lineage: str = ""
+
+    @property
+    def cursor(self) -> Cursor:
+        """Where a later watch goes on behind this change: `since=change.cursor`."""
+        return Cursor(self.lineage, self.revision, None if self.last else self.index)

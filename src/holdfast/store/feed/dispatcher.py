@@ -13,15 +13,11 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
-from typing import Protocol
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import Compacted, StoreClosed, StoreError, TimedOut
 from holdfast.contract.runtime import Background, Completion, Components, Runtime
-from holdfast.records.outcome_changes import changes_of
-from holdfast.records.services.protocols import Outcome
-from holdfast.records.write import Write
 from holdfast.runtime.gate import Gate
 from holdfast.store.feed.change import Change
 from holdfast.store.feed.row import FeedPosition
@@ -35,9 +31,14 @@ from holdfast.store.feed.subscription import (
     SubscriptionFacts,
     behind,
 )
+from holdfast.store.feed.tail import Waiter
+from holdfast.store.feed.watch import Changes, Wanted
 from holdfast.store.text_keys import shows
 
 _log = logging.getLogger("holdfast")
+
+#: What wakes for every key, and what shows every key, reserved ones too.
+_EVERY_KEY = Pattern("#")
 
 #: How long a writer waits, in seconds, while another one's changes are being delivered.
 WRITER_WAIT_S = 0.1
@@ -45,24 +46,49 @@ WRITER_WAIT_S = 0.1
 PAUSE_S = 0.002
 
 
-class ChangeSource(Protocol):
-    """Where changes are read from; see `Changes`."""
+#: Where a change stands, of which key it is, and how it is made when somebody wants it.
+Told = tuple[Place, StoreKey, Callable[[], Change]]
 
-    def head(self) -> int:
-        """The newest revision."""
-        ...
 
-    async def wait(self, after_revision: int) -> int:
-        """The newest revision, once it is above this one."""
-        ...
+class ViewSource:
+    """The changes of one view, for its subscribers.
 
-    def after(self, since: int) -> AsyncIterator[tuple[FeedPosition, StoreKey]]:
-        """The changes after a revision that are there now. Raises Compacted."""
-        ...
+    Args:
+        changes: of the handle.
+        view: which.
+    """
 
-    async def tell(self, position: FeedPosition, key: StoreKey) -> Change:
-        """A change with the entries before and after it."""
-        ...
+    def __init__(self, changes: Changes, view: str) -> None:
+        self._changes = changes
+        self._view = view
+        self.head = changes.head
+        self.newest = changes.engine.head
+        self.tell = changes.tell
+
+    @property
+    def lineage(self) -> str:
+        """Of the database."""
+        return self._changes.engine.lineage
+
+    def join(self) -> Waiter:
+        """A waiter for any change of the view."""
+        return self._changes.join(self._view, _EVERY_KEY)
+
+    async def after(self, since: int) -> AsyncIterator[Wanted]:
+        """The changes of keys after a revision that are there now. Raises Compacted."""
+        before: FeedPosition | None = None
+        async for positions in self._changes.feed.after(since):
+            for position in positions:
+                if before is not None:
+                    last = before.revision != position.revision
+                    found = await self._changes.read(self._view, before, last=last)
+                    if found is not None and found.key is not None:
+                        yield found
+                before = position
+        if before is not None:
+            found = await self._changes.read(self._view, before, last=True)
+            if found is not None and found.key is not None:
+                yield found
 
 
 class Dispatcher:
@@ -79,7 +105,7 @@ class Dispatcher:
     """
 
     def __init__(
-        self, source: ChangeSource, components: Components, runtime: Runtime, gate: Gate
+        self, source: ViewSource, components: Components, runtime: Runtime, gate: Gate
     ) -> None:
         self._source = source
         self._host = components.host
@@ -120,6 +146,11 @@ class Dispatcher:
             raise
         return partial(self._unsubscribe, subscription)
 
+    @property
+    def lineage(self) -> str:
+        """Of the database."""
+        return self._source.lineage
+
     def subscriptions(self) -> list[SubscriptionFacts]:
         """How each subscriber fares, in the order they came."""
         return self._events.subscriptions()
@@ -147,13 +178,17 @@ class Dispatcher:
 
     # --- Moving on --------------------------------------------------------------------------
 
-    async def wrote(self, writes: Sequence[Write], outcomes: Sequence[Outcome]) -> None:
-        """A commit of this handle: deliver everything up to it. Never fails the writer."""
-        revision = max((one.revision for one in outcomes if one.written), default=0)
-        if revision:
-            self._tell_next(revision, writes, outcomes)
-            # It was not the very next one, or a callback has written meanwhile.
-            await self.committed(max(revision, self._wanted))
+    async def wrote(self, revision: int, changes: Sequence[Told] | None) -> None:
+        """A commit of this handle: deliver everything up to it. Never fails the writer.
+
+        Args:
+            revision: of the commit.
+            changes: all it did, when that is at hand; None: the feed tells.
+        """
+        if changes is not None:
+            self._tell_next(revision, changes)
+        # It was not the very next one, or a callback has written meanwhile.
+        await self.committed(max(revision, self._wanted))
 
     async def committed(self, revision: int) -> None:
         """The same where the outcomes are not at hand: after a transaction."""
@@ -189,14 +224,9 @@ class Dispatcher:
 
     # --- Inside -----------------------------------------------------------------------------
 
-    def _tell_next(
-        self, revision: int, writes: Sequence[Write], outcomes: Sequence[Outcome]
-    ) -> None:
-        """Deliver a commit from its outcomes, if it is the very next and they tell it whole."""
+    def _tell_next(self, revision: int, changes: Sequence[Told]) -> None:
+        """Deliver a commit from what its writer knows, if it is the very next."""
         if revision != self._position + 1:
-            return
-        changes = changes_of(revision, writes, outcomes)
-        if changes is None:
             return
         with self._lock:
             if self._turn is not None or revision != self._position + 1:
@@ -218,13 +248,14 @@ class Dispatcher:
         while self.active and self._position < self._wanted:
             until = self._wanted
             try:
-                async for position, key in self._source.after(self._position):
+                async for wanted in self._source.after(self._position):
+                    position, key = wanted.position, wanted.key
                     place = position.revision, position.index
                     if place <= self._told:
                         continue
                     change = None
                     if self._events.matching(key):
-                        change = await self._source.tell(position, key)
+                        change = await self._source.tell(wanted)
                     self._told = place
                     if change is not None:
                         self._events.emit(key, change)
@@ -245,31 +276,41 @@ class Dispatcher:
 
     async def _follow(self) -> None:
         """Notice what others commit."""
-        while self.active:
-            try:
-                head = await self._source.wait(self._position)
-                # A writer of this handle has the entries at hand, so it goes first.
-                await self._runtime.sleep(PAUSE_S)
-                await self.reach(head)
-            except StoreClosed:
-                return
-            except StoreError as error:
-                _log.warning("changes for subscribers are waited for again: %s", error)
-                await self._runtime.sleep(RETRY_S)
-            except (SystemExit, KeyboardInterrupt) as error:
-                if not self._runtime.blocking:
-                    raise  # The loop ends its program with it.
-                _log.error("a subscriber raised %s in the background", type(error).__name__)
+        waiter = self._source.join()
+        try:
+            while self.active:
+                try:
+                    await waiter.wait(self._position)
+                    # A writer of this handle has the entries at hand, so it goes first.
+                    await self._runtime.sleep(PAUSE_S)
+                    await self.reach(await self._source.newest())
+                except StoreClosed:
+                    return
+                except StoreError as error:
+                    _log.warning("changes for subscribers are waited for again: %s", error)
+                    await self._runtime.sleep(RETRY_S)
+                except Exception as error:  # noqa: BLE001 - one failure is not to end the rest
+                    _log.error("changes for subscribers: %s", type(error).__name__)
+                    await self._runtime.sleep(RETRY_S)
+                except BaseException as error:
+                    # A loop ends its program with an interrupt, and cancels this task at close.
+                    if not self._runtime.blocking and (
+                        not self.active or isinstance(error, SystemExit | KeyboardInterrupt)
+                    ):
+                        raise
+                    _log.error("a subscriber raised %s in the background", type(error).__name__)
+        finally:
+            waiter.leave()
 
     async def _catch_up(self, subscription: Subscription) -> None:
         """Queue what a subscription has not got yet, as far as there is room."""
         revision, index = subscription.taken
         since = revision if index == INDEX_END else revision - 1
         try:
-            async for position, key in self._source.after(since):
-                place = position.revision, position.index
-                if place > subscription.taken and shows(subscription.pattern, key):
-                    change = await self._source.tell(position, key)
+            async for wanted in self._source.after(since):
+                place = wanted.position.revision, wanted.position.index
+                if place > subscription.taken and shows(subscription.pattern, wanted.key):
+                    change = await self._source.tell(wanted)
                     if not self._events.refill(subscription, place, change):
                         return
         except Compacted as gone:

@@ -13,7 +13,7 @@ import threading
 import traceback
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
@@ -35,6 +35,7 @@ from holdfast.store.feed.subscription import (
     SubscriptionFacts,
 )
 from holdfast.store.text_keys import RESERVED, shows
+from holdfast.store.versions.entry import Entry
 
 _log = logging.getLogger("holdfast")
 
@@ -341,12 +342,12 @@ class EventService:
 
 
 def _copy(change: Change) -> Change:
-    """The same change with entries of its own, so that subscribers cannot disturb each other."""
-    return msgspec.structs.replace(
-        change,
-        before=None if change.before is None else change.before.fresh(),
-        after=None if change.after is None else change.after.fresh(),
-    )
+    """The same change with values of its own, so that subscribers cannot disturb each other."""
+    return msgspec.structs.replace(change, before=_fresh(change.before), after=_fresh(change.after))
+
+
+def _fresh(value: Any) -> Any:
+    return value.fresh() if isinstance(value, Entry) else value
 
 
 class _CoroutineFunctionWanted(Exception):

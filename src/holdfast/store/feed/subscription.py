@@ -12,6 +12,7 @@ import msgspec
 from holdfast.codecs.pattern import Pattern
 from holdfast.contract.errors import InvalidInput
 from holdfast.store.feed.change import Change
+from holdfast.store.feed.feed import WHOLE
 from holdfast.store.versions.entry import Entry
 
 #: How many changes wait for one subscriber in memory; further ones are read from the feed later.
@@ -34,7 +35,7 @@ Place = tuple[int, int]
 START: Place = (0, -1)
 NEVER: Place = (1 << 64, 0)
 #: Behind every change of a commit.
-INDEX_END = 1 << 32
+INDEX_END = WHOLE
 
 Mode = Literal["inline", "thread", "task"]
 
@@ -180,5 +181,8 @@ def is_coroutine_function(callback: object) -> bool:
     )
 
 
-def _size(entry: Entry[Any] | None) -> int:
-    return 0 if entry is None else entry.bytes_held
+def _size(value: Any) -> int:
+    """How many bytes a value of a change holds in memory."""
+    if isinstance(value, Entry):
+        return value.bytes_held
+    return len(value) if isinstance(value, bytes) else 0

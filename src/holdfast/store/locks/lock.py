@@ -308,7 +308,7 @@ class Locks:
         await self.keep()
         return REST_MAX_S
 
-    def _failed(self, error: StoreError) -> None:
+    def _failed(self, error: BaseException) -> None:
         _log.warning("the renewing of leases will be tried again: %s", error)
 
     def _renewal(self, ttl_s: float) -> float:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from holdfast.codecs import header
 from holdfast.codecs.compression import NONE, Compression
 from holdfast.codecs.serializers import MESSAGE_PACK, Serializer
 from holdfast.contract.errors import ValueTooLarge
 from holdfast.contract.runtime import Host
-from holdfast.records.services.protocols import Serialized
 
 T = TypeVar("T")
 
@@ -21,6 +20,20 @@ VALUE_BYTES_MAX = 192 * 1024 * 1024
 
 _PLAIN = bytes((MESSAGE_PACK.code,))
 _TEXT_SLICE = CHUNK_BYTES // 4
+
+
+class Serialized(NamedTuple):
+    """A value on its way into storage.
+
+    Attributes:
+        canonical: the bytes that its digest is taken of, as one piece or in chunks.
+        payload: what is stored: the self-describing header byte and the serialized value; None
+            when the value is big and its chunks are stored instead.
+    """
+
+    canonical: list[bytes]
+    payload: bytes | None
+    chunks: list[bytes]
 
 
 class Values:
@@ -43,6 +56,10 @@ class Values:
         if _may_be_big(value):
             return await self.apart(lambda: self.serialize_now(value))
         return self.serialize_now(value)
+
+    def serialize_small(self, value: Any) -> Serialized | None:
+        """The bytes of a value; None where it may be big."""
+        return None if _may_be_big(value) else self.serialize_now(value)
 
     def serialize_now(self, value: Any) -> Serialized:
         """The bytes of a value, in this thread."""

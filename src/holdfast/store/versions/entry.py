@@ -15,7 +15,12 @@ import msgspec
 from holdfast.codecs import envelope, header
 from holdfast.codecs.serializers import MESSAGE_PACK
 from holdfast.codecs.text import StoreKey
-from holdfast.contract.errors import IntegrityFailed, StoreError, VersionNotFound
+from holdfast.contract.errors import (
+    IntegrityFailed,
+    InvalidInput,
+    StoreError,
+    VersionNotFound,
+)
 from holdfast.store.text_keys import unpack_key
 
 T = TypeVar("T")
@@ -23,14 +28,45 @@ T = TypeVar("T")
 #: The header byte of uncompressed MessagePack, and what decodes what follows it.
 _PLAIN = bytes((MESSAGE_PACK.code,))
 _decode_plain = MESSAGE_PACK.decode_trusted
-#: The value is not in the stored bytes.
-_ELSEWHERE = envelope.VALUE_GONE | envelope.BLOB
+#: The value is not in the stored bytes, or in a form that is not known.
+_ELSEWHERE = 0xFF & ~(envelope.EXPIRES | envelope.TAGGED)
 _HEADER_BYTES = envelope.HEADER_BYTES
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: No value can be this; it stays itself through pickling and copying.
 _UNREAD: Any = msgspec.UNSET
 #: How an entry keeps what it decoded, although it is frozen for everybody else.
 _remember = msgspec.structs.force_setattr
+
+
+class PendingRevision:
+    """The revision of what a transaction writes: known once the transaction has committed."""
+
+    __slots__ = ("_over", "_revision")
+
+    def __init__(self) -> None:
+        self._revision: int | None = None
+        self._over = False
+
+    def settle(self, revision: int | None) -> None:
+        """The transaction committed at this revision; None: it wrote nothing and is over."""
+        self._revision = revision
+        self._over = True
+
+    @property
+    def known(self) -> int | None:
+        """The revision, if it is known."""
+        return self._revision
+
+    def require(self) -> int:
+        """The revision. Raises InvalidInput before the commit, and after a rollback."""
+        if self._revision is None:
+            raise InvalidInput(
+                "the entry was written by a transaction that was rolled back; it was never stored"
+                if self._over
+                else "the entry was written by a transaction that has not committed yet; it has a "
+                "revision once it has. Inside the transaction, compare with if_version"
+            )
+        return self._revision
 
 
 class Metadata(msgspec.Struct, frozen=True):
@@ -51,7 +87,7 @@ class Metadata(msgspec.Struct, frozen=True):
 
     version: int
     incarnation: int
-    revision: int
+    _revision: int | PendingRevision
     created_at_ms: int
     updated_at_ms: int
     expires_at_ms: int
@@ -61,6 +97,11 @@ class Metadata(msgspec.Struct, frozen=True):
     comment: str | None = None
     tags_kept: tuple[str, ...] = ()
     schema_hash: str | None = None
+
+    @property
+    def revision(self) -> int:
+        revision = self._revision
+        return revision if type(revision) is int else _require(revision)
 
     @property
     def created_at(self) -> datetime:
@@ -90,12 +131,11 @@ class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
 
     Attributes:
         stored: the bytes as stored; see `codecs/envelope.py`.
-        revision: of the commit that wrote it.
     """
 
     _key: StoreKey | str | bytes
     stored: bytes
-    revision: int
+    _revision: int | PendingRevision
     _payload: list[bytes] | None = None
     _value: Any = _UNREAD
     _metadata: Metadata | None = None
@@ -108,6 +148,22 @@ class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
             key = unpack_key(key) if isinstance(key, bytes) else StoreKey.of(key)
             _remember(self, "_key", key)
         return key
+
+    @property
+    def revision(self) -> int:
+        """Of the commit that wrote it; of an entry that a transaction wrote, once it commits.
+
+        Raises:
+            InvalidInput: the transaction has not committed.
+        """
+        revision = self._revision
+        return revision if type(revision) is int else _require(revision)
+
+    @property
+    def known_revision(self) -> int | None:
+        """The same, or None while it is not known."""
+        revision = self._revision
+        return revision if type(revision) is int else _known(revision)
 
     @property
     def value(self) -> T:
@@ -148,7 +204,7 @@ class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
         metadata = self._metadata
         if metadata is None:
             try:
-                metadata = metadata_of(self.stored, self.revision)
+                metadata = metadata_of(self.stored, self._revision)
             except StoreError as error:
                 error.within(key=str(self.key))
                 raise
@@ -181,6 +237,7 @@ class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
     def _decode(self) -> Any:
         stored = self.stored
         if stored[1] & _ELSEWHERE:
+            envelope.header_of(stored)  # Refuses a form that is not known.
             return header.unpack(self._large_payload())
         payload = stored[envelope.payload_offset(stored) :]
         if not payload:
@@ -207,18 +264,19 @@ class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
         if not isinstance(other, Entry):
             return NotImplemented
         return (
-            self.revision == other.revision
+            self.known_revision == other.known_revision
             and self.stored == other.stored
             and self.key == other.key
         )
 
     def __hash__(self) -> int:
-        return hash((self.revision, self.stored))
+        return hash(self.stored)
 
     def __repr__(self) -> str:
-        metadata = self.metadata
+        metadata, revision = self.metadata, self.known_revision
         return (
-            f"Entry({str(self.key)!r}, version={metadata.version}, revision={self.revision}, "
+            f"Entry({str(self.key)!r}, version={metadata.version}, "
+            f"revision={'pending' if revision is None else revision}, "
             f"updated_at={metadata.updated_at.isoformat()})"
         )
 
@@ -259,7 +317,15 @@ class PastVersion(Entry[T], frozen=True, eq=False):
         return instant(self.end_at_ms) if self.end_at_ms else None
 
 
-def metadata_of(stored: bytes, revision: int) -> Metadata:
+def _require(revision: int | PendingRevision) -> int:
+    return revision if isinstance(revision, int) else revision.require()
+
+
+def _known(revision: int | PendingRevision) -> int | None:
+    return revision if isinstance(revision, int) else revision.known
+
+
+def metadata_of(stored: bytes, revision: int | PendingRevision) -> Metadata:
     """The metadata in stored bytes."""
     head = envelope.header_of(stored)
     extras = envelope.extras_of(stored, head.extras_length)

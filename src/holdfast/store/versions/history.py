@@ -13,7 +13,7 @@ from holdfast.codecs import envelope
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.engine import Engine
 from holdfast.contract.record import Range
-from holdfast.store.versions.entry import Entry, PastVersion, metadata_of
+from holdfast.store.versions.entry import Entry, PastVersion, PendingRevision, metadata_of
 from holdfast.store.versions.past_rows import END_EXPIRED, past_version, read_grave
 from holdfast.store.versions.rows import Rows
 
@@ -36,11 +36,13 @@ class History:
         rows: Rows,
         complete: Callable[[Entry[Any]], Awaitable[Entry[Any]]],
         expired: Callable[[bytes], bool],
+        revision: Callable[[int], int | PendingRevision],
     ) -> None:
         self._engine = engine
         self._rows = rows
         self._complete = complete
         self._expired = expired
+        self._revision = revision
 
     async def versions(self, key: str, *, reverse: bool = False) -> AsyncIterator[PastVersion[Any]]:
         """Every past version, oldest first or newest first."""
@@ -55,8 +57,8 @@ class History:
         while rest is not None:
             page = await self._engine.scan(rest)
             for _, record in page.rows:
-                past = past_version(store_key, record)
-                if last is not None and past.revision == last.revision:
+                past = past_version(store_key, record, self._revision)
+                if last is not None and past.known_revision == last.known_revision:
                     last = None  # It was swept meanwhile.
                     if reverse:
                         continue
@@ -97,7 +99,8 @@ class History:
 
         def began(entry: Entry[Any]) -> bool:
             if revision is not None:
-                return entry.revision <= revision
+                known = entry.known_revision
+                return known is not None and known <= revision
             assert instant_ms is not None
             return entry.metadata.updated_at_ms <= instant_ms
 
@@ -105,7 +108,7 @@ class History:
         [row] = await self._engine.read([data_key])
         living: Entry[Any] | None = None
         if row is not None:
-            living = Entry(key, row.value, row.revision)
+            living = Entry(key, row.value, self._revision(row.revision))
             if began(living):
                 return await self._alive(living, instant_ms)
         identity = await self._identity(key)
@@ -177,7 +180,7 @@ class History:
         [record] = await self._engine.read([past_key])
         if record is None:
             return None
-        past = past_version(key, record)
+        past = past_version(key, record, self._revision)
         await self._complete(past)
         return past
 
@@ -193,7 +196,7 @@ class History:
         page = await self._engine.scan(range)
         if not page.rows:
             return None
-        return past_version(key, page.rows[0][1])
+        return past_version(key, page.rows[0][1], self._revision)
 
     async def _last_incarnation(self, identity: bytes, before: int = _LIFE_MAX) -> int | None:
         range = Range(
@@ -211,7 +214,7 @@ class History:
         if row is None or not self._expired(row.value):
             return None
         past: PastVersion[Any] = PastVersion(
-            key, row.value, row.revision, end_cause=END_EXPIRED,
+            key, row.value, self._revision(row.revision), end_cause=END_EXPIRED,
             end_at_ms=envelope.expires_at_ms(row.value),
         )  # fmt: skip
         await self._complete(past)

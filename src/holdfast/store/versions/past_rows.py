@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -10,9 +11,8 @@ import msgspec
 from holdfast.codecs import envelope
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import IntegrityFailed
-from holdfast.contract.record import Record
-from holdfast.store.transaction import PENDING_REVISION
-from holdfast.store.versions.entry import PastVersion
+from holdfast.contract.record import THIS_COMMIT, Record
+from holdfast.store.versions.entry import PastVersion, PendingRevision
 
 #: How an incarnation ends.
 END_DELETE = "delete"
@@ -55,6 +55,10 @@ _decode_grave = msgspec.msgpack.Decoder(Grave).decode
 _decode_end = msgspec.msgpack.Decoder(End).decode
 
 
+def _as_it_is(revision: int) -> int:
+    return revision
+
+
 def pack_grave(grave: Grave) -> bytes:
     """The row of a grave."""
     return _encode(grave)
@@ -76,7 +80,7 @@ def pack_past(revision: int, stored: bytes, end: End | None) -> bytes:
     A revision that is pending becomes 0: the version was written by the commit that ended it.
     """
     packed = b"" if end is None else _encode(end)
-    known = 0 if revision == PENDING_REVISION else revision
+    known = 0 if revision == THIS_COMMIT else revision
     return _PAST.pack(known, len(packed)) + packed + stored
 
 
@@ -103,17 +107,22 @@ def ended_at(record: Record) -> int:
     return record.revision
 
 
-def past_version(key: StoreKey | str, record: Record) -> PastVersion[Any]:
-    """The past version in a row."""
+def past_version(
+    key: StoreKey | str,
+    record: Record,
+    revision_of: Callable[[int], int | PendingRevision] = _as_it_is,
+) -> PastVersion[Any]:
+    """The past version in a row; `revision_of` says what becomes of a revision."""
     revision, end, stored = past_parts(record)
+    known = revision_of(revision)
     if not end:
-        return PastVersion(key, stored, revision, ended_at_revision=ended_at(record))
+        return PastVersion(key, stored, known, ended_at_revision=ended_at(record))
     try:
         how = _decode_end(end)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _unreadable() from error
     return PastVersion(
-        key, stored, revision, end_cause=how.cause, end_at_ms=how.at_ms, end_actor=how.actor,
+        key, stored, known, end_cause=how.cause, end_at_ms=how.at_ms, end_actor=how.actor,
         end_comment=how.comment, ended_at_revision=ended_at(record),
     )  # fmt: skip
 

@@ -1,44 +1,46 @@
-"""Retention: how much of the past is kept, and giving up the rest.
+"""Retention: how much of the past is kept.
 
-Who, when and what of past versions is small and kept for good unless a namespace says otherwise.
-Their values are kept as long as the feed reaches back: seven days, or a million changes. The
-oldest feed rows are the work list: each names the version that its change displaced, so what is
-given up is found without walking the data.
+Who, when and what of past versions is small and kept for good, unless a namespace says otherwise.
+Values are kept as long as the feed reaches back: seven days, or a million changes. Of a key that
+ran out nothing is kept once the feed no longer tells of it.
+`store/versions/trimming.py` carries it out.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import Any, Final
 
 import msgspec
 
-from holdfast.codecs import envelope
+from holdfast.codecs.keys import pack_text
 from holdfast.codecs.text import StoreKey
-from holdfast.contract.batch import (
-    Batch,
-    Delete,
-    DeleteRange,
-    Operation,
-    Put,
-    append_key,
-)
+from holdfast.contract.batch import Draft
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import IntegrityFailed, InvalidInput
-from holdfast.contract.record import Range, Record, after_prefix
+from holdfast.contract.errors import IntegrityFailed, InvalidInput, StoreNotFound
+from holdfast.contract.record import Record
 from holdfast.contract.runtime import Clock
 from holdfast.store import layout
 from holdfast.store.feed.feed import Feed
-from holdfast.store.feed.row import Act, FeedPosition
 from holdfast.store.keyspaces import Keyspaces
 from holdfast.store.text_keys import unpack_key
-from holdfast.store.versions.past_rows import past_parts, without_value
-from holdfast.store.versions.policy import DEFAULT_POLICY, Policy, Values
-from holdfast.store.versions.rows import Rows
+from holdfast.store.versions.policy import (
+    DEFAULT_POLICY,
+    GoneKept,
+    NamespacePolicy,
+    Policy,
+    ValuesKept,
+)
+from holdfast.store.versions.trimming import Limits, Trimmed, apply, trim
 
-FEED_AGE_S = 7 * 86400.0
-FEED_CHANGES_MAX = 1_000_000
-#: How many feed rows one commit of a compaction gives up.
-TRIM_BATCH = 500
+FEED_AGE_S: Final = 7 * 86400.0
+FEED_CHANGES_MAX: Final = 1_000_000
+#: The furthest the feed can reach back, in seconds and in changes.
+FEED_AGE_MAX_S: Final = 1000 * 365 * 86400.0
+FEED_CHANGES_LIMIT: Final = 1 << 53
+#: How many past versions a policy can name.
+VERSIONS_MAX: Final = 1 << 32
 
 
 class Settings(msgspec.Struct, frozen=True, array_like=True):
@@ -47,43 +49,46 @@ class Settings(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         feed_age_s: feed rows older than this go.
         feed_changes_max: more feed rows than this go, the oldest first.
-        namespaces: policies by namespace (its segments), the longest prefix wins.
+        namespaces: policies; the longest prefix wins.
+        unapplied: those among them that rows written before them have not been brought under.
     """
 
     feed_age_s: float = FEED_AGE_S
     feed_changes_max: int = FEED_CHANGES_MAX
-    namespaces: tuple[tuple[tuple[str, ...], Policy], ...] = ()
+    namespaces: tuple[NamespacePolicy, ...] = ()
+    unapplied: tuple[NamespacePolicy, ...] = ()
 
 
-class _Counted(msgspec.Struct, frozen=True, array_like=True):
-    """How many feed rows there are up to a revision, so that counting goes on from there."""
+class Kept(msgspec.Struct, frozen=True):
+    """What is kept of the past of one namespace, as `keep` said it.
 
-    revision: int
-    rows: int
+    Attributes:
+        view, keyspace: where.
+        namespace: as in keys; empty: all of the keyspace.
+        policy: what is kept.
+    """
+
+    view: str
+    keyspace: str
+    namespace: str
+    policy: Policy
 
 
-class Trimmed(msgspec.Struct, frozen=True):
-    """What a compaction gave up."""
-
-    changes: int = 0
-    values: int = 0
-    versions: int = 0
-
-
-_SETTINGS = layout.SYSTEM + b"retention"
-_COUNTED = layout.SYSTEM + b"feed counted"
+SETTINGS_KEY: Final = layout.SYSTEM + b"retention"
 _encode = msgspec.msgpack.Encoder().encode
-_decode_settings = msgspec.msgpack.Decoder(Settings).decode
-_decode_counted = msgspec.msgpack.Decoder(_Counted).decode
-_FEED_END = after_prefix(layout.FEED)
+_decode = msgspec.msgpack.Decoder(Settings).decode
 
 
 class Retention:
-    """The retention settings of a database, and what carries them out.
+    """How much of the past of a database is kept: its settings, and giving up the rest.
 
     Args:
         engine, feed, keyspaces: of the database.
         clock: tells how old a change is.
+
+    Attributes:
+        policies: by keyspace, the longest prefix first. The same mapping for good, so that who
+            writes sees at once that there are none.
     """
 
     def __init__(self, engine: Engine, feed: Feed, keyspaces: Keyspaces, clock: Clock) -> None:
@@ -92,7 +97,9 @@ class Retention:
         self._keyspaces = keyspaces
         self._clock = clock
         self._settings = Settings()
-        self._policies: dict[tuple[str, ...], Policy] = {}
+        self.policies: dict[int, list[tuple[bytes, Policy]]] = {}
+        #: Why the settings cannot be read. Until they are set anew, nothing is given up.
+        self._unreadable: IntegrityFailed | None = None
 
     # --- Settings ---------------------------------------------------------------------------
 
@@ -101,48 +108,101 @@ class Retention:
         """The settings as last read."""
         return self._settings
 
+    @property
+    def unreadable(self) -> IntegrityFailed | None:
+        """Why the settings cannot be read, if they cannot: then everything is kept."""
+        return self._unreadable
+
     async def refresh(self) -> Settings:
         """Read the settings, which another process may have changed."""
-        [record] = await self._engine.read([_SETTINGS])
+        [record] = await self._engine.read([SETTINGS_KEY])
         if record is not None:
-            self._use(_read_settings(record))
+            try:
+                self._use(read_settings(record))
+            except IntegrityFailed as error:
+                # A damaged setting must not lock the data away.
+                self._unreadable = error
         return self._settings
 
     async def keep(
         self,
         namespace: str,
         *,
-        values: Values = "feed",
+        values: ValuesKept = "feed",
         versions: int | None = None,
+        gone: GoneKept = "expired",
+        view: str = "entries",
+        keyspace: str = "entries",
     ) -> None:
-        """Say what is kept of the past of the entries in a namespace, and in those below it.
+        """Say what is kept of the past of the values in a namespace, and in those below it.
 
         Applies to versions displaced from now on at once, to older ones at the next compaction.
-        `namespace` is written as in keys, such as `users/active`; empty means every namespace.
+
+        Args:
+            namespace: as in keys, such as `users/active`; empty: all of the keyspace.
+            values: of past versions: as long as the `feed` reaches back, `forever`, or `none`.
+            versions: how many past versions of each key; None: all, 0: none.
+            gone: which keys without a value lose their past once the feed no longer tells of
+                their end: those that `expired`, all (`feed`), or none (`forever`).
+            view, keyspace: where; left out: the entries.
+
+        Raises:
+            InvalidInput, InvalidKey: the arguments cannot be; nothing was written.
+            StoreNotFound: there is no such keyspace.
         """
         if values not in ("feed", "forever", "none"):
             raise InvalidInput(f"values is feed, forever or none; found {values!r}")
-        if versions is not None and (not isinstance(versions, int) or versions < 0):
-            raise InvalidInput(f"versions is a number from 0, or None for all; found {versions!r}")
+        if gone not in ("expired", "feed", "forever"):
+            raise InvalidInput(f"gone is expired, feed or forever; found {gone!r}")
+        if versions is not None and not _is_count(versions, VERSIONS_MAX):
+            raise InvalidInput(
+                f"versions is an int from 0 to {VERSIONS_MAX}, or None for all; found {versions!r}"
+            )
         segments = StoreKey.parse(f"{namespace}:x").namespace if namespace else ()
-        policy = Policy(values, versions)
+        found = await self._keyspaces.get(view, keyspace)
+        if found is None:
+            raise StoreNotFound(
+                f"{view} {keyspace!r} was wanted; there is none. Create it first", name=keyspace
+            )
+        place = (found.number, b"".join(map(pack_text, segments)))
+        policy = NamespacePolicy(*place, Policy(values, versions, gone))
 
         def change(settings: Settings) -> Settings:
-            others = tuple(one for one in settings.namespaces if one[0] != segments)
-            if policy != DEFAULT_POLICY or not segments:
-                others += ((segments, policy),)
-            return msgspec.structs.replace(settings, namespaces=others)
+            others = tuple(
+                one for one in settings.namespaces if (one.keyspace, one.prefix) != place
+            )
+            waiting = tuple(
+                one for one in settings.unapplied if (one.keyspace, one.prefix) != place
+            )
+            if policy.policy != DEFAULT_POLICY or not segments:
+                others += (policy,)
+            if policy.policy.values == "none" or policy.policy.versions is not None:
+                waiting += (policy,)
+            return msgspec.structs.replace(settings, namespaces=others, unapplied=waiting)
 
         await self._change(change)
 
     async def keep_feed(
         self, *, age_s: float = FEED_AGE_S, changes_max: int = FEED_CHANGES_MAX
     ) -> None:
-        """Say how far the feed, and with it the values of past versions, reach back."""
-        if age_s <= 0 or changes_max < 0:
+        """Say how far the feed, and with it the values of past versions, reach back.
+
+        Args:
+            age_s: seconds.
+            changes_max: how many changes.
+
+        Raises:
+            InvalidInput: the arguments cannot be; nothing was written.
+        """
+        number = isinstance(age_s, int | float) and not isinstance(age_s, bool)
+        if not number or not math.isfinite(age_s) or not 0 < age_s <= FEED_AGE_MAX_S:
             raise InvalidInput(
-                f"age_s lies above 0 and changes_max is not negative; found {age_s} and "
-                f"{changes_max}"
+                f"age_s is a number of seconds above 0 and at most {FEED_AGE_MAX_S:.0f}; "
+                f"found {age_s!r}"
+            )
+        if not _is_count(changes_max, FEED_CHANGES_LIMIT):
+            raise InvalidInput(
+                f"changes_max is an int from 0 to {FEED_CHANGES_LIMIT}; found {changes_max!r}"
             )
         await self._change(
             lambda settings: msgspec.structs.replace(
@@ -150,21 +210,31 @@ class Retention:
             )
         )
 
-    def policy(self, segments: tuple[str, ...]) -> Policy:
-        """What is kept of the past of the entry with these segments."""
-        if not self._policies:
-            return DEFAULT_POLICY
-        for length in range(len(segments) - 1, -1, -1):
-            policy = self._policies.get(segments[:length])
-            if policy is not None:
-                return policy
+    async def kept(self) -> list[Kept]:
+        """What `keep` has said of each namespace, by view, keyspace and namespace."""
+        found = []
+        for one in (await self.refresh()).namespaces:
+            keyspace = await self._keyspaces.by_number(one.keyspace)
+            if keyspace is not None:
+                segments = unpack_key(one.prefix).segments if one.prefix else ()
+                namespace = StoreKey("x", segments).text.removesuffix(":x") if segments else ""
+                found.append(Kept(keyspace.view, keyspace.name, namespace, one.policy))
+        return sorted(found, key=lambda one: (one.view, one.keyspace, one.namespace))
+
+    def policy(self, keyspace: int, key: bytes) -> Policy:
+        """What is kept of the past of the value under a packed key."""
+        policies = self.policies.get(keyspace)
+        if policies is not None:
+            for prefix, policy in policies:
+                if key.startswith(prefix) and len(key) > len(prefix):
+                    return policy
         return DEFAULT_POLICY
 
     def policy_of(self, data_key: bytes) -> Policy:
         """The same, from the key of a data row; on the path of every overwrite."""
-        if not self._policies:
+        if not self.policies:
             return DEFAULT_POLICY
-        return self.policy(unpack_key(data_key[layout.REGION_BYTES :]).segments)
+        return self.policy(layout.keyspace_of(data_key), data_key[layout.REGION_BYTES :])
 
     # --- Carrying out -----------------------------------------------------------------------
 
@@ -173,113 +243,81 @@ class Retention:
 
         Args:
             progress: called with (feed rows given up, feed rows to give up at most).
+
+        Raises:
+            IntegrityFailed: the settings cannot be read; set them anew.
         """
         await self.refresh()
-        counted = await self._count()
-        surplus = max(0, counted.rows - self._settings.feed_changes_max)
-        before_ms = self._clock.now_ms() - round(self._settings.feed_age_s * 1000)
+        if self._unreadable is not None:
+            raise self._unreadable
         total = Trimmed()
-        while True:
-            positions = await self._feed.oldest_rows(TRIM_BATCH)
-            due: list[FeedPosition] = []
-            for position in positions:
-                spare = surplus - total.changes - len(due)
-                if spare <= 0 and position.row.at_ms >= before_ms:
-                    break
-                due.append(position)
-            if not due:
-                return total
-            done = await self._give_up(due, counted)
-            total = Trimmed(
-                total.changes + done.changes,
-                total.values + done.values,
-                total.versions + done.versions,
-            )
-            counted = _Counted(counted.revision, counted.rows - done.changes)
-            if progress is not None:
-                progress(total.changes, max(surplus, total.changes))
+        for policy in self._settings.unapplied:
+            total = total.plus(await apply(self._engine, self._keyspaces, policy))
+            await self._applied(policy)
+        settings = self._settings
+        limits = Limits(
+            self._clock.now_ms() - round(settings.feed_age_s * 1000), settings.feed_changes_max
+        )
+        given_up = await trim(
+            self._engine, self._feed, self._keyspaces, limits, self.policy, progress
+        )
+        return total.plus(given_up)
 
     # --- Inside -----------------------------------------------------------------------------
 
-    async def _give_up(self, due: list[FeedPosition], counted: _Counted) -> Trimmed:
-        """Give up some of the oldest feed rows and what they displaced, as one commit."""
-        last = due[-1]
-        # A commit may go in two parts: once its first row is gone, none of it counts.
-        operations: list[Operation] = [
-            DeleteRange(Range(layout.FEED, append_key(layout.FEED, last.revision, last.index + 1))),
-            Put(layout.SYSTEM_FEED_OLDEST, (last.revision + 1).to_bytes(8, "big")),
-            Put(_COUNTED, _encode(_Counted(counted.revision, counted.rows - len(due)))),
-        ]
-        values = versions = 0
-        for position in due:
-            row = position.row
-            displaced = row.version if row.act == Act.DELETE else row.version - 1
-            keyspace = await self._keyspaces.by_number(row.keyspace)
-            if displaced < 1 or keyspace is None:
-                continue
-            rows = Rows(keyspace)
-            policy = self.policy(unpack_key(row.key).segments)
-            past_key = rows.past_key(row.identity, row.incarnation, displaced)
-            [record] = await self._engine.read([past_key])
-            if record is None or policy.values == "forever":
-                continue
-            stored = past_parts(record).stored
-            if policy.versions == 0:
-                operations.append(Delete(past_key))
-                versions += 1
-            elif not stored[1] & envelope.VALUE_GONE:
-                operations.append(Put(past_key, without_value(record)))
-            else:
-                continue
-            values += 1
-            if stored[1] & envelope.BLOB:
-                operations += [Delete(key) for key in rows.blob_keys(stored)]
-        await self._engine.commit(Batch(operations))
-        return Trimmed(len(due), values, versions)
-
-    async def _count(self) -> _Counted:
-        """How many feed rows there are, counting on from where the last count ended."""
-        [record] = await self._engine.read([_COUNTED])
-        counted = _decode_counted(record.value) if record is not None else _Counted(0, 0)
-        head = await self._engine.head()
-        rows = counted.rows
-        rest: Range | None = Range(
-            append_key(layout.FEED, counted.revision + 1, 0), append_key(layout.FEED, head + 1, 0)
+    async def _applied(self, policy: NamespacePolicy) -> None:
+        """The rows written before a policy have been brought under it."""
+        await self._change(
+            lambda settings: msgspec.structs.replace(
+                settings, unapplied=tuple(one for one in settings.unapplied if one != policy)
+            )
         )
-        while rest is not None:
-            page = await self._engine.scan(rest)
-            rows += len(page.rows)
-            rest = page.resume
-        return _Counted(head, rows)
 
     async def _change(self, change: Callable[[Settings], Settings]) -> None:
         changed: Settings | None = None
 
-        def decide(records: list[Record | None], _revision: int) -> Batch:
+        def decide(records: list[Record | None], _revision: int) -> Draft:
             nonlocal changed
-            [record] = records
-            changed = change(_read_settings(record) if record is not None else Settings())
-            return Batch([Put(_SETTINGS, _encode(changed))])
+            settings = Settings()
+            if records[0] is not None and self._unreadable is None:
+                settings = read_settings(records[0])
+            changed = change(settings)
+            draft = Draft()
+            draft.rows[SETTINGS_KEY] = _encode(changed)
+            return draft
 
-        await self._engine.transact([_SETTINGS], decide)
+        await self._engine.transact([SETTINGS_KEY], decide)
         assert changed is not None
         self._use(changed)
 
     def _use(self, settings: Settings) -> None:
+        self._unreadable = None
         self._settings = settings
-        self._policies = dict(settings.namespaces)
+        policies: dict[int, list[tuple[bytes, Policy]]] = {}
+        for one in settings.namespaces:
+            policies.setdefault(one.keyspace, []).append((one.prefix, one.policy))
+        for listed in policies.values():
+            listed.sort(key=lambda one: len(one[0]), reverse=True)
+        self.policies.clear()
+        self.policies.update(policies)
 
 
-def _read_settings(record: Record) -> Settings:
+def read_settings(record: Record) -> Settings:
+    """The settings in their row. Raises IntegrityFailed."""
     try:
-        return _decode_settings(record.value)
+        return _decode(record.value)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise IntegrityFailed(
-            "the retention settings cannot be read; run `holdfast check`"
+            "the retention settings cannot be read, so everything is kept; set them anew with "
+            "db.retention.keep_feed and keep"
         ) from error
+
+
+def _is_count(number: Any, most: int) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= most
 
 
 async def was_set(engine: Engine) -> bool:
     """Whether retention was ever set in the database, so that versions may be missing rightly."""
-    [record] = await engine.read([_SETTINGS])
+    [record] = await engine.read([SETTINGS_KEY])
     return record is not None
