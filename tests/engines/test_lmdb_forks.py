@@ -90,7 +90,7 @@ def test_forks_beside_threads_that_read_and_write(tmp_path: Path, durability: st
     context = multiprocessing.get_context("fork")
     done = threading.Event()
     failed: list[BaseException] = []
-    with opened(path, durability=durability) as engine:
+    with opened(path, durability=durability, flush_interval=0.002) as engine:
         put(engine, b"a")
 
         def work() -> None:

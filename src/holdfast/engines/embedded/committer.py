@@ -19,11 +19,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import islice
 from queue import SimpleQueue
-from typing import Literal
 from weakref import ref
 
 from holdfast.contract.batch import Receipt
-from holdfast.contract.engine import NOT_NOW, _NotNow
+from holdfast.contract.engine import NOT_NOW, NotNow
 from holdfast.contract.errors import StoreClosed, StoreError, StoreLocked, TimedOut
 from holdfast.contract.runtime import Completion, Host, Runtime, Worker
 from holdfast.engines.embedded.locking import let_go, owns
@@ -116,7 +115,7 @@ class Committer:
             raise
         return work.outcome()
 
-    def commit_now(self, work: Work) -> Receipt | Literal[_NotNow.NOT_NOW]:
+    def commit_now(self, work: Work) -> Receipt | NotNow:
         """The same for a caller on a loop, where it neither flushes nor waits; else NOT_NOW."""
         refuse_inside(self)
         if self._closed:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Literal
 
 from holdfast.contract.batch import Batch, Decide, Draft, Receipt
 from holdfast.contract.config import EngineConfig
-from holdfast.contract.engine import Engine, _NotNow
+from holdfast.contract.engine import Engine, NotNow
 from holdfast.contract.errors import ReadOnly, StorageFull, StoreClosed, StoreError, WrongContext
 from holdfast.contract.limits import check_batch, check_draft, check_key
 from holdfast.contract.runtime import Components
@@ -121,9 +120,7 @@ class EmbeddedEngine(Engine):
             raise self._read_only()
         return await self._committer.commit(Work(None, keys, decide, previous=previous))
 
-    def transact_now(
-        self, keys: Sequence[bytes], decide: Decide
-    ) -> Receipt | Literal[_NotNow.NOT_NOW]:
+    def transact_now(self, keys: Sequence[bytes], decide: Decide) -> Receipt | NotNow:
         if self._refusal is not None:
             raise self._refuse()
         if not self.capabilities.writable:
@@ -199,11 +196,11 @@ class EmbeddedEngine(Engine):
         """After a bug or an interrupt: nothing stays open. Whether the group is committed."""
         group, self._group_now = self._group_now, None
         landed = group is not None and group.finishing and self._head_now() >= group.revision
-        self._let_go()
-        if group is not None:
+        if group is not None and not landed:
             self._abandon(group)
-            if landed:
-                self._watcher.publish(group.revision)
+        self._let_go()
+        if group is not None and landed:
+            self._watcher.publish(group.revision)
         return landed
 
     def _group(self) -> Group:

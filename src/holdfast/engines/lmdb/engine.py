@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Literal, TypeVar, cast
+from typing import TypeVar, cast
 
 import lmdb
 
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
-from holdfast.contract.engine import NOT_NOW, Peeked, Snapshot, _NotNow
+from holdfast.contract.engine import NOT_NOW, NotNow, Peeked, Snapshot
 from holdfast.contract.errors import InvalidInput, Overloaded, StoreClosed, StoreError, Unsupported
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
@@ -123,7 +123,7 @@ class LmdbEngine(EmbeddedEngine):
             return None
         return stored[8:], _from_bytes(stored[:8])
 
-    def peek_page(self, range: Range) -> Page | Literal[_NotNow.NOT_NOW]:
+    def peek_page(self, range: Range) -> Page | NotNow:
         if self._refusal is not None:
             raise self._refuse()
         try:

@@ -15,6 +15,7 @@ import lmdb
 from holdfast.contract.errors import StorageFull, StoreLocked, StoreNotFound
 from holdfast.contract.record import Record
 from holdfast.contract.runtime import Clock, Ids
+from holdfast.engines.embedded.locking import holding
 from holdfast.engines.embedded.network import refuse_network
 from holdfast.engines.lmdb import facts, header
 from holdfast.engines.lmdb.config import MAP_MIN, LmdbConfig
@@ -57,7 +58,7 @@ class Medium:
         self.place = Place(config.path)
         self.owner = int.from_bytes(hashlib.blake2b(ids.new(), digest_size=_OWNER_BYTES).digest())
         self._ids = ids
-        self._remapping = threading.Lock()
+        self._remapping = threading.RLock()
         self._commits = 0
         self._file_bytes_max: int | None = None
         self._reserve_used = False
@@ -113,11 +114,14 @@ class Medium:
 
     def reopen(self) -> lmdb.Environment:
         """Open the file that was put in the place of the old one, which is returned still open."""
-        with self._remapping:
-            old = self.env
+        old = self.env
+
+        def reopen() -> None:
             self.env = self._environment()
             self._open_trees()
             self._identify()
+
+        holding(self._remapping, reopen)
         return old
 
     # --- Forks ------------------------------------------------------------------------------
@@ -207,20 +211,30 @@ class Medium:
         Raises:
             Overloaded: all readers are in use.
         """
+        try:
+            return self.env.begin()
+        except lmdb.Error:
+            pass  # Most of them pass by.
         for _ in range(READ_ATTEMPTS_MAX):
-            with self._remapping:  # Never begun while the map changes.
-                try:
-                    return self.env.begin()
-                except lmdb.MapResizedError:
-                    self.env.set_mapsize(0)  # Another process grew the file: follow.
-                except lmdb.BadRslotError:
-                    continue  # A child took the driver's spare for its own; there is another.
-                except lmdb.ReadersFullError as error:
-                    if not self.env.reader_check():
-                        raise translate(error, self.url) from error
-                except lmdb.Error as error:
-                    raise translate(error, self.url) from error
+            transaction = holding(self._remapping, self._begin_read)
+            if transaction is not None:
+                return transaction
         raise StoreLocked(f"the map of the database {self.url} changes all the time; try again")
+
+    def _begin_read(self) -> lmdb.Transaction[bytes] | None:
+        """One attempt, while the map does not change."""
+        try:
+            return self.env.begin()
+        except lmdb.MapResizedError:
+            self.env.set_mapsize(0)  # Another process grew the file: follow.
+        except lmdb.BadRslotError:
+            pass  # A child took the driver's spare for its own; there is another.
+        except lmdb.ReadersFullError as error:
+            if not self.env.reader_check():
+                raise translate(error, self.url) from error
+        except lmdb.Error as error:
+            raise translate(error, self.url) from error
+        return None
 
     def reading(self, action: Callable[[lmdb.Transaction[bytes]], T]) -> T:
         """What `action` reads in one transaction; repeated when the map changed under it."""
@@ -266,8 +280,7 @@ class Medium:
         try:
             return self.env.begin(None, None, True)
         except lmdb.MapResizedError:
-            with self._remapping:
-                self.env.set_mapsize(0)
+            holding(self._remapping, lambda: self.env.set_mapsize(0))
             return self.env.begin(write=True)
 
     # --- Room -------------------------------------------------------------------------------
@@ -325,9 +338,8 @@ class Medium:
             self._remap(max(limit, MAP_MIN))  # LMDB keeps it above what is in use.
 
     def _remap(self, size: int) -> None:
-        with self._remapping:
-            # Snapshots end here, reads of other threads are repeated.
-            self.env.set_mapsize(size // MAP_STEP * MAP_STEP)
+        # Snapshots end here, reads of other threads are repeated.
+        holding(self._remapping, lambda: self.env.set_mapsize(size // MAP_STEP * MAP_STEP))
 
     def room_left(self) -> int:
         """By how much the file may still grow."""
