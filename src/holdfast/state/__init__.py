@@ -1,0 +1,43 @@
+"""State that services share: scopes, values, counters, claims, events, streams.
+
+from holdfast.state import RedisAdapter, StoreBuilder
+
+store = (
+    StoreBuilder.create()
+    .with_adapter(RedisAdapter.from_url("redis://localhost:6379"))
+    .with_service("api-server")
+    .add_scope("organization", required=True)
+    .build()
+)
+await store.scope("organization", "org_123").kv.set("settings:theme", "dark")
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from holdfast.state.builder import StoreBuilder, build_store
+from holdfast.state.keys import ScopedKeys, ScopeEntry, ScopeOptions
+from holdfast.state.store import ScopedStore
+
+if TYPE_CHECKING:
+    from holdfast.state.redis.adapter import RedisAdapter
+
+__all__ = [
+    "RedisAdapter",
+    "ScopeEntry",
+    "ScopeOptions",
+    "ScopedKeys",
+    "ScopedStore",
+    "StoreBuilder",
+    "build_store",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # The driver is imported when the adapter is asked for.
+    if name == "RedisAdapter":
+        from holdfast.state.redis.adapter import RedisAdapter
+
+        return RedisAdapter
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

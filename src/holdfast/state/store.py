@@ -1,0 +1,75 @@
+"""`ScopedStore`: the areas of a service in one scope."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import Self
+
+from holdfast.state.areas.area import Scene
+from holdfast.state.areas.counter import Counter
+from holdfast.state.areas.kv import KV
+from holdfast.state.keys import ScopeEntry
+from holdfast.state.observing import Observer
+
+
+class ScopedStore:
+    """State that is shared by everybody who builds the same service on the same keeper.
+
+    It is made by `StoreBuilder.build`. `scope` gives another store one scope further in, over the
+    same connections.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+
+    @property
+    def service(self) -> str:
+        """Name of the service."""
+        return self._scene.keys.service
+
+    @property
+    def scope_chain(self) -> tuple[ScopeEntry, ...]:
+        """The scopes that are open, outermost first."""
+        return self._scene.keys.chain
+
+    def scope(self, key: str, identifier: str | int) -> ScopedStore:
+        """The store of one scope further in; what is in it nobody else sees.
+
+        Order counts: organization then workspace is another place than workspace then organization.
+
+        Raises:
+            InvalidScopeKey: the scope is not declared.
+            InvalidScopeIdentifier: the identifier cannot be one.
+        """
+        scene = self._scene
+        keys = scene.keys.scope(key, identifier)
+        seen = scene.observer
+        observer = Observer(keys, seen.clock, seen.telemetry, seen.logger, seen.warned)
+        return ScopedStore(replace(scene, keys=keys, observer=observer))
+
+    async def close(self) -> None:
+        """Close the adapter, and with it every scope's store."""
+        await self._scene.adapter.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        scopes = "".join(f"/{entry.key}" for entry in self.scope_chain)
+        return f"<ScopedStore {self.service}{scopes} on {self._scene.adapter.name}>"
+
+    # --- Areas ------------------------------------------------------------------------------
+
+    @cached_property
+    def kv(self) -> KV:
+        """Values under keys."""
+        return KV(self._scene)
+
+    @cached_property
+    def counter(self) -> Counter:
+        """Whole numbers that many add to at once."""
+        return Counter(self._scene)
