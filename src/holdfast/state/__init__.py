@@ -16,7 +16,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from holdfast.state.areas.batch import BatchEntry
 from holdfast.state.builder import StoreBuilder, build_store
+from holdfast.state.events.area import EventsValidation
+from holdfast.state.events.message import Message
+from holdfast.state.events.registry import EventRegistry, Events
 from holdfast.state.keys import ScopedKeys, ScopeEntry, ScopeOptions
 from holdfast.state.store import ScopedStore
 
@@ -24,6 +28,11 @@ if TYPE_CHECKING:
     from holdfast.state.redis.adapter import RedisAdapter
 
 __all__ = [
+    "BatchEntry",
+    "EventRegistry",
+    "Events",
+    "EventsValidation",
+    "Message",
     "RedisAdapter",
     "ScopeEntry",
     "ScopeOptions",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+
 from typing import Any, Literal, NamedTuple
 
 Condition = Literal["always", "absent", "present"]

@@ -13,6 +13,9 @@ from holdfast.contract.runtime import Components
 from holdfast.state.adapter import StateAdapter
 from holdfast.state.areas.area import Scene, ValueSerializer
 from holdfast.state.checks import Duration, ttl_ms
+from holdfast.state.events.area import EventHub, EventsValidation
+from holdfast.state.events.registry import EventRegistry
+from holdfast.state.events.subscription import OnError
 from holdfast.state.keys import (
     DEFAULT_PREFIX,
     HashTags,
@@ -45,6 +48,9 @@ class StoreBuilder:
     hash_tags: HashTags = "none"
     default_ttl_ms: int = 0
     lints: bool = False
+    events: EventRegistry = field(default_factory=EventRegistry)
+    validation: EventsValidation = field(default_factory=EventsValidation)
+    on_event_error: OnError | None = None
     components: Components = field(default_factory=system_components, repr=False)
 
     @classmethod
@@ -119,6 +125,30 @@ class StoreBuilder:
         declared = {**(self.scopes or {}), key: ScopeOptions(required)}
         return replace(self, scopes=MappingProxyType(declared))
 
+    def add_events(self, events: EventRegistry) -> Self:
+        """Declare the events of further namespaces; see `Events`.
+
+        Raises:
+            DuplicateNamespace: one of them is declared already.
+        """
+        if not isinstance(events, EventRegistry):
+            raise ConfigInvalid(
+                "events are a registry, such as Events.create(name).event(...).build(); found a "
+                f"{type(events).__name__}",
+                parameter="events",
+            )
+        return replace(self, events=self.events.merged(events))
+
+    def with_events_validation(
+        self, *, publish: bool = True, subscribe: bool = True, throw_on_error: bool = True
+    ) -> Self:
+        """When the schemas of events are applied; see `EventsValidation`."""
+        return replace(self, validation=EventsValidation(publish, subscribe, throw_on_error))
+
+    def with_event_errors(self, on_error: OnError) -> Self:
+        """Who is told of messages that could not be handled: called with error and channel."""
+        return replace(self, on_event_error=on_error)
+
     def build(self) -> ScopedStore:
         """The store.
 
@@ -142,7 +172,7 @@ class StoreBuilder:
             self.default_ttl_ms,
             self.lints,
         )
-        return ScopedStore(scene)
+        return ScopedStore(scene, EventHub(self.events, self.validation, self.on_event_error))
 
 
 def build_store(
@@ -152,6 +182,7 @@ def build_store(
     scopes: Mapping[str, ScopeOptions | bool] | Iterable[str] = (),
     serializer: ValueSerializer = JSON,
     prefix: str = DEFAULT_PREFIX,
+    events: Iterable[EventRegistry] = (),
     **settings: Any,
 ) -> ScopedStore:
     """A store at once: the builder's steps as arguments.
@@ -162,6 +193,7 @@ def build_store(
         scopes: names of scopes, or a mapping of names to whether they are required.
         serializer: how values become bytes.
         prefix: what all keys begin with.
+        events: declared events.
         settings: `logger`, `telemetry`, `hash_tags`, `default_ttl`, `components`.
 
     Raises:
@@ -173,6 +205,8 @@ def build_store(
     for key, options in required.items():
         needed = options.required if isinstance(options, ScopeOptions) else options
         builder = builder.add_scope(key, required=needed)
+    for registry in events:
+        builder = builder.add_events(registry)
     steps = {"logger", "telemetry", "hash_tags", "default_ttl", "components"}
     for name, value in settings.items():
         if name not in steps:

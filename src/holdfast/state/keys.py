@@ -99,6 +99,10 @@ class KeySpace:
         self._careful(pattern)
         return escape_glob(self.stem) + pattern
 
+    def within(self, kind: str) -> KeySpace:
+        """A part of this area, so that things of several kinds never share a key."""
+        return KeySpace(self.area, f"{self.stem}{kind}:", self._refusal)
+
     def user_key(self, whole: str) -> str | None:
         """The caller's part of a whole key, or None when it is not of this area."""
         return whole[len(self.stem) :] if whole.startswith(self.stem) else None

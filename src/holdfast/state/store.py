@@ -7,10 +7,18 @@ from functools import cached_property
 from typing import Self
 
 from holdfast.state.areas.area import Scene
+from holdfast.state.areas.batch import BatchArea
+from holdfast.state.areas.claim import Claim
 from holdfast.state.areas.counter import Counter
+from holdfast.state.areas.dev import Dev
 from holdfast.state.areas.kv import KV
+from holdfast.state.areas.limiter import Limiter
+from holdfast.state.areas.presence import Presence
+from holdfast.state.areas.semaphore import Semaphore
+from holdfast.state.events.area import EventHub, EventsArea
 from holdfast.state.keys import ScopeEntry
 from holdfast.state.observing import Observer
+from holdfast.state.streams.area import Streams
 
 
 class ScopedStore:
@@ -20,8 +28,9 @@ class ScopedStore:
     same connections.
     """
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, hub: EventHub) -> None:
         self._scene = scene
+        self._hub = hub
 
     @property
     def service(self) -> str:
@@ -46,7 +55,7 @@ class ScopedStore:
         keys = scene.keys.scope(key, identifier)
         seen = scene.observer
         observer = Observer(keys, seen.clock, seen.telemetry, seen.logger, seen.warned)
-        return ScopedStore(replace(scene, keys=keys, observer=observer))
+        return ScopedStore(replace(scene, keys=keys, observer=observer), self._hub)
 
     async def close(self) -> None:
         """Close the adapter, and with it every scope's store."""
@@ -73,3 +82,43 @@ class ScopedStore:
     def counter(self) -> Counter:
         """Whole numbers that many add to at once."""
         return Counter(self._scene)
+
+    @cached_property
+    def claim(self) -> Claim:
+        """One holder at a time."""
+        return Claim(self._scene)
+
+    @cached_property
+    def batch(self) -> BatchArea:
+        """Many values in one round trip."""
+        return BatchArea(self._scene)
+
+    @cached_property
+    def events(self) -> EventsArea:
+        """Messages to who listens now."""
+        return EventsArea(self._scene, self._hub)
+
+    @cached_property
+    def streams(self) -> Streams:
+        """Messages that are kept, and given to each group once."""
+        return Streams(self._scene)
+
+    @cached_property
+    def limiter(self) -> Limiter:
+        """How often something may happen."""
+        return Limiter(self._scene)
+
+    @cached_property
+    def semaphore(self) -> Semaphore:
+        """At most so many holders at a time."""
+        return Semaphore(self._scene)
+
+    @cached_property
+    def presence(self) -> Presence:
+        """Who is there now."""
+        return Presence(self._scene)
+
+    @cached_property
+    def dev(self) -> Dev:
+        """Looking around, for people and monitors."""
+        return Dev(self._scene)

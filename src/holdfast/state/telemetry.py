@@ -25,7 +25,7 @@ ERROR: Final[Mapping[str, type]] = {"ctx.error.code": str, "ctx.error.message": 
 
 
 class TelemetryEvent(NamedTuple):
-    """One event: `TelemetryEvent("holdfast.state.kv.get.success", "debug", {"ctx.kv.found": True})`.
+    """One event, such as `holdfast.state.kv.get.success` with `{"ctx.kv.found": True}`.
 
     Attributes:
         name: namespace, area, operation and phase.
@@ -40,7 +40,7 @@ class TelemetryEvent(NamedTuple):
 
 @runtime_checkable
 class Telemetry(Protocol):
-    """Who is told. It is called where the operation runs: it is quick, and what it raises is lost."""
+    """Who is told, where the operation runs: it is quick, and what it raises is lost."""
 
     def emit(self, event: TelemetryEvent) -> None: ...
 

@@ -17,6 +17,8 @@ from holdfast.contract.config import MASK
 from holdfast.contract.errors import ConfigInvalid
 
 _PORT = 6379
+#: No limit, port or duration is above it.
+_MOST = 1e9
 _SCHEMES = ("redis", "rediss", "unix")
 
 
@@ -172,6 +174,6 @@ def _verify(name: str, kind: str, value: Any) -> None:
         fits = fits and not isinstance(value, bool)
     if fits and kind in ("int", "float"):
         low = 0 if name in ("database", "port") else 1e-3
-        fits = low <= value < 1e9
+        fits = low <= value <= _MOST
     if not fits:
         raise ConfigInvalid(f"redis: {name} is {kind}, above 0; found another", parameter=name)

@@ -23,8 +23,7 @@ _KNOWN: dict[str, tuple[type[StoreError], str]] = {
     "WRONGPASS": (Unauthenticated, "the server does not know that user or password; correct them"),
     "NOPERM": (
         PermissionDenied,
-        "the ACL of the user does not allow this command or key; holdfast.state.redis.acl prints "
-        "the rule that a service needs",
+        "the ACL of the user does not allow this command or key; acl_rule() prints what it needs",
     ),
     "OOM": (StorageFull, "the server is at its maxmemory; delete, or let more keys expire"),
     "READONLY": (ReadOnly, "the server is a replica; connect to the primary"),

@@ -1,4 +1,4 @@
-"""One socket to the server: commands go out together once a turn of the loop, replies come in order.
+"""One socket to the server: commands go out once a turn of the loop, replies come in order.
 
 Replies are matched to callers by their order alone. So a caller that is cancelled leaves its place
 behind, and its reply is thrown away when it comes; nothing that arrives late, out of order or in
@@ -36,7 +36,8 @@ except ImportError as error:  # pragma: no cover - the extra is installed where 
 
 Word = str | bytes | int | float
 _NOTHING: Final = object()
-_pack = hiredis.pack_command
+# The driver's own types know tuples of one word only.
+_pack: Callable[[tuple[Word, ...]], bytes] = cast("Any", hiredis.pack_command)
 _ReplyError = hiredis.ReplyError
 
 

@@ -104,24 +104,9 @@ class Subscriber:
         link = self._link
         if link is None or link.lost:
             return
-        if not self._channels:
-            # Nobody listens any more: the connection goes, and the server's subscriptions with it.
-            await self._stop()
-        elif found.confirmed is not None:
+        if found.confirmed is not None:
             with contextlib.suppress(StoreError):
                 await link.send(found.unsubscribe, reads=True)
-
-    async def _stop(self) -> None:
-        upkeep, self._upkeep = self._upkeep, None
-        link, self._link = self._link, None
-        if upkeep is not None:
-            upkeep.cancel()
-        if link is not None:
-            with contextlib.suppress(StoreError):
-                # The server's answer says that it no longer counts us among the listeners.
-                await link.send(("UNSUBSCRIBE",), reads=True)
-                await link.send(("PUNSUBSCRIBE",), reads=True)
-            link.abort()
 
     async def _connected(self) -> Link:
         async with self._connecting:
