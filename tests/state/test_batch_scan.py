@@ -97,9 +97,7 @@ def test_areas_are_apart(redis: RedisServer, service: str) -> None:
 def test_a_thousand_scopes_share_one_connection(redis: RedisServer, service: str) -> None:
     async def main() -> None:
         async with opened(redis, service) as store:
-            await asyncio.gather(
-                *(store.scope("org", n).kv.set("a", n) for n in range(1000))
-            )
+            await asyncio.gather(*(store.scope("org", n).kv.set("a", n) for n in range(1000)))
             assert store._scene.adapter.client.connections_made == 1
             assert store.scope_chain == ()
             assert await store.scope("org", 7).kv.get("a") == 7

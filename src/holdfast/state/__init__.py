@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from holdfast.state.areas.batch import BatchEntry
 from holdfast.state.builder import StoreBuilder, build_store
 from holdfast.state.events.area import EventsValidation
+from holdfast.state.events.classes import EventClass, event, group
 from holdfast.state.events.message import Message
 from holdfast.state.events.registry import EventRegistry, Events
 from holdfast.state.keys import ScopedKeys, ScopeEntry, ScopeOptions
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BatchEntry",
+    "EventClass",
     "EventRegistry",
     "Events",
     "EventsValidation",
@@ -40,6 +42,8 @@ __all__ = [
     "ScopedStore",
     "StoreBuilder",
     "build_store",
+    "event",
+    "group",
 ]
 
 

@@ -14,6 +14,7 @@ from holdfast.state.adapter import StateAdapter
 from holdfast.state.areas.area import Scene, ValueSerializer
 from holdfast.state.checks import Duration, ttl_ms
 from holdfast.state.events.area import EventHub, EventsValidation
+from holdfast.state.events.classes import EventClass
 from holdfast.state.events.registry import EventRegistry
 from holdfast.state.events.subscription import OnError
 from holdfast.state.keys import (
@@ -125,12 +126,14 @@ class StoreBuilder:
         declared = {**(self.scopes or {}), key: ScopeOptions(required)}
         return replace(self, scopes=MappingProxyType(declared))
 
-    def add_events(self, events: EventRegistry) -> Self:
+    def add_events(self, events: EventRegistry | type[EventClass]) -> Self:
         """Declare the events of further namespaces; see `Events`.
 
         Raises:
             DuplicateNamespace: one of them is declared already.
         """
+        if isinstance(events, type) and issubclass(events, EventClass):
+            events = events.registry()
         if not isinstance(events, EventRegistry):
             raise ConfigInvalid(
                 "events are a registry, such as Events.create(name).event(...).build(); found a "

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from holdfast.contract.errors import InvalidInput, SchemaValidationFailed, StoreError
 from holdfast.state.areas.area import Area, Scene
+from holdfast.state.events.classes import EventClass
 from holdfast.state.events.message import Message, envelope, opened
 from holdfast.state.events.names import EventNameRules
 from holdfast.state.events.registry import EventRegistry, Leaf, Tree
@@ -25,6 +26,7 @@ _DELIVER = operation("events.deliver", "events", {}, {}, ("error",))
 
 _log = logging.getLogger("holdfast")
 
+G = TypeVar("G", bound=EventClass)
 Phase = Literal["publish", "subscribe"]
 
 
@@ -157,6 +159,7 @@ class EventsArea(Area):
         handlers = self._hub.subscriptions.setdefault(whole, {})
         there = handlers.get(handler)
         if there is not None:
+            await there.ready.wait()
             return there
         end: Any = None
 
@@ -180,10 +183,12 @@ class EventsArea(Area):
                 self._adapter.subscribe(whole, made.deliver, made.gap, wildcard=wildcard),
                 shown,
             )
-        except BaseException:
+        except BaseException as error:
             made.close()
             self._forget(whole, handler)
+            made.ready.settle(error=error)
             raise
+        made.ready.settle()
         return made
 
     async def unsubscribe(self, channel: str) -> None:
@@ -194,6 +199,20 @@ class EventsArea(Area):
     def subscriptions(self) -> list[Subscription]:
         """All that there are, of every scope."""
         return [one for handlers in self._hub.subscriptions.values() for one in handlers.values()]
+
+    def of(self, events: type[G]) -> G:
+        """The declared events of a class, with their types.
+
+        Raises:
+            InvalidInput: the class was not added to the builder.
+        """
+        namespace = events.namespace
+        if namespace is None or namespace not in self._hub.registry.tree:
+            raise InvalidInput(
+                f"the events of {events.__name__} were not added; call "
+                f"add_events({events.__name__}) on the builder"
+            )
+        return events(self, namespace + ":")
 
     # --- Declared events --------------------------------------------------------------------
 
@@ -281,7 +300,7 @@ class EventsArea(Area):
         if self._hub.on_error is not None:
             try:
                 self._hub.on_error(error, named)
-            except Exception:
+            except Exception:  # noqa: BLE001 - nobody is there to be interrupted
                 _log.exception("on_error of events failed")
             return
         logger: Any = observer.logger or _log

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Self
 
 from holdfast.contract.errors import StoreError
-from holdfast.contract.runtime import Host
+from holdfast.contract.runtime import Completion, Host
 from holdfast.state.calling import call
 from holdfast.state.events.message import Message
 from holdfast.state.limits import SUBSCRIBER_QUEUE_MAX
@@ -42,6 +42,8 @@ class Subscription:
         self.handler = handler
         self.delivered = self.failed = self.refused = self.dropped = self.gaps = 0
         self.closed = False
+        #: Settled when the keeper has confirmed it.
+        self.ready: Completion[None] = host.runtime().completion()
         self._host = host
         self._read = read
         self._report = report
@@ -53,7 +55,7 @@ class Subscription:
         """Hear nothing more. A call of the handler that has begun goes on."""
         await self._end(self)
 
-    async def __aenter__(self) -> Subscription:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -123,9 +123,7 @@ class Consumption:
         return len(found)
 
     async def _take_new(self) -> None:
-        found = await self._group.read(
-            self._stream, count=self._free, block=self._settings.block_s
-        )
+        found = await self._group.read(self._stream, count=self._free, block=self._settings.block_s)
         for message in found:
             await self._begin(message)
 

@@ -116,9 +116,7 @@ class StreamGroup(Area):
         found = await self._observer.run(
             _RECLAIM,
             stream,
-            self._adapter.reclaim(
-                whole_key, self.name, self.consumer, idle_ms=span, count=count
-            ),
+            self._adapter.reclaim(whole_key, self.name, self.consumer, idle_ms=span, count=count),
             success=lambda found: {"ctx.stream.count": len(found)},
         )
         return [read(one, self._scene.decode) for one in found]
@@ -137,9 +135,7 @@ class StreamGroup(Area):
         return await self._observer.run(
             _DEAD,
             stream,
-            self._adapter.move(
-                whole_key, self.name, message.id, dead, self._scene.encode(letter)
-            ),
+            self._adapter.move(whole_key, self.name, message.id, dead, self._scene.encode(letter)),
         )
 
     def consume(
