@@ -24,6 +24,7 @@ from holdfast.state.events.message import Message
 from holdfast.state.events.registry import EventRegistry, Events
 from holdfast.state.keys import ScopedKeys, ScopeEntry, ScopeOptions
 from holdfast.state.store import ScopedStore
+from holdfast.state.streams.message import StreamMessage
 
 if TYPE_CHECKING:
     from holdfast.state.redis.adapter import RedisAdapter
@@ -41,6 +42,7 @@ __all__ = [
     "ScopedKeys",
     "ScopedStore",
     "StoreBuilder",
+    "StreamMessage",
     "build_store",
     "event",
     "group",

@@ -318,8 +318,13 @@ class _Here(LoopConnection):
         self, loop: asyncio.AbstractEventLoop, config: RedisConfig, adapter: RedisAdapter
     ) -> None:
         super().__init__(loop, config, adapter.resolve)
-        self.subscriber = Subscriber(loop, config, adapter.resolve)
-        self.blocking = BlockingReads(loop, config, adapter.resolve)
+        self.subscriber = Subscriber(loop, config, self.resolve)
+        self.blocking = BlockingReads(loop, config, self.resolve)
+
+    def abandon(self) -> None:
+        super().abandon()
+        self.blocking.abandon()
+        self.subscriber.abandon()
 
     async def close(self) -> None:
         self.blocking.close()

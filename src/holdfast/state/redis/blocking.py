@@ -63,8 +63,12 @@ class BlockingReads:
         return reply
 
     def close(self) -> None:
-        """Break off what blocks."""
+        """Break off what blocks, for good."""
         self._closed = True
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Break off what blocks."""
         for link in (*self._idle, *self._busy):
             link.abort()
         self._idle.clear()

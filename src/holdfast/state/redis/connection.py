@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 from holdfast.contract.errors import Overloaded, StoreClosed, StoreError
@@ -43,7 +44,10 @@ class LoopConnection:
     ) -> None:
         self.loop = weakref.ref(loop)
         self.config = config
-        self.resolve = resolve
+        self._where = resolve
+        self._guard: AsyncGenerator[None, None] | None = None
+        #: Called when the loop ends.
+        self.forget: Callable[[], None] = lambda: None
         self.closed = False
         self._link: Link | None = None
         self._connecting: asyncio.Task[Link] | None = None
@@ -91,9 +95,24 @@ class LoopConnection:
             raise _again(error) if isinstance(error, StoreError) else error
         return connecting.result()
 
+    async def resolve(self) -> RedisConfig:
+        """Where the server is now. Every connection of the loop is made after asking here."""
+        if self._guard is None:
+            self._guard = self._until_the_loop_ends()
+            await anext(self._guard)
+        return await self._where()
+
+    def abandon(self) -> None:
+        """Break off every connection of the loop."""
+        if self._link is not None:
+            self._link.abort()
+
     async def close(self) -> None:
         """Give the connection up; what is in flight fails."""
         self.closed = True
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            await guard.aclose()
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.wait([self._connecting])
@@ -101,6 +120,15 @@ class LoopConnection:
         if link is not None:
             link.abort()
             await asyncio.sleep(0)  # The transport tells its callers in the next turn.
+
+    async def _until_the_loop_ends(self) -> AsyncGenerator[None, None]:
+        # A loop that ends closes the generators it has begun: so callers who forget to close
+        # leave no socket behind, and this object does not keep the loop.
+        try:
+            yield
+        finally:
+            self.abandon()
+            self.forget()
 
     # --- Inside -----------------------------------------------------------------------------
 
@@ -182,8 +210,15 @@ class Connections:
         found = self._by_loop.get(loop)
         if found is None:
             found = self._by_loop[loop] = self._make(loop)
+            found.forget = partial(self._forget, weakref.ref(loop))
         self._last = found
         return found
+
+    def _forget(self, loop: weakref.ref[asyncio.AbstractEventLoop]) -> None:
+        found = loop()
+        if found is not None:
+            self._by_loop.pop(found, None)
+        self._last = None
 
     async def close(self) -> None:
         """Give up those of this loop; those of others end with their loops."""

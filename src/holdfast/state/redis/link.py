@@ -82,6 +82,8 @@ class Link(asyncio.Protocol):
     def send(self, words: tuple[Word, ...], *, reads: bool = False) -> asyncio.Future[Any]:
         """The reply to one command. It is on its way at the end of this turn of the loop."""
         future: asyncio.Future[Any] = self._loop.create_future()
+        if self.lost:
+            return self._too_late(future)
         self._packed.append(_pack(words))
         self._expected.append((future, reads))
         self._unsent += 1
@@ -93,6 +95,8 @@ class Link(asyncio.Protocol):
     def transaction(self, commands: Sequence[tuple[Word, ...]]) -> asyncio.Future[Any]:
         """The list of replies to commands that happen together or not at all."""
         future: asyncio.Future[Any] = self._loop.create_future()
+        if self.lost:
+            return self._too_late(future)
         self._packed.append(b"".join([_pack(("MULTI",)), *map(_pack, commands), _pack(("EXEC",))]))
         self._expected.extend([(None, False)] * (len(commands) + 1))
         self._expected.append((future, False))
@@ -100,6 +104,10 @@ class Link(asyncio.Protocol):
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._flush)
+        return future
+
+    def _too_late(self, future: asyncio.Future[Any]) -> asyncio.Future[Any]:
+        future.set_exception(self._loss(None, unknown=False))
         return future
 
     async def room(self) -> None:

@@ -84,6 +84,11 @@ class Subscriber:
             raise
         return partial(self._remove, place, number)
 
+    def abandon(self) -> None:
+        """Break the connection off."""
+        if self._link is not None:
+            self._link.abort()
+
     async def close(self) -> None:
         """Hear nothing more."""
         self._closed = True
@@ -120,10 +125,13 @@ class Subscriber:
 
     async def _connect(self) -> None:
         config = await self._resolve()
-        self._lost.clear()
         link = ListeningLink(self._loop, config, self._ended, self._hear)
         await connect(config, lambda: link)
         self._link = link
+        self._lost.clear()
+        if link.lost:
+            self._ended(link)
+            raise ConnectionLost("the connection was lost as soon as it was made")
         # All at once; a loss in the middle leaves the set as it is for the next attempt.
         for channel in self._channels.values():
             channel.confirmed = link.send(channel.subscribe, reads=True)
