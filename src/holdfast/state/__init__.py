@@ -23,6 +23,7 @@ from holdfast.state.events.classes import EventClass, event, group
 from holdfast.state.events.message import Message
 from holdfast.state.events.registry import EventRegistry, Events
 from holdfast.state.keys import ScopedKeys, ScopeEntry, ScopeOptions
+from holdfast.state.mock.adapter import MockStoreAdapter
 from holdfast.state.store import ScopedStore
 from holdfast.state.streams.message import StreamMessage
 
@@ -36,6 +37,7 @@ __all__ = [
     "Events",
     "EventsValidation",
     "Message",
+    "MockStoreAdapter",
     "RedisAdapter",
     "ScopeEntry",
     "ScopeOptions",

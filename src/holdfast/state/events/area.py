@@ -158,7 +158,7 @@ class EventsArea(Area):
         shown = {"ctx.events.channel": self._shown(channel)}
         handlers = self._hub.subscriptions.setdefault(whole, {})
         there = handlers.get(handler)
-        if there is not None:
+        if there is not None and there.runtime is self._scene.components.host.runtime():
             await there.ready.wait()
             return there
         end: Any = None

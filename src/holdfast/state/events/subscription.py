@@ -42,6 +42,8 @@ class Subscription:
         self.handler = handler
         self.delivered = self.failed = self.refused = self.dropped = self.gaps = 0
         self.closed = False
+        #: Of the loop it belongs to.
+        self.runtime = host.runtime()
         #: Settled when the keeper has confirmed it.
         self.ready: Completion[None] = host.runtime().completion()
         self._host = host
