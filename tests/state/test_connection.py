@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -22,7 +22,7 @@ from holdfast.contract.errors import (
     TimedOut,
     Unauthenticated,
 )
-from holdfast.state import RedisAdapter, build_store
+from holdfast.state import BatchEntry, RedisAdapter, build_store
 from holdfast.state.redis.config import RedisConfig
 from tests.needs import fork
 from tests.state.conftest import RedisServer, command, free_port, opened, run
@@ -42,7 +42,7 @@ class Proxy:
         self.writers: list[asyncio.StreamWriter] = []
         self.connections = 0
 
-    async def __aenter__(self) -> "Proxy":
+    async def __aenter__(self) -> Self:
         self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.url = f"redis://127.0.0.1:{self.server.sockets[0].getsockname()[1]}/0"
         return self
@@ -312,7 +312,7 @@ def test_a_full_server_says_so(own_redis: RedisServer, service: str) -> None:
             await command(store, "CONFIG", "SET", "maxmemory", "1")
             for work in (
                 lambda: store.kv.set("b", 2),
-                lambda: store.batch.set([("c", 1, 5), ("d", 2, 5)]),
+                lambda: store.batch.set([BatchEntry("c", 1, 5), BatchEntry("d", 2, 5)]),
                 lambda: store.counter.increment("n", ttl=5),
                 lambda: store.streams.append("s", 1),
             ):
@@ -371,7 +371,7 @@ def test_a_forked_child_does_not_use_its_parents_socket(redis: RedisServer, serv
         os.close(write)
         answer = await asyncio.to_thread(os.read, read, 10)
         os.close(read)
-        os.waitpid(child, 0)
+        await asyncio.to_thread(os.waitpid, child, 0)
         assert answer == b"2"
         return await store.counter.increment("a")
 

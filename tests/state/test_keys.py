@@ -40,9 +40,14 @@ def test_the_seeds_keys_byte_for_byte() -> None:
 def test_identifiers_become_text_and_the_stem_is_joined_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    joins = []
+    joins: list[int] = []
     made = ScopedKeys.__post_init__
-    monkeypatch.setattr(ScopedKeys, "__post_init__", lambda self: (joins.append(1), made(self)))
+
+    def counted(self: ScopedKeys) -> None:
+        joins.append(1)
+        made(self)
+
+    monkeypatch.setattr(ScopedKeys, "__post_init__", counted)
     keys = ScopedKeys("api").scope("org", 12)
     joins.clear()
     space = keys.area("kv")

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,10 @@ def test_set_and_time_to_live(redis: RedisServer, service: str) -> None:
 def test_values_come_back_as_they_were(redis: RedisServer, service: str) -> None:
     async def main() -> None:
         async with opened(redis, service) as store:
-            for value in (None, 0, "", [], {}, False, "123", "null", 1.5, "ä", [1, {"a": None}]):
+            values: tuple[Any, ...] = (
+                None, 0, "", [], {}, False, "123", "null", 1.5, "ä", [1, {"a": None}],
+            )  # fmt: skip
+            for value in values:
                 await store.kv.set("a", value)
                 missing = object()
                 assert await store.kv.get("a", missing) == value

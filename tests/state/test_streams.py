@@ -145,7 +145,7 @@ def test_what_a_killed_consumer_had_is_done_by_another(redis: RedisServer, servi
         async with opened(redis, service) as store:
             for n in range(3):
                 await store.streams.append("s", n)
-            victim = subprocess.Popen(
+            victim = subprocess.Popen(  # noqa: ASYNC220 - it is killed, never waited for
                 [sys.executable, "-c", WORKER, redis.url, service], stdout=subprocess.PIPE
             )
             assert victim.stdout is not None
@@ -237,7 +237,7 @@ def test_whatever_a_handler_raises_the_loop_goes_on(
                     "s", handler, concurrency=concurrency, block=0.05, on_error=lambda *_: None
                 )
                 running = asyncio.create_task(consumption.run())
-                await until(lambda: len(calls) == 4)  # noqa: B023
+                await until(lambda: len(calls) == 4)
                 consumption.stop()
                 await asyncio.wait_for(running, 3)
                 assert consumption.failed == 4
@@ -369,7 +369,7 @@ def test_following_sees_each_message_once(redis: RedisServer, service: str) -> N
 
             async def follow(after: str) -> None:
                 async for message in store.streams.follow("s", after=after, count=7, block=1):
-                    got.append(message.message)
+                    got.append(message.message)  # noqa: PERF401 - it never ends
 
             new = asyncio.create_task(follow("$"))
             await asyncio.sleep(0.05)

@@ -14,6 +14,16 @@ await store.scope("organization", "org_123").kv.set("settings:theme", "dark")
 
 from __future__ import annotations
 
+import sys
+
+from holdfast.contract.errors import EnvironmentRequired
+
+if sys.platform == "emscripten":
+    raise EnvironmentRequired(
+        "state that services share wants a server's Python; found a browser's, where secrets would "
+        "be in everybody's hands. Ask a server for it"
+    )
+
 from typing import TYPE_CHECKING, Any
 
 from holdfast.state.areas.batch import BatchEntry

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
-
 from typing import Any, Literal, NamedTuple
 
 Condition = Literal["always", "absent", "present"]

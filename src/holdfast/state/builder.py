@@ -161,7 +161,7 @@ class StoreBuilder:
         """
         if self.adapter is None:
             raise AdapterRequired(
-                "a store wants an adapter; found none. Call with_adapter(RedisAdapter.from_url(url))"
+                "a store wants an adapter; found none. Call with_adapter(RedisAdapter.from_url(u))"
             )
         if self.service is None:
             raise ServiceRequired("a store wants a service; found none. Call with_service(name)")

@@ -21,7 +21,7 @@ async def call(host: Host, function: Callable[..., Any], *arguments: Any) -> Bas
             await result
     except GeneratorExit:
         raise
-    except BaseException as error:  # noqa: BLE001 - told to whoever asked to be told
+    except BaseException as error:
         # A loop's task counts who cancels it; a cancellation of the function's own does not.
         cancelling = getattr(host.runtime().caller(), "cancelling", None)
         if not isinstance(error, Exception) and cancelling is not None and cancelling():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Self
+from typing import ParamSpec, Self, TypeVar
 
 from holdfast.state.areas.area import Scene
 from holdfast.state.areas.batch import BatchArea
+from holdfast.state.areas.cache import Cache, CachedFunction
 from holdfast.state.areas.claim import Claim
 from holdfast.state.areas.counter import Counter
 from holdfast.state.areas.dev import Dev
@@ -15,10 +17,14 @@ from holdfast.state.areas.kv import KV
 from holdfast.state.areas.limiter import Limiter
 from holdfast.state.areas.presence import Presence
 from holdfast.state.areas.semaphore import Semaphore
+from holdfast.state.checks import Duration
 from holdfast.state.events.area import EventHub, EventsArea
 from holdfast.state.keys import ScopeEntry
 from holdfast.state.observing import Observer
 from holdfast.state.streams.area import Streams
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class ScopedStore:
@@ -71,6 +77,17 @@ class ScopedStore:
         scopes = "".join(f"/{entry.key}" for entry in self.scope_chain)
         return f"<ScopedStore {self.service}{scopes} on {self._scene.adapter.name}>"
 
+    def cached(
+        self,
+        *,
+        ttl: Duration,
+        key: str | Callable[..., str] | None = None,
+        tags: Sequence[str] | Callable[..., Sequence[str]] = (),
+        stale: Duration | None = None,
+    ) -> Callable[[Callable[P, Awaitable[R] | R]], CachedFunction[P, R]]:
+        """Keep what a function returns; see `Cache.cached`."""
+        return self.cache.cached(ttl=ttl, key=key, tags=tags, stale=stale)
+
     # --- Areas ------------------------------------------------------------------------------
 
     @cached_property
@@ -102,6 +119,11 @@ class ScopedStore:
     def streams(self) -> Streams:
         """Messages that are kept, and given to each group once."""
         return Streams(self._scene)
+
+    @cached_property
+    def cache(self) -> Cache:
+        """Results of functions."""
+        return Cache(self._scene)
 
     @cached_property
     def limiter(self) -> Limiter:

@@ -170,4 +170,6 @@ def _meaning(kind: Callable[..., StoreError]) -> str:
     return (kind.__doc__ or "").strip().partition("\n")[0]
 
 
-_MEANINGS = {code: _meaning(kind) for code, kind in StoreError.by_code.items()}
+_MEANINGS = {code: _meaning(kind) for code, kind in StoreError.by_code.items()} | {
+    ErrorCode.OPERATION_FAILED: "The operation failed for a reason that has no code of its own.",
+}

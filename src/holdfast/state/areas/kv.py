@@ -107,7 +107,7 @@ class KV(Area):
     async def get_or_set(
         self, key: str, make: Callable[[], Any] | Any, *, ttl: Duration | None = None
     ) -> Any:
-        """The value; if there is none, that of `make` (a value, a function or a coroutine function).
+        """The value; if there is none, that of `make`: a value, a function, a coroutine function.
 
         Of several who find nothing at once all get the value that was written first.
         """

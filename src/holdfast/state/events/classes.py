@@ -62,7 +62,7 @@ class event(Generic[T]):  # noqa: N801 - reads like the function it stands for
     def __get__(self, instance: EventClass | None, owner: type) -> event[T] | TypedAccessor[T]:
         if instance is None:
             return self
-        return TypedAccessor(instance._area, f"{instance._path}{self.name}")
+        return TypedAccessor(instance.area, f"{instance.path}{self.name}")
 
 
 class group(Generic[G]):  # noqa: N801 - reads like the function it stands for
@@ -82,7 +82,7 @@ class group(Generic[G]):  # noqa: N801 - reads like the function it stands for
     def __get__(self, instance: EventClass | None, owner: type) -> group[G] | G:
         if instance is None:
             return self
-        return self.events(instance._area, f"{instance._path}{self.name}:")
+        return self.events(instance.area, instance.path + str(self.name) + ":")
 
 
 class EventClass:
@@ -95,8 +95,8 @@ class EventClass:
         cls.namespace = namespace
 
     def __init__(self, area: EventsArea, path: str) -> None:
-        self._area = area
-        self._path = path
+        self.area = area
+        self.path = path
 
     @classmethod
     def registry(cls) -> EventRegistry:
@@ -110,16 +110,18 @@ class EventClass:
             raise InvalidInput(
                 f"a namespace was wanted: class {cls.__name__}(EventClass, namespace='order')"
             )
-        return cls._declared(Events.create(cls.namespace)).build()
+        declared: Events = cls.declared(Events.create(cls.namespace))
+        return declared.build()
 
     @classmethod
-    def _declared(cls, collected: Any) -> Any:
+    def declared(cls, collected: Any) -> Any:
+        """A group of events, and in it those of this class."""
         for base in reversed(cls.__mro__):
             for declared in vars(base).values():
                 if isinstance(declared, event):
                     collected = collected.event(declared.name, declared.schema)
                 elif isinstance(declared, group):
-                    inside: EventGroup = declared.events._declared(EventGroup())
+                    inside: EventGroup = declared.events.declared(EventGroup())
                     collected = collected.group(declared.name, _always(inside))
         return collected
 

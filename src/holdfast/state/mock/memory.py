@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from holdfast.contract.errors import InvalidValue, StoreClosed, TimedOut
-from holdfast.contract.runtime import Components
+from holdfast.contract.runtime import Completion, Components
 from holdfast.state.adapter import (
     BatchWrite,
     Condition,
@@ -385,7 +385,7 @@ class MemoryAdapter(StateAdapter):
             return found
         until = self._clock.monotonic() + block_ms / 1000
         while not found and (left := until - self._clock.monotonic()) > 0:
-            came = self._components.host.runtime().completion()
+            came: Completion[None] = self._components.host.runtime().completion()
             # Somebody who only waits makes no stream.
             self._made(stream).waiting.append(came.settle)
             try:

@@ -105,7 +105,7 @@ class RedisAdapter(StateAdapter):
     ) -> bool:
         if len(value) > VALUE_BYTES_MAX:
             raise ValueTooLarge(
-                f"a value has at most {VALUE_BYTES_MAX} bytes; found {len(value)}. Store it in parts",
+                f"a value has at most {VALUE_BYTES_MAX} bytes; found {len(value)}. Split it",
                 limit=VALUE_BYTES_MAX,
                 found=len(value),
             )

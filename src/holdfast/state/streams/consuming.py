@@ -177,7 +177,7 @@ class Consumption:
             return
         try:
             self._on_error(error, message)
-        except Exception:
+        except Exception:  # noqa: BLE001 - nobody is there to be interrupted
             _log.exception("on_error of a consumer failed")
 
     async def _wait_freed(self) -> None:
