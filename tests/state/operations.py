@@ -87,6 +87,15 @@ async def _reclaim(store: ScopedStore) -> None:
     await (await _ensured(store)).reclaim_idle(f"s:{MARKER}", 5)
 
 
+async def _through(store: ScopedStore) -> None:
+    @store.cached(ttl=5, key="{a}", tags=[f"t-{MARKER}"])
+    async def function(a: str) -> str:
+        return a
+
+    await function(MARKER)
+    await function(MARKER)
+
+
 async def _acquired(store: ScopedStore) -> None:
     lease = await store.claim.acquire(f"l:{MARKER}", owner=MARKER)
     assert lease is not None
@@ -135,6 +144,9 @@ OPERATIONS: dict[str, Work] = {
     "group.reclaim_idle": _reclaim,
     "group.dead_letter": _dead_letter,
     "group.consume": _consume,
+    "cache.through": _through,
+    "cache.invalidate": lambda s: s.cache.invalidate(MARKER),
+    "cache.forget": lambda s: s.cache.forget(MARKER),
     "dev.scan": lambda s: s.dev.scan(f"*{MARKER}*"),
     "dev.iterate": _iterate,
     "limiter.fixed": lambda s: s.limiter.fixed(KEY, 5, 5),

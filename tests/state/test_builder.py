@@ -63,7 +63,9 @@ def test_each_step_makes_another_builder_with_one_thing_changed() -> None:
         assert {name: getattr(start, name) for name in before} == before
     assert start.with_lint().lints
     assert not start.with_events_validation(publish=False).validation.publish
-    assert {"lints", "validation"} | steps.keys() == before.keys()
+    assert start.with_pinned_scope("region", "eu", MockStoreAdapter()).pins
+    assert start.pins == {}
+    assert {"lints", "validation", "pins"} | steps.keys() == before.keys()
     # Forked two ways, neither sees the other.
     fork = start.with_service("a")
     one, two = fork.add_scope("org"), fork.add_scope("team", required=True)
@@ -136,7 +138,7 @@ def test_a_required_scope_and_the_seeds_next_sample() -> None:
             lambda: store.events.subscribe("a", print),
             lambda: store.streams.append("a", 1),
             lambda: store.streams.group("g", "c").ensure("a"),
-            lambda: store.dev.scan(),
+            store.dev.scan,
             lambda: store.limiter.fixed("a", 1, 1),
             lambda: store.semaphore.acquire("a", 1),
             lambda: store.presence.mark("a", "b"),

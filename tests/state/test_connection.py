@@ -381,7 +381,8 @@ def test_a_forked_child_does_not_use_its_parents_socket(redis: RedisServer, serv
 @pytest.mark.parametrize(
     "url",
     ["http://localhost", "redis://localhost/x", "redis://localhost?nope=1", "redis://h:99999999",
-     "redis://localhost?timeout_s=-1", "redis://localhost?commands_max=x", "redis://localhost#a", ""],
+     "redis://localhost?timeout_s=-1", "redis://localhost?commands_max=x", "redis://localhost#a",
+     ""],
 )  # fmt: skip
 def test_urls_that_cannot_be_read(url: str) -> None:
     with pytest.raises(ConfigInvalid):

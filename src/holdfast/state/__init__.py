@@ -26,14 +26,17 @@ if sys.platform == "emscripten":
 
 from typing import TYPE_CHECKING, Any
 
+from holdfast.state.adaptive import AdaptiveSerializer
 from holdfast.state.areas.batch import BatchEntry
 from holdfast.state.builder import StoreBuilder, build_store
 from holdfast.state.events.area import EventsValidation
 from holdfast.state.events.classes import EventClass, event, group
+from holdfast.state.events.compatibility import check_compatible
 from holdfast.state.events.message import Message
 from holdfast.state.events.registry import EventRegistry, Events
 from holdfast.state.keys import ScopedKeys, ScopeEntry, ScopeOptions
 from holdfast.state.mock.adapter import MockStoreAdapter
+from holdfast.state.seed_adapter import SeedAdapter, StoreAdapter
 from holdfast.state.store import ScopedStore
 from holdfast.state.streams.message import StreamMessage
 
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from holdfast.state.redis.adapter import RedisAdapter
 
 __all__ = [
+    "AdaptiveSerializer",
     "BatchEntry",
     "EventClass",
     "EventRegistry",
@@ -53,9 +57,12 @@ __all__ = [
     "ScopeOptions",
     "ScopedKeys",
     "ScopedStore",
+    "SeedAdapter",
+    "StoreAdapter",
     "StoreBuilder",
     "StreamMessage",
     "build_store",
+    "check_compatible",
     "event",
     "group",
 ]

@@ -21,10 +21,12 @@ from holdfast.state.keys import (
     DEFAULT_PREFIX,
     HashTags,
     ScopedKeys,
+    ScopeEntry,
     ScopeOptions,
     check_prefix,
     check_scope_key,
     check_service,
+    scope_identifier,
 )
 from holdfast.state.observing import Logger, Observer
 from holdfast.state.store import ScopedStore
@@ -52,6 +54,7 @@ class StoreBuilder:
     events: EventRegistry = field(default_factory=EventRegistry)
     validation: EventsValidation = field(default_factory=EventsValidation)
     on_event_error: OnError | None = None
+    pins: Mapping[ScopeEntry, StateAdapter] = field(default_factory=lambda: MappingProxyType({}))
     components: Components = field(default_factory=system_components, repr=False)
 
     @classmethod
@@ -67,6 +70,12 @@ class StoreBuilder:
                 f"{type(adapter).__name__}"
             )
         return replace(self, adapter=adapter)
+
+    def with_pinned_scope(self, key: str, identifier: str | int, adapter: StateAdapter) -> Self:
+        """Keep one scope, and what is below it, elsewhere: `("region", "eu-west-1", eu)`."""
+        self.with_adapter(adapter)
+        entry = ScopeEntry(check_scope_key(key, None), scope_identifier(identifier))
+        return replace(self, pins=MappingProxyType({**self.pins, entry: adapter}))
 
     def with_service(self, service: str) -> Self:
         """The name that keeps the keys of this service apart from those of others."""
@@ -175,7 +184,9 @@ class StoreBuilder:
             self.default_ttl_ms,
             self.lints,
         )
-        return ScopedStore(scene, EventHub(self.events, self.validation, self.on_event_error))
+        return ScopedStore(
+            scene, EventHub(self.events, self.validation, self.on_event_error, dict(self.pins))
+        )
 
 
 def build_store(

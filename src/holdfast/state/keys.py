@@ -174,6 +174,28 @@ class ScopedKeys:
         missing = tuple(key for key in required if key not in opened)
         object.__setattr__(self, "missing", missing)
 
+    @property
+    def everything(self) -> str:
+        """A glob over all keys in this scope and below it; of no scope that is only called alike."""
+        if self.hash_tags == "scope":
+            # The stem's own brace is closed at once, or behind further scopes.
+            return escape_glob(self.stem[:-1]) + "[:}]*"
+        return escape_glob(self.stem) + ":*"
+
+    def area_of(self, whole: str) -> str | None:
+        """The area of a whole key in this scope or below it; None when it is no key of ours."""
+        stem = self.stem.removesuffix("}") if self.hash_tags == "scope" else self.stem
+        if not whole.startswith(stem):
+            return None
+        rest = (
+            whole[len(stem) :].replace("}", "", 1)
+            if self.hash_tags == "scope"
+            else (whole[len(stem) :])
+        )
+        parts = rest.split(":")
+        # A pair for each further scope, and then the area.
+        return next((one for one in parts[1::2] if one in AREAS), None) if not parts[0] else None
+
     def area(self, area: str) -> KeySpace:
         """The keys of one area here."""
         return KeySpace(area, f"{self.stem}:{area}:", self.missing)

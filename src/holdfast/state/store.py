@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import ParamSpec, Self, TypeVar
+from typing import Self
 
 from holdfast.state.areas.area import Scene
 from holdfast.state.areas.batch import BatchArea
-from holdfast.state.areas.cache import Cache, CachedFunction
+from holdfast.state.areas.cache import Cache, Caching
 from holdfast.state.areas.claim import Claim
 from holdfast.state.areas.counter import Counter
 from holdfast.state.areas.dev import Dev
@@ -21,10 +21,8 @@ from holdfast.state.checks import Duration
 from holdfast.state.events.area import EventHub, EventsArea
 from holdfast.state.keys import ScopeEntry
 from holdfast.state.observing import Observer
+from holdfast.state.purging import PurgeReport, purge
 from holdfast.state.streams.area import Streams
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class ScopedStore:
@@ -61,11 +59,31 @@ class ScopedStore:
         keys = scene.keys.scope(key, identifier)
         seen = scene.observer
         observer = Observer(keys, seen.clock, seen.telemetry, seen.logger, seen.warned)
-        return ScopedStore(replace(scene, keys=keys, observer=observer), self._hub)
+        adapter = self._hub.pins.get(keys.chain[-1], scene.adapter)
+        return ScopedStore(replace(scene, keys=keys, observer=observer, adapter=adapter), self._hub)
+
+    async def purge_scope(self, *, cursor: str = "0", steps: int | None = None) -> PurgeReport:
+        """Remove every key of every area in this scope and the scopes below it.
+
+        What is written meanwhile may stay, so writers are stopped first. A purge that was broken
+        off goes on where it was, or simply begins anew. When it is done a record of it stands in
+        the service's stream `purges`, outside all scopes.
+
+        Args:
+            cursor: of the report of a purge that had not come to its end.
+            steps: how many steps this call makes; to the end unless given.
+
+        Raises:
+            InvalidInput: no scope is open.
+        """
+        return await purge(self._scene, cursor, steps)
 
     async def close(self) -> None:
-        """Close the adapter, and with it every scope's store."""
-        await self._scene.adapter.close()
+        """Close the adapters, and with them every scope's store."""
+        for adapter in {
+            id(one): one for one in (self._scene.adapter, *self._hub.pins.values())
+        }.values():
+            await adapter.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -84,7 +102,7 @@ class ScopedStore:
         key: str | Callable[..., str] | None = None,
         tags: Sequence[str] | Callable[..., Sequence[str]] = (),
         stale: Duration | None = None,
-    ) -> Callable[[Callable[P, Awaitable[R] | R]], CachedFunction[P, R]]:
+    ) -> Caching:
         """Keep what a function returns; see `Cache.cached`."""
         return self.cache.cached(ttl=ttl, key=key, tags=tags, stale=stale)
 

@@ -1,8 +1,8 @@
 """`cached`: what a function returned, kept for a while, and computed once however many ask.
 
-Of the callers of one process one computes and the others wait for it. Of several processes one holds
-a lease while it computes, and the others look for its result; a holder that dies is replaced when
-its lease is over. What the function raises goes to those who waited, and is not kept.
+Of the callers of one process one computes and the others wait for it. Of several processes one
+holds a lease while it computes, and the others look for its result; a holder that dies is replaced
+when its lease is over. What the function raises goes to those who waited, and is not kept.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from holdfast.codecs.digest import digest
 from holdfast.contract.errors import InvalidInput, SerializationFailed, StoreError, TimedOut
-from holdfast.contract.runtime import Completion, Runtime
+from holdfast.contract.runtime import Runtime
 from holdfast.state.areas.area import Area, Scene
 from holdfast.state.areas.claim import Claim
 from holdfast.state.areas.lease import Lease
 from holdfast.state.checks import Duration, name, ttl_ms
+from holdfast.state.shared import Shared
 from holdfast.state.telemetry import operation
 
 P = ParamSpec("P")
@@ -85,6 +86,15 @@ class CachedFunction(Generic[P, R]):
         await self._cache.forget(self._key(*arguments, **keywords))
 
 
+class Caching(Protocol):
+    """The decorator for a coroutine function, or a plain one."""
+
+    @overload
+    def __call__(self, function: Callable[P, Awaitable[R]], /) -> CachedFunction[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> CachedFunction[P, R]: ...
+
+
 class Cache(Area):
     """Results of functions."""
 
@@ -95,7 +105,7 @@ class Cache(Area):
         self._tag = scene.keys.area("tag")
         self._locks = Claim(scene)
         #: What is being computed in this process, by key and by loop.
-        self._flights: dict[tuple[str, Runtime], Completion[Any]] = {}
+        self._flights: dict[tuple[str, Runtime], Shared[Any]] = {}
 
     def cached(
         self,
@@ -104,7 +114,7 @@ class Cache(Area):
         key: str | Callable[..., str] | None = None,
         tags: Sequence[str] | Callable[..., Sequence[str]] = (),
         stale: Duration | None = None,
-    ) -> Callable[[Callable[P, Awaitable[R] | R]], CachedFunction[P, R]]:
+    ) -> Caching:
         """Keep what a function returns; it may be plain or a coroutine function.
 
             @store.cached(ttl=60, key="user:{id}", tags=["users"])
@@ -124,11 +134,11 @@ class Cache(Area):
         if rules.fresh_ms + rules.stale_ms > KEPT_MAX_S * 1000:
             raise InvalidInput(f"a result is kept for at most {KEPT_MAX_S:.0f} seconds")
 
-        def decorate(function: Callable[P, Any]) -> CachedFunction[P, R]:
+        def decorate(function: Callable[..., Any], /) -> CachedFunction[..., Any]:
             tagger = tags if callable(tags) else _constant(tags)
             return CachedFunction(self, function, _keyed(function, key), tagger, rules)
 
-        return decorate
+        return cast("Caching", decorate)
 
     async def invalidate(self, *tags: str) -> None:
         """Let no result with one of these tags count any more, in any process."""
@@ -177,7 +187,7 @@ class Cache(Area):
         function: Callable[[], Any],
         *,
         patient: bool,
-    ) -> Completion[Any]:
+    ) -> Shared[Any]:
         """The computation of this process, begun unless it is on its way.
 
         It is a task of its own: a caller that is cancelled does not end it for the others.
@@ -187,7 +197,7 @@ class Cache(Area):
         there = self._flights.get(place)
         if there is not None:
             return there
-        flight: Completion[Any] = runtime.completion()
+        flight: Shared[Any] = Shared(self._scene.components.host)
         self._flights[place] = flight
 
         async def compute() -> None:
@@ -312,6 +322,13 @@ def _constant(tags: Sequence[str]) -> Callable[..., Sequence[str]]:
     return lambda *_, **__: tags
 
 
+def _apart(value: Any) -> Any:
+    """An argument in a template: two different ones never give one key."""
+    if isinstance(value, str):
+        return value.replace("%", "%25").replace(":", "%3A")
+    return value
+
+
 def _keyed(
     function: Callable[..., Any], key: str | Callable[..., str] | None
 ) -> Callable[..., str]:
@@ -327,7 +344,9 @@ def _keyed(
 
     if isinstance(key, str):
         template = key
-        return lambda *arguments, **keywords: template.format(**bound(*arguments, **keywords))
+        return lambda *arguments, **keywords: template.format(
+            **{one: _apart(value) for one, value in bound(*arguments, **keywords).items()}
+        )
 
     def digested(*arguments: Any, **keywords: Any) -> str:
         given = bound(*arguments, **keywords)
@@ -336,8 +355,7 @@ def _keyed(
             return "@".join((named, digest(shape).hex[:32]))
         except SerializationFailed as error:
             raise InvalidInput(
-                f"the arguments of {named} cannot be told apart by a digest: {error}. Give cached a "
-                "key"
+                f"the arguments of {named} cannot be told apart by a digest: {error}. Give a key"
             ) from error
 
     return digested

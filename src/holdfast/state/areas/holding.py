@@ -10,7 +10,8 @@ from abc import ABC, abstractmethod
 from typing import Any, Self
 
 from holdfast.contract.errors import LeaseLost, StoreError
-from holdfast.contract.runtime import Background, Completion, Components
+from holdfast.contract.runtime import Background, Components
+from holdfast.state.shared import Shared
 
 #: A holding is renewed when this part of its time is over.
 RENEW_AT = 1 / 3
@@ -38,7 +39,7 @@ class Holding(ABC):
         self._gone = False
         self._let_go = False
         self._renewer: Background | None = None
-        self._lost: Completion[None] | None = None
+        self._lost: Shared[None] = Shared(components.host)
         self._body: Any = None
         self._cancelled = False
 
@@ -98,8 +99,6 @@ class Holding(ABC):
         """Return when it is lost. For work that watches for itself."""
         if self.lost:
             return
-        if self._lost is None:
-            self._lost = self._host.runtime().completion()
         await self._lost.wait()
 
     def keep(self) -> None:
@@ -165,8 +164,7 @@ class Holding(ABC):
 
     def _lose(self) -> None:
         self._gone = True
-        if self._lost is not None:
-            self._lost.settle()
+        self._lost.settle()
         body = self._body
         if body is not None and self.cancel_on_loss and not self._cancelled:
             cancel = getattr(body, "cancel", None)

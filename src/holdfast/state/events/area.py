@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from holdfast.contract.errors import InvalidInput, SchemaValidationFailed, StoreError
+from holdfast.state.adapter import StateAdapter
 from holdfast.state.areas.area import Area, Scene
 from holdfast.state.events.classes import EventClass
 from holdfast.state.events.message import Message, envelope, opened
 from holdfast.state.events.names import EventNameRules
 from holdfast.state.events.registry import EventRegistry, Leaf, Tree
 from holdfast.state.events.subscription import Handler, OnError, Subscription
-from holdfast.state.keys import escape_glob
+from holdfast.state.keys import ScopeEntry, escape_glob
 from holdfast.state.observing import fail
 from holdfast.state.telemetry import error_attributes, operation
 
@@ -53,6 +54,8 @@ class EventHub:
     registry: EventRegistry = field(default_factory=EventRegistry)
     validation: EventsValidation = field(default_factory=EventsValidation)
     on_error: OnError | None = None
+    #: Scopes that are kept elsewhere than the rest.
+    pins: dict[ScopeEntry, StateAdapter] = field(default_factory=dict)
     #: By whole channel, then by handler.
     subscriptions: dict[str, dict[Handler, Subscription]] = field(default_factory=dict)
 

@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
 from holdfast.contract.errors import StoreError
-from holdfast.contract.runtime import Completion, Host
+from holdfast.contract.runtime import Host
 from holdfast.state.calling import call
 from holdfast.state.events.message import Message
 from holdfast.state.limits import SUBSCRIBER_QUEUE_MAX
+from holdfast.state.shared import Shared
 
 Handler = Callable[[Message[Any]], Any]
 #: Called with what went wrong and where: an error, and the channel as the subscriber named it.
@@ -45,7 +46,7 @@ class Subscription:
         #: Of the loop it belongs to.
         self.runtime = host.runtime()
         #: Settled when the keeper has confirmed it.
-        self.ready: Completion[None] = host.runtime().completion()
+        self.ready: Shared[None] = Shared(host)
         self._host = host
         self._read = read
         self._report = report
