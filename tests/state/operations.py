@@ -197,6 +197,7 @@ async def _several(store: ScopedStore) -> None:
 
 #: Further courses that an operation takes; for the golden record.
 VARIANTS: dict[str, Work] = {
+    "scope.purge": lambda s: s.scope("org", f"id-{MARKER}").purge_scope(),
     "kv.get hit": _hit,
     "claim.once loser": _loser,
     "batch nothing": _nothing,

@@ -109,8 +109,8 @@ def test_the_same_at_once() -> None:
         events=[EVENTS], default_ttl=60,
     )  # fmt: skip
     stepwise = (
-        StoreBuilder.create().with_adapter(adapter).with_service("api").add_scope("org", required=True)
-        .add_scope("ws").with_prefix("igniter:store").add_events(EVENTS).with_default_ttl(60).build()
+        StoreBuilder.create().with_adapter(adapter).with_service("api")
+        .add_scope("org", required=True).add_scope("ws").with_prefix("igniter:store").add_events(EVENTS).with_default_ttl(60).build()
     )  # fmt: skip
     for one in (store, stepwise):
         with pytest.raises(ScopeRequired):

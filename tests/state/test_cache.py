@@ -42,7 +42,8 @@ def test_a_result_is_computed_once(redis: RedisServer, service: str) -> None:
                 calls.append("plain")
                 return values[0] if values else None
 
-            for value in (None, 0, "", [], False, {}):
+            values: tuple[Any, ...] = (None, 0, "", [], False, {})
+            for value in values:
                 assert await plain(value) == value
                 assert await plain(value) == value
             assert await plain() is None

@@ -163,7 +163,8 @@ def test_the_format_follows_the_size() -> None:
 def test_the_seeds_adapter_contract(redis: RedisServer, service: str, kind: str) -> None:
     members = {
         "client", "get", "set", "delete", "has", "increment", "expire", "set_nx", "mget", "mset",
-        "publish", "subscribe", "unsubscribe", "scan", "xadd", "xgroup_create", "xreadgroup", "xack",
+        "publish", "subscribe", "unsubscribe", "scan", "xadd", "xgroup_create", "xreadgroup",
+        "xack",
     }  # fmt: skip
     assert {name for name in vars(StoreAdapter) if not name.startswith("_")} == members
     assert {name for name in vars(SeedAdapter) if not name.startswith("_")} == members

@@ -176,7 +176,7 @@ class ScopedKeys:
 
     @property
     def everything(self) -> str:
-        """A glob over all keys in this scope and below it; of no scope that is only called alike."""
+        """A glob over all keys in this scope and below it, and of none that is called alike."""
         if self.hash_tags == "scope":
             # The stem's own brace is closed at once, or behind further scopes.
             return escape_glob(self.stem[:-1]) + "[:}]*"

@@ -1,6 +1,6 @@
 """The adapter contract of the seed, 18 members, as a face of any `StateAdapter`.
 
-For code that was written against it. Values go in and out as bytes; who decodes is the caller alone.
+For code that was written against it. Values go in and out as bytes; the caller alone decodes.
 """
 
 from __future__ import annotations
