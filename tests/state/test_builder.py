@@ -109,9 +109,16 @@ def test_the_same_at_once() -> None:
         events=[EVENTS], default_ttl=60,
     )  # fmt: skip
     stepwise = (
-        StoreBuilder.create().with_adapter(adapter).with_service("api")
-        .add_scope("org", required=True).add_scope("ws").with_prefix("igniter:store").add_events(EVENTS).with_default_ttl(60).build()
-    )  # fmt: skip
+        StoreBuilder.create()
+        .with_adapter(adapter)
+        .with_service("api")
+        .add_scope("org", required=True)
+        .add_scope("ws")
+        .with_prefix("igniter:store")
+        .add_events(EVENTS)
+        .with_default_ttl(60)
+        .build()
+    )
     for one in (store, stepwise):
         with pytest.raises(ScopeRequired):
             asyncio.run(one.kv.get("a"))

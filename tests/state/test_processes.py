@@ -87,7 +87,7 @@ def test_fifty_listeners_hear_of_an_invalidation(redis: RedisServer, service: st
             await store.events.subscribe("db:update:user", lambda _, local=local: local.clear())
         await stores[0].events.publish("db:update:user", {"id": 1})
         async with asyncio.timeout(1):
-            while any(caches):
+            while any(caches):  # noqa: ASYNC110 - the listeners are plain functions
                 await asyncio.sleep(0.005)
         for node in nodes:
             await node.__aexit__(None, None, None)
