@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast.state.adaptive import AdaptiveSerializer
 from holdfast.state.areas.batch import BatchEntry
+from holdfast.state.areas.cache import CachedFunction
 from holdfast.state.builder import StoreBuilder, build_store
 from holdfast.state.events.area import EventsValidation
 from holdfast.state.events.classes import EventClass, event, group
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AdaptiveSerializer",
     "BatchEntry",
+    "CachedFunction",
     "EventClass",
     "EventRegistry",
     "Events",

@@ -353,7 +353,9 @@ class MemoryAdapter(StateAdapter):
         if there is None:
             found = 0
         else:
-            if not isinstance(there.value, bytes) or not re.fullmatch(rb"-?\d{1,19}", there.value):
+            if not isinstance(there.value, bytes) or not re.fullmatch(
+                rb"0|-?[1-9]\d{0,18}", there.value
+            ):
                 raise InvalidValue("a counter is a whole number; found another value there")
             found = int(there.value)
         if not COUNTER_MIN <= found + by <= COUNTER_MAX:
