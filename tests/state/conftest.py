@@ -30,6 +30,8 @@ class RedisServer:
     folder: Path
     options: tuple[str, ...] = ()
     port: int = field(default_factory=free_port)
+    #: What comes before the options: a file, or the way to run.
+    command: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -42,8 +44,9 @@ class RedisServer:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [command, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
-                 "--dir", str(self.folder), *self.options],
+                [command, *self.command, "--port", str(self.port), "--bind", "127.0.0.1",
+                 *(() if self.command else ("--save", "")), "--dir", str(self.folder),
+                 *self.options],
                 stdout=log, stderr=log,
             )  # fmt: skip
         asyncio.run(self._answers())

@@ -36,6 +36,7 @@ from holdfast.state.events.compatibility import check_compatible
 from holdfast.state.events.message import Message
 from holdfast.state.events.registry import EventRegistry, Events
 from holdfast.state.keys import ScopedKeys, ScopeEntry, ScopeOptions
+from holdfast.state.layers import BreakerAdapter, RetryAdapter
 from holdfast.state.mock.adapter import MockStoreAdapter
 from holdfast.state.seed_adapter import SeedAdapter, StoreAdapter
 from holdfast.state.store import ScopedStore
@@ -43,10 +44,12 @@ from holdfast.state.streams.message import StreamMessage
 
 if TYPE_CHECKING:
     from holdfast.state.redis.adapter import RedisAdapter
+    from holdfast.state.redis.sentinel import SentinelAdapter
 
 __all__ = [
     "AdaptiveSerializer",
     "BatchEntry",
+    "BreakerAdapter",
     "CachedFunction",
     "EventClass",
     "EventRegistry",
@@ -55,11 +58,13 @@ __all__ = [
     "Message",
     "MockStoreAdapter",
     "RedisAdapter",
+    "RetryAdapter",
     "ScopeEntry",
     "ScopeOptions",
     "ScopedKeys",
     "ScopedStore",
     "SeedAdapter",
+    "SentinelAdapter",
     "StoreAdapter",
     "StoreBuilder",
     "StreamMessage",
@@ -72,6 +77,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # The driver is imported when the adapter is asked for.
+    if name == "SentinelAdapter":
+        from holdfast.state.redis.sentinel import SentinelAdapter
+
+        return SentinelAdapter
     if name == "RedisAdapter":
         from holdfast.state.redis.adapter import RedisAdapter
 

@@ -271,3 +271,7 @@ class StateAdapter(ABC):
     @abstractmethod
     async def scan(self, pattern: str, cursor: str, count: int) -> ScanPage:
         """Keys that match a glob: each that is there throughout at least once, others maybe."""
+
+
+#: The verbs of an adapter, for whoever stands around one.
+VERBS: tuple[str, ...] = tuple(sorted(StateAdapter.__abstractmethods__ - {"close"}))

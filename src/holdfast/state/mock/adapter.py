@@ -7,11 +7,9 @@ from typing import Any, NamedTuple
 
 from holdfast.contract.errors import InvalidInput
 from holdfast.contract.runtime import Components
-from holdfast.state.adapter import StateAdapter
+from holdfast.state.adapter import VERBS
 from holdfast.state.mock.memory import MemoryAdapter
 
-#: The verbs of an adapter.
-VERBS = tuple(sorted(StateAdapter.__abstractmethods__ - {"close"}))
 #: Calls that are kept on record; older ones go.
 CALLS_MAX = 100_000
 
