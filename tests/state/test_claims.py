@@ -116,6 +116,10 @@ def test_a_lost_lease_cancels_its_block(redis: RedisServer, service: str) -> Non
                 async with store.claim.lease("a", ttl=0.3, cancel_on_loss=False) as lease:
                     await command(store, "DEL", f"holdfast:state:{service}:claim:a")
                     await asyncio.wait_for(lease.wait_lost(), 2)
+            # Let go by hand inside the block: nothing was lost.
+            async with store.claim.lease("a", ttl=0.3) as lease:
+                assert await lease.release()
+                await asyncio.sleep(0.3)
             # A block that fails by itself fails with its own error, and lets go.
             with pytest.raises(ZeroDivisionError):
                 async with store.claim.lease("a", ttl=30):

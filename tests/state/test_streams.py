@@ -385,3 +385,31 @@ def test_following_sees_each_message_once(redis: RedisServer, service: str) -> N
             await asyncio.gather(new, everything, return_exceptions=True)
 
     run(main())
+
+
+def test_a_consumer_that_is_cancelled_leaves_nothing_running(
+    redis: RedisServer, service: str
+) -> None:
+    async def main() -> None:
+        async with opened(redis, service) as store:
+            for n in range(3):
+                await store.streams.append("s", n)
+            began: list[int] = []
+            ended: list[int] = []
+
+            async def handler(message: StreamMessage) -> None:
+                began.append(message.message)
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    ended.append(message.message)
+
+            group = store.streams.group("g", "one")
+            running = asyncio.create_task(group.consume("s", handler, concurrency=3).run())
+            await until(lambda: len(began) == 3)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            await until(lambda: len(ended) == 3)
+            assert len(await group.pending("s")) == 3
+
+    run(main())

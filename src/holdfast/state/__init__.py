@@ -38,6 +38,7 @@ from holdfast.state.events.registry import EventRegistry, Events
 from holdfast.state.keys import ScopedKeys, ScopeEntry, ScopeOptions
 from holdfast.state.layers import BreakerAdapter, RetryAdapter
 from holdfast.state.mock.adapter import MockStoreAdapter
+from holdfast.state.redis.acl import acl_rule
 from holdfast.state.seed_adapter import SeedAdapter, StoreAdapter
 from holdfast.state.store import ScopedStore
 from holdfast.state.streams.message import StreamMessage
@@ -68,6 +69,7 @@ __all__ = [
     "StoreAdapter",
     "StoreBuilder",
     "StreamMessage",
+    "acl_rule",
     "build_store",
     "check_compatible",
     "event",

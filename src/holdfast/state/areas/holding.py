@@ -164,6 +164,8 @@ class Holding(ABC):
 
     def _lose(self) -> None:
         self._gone = True
+        if self._let_go:
+            return
         self._lost.settle()
         body = self._body
         if body is not None and self.cancel_on_loss and not self._cancelled:

@@ -85,6 +85,8 @@ class LoopConnection:
             if self._failed is not None and loop.time() - self._failed_at < ATTEMPT_PAUSE_S:
                 raise _again(self._failed)
             self._connecting = loop.create_task(self._connect(), name="holdfast redis connect")
+            # Callers may all be cancelled: then nobody asks how it ended.
+            self._connecting.add_done_callback(lambda task: task.cancelled() or task.exception())
         connecting = self._connecting
         # The attempt is everybody's: a caller that is cancelled does not end it.
         await asyncio.wait([connecting])

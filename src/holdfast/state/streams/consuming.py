@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from holdfast.contract.errors import KeyNotFound, StoreClosed, StoreError
-from holdfast.contract.runtime import Completion, Components
+from holdfast.contract.runtime import Background, Completion, Components
 from holdfast.state.calling import call
 from holdfast.state.streams.message import StreamMessage
 
@@ -64,6 +64,7 @@ class Consumption:
         self._clock = components.clock
         self._host = components.host
         self._in_hand = 0
+        self._at_work: dict[str, Background] = {}
         self._freed: Completion[None] | None = None
         self._stopping = False
         self._pause = BACKOFF_S
@@ -75,6 +76,15 @@ class Consumption:
 
     async def run(self) -> None:
         """Work until `stop`. Cancelling it ends it too; what is in hand stays pending then."""
+        try:
+            await self._run()
+        finally:
+            for one in [*self._at_work.values()]:
+                one.stop()
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    async def _run(self) -> None:
         reclaim_at = 0.0
         ensured = False
         while not self._stopping:
@@ -104,8 +114,6 @@ class Consumption:
         while self._in_hand:
             await self._wait_freed()
 
-    # --- Inside -----------------------------------------------------------------------------
-
     @property
     def _free(self) -> int:
         return self._settings.concurrency - self._in_hand
@@ -133,7 +141,9 @@ class Consumption:
             await self._work(message)
             return
         runtime = self._host.runtime()
-        runtime.start("holdfast stream message", lambda: self._work(message))
+        self._at_work[message.id] = runtime.start(
+            "holdfast stream message", lambda: self._work(message)
+        )
 
     async def _work(self, message: StreamMessage) -> None:
         try:
@@ -142,6 +152,7 @@ class Consumption:
             # Not acknowledged: it will be given out again.
             self._tell(error, message)
         finally:
+            self._at_work.pop(message.id, None)
             self._in_hand -= 1
             self._wake()
 
