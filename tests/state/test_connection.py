@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -298,6 +299,58 @@ def test_passwords_and_rights(tmp_path: Path, service: str) -> None:
                 await other.kv.get("a")
             with pytest.raises(PermissionDenied):
                 await other.events.subscribe("a", print)
+
+    try:
+        run(main())
+    finally:
+        server.kill()
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for localhost that signs itself, and its key."""
+    folder.mkdir()
+    made, key = folder / "server.pem", folder / "server.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+         "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+         "-keyout", str(key), "-out", str(made)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return made, key
+
+
+@pytest.mark.row("D-132")
+def test_tls_and_a_password(tmp_path: Path, service: str) -> None:
+    made, key = certificate(tmp_path / "tls")
+    port = free_port()
+    server = RedisServer(
+        tmp_path / "server",
+        ("--tls-port", str(port), "--tls-cert-file", str(made), "--tls-key-file", str(key),
+         "--tls-ca-cert-file", str(made), "--tls-auth-clients", "no", "--requirepass", SECRET),
+    )  # fmt: skip
+    server.start()
+
+    async def main() -> None:
+        url = f"rediss://:{SECRET}@localhost:{port}/0?tls_ca={made}"
+        async with build_store(RedisAdapter.from_url(url), service) as store:
+            assert await store.counter.increment("a") == 1
+            got: list[Any] = []
+            await store.events.subscribe("a", got.append)
+            await store.events.publish("a", 1)
+            await until(lambda: got)
+        # A certificate that nobody we trust has signed.
+        untrusted = RedisAdapter.from_url(f"rediss://:{SECRET}@localhost:{port}/0")
+        async with build_store(untrusted, service) as store:
+            with pytest.raises(ConnectionFailed) as caught:
+                await store.kv.get("a")
+            assert SECRET not in repr(caught.value)
+        # One who speaks plainly to a TLS port.
+        plain = RedisAdapter.from_url(f"redis://:{SECRET}@localhost:{port}/0", connect_timeout_s=1)
+        async with build_store(plain, service) as store:
+            with pytest.raises(ConnectionFailed):
+                await store.kv.get("a")
+        with pytest.raises(ConfigInvalid):
+            RedisConfig.from_url(f"rediss://h?tls_ca={key}.none").tls_context()
 
     try:
         run(main())
