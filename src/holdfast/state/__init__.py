@@ -45,6 +45,7 @@ from holdfast.state.streams.message import StreamMessage
 
 if TYPE_CHECKING:
     from holdfast.state.redis.adapter import RedisAdapter
+    from holdfast.state.redis.local import LocalRedisAdapter
     from holdfast.state.redis.sentinel import SentinelAdapter
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "EventRegistry",
     "Events",
     "EventsValidation",
+    "LocalRedisAdapter",
     "Message",
     "MockStoreAdapter",
     "RedisAdapter",
@@ -79,6 +81,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # The driver is imported when the adapter is asked for.
+    if name == "LocalRedisAdapter":
+        from holdfast.state.redis.local import LocalRedisAdapter
+
+        return LocalRedisAdapter
     if name == "SentinelAdapter":
         from holdfast.state.redis.sentinel import SentinelAdapter
 

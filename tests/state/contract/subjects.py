@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from holdfast.contract.runtime import ManualClock
-from holdfast.state import MockStoreAdapter, RedisAdapter
+from holdfast.state import LocalRedisAdapter, MockStoreAdapter, RedisAdapter
 from holdfast.state.adapter import StateAdapter
 from holdfast.store.drive import system_components
 from tests.state.conftest import RedisServer
@@ -50,6 +50,16 @@ async def on_redis(server: RedisServer, stem: str) -> AsyncIterator[Subject]:
 
 
 @asynccontextmanager
+async def on_redis_with_local_values(server: RedisServer, stem: str) -> AsyncIterator[Subject]:
+    adapter = LocalRedisAdapter(RedisAdapter.from_url(server.url).config, prefixes=[f"{stem}:"])
+    async with adapter:
+        await adapter.get(f"{stem}:first")  # Begins to listen to changes.
+        while not adapter.local.live:  # noqa: ASYNC110 - it has no event of it
+            await asyncio.sleep(0.005)
+        yield Subject(adapter, stem)
+
+
+@asynccontextmanager
 async def on_mock(server: RedisServer, stem: str) -> AsyncIterator[Subject]:
     clock = ManualClock()
     adapter = MockStoreAdapter(replace(system_components(), clock=clock))
@@ -60,4 +70,5 @@ async def on_mock(server: RedisServer, stem: str) -> AsyncIterator[Subject]:
 SUBJECTS: dict[str, Callable[[RedisServer, str], AbstractAsyncContextManager[Subject]]] = {
     "redis": on_redis,
     "mock": on_mock,
+    "redis with local values": on_redis_with_local_values,
 }

@@ -171,8 +171,9 @@ def test_every_adapter_answers_alike(redis: RedisServer, service: str, played: l
 
     async def answers(name: str) -> list[Any]:
         open_subject: Callable[..., Any] = SUBJECTS[name]
-        async with open_subject(redis, stem) as subject:
-            player = Player(subject.adapter, stem)
+        place = f"{stem}:{list(SUBJECTS).index(name)}"
+        async with open_subject(redis, place) as subject:
+            player = Player(subject.adapter, place)
             return [await player.play(call) for call in played]
 
     found = {name: asyncio.run(answers(name)) for name in SUBJECTS}

@@ -77,8 +77,8 @@ class RedisAdapter(StateAdapter):
         """Where the server is now."""
         return self.config
 
-    def _make(self, loop: asyncio.AbstractEventLoop) -> _Here:
-        return _Here(loop, self.config, self)
+    def _make(self, loop: asyncio.AbstractEventLoop) -> LoopState:
+        return LoopState(loop, self.config, self)
 
     def _send(self, *words: Word) -> Awaitable[Any]:
         return self._connections.here().send(words)
@@ -305,13 +305,13 @@ class RedisAdapter(StateAdapter):
         following, keys = await self._read("SCAN", cursor, "MATCH", pattern, "COUNT", count)
         return ScanPage(following.decode(), [key.decode(errors="replace") for key in keys])
 
-    def _here(self) -> _Here:
+    def _here(self) -> LoopState:
         here = self._connections.here()
-        assert isinstance(here, _Here)
+        assert isinstance(here, LoopState)
         return here
 
 
-class _Here(LoopConnection):
+class LoopState(LoopConnection):
     """What belongs to one loop: the shared connection, the subscriber's, the blocking ones."""
 
     def __init__(

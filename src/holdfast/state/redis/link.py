@@ -48,6 +48,9 @@ class Link(asyncio.Protocol):
         lost: whether it can no longer be used.
     """
 
+    #: Whether messages that nobody asked for come in between; `pushed` takes them.
+    pushes = False
+
     def __init__(
         self, loop: asyncio.AbstractEventLoop, config: RedisConfig, ended: Callable[[Link], None]
     ) -> None:
@@ -180,10 +183,13 @@ class Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         gets = self._reader.gets
         expected = self._expected
+        pushes = self.pushes
         try:
             self._reader.feed(data)
             answered = 0
             while (reply := gets()) is not _NOTHING:
+                if pushes and self.pushed(reply):
+                    continue
                 if not expected:
                     raise hiredis.ProtocolError("a reply that nobody waits for")
                 future, _ = expected.popleft()
@@ -198,6 +204,10 @@ class Link(asyncio.Protocol):
             self._answered += answered
             if self._waiters:
                 self._wake()
+
+    def pushed(self, reply: Any) -> bool:
+        """Whether this is no reply but a message that nobody asked for."""
+        return False
 
     def refused(self, future: asyncio.Future[Any] | None, reply: Exception) -> None:
         """The server said no to one command."""
