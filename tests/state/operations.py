@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from holdfast.state import ScopedStore
+from holdfast.state import Message, ScopedStore
 
 #: What must show up nowhere.
 MARKER = "marker-7f3a"
@@ -131,6 +131,9 @@ OPERATIONS: dict[str, Work] = {
     "batch.set": lambda s: s.batch.set([(KEY, VALUE)]),
     "batch.remove": lambda s: s.batch.remove([KEY]),
     "events.publish": lambda s: s.events.publish(f"user:{MARKER}", VALUE),
+    "events.republish": lambda s: s.events.republish(
+        Message(f"user:{MARKER}", VALUE, "2026-01-01T00:00:00.000Z"), VALUE, "bridge"
+    ),
     "events.subscribe": _subscribe,
     "events.unsubscribe": _unsubscribe,
     "streams.append": lambda s: s.streams.append(f"s:{MARKER}", VALUE),

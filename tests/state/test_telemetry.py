@@ -100,6 +100,7 @@ def test_every_public_method_is_among_the_operations() -> None:
         "cache.cached",
         "cache.tag_keys",
         "events.of",
+        "events.plain",
         "events.subscriptions",
         "streams.group",
     }  # They ask nobody.

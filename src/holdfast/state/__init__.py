@@ -31,6 +31,7 @@ from holdfast.state.areas.batch import BatchEntry
 from holdfast.state.areas.cache import CachedFunction
 from holdfast.state.builder import StoreBuilder, build_store
 from holdfast.state.events.area import EventsValidation
+from holdfast.state.events.bridge import EventBridge
 from holdfast.state.events.classes import EventClass, event, group
 from holdfast.state.events.compatibility import check_compatible
 from holdfast.state.events.message import Message
@@ -53,6 +54,7 @@ __all__ = [
     "BatchEntry",
     "BreakerAdapter",
     "CachedFunction",
+    "EventBridge",
     "EventClass",
     "EventRegistry",
     "Events",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from holdfast.contract.errors import InvalidInput, SchemaValidationFailed, StoreError
@@ -136,6 +136,30 @@ class EventsArea(Area):
             fail(error, _PUBLISH, channel, seen)
         if seen is not None:
             seen.success()
+
+    async def republish(self, message: Message[Any], plain: Any, bridge: str) -> None:
+        """Publish a message that was heard elsewhere, as it was, marked with who carried it."""
+        channel = EventNameRules.channel(message.type)
+        made = {
+            "type": channel,
+            "data": plain,
+            "timestamp": message.timestamp,
+            "via": [*message.via, bridge],
+        }
+        if self._scene.keys.chain:
+            made["scope"] = [{"key": k, "identifier": i} for k, i in self._scene.keys.chain]
+        whole = self._key(channel)
+        await self._observer.run(
+            _PUBLISH,
+            channel,
+            self._adapter.publish(whole, self._scene.encode(made)),
+            {"ctx.events.channel": self._shown(channel)},
+        )
+
+    def plain(self, channel: str, data: Any) -> Any:
+        """The data of a message as it is sent."""
+        leaf = self._hub.registry.find(channel)
+        return data if leaf is None or leaf.shape is None else leaf.shape.plain(data)
 
     async def subscribe(self, channel: str, handler: Handler) -> Subscription:
         """Have a function, plain or a coroutine function, called with each message.
@@ -285,12 +309,7 @@ class EventsArea(Area):
         """The message of what came on a whole channel."""
         message = opened(self._scene.decode(data))
         name = self._key.user_key(channel) or message.type
-        return Message(
-            message.type,
-            self._validated(name, message.data, "subscribe"),
-            message.timestamp,
-            message.scope,
-        )
+        return replace(message, data=self._validated(name, message.data, "subscribe"))
 
     def _report(self, error: BaseException, channel: str) -> None:
         """Something went wrong where no caller waits."""

@@ -22,12 +22,14 @@ class Message(Generic[T]):
         data: what was published.
         timestamp: when, as ISO 8601 text in UTC.
         scope: the scopes it was published in, outermost first.
+        via: the bridges that carried it here.
     """
 
     type: str
     data: T
     timestamp: str
     scope: tuple[ScopeEntry, ...] = ()
+    via: tuple[str, ...] = ()
 
     @property
     def at(self) -> datetime:
@@ -61,7 +63,9 @@ def opened(plain: Any) -> Message[Any]:
             except (TypeError, KeyError):
                 pass
             else:
-                return Message(kind, plain["data"], at, chain)
+                via = plain.get("via", [])
+                if isinstance(via, list):
+                    return Message(kind, plain["data"], at, chain, tuple(map(str, via)))
     raise DeserializationFailed(
         "an envelope with type, data and timestamp was wanted; found another message. Whoever "
         "publishes on this channel has to publish through a store"
