@@ -46,6 +46,7 @@ from holdfast.state.streams.message import StreamMessage
 
 if TYPE_CHECKING:
     from holdfast.state.redis.adapter import RedisAdapter
+    from holdfast.state.redis.cluster import ClusterAdapter
     from holdfast.state.redis.local import LocalRedisAdapter
     from holdfast.state.redis.sentinel import SentinelAdapter
 
@@ -54,6 +55,7 @@ __all__ = [
     "BatchEntry",
     "BreakerAdapter",
     "CachedFunction",
+    "ClusterAdapter",
     "EventBridge",
     "EventClass",
     "EventRegistry",
@@ -83,6 +85,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # The driver is imported when the adapter is asked for.
+    if name == "ClusterAdapter":
+        from holdfast.state.redis.cluster import ClusterAdapter
+
+        return ClusterAdapter
     if name == "LocalRedisAdapter":
         from holdfast.state.redis.local import LocalRedisAdapter
 

@@ -10,9 +10,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 from holdfast.contract.runtime import ManualClock
-from holdfast.state import LocalRedisAdapter, MockStoreAdapter, RedisAdapter
+from holdfast.state import ClusterAdapter, LocalRedisAdapter, MockStoreAdapter, RedisAdapter
 from holdfast.state.adapter import StateAdapter
 from holdfast.store.drive import system_components
 from tests.state.conftest import RedisServer
@@ -30,6 +31,8 @@ class Subject:
     adapter: StateAdapter
     stem: str
     clock: ManualClock | None = None
+    #: Whether `publish` can say how many hear; a cluster knows of one node alone.
+    counts_listeners: bool = True
 
     def key(self, name: str) -> str:
         return f"{self.stem}:{name}"
@@ -60,6 +63,14 @@ async def on_redis_with_local_values(server: RedisServer, stem: str) -> AsyncIte
 
 
 @asynccontextmanager
+async def on_cluster(server: RedisServer, stem: str) -> AsyncIterator[Subject]:
+    # The keys of a test share a slot, as those of a scope do with hash tags.
+    [port] = [node.port for node in CLUSTERS[0].nodes[:1]]
+    async with ClusterAdapter.from_url(f"redis://127.0.0.1:{port}") as adapter:
+        yield Subject(adapter, f"{{{stem}}}", counts_listeners=False)
+
+
+@asynccontextmanager
 async def on_mock(server: RedisServer, stem: str) -> AsyncIterator[Subject]:
     clock = ManualClock()
     adapter = MockStoreAdapter(replace(system_components(), clock=clock))
@@ -67,8 +78,12 @@ async def on_mock(server: RedisServer, stem: str) -> AsyncIterator[Subject]:
     await adapter.close()
 
 
+#: The cluster of this run, once a test has asked for it.
+CLUSTERS: list[Any] = []
+
 SUBJECTS: dict[str, Callable[[RedisServer, str], AbstractAsyncContextManager[Subject]]] = {
     "redis": on_redis,
     "mock": on_mock,
+    "cluster": on_cluster,
     "redis with local values": on_redis_with_local_values,
 }

@@ -164,7 +164,9 @@ class Player:
 @pytest.mark.row("D-129", "D-116")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(played=st.lists(calls(), min_size=30, max_size=50))
-def test_every_adapter_answers_alike(redis: RedisServer, service: str, played: list[Call]) -> None:
+def test_every_adapter_answers_alike(
+    redis: RedisServer, clustered: None, service: str, played: list[Call]
+) -> None:
     counter = test_every_adapter_answers_alike.__dict__.setdefault("runs", [])
     counter.append(1)
     stem = f"{service}:{len(counter)}"
@@ -173,7 +175,7 @@ def test_every_adapter_answers_alike(redis: RedisServer, service: str, played: l
         open_subject: Callable[..., Any] = SUBJECTS[name]
         place = f"{stem}:{list(SUBJECTS).index(name)}"
         async with open_subject(redis, place) as subject:
-            player = Player(subject.adapter, place)
+            player = Player(subject.adapter, subject.stem)
             return [await player.play(call) for call in played]
 
     found = {name: asyncio.run(answers(name)) for name in SUBJECTS}

@@ -57,7 +57,7 @@ class RedisAdapter(StateAdapter):
         return cls(RedisConfig.from_url(url, **settings))
 
     def __repr__(self) -> str:
-        return f"RedisAdapter({self.config.url!r})"
+        return f"{type(self).__name__}({self.config.url!r})"
 
     @property
     def client(self) -> LoopConnection:
