@@ -63,7 +63,7 @@ class Player:
     def __init__(self, adapter: StateAdapter, stem: str) -> None:
         self.adapter = adapter
         self.stem = stem
-        self.ids: list[str] = []
+        self.ids: list[tuple[str, str]] = []
 
     def key(self, name: str, kind: str = "v") -> str:
         return f"{self.stem}:{kind}:{name}"
@@ -141,21 +141,23 @@ class Player:
         return sorted(name for name, _ in await self.adapter.members(self.key("m", "m")))
 
     async def append(self, name: str, value: bytes, most: int) -> Any:
-        self.ids.append(await self.adapter.append(self.key(name, "s"), value, length_max=most))
+        id = await self.adapter.append(self.key(name, "s"), value, length_max=most)
+        self.ids.append((name, id))
 
     async def ensure(self, name: str) -> Any:
         return await self.adapter.ensure_group(self.key(name, "s"), "g", "0")
 
     async def read_group(self, name: str, count: int) -> Any:
         found = await self.adapter.read_group(self.key(name, "s"), "g", "c", count=count)
-        return [(self.ids.index(one.id), one.data, one.deliveries) for one in found]
+        return [(self.ids.index((name, one.id)), one.data, one.deliveries) for one in found]
 
     async def ack(self, name: str) -> Any:
-        return await self.adapter.acknowledge(self.key(name, "s"), "g", self.ids[:2] or ["1-1"])
+        ids = [id for of, id in self.ids if of == name][:2]
+        return await self.adapter.acknowledge(self.key(name, "s"), "g", ids or ["1-1"])
 
     async def pending(self, name: str) -> Any:
         found = await self.adapter.pending(self.key(name, "s"), "g", count=9)
-        return [(self.ids.index(one.id), one.consumer, one.deliveries) for one in found]
+        return [(self.ids.index((name, one.id)), one.consumer, one.deliveries) for one in found]
 
     async def length(self, name: str) -> Any:
         return await self.adapter.length(self.key(name, "s"))
