@@ -27,6 +27,7 @@ if sys.platform == "emscripten":
 from typing import TYPE_CHECKING, Any
 
 from holdfast.state.adaptive import AdaptiveSerializer
+from holdfast.state.areas.area import ExtensionArea
 from holdfast.state.areas.batch import BatchEntry
 from holdfast.state.areas.cache import CachedFunction
 from holdfast.state.builder import StoreBuilder, build_store
@@ -61,6 +62,7 @@ __all__ = [
     "EventRegistry",
     "Events",
     "EventsValidation",
+    "ExtensionArea",
     "LocalRedisAdapter",
     "Message",
     "MockStoreAdapter",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Self
+from typing import Self, TypeVar
 
-from holdfast.state.areas.area import Scene
+from holdfast.state.areas.area import ExtensionArea, Scene
 from holdfast.state.areas.batch import BatchArea
 from holdfast.state.areas.cache import Cache, Caching
 from holdfast.state.areas.claim import Claim
@@ -23,6 +23,8 @@ from holdfast.state.keys import ScopeEntry
 from holdfast.state.observing import Observer
 from holdfast.state.purging import PurgeReport, purge
 from holdfast.state.streams.area import Streams
+
+A = TypeVar("A", bound=ExtensionArea)
 
 
 class ScopedStore:
@@ -61,6 +63,10 @@ class ScopedStore:
         observer = Observer(keys, seen.clock, seen.telemetry, seen.logger, seen.warned)
         adapter = self._hub.pins.get(keys.chain[-1], scene.adapter)
         return ScopedStore(replace(scene, keys=keys, observer=observer, adapter=adapter), self._hub)
+
+    def area(self, kind: type[A]) -> A:
+        """An area that is not built in; see `ExtensionArea`."""
+        return kind(self._scene)
 
     async def purge_scope(self, *, cursor: str = "0", steps: int | None = None) -> PurgeReport:
         """Remove every key of every area in this scope and the scopes below it.

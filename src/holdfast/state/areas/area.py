@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from holdfast.contract.errors import DeserializationFailed, SerializationFailed, StoreError
 from holdfast.contract.runtime import Components
 from holdfast.state.adapter import StateAdapter
+from holdfast.state.events.names import EventNameRules
 from holdfast.state.keys import KeySpace, ScopedKeys
 from holdfast.state.limits import KEY_BYTES_ADVISED, VALUE_BYTES_ADVISED
 from holdfast.state.observing import Observer
@@ -109,3 +110,18 @@ class Area:
         self._adapter = scene.adapter
         self._observer = scene.observer
         self._key: KeySpace = scene.keys.area(self.area)
+
+
+class ExtensionArea(Area):
+    """An area of somebody else's: subclass it, name it, and open it with `store.area(YourArea)`.
+
+    Its keys stand below `x:<name>:`, so it meets neither our areas nor other extensions.
+    """
+
+    area = "x"
+    #: The extension's own name.
+    name: str
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__(scene)
+        self._key = self._key.within(EventNameRules.event(self.name))
