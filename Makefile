@@ -47,9 +47,9 @@ bench: .venv/.bench  ## measure ours beside the raw drivers and beside rivals; p
 docs: $(venv)  ## check the links and run the code blocks of every document
 	$(python) -m pytest -q -p no:randomly tests/tidy/test_documents.py
 
-rows: $(venv)  ## requirement rows of this floor, their tests and the results of the last run
+rows: $(venv)  ## requirement rows of all floors with their tests and results (seed=K, floor=spine)
 	@[ -f $(rows_reports)/test.json ] || $(MAKE) --no-print-directory test
-	$(python) tools/rows.py --floor spine $(rows_reports)/*.json
+	$(python) tools/rows.py $(if $(seed),--seed $(seed)) $(if $(floor),--floor $(floor)) $(rows_reports)/*.json
 
 format: $(venv)  ## rewrite files in the house format
 	$(python) -m ruff check --fix-only --quiet $(sources)

@@ -22,7 +22,8 @@ from holdfast.contract.capability import Capabilities
 from holdfast.contract.config import EngineConfig, PathConfig
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import ErrorCode, StoreError
-from holdfast.store.drive import system_components
+from holdfast.contract.errors.facts import Fact, facts_of
+from holdfast.runtime.system import system_components
 from holdfast.store.registry import engine_class
 from tools.reference_pages import ROOT, module_page
 from tools.reference_text import WRITTEN_BY, markdown, summary, table
@@ -44,7 +45,7 @@ MODULES = (
             "header", "envelope", "plain", "trie",
         )
     ),
-    "holdfast.records.services",
+    "holdfast.records.services.protocols",
     *(
         f"holdfast.records.decorators.{name}"
         for name in ("base", "validated", "evented", "logged", "cached", "read_only")
@@ -63,11 +64,12 @@ engines](../engines.md)."""
 
 ERRORS_PROSE = """\
 Every error is a class of `holdfast.contract.errors` below `StoreError`, with a stable `code`, a
-`retryable` flag and the facts of its message in `details` (also as attributes: `error.key`). Catch
-the class or compare the code; let no program read the message. [How to handle
-errors](how-to/errors.md) shows it.
+`retryable` flag and the facts of its message in `details`. Those listed with a class are typed
+attributes too, such as `error.key`; one that was not stated is None. Catch the class or compare the
+code; let no program read the message. [How to handle errors](how-to/errors.md) shows it.
 
-`retryable` says whether the same call, unchanged, can succeed later."""
+`retryable` says that nothing was written and that doing the work again can succeed: from its
+reading on, because a call with a condition that does not hold is decided anew, not repeated."""
 
 ENGINES_PROSE = """\
 What each engine can do with its default settings. `db.capabilities` tells it of an open database,
@@ -112,7 +114,18 @@ def errors_page() -> str:
             retry = "yes" if kind.retryable else "no"
             facts = f"Class `{kind.__name__}`" + (f", also a `{also[0]}`" if also else "")
             parts.append(f"### `{one}`\n\n{facts}. Retryable: {retry}.\n\n{markdown(kind.__doc__)}")
+            declared = facts_of(kind)
+            if declared:
+                parts.append("\n".join(fact_line(kind, *each) for each in declared.items()))
     return "\n\n".join(parts) + "\n"
+
+
+def fact_line(kind: type[StoreError], name: str, fact: Fact[Any]) -> str:
+    """A fact as an item of a list: its name, its type, its meaning."""
+    owner = next(one for one in kind.__mro__ if name in vars(one))
+    annotation = inspect.get_annotations(owner)[name].removeprefix("Fact[").removesuffix("]")
+    spelled = str(annotation).replace("Standing", "int | tuple[int, int] | str | None")
+    return f"- `{name}` (`{spelled}`): {fact.meaning}."
 
 
 def grouped_codes() -> dict[str, list[ErrorCode]]:

@@ -256,8 +256,8 @@ async def scan_pages_go_both_ways(engine: Engine) -> None:
             assert pages >= len(keys) // (limit or 1000)
     middle = Range(keys[10], keys[20], limit=4)
     assert [key for key, _ in (await walk(engine, middle))[0]] == keys[10:20]
-    assert await engine.scan(Range(b"x", b"y")) == ([], None)
-    assert await engine.scan(Range(b"s", b"a")) == ([], None)
+    assert (await engine.scan(Range(b"x", b"y")))[:2] == ([], None)
+    assert (await engine.scan(Range(b"s", b"a")))[:2] == ([], None)
 
 
 async def scan_pages_end_at_their_limits(engine: Engine) -> None:

@@ -26,7 +26,7 @@ from holdfast.contract.batch import (
     Receipt,
     append_key,
 )
-from holdfast.contract.engine import TRANSACT_ATTEMPTS_MAX
+from holdfast.contract.engine import TRANSACT_ATTEMPTS_MAX, decided_batch
 from holdfast.contract.errors import Conflict, StoreError
 from holdfast.contract.record import Record
 
@@ -134,7 +134,8 @@ class Gather:
             work.failure = None
             batch: Batch | None = None
             try:
-                batch = work.decide(records, head + 1)
+                answer = work.decide(records, head + 1)
+                batch = None if answer is None else decided_batch(answer)
             except Exception as error:
                 # May rest on a guess: it counts once the checks of what was seen have passed.
                 work.failure = error

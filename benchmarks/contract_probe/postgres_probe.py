@@ -35,7 +35,7 @@ from holdfast.contract.batch import (
 )
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
-from holdfast.contract.engine import TRANSACT_ATTEMPTS_MAX, Engine, Snapshot
+from holdfast.contract.engine import TRANSACT_ATTEMPTS_MAX, Engine, Snapshot, decided_batch
 from holdfast.contract.errors import (
     Conflict,
     ConnectionFailed,
@@ -149,10 +149,13 @@ class PostgresProbe(Engine):
         async with self.connection() as connection:
             arguments = [*bounds, rows_max, self.capabilities.page_bytes_max]
             found = await rows(connection, statement, arguments)
-        page = [(key, Record(value, revision)) for key, value, revision, _, _ in found]
+        head = found[0][0]
+        if found[0][1] is None:  # The range holds nothing; the head is there all the same.
+            return Page([], None, head)
+        page = [(key, Record(value, revision)) for _, key, value, revision, _ in found]
         # Rows that the byte limit kept back, or a page of full length, leave a rest.
-        more = bool(found) and (found[0][3] > len(found) or found[0][3] == rows_max)
-        return Page(page, range.after(page[-1][0]) if more else None)
+        more = found[0][4] > len(found) or found[0][4] == rows_max
+        return Page(page, range.after(page[-1][0]) if more else None, head)
 
     async def commit(self, batch: Batch) -> Receipt:
         call = self._call(batch)
@@ -251,10 +254,11 @@ class LockingPostgresProbe(PostgresProbe):
             records = _in_order(keys, await reading.fetchall())
             [(head,)] = await heading.fetchall()
         try:
-            batch = decide(records, head + 1)
-            if batch is None:
+            answer = decide(records, head + 1)
+            if answer is None:
                 await connection.execute("ROLLBACK")
                 return Receipt(head)
+            batch = decided_batch(answer)
             seen = [
                 CheckKey(key, None if record is None else record.revision)
                 for key, record in zip(keys, records, strict=True)
@@ -264,8 +268,8 @@ class LockingPostgresProbe(PostgresProbe):
             async with connection.pipeline():
                 committing = await connection.execute(_COMMIT, call.arguments, binary=True)
                 await connection.execute("COMMIT")  # A refused batch wrote nothing.
-            [answer] = await committing.fetchall()
-            return call.receipt(answer)
+            [told] = await committing.fetchall()
+            return call.receipt(told)
         except BaseException:
             if connection.pgconn.transaction_status == TransactionStatus.INTRANS:
                 await connection.execute("ROLLBACK")
@@ -342,7 +346,7 @@ class _Call(NamedTuple):
 
 @cache
 def _scan_statement(start_open: bool, end_open: bool, reverse: bool) -> str:
-    """A page of rows within a number of bytes; each with how many rows the range gave."""
+    """A page of rows within a number of bytes; each with the head, and how many rows there were."""
     bounds: list[str] = []
     if not start_open:
         bounds.append("key >= %b::bytea")
@@ -351,12 +355,12 @@ def _scan_statement(start_open: bool, end_open: bool, reverse: bool) -> str:
     where = "WHERE " + " AND ".join(bounds) if bounds else ""
     order: str = "ORDER BY key DESC" if reverse else "ORDER BY key"
     return (
-        "SELECT key, value, revision, rows, number FROM ("
+        "SELECT head.revision, walked.key, value, walked.revision, rows FROM head LEFT JOIN ("
         "  SELECT key, value, revision, count(*) OVER () AS rows, row_number() OVER walk AS number,"
         "  sum(octet_length(key) + octet_length(value)) OVER walk AS bytes"
         f" FROM (SELECT * FROM record {where} {order} LIMIT %b::int) AS page"
         f"  WINDOW walk AS ({order} ROWS UNBOUNDED PRECEDING)"
-        ") AS walked WHERE number = 1 OR bytes <= %b::bigint ORDER BY number"
+        ") AS walked ON number = 1 OR bytes <= %b::bigint ORDER BY number"
     )
 
 

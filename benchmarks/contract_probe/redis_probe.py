@@ -163,12 +163,12 @@ class RedisProbe(Engine):
         limits = self.capabilities
         rows_max = range.rows_wanted(limits.page_rows_max)
         async with self.session():
-            more, *flat = await self._scan(
+            head, more, *flat = await self._scan(
                 keys=self.keys[:3],
                 args=[*_bounds(range), int(range.reverse), rows_max, limits.page_bytes_max],
             )
         rows = [(key, _some(found)) for key, found in zip(flat[::2], flat[1::2], strict=True)]
-        return Page(rows, range.after(rows[-1][0]) if more == b"1" else None)
+        return Page(rows, range.after(rows[-1][0]) if more == b"1" else None, int(head))
 
     async def commit(self, batch: Batch) -> Receipt:
         call = self._call(batch)

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 head   2 order   3 records
 -- ARGV  1 from   2 to   3 '1': from the last key down   4 rows at most   5 bytes at most
--- Reply {'1' when the range may go on, key, record, key, record ...}
+-- Reply {head, '1' when the range may go on, key, record, key, record ...}
 
 local from, to, rows_max, bytes_max = ARGV[1], ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5])
 local keys
@@ -12,12 +12,12 @@ else
   keys = redis.call('ZRANGEBYLEX', KEYS[2], from, to, 'LIMIT', 0, rows_max)
 end
 
-local page, bytes = {#keys == rows_max and '1' or '0'}, 0
+local page, bytes = {redis.call('GET', KEYS[1]) or '0', #keys == rows_max and '1' or '0'}, 0
 for number, key in ipairs(keys) do
   local record = redis.call('HGET', KEYS[3], key)
   bytes = bytes + #key + #record
   if number > 1 and bytes > bytes_max then
-    page[1] = '1'
+    page[2] = '1'
     break
   end
   page[#page + 1] = key

@@ -22,7 +22,7 @@ from holdfast.contract.batch import Append, Batch, Delete, Put, Receipt
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import ConnectionFailed, OutcomeUnknown, StorageFull
 from holdfast.contract.record import Range, Record
-from holdfast.store.drive import system_components
+from holdfast.runtime.system import system_components
 
 _names = (f"probe{number}" for number in itertools.count())
 

@@ -19,13 +19,13 @@ from holdfast.database.handle import Database
 from holdfast.engines.lmdb import LmdbEngine
 from holdfast.records.decorators.base import Decorator
 from holdfast.records.decorators.evented import Evented
-from holdfast.records.hashing import Sha256HashingService
 from holdfast.records.interface import KeyValueStoreInterface
-from holdfast.records.keys import PathKeyService
-from holdfast.records.locks import GrantingLockService
-from holdfast.records.metadata import StandardMetadataService
-from holdfast.records.services import LockService, Outcome
-from holdfast.records.writes import SetValue, Write
+from holdfast.records.services.granting import GrantingLockService
+from holdfast.records.services.hashing import Sha256HashingService
+from holdfast.records.services.keys import PathKeyService
+from holdfast.records.services.metadata import StandardMetadataService
+from holdfast.records.services.protocols import LockService, Outcome
+from holdfast.records.write import SetValue, Write
 
 NAME = "decorators"
 
@@ -176,7 +176,7 @@ async def _flushes(folder: Path) -> dict[str, tuple[int, float]]:
     async with holdfast.open(f"lmdb:///{folder / 'app'}") as db:
         engine = db._open_engine()  # noqa: SLF001 - its counter is nobody else's business
         assert isinstance(engine, LmdbEngine)
-        mutex = MutexLockService(db._keeper().locks, db._require_gate())  # noqa: SLF001
+        mutex = MutexLockService(db._require_shared().locks, db._require_gate())  # noqa: SLF001
         services: dict[str, LockService] = {"granting": GrantingLockService(), "mutex": mutex}
         for name, service in services.items():
             store = _store(db, service)

@@ -20,11 +20,11 @@ from benchmarks.stores.ours import AsyncHoldfast, SyncHoldfast
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.codecs.trie import PatternTrie
-from holdfast.records.change import Change
 from holdfast.records.decorators.evented import Evented
 from holdfast.records.decorators.read_only import ReadOnlyStore
-from holdfast.records.services import Outcome
-from holdfast.records.writes import Write
+from holdfast.records.services.protocols import Outcome
+from holdfast.records.write import Write
+from holdfast.store.feed.change import Change
 
 NAME = "events"
 

@@ -23,8 +23,8 @@ from holdfast.contract.errors import SchemaValidationFailed
 from holdfast.records.decorators.base import Decorator
 from holdfast.records.decorators.validated import Validated
 from holdfast.records.interface import KeyValueStoreInterface
-from holdfast.records.services import Outcome
-from holdfast.records.writes import SetValue, Write
+from holdfast.records.services.protocols import Outcome
+from holdfast.records.write import SetValue, Write
 
 NAME = "validated"
 

@@ -26,20 +26,23 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.record import Cursor
 from holdfast.database.handle import Database
-from holdfast.database.opening import open
-from holdfast.database.views import SnapshotView, Transaction
-from holdfast.records.cache import CacheLimits
-from holdfast.records.change import Change
-from holdfast.records.changes import Watch
+from holdfast.database.open import open
+from holdfast.database.snapshot import SnapshotView
+from holdfast.database.transaction import Transaction
+from holdfast.records.core import KeyValueStore
 from holdfast.records.decorators.cached import Cached
 from holdfast.records.decorators.logged import Logged
 from holdfast.records.decorators.read_only import ReadOnlyStore
-from holdfast.records.entry import Entry, Metadata, PastVersion
-from holdfast.records.locking.lock import Lock
-from holdfast.records.locking.service import MutexLockService
-from holdfast.records.log import LoggingService, LogRecord, OperationLog
 from holdfast.records.options import KEEP
-from holdfast.records.store import KeyValueStore
+from holdfast.records.services.mutex import MutexLockService
+from holdfast.store.feed.change import Change
+from holdfast.store.feed.watch import Watch
+from holdfast.store.locks.lock import Lock
+from holdfast.store.operation_log import LoggingService, LogRecord, OperationLog
+from holdfast.store.versions.cache import CacheLimits
+from holdfast.store.versions.entry import Entry, Metadata, PastVersion
+from holdfast.stores.multistore import MultiStore
+from holdfast.stores.store import Store
 
 __version__ = "0.1.0"
 
@@ -64,6 +67,7 @@ __all__ = [
     "Logged",
     "LoggingService",
     "Metadata",
+    "MultiStore",
     "MutexLockService",
     "OperationLog",
     "PastVersion",
@@ -73,6 +77,7 @@ __all__ = [
     "SchemaNotFound",
     "SchemaValidationFailed",
     "SnapshotView",
+    "Store",
     "StoreError",
     "StoreKey",
     "Transaction",

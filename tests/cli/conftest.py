@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from holdfast.cli import main
+from holdfast.cli.app import app
 from tests.tidy import repository
 
 SECONDS_MAX = 30
@@ -68,6 +69,16 @@ def cli(capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPa
         return Result(code, captured.out.decode(), captured.err.decode())
 
     return run
+
+
+def every_command() -> list[str]:
+    """The names of all commands, those of groups with the group before them."""
+    alone = [str(one.name) for one in app.registered_commands]
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        members = group.typer_instance.registered_commands
+        alone += [f"{group.name} {one.name}" for one in members]
+    return alone
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -130,7 +130,7 @@ def test_doctor_looks_at_installation_and_database(cli: Cli, url: str) -> None:
     assert done.code == 0
     assert done.document["database"]["entries"] == 1
     assert done.document["versions"]["holdfast"] == holdfast.__version__
-    assert {part["name"] for part in done.document["parts"]} >= {"lmdb", "typer", "redis"}
+    assert {part["name"] for part in done.document["parts"]} >= {"lmdb", "typer", "jsonschema-rs"}
     relaxed = cli("doctor", "--url", f"{url}?durability=relaxed")
     assert "better: durability=relaxed" in relaxed.out
 
@@ -141,7 +141,7 @@ def test_doctor_says_what_is_missing(cli: Cli, monkeypatch: pytest.MonkeyPatch) 
     done = cli("doctor")
     assert done.code == 0
     assert "better: the extra compression is not complete (no-such-package missing)" in done.out
-    assert 'pip install "holdfast[compression]"' in done.out
+    assert 'pip install "holdfast-db[compression]"' in done.out
     monkeypatch.setitem(doctor.EXTRAS, "core", (("no-such-package", "nothing"),))
     assert cli("doctor").code == 1
 

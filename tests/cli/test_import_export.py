@@ -44,6 +44,7 @@ def test_an_export_imports_exactly(cli: Cli, url: str, tmp_path: Path) -> None:
         "unchanged": 0,
         "expired": 0,
         "schemas": 0,
+        "settings": 0,
         "batches": 1,
         "line": 5,
     }

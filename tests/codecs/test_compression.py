@@ -298,7 +298,7 @@ def test_a_missing_driver_names_the_extra(name: str, module: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=os.environ
     )
-    assert "pip install 'holdfast[compression]'" in done.stdout
+    assert "pip install 'holdfast-db[compression]'" in done.stdout
 
 
 def test_gzip_window_is_the_standard_one() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from holdfast.codecs import envelope
 from holdfast.contract.errors import FormatTooNew, IntegrityFailed, StoreError
-from holdfast.records.entry import Entry
+from holdfast.store.versions.entry import Entry
 
 INSTANTS = st.integers(0, 2**47)
 AUTHORS = (

@@ -202,6 +202,7 @@ def test_only_what_pack_writes_can_be_unpacked(packed: bytes) -> None:
     else:
         assert pack(key) == packed
         return
+    assert refused.position is not None
     assert refused.position <= len(packed)
 
 

@@ -437,7 +437,7 @@ def test_missing_protobuf_names_the_extra() -> None:
         "try: ProtobufSerializer(object)\n"
         "except DriverMissing as error: print(error)"
     )
-    assert "pip install 'holdfast[protobuf]'" in text
+    assert "pip install 'holdfast-db[protobuf]'" in text
     assert issubclass(DriverMissing, ImportError)
 
 

@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.contract.config import MASK, ByteSize, EngineConfig, PathConfig, Seconds, secret
+from holdfast.contract.config import (
+    BYTES_MAX,
+    COUNT_MAX,
+    MASK,
+    SECONDS_MAX,
+    ByteSize,
+    EngineConfig,
+    PathConfig,
+    Seconds,
+    secret,
+)
 from holdfast.contract.errors import ConfigInvalid
 from holdfast.engines.lmdb.config import LmdbConfig
 from holdfast.engines.memory import MemoryConfig
@@ -47,27 +57,40 @@ class Placed(PathConfig):
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
-DURATIONS = st.floats(1e-9, 1e12) | st.integers(1, 10**9)
+DURATIONS = st.floats(1e-9, SECONDS_MAX) | st.integers(1, 10**9)
 WIDE = st.builds(
     Wide,
     durability=st.sampled_from(["full", "relaxed", "server"]),
     flush_interval=DURATIONS,
     read_only=st.booleans(),
     create=st.booleans(),
-    size=st.integers(0, 2**63),
+    size=st.integers(0, BYTES_MAX),
     pause=DURATIONS,
-    count=st.integers(-(10**29), 10**29),
+    count=st.integers(-COUNT_MAX, COUNT_MAX),
     share=FLOATS,
     eager=st.booleans(),
     mode=st.sampled_from(["plain", "fancy"]),
     name=TEXTS,
     label=st.none() | TEXTS,
-    limit=st.none() | st.integers(0, 2**63),
+    limit=st.none() | st.integers(0, BYTES_MAX),
     folder=TEXTS.filter(lambda text: "\0" not in text and text).map(Path),
     password=st.none() | TEXTS,
 )
 ODD = st.text(alphabet=st.sampled_from("a/.%?#&=+:@;\\ \t\n[]*\U0001f600é"), min_size=1)
 PATHS = (ODD | TEXTS).filter(lambda text: "\0" not in text).map(Path)
+
+
+@pytest.mark.parametrize(
+    ("setting", "most"),
+    [("count", COUNT_MAX), ("size", BYTES_MAX), ("limit", BYTES_MAX), ("pause", SECONDS_MAX)],
+)
+def test_a_setting_has_a_most_that_every_driver_can_take(setting: str, most: Any) -> None:
+    fits: dict[str, Any] = {setting: most}
+    assert getattr(Wide(**fits), setting) == most
+    with pytest.raises(ConfigInvalid, match=f"{setting} is .*at most {most:.0f}"):
+        Wide(**(fits | {setting: most + 1}))
+    with pytest.raises(ConfigInvalid, match=f"{setting} is .*at most {most:.0f}"):
+        Wide.from_url(f"wide://?{setting}={most * 2:.0f}")
 
 
 @given(WIDE)

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import threading
 from typing import Any
 
 import pytest
@@ -13,9 +14,11 @@ from holdfast.contract.errors import (
     ErrorCode,
     InvalidInput,
     KeyNotFound,
+    SchemaValidationFailed,
     StoreError,
     TimedOut,
 )
+from holdfast.contract.errors.facts import facts_of
 
 CLASSES = sorted(StoreError.by_code.values(), key=lambda one: one.code)
 RETRYABLE = {
@@ -30,7 +33,8 @@ RETRYABLE = {
 def test_every_error_says_its_code_its_message_and_its_facts(
     error_class: type[StoreError],
 ) -> None:
-    error = error_class("wanted a, found b", key="users:1", attempt=3)
+    # Facts need not be declared: an engine from elsewhere may know others.
+    error: Any = error_class("wanted a, found b", key="users:1", attempt=3)
     assert error.code is error_class.code
     assert StoreError.by_code[error.code] is error_class
     assert str(error) == "wanted a, found b"
@@ -62,11 +66,42 @@ def test_every_error_pickles_with_its_facts_and_its_cause(error_class: type[Stor
         assert type(again) is error_class
         assert (again.message, again.details) == ("no", {"key": "users:1", "range": (1, 2)})
         assert str(again) == "no"
-        assert again.key == "users:1"
         assert type(again.__cause__) is Conflict
         assert again.__cause__.expected == 1
         assert type(again.__cause__.__cause__) is ValueError
         assert str(again.__cause__.__cause__) == "a driver failed"
+
+
+class Stubborn(Exception):
+    """An error of a driver that can be pickled and never read again."""
+
+    def __init__(self, number: int, text: str) -> None:
+        super().__init__(f"{number} {text}")
+
+
+class Holding(Exception):
+    """An error that holds what cannot be pickled."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.lock = threading.Lock()
+
+
+@pytest.mark.parametrize("cause", [Stubborn(7, "no disk"), Holding("7 no disk")], ids=repr)
+def test_an_error_travels_whatever_its_cause_is(cause: Exception) -> None:
+    error = Conflict("no", key="a", expected=3)
+    error.__cause__ = cause
+    error.add_note("while importing line 7")
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), again.expected, again.__notes__) == (
+        Conflict,
+        3,
+        ["while importing line 7"],
+    )
+    told = again.__cause__
+    assert type(told) is StoreError
+    assert str(told) == f"{type(cause).__qualname__}: 7 no disk"
+    assert error.__cause__ is cause
 
 
 def test_outer_floors_add_facts_that_only_they_know() -> None:
@@ -76,6 +111,32 @@ def test_outer_floors_add_facts_that_only_they_know() -> None:
     # Names of the facts may be any, those of Python's own arguments too.
     error.within(message="m", error="e", self=1)
     assert pickle.loads(pickle.dumps(error)).details == error.details
+
+
+def test_facts_that_are_declared_are_typed_and_always_there() -> None:
+    conflict = Conflict("no", key="users:1", condition="revision", expected=3, found=None)
+    wanted: int | tuple[int, int] | str | None = conflict.expected
+    assert (wanted, conflict.found, conflict.current) == (3, None, None)
+    assert conflict.condition == "revision"
+    gone = Compacted("gone", oldest=7)
+    oldest: int | None = gone.oldest
+    assert (oldest, gone.since) == (7, None)
+    assert Compacted("gone").oldest is None
+    assert [path for path, _ in SchemaValidationFailed("no").violations] == []
+    assert pickle.loads(pickle.dumps(gone)).oldest == 7
+    gone.within(since=3)
+    assert gone.since == 3
+
+
+@pytest.mark.parametrize("error_class", CLASSES, ids=lambda one: one.code)
+def test_every_declared_fact_says_what_it_means(error_class: type[StoreError]) -> None:
+    taken = {"args", "message", "details", "code", "retryable", "by_code", "within"}
+    facts = facts_of(error_class)
+    assert not facts.keys() & taken
+    for name, fact in facts.items():
+        assert len(fact.meaning) > 5
+        assert getattr(error_class, name) is fact
+        assert getattr(error_class("no"), name) == fact.default
 
 
 def test_which_errors_can_succeed_when_repeated() -> None:

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import holdfast
@@ -16,9 +17,10 @@ from holdfast.contract.batch import Batch, Delete, Put
 from holdfast.contract.errors import ErrorCode, StoreError
 from holdfast.contract.record import Range
 from holdfast.database.handle import Database
+from holdfast.runtime.system import SystemHost
 from holdfast.store import layout
-from holdfast.store.drive import SystemHost
-from holdfast.store.keyspaces import KEYSPACES_MAX, Keyspaces
+from holdfast.store.format import FORMAT, MARKER
+from holdfast.store.keyspaces import Keyspaces, KeyspaceSettings
 from tests.store.scene import engine_of, listed
 
 #: Codes of floors that are not built yet; whoever raises one first moves it to the cases below.
@@ -152,9 +154,9 @@ async def _(db: Database, folder: Path) -> None:
 
 @case(ErrorCode.QUOTA_EXCEEDED)
 async def _(db: Database, folder: Path) -> None:
-    last = Put(layout.SYSTEM_KEYSPACE_LAST, KEYSPACES_MAX.to_bytes(2, "big"))
+    last = Put(layout.SYSTEM_KEYSPACE_LAST, layout.NUMBER_MAX.to_bytes(4, "big"))
     await engine_of(db).commit(Batch([last]))
-    await Keyspaces(engine_of(db)).require("one more", view="entries", hashing="sha256")
+    await Keyspaces(engine_of(db)).require("entries", "one more", KeyspaceSettings())
 
 
 @case(ErrorCode.INTEGRITY_FAILED)
@@ -177,7 +179,7 @@ async def _(db: Database, folder: Path) -> None:
 async def _(db: Database, folder: Path) -> None:
     url = f"sqlite:///{folder / 'new'}"
     async with opened(url) as newer:
-        put = Put(layout.SYSTEM_FORMAT, (layout.FORMAT + 1).to_bytes(2, "big"))
+        put = Put(layout.SYSTEM_FORMAT, MARKER + msgspec.msgpack.encode((FORMAT + 1, ())))
         await engine_of(newer).commit(Batch([put]))
     await opened(url).open()
 
@@ -224,7 +226,7 @@ async def _(db: Database, folder: Path) -> None:
 
 @case(ErrorCode.INVALID_NAME)
 async def _(db: Database, folder: Path) -> None:
-    await Keyspaces(engine_of(db)).require("", view="entries", hashing="sha256")
+    await Keyspaces(engine_of(db)).require("entries", "", KeyspaceSettings())
 
 
 @case(ErrorCode.INVALID_INPUT)

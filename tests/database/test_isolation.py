@@ -12,7 +12,7 @@ import pytest
 
 from holdfast import Conflict
 from holdfast.database.handle import Database
-from holdfast.database.views import Transaction
+from holdfast.database.transaction import Transaction
 from tests.store.scene import Scene, listed
 
 Outcome = Literal["seen", "refused", "prevented"]

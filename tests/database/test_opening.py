@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import holdfast
@@ -29,6 +30,7 @@ from holdfast.contract.errors import (
 )
 from holdfast.database.handle import Database
 from holdfast.store import layout
+from holdfast.store.format import FORMAT, MARKER
 from tests.store.scene import Scene, engine_of, first, listed
 from tests.tidy import repository
 
@@ -220,7 +222,7 @@ except DriverMissing as error:
     print(json.dumps([str(error), error.extra, type(error.__cause__).__name__]))
 """
     )
-    assert 'pip install "holdfast[lmdb]"' in told[0]
+    assert 'pip install "holdfast-db[lmdb]"' in told[0]
     assert told[1:] == ["lmdb", "ModuleNotFoundError"]
 
 
@@ -436,11 +438,11 @@ def test_a_database_loads_only_what_it_needs(engine: str, tmp_path: Path) -> Non
 async def test_a_database_from_the_future_is_refused_and_left_alone(kept_scene: Scene) -> None:
     async with kept_scene.open() as db:
         await db.entries.set("a", 1)
-        later = (layout.FORMAT + 1).to_bytes(2, "big")
+        later = MARKER + msgspec.msgpack.encode((FORMAT + 1, ()))
         await engine_of(db).commit(Batch([Put(layout.SYSTEM_FORMAT, later)]))
     with pytest.raises(FormatTooNew) as caught:
         await kept_scene.handle().open()
-    assert (caught.value.found, caught.value.supported) == (layout.FORMAT + 1, layout.FORMAT)
+    assert (caught.value.found, caught.value.supported) == (FORMAT + 1, FORMAT)
     # A refusal leaves the path free: the next attempt is told the same.
     with pytest.raises(FormatTooNew):
         await kept_scene.handle().open()
@@ -475,7 +477,7 @@ async def test_explain_tells_what_stands_below(scene: Scene) -> None:
         told = await db.explain()
         assert told["capabilities"]["engine"] == scene.engine
         assert told["revision"] == db.revision
-        assert told["keyspaces"] == ["entries"]
+        assert [one["name"] for one in told["keyspaces"]] == ["entries"]
         assert db.cursor.startswith(told["lineage"])
         assert "open" in repr(db)
     assert "closed" in repr(db)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from holdfast import Conflict, Database, StoreKey
 from holdfast.contract.errors import InvalidInput, ReadOnly, StoreClosed, TransactionClosed
-from holdfast.database.views import Transaction
+from holdfast.database.transaction import Transaction
 from tests.store.scene import Scene, first, listed, rows_of
 
 
@@ -198,10 +198,14 @@ async def test_conditions_hold_inside_a_transaction(scene: Scene) -> None:
             mine = await tx.entries.set("a", 2, if_revision=made.revision)
             with pytest.raises(Conflict):
                 await tx.entries.set("a", 3, if_revision=made.revision)
-            await tx.entries.set("a", 3, if_revision=mine.revision, if_version=2)
+            with pytest.raises(InvalidInput):
+                _ = mine.revision
+            await tx.entries.set("a", 3, if_version=2)
             with pytest.raises(Conflict):
                 await tx.entries.set("a", 4, if_absent=True)
-        assert (await db.entries.require("a")).value == 3
+        last = await db.entries.require("a")
+        assert (last.value, mine.revision, mine.metadata.revision) == (3, tx.revision, tx.revision)
+        assert last.revision == tx.revision
 
 
 async def test_transact_runs_again_until_it_wins(scene: Scene) -> None:

@@ -8,8 +8,7 @@ import pytest
 
 from holdfast import Change, Compacted, Conflict, Cursor
 from holdfast.contract.errors import InvalidInput, PatternInvalid, StoreClosed
-from holdfast.engines.embedded.engine import EmbeddedEngine
-from tests.store.scene import Scene, engine_of, first, listed, until
+from tests.store.scene import Scene, first, listed, until
 
 
 def told(changes: list[Change]) -> list[tuple[str, str, Any, Any]]:
@@ -26,10 +25,9 @@ def told(changes: list[Change]) -> list[tuple[str, str, Any, Any]]:
 
 
 def waiting(db: Any) -> int:
-    """How many callers the engine keeps waiting for a commit."""
-    engine = engine_of(db)
-    assert isinstance(engine, EmbeddedEngine)
-    return engine._watcher.waiting
+    """How many callers wait for a change of the database."""
+    waiting: int = db._require_shared().tail.waiting
+    return waiting
 
 
 @pytest.mark.row("K-061")
@@ -210,7 +208,7 @@ async def test_a_slow_watcher_misses_nothing_and_holds_nothing(scene: Scene) -> 
         await until(lambda: waiting(db) == 1)
         for n in range(300):
             await db.entries.set("a", n)
-        values = [(await pending).after.value]  # type: ignore[union-attr]
+        values = [(await pending).after.value]
         assert waiting(db) == 0
         values += [one.after.value for one in await first(watch, 299)]
         assert values == list(range(300))

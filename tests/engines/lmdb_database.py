@@ -18,7 +18,7 @@ from holdfast.contract.batch import Batch, Delete, Put
 from holdfast.contract.record import Range
 from holdfast.contract.runtime import Components, ManualClock, SystemIds
 from holdfast.engines.lmdb import LmdbConfig, LmdbEngine
-from holdfast.store.drive import SystemHost, drive, system_components
+from holdfast.runtime.system import SystemHost, drive, system_components
 
 
 def make(path: Path, components: Components | None = None, **settings: Any) -> LmdbEngine:

@@ -16,7 +16,7 @@ from typing import Any
 from holdfast.contract.batch import Batch, Put
 from holdfast.contract.runtime import Components, ManualClock, SystemIds
 from holdfast.engines.sqlite import SqliteConfig, SqliteEngine
-from holdfast.store.drive import SystemHost, drive, system_components
+from holdfast.runtime.system import SystemHost, drive, system_components
 
 
 def make(path: Path, components: Components | None = None, **settings: Any) -> SqliteEngine:

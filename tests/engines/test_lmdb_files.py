@@ -28,7 +28,7 @@ from holdfast.contract.errors import (
 from holdfast.contract.record import Range
 from holdfast.engines.embedded import network
 from holdfast.engines.lmdb import LmdbConfig, header, locks
-from holdfast.store.drive import drive
+from holdfast.runtime.system import drive
 from tests import needs
 from tests.engines.lmdb_database import (
     child,

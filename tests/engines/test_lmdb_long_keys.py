@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from holdfast.contract.batch import Batch, DeleteRange
 from holdfast.contract.record import Range
 from holdfast.engines.lmdb.long_keys import Tree
-from holdfast.store.drive import drive
+from holdfast.runtime.system import drive
 from tests.engines.lmdb_database import delete, driver, get, keys, opened, put
 
 STEMS = [b"", b"a" * 479, b"a" * 480, b"a" * 481, b"a" * 480 + b"\0", b"a" * 951, b"a" * 952]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 import time
 from collections.abc import Sequence
@@ -16,11 +17,13 @@ from holdfast.contract.batch import Batch, CheckRange, Delete, DeleteRange, Put
 from holdfast.contract.errors import (
     Conflict,
     StoreError,
+    StoreNotFound,
 )
 from holdfast.contract.record import Range, Record
 from holdfast.engines.embedded.group import Work
 from holdfast.engines.lmdb import LmdbEngine
-from holdfast.store.drive import drive
+from holdfast.engines.lmdb.writer import LmdbWriter
+from holdfast.runtime.system import drive
 from tests.engines.lmdb_database import child, get, keys, make, opened, put, run_child
 
 
@@ -77,7 +80,7 @@ def test_it_is_flushed_within_the_interval(tmp_path: Path) -> None:
     with opened(path, durability="relaxed", flush_interval=0.01) as engine:
         put(engine, b"key")
         deadline = time.monotonic() + 20
-        while engine._relaxed is not None and engine._relaxed.overlay.rows:
+        while engine._relaxed is not None and not engine._relaxed.layers.hides_nothing:
             assert time.monotonic() < deadline
             time.sleep(0.001)
         assert _stored(path) == [b"key"]
@@ -194,9 +197,9 @@ def test_commits_on_a_loop_run_inline_between_flushes(tmp_path: Path) -> None:
             assert relaxed is not None
             run = relaxed.run
 
-            def watched(works: Sequence[Work]) -> None:
+            def watched(works: Sequence[Work]) -> int | None:
                 threads.append(threading.current_thread())
-                run(works)
+                return run(works)
 
             relaxed.run = watched  # type: ignore[method-assign]
             for number in range(20):
@@ -253,4 +256,126 @@ def test_an_error_of_the_flush_reaches_whoever_waits_for_it(tmp_path: Path) -> N
     assert relaxed._group is not None
     relaxed._group.writer.head = 99
     with pytest.raises(StoreError, match="took no turn"):
+        drive(engine.close())
+
+
+def test_a_commit_rings_for_the_flush_once_in_a_turn(tmp_path: Path) -> None:
+    """Each wake-up of the flushing thread costs as much as the commit itself."""
+    with _slow(tmp_path / "app") as engine:
+        put(engine, b"first")
+        relaxed = engine._relaxed
+        assert relaxed is not None
+        rings = 0
+        ring = relaxed._ring
+
+        def counted() -> None:
+            nonlocal rings
+            rings += 1
+            ring()
+
+        relaxed._ring = counted  # type: ignore[method-assign]
+        for number in range(1000):
+            put(engine, b"%d" % number)
+        assert rings == 0
+        drive(engine.snapshot()).close()
+        assert rings >= 1
+
+
+def test_commits_go_on_while_a_flush_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "app"
+    flushing, go_on = threading.Event(), threading.Event()
+    finish = LmdbWriter.finish
+
+    def slowly(writer: LmdbWriter, head: int) -> None:
+        if threading.current_thread().name == "holdfast lmdb flush":
+            flushing.set()
+            assert go_on.wait(20)
+        finish(writer, head)
+
+    with opened(path, durability="relaxed", flush_interval=0.01) as engine:
+        put(engine, b"a", b"1")
+        drive(engine.snapshot()).close()
+        monkeypatch.setattr(LmdbWriter, "finish", slowly)
+        put(engine, b"a", b"2")
+        assert flushing.wait(20)
+        # The flush is held up, and nobody waits for it: not a write, not a read of any kind.
+        assert put(engine, b"b", b"3") == 3
+        drive(engine.commit(Batch([DeleteRange(Range(b"a", b"b"))])))
+        assert [get(engine, key) for key in (b"a", b"b")] == [None, b"3"]
+        assert drive(engine.read([b"a", b"b"])) == [None, Record(b"3", 3)]
+        assert keys(engine) == [b"b"]
+        assert drive(engine.head()) == 4
+        go_on.set()
+    with opened(path) as engine:
+        assert keys(engine) == [b"b"]
+        assert drive(engine.head()) == 4
+        assert drive(engine.check()) == []
+
+
+def test_a_commit_waits_for_a_flush_where_memory_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    finish = LmdbWriter.finish
+
+    def slowly(writer: LmdbWriter, head: int) -> None:
+        if threading.current_thread().name == "holdfast lmdb flush":
+            assert go_on.wait(20)
+        finish(writer, head)
+
+    with _slow(tmp_path / "app", relaxed_bytes_max=100_000) as engine:
+        put(engine, b"first")
+        monkeypatch.setattr(LmdbWriter, "finish", slowly)
+        written: list[int] = []
+
+        def write() -> None:
+            for number in range(30):
+                put(engine, b"%02d" % number, bytes(10_000))
+                written.append(number)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        relaxed = engine._relaxed
+        assert relaxed is not None
+        deadline = time.monotonic() + 20
+        while not relaxed._waiting:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        assert 9 <= len(written) <= 11
+        go_on.set()
+        writer.join(20)
+        assert len(written) == 30
+
+
+def test_a_process_that_waits_gets_its_turn_from_one_that_never_rests(tmp_path: Path) -> None:
+    path = tmp_path / "app"
+    program = """
+    with opened(Path(sys.argv[1])) as engine:
+        for number in range(10):
+            put(engine, b"theirs")
+    """
+    with opened(path, durability="relaxed", flush_interval=0.002) as engine:
+        done = threading.Event()
+
+        def write() -> None:
+            while not done.is_set():
+                put(engine, b"ours")
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            answer = run_child(program, path)
+            assert answer.returncode == 0, answer.stderr
+        finally:
+            done.set()
+            writer.join(20)
+        assert drive(engine.check()) == []
+
+
+def test_a_flush_that_fails_with_a_bare_error_is_told_and_nobody_hangs(tmp_path: Path) -> None:
+    engine = make(tmp_path / "app", durability="relaxed", flush_interval=3600.0)
+    drive(engine.open())
+    put(engine, b"key")
+    shutil.rmtree(tmp_path / "app")
+    with pytest.raises(StoreNotFound, match="removed or replaced"):
         drive(engine.close())

@@ -14,7 +14,7 @@ from holdfast.contract.errors import StorageFull, StoreClosed, StoreLocked
 from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import ManualClock
 from holdfast.engines.lmdb import LmdbEngine, batch_ids
-from holdfast.store.drive import drive
+from holdfast.runtime.system import drive
 from tests import needs
 from tests.engines.lmdb_database import (
     child,

@@ -18,7 +18,7 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.record import Range, Record
 from holdfast.engines.lmdb import LmdbEngine
-from holdfast.store.drive import drive
+from holdfast.runtime.system import drive
 from tests.engines.lmdb_database import child, driver, get, make, opened, put
 
 #: Holds the writer's turn as any process does that is in the middle of a commit.

@@ -16,7 +16,7 @@ from holdfast.contract.batch import Batch, Put
 from holdfast.contract.errors import StoreError
 from holdfast.contract.record import Range
 from holdfast.engines.sqlite import SqliteEngine, log, opening
-from holdfast.store.drive import drive
+from holdfast.runtime.system import drive
 from tests import needs
 from tests.engines.sqlite_database import (
     child_command,

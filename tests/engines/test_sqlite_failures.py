@@ -21,7 +21,7 @@ from holdfast.contract.errors import (
 )
 from holdfast.engines.sqlite import room
 from holdfast.engines.sqlite.failures import Translated
-from holdfast.store.drive import drive
+from holdfast.runtime.system import drive
 from tests.engines.sqlite_database import opened
 
 

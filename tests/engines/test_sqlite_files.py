@@ -20,11 +20,12 @@ from holdfast.contract.errors import (
     PermissionDenied,
     ReadOnly,
     StoreNotFound,
+    Unsupported,
 )
 from holdfast.contract.record import Range
 from holdfast.engines.embedded import network
 from holdfast.engines.sqlite import SqliteConfig
-from holdfast.store.drive import drive
+from holdfast.runtime.system import drive
 from tests import needs
 from tests.engines.sqlite_database import (
     child_command,
@@ -94,7 +95,22 @@ def test_a_newer_format_is_refused_and_named(tmp_path: Path) -> None:
     sql(path, "PRAGMA user_version = 7")
     with pytest.raises(FormatTooNew) as refusal:
         drive(make(path).open())
-    assert (refusal.value.found, refusal.value.supported) == (7, 1)
+    assert (refusal.value.found, refusal.value.supported) == (7, 2)
+
+
+def test_an_older_format_is_refused_and_told_how_to_be_exported(tmp_path: Path) -> None:
+    path = tmp_path / "app.sqlite"
+    sql(path, "CREATE TABLE rows (id INTEGER PRIMARY KEY, key BLOB, revision INTEGER, value BLOB)")
+    sql(path, "PRAGMA application_id = 1215261796")
+    sql(path, "PRAGMA user_version = 1")
+    before = path.read_bytes()
+    settings: tuple[dict[str, Any], ...] = ({}, {"read_only": True})
+    for one in settings:
+        with pytest.raises(Unsupported, match="with the version of Holdfast that wrote") as refusal:
+            drive(make(path, **one).open())
+        assert (refusal.value.found, refusal.value.supported) == (1, 2)
+        assert path.read_bytes() == before
+        assert files_in(tmp_path) == ["app.sqlite"]
 
 
 def test_a_missing_database_is_not_made_when_told_not_to(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from holdfast.contract.errors import StorageFull
 from holdfast.engines.sqlite import room
-from holdfast.store.drive import drive
+from holdfast.runtime.system import drive
 from tests import needs
 from tests.engines.sqlite_database import (
     child_command,

@@ -66,11 +66,10 @@ class ToyEngine(EmbeddedEngine):
         return [self.rows.get(key) for key in keys]
 
     async def scan(self, range: Range, *, at: object = None) -> Page:
-        await self.head()
-        wanted = range.rows_wanted(self.capabilities.page_rows_max)
+        revision, wanted = await self.head(), range.rows_wanted(self.capabilities.page_rows_max)
         keys = sorted((key for key in self.rows if key in range), reverse=range.reverse)
-        rows = [(key, self.rows[key]) for key in keys[:wanted]]
-        return Page(rows, range.after(keys[wanted - 1]) if len(keys) > wanted else None)
+        rest = range.after(keys[wanted - 1]) if len(keys) > wanted else None
+        return Page([(key, self.rows[key]) for key in keys[:wanted]], rest, revision)
 
     def _begin(self) -> Writer:
         return ToyWriter(self)

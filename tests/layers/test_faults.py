@@ -19,7 +19,7 @@ from holdfast.engines.lmdb import LmdbConfig, LmdbEngine
 from holdfast.engines.memory import MemoryConfig, MemoryEngine
 from holdfast.engines.sqlite import SqliteConfig, SqliteEngine
 from holdfast.layers.faults import Fault, FaultPlan, FaultsLayer, Verb
-from holdfast.store.drive import drive, system_components
+from holdfast.runtime.system import drive, system_components
 from holdfast.testing import EngineContract
 
 ENGINES = ("memory", "lmdb", "sqlite")

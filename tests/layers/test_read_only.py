@@ -15,7 +15,7 @@ from holdfast.contract.errors import ReadOnly
 from holdfast.contract.record import Range, Record
 from holdfast.engines.memory import MemoryConfig, MemoryEngine
 from holdfast.layers.read_only import ReadOnlyLayer
-from holdfast.store.drive import drive, system_components
+from holdfast.runtime.system import drive, system_components
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from holdfast.contract.errors import (
     ValueTooLarge,
 )
 from holdfast.database.handle import Database
+from holdfast.records.core import KEYS_MAX
 from holdfast.records.options import (
     AUTHOR_CHARACTERS_MAX,
     COMMENT_CHARACTERS_MAX,
@@ -26,8 +27,7 @@ from holdfast.records.options import (
     TAGS_BYTES_MAX,
     TAGS_MAX,
 )
-from holdfast.records.store import KEYS_MAX
-from holdfast.records.values import VALUE_BYTES_MAX
+from holdfast.store.versions.chunks import VALUE_BYTES_MAX
 from tests.store.scene import Scene, listed, rows_of, storage_of
 
 

@@ -9,9 +9,8 @@ import pytest
 from holdfast.contract.batch import Append, Batch, Delete, Operation, Put
 from holdfast.contract.record import Range, Record
 from holdfast.database.handle import Database
-from holdfast.records import check
-from holdfast.records.check import check_entries
-from holdfast.store import layout
+from holdfast.store import layout, views
+from holdfast.store.check import check_rows
 from tests.store.scene import Scene, engine_of, rows_of
 
 CHUNK = 256 * 1024
@@ -45,11 +44,11 @@ async def write_everything(db: Database, scene: Scene) -> None:
 async def test_all_is_well_in_what_was_written(scene: Scene) -> None:
     async with scene.open() as db:
         await write_everything(db, scene)
-        assert await check_entries(engine_of(db)) == []
+        assert await check_rows(db._require_shared(), engine_of(db)) == []
         await db.sweep()
-        assert await check_entries(engine_of(db)) == []
+        assert await check_rows(db._require_shared(), engine_of(db)) == []
         await db.entries.set("people:soon", 2)
-        assert await check_entries(engine_of(db)) == []
+        assert await check_rows(db._require_shared(), engine_of(db)) == []
 
 
 async def test_what_retention_gave_up_is_not_missed(scene: Scene) -> None:
@@ -60,7 +59,7 @@ async def test_what_retention_gave_up_is_not_missed(scene: Scene) -> None:
             await db.entries.set("people:ada", number)
         await db.retention.keep_feed(changes_max=3)
         assert (await db.compact()).changes > 3
-        assert await check_entries(engine_of(db)) == []
+        assert await check_rows(db._require_shared(), engine_of(db)) == []
 
 
 async def test_it_is_part_of_the_check_of_the_database(scene: Scene) -> None:
@@ -162,13 +161,13 @@ async def test_damage_is_found(scene: Scene, what: str) -> None:
         before = await rows_of(db)
         await engine.commit(Batch(await damage(db)))
         assert await rows_of(db) != before
-        faults = await check_entries(engine)
+        faults = await check_rows(db._require_shared(), engine)
         assert faults, f"{what}: not noticed"
         _assert_told(faults, told)
 
 
 async def test_findings_are_limited(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check, "FAULTS_MAX", 5)
+    monkeypatch.setattr(views, "FAULTS_MAX", 5)
     async with scene.handle() as db:
         await db.entries.set_many({f"people:{number}": number for number in range(20)})
         rows: list[Operation] = [Delete(key) for key, _ in await _rows(db, layout.FEED)]
@@ -177,7 +176,7 @@ async def test_findings_are_limited(scene: Scene, monkeypatch: pytest.MonkeyPatc
             for key, record in await _rows(db, _region(layout.DATA))
         ]
         await engine_of(db).commit(Batch([*rows, *damaged]))
-        faults = await check_entries(engine_of(db))
+        faults = await check_rows(db._require_shared(), engine_of(db))
         assert len(faults) == 6
         assert "more than 5" in faults[-1]
 

@@ -15,24 +15,24 @@ import holdfast
 from holdfast import Conflict, Entry, KeyValueStore, StoreKey, digest
 from holdfast.codecs.pattern import Pattern
 from holdfast.contract.runtime import ManualClock, SystemIds
-from holdfast.records import store as store_module
-from holdfast.records.entry import Metadata
-from holdfast.records.hashing import Sha256HashingService
-from holdfast.records.keys import PathKeyService
-from holdfast.records.locks import GrantingLockService
-from holdfast.records.metadata import StandardMetadataService
+from holdfast.records import core as store_module
 from holdfast.records.options import WriteOptions
-from holdfast.records.services import (
+from holdfast.records.services.granting import GrantingLockService
+from holdfast.records.services.hashing import Sha256HashingService
+from holdfast.records.services.keys import PathKeyService
+from holdfast.records.services.metadata import StandardMetadataService
+from holdfast.records.services.protocols import (
     HashingService,
     KeyService,
     LockService,
     MetadataService,
     Outcome,
     Past,
-    Serialized,
     Step,
 )
 from holdfast.records.storage import EngineEntryStorage
+from holdfast.store.versions.chunks import Serialized
+from holdfast.store.versions.entry import Metadata
 from tests.store.scene import Scene, core_of, listed, storage_of
 
 T = TypeVar("T")
@@ -115,6 +115,10 @@ class Storage:
     async def serialize(self, value: Any) -> Serialized:
         self.journal.note("storage.serialize")
         return await self.inner.serialize(value)
+
+    def serialize_small(self, value: Any) -> Serialized | None:
+        self.journal.note("storage.serialize")
+        return self.inner.serialize_small(value)
 
     def serialize_now(self, value: Any) -> Serialized:
         self.journal.note("storage.serialize_now")

@@ -9,8 +9,8 @@ import pytest
 from holdfast import KEEP, Conflict, StoreKey
 from holdfast.contract.errors import InvalidInput
 from holdfast.database.handle import Database
-from holdfast.records.options import TTL_MAX_S
 from holdfast.store import layout
+from holdfast.store.durations import TTL_MAX_S
 from tests.store.scene import Scene, first, listed, rows_of
 
 

@@ -10,7 +10,7 @@ from holdfast import Conflict, StoreKey, digest
 from holdfast.contract.engine import Layer, Snapshot
 from holdfast.contract.record import Record
 from holdfast.database.handle import Database
-from holdfast.records.values import CHUNK_BYTES
+from holdfast.store.versions.chunks import CHUNK_BYTES
 from tests.store.scene import Scene, core_of, engine_of, listed, rows_of, storage_of
 
 

@@ -12,7 +12,7 @@ import random
 import sys
 
 import holdfast
-from holdfast.database.views import Transaction
+from holdfast.database.transaction import Transaction
 
 ACCOUNTS = 6
 BALANCE = 1_000

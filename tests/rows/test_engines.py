@@ -242,8 +242,8 @@ from holdfast.contract.engine import Engine, Snapshot
 from holdfast.contract.runtime import Components, ManualClock, Runtime, SystemClock, SystemIds
 from holdfast.database.handle import Database
 from holdfast.records.interface import KeyValueStoreInterface
-from holdfast.store.drive import SystemHost
-from holdfast.store.shared import SharedDatabase
+from holdfast.runtime.system import SystemHost
+from holdfast.store.instances import SharedDatabase
 
 for module in pkgutil.walk_packages(holdfast.__path__, "holdfast."):
     if not module.name.endswith("__main__"):

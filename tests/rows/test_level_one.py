@@ -128,6 +128,27 @@ async def test_a_transaction_does_what_a_handle_does(
         assert await pairs(db.entries) == ([] if view == "rolled back" else seen)
 
 
+@pytest.mark.row("E-012")
+@pytest.mark.parametrize("view", VIEWS)
+async def test_deleting_what_is_not_there_changes_nothing_at_all(scene: Scene, view: str) -> None:
+    async with scene.open() as db:
+        await db.entries.set_many({"nop": 1, "nope:a": 2, "nopf": 3})
+        before = await pairs(db.entries)
+        async with view_of(db, view) as store:
+            for _ in range(2):
+                assert await store.delete("nope") is False
+                assert await store.delete_many(["nope", "nope:b"]) == 0
+            assert await pairs(store) == before
+        assert await pairs(db.entries) == before
+        await db.entries.set("last", 4)
+        told = []
+        async for change in db.watch("#", since=0):
+            told.append(str(change.key))
+            if told[-1] == "last":
+                break
+        assert sorted(told) == ["last", "nop", "nope:a", "nopf"]
+
+
 @pytest.mark.row("I-014", "E-015")
 @pytest.mark.parametrize("reader", ["snapshot", "transaction"])
 @pytest.mark.parametrize("count", [9, 2_500])

@@ -7,7 +7,7 @@ import pytest
 
 from holdfast.contract.engine import Engine
 from holdfast.contract.record import Range, Record
-from holdfast.store.drive import drive, system_components
+from holdfast.runtime.system import drive, system_components
 from holdfast.store.registry import engine_class, read_config
 from tests.store.scene import ENGINES, url_of
 

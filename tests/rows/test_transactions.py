@@ -8,7 +8,7 @@ import pytest
 from holdfast import Conflict
 from holdfast.contract.errors import ReadOnly, TransactionClosed
 from holdfast.database.handle import Database
-from holdfast.database.views import Transaction
+from holdfast.database.transaction import Transaction
 from tests.store.scene import Scene, listed, rows_of
 
 

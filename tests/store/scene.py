@@ -21,13 +21,13 @@ from holdfast.contract.engine import Engine
 from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import Components, ManualClock, SystemIds
 from holdfast.database.handle import Database
-from holdfast.records.hashing import Sha256HashingService
-from holdfast.records.keys import PathKeyService
-from holdfast.records.locks import GrantingLockService
-from holdfast.records.metadata import StandardMetadataService
+from holdfast.records.core import KeyValueStore
+from holdfast.records.services.granting import GrantingLockService
+from holdfast.records.services.hashing import Sha256HashingService
+from holdfast.records.services.keys import PathKeyService
+from holdfast.records.services.metadata import StandardMetadataService
 from holdfast.records.storage import EngineEntryStorage
-from holdfast.records.store import KeyValueStore
-from holdfast.store.drive import SystemHost
+from holdfast.runtime.system import SystemHost
 
 #: Every engine of this package. An engine that cannot be imported fails its tests.
 ENGINES = ("memory", "lmdb", "sqlite")

@@ -9,9 +9,11 @@ import pytest
 
 from holdfast.contract.batch import Batch, Put, Receipt
 from holdfast.contract.errors import StoreClosed
+from holdfast.contract.runtime import SystemClock
 from holdfast.engines.embedded.committer import GROUP_BATCHES_MAX, Committer
-from holdfast.engines.embedded.group import Work
-from holdfast.store.drive import SystemHost, drive
+from holdfast.engines.embedded.pace import Pace
+from holdfast.engines.embedded.work import Work
+from holdfast.runtime.system import SystemHost, drive
 from tests.store.scene import Scene, engine_of, until
 
 
@@ -37,7 +39,7 @@ class Groups:
 
 
 def make(groups: Groups, inline: Callable[[Work], bool] = lambda _: False) -> Committer:
-    return Committer("test", SystemHost(), groups.run, inline)
+    return Committer("test", SystemHost(), groups.run, inline, lambda: False, Pace(SystemClock()))
 
 
 def work() -> Work:
@@ -146,7 +148,8 @@ async def test_a_fault_of_the_engine_reaches_every_caller_of_the_group() -> None
     def broken(works: list[Work]) -> None:
         raise RuntimeError("a bug")
 
-    committer = Committer("test", SystemHost(), broken, lambda _: False)
+    host, pace = SystemHost(), Pace(SystemClock())
+    committer = Committer("test", host, broken, lambda _: False, lambda: False, pace)
     results = await asyncio.gather(
         *(committer.commit(work()) for _ in range(3)), return_exceptions=True
     )

@@ -2,27 +2,33 @@
 
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from holdfast import Compacted
-from holdfast.contract.batch import Batch, Delete, Put, append_position
+from holdfast.contract.batch import Append, Batch, Delete, Put, append_position
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import IntegrityFailed, InvalidInput
 from holdfast.contract.record import Range
 from holdfast.store import layout
-from holdfast.store.feed import Act, Feed, FeedPosition, FeedRow, feed_append
+from holdfast.store.feed.feed import Feed
+from holdfast.store.feed.row import Act, FeedPosition, FeedRow
 from tests.store.scene import Scene, engine_of, first, listed
 
 
 def change(number: int) -> FeedRow:
-    return FeedRow(Act.SET, 1, b"%05d" % number, b"i" * 16, 1, number + 1, 0, 1_000 + number)
+    return FeedRow(
+        Act.SET, 1, b"%05d" % number, 0, 1_000 + number,
+        identity=b"i" * 16, incarnation=1, version=number + 1,
+    )  # fmt: skip
 
 
 async def fill(engine: Engine, commits: int, each: int = 1) -> tuple[int, int]:
     """Commits with that many changes each; (revision before them, of the last)."""
     before = last = await engine.head()
     for commit in range(commits):
-        rows = [feed_append(change(commit * each + place)) for place in range(each)]
+        changes = [change(commit * each + place) for place in range(each)]
+        rows = [Append(layout.FEED, msgspec.msgpack.encode(one)) for one in changes]
         last = (await engine.commit(Batch(rows))).revision
     return before, last
 
@@ -96,27 +102,24 @@ async def test_a_reader_that_a_compaction_overtook_is_told(scene: Scene) -> None
             await positions(pages)
 
 
-async def test_following_goes_on_over_commits_without_changes(scene: Scene) -> None:
-    async with scene.open_unchecked() as db:
+async def test_watching_goes_on_over_commits_without_changes(scene: Scene) -> None:
+    async with scene.open() as db:
         engine = engine_of(db)
-        start = await engine.head()
-        pages = Feed(engine).follow(start)
-        await engine.commit(Batch([Put(layout.SYSTEM_LEASES + b"x", b"1")]))
-        await fill(engine, 1)
-        [one] = await anext(pages)
-        assert one.row == change(0)
-        await engine.commit(Batch([Put(layout.SYSTEM_LEASES + b"x", b"2")]))
-        await fill(engine, 1)
-        [two] = await anext(pages)
-        assert two.revision == one.revision + 2
+        async with db.watch() as watch:
+            await engine.commit(Batch([Put(layout.SYSTEM_LEASES + b"x", b"1")]))
+            one = await db.entries.set("a", 1)
+            assert (await anext(watch)).revision == one.revision
+            await engine.commit(Batch([Put(layout.SYSTEM_LEASES + b"x", b"2")]))
+            two = await db.entries.set("a", 2)
+            assert (await anext(watch)).revision == two.revision == one.revision + 2
+        await engine.commit(Batch([Delete(layout.SYSTEM_LEASES + b"x")]))
 
 
-async def test_following_from_the_future_is_refused(scene: Scene) -> None:
-    async with scene.open_unchecked() as db:
-        engine = engine_of(db)
+async def test_watching_from_the_future_is_refused(scene: Scene) -> None:
+    async with scene.open() as db:
         with pytest.raises(InvalidInput) as caught:
-            await anext(Feed(engine).follow(await engine.head() + 1))
-        assert caught.value.head == await engine.head()
+            await anext(db.watch(since=await db.head() + 1))
+        assert caught.value.head == await db.head()
 
 
 async def test_a_damaged_row_is_named(scene: Scene) -> None:

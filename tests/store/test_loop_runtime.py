@@ -10,7 +10,7 @@ import pytest
 
 from holdfast.contract.errors import TimedOut, WrongContext
 from holdfast.contract.runtime import Completion
-from holdfast.store.drive import LoopRuntime, SystemHost, ThreadRuntime, drive
+from holdfast.runtime.system import LoopRuntime, SystemHost, ThreadRuntime, drive
 
 
 async def test_a_completion_is_settled_from_the_loop_and_from_any_thread() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from holdfast.contract.batch import Batch, Put
 from holdfast.store import layout
-from holdfast.store.shared import EXPIRE_BATCH_MAX
+from holdfast.store.instances import EXPIRE_BATCH_MAX
 from tests.store.scene import Scene, engine_of
 
 

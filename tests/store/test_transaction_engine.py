@@ -14,7 +14,7 @@ from holdfast.contract.engine import Engine, Layer
 from holdfast.contract.errors import Conflict, Unsupported, ValueTooLarge
 from holdfast.contract.record import Range
 from holdfast.engines.memory import MemoryConfig, MemoryEngine
-from holdfast.store.drive import system_components
+from holdfast.runtime.system import system_components
 from holdfast.store.transaction import IsolationLevel, TransactionEngine
 from tests.store.scene import Scene, engine_of
 
@@ -73,7 +73,7 @@ async def test_overwriting_one_row_again_and_again_counts_it_once(scene: Scene) 
         tx = await begin(Narrow(engine_of(db)))
         for n in range(100):
             await tx.commit(Batch([Put(b"k", b"%0200d" % n)]))
-        await tx.finish()
+        await tx.finish(lambda _revision: None)
         assert await rows(engine_of(db), Range.prefix(b"k")) == [(b"k", b"%0200d" % 99)]
 
 
@@ -94,7 +94,7 @@ async def test_checks_are_decided_on_what_the_transaction_sees(scene: Scene) -> 
         assert receipt.previous is not None
         assert receipt.previous[b"a"] is not None
         assert receipt.previous[b"a"].value == b"2"
-        await tx.finish()
+        await tx.finish(lambda _revision: None)
         assert await rows(engine, Range(b"a", b"d")) == []
 
 
@@ -143,7 +143,7 @@ def test_rows_of_a_transaction_are_those_of_a_dict(
                 (pair for pair in model.items() if pair[0] in range), reverse=range.reverse
             )
             assert await rows(tx, range) == wanted
-        await tx.finish()
+        await tx.finish(lambda _revision: None)
         assert dict(await rows(engine, Range())) == model
         await engine.close()
 

@@ -6,8 +6,8 @@ import pytest
 
 import holdfast
 from holdfast.contract.errors import TimedOut, WrongContext
-from holdfast.store.drive import drive
-from holdfast.store.driving import ThreadCompletion
+from holdfast.runtime.drive import ThreadCompletion
+from holdfast.runtime.system import drive
 from tests.sync.interrupts import interrupted
 
 

@@ -8,15 +8,12 @@ import pytest
 
 import holdfast.sync
 from holdfast.contract.errors import Compacted, StoreClosed
-from holdfast.engines.embedded.engine import EmbeddedEngine
 from tests.sync.interrupts import interrupted, until
 
 
 def waiting(db: holdfast.sync.Database) -> int:
-    """How many callers wait for a commit of the engine."""
-    engine = db._inner._open_engine()
-    assert isinstance(engine, EmbeddedEngine)
-    return engine._watcher.waiting
+    """How many callers wait for a change of the database."""
+    return db._inner._require_shared().tail.waiting
 
 
 def test_a_watch_in_another_thread_sees_each_change_in_order(db: holdfast.sync.Database) -> None:

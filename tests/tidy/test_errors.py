@@ -1,8 +1,15 @@
 """The error catalogue: one class per code, each explained."""
 
+import ast
 from collections import Counter
+from collections.abc import Iterator
 
 from holdfast.contract import errors
+from holdfast.contract.errors.facts import facts_of
+from tests.tidy import repository
+
+#: A fact that cannot be an attribute, because every error has one of that name: to be renamed.
+MISNAMED = {("SchemaNotFound", "code")}
 
 
 def classes(base: type[errors.StoreError] = errors.StoreError) -> list[type[errors.StoreError]]:
@@ -32,3 +39,29 @@ def test_names_need_no_suffix() -> None:
         if found is not errors.StoreError and found.__name__.endswith("Error")
     ]
     assert not suffixed, f"`except Conflict` reads better: {suffixed}"
+
+
+def stated() -> Iterator[tuple[str, str, str]]:
+    """Class, fact and place of every fact that the package states of an error."""
+    catalogue = {found.__name__ for found in classes()}
+    for name, path in repository.modules().items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                raised = ast.unparse(node.func).removeprefix("errors.")
+                if raised in catalogue:
+                    for one in node.keywords:
+                        yield raised, str(one.arg), f"{name}:{node.lineno}"
+
+
+def test_every_fact_that_is_stated_is_declared_with_its_type() -> None:
+    found = list(stated())
+    assert len(found) > 50
+    undeclared = [
+        f"{place}: {raised}.{fact}"
+        for raised, fact, place in found
+        if fact != "None"  # **details, handed on
+        and (raised, fact) not in MISNAMED
+        and raised != "StoreError"
+        and fact not in facts_of(getattr(errors, raised))
+    ]
+    assert not undeclared, f"declare them in contract/errors, as a Fact each: {undeclared}"

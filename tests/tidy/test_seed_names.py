@@ -17,7 +17,7 @@ FLOORS = {
     "2": {"engines"},
     "3": {"stores", "saved versions"},
     "5": {"documents", "state"},
-    "6": {"entities", "sync", "bridge"},
+    "6": {"entities", "replication", "bridge"},
     "7": {"system"},
     "8": {"server"},
 }

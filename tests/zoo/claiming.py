@@ -6,10 +6,10 @@ import asyncio
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from holdfast.contract.batch import Batch, Put
+from holdfast.contract.batch import Batch, Draft, Put
 from holdfast.contract.capability import Io
 from holdfast.contract.engine import Engine
-from tests.zoo.good import GoodEngine, Rewriting
+from tests.zoo.good import GoodEngine, Rewriting, as_batch
 
 
 class ClaimsSnapshots(GoodEngine):
@@ -91,7 +91,8 @@ class SaysItIsRemote(GoodEngine):
 class KeyLimitNotEnforced(GoodEngine):
     """Takes keys of any length."""
 
-    def _validate(self, batch: Batch) -> None:
+    def _validate(self, batch: Batch | Draft) -> None:
+        batch = as_batch(batch)
         short = [one._replace(key=one.key[:100] if isinstance(one.key, bytes) else one.key)
                  if isinstance(one, Put) else one for one in batch.operations]  # fmt: skip
         super()._validate(replace(batch, operations=short))
@@ -100,7 +101,8 @@ class KeyLimitNotEnforced(GoodEngine):
 class ValueLimitNotEnforced(GoodEngine):
     """Takes values of any size."""
 
-    def _validate(self, batch: Batch) -> None:
+    def _validate(self, batch: Batch | Draft) -> None:
+        batch = as_batch(batch)
         small = [one._replace(value=one.value[:100] if isinstance(one.value, bytes) else one.value)
                  if isinstance(one, Put) else one for one in batch.operations]  # fmt: skip
         super()._validate(replace(batch, operations=small))
@@ -109,7 +111,8 @@ class ValueLimitNotEnforced(GoodEngine):
 class OperationsLimitNotEnforced(GoodEngine):
     """Takes batches of any length."""
 
-    def _validate(self, batch: Batch) -> None:
+    def _validate(self, batch: Batch | Draft) -> None:
+        batch = as_batch(batch)
         for start in range(0, len(batch.operations), 5):
             super()._validate(replace(batch, operations=batch.operations[start : start + 5]))
 
@@ -117,7 +120,8 @@ class OperationsLimitNotEnforced(GoodEngine):
 class EmptyKeyAccepted(GoodEngine):
     """Takes the empty key for a key."""
 
-    def _validate(self, batch: Batch) -> None:
+    def _validate(self, batch: Batch | Draft) -> None:
+        batch = as_batch(batch)
         named = [one for one in batch.operations if one != Put(b"", b"value")]
         super()._validate(replace(batch, operations=named))
 

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from holdfast.contract.batch import Batch, Decide, Delete, Receipt
+from holdfast.contract.batch import Answer, Batch, Decide, Delete, Draft, Receipt
+from holdfast.contract.engine import decided_batch
 from holdfast.contract.errors import StoreError, TransactionAborted
 from holdfast.contract.record import Record
 from tests.zoo.good import GoodEngine
@@ -18,12 +19,12 @@ class LosesUpdates(GoodEngine):
     async def transact(
         self, keys: Sequence[bytes], decide: Decide, *, previous: bool = False
     ) -> Receipt:
-        batch = decide(await self.read(keys), self.revision + 1)
+        answer = decide(await self.read(keys), self.revision + 1)
         if not self.components.host.runtime().blocking:
             await asyncio.sleep(0)
-        if batch is None:
+        if answer is None:
             return Receipt(self.revision)
-        return await self.commit(replace(batch, previous=previous))
+        return await self.commit(replace(decided_batch(answer), previous=previous))
 
 
 class MistakePoisonsTheNext(GoodEngine):
@@ -61,7 +62,7 @@ class DecidesTwice(GoodEngine):
     async def transact(
         self, keys: Sequence[bytes], decide: Decide, *, previous: bool = False
     ) -> Receipt:
-        def twice(records: list[Record | None], revision: int) -> Batch | None:
+        def twice(records: list[Record | None], revision: int) -> Answer:
             decide(records, revision)
             return decide(records, revision)
 
@@ -113,7 +114,7 @@ class DecidedBatchUnchecked(GoodEngine):
         finally:
             self.deciding = False
 
-    def _validate(self, batch: Batch) -> None:
+    def _validate(self, batch: Batch | Draft) -> None:
         if not self.__dict__.get("deciding"):
             super()._validate(batch)
 

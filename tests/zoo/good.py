@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from holdfast.contract.batch import Batch, Receipt
+from holdfast.contract.batch import Batch, Draft, Receipt
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig, PathConfig
 from holdfast.contract.engine import Snapshot
@@ -161,12 +161,13 @@ class GoodEngine(EmbeddedEngine):
     async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
         limits, size, page = self.capabilities, 0, list[tuple[bytes, Record]]()
         wanted = range.rows_wanted(limits.page_rows_max)
+        revision = self.revision if at is None else at.revision
         for key, record in self.select(self.seen(at), range):
             page.append((key, record))
             size += len(key) + len(record.value)
             if len(page) == wanted or size >= limits.page_bytes_max:
-                return Page(page, range.after(key))
-        return Page(page, None)
+                return Page(page, range.after(key), revision)
+        return Page(page, None, revision)
 
     async def snapshot(self) -> Snapshot:
         return GoodSnapshot(self.seen(None), self.revision)
@@ -214,6 +215,11 @@ def _last_frame(stored: bytes) -> bytes:
             break
         frame, place = stored[place + 4 : end], end
     return frame
+
+
+def as_batch(answer: Batch | Draft) -> Batch:
+    """The operations, in whatever form they came."""
+    return answer.batch() if isinstance(answer, Draft) else answer
 
 
 class Rewriting(GoodEngine):

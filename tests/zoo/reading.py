@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -177,7 +178,7 @@ class PageSkipsRow(GoodEngine):
         page = await super().scan(range, at=at)
         if page.resume is None or not range.reverse:
             return page
-        (skipped, *_), _ = await super().scan(replace(page.resume, limit=1), at=at), None
+        skipped = (await super().scan(replace(page.resume, limit=1), at=at)).rows
         return page._replace(resume=page.resume.after(skipped[0][0]) if skipped else page.resume)
 
 
@@ -199,10 +200,10 @@ class ResumeCountsRows(GoodEngine):
         given = pages.get(range.start or b"", 0)
         rows = self.select(self.seen(None), Range(None, range.end))[given : given + range.limit]
         if len(rows) < range.limit:
-            return Page(rows, None)
+            return Page(rows, None, self.revision)
         resume = range.after(rows[-1][0])
         pages[resume.start or b""] = given + len(rows)
-        return Page(rows, resume)
+        return Page(rows, resume, self.revision)
 
 
 class LimitIgnored(GoodEngine):
@@ -219,7 +220,7 @@ class PageWithoutBound(GoodEngine):
     async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
         if range.limit is not None:
             return await super().scan(range, at=at)
-        return Page(self.select(self.seen(at), range), None)
+        return Page(self.select(self.seen(at), range), None, _revision(self, at))
 
 
 class PageWithoutByteBound(GoodEngine):
@@ -229,7 +230,51 @@ class PageWithoutByteBound(GoodEngine):
         wanted = range.rows_wanted(self.capabilities.page_rows_max)
         rows = self.select(self.seen(at), range)
         resume = range.after(rows[wanted - 1][0]) if len(rows) > wanted else None
-        return Page(rows[:wanted], resume)
+        return Page(rows[:wanted], resume, _revision(self, at))
+
+
+class PageCarriesItsNewestRow(GoodEngine):
+    """Takes the newest row of a page for the newest commit that it shows."""
+
+    async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
+        page = await super().scan(range, at=at)
+        return page._replace(revision=max((row.revision for _, row in page.rows), default=0))
+
+
+class PageCarriesTheHeadBefore(GoodEngine):
+    """Asks for the head before it scans, and lets others commit in between."""
+
+    async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
+        head = self.revision
+        if not self.components.host.runtime().blocking:
+            await asyncio.sleep(0)
+        page = await super().scan(range, at=at)
+        return page._replace(revision=head) if at is None else page
+
+
+class PageCarriesTheHeadAfter(GoodEngine):
+    """Asks for the head once it has scanned, when others have committed."""
+
+    async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
+        page = await super().scan(range, at=at)
+        if not self.components.host.runtime().blocking:
+            await asyncio.sleep(0)
+        return page._replace(revision=self.revision) if at is None else page
+
+
+class EmptyPageWithoutRevision(GoodEngine):
+    """Names no revision where there is nothing to show."""
+
+    async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
+        page = await super().scan(range, at=at)
+        return page if page.rows else page._replace(revision=0)
+
+
+class SnapshotPageCarriesTheHead(GoodEngine):
+    """Names the newest commit on the pages of an old snapshot."""
+
+    async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
+        return (await super().scan(range, at=at))._replace(revision=self.revision)
 
 
 class ScansAnotherMoment(GoodEngine):
@@ -240,6 +285,10 @@ class ScansAnotherMoment(GoodEngine):
         if before[0] != self.revision:
             self.before = before = (self.revision, before[2], self.rows)
         return await super().scan(range, at=at or GoodSnapshot(before[1], 0))
+
+
+def _revision(engine: GoodEngine, at: Snapshot | None) -> int:
+    return engine.revision if at is None else at.revision
 
 
 class SnapshotShowsLaterWrites(GoodEngine):

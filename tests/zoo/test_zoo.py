@@ -12,16 +12,19 @@ import pytest
 
 from holdfast.contract.config import EngineConfig
 from holdfast.testing import EngineContract, promises_of
-from tests.zoo import checking, claiming, deciding, living, reading, writing
+from tests.zoo import checking, claiming, deciding, drafting, living, reading, writing
+from tests.zoo.drafting import Instant, Redrafting
 from tests.zoo.good import GoodConfig, GoodEngine, Rewriting
 
 ANIMALS_LEAST = 20
+#: What the animals are broken versions of.
+SOUND = (GoodEngine, Rewriting, Redrafting, Instant)
 
 
 def animals() -> Iterator[type[GoodEngine]]:
-    for house in (reading, writing, checking, deciding, living, claiming):
+    for house in (reading, writing, checking, deciding, drafting, living, claiming):
         for animal in vars(house).values():
-            if not isinstance(animal, type) or animal in (GoodEngine, Rewriting):
+            if not isinstance(animal, type) or animal in SOUND:
                 continue
             if issubclass(animal, GoodEngine):
                 yield animal
@@ -65,8 +68,13 @@ def test_a_broken_engine_fails_the_suite(name: str, tmp_path: Path) -> None:
     assert caught is not None, f"no promise fails for {name}: {ZOO[name].__doc__}"
 
 
-def test_the_good_engine_passes_the_same_run(tmp_path: Path) -> None:
-    assert caught_by(Good(), tmp_path) is None
+class GoodAtOnce(Good):
+    engine_type = Instant
+
+
+@pytest.mark.parametrize("sound", [Good, GoodAtOnce])
+def test_the_good_engines_pass_the_same_run(sound: type[EngineContract], tmp_path: Path) -> None:
+    assert caught_by(sound(), tmp_path) is None
 
 
 def test_the_zoo_is_well_stocked() -> None:

@@ -7,8 +7,10 @@ for neither; without them it says which extra brings them.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from holdfast.contract.errors import DriverMissing
 
@@ -24,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _app_run(given)
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
     except (BrokenPipeError, exits.ReaderGone):
         # Whoever read the output has seen enough (`| head`). What is still buffered goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -36,16 +40,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _app_run(arguments: list[str]) -> int:
     try:
+        from holdfast.cli import completing
         from holdfast.cli.app import run
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in ("typer", "rich"):
             raise
         raise DriverMissing(
             f"the command line needs the module {error.name}, which is not installed; "
-            'pip install "holdfast[cli]"',
+            'pip install "holdfast-db[cli]"',
             extra="cli",
         ) from error
-    code = run(arguments)
+    _listen()
+    before = completing.prepare(os.environ)
+    with completing.without(before) if before else nullcontext():
+        code = run(arguments)
     # Here and not at the exit of the process, where a broken pipe could no longer be handled.
     sys.stdout.flush()
     return code
+
+
+def _listen() -> None:
+    """Take interrupts as exceptions again, now that they are handled; see `holdfast_command`."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

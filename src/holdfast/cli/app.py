@@ -12,12 +12,15 @@ import holdfast
 from holdfast.cli import (
     bench,
     care,
+    changing,
     doctor,
     entries,
     exits,
     exporting,
     importing,
+    keeping,
     logs,
+    schemas,
     watching,
 )
 
@@ -49,6 +52,11 @@ for command, name, panel in (
     (entries.get, "get", "Entries"),
     (entries.set, "set", "Entries"),
     (entries.delete, "delete", "Entries"),
+    (changing.undelete, "undelete", "Entries"),
+    (changing.restore, "restore", "Entries"),
+    (changing.rename, "rename", "Entries"),
+    (changing.touch, "touch", "Entries"),
+    (changing.tag, "tag", "Entries"),
     (entries.keys, "keys", "Entries"),
     (entries.history, "history", "Entries"),
     (watching.watch, "watch", "Entries"),
@@ -63,6 +71,14 @@ for command, name, panel in (
     (doctor.engines, "engines", "Machine"),
 ):
     app.command(name, rich_help_panel=panel, epilog=_EPILOG)(_until_reader_gone(command))
+
+for group, name, members in (
+    (schemas.app, "schema", schemas.COMMANDS),
+    (keeping.app, "retention", keeping.COMMANDS),
+):
+    for member, part in members:
+        group.command(part, epilog=_EPILOG)(_until_reader_gone(member))
+    app.add_typer(group, name=name, rich_help_panel="Data")
 
 
 def _version(wanted: bool) -> None:
@@ -81,9 +97,28 @@ def _root(
     """Look into a Holdfast database, change it, watch it, move data, measure."""
 
 
+def _refuse_misplaced(arguments: Sequence[str], root: Any) -> None:
+    """Refuse an option of a command that stands before it, saying where it belongs."""
+    commands = vars(root)["commands"]
+    first = arguments[0] if arguments else ""
+    option = first.partition("=")[0]
+    owned = {name for one in commands.values() for part in one.params for name in part.opts}
+    own = {name for part in root.params for name in part.opts} | {"--help", "-h"}
+    if not option.startswith("-") or option not in owned - own:
+        return
+    meant = next((one for one in arguments[1:] if one in commands), "COMMAND")
+    shown_as = "--url URL" if option in ("--url", "-u") else option
+    raise exits.BadUsage(
+        f"{option} stands behind the command: holdfast {meant} {shown_as} ..., or set HOLDFAST_URL"
+        if option in ("--url", "-u")
+        else f"{option} stands behind the command: holdfast {meant} {shown_as}"
+    )
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command; its exit code. Raises what the command raises."""
     command = typer.main.get_command(app)
+    _refuse_misplaced(arguments, command)
     # Nothing at all asks for help, which then is the answer and no error.
     code = command.main(
         args=list(arguments) or ["--help"], prog_name="holdfast", standalone_mode=False

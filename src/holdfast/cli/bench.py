@@ -26,7 +26,7 @@ from holdfast.cli.progress import progress
 from holdfast.contract.config import EngineConfig, PathConfig
 from holdfast.contract.runtime import SystemClock
 from holdfast.database.handle import Database
-from holdfast.database.opening import open
+from holdfast.database.open import open
 from holdfast.store.registry import engine_class, read_config
 
 #: How many keys the reads are spread over.

@@ -8,7 +8,7 @@ from typing import Any
 from holdfast.cli import exits, options, shown
 from holdfast.cli.progress import progress
 from holdfast.contract.config import EngineConfig, PathConfig
-from holdfast.records.retention import Trimmed
+from holdfast.store.versions.trimming import Trimmed
 
 #: How many faults are printed; all of them count.
 FAULTS_SHOWN_MAX = 100

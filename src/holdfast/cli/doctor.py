@@ -16,7 +16,7 @@ from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig, PathConfig
 from holdfast.contract.errors import StoreError
 from holdfast.engines.embedded.network import NETWORK_FILE_SYSTEMS, file_system_of
-from holdfast.store.drive import system_components
+from holdfast.runtime.system import system_components
 from holdfast.store.registry import engine_class, engine_names
 
 #: What each extra brings: (distribution, module), and what it is for.
@@ -26,8 +26,8 @@ EXTRAS = {
     "compression": (("zstandard", "zstandard"), ("lz4", "lz4"), ("cramjam", "cramjam")),
     "protobuf": (("protobuf", "google.protobuf"),),
     "cli": (("typer", "typer"), ("rich", "rich")),
-    "redis": (("redis", "redis"), ("hiredis", "hiredis")),
-    "postgres": (("psycopg", "psycopg"), ("psycopg-binary", "psycopg_binary")),
+    "schema": (("jsonschema-rs", "jsonschema_rs"),),
+    "telemetry": (("opentelemetry-api", "opentelemetry"),),
 }  # fmt: skip
 
 #: Less room than this is worth a word.
@@ -159,13 +159,15 @@ def _judge_parts(parts: list[Part], findings: list[Finding]) -> None:
     for extra in EXTRAS:
         missing = [part.name for part in parts if part.extra == extra and part.version is None]
         if missing and extra == "core":
-            findings.append(Finding(True, f"{', '.join(missing)} missing: install holdfast again"))
+            findings.append(
+                Finding(True, f"{', '.join(missing)} missing: install holdfast-db again")
+            )
         elif missing:
             findings.append(
                 Finding(
                     False,
                     f"the extra {extra} is not complete ({', '.join(missing)} missing); if you "
-                    f'need it: pip install "holdfast[{extra}]"',
+                    f'need it: pip install "holdfast-db[{extra}]"',
                 )
             )
 

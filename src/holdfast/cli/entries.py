@@ -10,12 +10,14 @@ import typer
 
 from holdfast.cli import exits, options, shown, typed_json
 from holdfast.cli.exits import BadUsage
+from holdfast.cli.hints import hint
 from holdfast.cli.past import past_table
+from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import InvalidInput, KeyNotFound, StoreError, VersionNotFound
 from holdfast.database.handle import Database
-from holdfast.records.entry import Entry
 from holdfast.records.options import KEEP
+from holdfast.store.versions.entry import Entry
 
 #: The most that `-` reads from stdin: a value of that size is refused by every database.
 STDIN_BYTES_MAX = 384 * 1024 * 1024
@@ -31,7 +33,8 @@ def get(
         typer.Option("--version", metavar="N|I.N", help="A past version; I.N of incarnation I."),
     ] = None,
     at: Annotated[
-        str | None, typer.Option("--at", metavar="WHEN", help="As of a revision or an instant.")
+        str | None,
+        typer.Option("--at", metavar="WHEN", help="As of a revision, a date, '2 hours ago'."),
     ] = None,
     metadata: Annotated[
         bool, typer.Option("--metadata", "-m", help="Show version, author, digest, ... too.")
@@ -113,11 +116,7 @@ def set(
                 if_hash=if_hash,
             )  # fmt: skip
 
-    entry = options.run(work())
-    if as_json:
-        shown.document({"key": str(entry.key), "metadata": shown.metadata_document(entry.metadata)})
-    else:
-        shown.line(f"{entry.key}  version {entry.metadata.version}  revision {entry.revision}")
+    shown.written(options.run(work()), as_json=as_json)
     return exits.OK
 
 
@@ -158,16 +157,21 @@ def keys(
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, metavar="N", help="At most N keys.")
     ] = None,
+    tag: Annotated[
+        str | None, typer.Option("--tag", metavar="TAG", help="Only those that carry the tag.")
+    ] = None,
     count: Annotated[bool, typer.Option("--count", help="Print only how many there are.")] = False,
     as_json: options.AsJson = False,
 ) -> int:
     """Print the keys that match, in key order, one per line."""
     wanted = options.pattern_of(pattern, kind)
+    if tag is not None and reverse:
+        raise BadUsage("--tag goes through an index in key order; leave out --reverse")
 
     async def work() -> int:
         printed = 0
         async with options.for_reading(url) as db:
-            async for key in db.entries.keys(wanted, reverse=reverse):
+            async for key in _keys(db, wanted, tag, reverse=reverse):
                 if not count:
                     if as_json:
                         shown.document({"key": str(key)})
@@ -176,6 +180,8 @@ def keys(
                 printed += 1
                 if printed == limit:
                     break
+            if not (printed or as_json or tag):
+                await hint(db, wanted)
         return printed
 
     found = options.run(work())
@@ -220,6 +226,17 @@ def history(
     if not as_json:
         past_table(key, kept, reverse=reverse)
     return exits.OK
+
+
+async def _keys(
+    db: Database, pattern: Pattern, tag: str | None, *, reverse: bool
+) -> AsyncIterator[StoreKey]:
+    if tag is None:
+        async for key in db.entries.keys(pattern, reverse=reverse):
+            yield key
+        return
+    async for entry in db.entries.find_by_tag(tag, pattern):
+        yield entry.key
 
 
 async def _versions(db: Database, key: str, *, reverse: bool) -> AsyncIterator[Entry[Any]]:

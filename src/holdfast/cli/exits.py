@@ -19,6 +19,9 @@ CONFLICT = 3
 #: The storage, the driver's medium or the way to it failed.
 STORAGE = 4
 
+#: Ctrl-C, as shells tell it of any program.
+INTERRUPTED = 130
+
 MEANINGS = {
     OK: "done",
     ABSENT: "what was asked for is not there, or a check found something",
@@ -34,7 +37,12 @@ _ABSENT = (
     errors.SchemaNotFound,
     errors.Compacted,
 )
-_CONFLICT = (errors.Conflict, errors.TransactionAborted, errors.DeadlockDetected)
+_CONFLICT = (
+    errors.Conflict,
+    errors.DuplicateKey,
+    errors.TransactionAborted,
+    errors.DeadlockDetected,
+)
 _USAGE = (
     # Every error of input is a ValueError too.
     ValueError,

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
 
-from holdfast.cli import exits, options, shown, typed_json
+from holdfast.cli import exits, files, options, settings, shown, typed_json
+from holdfast.cli.hints import hint
 from holdfast.cli.progress import progress, shows_progress
 from holdfast.codecs.pattern import Pattern
+from holdfast.database.handle import Database
 
 #: The progress moves after that many entries.
 STEP_ENTRIES = 500
 #: The registered schemas: names of 64 hexadecimal digits in a namespace of their own.
 SCHEMAS = Pattern.regex("__schema:[0-9a-f]{64}")
+EVERYTHING = Pattern.of("#")
 
 
 def export(
@@ -31,44 +35,54 @@ def export(
     """Write the entries that match as JSON lines, with metadata, as `import` reads them.
 
     All lines are of one moment; what has expired is absent. An export of everything begins with
-    the registered schemas. With --json and --output a JSON
-    document of what was done goes to stdout.
+    the registered schemas, and ends with what namespaces require and what past is kept. With --json
+    and --output a JSON document of what was done goes to stdout.
     """
     wanted = options.pattern_of(pattern, kind)
 
     async def work(target: TextIO) -> tuple[int, int]:
-        written = 0
-        async with options.for_reading(url) as db, await db.snapshot() as view:
-            # Counting reads everything once more, so only for somebody who watches.
-            # Lines that go to a terminal would tear the bar.
-            bar = shows_progress() and not target.isatty()
-            total = await view.entries.count(wanted) if bar else None
-            with progress("export", total, visible=bar) as done:
-                if wanted == Pattern.of("#"):
-                    # Schemas first, because the entries that name them are judged by them.
-                    async for entry in view.entries.items("__schema:+"):
-                        if SCHEMAS.matches(entry.key):
-                            target.write(typed_json.text_of(shown.entry_document(entry)) + "\n")
-                async for entry in view.entries.items(wanted):
-                    target.write(typed_json.text_of(shown.entry_document(entry)) + "\n")
-                    written += 1
-                    if written % STEP_ENTRIES == 0:
-                        done(written)
-            return written, view.revision
+        async with options.for_reading(url) as db:
+            # Before the snapshot, which then holds every schema that they name.
+            last = await settings.exported(db) if wanted == EVERYTHING else []
+            done = await _write_entries(db, target, wanted)
+            _write(target, last)
+            if not done[0] and not as_json and wanted != EVERYTHING:
+                await hint(db, wanted)
+            return done
 
     if output is None:
         options.run(work(sys.stdout))
         return exits.OK
-    # Beside it first: an export that fails leaves no half file under the wanted name.
-    partial = output.with_name(output.name + ".partial")
-    try:
-        with partial.open("w", encoding="utf-8", newline="\n") as target:
-            written, revision = options.run(work(target))
-        partial.replace(output)
-    finally:
-        partial.unlink(missing_ok=True)
+    with files.written(output) as target:
+        written, revision = options.run(work(target))
     if as_json:
         shown.document({"file": str(output), "entries": written, "revision": revision})
     else:
         shown.line(f"{written:,} entries of revision {revision} written to {output}")
     return exits.OK
+
+
+async def _write_entries(db: Database, target: TextIO, wanted: Pattern) -> tuple[int, int]:
+    """Write the entries of one moment; how many, and the revision of that moment."""
+    written = 0
+    async with await db.snapshot() as view:
+        # Counting reads everything once more, so only for somebody who watches.
+        # Lines that go to a terminal would tear the bar.
+        bar = shows_progress() and not target.isatty()
+        total = await view.entries.count(wanted) if bar else None
+        with progress("export", total, visible=bar) as done:
+            if wanted == EVERYTHING:
+                # Schemas first, because the entries that name them are judged by them.
+                async for entry in view.entries.items("__schema:+"):
+                    if SCHEMAS.matches(entry.key):
+                        _write(target, [shown.entry_document(entry)])
+            async for entry in view.entries.items(wanted):
+                _write(target, [shown.entry_document(entry)])
+                written += 1
+                if written % STEP_ENTRIES == 0:
+                    done(written)
+        return written, view.revision
+
+
+def _write(target: TextIO, documents: Iterable[Any]) -> None:
+    target.writelines(typed_json.text_of(one) + "\n" for one in documents)

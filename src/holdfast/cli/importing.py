@@ -10,19 +10,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import typer
 
-from holdfast.cli import exits, options, shown
+from holdfast.cli import exits, options, settings, shown
 from holdfast.cli.exporting import SCHEMAS
 from holdfast.cli.progress import progress
-from holdfast.cli.rows import Form, Row, Shape, read_rows
+from holdfast.cli.rows import Form, Row, Shape, blame, read_rows
+from holdfast.codecs.digest import digest
 from holdfast.contract.errors import InvalidInput, StoreError
 from holdfast.contract.runtime import SystemClock
 from holdfast.database.handle import Database
-from holdfast.database.views import Transaction
-from holdfast.records.entry import milliseconds
+from holdfast.database.transaction import Transaction
+from holdfast.store.versions.entry import Entry, milliseconds
 
 #: A batch ends before it holds more than that, whatever `--batch` says.
 BATCH_BYTES_MAX = 16 * 1024 * 1024
@@ -38,6 +39,7 @@ class Tally:
         self.unchanged = 0
         self.expired = 0
         self.schemas = 0
+        self.settings = 0
         self.batches = 0
         #: The last line that is safely written, with all before it.
         self.line = 0
@@ -69,6 +71,13 @@ def import_(
     ] = False,
     by: options.By = None,
     comment: options.Comment = None,
+    with_settings: Annotated[
+        bool,
+        typer.Option(
+            "--settings/--no-settings",
+            help="Take over what an export of everything says of schemas and retention.",
+        ),
+    ] = True,
     as_json: options.AsJson = False,
 ) -> int:
     """Read rows {"key": ..., "value": ..., "metadata": ...} into entries.
@@ -83,10 +92,18 @@ def import_(
     async def work(stream: BinaryIO, size: int | None) -> None:
         async with options.for_writing(url) as db:
             with progress("import", size, sizes=True) as done:
-                rows = read_rows(stream, form.settled(file), shape)
+                found: dict[str, settings.Setting] = {}
+                rows = settings.split(read_rows(stream, form.settled(file), shape), found)
                 for group, position in _batches(rows, batch):
                     await _write(db, group, tally, by, comment, if_changed=if_changed)
                     done(position)
+                # After all entries, which may be older than what is required now.
+                for setting in found.values() if with_settings else ():
+                    try:
+                        tally.settings += await settings.apply(db, setting, by)
+                    except StoreError as error:
+                        raise blame(error, setting.line) from error
+                    tally.line = max(tally.line, setting.line)
 
     with _source(file) as stream:
         size = None
@@ -108,7 +125,8 @@ def import_(
         unchanged = f", {tally.unchanged:,} unchanged" if if_changed else ""
         expired = f", {tally.expired:,} expired and left out" if tally.expired else ""
         schemas = f", {tally.schemas:,} schemas registered" if tally.schemas else ""
-        others = f"{unchanged}{expired}{schemas}"
+        taken = f", {tally.settings:,} settings taken over" if tally.settings else ""
+        others = f"{unchanged}{expired}{schemas}{taken}"
         shown.line(f"{tally.written:,} written{others}, in {tally.batches:,} commits")
     return exits.OK
 
@@ -148,15 +166,7 @@ async def _write(
     """One batch, as one commit."""
     written = unchanged = expired = 0
     clock = SystemClock()
-    # Schemas are not entries of the user's: they are registered, and the same twice is one.
-    for row in [row for row in rows if SCHEMAS.matches(row.key)]:
-        rows.remove(row)
-        try:
-            await db.schemas.adopt(row.value, modified_by=row.modified_by, comment=row.comment)
-        except StoreError as error:
-            raise row.blame(error) from error
-        tally.schemas += 1
-        tally.line = row.line
+    await _adopt_schemas(db, rows, tally)
     if not rows:
         return
 
@@ -169,6 +179,9 @@ async def _write(
                 continue
             try:
                 before = await transaction.entries.get(row.key) if if_changed else None
+                if before is not None and _stands_there(row, before):
+                    unchanged += 1
+                    continue
                 after = await transaction.entries.set(
                     row.key, row.value,
                     modified_by=by if by is not None else row.modified_by,
@@ -197,3 +210,21 @@ async def _write(
     tally.expired += expired
     tally.batches += 1
     tally.line = rows[-1].line
+
+
+async def _adopt_schemas(db: Database, rows: list[Row], tally: Tally) -> None:
+    """Take the schemas out of the rows: they are registered, and the same twice is one."""
+    for row in [row for row in rows if SCHEMAS.matches(row.key)]:
+        rows.remove(row)
+        try:
+            await db.schemas.adopt(row.value, modified_by=row.modified_by, comment=row.comment)
+        except StoreError as error:
+            raise row.blame(error) from error
+        tally.schemas += 1
+        tally.line = row.line
+
+
+def _stands_there(row: Row, entry: Entry[Any]) -> bool:
+    """Whether the value of a row is the entry's, which then need not fit what is required now."""
+    there = entry.metadata.data_hash
+    return row.data_hash in (None, there) and digest(row.value).hex == there

@@ -8,7 +8,7 @@ import typer
 
 from holdfast.cli import exits, options, shown
 from holdfast.cli.exits import BadUsage
-from holdfast.records.log import LogRecord
+from holdfast.store.operation_log import LogRecord
 
 #: How many records are printed unless told otherwise.
 LIMIT = 100

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
@@ -12,11 +13,14 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from holdfast.cli import completing, moments
 from holdfast.cli.exits import BadUsage
 from holdfast.codecs.pattern import Pattern
 from holdfast.contract.config import EngineConfig
+from holdfast.contract.errors import StoreNotFound
+from holdfast.contract.runtime import SystemClock
 from holdfast.database.handle import Database
-from holdfast.database.opening import open
+from holdfast.database.open import open
 from holdfast.store.registry import read_config
 
 T = TypeVar("T")
@@ -30,7 +34,12 @@ Url = Annotated[
 ]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Key = Annotated[
-    str, typer.Argument(metavar="KEY", help="namespace/sub:name, or a name in the root.")
+    str,
+    typer.Argument(
+        metavar="KEY",
+        help="namespace/sub:name, or a name in the root.",
+        autocompletion=completing.complete_key,
+    ),
 ]
 
 
@@ -47,6 +56,7 @@ Patterns = Annotated[
     typer.Argument(
         metavar="[PATTERN]",
         help="Which keys: # all, users/# below users, users:+ directly in it.",
+        autocompletion=completing.complete_key,
     ),
 ]
 PatternKind = Annotated[Kind, typer.Option("--kind", help="How the pattern is read.")]
@@ -65,6 +75,9 @@ IfHash = Annotated[
     typer.Option("--if-hash", metavar="HEX", help="Only if its value has this digest."),
 ]
 
+#: The longest duration: what an entry may live.
+SECONDS_MAX = 1000 * 365 * 86400
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?", re.ASCII)
 _DURATION_UNITS = {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _VERSION = re.compile(r"(?:(\d+)\.)?(\d+)", re.ASCII)
@@ -82,15 +95,38 @@ def config_of(url: str) -> EngineConfig:
     return read_config(url)
 
 
-def for_reading(url: str) -> Database:
+@asynccontextmanager
+async def for_reading(url: str) -> AsyncIterator[Database]:
     """The database, for commands that write nothing and must not make one."""
-    return open(replace(config_of(url), create=False, read_only=True))
+    async with _existing(config_of(url), read_only=True) as db:
+        yield db
 
 
-def for_writing(url: str, *, create: bool = True) -> Database:
+@asynccontextmanager
+async def for_writing(url: str, *, create: bool = True) -> AsyncIterator[Database]:
     """The database, for commands that write; `create=False`: only one that exists."""
     config = config_of(url)
-    return open(config if create else replace(config, create=False))
+    async with open(config) if create else _existing(config, read_only=config.read_only) as db:
+        yield db
+
+
+@asynccontextmanager
+async def _existing(config: EngineConfig, *, read_only: bool) -> AsyncIterator[Database]:
+    """A database that has to be there."""
+    db = open(replace(config, create=False, read_only=read_only))
+    try:
+        await db.open()
+    except StoreNotFound as error:
+        # The user asked for none of what the engine's advice would have left out.
+        raise StoreNotFound(
+            f"there is no database at {config.url}; correct --url or HOLDFAST_URL, or make one "
+            "with `holdfast set` or `holdfast import`",
+            **error.details,
+        ) from error
+    try:
+        yield db
+    finally:
+        await db.close()
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -109,6 +145,13 @@ def _interrupt(_number: int, _frame: Any) -> None:
     raise KeyboardInterrupt
 
 
+def namespace_of(text: str) -> str:
+    """A namespace as it is written in keys; empty text is everywhere."""
+    if ":" in text:
+        raise BadUsage(f"a namespace reads segments such as cities/DE; found {text!r}")
+    return text
+
+
 def seconds_of(text: str | None, option: str) -> float | None:
     """`90`, `15m`, `2h` or `7d` in seconds."""
     if text is None:
@@ -118,7 +161,10 @@ def seconds_of(text: str | None, option: str) -> float | None:
         raise BadUsage(
             f"{option} reads a duration such as 90, 500ms, 15m, 2h or 7d; found {text!r}"
         )
-    return float(match[1]) * _DURATION_UNITS[match[2]]
+    seconds = float(match[1]) * _DURATION_UNITS[match[2]]
+    if seconds > SECONDS_MAX:
+        raise BadUsage(f"{option} is at most {SECONDS_MAX} seconds, a thousand years; found more")
+    return seconds
 
 
 def version_of(text: str | None, option: str) -> int | tuple[int, int] | None:
@@ -134,18 +180,10 @@ def version_of(text: str | None, option: str) -> int | tuple[int, int] | None:
 
 
 def moment_of(text: str | None, option: str) -> int | datetime | None:
-    """A revision, or an instant in ISO 8601 with its offset."""
+    """A revision, or an instant; see `holdfast.cli.moments`."""
     if text is None:
         return None
-    if text.isascii() and text.isdigit():
-        return int(text)
     try:
-        moment = datetime.fromisoformat(text)
+        return moments.moment(text, SystemClock())
     except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise BadUsage(
-            f"{option} reads a revision such as 1200, or an instant with its offset such as "
-            f"2025-01-31T12:00:00Z; found {text!r}"
-        )
-    return moment
+        raise BadUsage(f"{option} reads {moments.WANTED}; found {text!r}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
@@ -9,6 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from holdfast.cli import typed_json
 from holdfast.cli.exits import BadUsage
+from holdfast.cli.settings import Setting, setting_of
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import InvalidInput, StoreError
 
@@ -16,6 +18,12 @@ from holdfast.contract.errors import InvalidInput, StoreError
 LINE_BYTES_MAX = 300 * 1024 * 1024
 #: The biggest JSON document: it is read as a whole. JSON lines have no such limit.
 DOCUMENT_BYTES_MAX = 512 * 1024 * 1024
+
+# UTF-32 first: its mark begins with that of UTF-16.
+_MARKS = (
+    ("UTF-32", codecs.BOM_UTF32_LE), ("UTF-32", codecs.BOM_UTF32_BE), ("UTF-8", codecs.BOM_UTF8),
+    ("UTF-16", codecs.BOM_UTF16_LE), ("UTF-16", codecs.BOM_UTF16_BE),
+)  # fmt: skip
 
 _PARTS = frozenset(("key", "value", "metadata"))
 
@@ -57,7 +65,7 @@ class Row(NamedTuple):
 
     def blame(self, error: StoreError) -> StoreError:
         """The error, saying which row is to blame."""
-        return _blame(error, self.line)
+        return blame(error, self.line)
 
 
 class Shape(NamedTuple):
@@ -81,8 +89,8 @@ class Shape(NamedTuple):
         # Any name will do: what is wanted is how the text form reads the segments before it.
         return cls(StoreKey.parse(f"{namespace}:name").namespace, key_field)
 
-    def row(self, line: int, position: int, weight: int, content: Any) -> Row:
-        """The row that a JSON object spells."""
+    def row(self, line: int, position: int, weight: int, content: Any) -> Row | Setting:
+        """The row, or the setting, that a JSON object spells."""
         if not isinstance(content, dict):
             raise InvalidInput("wanted a JSON object; found something else")
         if self.key_field is not None:
@@ -90,6 +98,8 @@ class Shape(NamedTuple):
                 raise InvalidInput(f"wanted a field {self.key_field!r} for the key; found none")
             key = self._key(content[self.key_field])
             return Row(line, position, weight, key, typed_json.from_json(content))
+        if "setting" in content and self.namespace is None:
+            return setting_of(line, content)
         if "key" not in content or "value" not in content or content.keys() - _PARTS:
             raise InvalidInput(
                 'wanted an object with "key" and "value", and perhaps "metadata"; found another '
@@ -113,8 +123,11 @@ class Shape(NamedTuple):
         return StoreKey(found, self.namespace)
 
 
-def read_rows(stream: BinaryIO, form: Form, shape: Shape) -> Iterator[Row]:
-    """The rows of a file. Raises InvalidInput, naming the line, for one that cannot be read."""
+def read_rows(stream: BinaryIO, form: Form, shape: Shape) -> Iterator[Row | Setting]:
+    """The rows of a file, and the settings that an export of everything ends with.
+
+    Raises InvalidInput, naming the line, for one that cannot be read.
+    """
     if form is Form.JSON:
         yield from _read_document(stream, shape)
         return
@@ -126,21 +139,23 @@ def read_rows(stream: BinaryIO, form: Form, shape: Shape) -> Iterator[Row]:
         try:
             if len(text) > LINE_BYTES_MAX:
                 raise InvalidInput(f"a line has at most {LINE_BYTES_MAX} bytes; found more")
+            if line == 1:
+                text = _unmarked(text)
             if not text.strip():
                 continue
             yield shape.row(line, position, len(text), typed_json.parse(text))
         except StoreError as error:
-            raise _blame(error, line) from error
+            raise blame(error, line) from error
 
 
-def _read_document(stream: BinaryIO, shape: Shape) -> Iterator[Row]:
+def _read_document(stream: BinaryIO, shape: Shape) -> Iterator[Row | Setting]:
     text = stream.read(DOCUMENT_BYTES_MAX + 1)
     if len(text) > DOCUMENT_BYTES_MAX:
         raise InvalidInput(
             f"a JSON document has at most {DOCUMENT_BYTES_MAX} bytes; found more. "
             "Write one row per line and import them with --format lines"
         )
-    content = typed_json.parse(text)
+    content = typed_json.parse(_unmarked(text))
     if not isinstance(content, dict | list):
         raise InvalidInput("wanted a JSON array or object of rows; found something else")
     number_of_rows = len(content)
@@ -155,7 +170,7 @@ def _read_document(stream: BinaryIO, shape: Shape) -> Iterator[Row]:
             else:
                 yield shape.row(number, position, weight, part)
         except StoreError as error:
-            raise _blame(error, number) from error
+            raise blame(error, number) from error
 
 
 def _metadata(found: Any) -> dict[str, Any]:
@@ -170,11 +185,34 @@ def _metadata(found: Any) -> dict[str, Any]:
         if found.get(name) is not None
     }
     if found.get("expires_at") is not None:
-        taken["expires_at"] = typed_json.from_json({typed_json.DATETIME: found["expires_at"]})
+        taken["expires_at"] = _instant(found["expires_at"])
     return taken
 
 
-def _blame(error: StoreError, line: int) -> StoreError:
+def _instant(found: Any) -> datetime:
+    """When an entry expires. Raises InvalidInput."""
+    wanted = '"expires_at" wanted an instant in ISO 8601, such as 2025-01-31T12:00:00Z'
+    try:
+        moment = datetime.fromisoformat(found)
+    except (TypeError, ValueError):
+        raise InvalidInput(f"{wanted}; found something else") from None
+    if moment.tzinfo is None:
+        raise InvalidInput(f"{wanted}; found one without its offset, which could be anywhere")
+    return moment
+
+
+def _unmarked(text: bytes) -> bytes:
+    """The beginning of a file without its byte order mark. Raises InvalidInput for UTF-16."""
+    for encoding, mark in _MARKS:
+        if text.startswith(mark):
+            if encoding == "UTF-8":
+                return text[len(mark) :]
+            raise InvalidInput(f"wanted UTF-8; found {encoding}. Convert it: iconv -f {encoding}")
+    return text
+
+
+def blame(error: StoreError, line: int) -> StoreError:
+    """The error, saying which line of the file is to blame."""
     if "line" not in error.details:
         error.message = f"line {line}: {error.message}"
         error.details = error.details | {"line": line}

@@ -14,7 +14,7 @@ from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 from holdfast.cli import typed_json
-from holdfast.records.entry import Entry, Metadata, PastVersion
+from holdfast.store.versions.entry import Entry, Metadata, PastVersion
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,7 +25,7 @@ WIDTH_WITHOUT_TERMINAL = 160
 VALUE_CHARACTERS_MAX = 120
 
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -86,6 +86,11 @@ def facts(pairs: Iterable[tuple[str, Any]]) -> None:
     console().print(grid)
 
 
+def width() -> int:
+    """How wide output may be, in characters."""
+    return get_terminal_size().columns if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL
+
+
 def line(text: str) -> None:
     """Print one line on stdout."""
     print(safe(text))
@@ -106,6 +111,16 @@ def note(text: str) -> None:
 def document(content: Any) -> None:
     """Print one JSON document, or one line of a stream."""
     print(typed_json.text_of(content))
+
+
+def written(entry: Entry[Any], *, as_json: bool) -> None:
+    """Print which version of which entry was written."""
+    metadata = entry.metadata
+    if as_json:
+        document({"key": str(entry.key), "metadata": metadata_document(metadata)})
+        return
+    life = f" of incarnation {metadata.incarnation}" if metadata.incarnation > 1 else ""
+    line(f"{entry.key}  version {metadata.version}{life}  revision {entry.revision}")
 
 
 def safe(text: str) -> str:
@@ -133,9 +148,10 @@ def when(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%SZ")
 
 
-def value_in_line(value: Any, characters_max: int = VALUE_CHARACTERS_MAX) -> str:
-    """The beginning of a value, in one line."""
-    return safe(shortened(typed_json.dumps(value), characters_max))
+def value_in_line(value: Any, characters_max: int | None = VALUE_CHARACTERS_MAX) -> str:
+    """The beginning of a value, in one line; None: all of it."""
+    text = typed_json.dumps(value)
+    return safe(text if characters_max is None else shortened(text, characters_max))
 
 
 def shortened(text: str, characters_max: int = VALUE_CHARACTERS_MAX) -> str:
@@ -148,6 +164,15 @@ def size_of(byte_count: int) -> str:
     power = min((max(byte_count, 1).bit_length() - 1) // 10, len(_SIZES) - 1)
     size = f"{byte_count / 1024**power:.1f}" if power else f"{byte_count}"
     return f"{size} {_SIZES[power]}"
+
+
+def duration_of(seconds: float) -> str:
+    """A duration for people, in its largest whole unit."""
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length and seconds % length == 0:
+            count = int(seconds // length)
+            return f"{count:,} {unit}{'s' if count != 1 else ''}"
+    return f"{seconds:,.10g} seconds"
 
 
 # --- Entries as documents -------------------------------------------------------------------
@@ -210,4 +235,5 @@ def metadata_facts(metadata: Metadata) -> list[tuple[str, Any]]:
 
 
 def _written_out(match: re.Match[str]) -> str:
-    return match[0].encode("unicode_escape").decode()
+    # A surrogate is a byte of a file's name that is no Unicode.
+    return match[0].encode("unicode_escape", "backslashreplace").decode()

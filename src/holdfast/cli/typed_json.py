@@ -10,6 +10,7 @@ keep all their digits.
 
 from __future__ import annotations
 
+import json
 import re
 from base64 import b64decode, b64encode
 from datetime import datetime
@@ -74,7 +75,12 @@ def text_of(content: Any) -> str:
     """Plain JSON types as text in one line, which no terminal takes for commands."""
     # JSON itself escapes only what is below space; inside strings, where alone these can stand,
     # their escapes mean the same.
-    return _UNPRINTABLE.sub(_escaped, orjson.dumps(content).decode())
+    try:
+        text = orjson.dumps(content).decode()
+    except TypeError:
+        # Names of files may hold bytes that are no Unicode, which only JSON's escapes can spell.
+        text = json.dumps(content, separators=(",", ":"))
+    return _UNPRINTABLE.sub(_escaped, text)
 
 
 def loads(text: str | bytes) -> Any:

@@ -12,10 +12,12 @@ from typing import Annotated, Any
 import typer
 
 from holdfast.cli import exits, options, shown
+from holdfast.cli.differences import difference, whole
+from holdfast.cli.hints import hint_if_none
 from holdfast.contract.errors import StoreError
 from holdfast.contract.record import Cursor
-from holdfast.records.change import Change
-from holdfast.records.changes import Watch
+from holdfast.store.feed.change import Change
+from holdfast.store.feed.watch import Watch
 
 #: After a request to stop, how long the rest of a commit already begun may take to arrive.
 REST_OF_COMMIT_S = 0.25
@@ -55,6 +57,9 @@ def watch(
             place = _Place(None if snapshot else _revision_of(start, await db.head()))
             # From a known revision, so that the cursor is right before the first change too.
             after = start if snapshot or start is not None else place.revision
+            if not as_json and since is None:
+                # Who misspelt the pattern would wait in vain.
+                await hint_if_none(db, wanted)
             try:
                 async with db.watch(wanted, since=after, snapshot=snapshot) as changes:
                     await _follow(changes, place, limit, as_json=as_json)
@@ -173,17 +178,25 @@ def _line(change: Change) -> str:
     parts = [at, str(change.revision).rjust(8), change.op.ljust(6), f"{change.key}{version}"]
     if change.actor is not None:
         parts.append(f"by {change.actor}")
-    if after is not None and after.metadata.comment:
-        parts.append(f"({after.metadata.comment})")
+    comment = change.comment
+    if comment:
+        parts.append(f"({comment})")
     if change.cause not in ("write", "snapshot"):
         parts.append(f"[{change.cause}]")
     if after is not None:
-        parts.append(_value(after))
+        parts.append(_what(change))
     return shown.safe("  ".join(parts))
 
 
-def _value(entry: Any) -> str:
-    return shown.value_in_line(entry.value) if entry.has_value else "(no longer kept)"
+def _what(change: Change) -> str:
+    """What the change made of the value: the difference where there was one before."""
+    before, after = change.before, change.after
+    assert after is not None
+    if not after.has_value:
+        return "(no longer kept)"
+    if before is None or not before.has_value or change.cause == "snapshot":
+        return whole(after.value)
+    return difference(before.value, after.value)
 
 
 def _document(change: Change) -> dict[str, Any]:

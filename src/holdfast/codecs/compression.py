@@ -84,7 +84,7 @@ class Compression(ABC):
     def _missing(self, package: str, error: ImportError) -> NoReturn:
         raise DriverMissing(
             f"{self.name} compression wanted the package {package}; found none; "
-            "install it with: pip install 'holdfast[compression]'",
+            "install it with: pip install 'holdfast-db[compression]'",
             extra="compression",
         ) from error
 

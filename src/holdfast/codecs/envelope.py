@@ -34,6 +34,10 @@ BLOB = 0x01
 VALUE_GONE = 0x02
 #: The entry expires.
 EXPIRES = 0x04
+#: The entry has tags.
+TAGGED = 0x08
+#: Every flag that this Holdfast knows.
+FLAGS = BLOB | VALUE_GONE | EXPIRES | TAGGED
 
 HEADER_BYTES = 88
 EXTRAS_BYTES_MAX = 0xFFFF
@@ -92,6 +96,8 @@ def seal(
     packed = b"" if extras is NO_EXTRAS or extras == NO_EXTRAS else _encode_extras(extras)
     if expires_at_ms:
         flags |= EXPIRES
+    if extras.tags:
+        flags |= TAGGED
     header = _HEADER.pack(
         FORMAT, flags, version, incarnation, created_at_ms, updated_at_ms, expires_at_ms,
         digest, identity, len(packed),
@@ -124,6 +130,13 @@ def header_of(stored: bytes) -> Header:
             "Open the database with the version that wrote it, or a later one",
             found=header[0],
             supported=FORMAT,
+        )
+    if header[1] & ~FLAGS:
+        raise FormatTooNew(
+            f"this Holdfast knows the flags {FLAGS:#x} of an entry; found {header[1]:#x}. "
+            "Open the database with the version that wrote it, or a later one",
+            found=header[1],
+            supported=FLAGS,
         )
     return header
 

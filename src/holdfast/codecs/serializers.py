@@ -178,7 +178,7 @@ class RawSerializer(Serializer):
 class ProtobufSerializer(Serializer):
     """Protocol Buffers messages of one type, map fields in sorted order.
 
-    Needs the extra `holdfast[protobuf]`. The stored bytes do not name their message type, so a
+    Needs the extra `holdfast-db[protobuf]`. The stored bytes do not name their message type, so a
     reader has to be given the serializer too.
     """
 
@@ -192,7 +192,7 @@ class ProtobufSerializer(Serializer):
         except ImportError as error:
             raise DriverMissing(
                 "the protobuf serializer wanted the package protobuf; found none; "
-                "install it with: pip install 'holdfast[protobuf]'",
+                "install it with: pip install 'holdfast-db[protobuf]'",
                 extra="protobuf",
             ) from error
         if not (isinstance(message_type, type) and issubclass(message_type, Message)):

@@ -95,9 +95,71 @@ class Receipt(NamedTuple):
     previous: dict[bytes, Record | None] | None = None
 
 
-#: What `transact` runs: (records in the order of the keys, revision the commit will get) -> batch.
-#: It must be pure apart from remembering its last answer: some engines run it more than once.
-Decide = Callable[[list[Record | None], int], Batch | None]
+class Draft:
+    """A batch in the form that costs least to make and to take in: what `transact` decides on.
+
+    Ranges are deleted first, then rows are written, then logs are appended to. A draft is made for
+    one attempt, by one caller, and is not changed once it is handed over.
+
+    Attributes:
+        rows: the new value of each key written; None deletes it.
+        appends: (prefix, value) of each row whose key the commit makes, see `Append`.
+        ranges: every key in them is removed; replaced, not added to.
+        checks: what must hold on the state before the commit; likewise.
+        id: see `Batch.id`.
+    """
+
+    __slots__ = ("appends", "checks", "id", "ranges", "rows")
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, bytes | None] = {}
+        self.appends: list[tuple[bytes, bytes]] = []
+        # Most drafts have none of these, and every write makes a draft.
+        self.ranges: Sequence[Range] = ()
+        self.checks: Sequence[CheckKey | CheckRange] = ()
+        self.id: bytes | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.rows or self.appends or self.ranges)
+
+    def batch(self) -> Batch:
+        """The same as operations, for engines and layers that look at each."""
+        return Batch(
+            [
+                *self.checks,
+                *(DeleteRange(range) for range in self.ranges),
+                *(
+                    Delete(key) if value is None else Put(key, value)
+                    for key, value in self.rows.items()
+                ),
+                *(Append(prefix, value) for prefix, value in self.appends),
+            ],
+            self.id,
+        )
+
+
+class Need(NamedTuple):
+    """The answer of a function that has to see more keys before it can decide.
+
+    It is called again with the records of the first keys, then those of all further ones in the
+    order they were asked for. So the rare case pays for a read that the common one does not need.
+    """
+
+    keys: Sequence[bytes]
+
+
+#: How often a function may ask for further keys in one attempt.
+NEEDS_MAX = 8
+
+#: What a function of `transact` answers; None writes nothing.
+Answer = Draft | Batch | Need | None
+
+#: What `transact` runs: (records in the order of the keys, revision the commit will get) -> what to
+#: write. It must be pure apart from remembering its last answer: some engines run it more than
+#: once.
+Decide = Callable[[list[Record | None], int], Answer]
 
 
 #: What an append adds to its prefix: 8 bytes of revision, 4 of index.

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import re
 import types
+from collections.abc import Set as AbstractSet
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import (
@@ -39,6 +40,11 @@ ByteSize = Annotated[int, "bytes"]
 #: A field with this annotation is a duration in seconds and reads `50ms`, `2s`, `15m`, `1h`, `7d`.
 Seconds = Annotated[float, "seconds"]
 
+#: The largest number of things, bytes and seconds that a setting holds: what drivers can take.
+COUNT_MAX = 2**31 - 1
+BYTES_MAX = 2**47
+SECONDS_MAX = 100 * 365 * 86400.0
+
 _SIZE = re.compile(r"(\d{1,30})\s*(B|[KMGT]i?B)?", re.ASCII)
 _SIZE_UNITS = {
     "": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
@@ -46,9 +52,36 @@ _SIZE_UNITS = {
 }  # fmt: skip
 _DURATION = re.compile(r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*(ms|s|m|h|d)?", re.ASCII)
 _DURATION_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:(?://)?", re.ASCII | re.IGNORECASE)
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")
+_SLIPPED = re.compile(r"[=;@:]")
 _TRUE = frozenset(("1", "true", "yes", "on"))
 _FALSE = frozenset(("0", "false", "no", "off"))
+
+
+def masked(url: str, known: AbstractSet[str] = frozenset()) -> str:
+    """An address that may be malformed, fit for errors and logs: whatever may be secret is masked.
+
+    Args:
+        url: what somebody gave as an address.
+        known: the parameters whose values are no secrets; all others are masked.
+    """
+    start = _SCHEME.match(url)
+    head = start[0] if start else ""
+    rest = url[len(head) :]
+    is_path = head.endswith("//") and rest.startswith("/")
+    if not is_path and "@" in rest:
+        rest = f"{MASK}@{rest.rpartition('@')[2]}"
+    place, question, query = rest.partition("?")
+    place, hash_sign, fragment = place.partition("#")
+    parts = []
+    for part in query.split("&") if question else ():
+        name, equals, value = part.partition("=")
+        shown = _presentable(value) if name in known else MASK
+        parts.append(f"{_presentable(name)}={shown}" if equals else MASK)
+    if fragment:
+        place += f"{hash_sign}{MASK}"
+    return head + place + question + "&".join(parts)
 
 
 def secret(default: Any = None) -> Any:
@@ -92,7 +125,7 @@ class EngineConfig:
         """
         settings = cls._read_address(url)
         kinds = cls._kinds()
-        for name, text in parse_qsl(_split(cls.scheme, url).query, keep_blank_values=True):
+        for name, text in parse_qsl(cls._split(url).query, keep_blank_values=True):
             if name not in kinds or name in settings:
                 from difflib import get_close_matches
 
@@ -102,12 +135,18 @@ class EngineConfig:
                 )
                 raise ConfigInvalid(
                     f"{cls.scheme}: URLs take the parameters {', '.join(left)}; "
-                    f"found {name!r}{meant}",
+                    f"found {_presentable(name)!r}{meant}",
                     scheme=cls.scheme,
                     parameter=name,
                 )
-            settings[name] = _parse(cls.scheme, name, kinds[name], text)
+            found = _presentable(text) if name in cls._harmless() else MASK
+            settings[name] = _parse(cls.scheme, name, kinds[name], text, found)
         return cls(**settings)
+
+    @classmethod
+    def masked(cls, url: str) -> str:
+        """An address for an error: the values of all but its known, harmless parameters masked."""
+        return masked(url, cls._harmless())
 
     @property
     def url(self) -> str:
@@ -132,11 +171,11 @@ class EngineConfig:
     @classmethod
     def _read_address(cls, url: str) -> dict[str, Any]:
         """The settings that the part of the URL before `?` holds. Default: none."""
-        parts = _split(cls.scheme, url)
+        parts = cls._split(url)
         if parts.netloc or parts.path.strip("/"):
             raise ConfigInvalid(
                 f"a {cls.scheme} URL reads '{cls.scheme}://?parameter=value'; "
-                f"found {parts.netloc + parts.path!r} where nothing belongs",
+                f"found {cls.masked(url)!r} with more before the '?'",
                 scheme=cls.scheme,
             )
         return {}
@@ -148,6 +187,38 @@ class EngineConfig:
     _address_fields: ClassVar[frozenset[str]] = frozenset()
 
     # --- Inside -----------------------------------------------------------------------------
+
+    @classmethod
+    def _split(cls, url: str) -> SplitResult:
+        """The parts of a URL; what splitting would drop without a word is refused."""
+        if _CONTROL.search(url):
+            raise ConfigInvalid(
+                f"a {cls.scheme} URL holds no control characters; found some in "
+                f"{cls.masked(url)!r}. Write them percent-encoded, such as %0A",
+                scheme=cls.scheme,
+            )
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            parts = None
+        if parts is None:  # Outside the handler: the error of `urlsplit` quotes what it found.
+            raise ConfigInvalid(
+                f"a {cls.scheme} URL was wanted; found {cls.masked(url)!r}, whose host is none. "
+                "Percent-encode brackets and unusual characters",
+                scheme=cls.scheme,
+            )
+        if "#" in url:
+            raise ConfigInvalid(
+                f"a {cls.scheme} URL has no fragment; found a '#' in {cls.masked(url)!r}. "
+                "Write it as %23",
+                scheme=cls.scheme,
+            )
+        return parts
+
+    @classmethod
+    def _harmless(cls) -> AbstractSet[str]:
+        """The parameters whose values may be shown."""
+        return {part.name for part in fields(cls) if not part.metadata.get("secret")}
 
     @classmethod
     def _kinds(cls) -> dict[str, Any]:
@@ -188,13 +259,13 @@ class PathConfig(EngineConfig):
 
     @classmethod
     def _read_address(cls, url: str) -> dict[str, Any]:
-        parts = _split(cls.scheme, url)
+        parts = cls._split(url)
         # Names of files are bytes: what is no Unicode among them travels as it does in `os`.
         path = unquote(parts.path, errors="surrogateescape")
         if parts.netloc or path in ("", "/"):
             raise ConfigInvalid(
                 f"{cls.scheme}: URLs name a path: {cls.scheme}:///relative or "
-                f"{cls.scheme}:////absolute; found {url!r}",
+                f"{cls.scheme}:////absolute; found {cls.masked(url)!r}",
                 scheme=cls.scheme,
             )
         if "\0" in path:
@@ -204,28 +275,6 @@ class PathConfig(EngineConfig):
     def _write_address(self, *, mask: bool) -> str:
         del mask  # a path is no secret
         return f"{self.scheme}:///{quote(str(self.path), errors='surrogateescape')}"
-
-
-def _split(scheme: str, url: str) -> SplitResult:
-    """The parts of a URL; what splitting would drop without a word is refused."""
-    if _CONTROL.search(url):
-        raise ConfigInvalid(
-            f"a {scheme} URL holds no control characters; found some in {url!r}. "
-            "Write them percent-encoded, such as %0A",
-            scheme=scheme,
-        )
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise ConfigInvalid(
-            f"a {scheme} URL was wanted; found {url!r}, which is none: {error}", scheme=scheme
-        ) from error
-    if "#" in url:
-        raise ConfigInvalid(
-            f"a {scheme} URL has no fragment; found a '#' in {url!r}. Write it as %23",
-            scheme=scheme,
-        )
-    return parts
 
 
 def _default(part: Field[Any]) -> Any:
@@ -240,7 +289,13 @@ def _print(value: Any) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
-def _parse(scheme: str, name: str, kind: Any, text: str) -> Any:
+def _presentable(text: str) -> str:
+    """A text up to where another parameter, or a user and a password, may have slipped into it."""
+    end = _SLIPPED.search(text)
+    return text if end is None else text[: end.start()] + MASK
+
+
+def _parse(scheme: str, name: str, kind: Any, text: str, shown: str) -> Any:
     kind, tag = _plain(kind)
     if tag == "bytes" and (match := _SIZE.fullmatch(text)):
         return int(match[1]) * _SIZE_UNITS[match[2] or ""]
@@ -260,7 +315,7 @@ def _parse(scheme: str, name: str, kind: Any, text: str) -> Any:
     if kind is Path and text:
         return Path(text)
     raise ConfigInvalid(
-        f"{scheme}: the parameter {name} reads {_describe(kind, tag)}; found {text!r}",
+        f"{scheme}: the parameter {name} reads {_describe(kind, tag)}; found {shown!r}",
         scheme=scheme,
         parameter=name,
     )
@@ -283,6 +338,13 @@ def _verify(scheme: str, name: str, kind: Any, value: Any) -> None:
         fits = isinstance(value, kind)
     else:
         fits = True
+    most = {"bytes": BYTES_MAX, "seconds": SECONDS_MAX}.get(tag, COUNT_MAX if kind is int else None)
+    if fits and most is not None and abs(value) > most:
+        raise ConfigInvalid(
+            f"{scheme}: {name} is {_describe(kind, tag)}, at most {most:.0f}; found {value}",
+            scheme=scheme,
+            parameter=name,
+        )
     if not fits:
         finite = not isinstance(value, float) or math.isfinite(value)
         found = f"a {type(value).__name__}" if finite else str(value)

@@ -17,10 +17,19 @@ from enum import Enum
 from types import TracebackType
 from typing import ClassVar, Final, Literal, Self
 
-from holdfast.contract.batch import Batch, CheckKey, Decide, Receipt
+from holdfast.contract.batch import (
+    NEEDS_MAX,
+    Batch,
+    CheckKey,
+    Decide,
+    Draft,
+    Need,
+    Receipt,
+)
 from holdfast.contract.capability import Capabilities
 from holdfast.contract.config import EngineConfig
-from holdfast.contract.errors import Conflict, Unsupported
+from holdfast.contract.errors import Conflict, InvalidInput, Unsupported
+from holdfast.contract.limits import check_draft
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
 
@@ -34,8 +43,10 @@ class _NotNow(Enum):
 
 #: What `peek` answers when the key has to be asked for with `read`.
 NOT_NOW: Final = _NotNow.NOT_NOW
+#: The type of NOT_NOW.
+NotNow = Literal[_NotNow.NOT_NOW]
 #: (value, revision), None for an absent key, or NOT_NOW.
-Peeked = tuple[bytes, int] | None | Literal[_NotNow.NOT_NOW]
+Peeked = tuple[bytes, int] | None | NotNow
 
 
 class Snapshot(ABC):
@@ -74,9 +85,17 @@ class Engine(ABC):
     config_type: ClassVar[type[EngineConfig]]
 
     #: The newest record of one key without a coroutine, which for a warm embedded engine would
-    #: cost as much as the look-up. None on engines that cannot, and on layers: what they change
-    #: of `read` must not be passed by.
+    #: cost as much as the look-up. None on engines that cannot, and on layers that do not say
+    #: that reads pass them unchanged.
     peek: Callable[[bytes], Peeked] | None = None
+
+    #: A page without a coroutine, or NOT_NOW; None like `peek`.
+    peek_page: Callable[[Range], Page | NotNow] | None = None
+
+    #: `transact` without a coroutine, where the caller's thread may decide and commit here and
+    #: now: always without a loop, on a loop only if that neither flushes nor waits. Otherwise
+    #: NOT_NOW, and nothing was decided. None like `peek`.
+    transact_now: Callable[[Sequence[bytes], Decide], Receipt | NotNow] | None = None
 
     def __init__(self, config: EngineConfig, components: Components) -> None:
         self.config = config
@@ -140,23 +159,33 @@ class Engine(ABC):
         """Read the keys, let `decide` make a batch of them, commit it as one step.
 
         `decide` gets the records and the revision that the commit will have (engines that cannot
-        know it pass the lowest it can be), and returns the batch, or None to write nothing. What
-        it raises concerns only its caller. `previous` asks for previous records like
-        `Batch.previous`.
+        know it pass the lowest it can be), and returns what to write (None: nothing), or which
+        keys it needs to see beside those. What it raises concerns only its caller. `previous` asks
+        for previous records like `Batch.previous`.
 
         This default reads, decides, checks and tries again. Where many write one key it gives up
         with Conflict after `TRANSACT_ATTEMPTS_MAX` tries: engines that can do better override it
         (embedded ones decide inside the commit; decisions/0001 shows a way for servers).
         """
         for _ in range(TRANSACT_ATTEMPTS_MAX):
-            records = await self.read(keys)
+            wanted = list(keys)
+            records = await self.read(wanted)
             head = await self.head()
-            batch = decide(records, head + 1)
-            if batch is None:
+            answer = decide(records, head + 1)
+            for _ in range(NEEDS_MAX):
+                if type(answer) is not Need:
+                    break
+                wanted += answer.keys
+                records = records + await self.read(answer.keys)
+                answer = decide(records, head + 1)
+            if answer is None:
                 return Receipt(head)
+            if type(answer) is Draft:
+                check_draft(answer, self.capabilities)
+            batch = decided_batch(answer)
             seen = [
                 CheckKey(key, record.revision if record is not None else None)
-                for key, record in zip(keys, records, strict=True)
+                for key, record in zip(wanted, records, strict=True)
             ]
             decided = Batch([*seen, *batch.operations], batch.id, previous or batch.previous)
             try:
@@ -209,16 +238,59 @@ class Engine(ABC):
         return Unsupported(f"the engine {engine} has no {wanted}; use {remedy}", engine=engine)
 
 
+def decided_batch(answer: Draft | Batch | Need) -> Batch:
+    """What a function decided, as a batch. Raises InvalidInput when it only asked on and on."""
+    if type(answer) is Draft:
+        return answer.batch()
+    if type(answer) is Need:
+        raise InvalidInput(
+            f"a function of transact may ask for further keys {NEEDS_MAX} times; it asked again"
+        )
+    assert isinstance(answer, Batch)
+    return answer
+
+
 class Layer(Engine):
     """An engine that stands on another: forwards every verb; subclasses override some.
 
     What a layer changes of the capabilities it states by overriding `capabilities`. It forwards
     by named methods, never by attribute look-up, so that a new verb cannot slip past a layer.
+
+    The calls without a coroutine (`peek`, `peek_page`, `transact_now`) are None on a layer, so
+    that nothing passes it by, unless its class says that what they do passes it unchanged, or
+    overrides them. An override is only called where the engine below can do the same.
+
+    Attributes:
+        passes_reads: the class leaves `read` and `scan` as they are.
+        passes_writes: the class leaves `commit` and `transact` as they are.
     """
+
+    passes_reads: ClassVar[bool] = False
+    passes_writes: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for claim, verbs in (
+            ("passes_reads", ("read", "scan")),
+            ("passes_writes", ("commit", "transact")),
+        ):
+            changed = [verb for verb in verbs if getattr(cls, verb) is not getattr(Layer, verb)]
+            if getattr(cls, claim) and changed:
+                raise TypeError(
+                    f"the layer {cls.__name__} says {claim} and overrides {' and '.join(changed)}; "
+                    f"set {claim} = False on it, or leave them alone"
+                )
 
     def __init__(self, inner: Engine) -> None:
         super().__init__(inner.config, inner.components)
         self.inner = inner
+        kind = type(self)
+        if inner.peek is None or kind.peek is None:
+            self.peek = inner.peek if self.passes_reads else None
+        if inner.peek_page is None or kind.peek_page is None:
+            self.peek_page = inner.peek_page if self.passes_reads else None
+        if inner.transact_now is None or kind.transact_now is None:
+            self.transact_now = inner.transact_now if self.passes_writes else None
 
     @property
     def capabilities(self) -> Capabilities:

@@ -12,6 +12,7 @@ from holdfast.contract.batch import (
     CheckRange,
     Delete,
     DeleteRange,
+    Draft,
     Operation,
     Put,
 )
@@ -63,6 +64,27 @@ def check_batch(batch: Batch, limits: Capabilities) -> None:
             limit=limits.batch_bytes_max,
             found=total,
         )
+
+
+def check_draft(draft: Draft, limits: Capabilities) -> None:
+    """The same for a draft."""
+    # Sums and the longest key decide the good case; the bad one is then looked at closely.
+    total = 0
+    rows, appends = draft.rows, draft.appends
+    for value in rows.values():
+        if value is not None:
+            total += len(value)
+    for _, value in appends:
+        total += len(value)
+    longest = max(map(len, rows), default=1)
+    if (
+        total > limits.value_bytes_max
+        or longest > limits.key_bytes_max
+        or b"" in rows
+        or len(rows) + len(appends) > limits.batch_operations_max
+        or (appends and len(appends[0][0]) > limits.key_bytes_max - APPEND_BYTES)
+    ):
+        check_batch(draft.batch(), limits)
 
 
 def check_key(key: bytes, key_bytes_max: int) -> None:

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Self
+from enum import Enum
+from typing import Final, NamedTuple, Self
 
 from holdfast.contract.errors import InvalidInput
 
+#: In the place of a revision: that of the commit under way, which nobody knows yet. Rows that a
+#: transaction has written carry it until the transaction commits.
+THIS_COMMIT: Final = 2**63 - 1
 #: A revision has at most 8 bytes, so at most this many digits.
 REVISION_DIGITS_MAX = 20
+
+
+class Missing(Enum):
+    """The type of `MISSING`."""
+
+    MISSING = "MISSING"
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+#: No argument was given, where None could be one.
+MISSING: Final = Missing.MISSING
 
 
 class Record(NamedTuple):
@@ -78,33 +95,49 @@ class Page(NamedTuple):
         rows: (key, record) in the order of the walk.
         resume: the rest of the range, or None when the range is exhausted. A page that is full
             may have a resume range that turns out to be empty.
+        revision: of the newest commit that the page shows, whether or not that commit wrote into
+            the range; of the snapshot, where it is read from one. `CheckRange` takes it.
     """
 
     rows: list[tuple[bytes, Record]]
     resume: Range | None
+    revision: int
 
 
 class Cursor(NamedTuple):
-    """A position that may leave the process: a revision means nothing outside its lineage.
+    """A position in the feed that may leave the process.
 
-    A restore, a lossy fail-over or an unclean relaxed reopen starts a new lineage, so that an old
-    cursor is refused instead of being silently wrong. Text form: `lineage.revision`.
+    A revision means nothing outside its lineage: a restore, a lossy fail-over or an unclean
+    relaxed reopen starts a new one, so that an old cursor is refused instead of being silently
+    wrong. Text form: `lineage.revision`, or `lineage.revision-index` within a commit.
+
+    Attributes:
+        lineage: of the database.
+        revision: of the last commit that was seen.
+        index: of the last change of that commit that was seen; None: it was seen whole.
     """
 
     lineage: str
     revision: int
+    index: int | None = None  # type: ignore[assignment]  # in the place of tuple.index
 
     def __str__(self) -> str:
-        return f"{self.lineage}.{self.revision}"
+        within = "" if self.index is None else f"-{self.index}"
+        return f"{self.lineage}.{self.revision}{within}"
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """The cursor that `str(cursor)` printed."""
-        lineage, dot, revision = text.rpartition(".")
-        digits = revision.isascii() and revision.isdigit() and len(revision) <= REVISION_DIGITS_MAX
-        if not dot or not lineage or not digits:
+        lineage, dot, place = text.rpartition(".")
+        revision, dash, index = place.partition("-")
+        if not dot or not lineage or not _number(revision) or (dash and not _number(index)):
             raise InvalidInput(
-                f"a cursor reads 'lineage.revision'; found {text!r}. Use what db.cursor printed",
+                "a cursor reads 'lineage.revision' or 'lineage.revision-index'; "
+                f"found {text!r}. Use what db.cursor or change.cursor printed",
                 cursor=text,
             )
-        return cls(lineage, int(revision))
+        return cls(lineage, int(revision), int(index) if dash else None)
+
+
+def _number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= REVISION_DIGITS_MAX

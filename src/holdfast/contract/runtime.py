@@ -1,7 +1,7 @@
 """Time, ids and waiting, as arguments: what the lower floors ask instead of doing it themselves.
 
 A `Runtime` is how the present caller waits: on an event loop, or by holding its thread. Code on
-the lower floors awaits its objects and works in both. `store/drive.py` has both implementations;
+the lower floors awaits its objects and works in both. `runtime/system.py` has both implementations;
 tests bring their own.
 """
 
@@ -163,9 +163,17 @@ class Host(ABC):
     def runtime(self) -> Runtime:
         """The runtime of whoever is calling now."""
 
+    def may_hold(self) -> bool:
+        """Whether the caller's thread may be held: a plain thread, or a driven coroutine."""
+        return self.runtime().blocking
+
     @abstractmethod
     def spawn(self, name: str, work: Callable[[], None]) -> Worker:
         """Start a named daemon thread."""
+
+    @abstractmethod
+    def start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Background:
+        """Let a coroutine go on in a thread of its own, whoever asks. It handles its errors."""
 
     @abstractmethod
     def settle(

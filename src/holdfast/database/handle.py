@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from holdfast.codecs.compression import NONE, Compression
 from holdfast.codecs.pattern import Pattern
@@ -22,23 +22,28 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.record import Cursor
 from holdfast.contract.runtime import Components
-from holdfast.database.composition import NO_WISHES, Entries, Wishes, open_entries
-from holdfast.database.explaining import explained
-from holdfast.database.views import SnapshotView, Transaction
+from holdfast.database.explain import explained
+from holdfast.database.snapshot import SnapshotView
+from holdfast.database.transaction import Transaction
+from holdfast.database.views import keepers, views_on
 from holdfast.layers.read_only import ReadOnlyLayer
-from holdfast.records.changes import Watch
-from holdfast.records.check import check_entries
-from holdfast.records.events.subscription import SubscriptionFacts
+from holdfast.records.compose import NO_WISHES, Entries, Wishes, open_entries
 from holdfast.records.interface import KeyValueStoreInterface
-from holdfast.records.keeper import EntryKeeper
-from holdfast.records.locking.lock import TTL_S, Lock
-from holdfast.records.log import OperationLog
-from holdfast.records.retention import Retention, Trimmed
-from holdfast.records.values import Values
-from holdfast.store.gate import Gate
-from holdfast.store.shared import SharedDatabase, acquire, release
+from holdfast.runtime.gate import Gate
+from holdfast.store.check import check_rows
+from holdfast.store.feed.subscription import SubscriptionFacts
+from holdfast.store.feed.watch import Changes, Watch
+from holdfast.store.instances import SharedDatabase, acquire, release
+from holdfast.store.keyspaces import Keyspace
+from holdfast.store.locks.lock import TTL_S, Lock
+from holdfast.store.operation_log import OperationLog
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.transaction import IsolationLevel, TransactionEngine
+from holdfast.store.versions.chunks import Values
+from holdfast.store.versions.retention import Retention
+from holdfast.store.versions.trimming import Trimmed
+from holdfast.store.views import ChangeReader
+from holdfast.stores.multistore import MultiStore
 
 if TYPE_CHECKING:
     from holdfast.records.schemas.registry import SchemaRegistry
@@ -78,7 +83,9 @@ class Database:
         self._gate: Gate | None = None
         self._closed = False
         self._engine: Engine | None = None
+        self._changes: Changes | None = None
         self._entries: Entries | None = None
+        self._stores: MultiStore | None = None
         self._revision = 0
 
     # --- Opening and closing ----------------------------------------------------------------
@@ -90,7 +97,7 @@ class Database:
         if self._shared is None:
             gate = Gate(self._components.host.runtime(), self._refuse)
             shared = await acquire(
-                self.config, self._components, EntryKeeper, housekeeping=self._with_housekeeping
+                self.config, self._components, keepers, housekeeping=self._with_housekeeping
             )
             self._shared, self._gate = shared, gate
             engine = shared.engine
@@ -98,7 +105,7 @@ class Database:
                 engine = ReadOnlyLayer(engine)
             self._engine = engine
             try:
-                await self._open_entries(engine)
+                await self._open_views(engine)
             except BaseException:
                 self._shared = None
                 await release(shared)
@@ -112,10 +119,12 @@ class Database:
             self._gate.close()
         shared, self._shared = self._shared, None
         if shared is not None:
-            if self._entries is not None:
-                await self._entries.events.close()
             try:
-                await cast("EntryKeeper", shared.keeper).let_go(self._gate)
+                if self._gate is not None:
+                    shared.tail.wake(self._gate)
+                if self._entries is not None:
+                    await self._entries.events.close()
+                await shared.let_go(self._gate)
             finally:
                 await release(shared)
 
@@ -143,6 +152,13 @@ class Database:
     def entries(self) -> KeyValueStoreInterface:
         """Values with metadata and history, in namespaces."""
         return self._open_parts().view
+
+    @property
+    def stores(self) -> MultiStore:
+        """Named stores of plain bytes under byte keys, in order."""
+        if self._stores is None:
+            raise self._refuse()
+        return self._stores
 
     @property
     def schemas(self) -> SchemaRegistry:
@@ -211,24 +227,28 @@ class Database:
         self,
         pattern: Pattern | str = "#",
         *,
-        since: int | str | None = None,
+        view: str = "entries",
+        since: int | str | Cursor | None = None,
         snapshot: bool = False,
         conflate: bool = False,
     ) -> Watch:
         """The changes of keys that match, in commit order, those to come included.
 
         Args:
-            pattern: see `Pattern`; a text is an mqtt pattern.
-            since: a revision or a `cursor`: every change after it. Left out: from now on.
-            snapshot: first the entries as they stand, then a change with `op="snapshot_end"`.
+            pattern: see `Pattern`; a text is an mqtt pattern. Of stores it matches the name of the
+                store, then the key: `ledger:#`.
+            view: whose changes: `entries`, `stores`, or `*` for all of them in commit order.
+            since: a `change.cursor`, `db.cursor` or revision: every change after it. Left out:
+                from now on.
+            snapshot: first the values as they stand, then a change with `op="snapshot_end"`.
             conflate: of changes that are waiting, only the newest of each key.
 
         Raises:
             Compacted: changes after `since` are gone, or the cursor is of another lineage.
         """
         self._guard()
-        return self._open_parts().changes.watch(
-            pattern, since=since, snapshot=snapshot, conflate=conflate
+        return self._require_changes().watch(
+            pattern, view=view, since=since, snapshot=snapshot, conflate=conflate
         )
 
     def subscriptions(self) -> list[SubscriptionFacts]:
@@ -238,7 +258,7 @@ class Database:
     @property
     def log(self) -> OperationLog:
         """The operations of handles opened with `logged=True`, in whatever process."""
-        return self._keeper().log
+        return self._require_shared().log
 
     # --- Locks ------------------------------------------------------------------------------
 
@@ -264,7 +284,7 @@ class Database:
         if not self._open_engine().capabilities.writable:
             raise ReadOnly("a lock writes its lease; this handle was opened for reading only")
         renews, gate = self._with_housekeeping, self._require_gate()
-        return self._keeper().locks.lock(namespace, ttl, timeout, gate, renews=renews)
+        return self._require_shared().locks.lock(namespace, ttl, timeout, gate, renews=renews)
 
     # --- Transactions and snapshots ---------------------------------------------------------
 
@@ -288,10 +308,7 @@ class Database:
             return TransactionEngine(engine, await engine.snapshot(), level, read_only=read_only)
 
         return Transaction(
-            begin,
-            lambda view: parts.composition.view(parts.storage.on(view)),
-            self._committed,
-            self._require_gate(),
+            begin, views_on(parts, self.stores), self._committed, self._require_gate()
         )
 
     async def transact(
@@ -328,8 +345,7 @@ class Database:
         self._guard()
         engine = self._open_engine()
         view = SnapshotEngine(engine, await engine.snapshot())
-        parts = self._open_parts()
-        return SnapshotView(view, parts.composition.view(parts.storage.on(view)))
+        return SnapshotView(view, views_on(self._open_parts(), self.stores)(view, None))
 
     # --- Care -------------------------------------------------------------------------------
 
@@ -341,7 +357,7 @@ class Database:
     @property
     def retention(self) -> Retention:
         """How much of the past is kept: `await db.retention.keep("logs", versions=0)`."""
-        return self._keeper().retention
+        return self._require_shared().retention
 
     async def compact(self, progress: Callable[[int, int], None] | None = None) -> Trimmed:
         """Give up the past that retention no longer keeps, and free space where possible.
@@ -363,8 +379,8 @@ class Database:
     async def check(self, progress: Callable[[int], None] | None = None) -> list[str]:
         """Walk the whole database; one line for each thing wrong, none if all is well.
 
-        Pages and rows of the engine; of every entry, living and past, the digest, and that
-        history, feed, tags and expiry agree with it.
+        Pages and rows of the engine, the directory, the feed, and the rows of every view; of every
+        entry, living and past, the digest, and that history, feed, tags and expiry agree with it.
 
         Args:
             progress: called now and then with how many entries were looked at; from any thread.
@@ -372,19 +388,31 @@ class Database:
         self._guard()
         engine = self._open_engine()
         faults = await engine.check() if engine.capabilities.checks else []
-        return faults + await check_entries(engine, progress)
+        return faults + await check_rows(self._require_shared(), engine, progress)
 
     # --- Inside -----------------------------------------------------------------------------
 
-    async def _open_entries(self, engine: Engine) -> None:
+    async def _open_views(self, engine: Engine) -> None:
+        shared, gate = self._require_shared(), self._require_gate()
+        self._changes = Changes(
+            engine, shared.feed, shared.keyspaces, shared.tail, self._reader_of, gate
+        )
         self._entries = await open_entries(
-            engine, self._require_shared(), self._components, self._values, self._wishes,
-            self._wrote, self._require_gate(),
-        )  # fmt: skip
+            engine, shared, self._changes, self._values, self._wishes, self._wrote, gate
+        )
+        self._stores = MultiStore(
+            engine, shared.keyspaces, self._components.clock, self._wrote, gate
+        )
         self._revision = await engine.head()
 
-    def _keeper(self) -> EntryKeeper:
-        return cast("EntryKeeper", self._require_shared().keeper)
+    def _reader_of(self, engine: Engine, keyspace: Keyspace) -> ChangeReader | None:
+        view = self._require_shared().view_of(keyspace.view)
+        return None if view is None else view.reader(engine, keyspace)
+
+    def _require_changes(self) -> Changes:
+        if self._changes is None:
+            raise self._refuse()
+        return self._changes
 
     def _open_parts(self) -> Entries:
         if self._entries is None or self._shared is None:

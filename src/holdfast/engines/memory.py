@@ -14,14 +14,15 @@ from typing import Any, ClassVar
 
 from sortedcontainers import SortedList
 
+from holdfast.contract.batch import Decide, Receipt
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
-from holdfast.contract.engine import Peeked, Snapshot
+from holdfast.contract.engine import NOT_NOW, NotNow, Peeked, Snapshot
 from holdfast.contract.errors import InvalidInput, StoreClosed
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Clock, Components
 from holdfast.engines.embedded.engine import EmbeddedEngine
-from holdfast.engines.embedded.group import Pending, Writer
+from holdfast.engines.embedded.group import Pending, Work, Writer
 
 #: How long the id of a batch is remembered.
 BATCH_ID_MS = 10 * 60 * 1000
@@ -117,6 +118,33 @@ class MemoryEngine(EmbeddedEngine):
         return self._state.records.get(key)
 
     async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
+        return self._page(range, at)
+
+    def peek_page(self, range: Range) -> Page:
+        return self._page(range, None)
+
+    def transact_now(self, keys: Sequence[bytes], decide: Decide) -> Receipt | NotNow:
+        if self._refusal is not None:
+            raise self._refuse()
+        if not self._capabilities.writable:
+            raise self._read_only()
+        state = self._state
+        if not state.lock.acquire(blocking=False):
+            if not self.components.host.runtime().blocking:
+                return NOT_NOW  # A thread writes or reads: a loop does not wait for it.
+            state.lock.acquire()
+        try:
+            if state.writing:
+                return NOT_NOW  # Asked by a function that is being decided: one group at a time.
+            if self._refusal is not None:
+                raise self._refuse()  # Closed by another thread meanwhile.
+            work = Work(None, keys, decide)
+            self._run_group([work])
+            return work.outcome()
+        finally:
+            state.lock.release()
+
+    def _page(self, range: Range, at: Snapshot | None) -> Page:
         if self._refusal is not None:
             raise self._refuse()
         rows: list[tuple[bytes, Record]] = []
@@ -124,13 +152,15 @@ class MemoryEngine(EmbeddedEngine):
         bytes_left = self._capabilities.page_bytes_max
         state = self._state
         with state.lock:
-            walk = state.walk(range) if at is None else state.walk_at(range, self._own(at).revision)
+            # A group holds the lock while it writes, so head and rows are of one moment.
+            revision = state.head if at is None else self._own(at).revision
+            walk = state.walk(range) if at is None else state.walk_at(range, revision)
             for key, record in walk:
                 rows.append((key, record))
                 bytes_left -= len(key) + len(record.value)
                 if len(rows) == wanted or bytes_left <= 0:
-                    return Page(rows, range.after(key))
-        return Page(rows, None)
+                    return Page(rows, range.after(key), revision)
+        return Page(rows, None, revision)
 
     async def snapshot(self) -> Snapshot:
         if self._refusal is not None:
@@ -198,6 +228,7 @@ class _State:
         batch_ids: id of a batch to (revision, instant in milliseconds).
         snapshots: the open ones.
         lock: held while a group is written in, and by readers of more than one key.
+        writing: a group is being written in.
     """
 
     def __init__(self) -> None:
@@ -206,6 +237,7 @@ class _State:
         self.batch_ids: dict[bytes, tuple[int, int]] = {}
         self.snapshots: set[_MemorySnapshot] = set()
         self.lock = threading.RLock()
+        self.writing = False
         self._order: SortedList[Any] | None = None
         self._unordered: set[bytes] = set()
         self._past: dict[bytes, list[_Past]] = {}
@@ -293,6 +325,7 @@ class _MemoryWriter(Writer):
         self._ids: dict[bytes, tuple[int, int]] = {}
         self._open = True
         state.lock.acquire()
+        state.writing = True
         self.head = state.head
 
     def read(self, key: bytes) -> Record | None:
@@ -331,4 +364,5 @@ class _MemoryWriter(Writer):
 
     def _release(self) -> None:
         self._open = False
+        self._state.writing = False
         self._state.lock.release()

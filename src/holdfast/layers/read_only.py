@@ -15,6 +15,8 @@ from holdfast.contract.record import Record
 class ReadOnlyLayer(Layer):
     """Refuses every write with ReadOnly."""
 
+    passes_reads = True
+
     @property
     def capabilities(self) -> Capabilities:
         return replace(self.inner.capabilities, writable=False, compacts=False, loads=False)

@@ -12,7 +12,7 @@ is checked, and gaps are not.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -20,68 +20,22 @@ from holdfast.codecs import envelope, header
 from holdfast.codecs.digest import digest
 from holdfast.codecs.envelope import Header
 from holdfast.codecs.serializers import MESSAGE_PACK, registry
-from holdfast.contract.capability import Io
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import IntegrityFailed, StoreError
 from holdfast.contract.record import Range, Record
-from holdfast.records.past import ended_at, past_parts, read_grave
-from holdfast.records.retention import was_set
-from holdfast.records.rows import Rows
 from holdfast.store import layout
-from holdfast.store.driving import drive
-from holdfast.store.feed import OWN_COMMIT, Act, Feed, FeedPosition
-from holdfast.store.keyspaces import Keyspaces
-from holdfast.store.snapshot import SnapshotEngine
+from holdfast.store.feed.feed import Feed
+from holdfast.store.feed.row import Act, FeedPosition
+from holdfast.store.versions.past_rows import ended_at, past_parts, read_grave
+from holdfast.store.versions.retention import was_set
+from holdfast.store.versions.rows import Rows
+from holdfast.store.views import Progress, Report
 
-#: After so many findings the walk ends: by then it is known that the database is damaged.
-FAULTS_MAX = 1000
 #: How many entries are looked at between two calls of a progress.
 PROGRESS_STEP = 200
 
-Progress = Callable[[int], None]
-
-#: The view whose keyspaces are checked here.
-ENTRIES_VIEW = "entries"
 #: How many chunks of a big value are read at once.
 _CHUNKS_READ_MAX = 64
-
-
-async def check_entries(engine: Engine, progress: Progress | None = None) -> list[str]:
-    """One line for each thing wrong with the entries of the database; none if all is well.
-
-    On an engine without snapshots nobody may write meanwhile.
-
-    Args:
-        progress: called now and then with how many entries were looked at; from another thread.
-    """
-    if engine.capabilities.io is Io.REMOTE:
-        return await _check(engine, progress)
-    # Not on a loop: digests of big values take their time.
-    return await engine.components.host.runtime().offload(lambda: drive(_check(engine, progress)))
-
-
-async def _check(engine: Engine, progress: Progress | None) -> list[str]:
-    if not engine.capabilities.snapshots:
-        return await _check_moment(engine, progress)
-    with await engine.snapshot() as moment:
-        return await _check_moment(SnapshotEngine(engine, moment), progress)
-
-
-async def _check_moment(view: Engine, progress: Progress | None) -> list[str]:
-    faults: list[str] = []
-    whole = not await was_set(view)
-    try:
-        async for keyspace in Keyspaces(view).list():
-            if keyspace.view == ENTRIES_VIEW:
-                check = _KeyspaceCheck(view, Rows(keyspace), faults, progress, whole=whole)
-                await check.run()
-    except _Enough:
-        faults.append(f"more than {FAULTS_MAX} things are wrong; the check ended there")
-    return faults
-
-
-class _Enough(Exception):
-    """No failure: it ends the walk."""
 
 
 class _Version(NamedTuple):
@@ -97,32 +51,24 @@ class _Version(NamedTuple):
     kept: bool
 
 
-class _KeyspaceCheck:
+class KeyspaceCheck:
     """The check of one keyspace.
 
     Args:
         view: the database at one moment.
         rows: where the entries stand.
-        faults: what is wrong is added here.
+        report: what is wrong is added here.
         progress: told how many entries were looked at.
-        whole: no version may be missing.
     """
 
-    def __init__(
-        self,
-        view: Engine,
-        rows: Rows,
-        faults: list[str],
-        progress: Progress | None,
-        *,
-        whole: bool,
-    ) -> None:
+    def __init__(self, view: Engine, rows: Rows, report: Report, progress: Progress | None) -> None:
         self._progress = progress
         self._entries = 0
         self._view = view
         self._rows = rows
-        self._faults = faults
-        self._whole = whole
+        self._report = report
+        #: No version may be missing.
+        self._whole = True
         self._feed = Feed(view)
         self._oldest = 1
         # Rows that a key leads to, by region.
@@ -134,6 +80,9 @@ class _KeyspaceCheck:
         """Walk the keyspace and the feed."""
         rows = self._rows
         self._oldest = await self._feed.oldest()
+        # Once anything of the past was given up, what is missing is missing rightly.
+        kept = rows.keyspace.settings.history == "values" and self._oldest == 1
+        self._whole = kept and not await was_set(self._view)
         async for data_key, record in self._walk(Range.prefix(rows.data)):
             await self._check_living(data_key, record)
             self._entries += 1
@@ -320,7 +269,7 @@ class _KeyspaceCheck:
         if row.version == 1:
             known = row.previous == 0
         else:
-            known = before is None or _previous(position) == past_parts(before).revision
+            known = before is None or position.previous == past_parts(before).revision
         if not known:
             self._wrong(f"{_what(position)} in the place of a revision that was never there")
         return lives
@@ -335,7 +284,7 @@ class _KeyspaceCheck:
                 self._wrong(f"{_what(position)}, which is not past")
             return False
         revision, end, _ = past_parts(past)
-        if (revision, ended_at(past)) != (_previous(position), position.revision):
+        if (revision, ended_at(past)) != (position.previous, position.revision):
             self._wrong(f"{_what(position)}, which ended with another commit")
         return bool(end)  # Without one the entry was renamed.
 
@@ -362,15 +311,7 @@ class _KeyspaceCheck:
         return count
 
     def _wrong(self, fault: str) -> None:
-        self._faults.append(fault)
-        if len(self._faults) >= FAULTS_MAX:
-            raise _Enough
-
-
-def _previous(position: FeedPosition) -> int:
-    """The revision of the state before a change."""
-    previous = position.row.previous
-    return position.revision if previous == OWN_COMMIT else previous
+        self._report.wrong(fault)
 
 
 def _what(position: FeedPosition) -> str:

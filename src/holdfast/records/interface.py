@@ -10,18 +10,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from holdfast.codecs.digest import Digest
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
+from holdfast.contract.engine import NOT_NOW, _NotNow
 from holdfast.contract.errors import KeyNotFound, VersionNotFound
-from holdfast.records.change import Change
-from holdfast.records.entry import Entry, PastVersion
 from holdfast.records.options import KEEP, Keep, TimeToLive, conditions, write_options
-from holdfast.records.services import Outcome
-from holdfast.records.writes import DELETE, Modify, Rename, SetValue, Write
-from holdfast.store.feed import Cause
+from holdfast.records.services.protocols import Outcome
+from holdfast.records.write import DELETE, Modify, Rename, SetValue, Write
+from holdfast.store.feed.change import Change
+from holdfast.store.feed.row import Cause
+from holdfast.store.versions.entry import Entry, PastVersion
 
 #: A version of the latest incarnation, or (incarnation, version).
 Version = int | tuple[int, int]
@@ -122,6 +123,19 @@ class KeyValueStoreInterface(ABC):
             PatternInvalid: there is no such pattern.
         """
 
+    # --- The same at once ---------------------------------------------------------------------
+
+    def peek(self, key: StoreKey | str) -> Entry[Any] | Literal[_NotNow.NOT_NOW] | None:
+        """The living entry without a coroutine, or NOT_NOW where it has to be waited for."""
+        return NOT_NOW
+
+    def write_now(self, write: Write) -> Outcome | None:
+        """`write` of one without a coroutine; None, and nothing done, where it may have to wait.
+
+        Whoever changes what `write` does and not this has it answer None.
+        """
+        return None
+
     # --- Reading ----------------------------------------------------------------------------
 
     async def require(self, key: StoreKey | str) -> Entry[Any]:
@@ -182,17 +196,16 @@ class KeyValueStoreInterface(ABC):
             Conflict: a condition does not hold; `current` is the entry that stands there.
             InvalidKey, InvalidInput, SerializationFailed, ValueTooLarge: nothing was written.
         """
-        [outcome] = await self.write(
-            (
-                Write(
-                    key,
-                    SetValue(value),
-                    write_options(modified_by, comment, tags, ttl, expires_at, schema_hash),
-                    conditions(if_revision, if_version, if_hash, if_absent),
-                    if_changed,
-                ),
-            )
+        write = Write(
+            key,
+            SetValue(value),
+            write_options(modified_by, comment, tags, ttl, expires_at, schema_hash),
+            conditions(if_revision, if_version, if_hash, if_absent),
+            if_changed,
         )
+        outcome = self.write_now(write)
+        if outcome is None:
+            [outcome] = await self.write((write,))
         return outcome.require()
 
     async def set_many(
@@ -239,17 +252,16 @@ class KeyValueStoreInterface(ABC):
         inside the commit, so it should be quick, and on some engines more than once. The expiry
         stays unless `ttl` says otherwise. What `change` raises is raised here; nothing is written.
         """
-        [outcome] = await self.write(
-            (
-                Write(
-                    key,
-                    Modify(change),
-                    write_options(modified_by, comment, tags, ttl, None, schema_hash),
-                    conditions(if_revision, if_version, if_hash, if_absent=False),
-                    if_changed,
-                ),
-            )
+        write = Write(
+            key,
+            Modify(change),
+            write_options(modified_by, comment, tags, ttl, None, schema_hash),
+            conditions(if_revision, if_version, if_hash, if_absent=False),
+            if_changed,
         )
+        outcome = self.write_now(write)
+        if outcome is None:
+            [outcome] = await self.write((write,))
         return outcome.require()
 
     async def delete(
@@ -267,16 +279,15 @@ class KeyValueStoreInterface(ABC):
         Raises:
             Conflict: a condition does not hold.
         """
-        [outcome] = await self.write(
-            (
-                Write(
-                    key,
-                    DELETE,
-                    write_options(modified_by, comment, None, None, None, None),
-                    conditions(if_revision, if_version, if_hash, if_absent=False),
-                ),
-            )
+        write = Write(
+            key,
+            DELETE,
+            write_options(modified_by, comment, None, None, None, None),
+            conditions(if_revision, if_version, if_hash, if_absent=False),
         )
+        outcome = self.write_now(write)
+        if outcome is None:
+            [outcome] = await self.write((write,))
         return outcome.before is not None
 
     async def delete_many(

@@ -11,10 +11,10 @@ import msgspec
 
 from holdfast.codecs.digest import Digest
 from holdfast.contract.errors import Conflict, InvalidInput
-from holdfast.records.entry import Entry, milliseconds
+from holdfast.store.durations import ttl_milliseconds
+from holdfast.store.feed.row import NO_CONTEXT, Cause, WriteContext
+from holdfast.store.versions.entry import Entry, milliseconds
 
-#: A time-to-live is at most this long: longer ones say "never".
-TTL_MAX_S = 1000 * 365 * 86400.0
 #: Limits of what travels with an entry.
 COMMENT_CHARACTERS_MAX = 4096
 TAGS_MAX = 64
@@ -64,6 +64,12 @@ class WriteOptions(msgspec.Struct, frozen=True):
     keeps_expiry: bool = False
     schema_hash: str | None = None
 
+    def context(self, cause: Cause) -> WriteContext:
+        """What the feed says of a write with these options."""
+        if cause is Cause.WRITE and self.modified_by is None and self.comment is None:
+            return NO_CONTEXT
+        return WriteContext(self.modified_by, None, cause, None, self.comment)
+
     def with_schema(self, schema_hash: str | None) -> WriteOptions:
         """The same options for a value that fits another schema."""
         if schema_hash == self.schema_hash:
@@ -107,10 +113,14 @@ class Conditions(msgspec.Struct, frozen=True):
         if self.if_absent and current is not None:
             raise _conflict(key, "absent", f"version {current.metadata.version}", current)
         if self.if_revision is not None:
-            found = current.revision if current is not None else 0
+            # What this very transaction wrote has no revision that anybody could name.
+            found = 0 if current is None else current.known_revision or -1
             if found != self.if_revision:
                 wanted = f"at revision {self.if_revision}" if self.if_revision else "absent"
-                raise _conflict(key, wanted, f"revision {found}" if found else "absent", current)
+                there = "absent" if not found else f"revision {found}"
+                if found < 0:
+                    there = "written by this transaction, without a revision yet"
+                raise _conflict(key, wanted, there, current)
         if self.if_version is not None:
             metadata = current.metadata if current is not None else None
             standing: Any = 0
@@ -171,23 +181,11 @@ def write_options(
         modified_by,
         comment,
         None if tags is None else _tags(tags),
-        0 if ttl is None or ttl is KEEP else _ttl_ms(ttl),
+        0 if ttl is None or ttl is KEEP else ttl_milliseconds(ttl),
         0 if expires_at is None else _instant_ms(expires_at),
         ttl is KEEP,
         schema_hash,
     )
-
-
-def _ttl_ms(ttl: float | timedelta) -> int:
-    seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        raise InvalidInput(f"ttl is a number of seconds or a timedelta; found {_found(ttl)}")
-    if not 0 < seconds <= TTL_MAX_S:
-        raise InvalidInput(
-            f"ttl lies above 0 and at most at {TTL_MAX_S:.0f} seconds; found {seconds}. "
-            "Leave it out for an entry that does not expire, or delete the key"
-        )
-    return max(1, round(seconds * 1000))
 
 
 def _instant_ms(expires_at: datetime) -> int:

@@ -11,8 +11,8 @@ import msgspec
 
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import InvalidInput, KeyNotFound, SchemaValidationFailed
-from holdfast.records.entry import Entry
 from holdfast.records.interface import KeyValueStoreInterface
+from holdfast.store.versions.entry import Entry
 
 #: Keys by field; a mapping in place of a key makes a nested object.
 Mapped = Mapping[str, Any]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import repeat
 from threading import get_ident
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from holdfast.codecs import envelope
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
-from holdfast.contract.batch import Batch, Decide, Operation, Receipt
+from holdfast.contract.batch import Decide, Draft, Need, Receipt
 from holdfast.contract.capability import Io
-from holdfast.contract.engine import NOT_NOW, Engine, Peeked
+from holdfast.contract.engine import NOT_NOW, Engine, _NotNow
 from holdfast.contract.errors import (
     Conflict,
     DuplicateKey,
@@ -21,20 +23,20 @@ from holdfast.contract.errors import (
     InvalidKey,
     StoreError,
 )
-from holdfast.contract.record import Range, Record
-from holdfast.contract.runtime import Clock
-from holdfast.records.entry import Entry, PastVersion, PayloadMissing
-from holdfast.records.history import History
-from holdfast.records.past import END_EXPIRED
-from holdfast.records.reserved import RESERVED_PACKED, shows, shows_all
-from holdfast.records.rows import Change, Rows, Seen
-from holdfast.records.services import Outcome, Serialized, Step
-from holdfast.records.values import CHUNK_BYTES, Values
+from holdfast.contract.record import THIS_COMMIT, Range, Record
+from holdfast.records.services.protocols import Outcome, Past, Step
+from holdfast.runtime.drive import drive
 from holdfast.store import layout
-from holdfast.store.driving import drive
-from holdfast.store.feed import Cause
-from holdfast.store.gate import Gate
+from holdfast.store.plan import Plan
+from holdfast.store.space import Space
+from holdfast.store.text_keys import RESERVED_PACKED, shows, shows_all
 from holdfast.store.transaction import TransactionEngine
+from holdfast.store.versions.chunks import CHUNK_BYTES, Serialized, Values
+from holdfast.store.versions.entry import Entry, PastVersion, PayloadMissing, PendingRevision
+from holdfast.store.versions.history import History
+from holdfast.store.versions.past_rows import read_grave
+from holdfast.store.versions.plan import VersionPlanner
+from holdfast.store.versions.rows import Rows
 
 T = TypeVar("T")
 
@@ -44,6 +46,8 @@ _SPECIAL = envelope.EXPIRES | envelope.BLOB
 FIRST_PAGE_ROWS = 32
 PAGE_GROWTH = 4
 LAST_PAGE_ROWS = 1024
+#: How often a big value is read again that was replaced meanwhile.
+CHUNK_READS_MAX = 64
 #: How many chunks of a big value are read at once.
 _CHUNKS_READ_MAX = 64
 #: A value of more chunks is read away from the loop.
@@ -51,53 +55,68 @@ _CHUNKS_INLINE_MAX = 8
 
 
 class EngineEntryStorage:
-    """Keeps entries as rows of a keyspace; writes each change as one batch.
+    """Keeps entries as rows of a keyspace; writes each change as one commit.
 
     Args:
-        engine: the engine, or one transaction's or snapshot's view of it.
-        rows: where entries of the keyspace stand.
+        space: the keyspace, on the engine or on one transaction's or snapshot's view of it.
+        rows: where its entries stand.
+        planner: what a change writes.
         values: how values are serialised.
-        clock: decides what has expired.
-        wrote: told the revision of each commit.
-        gate: of the handle.
+        pending: the revision of what is written, where that is a transaction's.
     """
 
     def __init__(
         self,
-        engine: Engine,
+        space: Space,
         rows: Rows,
+        planner: VersionPlanner,
         values: Values,
-        clock: Clock,
-        wrote: Callable[[int], None],
-        gate: Gate,
+        pending: PendingRevision | None = None,
     ) -> None:
+        engine = space.engine
+        self._space = space
         self._engine = engine
         self._read = engine.read
-        self._peek = engine.peek or _not_now
+        self._peek = space.peek
+        self._transact_now = engine.transact_now
+        capabilities = engine.capabilities
+        self._inline = capabilities.io is Io.INLINE or capabilities.durability == "relaxed"
+        self._may_hold = engine.components.host.may_hold
+        self._in_transaction = space.transaction is not None
         self._key_bytes_max = engine.capabilities.key_bytes_max
         self._rows = rows
+        self._planner = planner
         self._data_key = rows.data_key
         self._values = values
-        self._clock = clock
-        self._wrote = wrote
-        self._gate = gate
-        self._history = History(engine, rows, self._complete, self._expired)
+        self._now_ms = space.clock.now_ms
+        self._wrote = space.wrote
+        self._gate = space.gate
+        self._pending = pending
+        self._history = History(engine, rows, self._complete, self._expired, self._entry_revision)
 
-    def on(self, engine: Engine) -> EngineEntryStorage:
+    def on(self, engine: Engine, pending: PendingRevision | None = None) -> EngineEntryStorage:
         """The same entries seen through a transaction or a snapshot."""
-        rows = self._rows
-        if isinstance(engine, TransactionEngine):
-            rows = rows.within(engine.id)
-        # Writes in a transaction have no revision yet; its commit tells.
         return EngineEntryStorage(
-            engine, rows, self._values, self._clock, lambda _revision: None, self._gate
+            self._space.on(engine), self._rows, self._planner, self._values, pending
         )
 
     def now_ms(self) -> int:
         """The instant that decides what has expired."""
-        return self._clock.now_ms()
+        return self._now_ms()
 
     # --- Reading ----------------------------------------------------------------------------
+
+    def peek(self, key: str) -> Entry[Any] | Literal[_NotNow.NOT_NOW] | None:
+        gate = self._gate
+        if not gate.open_here() or get_ident() != gate.thread:
+            gate.check()
+        found = self._peek(self._data_key(key))
+        if found is None or found is NOT_NOW:
+            return found
+        stored, revision = found
+        if stored[1] & _SPECIAL or self._pending is not None:
+            return NOT_NOW
+        return Entry(key, stored, revision)
 
     async def get(self, key: str) -> Entry[Any] | None:
         gate = self._gate
@@ -110,7 +129,7 @@ class EngineEntryStorage:
         if found is None:
             return None
         stored, revision = found
-        if stored[1] & _SPECIAL:
+        if stored[1] & _SPECIAL or self._pending is not None:
             return await self._get_special(key, stored, revision)
         return Entry(key, stored, revision)
 
@@ -118,11 +137,7 @@ class EngineEntryStorage:
         self._gate.check()
         records = await self._read([self._data_key(key) for key in keys])
         return [
-            None
-            if record is None
-            else await self._get_special(key, *record)
-            if record.value[1] & _SPECIAL
-            else Entry(key, *record)
+            None if record is None else await self._get_special(key, *record)
             for key, record in zip(keys, records, strict=True)
         ]
 
@@ -139,28 +154,57 @@ class EngineEntryStorage:
         self, pattern: Pattern, *, reverse: bool = False, whole: bool = True
     ) -> AsyncIterator[Entry[Any]]:
         self._gate.check()
+        # Many a walk ends early: the first page is short, and each one longer than the last.
+        rows_wanted = FIRST_PAGE_ROWS
+        rest: Range | None = self.range_of(pattern, reverse=reverse)
+        while rest is not None:
+            entries, rest = await self.page(replace(rest, limit=rows_wanted), pattern, whole=whole)
+            rows_wanted = min(rows_wanted * PAGE_GROWTH, LAST_PAGE_ROWS)
+            for entry in entries:
+                yield entry
+
+    async def page(
+        self, range: Range, pattern: Pattern, *, whole: bool = True
+    ) -> tuple[list[Entry[Any]], Range | None]:
+        """The living entries of one page that match, and what is left of the range.
+
+        Args:
+            range: of the pattern, or what was left of it.
+            pattern: which keys.
+            whole: with the chunks of big values.
+        """
         # Most patterns are a prefix, and then the range has decided already.
         matched = shows_all(pattern)
         reserved = b"" if pattern.prefix else self._rows.data + RESERVED_PACKED
-        # Many a walk ends early: the first page is short, and each one longer than the last.
-        rows_wanted = FIRST_PAGE_ROWS
-        rest: Range | None = self._range(pattern, reverse=reverse)
-        while rest is not None:
-            page = await self._engine.scan(replace(rest, limit=rows_wanted))
-            rows_wanted = min(rows_wanted * PAGE_GROWTH, LAST_PAGE_ROWS)
-            for data_key, (stored, revision) in page.rows:
-                if reserved and data_key.startswith(reserved):
+        page = await self._engine.scan(range)
+        entries: list[Entry[Any]] = []
+        make = self._entry if self._pending is not None else Entry
+        for data_key, (stored, revision) in page.rows:
+            if reserved and data_key.startswith(reserved):
+                continue
+            entry = make(data_key[layout.REGION_BYTES :], stored, revision)
+            if not matched and not shows(pattern, entry.key):
+                continue
+            if stored[1] & _SPECIAL:
+                if self._expired(stored):
                     continue
-                entry: Entry[Any] = Entry(data_key[layout.REGION_BYTES :], stored, revision)
-                if not matched and not shows(pattern, entry.key):
-                    continue
-                if stored[1] & _SPECIAL:
-                    if self._expired(stored):
+                if whole and stored[1] & envelope.BLOB:
+                    completed = await self._current(entry)
+                    if completed is None:
                         continue
-                    if whole:
-                        await self._complete(entry)
-                yield entry
-            rest = page.resume
+                    entry = completed
+            entries.append(entry)
+        return entries, page.resume
+
+    def range_of(self, pattern: Pattern, *, reverse: bool = False) -> Range:
+        """The rows that can hold keys of the pattern."""
+        exact = pattern.exact
+        if exact is not None:
+            data_key = self._data_key(str(exact))
+            return Range(data_key, data_key + b"\0", reverse)
+        start = self._rows.prefix(pattern.prefix)
+        # FF begins no packed segment: so this ends just what continues the prefix.
+        return Range(start, start + b"\xff", reverse)
 
     async def tagged(self, tag: str, pattern: Pattern) -> AsyncIterator[Entry[Any]]:
         self._gate.check()
@@ -174,7 +218,9 @@ class EngineEntryStorage:
                     continue
                 key = self._rows.store_key(data_key)
                 if shows(pattern, key):
-                    yield await self._complete(Entry(key, *record))
+                    entry = await self._current(self._entry(key, *record))
+                    if entry is not None:
+                        yield entry
             rest = page.resume
 
     def history(self, key: str, *, reverse: bool = False) -> AsyncIterator[PastVersion[Any]]:
@@ -195,7 +241,7 @@ class EngineEntryStorage:
         if record is not None:
             head = envelope.header_of(record.value)
             if (head.identity, head.incarnation, head.version) == (identity, incarnation, version):
-                return await self._complete(Entry(key, record.value, record.revision))
+                return await self._complete(self._entry(key, record.value, record.revision))
         # Between the two reads it may have become past.
         return await self._history.by_place(key, identity, incarnation, version)
 
@@ -222,61 +268,207 @@ class EngineEntryStorage:
     def serialize_now(self, value: Any) -> Serialized:
         return self._values.serialize_now(value)
 
+    def serialize_small(self, value: Any) -> Serialized | None:
+        return self._values.serialize_small(value)
+
     async def transact(self, steps: Sequence[Step]) -> list[Outcome]:
         self._gate.check()
-        rows = self._rows
-        places = [self._data_key(step.key) for step in steps]
-        if max(map(len, places), default=0) > self._key_bytes_max:
-            self._refuse_long(steps, places)
-        read_keys: list[bytes] = []
-        for data_key in places:
-            read_keys += (data_key, rows.grave_key(data_key))
-        targets = [self._data_key(step.new_key) for step in steps if step.new_key is not None]
-        for data_key in targets:
-            read_keys += (data_key, rows.grave_key(data_key))
+        keys = self._keys_of(steps)
         payloads: dict[bytes, list[bytes]] = {}
-        changes: list[Change] = []
-
-        def make(records: list[Record | None], _revision: int) -> Batch | None:
-            now = self._clock.now_ms()
-            if targets:
-                _require_free(records[2 * len(steps) :])
-            operations: list[Operation] = []
-            changes.clear()
-            for place, step in enumerate(steps):
-                row, grave = records[2 * place], records[2 * place + 1]
-                living = self._living(step.key, row, now, payloads)
-                seen = Seen(places[place], row, grave, living)
-                changes.append(rows.change(operations, step, now, seen))
-            return Batch(operations) if operations else None
-
-        size = sum(step.size for step in steps)
-        receipt = await self._commit(read_keys, make, payloads, size)
+        if len(steps) == 1 and steps[0].new_key is None:
+            make: Decide = partial(self._decide_one, steps[0], keys[0], payloads)
+        else:
+            make = partial(self._decide_many, steps, keys, payloads)
+        receipt = await self._commit(keys, make, payloads, sum(step.size for step in steps))
         self._wrote(receipt.revision)
-        return [
-            await self._outcome(step, change, receipt.revision)
-            for step, change in zip(steps, changes, strict=True)
-        ]
+        outcomes = [self._outcome(step, receipt.revision) for step in steps]
+        for step, outcome in zip(steps, outcomes, strict=True):
+            await self._complete_outcome(step, outcome)
+        return outcomes
+
+    @property
+    def acts_now(self) -> bool:
+        """Whether `transact_now` is worth a try: not on a loop that would have to wait."""
+        return self._transact_now is not None and (self._inline or self._may_hold())
+
+    def transact_now(self, step: Step) -> Outcome | None:
+        transact = self._transact_now
+        if transact is None or step.size > CHUNK_BYTES or step.new_key is not None:
+            return None
+        gate = self._gate
+        if not gate.open_here() or get_ident() != gate.thread:
+            gate.check()
+        data_key = self._data_key(step.key)
+        if len(data_key) > self._key_bytes_max and step.size:
+            self._refuse_long(data_key)
+        try:
+            receipt = transact((data_key,), partial(self._decide_one, step, data_key, None))
+        except (PayloadMissing, _BigValue):
+            return None  # Has to read first, or takes too long to be done here.
+        except Conflict as conflict:
+            current = conflict.details.get("current")
+            if isinstance(current, Entry) and current.in_chunks:
+                return None  # The error holds the entry with its value: that has to be read.
+            raise
+        if receipt is NOT_NOW:
+            return None
+        revision = receipt.revision
+        self._wrote(revision)
+        return self._outcome(step, revision)
 
     async def expire(self, data_keys: list[bytes]) -> int:
         """End the entries of these rows that have run out, as one commit; how many did."""
-        rows = self._rows
+        planner = self._planner
         ended = 0
 
-        def make(records: list[Record | None], _revision: int) -> Batch | None:
+        def decide(records: list[Record | None], _revision: int) -> Draft | Need | None:
             nonlocal ended
             ended = 0
-            now = self._clock.now_ms()
-            operations: list[Operation] = []
-            for data_key, row in zip(data_keys, records, strict=True):
-                if row is not None and self._expired(row.value):
-                    rows.end(operations, data_key, row, END_EXPIRED, Cause.EXPIRED, now)
-                    rows.bury(operations, data_key, row)
-                    ended += 1
-            return Batch(operations) if operations else None
+            plan = Plan(self._now_ms())
+            due = [
+                (key, row)
+                for key, row in zip(data_keys, records, strict=False)
+                if row is not None and self._expired(row.value)
+            ]
+            extras: list[bytes] = []
+            for key, row in due:
+                extras += planner.needs(key, row)
+            if extras and len(records) == len(data_keys):
+                return Need(extras)
+            further = iter(records[len(data_keys) :])
+            for key, row in due:
+                extra = next(further) if planner.needs(key, row) else None
+                planner.expire(plan, key, row, extra, bury=True)
+                ended += 1
+            return plan.draft if ended else None
 
-        await self._engine.transact(data_keys, make)
+        await self._engine.transact(data_keys, decide)
         return ended
+
+    # --- Inside: deciding ---------------------------------------------------------------------
+
+    def _keys_of(self, steps: Sequence[Step]) -> list[bytes]:
+        """The data rows of the steps, then those that renames lead to."""
+        keys = [self._data_key(step.key) for step in steps]
+        for step, data_key in zip(steps, keys, strict=True):
+            if len(data_key) > self._key_bytes_max and step.size:
+                self._refuse_long(data_key)
+        keys += [self._data_key(step.new_key) for step in steps if step.new_key is not None]
+        return keys
+
+    def _decide_one(
+        self,
+        step: Step,
+        data_key: bytes,
+        payloads: dict[bytes, list[bytes]] | None,
+        records: list[Record | None],
+        _revision: int,
+    ) -> Draft | Need | None:
+        """Decide a single step: the common case, without the book-keeping of many."""
+        row = records[0]
+        extra = None
+        further = self._planner.needs(data_key, row)
+        if further:
+            if len(records) == 1:
+                return Need(further)
+            extra = records[1]
+        context = step.context
+        if self._in_transaction:
+            context = self._space.context(context)
+        plan = Plan(self._now_ms(), context)
+        self._plan_step(plan, step, data_key, None, row, extra, payloads)
+        return plan.draft if step.written else None
+
+    def _decide_many(
+        self,
+        steps: Sequence[Step],
+        keys: list[bytes],
+        payloads: dict[bytes, list[bytes]] | None,
+        records: list[Record | None],
+        _revision: int,
+    ) -> Draft | Need | None:
+        """Decide several steps, or one that moves, as one plan."""
+        count = len(steps)
+        planner = self._planner
+        needs = [planner.needs(key, row) for key, row in zip(keys, records, strict=False)]
+        further = [key for need in needs for key in need]
+        if further and len(records) == len(keys):
+            return Need(further)
+        found = iter(records[len(keys) :])
+        extras = [next(found) if need else None for need in needs]
+        _require_free(records[count : len(keys)], extras[count:])
+        targets = iter(keys[count:])
+        plan = Plan(self._now_ms())
+        for step, key, row, extra in zip(steps, keys, records, extras, strict=False):
+            plan.context = self._space.context(step.context)
+            target = None if step.new_key is None else next(targets)
+            self._plan_step(plan, step, key, target, row, extra, payloads)
+        return plan.draft if plan.draft.writes else None
+
+    def _plan_step(
+        self,
+        plan: Plan,
+        step: Step,
+        data_key: bytes,
+        new_key: bytes | None,
+        row: Record | None,
+        extra: Record | None,
+        payloads: dict[bytes, list[bytes]] | None,
+    ) -> None:
+        """Decide one step on what stands under its key, and put what it writes into the plan."""
+        planner = self._planner
+        living, past = self._standing(step.key, row, extra, plan.now_ms, payloads)
+        proposal = step.decide(living, past)
+        step.before = row if living is not None else None
+        step.after = step.chunks = None
+        step.written = False
+        if proposal is None:
+            return
+        metadata, value = proposal
+        if row is not None and living is None:
+            # Nobody has swept it yet, so this commit tells that it ran out.
+            planner.expire(plan, data_key, row, extra, bury=metadata is None)
+            step.written = True
+            row = extra = None
+        if metadata is not None:
+            if value is not None and value.payload is None:
+                if payloads is None:
+                    raise _BigValue
+                step.chunks = value.chunks
+            if new_key is None:
+                before = None if living is None or row is None else living.metadata
+                step.after = planner.set(plan, data_key, row, extra, metadata, value, before)
+            else:
+                assert row is not None
+                step.after = planner.move(plan, data_key, row, extra, new_key, metadata, value)
+            step.written = True
+        elif row is not None:
+            planner.delete(plan, data_key, row, extra)
+            step.written = True
+
+    def _standing(
+        self,
+        key: str,
+        row: Record | None,
+        extra: Record | None,
+        now_ms: int,
+        payloads: dict[bytes, list[bytes]] | None,
+    ) -> tuple[Entry[Any] | None, Past | None]:
+        """(the living entry, what is remembered of a key without one)."""
+        if row is None:
+            if extra is None:
+                return None, None
+            grave = read_grave(extra)
+            return None, Past(grave.identity, grave.incarnation, grave.updated_at_ms)
+        stored = row.value
+        if stored[1] & envelope.EXPIRES and envelope.expires_at_ms(stored) <= now_ms:
+            head = envelope.header_of(stored)
+            return None, Past(head.identity, head.incarnation, head.updated_at_ms)
+        living = self._entry(key, stored, row.revision)
+        chunks = payloads.get(stored) if payloads else None
+        if chunks is not None:
+            living.attach(chunks)
+        return living, None
 
     # --- Inside -----------------------------------------------------------------------------
 
@@ -296,12 +488,19 @@ class EngineEntryStorage:
                 return await self._engine.transact(keys, make)
             except PayloadMissing as missing:
                 stored = missing.entry.stored
-                payloads[stored] = chunks = await self._payload(stored)
+                try:
+                    payloads[stored] = chunks = await self._payload(stored)
+                except IntegrityFailed:
+                    # Replaced meanwhile? Then the next attempt sees another value.
+                    [record] = await self._read((self._data_key(str(missing.entry.key)),))
+                    if record is not None and record.value == stored:
+                        raise
+                    continue
                 size += sum(map(len, chunks))  # What comes of a big value is mostly big too.
             except Conflict as conflict:
                 current = conflict.details.get("current")
-                if isinstance(current, Entry):
-                    await self._complete(current)
+                if isinstance(current, Entry) and await self._current(current) is not current:
+                    continue  # Another one stands there by now: it is to be decided with that.
                 raise
 
     async def _transact_apart(self, keys: list[bytes], make: Decide) -> Receipt:
@@ -320,55 +519,84 @@ class EngineEntryStorage:
         engine = self._engine
         return isinstance(engine, TransactionEngine) or engine.capabilities.io is Io.REMOTE
 
-    def _refuse_long(self, steps: Sequence[Step], places: list[bytes]) -> None:
+    def _refuse_long(self, data_key: bytes) -> None:
         """Refuse to set what no engine call could store; a key so long is absent otherwise."""
         limit = self._key_bytes_max
-        for step, data_key in zip(steps, places, strict=True):
-            if step.size and len(data_key) > limit:
-                raise InvalidKey(
-                    f"a key takes at most {limit} bytes here; found one of {len(data_key)}. "
-                    "Use a shorter name, and keep the long one in the value",
-                    limit=limit,
-                    length=len(data_key),
-                )
+        raise InvalidKey(
+            f"a key takes at most {limit} bytes here; found one of {len(data_key)}. "
+            "Use a shorter name, and keep the long one in the value",
+            limit=limit,
+            length=len(data_key),
+        )
 
     def _expired(self, stored: bytes) -> bool:
         """Whether stored bytes are of an entry that has run out."""
         if not stored[1] & envelope.EXPIRES:
             return False
-        return envelope.expires_at_ms(stored) <= self._clock.now_ms()
+        return envelope.expires_at_ms(stored) <= self._now_ms()
 
-    async def _outcome(self, step: Step, change: Change, revision: int) -> Outcome:
-        before: Entry[Any] | None = None
-        if change.before is not None:
-            before = Entry(step.key, *change.before)
-        if not change.written:
-            if before is not None:
-                await self._complete(before)
+    def _outcome(self, step: Step, revision: int) -> Outcome:
+        """What a step came to; chunks of big values are still to be read."""
+        row, after = step.before, step.after
+        before = None if row is None else self._entry(step.key, row.value, row.revision)
+        if not step.written:
             return Outcome(revision, before, before, written=False)
-        after: Entry[Any] | None = None
-        if change.after is not None:
-            after = Entry(step.new_key or step.key, change.after, revision)
-            if change.chunks is not None:
-                after.attach(change.chunks)
-            elif change.after[1] & envelope.BLOB:
-                after = await self._complete(after)
-        return Outcome(revision, before, after, written=True)
+        if after is None:
+            return Outcome(revision, before, None, written=True)
+        entry = self._entry(step.new_key or step.key, after, revision)
+        if step.chunks is not None:
+            entry.attach(step.chunks)
+        return Outcome(revision, before, entry, written=True)
 
-    def _living(
-        self, key: str, row: Record | None, now_ms: int, payloads: dict[bytes, list[bytes]]
-    ) -> Entry[Any] | None:
-        if row is None:
-            return None
-        stored = row.value
-        if stored[1] & envelope.EXPIRES and envelope.expires_at_ms(stored) <= now_ms:
-            return None
-        return Entry(key, stored, row.revision, payloads.get(stored) if payloads else None)
+    async def _complete_outcome(self, step: Step, outcome: Outcome) -> None:
+        """Read the big value of the entry that an outcome hands out."""
+        after = outcome.after
+        if after is None or step.chunks is not None or not after.in_chunks:
+            return
+        try:
+            await self._complete(after)
+        except IntegrityFailed:
+            # It was replaced meanwhile, and its value is not kept: reading the value says so.
+            if await self._current(after) is after:
+                raise
+
+    def _entry(self, key: StoreKey | str | bytes, stored: bytes, revision: int) -> Entry[Any]:
+        """An entry; what a transaction has written gets its revision with the commit."""
+        if revision == THIS_COMMIT and self._pending is not None:
+            return Entry(key, stored, self._pending)
+        return Entry(key, stored, revision)
+
+    def _entry_revision(self, revision: int) -> int | PendingRevision:
+        if revision == THIS_COMMIT and self._pending is not None:
+            return self._pending
+        return revision
 
     async def _get_special(self, key: str, stored: bytes, revision: int) -> Entry[Any] | None:
         if self._expired(stored):
             return None
-        return await self._complete(Entry(key, stored, revision))
+        return await self._current(self._entry(key, stored, revision))
+
+    async def _current(self, entry: Entry[Any]) -> Entry[Any] | None:
+        """A living entry with the chunks of its big value read.
+
+        Its chunks may go between the two reads, where its past is not kept: then another version
+        stands there, or none, and that is what is returned.
+        """
+        for _ in repeat(None, CHUNK_READS_MAX):
+            try:
+                return await self._complete(entry)
+            except IntegrityFailed:
+                [record] = await self._read((self._data_key(str(entry.key)),))
+                if record is not None and record.value == entry.stored:
+                    raise  # It stands there and its chunks do not: they are missing.
+            if record is None or self._expired(record.value):
+                return None
+            entry = self._entry(entry.key, *record)
+        raise Conflict(
+            f"the big value of {str(entry.key)!r} was replaced {CHUNK_READS_MAX} times while it "
+            "was being read; try again, or read it from a snapshot",
+            key=str(entry.key),
+        )
 
     async def _complete(self, entry: Entry[Any]) -> Entry[Any]:
         """The entry with the chunks of a big value read."""
@@ -398,24 +626,14 @@ class EngineEntryStorage:
                 chunks.append(record.value)
         return chunks
 
-    def _range(self, pattern: Pattern, *, reverse: bool) -> Range:
-        """The rows that can hold keys of the pattern."""
-        exact = pattern.exact
-        if exact is not None:
-            data_key = self._data_key(str(exact))
-            return Range(data_key, data_key + b"\0", reverse)
-        start = self._rows.prefix(pattern.prefix)
-        # FF begins no packed segment: so this ends just what continues the prefix.
-        return Range(start, start + b"\xff", reverse)
+
+class _BigValue(Exception):
+    """A decision made a value so big that it is to be written away from the loop."""
 
 
-def _not_now(_key: bytes) -> Peeked:
-    return NOT_NOW
-
-
-def _require_free(records: list[Record | None]) -> None:
+def _require_free(rows: list[Record | None], graves: list[Record | None]) -> None:
     """Raise unless neither an entry nor the past of one stands where a rename leads."""
-    if any(record is not None for record in records):
+    if any(one is not None for one in (*rows, *graves)):
         raise DuplicateKey(
             "a rename leads to a key that was never used; found an entry, or the history of a "
             "deleted one. Choose another name, or delete the entry and set it anew"

@@ -11,9 +11,8 @@ import threading
 import weakref
 from collections.abc import Awaitable, Callable
 
-from holdfast.contract.errors import StoreError
 from holdfast.contract.runtime import Host, Worker
-from holdfast.store.drive import drive
+from holdfast.runtime.system import drive
 
 #: The longest rest, so that what other processes wrote is noticed too.
 REST_MAX_S = 0.5
@@ -60,7 +59,7 @@ class Housekeeping:
         self,
         host: Host,
         work: Callable[[], Awaitable[float]],
-        failed: Callable[[StoreError], None],
+        failed: Callable[[BaseException], None],
     ) -> None:
         self._host = host
         self._work = work
@@ -69,14 +68,17 @@ class Housekeeping:
         self._lock = threading.Lock()
         self._worker: Worker | None = None
         self._stopped = False
+        #: How many rounds failed, and the class of the last failure.
+        self.failures = 0
+        self.last_failure: str | None = None
         # Held during a round, so that nobody forks in the middle of one.
         self._round_lock = threading.Lock()
         _alive.add(self)
 
     @property
     def running(self) -> bool:
-        """Whether the thread was started and not stopped."""
-        return self._worker is not None and not self._stopped
+        """Whether the thread is at work."""
+        return self._worker is not None and not self._stopped and not self._worker.join(0)
 
     def need(self) -> None:
         """There is, or will be, something to do: start the thread if it does not run yet."""
@@ -100,10 +102,14 @@ class Housekeeping:
             try:
                 with self._round_lock:
                     rest = min(rest, drive(self._round()))
-            except StoreError as error:
+            except BaseException as error:  # noqa: BLE001 - whatever a round met, the next comes
                 if not self._stopped:
+                    self.failures += 1
+                    self.last_failure = type(error).__name__
                     self._failed(error)
-            self._wake.wait(max(rest, 0.001))
+            if not rest > 0:  # Also what is no number.
+                rest = 0.001
+            self._wake.wait(rest)
 
     async def _round(self) -> float:
         return await self._work()

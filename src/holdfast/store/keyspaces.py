@@ -1,39 +1,82 @@
-"""The directory of keyspaces: which number a name has, kept in the database.
+"""The directory of keyspaces: which number a view's name has, with what settings.
 
-A name of any length becomes two bytes in every key below it, and dropping a keyspace is deleting
-one range.
+A name of any length becomes four bytes in every key below it, and dropping a keyspace is deleting
+one range. Every change of the directory also writes the row of the highest number, so that one
+look at that row tells whether another process changed anything.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any, Final, Literal
 
 import msgspec
 
-from holdfast.contract.batch import Batch, Put
+from holdfast.codecs.keys import pack_text
+from holdfast.contract.batch import Draft
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import IntegrityFailed, InvalidName, QuotaExceeded
+from holdfast.contract.errors import (
+    Conflict,
+    IntegrityFailed,
+    InvalidName,
+    QuotaExceeded,
+    StoreExists,
+    StoreNotFound,
+)
 from holdfast.contract.record import Range, Record
 from holdfast.store import layout
+from holdfast.store.feed.row import NO_CONTEXT, Act, WriteContext
+from holdfast.store.plan import Plan
 
-NAME_BYTES_MAX = 255
-KEYSPACES_MAX = 0xFFFF
+NAME_BYTES_MAX: Final = 255
+#: How many rows one commit of a drop removes.
+DROP_ROWS: Final = 1000
+
+History = Literal["values", "versions", "none"]
+State = Literal["living", "dropping"]
+
+
+class KeyspaceSettings(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+    """How the rows of a keyspace are written. Fixed when it is made, unless its view says not.
+
+    Attributes:
+        history: what is kept of the past: `values`, `versions` without values, or `none`.
+        feed: whether changes are told in the feed.
+        hashing: name of the hash service whose digests its values carry; empty: they carry none.
+        value_format: name of the serializer of values written from now on; empty: the handle's.
+        compression: likewise.
+        cipher: names the keys that encrypt its values; empty: they are not encrypted.
+    """
+
+    history: History = "values"
+    feed: bool = True
+    hashing: str = ""
+    value_format: str = ""
+    compression: str = ""
+    cipher: str = ""
 
 
 class Keyspace(msgspec.Struct, frozen=True, array_like=True):
     """A named region of the database.
 
     Attributes:
+        view: which view writes it: `entries`, `stores`, ...
         name: as given.
-        number: what stands in its keys.
-        view: which view wrote it (`entries`, `collection`, …); another view is refused.
-        hashing: name of the hash service whose digests its entries carry.
+        number: what stands in its keys; never given out twice.
+        settings: how its rows are written.
+        state: `dropping` while its rows are being removed.
     """
 
+    view: str
     name: str
     number: int
-    view: str
-    hashing: str
+    settings: KeyspaceSettings = KeyspaceSettings()
+    state: State = "living"
+
+    @property
+    def directory_key(self) -> bytes:
+        """Its row in the directory: the fence of whoever writes where a drop may happen."""
+        return _key(self.view, self.name)
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -41,102 +84,231 @@ _decode = msgspec.msgpack.Decoder(Keyspace).decode
 
 
 class Keyspaces:
-    """Finds and makes keyspaces."""
+    """Finds, makes and drops keyspaces."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._known: dict[str, Keyspace] = {}
+        self._known: dict[tuple[str, str], Keyspace] = {}
+        self._numbers: dict[int, Keyspace | None] = {}
+        #: The revision of the directory that is known.
+        self._seen = -1
 
-    async def get(self, name: str) -> Keyspace | None:
-        """The keyspace of that name, if it was ever made."""
-        known = self._known.get(name)
+    async def get(self, view: str, name: str) -> Keyspace | None:
+        """The living keyspace of that name, as last read."""
+        known = self._known.get((view, name))
         if known is None:
-            [record] = await self._engine.read([_key(name)])
-            if record is not None:
-                known = self._known[name] = _read(record)
-        return known
+            [record] = await self._engine.read([_key(view, name)])
+            if record is None:
+                return None
+            known = self._remember(_read(record))
+        return known if known.state == "living" else None
 
-    async def require(self, name: str, *, view: str, hashing: str) -> Keyspace:
+    async def require(self, view: str, name: str, settings: KeyspaceSettings) -> Keyspace:
         """The keyspace of that name, made if it does not exist.
 
         Raises:
-            InvalidName: the name cannot be one, or another view or hash service owns it.
+            InvalidName: the name cannot be one, or it has other digests than `settings` says.
             ReadOnly: it does not exist and the database is read-only.
         """
-        found = await self.get(name)
+        found = await self.get(view, name)
         if found is None:
-            found = await self._make(name, view, hashing)
-        if found.view != view or found.hashing != hashing:
+            found, _ = await self._make(view, name, settings)
+        if found.settings.hashing != settings.hashing:
             raise InvalidName(
-                f"the keyspace {name!r} was made by {found.view} with {found.hashing} digests; "
-                f"it cannot be opened by {view} with {hashing}. Choose another name",
+                f"the values of {view} {name!r} carry {found.settings.hashing or 'no'} digests; "
+                f"it cannot be opened with {settings.hashing or 'none'}. Choose another name",
                 name=name,
-                view=found.view,
-                hashing=found.hashing,
+                hashing=found.settings.hashing,
             )
         return found
 
-    async def by_number(self, number: int) -> Keyspace | None:
-        """The keyspace with that number."""
-        for known in self._known.values():
-            if known.number == number:
-                return known
-        async for found in self.list():
-            if found.number == number:
-                self._known[found.name] = found
-                return found
-        return None
+    async def create(self, view: str, name: str, settings: KeyspaceSettings) -> Keyspace:
+        """A new keyspace. Raises StoreExists when there is one of that name."""
+        found, made = await self._make(view, name, settings)
+        if not made:
+            raise StoreExists(
+                f"a new name was wanted; {view} {name!r} exists. Get it, or choose another name",
+                name=name,
+            )
+        return found
 
-    async def list(self) -> AsyncIterator[Keyspace]:
-        """Every keyspace, by name."""
-        rest: Range | None = Range.prefix(layout.SYSTEM_KEYSPACES)
+    async def drop(self, view: str, name: str, context: WriteContext = NO_CONTEXT) -> None:
+        """Remove a keyspace with all its rows.
+
+        It is gone for every reader and writer with the first commit, which tells the feed; its
+        rows follow in steps, by whoever keeps house if this call ends in the middle.
+
+        Raises:
+            StoreNotFound: there is none.
+        """
+        key = _key(view, name)
+        now = self._engine.components.clock.now_ms()
+        dropped: Keyspace | None = None
+
+        def decide(records: list[Record | None], _revision: int) -> Draft | None:
+            nonlocal dropped
+            record, last = records
+            dropped = _read(record) if record is not None else None
+            if record is None or dropped is None or dropped.state != "living":
+                dropped = None
+                return None
+            plan = Plan(now, context)
+            dropped = msgspec.structs.replace(dropped, state="dropping")
+            plan.put(key, _encode(dropped))
+            plan.put(layout.SYSTEM_KEYSPACE_LAST, _last(last))
+            if dropped.settings.feed:
+                plan.tell(dropped.number, Act.DROP, b"", record.revision, now)
+            return plan.draft
+
+        await self._engine.transact([key, layout.SYSTEM_KEYSPACE_LAST], decide)
+        if dropped is None:
+            raise _not_found(view, name)
+        self._remember(dropped)
+        await self.clear(dropped)
+
+    async def clear(self, keyspace: Keyspace) -> None:
+        """Remove the rows of a keyspace that is being dropped, then its row in the directory."""
+        rest: Range | None = layout.keyspace_range(keyspace.number)
+        while rest is not None:
+            page = await self._engine.scan(Range(rest.start, rest.end, limit=DROP_ROWS))
+            draft = Draft()
+            for key, _ in page.rows:
+                draft.rows[key] = None
+            if draft.writes:
+                await self._engine.transact([], lambda _records, _revision, draft=draft: draft)  # type: ignore[misc]
+            rest = page.resume
+        key = keyspace.directory_key
+
+        def decide(records: list[Record | None], _revision: int) -> Draft | None:
+            record, last = records
+            if record is None or _read(record).number != keyspace.number:
+                return None
+            draft = Draft()
+            draft.rows[key] = None
+            draft.rows[layout.SYSTEM_KEYSPACE_LAST] = _last(last)
+            return draft
+
+        await self._engine.transact([key, layout.SYSTEM_KEYSPACE_LAST], decide)
+        self._forget()
+
+    async def by_number(self, number: int) -> Keyspace | None:
+        """The keyspace with that number, also one that is being dropped."""
+        if number not in self._numbers:
+            found = None
+            async for one in self.list(every=True):
+                self._remember(one)
+                if one.number == number:
+                    found = one
+            self._numbers[number] = found
+        return self._numbers[number]
+
+    async def list(
+        self, view: str | None = None, *, every: bool = False
+    ) -> AsyncIterator[Keyspace]:
+        """The keyspaces of a view, or of all, by view and name; `every`: also those that go."""
+        prefix = layout.SYSTEM_KEYSPACES + (b"" if view is None else pack_text(view))
+        rest: Range | None = Range.prefix(prefix)
         while rest is not None:
             page = await self._engine.scan(rest)
             for _, record in page.rows:
-                yield _read(record)
+                found = _read(record)
+                if every or found.state == "living":
+                    yield found
             rest = page.resume
 
-    async def _make(self, name: str, view: str, hashing: str) -> Keyspace:
-        key = _key(name)
-        made: Keyspace | None = None
+    async def refresh(self) -> bool:
+        """Notice what another process changed; whether it changed anything."""
+        [record] = await self._engine.read([layout.SYSTEM_KEYSPACE_LAST])
+        seen = record.revision if record is not None else 0
+        if seen == self._seen:
+            return False
+        self._forget()
+        self._seen = seen
+        return True
 
-        def decide(records: list[Record | None], _revision: int) -> Batch | None:
-            nonlocal made
+    # --- Inside -----------------------------------------------------------------------------
+
+    async def _make(
+        self, view: str, name: str, settings: KeyspaceSettings
+    ) -> tuple[Keyspace, bool]:
+        key = _key(view, name)
+        standing: Keyspace | None = None
+        made = False
+
+        def decide(records: list[Record | None], _revision: int) -> Draft | None:
+            nonlocal standing, made
             existing, last = records
+            made = existing is None
             if existing is not None:
-                made = _read(existing)
+                standing = _read(existing)
                 return None
-            number = int.from_bytes(last.value, "big") + 1 if last is not None else 1
-            if number > KEYSPACES_MAX:
+            number = int.from_bytes(_last(last), "big") + 1
+            if number > layout.NUMBER_MAX:
                 raise QuotaExceeded(
-                    f"a database holds at most {KEYSPACES_MAX} keyspaces; all are taken"
+                    f"a database gives out at most {layout.NUMBER_MAX} keyspaces; all are taken. "
+                    "Export it into a new one"
                 )
-            made = Keyspace(name, number, view, hashing)
-            return Batch(
-                [
-                    Put(key, _encode(made)),
-                    Put(layout.SYSTEM_KEYSPACE_LAST, number.to_bytes(2, "big")),
-                ]
-            )
+            standing = Keyspace(view, name, number, settings)
+            draft = Draft()
+            draft.rows[key] = _encode(standing)
+            draft.rows[layout.SYSTEM_KEYSPACE_LAST] = number.to_bytes(layout.NUMBER_BYTES, "big")
+            return draft
 
-        await self._engine.transact([key, layout.SYSTEM_KEYSPACE_LAST], decide)
-        assert made is not None
-        self._known[name] = made
-        return made
+        while True:
+            await self._engine.transact([key, layout.SYSTEM_KEYSPACE_LAST], decide)
+            assert standing is not None
+            if standing.state == "living":
+                return self._remember(standing), made
+            await self.clear(standing)  # A drop that was broken off; then the name is free.
+
+    def _remember(self, keyspace: Keyspace) -> Keyspace:
+        self._known[keyspace.view, keyspace.name] = keyspace
+        self._numbers[keyspace.number] = keyspace
+        return keyspace
+
+    def _forget(self) -> None:
+        self._known.clear()
+        self._numbers.clear()
 
 
-def _key(name: str) -> bytes:
+def fence_of(keyspace: Keyspace, record: Record | None) -> None:
+    """Raise unless the keyspace still is what a writer believes, by its row in the directory.
+
+    Raises:
+        StoreNotFound: it was dropped.
+        Conflict: its settings were changed; open it again.
+    """
+    if record is None:
+        raise _not_found(keyspace.view, keyspace.name)
+    found = _read(record)
+    if found.state != "living" or found.number != keyspace.number:
+        raise _not_found(keyspace.view, keyspace.name)
+    if found.settings != keyspace.settings:
+        raise Conflict(
+            f"the settings of {keyspace.view} {keyspace.name!r} were changed meanwhile; "
+            "get it again and repeat the write",
+            name=keyspace.name,
+        )
+
+
+def _not_found(view: str, name: str) -> StoreNotFound:
+    return StoreNotFound(f"{view} {name!r} was wanted; there is none. Create it first", name=name)
+
+
+def _last(record: Record | None) -> bytes:
+    return record.value if record is not None else bytes(layout.NUMBER_BYTES)
+
+
+def _key(view: str, name: Any) -> bytes:
     if not isinstance(name, str) or not name:
-        raise InvalidName(f"a keyspace has a name of at least one character; found {name!r}")
+        raise InvalidName(f"a name has at least one character; found {name!r}")
     try:
         encoded = name.encode()
     except UnicodeEncodeError as error:
-        raise InvalidName("the name of a keyspace holds a lone surrogate") from error
+        raise InvalidName("a name is Unicode text; found a lone surrogate in it") from error
     if len(encoded) > NAME_BYTES_MAX:
-        raise InvalidName(
-            f"the name of a keyspace has at most {NAME_BYTES_MAX} bytes; found {len(encoded)}"
-        )
-    return layout.SYSTEM_KEYSPACES + encoded
+        raise InvalidName(f"a name has at most {NAME_BYTES_MAX} bytes; found {len(encoded)}")
+    return layout.SYSTEM_KEYSPACES + pack_text(view) + pack_text(name)
 
 
 def _read(record: Record) -> Keyspace:

@@ -1,60 +1,68 @@
 """Where things stand in the ordered bytes of a database.
 
     F  revision index                        the feed: one row for each change, in commit order
-    K  keyspace region …                     the rows of one named keyspace
-    S  …                                     the system: format, keyspaces, leases, feed's past
-    X  instant(8) keyspace key               what expires when, soonest first
+    K  keyspace(4) region …                  the rows of one keyspace
+    S  …                                     the system: format, directory, leases, feed's past
+    X  instant(8) data key                   what expires when, soonest first
 
-Regions of a keyspace: D living entries, G graves (what a deleted key will need when it comes
-back), H past versions, B chunks of big values, T tags. All of one keyspace is one range.
+Regions of a keyspace: D living rows, G graves (what a deleted key will need when it comes back),
+H past versions, B chunks of big values, T tags. All of one keyspace is one range. docs/format.md
+draws every byte.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from holdfast.contract.record import Range
 
-FEED = b"F"
-KEYSPACE = b"K"
-SYSTEM = b"S"
-EXPIRY = b"X"
+FEED: Final = b"F"
+KEYSPACE: Final = b"K"
+SYSTEM: Final = b"S"
+EXPIRY: Final = b"X"
 
-DATA = b"D"
-GRAVE = b"G"
-HISTORY = b"H"
-BLOB = b"B"
-TAG = b"T"
+DATA: Final = b"D"
+GRAVE: Final = b"G"
+HISTORY: Final = b"H"
+BLOB: Final = b"B"
+TAG: Final = b"T"
 
-SYSTEM_FORMAT = SYSTEM + b"format"
-SYSTEM_FEED_OLDEST = SYSTEM + b"feed oldest"
-SYSTEM_KEYSPACES = SYSTEM + b"keyspace "
-SYSTEM_KEYSPACE_LAST = SYSTEM + b"keyspaces"
+#: Says that the rows are ours, in which format, and what a reader has to know. Layers that change
+#: values leave this row alone, so that it can be read before anything else is known.
+SYSTEM_FORMAT: Final = SYSTEM + b"format"
+SYSTEM_FEED_OLDEST: Final = SYSTEM + b"feed oldest"
+#: The directory: one row for each keyspace, by view and name.
+SYSTEM_KEYSPACES: Final = SYSTEM + b"keyspace "
+#: The highest number given out; written with every change of the directory.
+SYSTEM_KEYSPACE_LAST: Final = SYSTEM + b"keyspaces"
 #: Who holds a lock, by namespace; and which lock a holder of others waits for, by holder.
-SYSTEM_LEASES = SYSTEM + b"lease "
-SYSTEM_WAITS = SYSTEM + b"wait "
+SYSTEM_LEASES: Final = SYSTEM + b"lease "
+SYSTEM_WAITS: Final = SYSTEM + b"wait "
 #: The log of operations: records by number, and the number of the next one.
-SYSTEM_OPERATIONS = SYSTEM + b"operation "
-SYSTEM_OPERATION_NEXT = SYSTEM + b"operations"
+SYSTEM_OPERATIONS: Final = SYSTEM + b"operation "
+SYSTEM_OPERATION_NEXT: Final = SYSTEM + b"operations"
 
-#: The version of this layout.
-FORMAT = 1
+NUMBER_BYTES: Final = 4
+#: Numbers of keyspaces are never given out twice.
+NUMBER_MAX: Final = (1 << 8 * NUMBER_BYTES) - 1
 
 
 def region(keyspace: int, which: bytes) -> bytes:
     """The prefix of a region of a keyspace."""
-    return KEYSPACE + keyspace.to_bytes(2, "big") + which
+    return KEYSPACE + keyspace.to_bytes(NUMBER_BYTES, "big") + which
 
 
-REGION_BYTES = len(region(0, DATA))
+REGION_BYTES: Final = len(region(0, DATA))
 
 
 def keyspace_of(key: bytes) -> int:
     """The number of the keyspace that a row's key belongs to."""
-    return int.from_bytes(key[1:3], "big")
+    return int.from_bytes(key[1 : 1 + NUMBER_BYTES], "big")
 
 
 def keyspace_range(keyspace: int) -> Range:
     """Everything of one keyspace."""
-    return Range.prefix(KEYSPACE + keyspace.to_bytes(2, "big"))
+    return Range.prefix(KEYSPACE + keyspace.to_bytes(NUMBER_BYTES, "big"))
 
 
 def expiry_key(expires_at_ms: int, data_key: bytes) -> bytes:

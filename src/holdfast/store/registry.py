@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, cast
 
-from holdfast.contract.config import EngineConfig
+from holdfast.contract.config import EngineConfig, masked
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import ConfigInvalid, DriverMissing, EngineNotFound
 
@@ -19,6 +20,14 @@ _OURS = {
     "memory": "holdfast.engines.memory:MemoryEngine",
     "lmdb": "holdfast.engines.lmdb:LmdbEngine",
     "sqlite": "holdfast.engines.sqlite:SqliteEngine",
+}
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*", re.ASCII)
+
+#: What brings a driver that is not there, by scheme.
+_REMEDIES = {
+    "lmdb": 'pip install "holdfast-db[lmdb]"',
+    "sqlite": "it belongs to the standard library: use a Python that was built with it",
 }
 
 
@@ -55,9 +64,9 @@ def engine_class(scheme: str) -> type[Engine]:
             raise  # No driver is missing: the fault is in an engine itself.
         raise DriverMissing(
             f"the engine {scheme} needs the module {error.name!r}, which is not installed; "
-            f'pip install "holdfast[{scheme}]"',
+            f"{_REMEDIES.get(scheme, 'install it with the package that brings the engine')}",
             scheme=scheme,
-            extra=scheme,
+            extra="lmdb" if scheme == "lmdb" else None,
         ) from error
     return cast("type[Engine]", getattr(module, class_name))
 
@@ -72,9 +81,10 @@ def read_config(address: str | EngineConfig) -> EngineConfig:
             f"found a {_name(address)}"
         )
     scheme, separator, _ = address.partition("://")
-    if not separator or not scheme:
+    if not separator or not _SCHEME.fullmatch(scheme):
         raise ConfigInvalid(
-            f"a database URL begins with its engine: lmdb:///app or memory://; found {address!r}"
+            "a database URL begins with its engine: lmdb:///app or memory://; "
+            f"found {masked(address)!r}"
         )
     return engine_class(scheme).config_type.from_url(address)
 

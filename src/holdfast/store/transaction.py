@@ -8,13 +8,14 @@ stops write skew and phantoms). Somebody was faster: `Conflict`, nothing written
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import StrEnum
 
 from sortedcontainers import SortedDict
 
 from holdfast.contract.batch import (
+    NEEDS_MAX,
     Append,
     Batch,
     CheckKey,
@@ -22,12 +23,13 @@ from holdfast.contract.batch import (
     Decide,
     Delete,
     DeleteRange,
+    Need,
     Operation,
     Put,
     Receipt,
 )
 from holdfast.contract.capability import Capabilities
-from holdfast.contract.engine import Engine, Layer, Snapshot
+from holdfast.contract.engine import Engine, Layer, Snapshot, decided_batch
 from holdfast.contract.errors import (
     Conflict,
     InvalidInput,
@@ -36,10 +38,8 @@ from holdfast.contract.errors import (
     Unsupported,
     ValueTooLarge,
 )
-from holdfast.contract.record import Page, Range, Record
-
-#: The revision of what a transaction has written and not yet committed.
-PENDING_REVISION = 2**63 - 1
+from holdfast.contract.record import THIS_COMMIT, Page, Range, Record
+from holdfast.contract.runtime import Completion
 
 
 class IsolationLevel(StrEnum):
@@ -69,7 +69,7 @@ class TransactionEngine(Layer):
     """The engine as one transaction sees it.
 
     Writes stay here until `finish`; `Append` keys do not exist before that. Rows written in the
-    transaction carry `PENDING_REVISION`, because no commit has it.
+    transaction carry `THIS_COMMIT`, because no commit has it.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class TransactionEngine(Layer):
         if len(rows) > wanted:
             del rows[wanted:]
             rest = range.after(rows[-1][0])
-        return Page(rows, rest)
+        return Page(rows, rest, page.revision)
 
     async def commit(self, batch: Batch) -> Receipt:
         self._require_open()
@@ -157,9 +157,15 @@ class TransactionEngine(Layer):
         if self._read_only:
             raise ReadOnly("the transaction was opened for reading only; open another to write")
         records = await self.read(keys)
-        batch = decide(records, PENDING_REVISION)
-        if batch is None:
+        answer = decide(records, THIS_COMMIT)
+        for _ in range(NEEDS_MAX):
+            if type(answer) is not Need:
+                break
+            records = records + await self.read(answer.keys)
+            answer = decide(records, THIS_COMMIT)
+        if answer is None:
             return Receipt(self.snapshot_revision)
+        batch = decided_batch(answer)
         return await self._apply(replace(batch, previous=previous or batch.previous))
 
     async def wait(self, after_revision: int) -> int:
@@ -184,8 +190,12 @@ class TransactionEngine(Layer):
 
     # --- For the owner ----------------------------------------------------------------------
 
-    async def finish(self) -> Receipt:
-        """Check and write everything in one batch; the transaction is over, whatever happens.
+    async def finish(self, ended: Callable[[int | None], None]) -> int:
+        """Check and write everything in one commit; the transaction is over, whatever happens.
+
+        Args:
+            ended: told the revision, or None for a failure, when the commit ends: also when the
+                caller was cancelled meanwhile.
 
         Raises:
             Conflict: something that was read changed since.
@@ -194,7 +204,36 @@ class TransactionEngine(Layer):
         self.release()
         if not self.changed:
             # What was read was one moment; there is nothing that a later one could contradict.
-            return Receipt(self.snapshot_revision)
+            ended(self.snapshot_revision)
+            return self.snapshot_revision
+        runtime = self.inner.components.host.runtime()
+        batch = self._batch()
+        if runtime.blocking:
+            return await self._commit(batch, ended)
+        # A cancelled caller does not withdraw what was handed over: it goes on by itself.
+        completion: Completion[int] = runtime.completion()
+
+        async def work() -> None:
+            try:
+                completion.settle(await self._commit(batch, ended))
+            except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
+                completion.settle(error=error)
+
+        task = runtime.start("holdfast commit", work)
+        revision = await completion.wait()
+        del task  # Held until here, so that the loop cannot lose it.
+        return revision
+
+    async def _commit(self, batch: Batch, ended: Callable[[int | None], None]) -> int:
+        revision: int | None = None
+        try:
+            revision = (await self.inner.commit(batch)).revision
+        finally:
+            ended(revision)
+        return revision
+
+    def _batch(self) -> Batch:
+        """The checks of what was read, and the writes."""
         checks: list[Operation] = []
         if self._isolation is IsolationLevel.SERIALIZABLE:
             checks += [CheckKey(key, revision) for key, revision in self._seen.items()]
@@ -205,7 +244,7 @@ class TransactionEngine(Layer):
             Delete(key) if value is None else Put(key, value)
             for key, value in self._written.items()
         ]
-        return await self.inner.commit(Batch([*checks, *writes, *self._appends]))
+        return Batch([*checks, *writes, *self._appends])
 
     def release(self) -> None:
         """Let go of the snapshot and refuse every further use."""
@@ -231,7 +270,7 @@ class TransactionEngine(Layer):
 
     def _own(self, key: bytes) -> Record | None:
         value = self._written[key]
-        return None if value is None else Record(value, PENDING_REVISION)
+        return None if value is None else Record(value, THIS_COMMIT)
 
     async def _apply(self, batch: Batch) -> Receipt:
         """Buffer a batch; its own checks are decided on what the transaction sees."""
@@ -257,7 +296,7 @@ class TransactionEngine(Layer):
                 for one in batch.operations
                 if isinstance(one, Put | Delete)
             }
-        return Receipt(PENDING_REVISION, previous)
+        return Receipt(THIS_COMMIT, previous)
 
     async def _delete_range(self, range: Range) -> None:
         rest: Range | None = Range(range.start, range.end)

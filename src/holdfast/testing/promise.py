@@ -20,12 +20,10 @@ from typing import Any, Literal
 
 import pytest
 
-from holdfast.contract.capability import Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import WrongContext
 from holdfast.contract.runtime import Components
-from holdfast.store.drive import drive, system_components
+from holdfast.runtime.system import drive, system_components
 from holdfast.testing.lacking import LACKING, Capability
 from holdfast.testing.subject import Subject
 
@@ -113,7 +111,7 @@ class Section(ABC):
         """Run one promise, and check the database when it ends."""
         work = self._keep(body, needs, folder)
         if driver == "thread":
-            self._drive(work)
+            drive(work)
         else:
             asyncio.run(self._in_time(work))
 
@@ -132,19 +130,6 @@ class Section(ABC):
     async def _in_time(self, work: Coroutine[Any, Any, None]) -> None:
         async with asyncio.timeout(self.promise_timeout_s):
             await work
-
-    def _drive(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            drive(work)
-        except WrongContext:
-            # Only an engine that says it waits for a server may need a loop.
-            if self.engine_io() is not Io.REMOTE:
-                raise
-
-    def engine_io(self) -> Io:
-        """How the engine says it waits."""
-        config = self.make_config(Path("unopened"))
-        return self.make_engine(config, self.make_components()).capabilities.io
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         terms = getattr(metafunc.function, "terms", None)

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from holdfast.contract.batch import Batch, Decide, Operation, Put, Receipt
+from holdfast.contract.batch import (
+    Answer,
+    Batch,
+    CheckKey,
+    CheckRange,
+    Decide,
+    Draft,
+    Operation,
+    Put,
+    Receipt,
+)
 from holdfast.contract.capability import Capabilities
 from holdfast.contract.engine import Engine, Snapshot
 from holdfast.contract.record import Range, Record
@@ -148,6 +158,42 @@ def always(*operations: Operation, **settings: Any) -> Decide:
     def decide(records: list[Record | None], revision: int) -> Batch:
         del records, revision
         return Batch(operations, **settings)
+
+    return decide
+
+
+def draft(
+    *rows: tuple[bytes, bytes | None],
+    appends: Sequence[tuple[bytes, bytes]] = (),
+    ranges: Sequence[Range] = (),
+    checks: Sequence[CheckKey | CheckRange] = (),
+    id: bytes | None = None,
+) -> Draft:
+    """A draft of those parts."""
+    made = Draft()
+    made.rows.update(rows)
+    made.appends.extend(appends)
+    made.ranges, made.checks = ranges, checks
+    made.id = id
+    return made
+
+
+def answering(answer: Answer) -> Decide:
+    """A decision for `transact`: that answer, whatever stands there."""
+
+    def decide(records: list[Record | None], revision: int) -> Answer:
+        del records, revision
+        return answer
+
+    return decide
+
+
+def raising(error: BaseException) -> Decide:
+    """A function for `transact` that raises."""
+
+    def decide(records: list[Record | None], revision: int) -> Answer:
+        del records, revision
+        raise error
 
     return decide
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 from holdfast.contract.batch import Batch, Put
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import StoreError
-from holdfast.store.drive import drive
+from holdfast.runtime.system import drive
 
 if TYPE_CHECKING:
     from holdfast.testing.promise import Section

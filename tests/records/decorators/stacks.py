@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from holdfast.database.handle import Database
-from holdfast.records.cache import CacheLimits, EntryCache
 from holdfast.records.decorators.cached import Cached
 from holdfast.records.decorators.evented import Evented
 from holdfast.records.decorators.logged import Logged
 from holdfast.records.decorators.read_only import ReadOnlyStore
 from holdfast.records.decorators.validated import Validated
 from holdfast.records.interface import KeyValueStoreInterface
+from holdfast.store.versions.cache import CacheLimits, EntryCache
 
 Make = Callable[[Database, KeyValueStoreInterface], Any]
 
@@ -18,7 +18,7 @@ Make = Callable[[Database, KeyValueStoreInterface], Any]
 def cache_of(db: Database, limits: CacheLimits | None = None) -> EntryCache:
     """A new cache for the entries of a handle."""
     shared, clock = db._require_shared(), db._components.clock
-    rows = db._open_parts().changes._rows
+    rows = db._open_parts().storage._rows
     return EntryCache(shared.engine, shared.feed, rows, clock, limits or CacheLimits())
 
 

@@ -16,9 +16,9 @@ import holdfast.sync
 from holdfast import Conflict
 from holdfast.contract.errors import InvalidInput, InvalidKey, StoreClosed, WrongContext
 from holdfast.database.handle import Database
-from holdfast.records import cache as cache_module
-from holdfast.records.cache import LOOK_INTERVAL_S, CacheLimits, CacheStats
 from holdfast.records.decorators.cached import Cached
+from holdfast.store.versions import cache as cache_module
+from holdfast.store.versions.cache import LOOK_INTERVAL_S, CacheLimits, CacheStats
 from tests.records.decorators.stacks import cache_of
 from tests.store.scene import Scene, core_of, engine_of, listed, until
 

@@ -18,10 +18,10 @@ import holdfast.sync
 from holdfast.contract.batch import Batch, Put
 from holdfast.contract.errors import Conflict, InvalidInput, PatternInvalid, StorageFull
 from holdfast.contract.record import Range
-from holdfast.records import log as log_module
-from holdfast.records.entry import instant
-from holdfast.records.log import LogRecord
 from holdfast.store import layout
+from holdfast.store import operation_log as log_module
+from holdfast.store.operation_log import LogRecord
+from holdfast.store.versions.entry import instant
 from tests.store.scene import Scene, engine_of, listed, rows_of, until
 
 SOURCE = Path(holdfast.__file__).parents[1]

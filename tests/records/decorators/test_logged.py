@@ -10,8 +10,8 @@ import holdfast
 from holdfast import Conflict, Pattern, StoreKey
 from holdfast.contract.errors import InvalidKey, PatternInvalid, TimedOut
 from holdfast.records.decorators.logged import Logged, operation_of
-from holdfast.records.log import KEY_CHARACTERS_MAX, KEYS_MAX, LoggingService, LogRecord
-from holdfast.records.writes import DELETE, SetValue, Write
+from holdfast.records.write import DELETE, SetValue, Write
+from holdfast.store.operation_log import KEY_CHARACTERS_MAX, KEYS_MAX, LoggingService, LogRecord
 from tests.store.scene import Scene, core_of, listed, until
 
 SECRET = "the value that no log may ever hold"

@@ -15,7 +15,7 @@ from holdfast.contract.errors import (
     VersionNotFound,
 )
 from holdfast.records.decorators.validated import Validated
-from holdfast.records.schemas import bulk, migrations
+from holdfast.records.schemas import migrating, migrations
 from tests.records.schemas.shapes import FIRST, SECOND, THIRD, first_to_second, second_to_third
 from tests.store.scene import Scene, core_of, listed, until
 
@@ -299,7 +299,7 @@ async def test_a_namespace_migrates_whole_with_progress(scene: Scene) -> None:
         done = await db.schemas.migrate(
             "people", to=third, progress=lambda *told: seen.append(told)
         )
-        assert done == bulk.Migrated(601, 601)
+        assert done == migrating.Migrated(601, 601)
         assert seen == [(256, 256), (512, 512), (601, 601)]
         assert await db.head() <= before + 4
         entries = await listed(db.entries.items("people/#"))
@@ -311,7 +311,7 @@ async def test_a_namespace_migrates_whole_with_progress(scene: Scene) -> None:
             assert await db.entries.get(entry.key) == entry
         # Again there is nothing to do.
         before = await db.head()
-        assert await db.schemas.migrate("people", to=third) == bulk.Migrated(601, 0)
+        assert await db.schemas.migrate("people", to=third) == migrating.Migrated(601, 0)
         assert await db.head() == before
 
 
@@ -335,7 +335,7 @@ async def test_a_migration_that_fails_goes_on_from_there(scene: Scene) -> None:
         db.schemas.register_migration(first, second, counted)
         await db.entries.set("people:0300", bad.value, schema_hash=first)
         # What earlier runs did is counted, and not done again.
-        assert await db.schemas.migrate("people", to=second) == bulk.Migrated(700, 700)
+        assert await db.schemas.migrate("people", to=second) == migrating.Migrated(700, 700)
         assert len(looked) == 400
         entries = await listed(db.entries.items("people/#"))
         assert {one.metadata.schema_hash for one in entries} == {second}
@@ -349,17 +349,17 @@ async def test_a_migration_leaves_later_writes_of_others_alone(
     async with scene.open() as db:
         first, second, _ = await registered(db)
         await filled(db, first, 20)
-        write = bulk.Migration._commit
+        write = migrating.Migration._commit
         newer = {"names": ["newer"]}
 
-        async def overtaken(self: bulk.Migration, *given: Any) -> bulk.Migrated:
+        async def overtaken(self: migrating.Migration, *given: Any) -> migrating.Migrated:
             await db.entries.set("people:0007", {"name": "later on"}, schema_hash=first)
             await db.entries.set("people:0008", newer, schema_hash=second)
             await db.entries.delete("people:0009")
             return await write(self, *given)
 
-        monkeypatch.setattr(bulk.Migration, "_commit", overtaken)
-        assert await db.schemas.migrate("people", to=second) == bulk.Migrated(20, 18)
+        monkeypatch.setattr(migrating.Migration, "_commit", overtaken)
+        assert await db.schemas.migrate("people", to=second) == migrating.Migrated(20, 18)
         entries = {str(one.key): one for one in await listed(db.entries.items("people/#"))}
         assert len(entries) == 19
         assert {one.metadata.schema_hash for one in entries.values()} == {second}
@@ -385,7 +385,7 @@ async def test_namespaces_of_any_name_migrate(scene: Scene, namespace: str) -> N
         first, second, _ = await registered(db)
         await db.entries.set(f"{namespace}:x", ADA, schema_hash=first)
         await db.entries.set("a/other:x", ADA, schema_hash=first)
-        assert await db.schemas.migrate(namespace, to=second) == bulk.Migrated(1, 1)
+        assert await db.schemas.migrate(namespace, to=second) == migrating.Migrated(1, 1)
         assert (await db.entries.require("a/other:x")).value == ADA
 
 
@@ -393,7 +393,7 @@ async def test_entries_without_a_schema_are_stamped_when_they_fit(scene: Scene) 
     async with scene.open() as db:
         first, _, _ = await registered(db)
         await db.entries.set("p:a", ADA)
-        assert await db.schemas.migrate("p", to=first) == bulk.Migrated(1, 1)
+        assert await db.schemas.migrate("p", to=first) == migrating.Migrated(1, 1)
         assert (await db.entries.require("p:a")).metadata.schema_hash == first
 
 
@@ -425,7 +425,7 @@ async def test_a_conflict_of_every_try_is_told() -> None:
         requirements = db._open_parts().composition.requirements
         schema = await db.schemas.schema(second)
         losing: Any = Losing()
-        work = bulk.Migration(losing, requirements, schema, db.schemas.upgraded)
+        work = migrating.Migration(losing, requirements, schema, db.schemas.upgraded)
         with pytest.raises(Conflict, match="Migrate again"):
             await work.run("", None)
 

@@ -248,6 +248,7 @@ async def test_a_reference_that_leads_out_is_refused_by_name_and_never_fetched(m
         ):
             await db.schemas.register(make(listening.url))
         assert listening.calls == 0
+        assert caught.value.reference is not None
         assert caught.value.reference.startswith(listening.url.removesuffix("schema.json"))
 
 

@@ -252,7 +252,7 @@ async def test_without_the_library_the_extra_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "jsonschema_rs", None)
     async with scene.open() as db:
-        with pytest.raises(DriverMissing, match=r"holdfast\[schema\]"):
+        with pytest.raises(DriverMissing, match=r"holdfast-db\[schema\]"):
             await db.schemas.register(PERSON)
         # Classes need nothing but what the core has.
         found = await db.schemas.register(StructPerson)

@@ -4,27 +4,36 @@ from __future__ import annotations
 
 from holdfast.contract.errors.base import StoreError
 from holdfast.contract.errors.codes import ErrorCode
+from holdfast.contract.errors.facts import Fact
 
 
 class KeyNotFound(StoreError, KeyError, code=ErrorCode.KEY_NOT_FOUND):
-    """The key has no living entry. `details`: key.
+    """The key has no living entry.
 
     Next: `get` returns None instead of raising; `history` tells whether the key was deleted.
     """
 
+    key: Fact[str | None] = Fact("the key")
+    field: Fact[str | None] = Fact("the part of the value that was asked for, for payloads")
+
 
 class StoreNotFound(StoreError, code=ErrorCode.STORE_NOT_FOUND):
-    """No store or database of that name or path. `details`: name or path.
+    """No store or database of that name or path.
 
     Next: check the path; leave `create=false` and `read_only` out to have the database made.
     """
 
+    path: Fact[str | None] = Fact("where it was looked for")
+    name: Fact[str | None] = Fact("the name that was asked for")
+
 
 class EngineNotFound(StoreError, code=ErrorCode.ENGINE_NOT_FOUND):
-    """No engine is registered for that scheme. `details`: scheme, known.
+    """No engine is registered for that scheme.
 
     Next: correct the scheme of the URL, or install the package that registers the engine.
     """
+
+    scheme: Fact[str | None] = Fact("the part of the URL before `://`")
 
 
 class VersionNotFound(StoreError, code=ErrorCode.VERSION_NOT_FOUND):
@@ -33,6 +42,9 @@ class VersionNotFound(StoreError, code=ErrorCode.VERSION_NOT_FOUND):
     Next: `history` lists the versions there are; `has_value` says whether a value is kept. Raise
     the retention of the namespace to keep more from now on.
     """
+
+    key: Fact[str | None] = Fact("the key")
+    version: Fact[int | tuple[int, int] | None] = Fact("the version, or (incarnation, version)")
 
 
 class IndexNotFound(StoreError, code=ErrorCode.INDEX_NOT_FOUND):
@@ -47,6 +59,8 @@ class SchemaNotFound(StoreError, code=ErrorCode.SCHEMA_NOT_FOUND):
 
     Next: register the schema; one made of a class or function has to be registered in each process.
     """
+
+    schema_hash: Fact[str | None] = Fact("its digest, in hex digits")
 
 
 class OperationNotFound(StoreError, code=ErrorCode.OPERATION_NOT_FOUND):
@@ -64,7 +78,11 @@ class ServiceNotFound(StoreError, code=ErrorCode.SERVICE_NOT_FOUND):
 
 
 class Compacted(StoreError, code=ErrorCode.COMPACTED):
-    """The past that a cursor points at is gone. `details`: oldest (first revision still there).
+    """The past that a cursor points at is gone.
 
     Next: begin again with `watch(snapshot=True)`; keep the feed longer if this happens often.
     """
+
+    oldest: Fact[int | None] = Fact("the first revision that is still there")
+    since: Fact[int | None] = Fact("the revision that was asked for")
+    lineage: Fact[str | None] = Fact("the database the cursor belongs to")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+import pickle
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from holdfast.contract.errors.codes import ErrorCode
 
@@ -12,7 +14,9 @@ class StoreError(Exception):
 
     Attributes:
         code: the stable name of the error.
-        retryable: whether the same call can succeed later without changing it.
+        retryable: whether doing the work again can succeed: nothing was written, and what stood in
+            the way may be gone. The work begins with its reading: a call with a condition that
+            does not hold is decided anew, not repeated.
         details: the facts of the message as data (never values, never secrets).
     """
 
@@ -43,15 +47,22 @@ class StoreError(Exception):
         facts = "".join(f", {name}={value!r}" for name, value in self.details.items())
         return f"{type(self).__name__}({self.message!r}{facts})"
 
-    def __getattr__(self, name: str) -> Any:
-        # `error.key`, `error.current`, `error.oldest`: the facts read like attributes.
-        details = self.__dict__.get("details")
-        if details is not None and name in details:
-            return details[name]
-        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            # Facts that no class declares, such as those of an engine from elsewhere. Type
+            # checkers see the declared ones alone.
+            details = self.__dict__.get("details")
+            if details is not None and name in details:
+                return details[name]
+            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.message, self.details, self.__cause__)
+        cause = self.__cause__
+        if cause is not None and not _travels(cause):
+            cause = StoreError(f"{type(cause).__qualname__}: {cause}")
+        notes = getattr(self, "__notes__", [])
+        return _rebuild, (type(self), self.message, self.details, cause, notes)
 
     def within(self, /, **details: Any) -> Self:
         """Add facts that only an outer floor knows; what is already stated stays."""
@@ -59,11 +70,27 @@ class StoreError(Exception):
         return self
 
 
+def _travels(cause: BaseException) -> bool:
+    """Whether a cause survives pickling; errors of drivers often do not."""
+    if isinstance(cause, StoreError):
+        return True
+    try:
+        return isinstance(pickle.loads(pickle.dumps(cause)), BaseException)  # noqa: S301 - ours
+    except Exception:  # noqa: BLE001 - whatever it is, it is not the error to tell of
+        return False
+
+
 def _rebuild(
-    error: type[StoreError], message: str, details: dict[str, Any], cause: BaseException | None
+    error: type[StoreError],
+    message: str,
+    details: dict[str, Any],
+    cause: BaseException | None,
+    notes: Sequence[str] = (),
 ) -> StoreError:
     rebuilt = error(message, **details)
     rebuilt.__cause__ = cause
+    for note in notes:
+        rebuilt.add_note(note)
     return rebuilt
 
 

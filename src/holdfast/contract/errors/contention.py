@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, Literal
+
 from holdfast.contract.errors.base import StoreError
 from holdfast.contract.errors.codes import ErrorCode
+from holdfast.contract.errors.facts import Fact
+
+#: How an entry stood, or had to stand: a revision, a version or (incarnation, version), the hex
+#: digits of a digest; None stands for absent.
+Standing = int | tuple[int, int] | str | None
 
 
 class Conflict(StoreError, code=ErrorCode.VERSION_CONFLICT, retryable=True):
     """A condition of the write no longer held; nothing was written.
 
-    `details`: key or range, expected, found (a revision or None), current (the entry that won).
-
-    Next: decide again with what stands there now, or let `modify` and `transact` do it.
+    Next: read what stands there now and decide again, or let `modify` and `transact` do it. The
+    same call with the same condition meets the same conflict.
     """
+
+    key: Fact[str | bytes | None] = Fact("the key; bytes where an engine refused")
+    condition: Fact[Literal["revision", "version", "hash", "absent", "range"] | None] = Fact(
+        "what was compared"
+    )
+    expected: Fact[Standing] = Fact("what the condition asked for; None: to be absent")
+    found: Fact[Standing] = Fact("the same of what stands there; None: it is absent")
+    current: Fact[Any] = Fact("the entry that won, None when the key is absent or not known")
+    range: Fact[Any] = Fact("the range of keys that was to be unchanged")
+    attempts: Fact[int | None] = Fact("how often it was tried")
 
 
 class TransactionAborted(StoreError, code=ErrorCode.TRANSACTION_ABORTED, retryable=True):
@@ -21,12 +38,16 @@ class TransactionAborted(StoreError, code=ErrorCode.TRANSACTION_ABORTED, retryab
     Next: run the whole transaction again; `transact` does.
     """
 
+    key: Fact[str | None] = Fact("the key that others wrote")
+
 
 class DeadlockDetected(StoreError, code=ErrorCode.DEADLOCK_DETECTED, retryable=True):
     """Waiting would close a cycle; this caller is the victim.
 
     Next: let go of what is held and begin again; take several locks in one fixed order.
     """
+
+    locks: Fact[Sequence[str]] = Fact("the locks of the circle, in its order", ())
 
 
 class ConsistencyViolation(StoreError, code=ErrorCode.CONSISTENCY_VIOLATION, retryable=True):
@@ -42,9 +63,13 @@ class Fenced(StoreError, code=ErrorCode.FENCED):
     Next: stop: another owner goes on with the work. Acquire the lock anew before writing again.
     """
 
+    lock: Fact[str | None] = Fact("the name of the lock")
+
 
 class LeaseLost(StoreError, code=ErrorCode.LEASE_LOST):
     """The lease ran out before it was renewed.
 
     Next: treat the protected work as interrupted; acquire again, with a longer `ttl` if need be.
     """
+
+    lock: Fact[str | None] = Fact("the name of the lock")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from holdfast.contract.errors.base import StoreError
 from holdfast.contract.errors.codes import ErrorCode
+from holdfast.contract.errors.facts import Fact
 
 
 class StoreClosed(StoreError, code=ErrorCode.STORE_CLOSED):
@@ -34,9 +35,17 @@ class ReadOnly(StoreError, code=ErrorCode.READ_ONLY):
     Next: open the database without `read_only`.
     """
 
+    path: Fact[str | None] = Fact("the database")
+
 
 class Unsupported(StoreError, code=ErrorCode.NOT_SUPPORTED):
     """This engine cannot; the message names what can.
 
     Next: do what the message names instead, or choose an engine whose capabilities say yes.
     """
+
+    engine: Fact[str | None] = Fact("the engine that cannot")
+    scheme: Fact[str | None] = Fact("the scheme of its URL")
+    path: Fact[str | None] = Fact("the database")
+    found: Fact[int | None] = Fact("the format that is no longer read")
+    supported: Fact[int | None] = Fact("the format that is")

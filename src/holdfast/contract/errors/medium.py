@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from holdfast.contract.errors.base import StoreError
 from holdfast.contract.errors.codes import ErrorCode
+from holdfast.contract.errors.facts import Fact
 
 
 class StoreLocked(StoreError, code=ErrorCode.STORE_LOCKED, retryable=True):
@@ -13,12 +14,19 @@ class StoreLocked(StoreError, code=ErrorCode.STORE_LOCKED, retryable=True):
     which.
     """
 
+    path: Fact[str | None] = Fact("the database")
+    timeout_s: Fact[float | None] = Fact("how long was waited")
+    found: Fact[str | None] = Fact("the machine or container that holds it")
+    here: Fact[str | None] = Fact("this one")
+
 
 class StorageFull(StoreError, code=ErrorCode.STORAGE_FULL, retryable=True):
     """The medium or the engine's own limit is full; reads and deletes still work.
 
     Next: delete or compact, or make room on the medium; then write again.
     """
+
+    path: Fact[str | None] = Fact("the database")
 
 
 class QuotaExceeded(StoreError, code=ErrorCode.QUOTA_EXCEEDED):
@@ -34,6 +42,10 @@ class IntegrityFailed(StoreError, code=ErrorCode.INTEGRITY_FAILED):
     Next: run `holdfast check` to see how much is damaged; restore from a backup or an export.
     """
 
+    key: Fact[str | None] = Fact("the key")
+    path: Fact[str | None] = Fact("the database")
+    revision: Fact[int | None] = Fact("the revision of the damaged row")
+
 
 class NotADatabase(StoreError, code=ErrorCode.NOT_A_DATABASE):
     """The path holds something that Holdfast did not write.
@@ -41,12 +53,18 @@ class NotADatabase(StoreError, code=ErrorCode.NOT_A_DATABASE):
     Next: choose another path; what is there was left as it was.
     """
 
+    path: Fact[str | None] = Fact("what was looked at")
+    found: Fact[int | None] = Fact("the version that stands in it")
+
 
 class FormatTooNew(StoreError, code=ErrorCode.FORMAT_TOO_NEW):
-    """A newer Holdfast wrote this; `details`: found, supported.
+    """A newer Holdfast wrote this.
 
     Next: open it with the version that wrote it, or upgrade.
     """
+
+    found: Fact[int | None] = Fact("the format that stands there")
+    supported: Fact[int | None] = Fact("the newest that this version reads")
 
 
 class DriverMissing(StoreError, ImportError, code=ErrorCode.DRIVER_MISSING):
@@ -54,6 +72,10 @@ class DriverMissing(StoreError, ImportError, code=ErrorCode.DRIVER_MISSING):
 
     Next: `pip install` what the message names.
     """
+
+    extra: Fact[str | None] = Fact("the extra that brings it")
+    driver: Fact[str | None] = Fact("the package")
+    scheme: Fact[str | None] = Fact("the engine that needs it")
 
 
 class ConnectionFailed(StoreError, code=ErrorCode.CONNECTION_FAILED, retryable=True):
@@ -83,9 +105,14 @@ class TimedOut(StoreError, TimeoutError, code=ErrorCode.TIMEOUT, retryable=True)
     Next: try again, or allow more time.
     """
 
+    timeout_s: Fact[float | None] = Fact("how long was waited, in seconds")
+    lock: Fact[str | None] = Fact("the lock that was waited for")
+
 
 class Overloaded(StoreError, code=ErrorCode.OVERLOADED, retryable=True):
     """A bounded queue is full.
 
     Next: wait and try again; send less at once, or raise the limit that the message names.
     """
+
+    limit: Fact[int | None] = Fact("how many fit")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from holdfast.contract.errors.base import StoreError
 from holdfast.contract.errors.codes import ErrorCode
+from holdfast.contract.errors.facts import Fact
 
 
 class AdapterRequired(StoreError, code=ErrorCode.ADAPTER_REQUIRED):
@@ -60,6 +61,8 @@ class PermissionDenied(StoreError, code=ErrorCode.PERMISSION_DENIED):
 
     Next: ask as somebody who may, or have the rule changed.
     """
+
+    path: Fact[str | None] = Fact("the file")
 
 
 class Unauthenticated(StoreError, code=ErrorCode.UNAUTHENTICATED):

@@ -1,9 +1,14 @@
 """Group commit: whoever comes first leads, whoever comes meanwhile is taken along.
 
 One transaction and one flush at a time, no fixed delay: while a flush runs, the batches of the
-next group gather. Leader and followers may be any threads; callers on an event loop hand their
-batch to one writer thread, so that neither a flush nor another process holding the file's writer
-lock stands in the loop's way.
+next group gather. Leader and followers may be any threads. A caller on an event loop leads by
+itself where that neither flushes nor waits; where flushes are short, it leads after one turn of
+the loop, so that the batches of its neighbours come along; else it hands its batch to one writer
+thread, so that neither a flush nor another process holding the file's writer lock stands in the
+loop's way.
+
+A caller may be interrupted anywhere (Ctrl-C). So batches stay in the queue until they are done,
+and whoever leads has one place, `_recover`, that puts right whatever it left half-way.
 """
 
 from __future__ import annotations
@@ -11,17 +16,31 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import islice
 from queue import SimpleQueue
+from typing import Literal
+from weakref import ref
 
 from holdfast.contract.batch import Receipt
-from holdfast.contract.errors import StoreClosed, StoreError
-from holdfast.contract.runtime import Host, Worker
-from holdfast.engines.embedded.group import Work
+from holdfast.contract.engine import NOT_NOW, _NotNow
+from holdfast.contract.errors import StoreClosed, StoreError, StoreLocked, TimedOut
+from holdfast.contract.runtime import Completion, Host, Runtime, Worker
+from holdfast.engines.embedded.locking import let_go, owns
+from holdfast.engines.embedded.pace import Pace
+from holdfast.engines.embedded.work import Work, refuse_inside
 
 #: The most batches that share one transaction. Bounds how long the first of them waits.
 GROUP_BATCHES_MAX = 1024
-#: The most batches that may wait. Each has a waiting caller, so this bounds tasks, not data.
-QUEUE_BATCHES_MAX = 1_000_000
+#: How long a function that decides may run while another write waits for it. A write that the
+#: function itself waits for, in a thread that knows nothing of it, would otherwise wait for ever.
+PATIENCE_S = 5.0
+
+#: How long a caller that meets a close under way sleeps before it looks again.
+_CLOSING_PAUSE_S = 0.001
+
+#: Rung by whoever wants the writer thread: True to look at the queue, False to end.
+_Bell = SimpleQueue[bool]
 
 
 class Committer:
@@ -30,10 +49,13 @@ class Committer:
     Args:
         name: for the writer thread.
         host: tells how callers wait.
-        run: commits a group; must set receipt or error of each work and may raise only for bugs.
+        run: commits a group; must set receipt or error of each work. What it raises besides is
+            a bug, or an interrupt: then works without an outcome are still to be decided.
         inline: whether this batch may be committed on an event loop's thread right now, because
             that will neither flush nor wait for another process nor take long. Asked while no
             other group runs, so it may begin the transaction that `run` then uses.
+        prompt: whether `run` would wait for nothing but the flush. The same holds.
+        pace: how long groups take.
     """
 
     def __init__(
@@ -42,131 +64,333 @@ class Committer:
         host: Host,
         run: Callable[[list[Work]], None],
         inline: Callable[[Work], bool],
+        prompt: Callable[[], bool],
+        pace: Pace,
     ) -> None:
+        self.pace = pace
         self._name = name
         self._host = host
         self._run = run
         self._inline = inline
-        self._leading = threading.Lock()
+        self._prompt = prompt
+        # Knows its thread, so that what an interrupt left locked can be let go.
+        self._leading = threading.RLock()
         self._queue: deque[Work] = deque()
-        # The writer thread's bell, and whether it has been rung since it last looked.
-        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._group: list[Work] = []
+        self._untold: list[Work] = []
+        self._bell: _Bell = SimpleQueue()
         self._rung = False
         self._starting = threading.Lock()
         self._writer: Worker | None = None
         self._closed = False
 
+    # --- For callers ------------------------------------------------------------------------
+
+    def commit_here(self, work: Work) -> Receipt:
+        """Have the batch committed by a caller that may hold its thread."""
+        refuse_inside(self)
+        if self._closed:
+            raise _closed()
+        work.committer = self
+        leading = self._leading
+        try:
+            if leading.acquire(blocking=False):
+                if self._queue:
+                    self._queue.append(work)
+                    self._lead(work)
+                else:
+                    self._lead_group([work])
+            else:
+                self._queue.append(work)
+                self._await_lead()
+                if self._closed and not work.done:
+                    raise _closed()
+                self._lead(work)
+            leading.release()
+        except BaseException:
+            self._recover(work)
+            raise
+        return work.outcome()
+
+    def commit_now(self, work: Work) -> Receipt | Literal[_NotNow.NOT_NOW]:
+        """The same for a caller on a loop, where it neither flushes nor waits; else NOT_NOW."""
+        refuse_inside(self)
+        if self._closed:
+            raise _closed()
+        if self.pace.pause_due:
+            return NOT_NOW
+        work.committer = self
+        leading = self._leading
+        try:
+            if not leading.acquire(blocking=False):
+                return NOT_NOW
+            if not self._inline(work):
+                leading.release()
+                return NOT_NOW
+            if self._queue:
+                self._queue.append(work)
+                self._lead(work)
+            else:
+                self._lead_group([work])
+            leading.release()
+        except BaseException:
+            self._recover(work)
+            raise
+        return work.outcome()
+
     async def commit(self, work: Work) -> Receipt:
         """Have the batch committed, and wait until it is."""
         runtime = self._host.runtime()
-        if self._closed:
-            raise _closed()
         if runtime.blocking:
-            self._queue.append(work)
-            with self._leading:
-                self._lead(work)
-            return work.outcome()
-        if self._leading.acquire(blocking=False):
+            return self.commit_here(work)
+        if self.pace.pause_due:
+            # Commits that never wait must let the loop's other callbacks run too.
+            await runtime.sleep(0)
+            self.pace.paused()
+        receipt = self.commit_now(work)
+        if receipt is not NOT_NOW:
+            return receipt
+        if self.pace.short:
             try:
-                if self._inline(work):
-                    self._queue.append(work)
-                    self._lead(work)
-                    return work.outcome()
-            finally:
-                self._leading.release()
-        completion = work.completion = runtime.completion()
-        self._queue.append(work)
-        if self._writer is None:
-            self._start()
-        if self._closed and self._withdraw(work):
-            raise _closed()
-        self._ring()
-        return await completion.wait()
+                await self._lead_after_a_turn(work, runtime)
+            except BaseException:
+                # It was handed over: whoever is cancelled does not withdraw it.
+                if not work.done:
+                    self._wake_writer()
+                raise
+            if work.done:
+                return work.outcome()
+        return await self._hand_over(work, runtime)
 
     def exclusively(self, action: Callable[[], None]) -> None:
         """Run `action` while no group runs. Holds the calling thread."""
-        with self._leading:
+        refuse_inside(self)
+        try:
+            self._leading.acquire()
             action()
+            self._leading.release()
+        except BaseException:
+            self._recover(None)
+            raise
 
     def close(self) -> None:
-        """Commit what was handed over, refuse what comes later, end the writer thread."""
+        """Commit what was handed over, refuse what comes later, end the writer thread.
+
+        An interrupted close can be called again.
+        """
         self._closed = True
-        with self._leading:
+        try:
+            self._leading.acquire()
             while self._queue:
-                self._lead(self._queue[-1])
+                self._lead_once()
+            self._leading.release()
+        except BaseException:
+            self._recover(None)
+            raise
         if self._writer is not None:
-            self._bell.put(None)
+            self._bell.put(False)
             self._writer.join()
 
-    # --- Inside -----------------------------------------------------------------------------
+    def pause(self, timeout_s: float) -> bool:
+        """Let no group run until `resume`; False when one runs for longer than the time."""
+        return self._leading.acquire(timeout=timeout_s)
 
-    def _start(self) -> None:
-        with self._starting:
-            if self._writer is None:
-                self._writer = self._host.spawn(f"{self._name} writer", self._write)
+    def resume(self) -> None:
+        """Groups may run again."""
+        self._leading.release()
 
-    def _write(self) -> None:
-        """The writer thread: leads for the callers on loops."""
-        while True:
-            self._bell.get()
-            # Before the queue is looked at: who comes after this look rings again.
-            self._rung = False
-            if self._closed and not self._queue:
+    # --- Inside: on a loop --------------------------------------------------------------------
+
+    async def _lead_after_a_turn(self, work: Work, runtime: Runtime) -> None:
+        """Wait for one turn of the loop, and lead whoever came meanwhile. May end undone."""
+        pace = self.pace
+        work.committer, work.queued = self, True
+        self._queue.append(work)
+        while pace.short:
+            tick = pace.tick
+            await runtime.sleep(0)
+            if work.done:
                 return
-            while self._queue:
-                with self._leading:
-                    group = self._lead_once()
-                # Told only now: whoever comes next right away then finds nobody leading.
-                self._tell(group)
+            pace.woke(tick)
+            most = pace.batches_now()
+            if not most:
+                continue
+            try:
+                if not self._leading.acquire(blocking=False):
+                    return
+                if not self._prompt():
+                    self._leading.release()
+                    return
+                begun = pace.now()
+                self._lead_once(most)
+                pace.held(pace.now() - begun)
+                pace.paused()
+                self._leading.release()
+            except BaseException:
+                self._recover(work)
+                raise
+            if work.done:
+                return
 
-    def _ring(self) -> None:
-        """Have the writer thread look at the queue; once is enough until it does."""
-        if not self._rung:
-            self._rung = True
-            self._bell.put(None)
+    async def _hand_over(self, work: Work, runtime: Runtime) -> Receipt:
+        """Leave the batch to the writer thread."""
+        completion: Completion[Receipt] = runtime.completion()
+        work.completion, work.committer = completion, self
+        if not work.queued:
+            work.queued = True
+            self._queue.append(work)
+        while self._closed and not work.done:
+            # The close commits what it finds; it may have looked already.
+            if self._leading.acquire(blocking=False):
+                done = work.done
+                self._recover(work)
+                if not done:
+                    raise _closed()
+            await runtime.sleep(_CLOSING_PAUSE_S)
+        if work.done:
+            return work.outcome()
+        self._wake_writer()
+        if not self._deciding():
+            return await completion.wait()
+        while True:
+            known = self._deciding()
+            try:
+                return await completion.wait(PATIENCE_S)
+            except TimedOut:
+                if known is not None and known is self._deciding():
+                    work.withdraw()
+                    raise _impatient() from None
 
-    def _withdraw(self, work: Work) -> bool:
-        """Take a batch back that nobody took along; whether that was in time."""
-        try:
-            self._queue.remove(work)
-        except ValueError:
-            return False
-        return True
+    # --- Inside: leading ----------------------------------------------------------------------
+
+    def _await_lead(self) -> None:
+        """Wait until nobody leads; not for ever where that one waits for user code."""
+        if self._deciding() is None:
+            self._leading.acquire()
+            return
+        known = self._deciding()
+        while not self._leading.acquire(timeout=PATIENCE_S):
+            if known is not None and known is self._deciding():
+                raise _impatient()
+            known = self._deciding()
+
+    def _deciding(self) -> Work | None:
+        """The batch whose function runs now."""
+        for work in self._group:
+            if work.deciding:
+                return work
+        return None
 
     def _lead(self, work: Work) -> None:
         """Run groups until `work` is done; a follower finds its work done already."""
         while not work.done:
-            self._tell(self._lead_once())
+            self._lead_once()
 
-    def _lead_once(self) -> list[Work]:
-        """Run the next group; it is still to be told."""
-        group: list[Work] = []
-        while self._queue and len(group) < GROUP_BATCHES_MAX:
-            group.append(self._queue.popleft())
+    def _lead_once(self, most: int = GROUP_BATCHES_MAX) -> None:
+        """Run the next group of the queue."""
+        queue = self._queue
+        waiting = queue.copy() if len(queue) > 1 else list(queue)
+        group = [work for work in islice(waiting, min(most, GROUP_BATCHES_MAX)) if not work.done]
+        if group:
+            self._lead_group(group)
+        # Only who leads takes away, and only what is done: an interrupt loses nothing.
+        while queue and queue[0].done:
+            queue.popleft()
+
+    def _lead_group(self, group: list[Work]) -> None:
+        """Run a group and tell who waits for it."""
+        self._group = group
         try:
             self._run(group)
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - a bug, told to everybody it concerns
             for work in group:
                 if work.receipt is None and work.error is None:
                     work.error = error
-            if not isinstance(error, Exception):
-                self._tell(group)
-                raise
-        finally:
-            for work in group:
-                work.done = True
-        return group
+        self._group = []
+        self._untold = group
+        for work in group:
+            work.done = True
+        self._tell()
 
-    def _tell(self, group: list[Work]) -> None:
+    def _tell(self) -> None:
         """Wake those who wait on loops."""
         settled = [
             (work.completion, work.receipt, work.error)
-            for work in group
-            if work.completion is not None
+            for work in self._untold
+            if work.completion is not None and work.done
         ]
         if settled:
             self._host.settle(settled)
+        self._untold = []
+
+    def _recover(self, work: Work | None) -> None:
+        """Put right what an error or an interrupt of the caller left half-way."""
+        if work is not None:
+            work.withdraw()
+        leading = self._leading
+        if owns(leading):
+            for one in self._group:
+                # Receipt or error: its group was committed before the interrupt came.
+                if one.receipt is not None or one.error is not None:
+                    one.done = True
+            self._untold = [*self._untold, *self._group]
+            self._group = []
+            if self._untold:
+                self._tell()
+            let_go(leading)
+        if self._queue:
+            self._wake_writer()
+
+    # --- Inside: the writer thread ------------------------------------------------------------
+
+    def _wake_writer(self) -> None:
+        """Have the writer thread look at the queue; once is enough until it does."""
+        if self._writer is None:
+            with self._starting:
+                if self._writer is None:
+                    # It knows the committer only while there is work: an engine that was dropped
+                    # without a close is collected.
+                    me, bell = ref(self), self._bell
+                    self._writer = self._host.spawn(
+                        f"{self._name} writer", lambda: _write(me, bell)
+                    )
+        if not self._rung:
+            self._rung = True
+            self._bell.put(True)
+
+    def _serve(self) -> None:
+        """Lead until the queue is empty."""
+        # Before the queue is looked at: who comes after this look rings again.
+        self._rung = False
+        while self._queue:
+            try:
+                self._leading.acquire()
+                self._lead_once()
+                self._leading.release()
+            except BaseException:
+                self._recover(None)
+                raise
+
+
+def _write(committer: ref[Committer], bell: _Bell) -> None:
+    """The writer thread: leads for the callers on loops."""
+    while bell.get():
+        mine = committer()
+        if mine is None:
+            return
+        with suppress(Exception):  # Whom it concerned was told.
+            mine._serve()  # noqa: SLF001 - ours
+        del mine
 
 
 def _closed() -> StoreError:
     return StoreClosed("the database is closed; open it again to write")
+
+
+def _impatient() -> StoreError:
+    return StoreLocked(
+        f"the function of another write has been deciding for {PATIENCE_S} s, and this write came "
+        "after it began. Where that function waits for this very write, it never will be done: let "
+        "it return what to write, and write the rest after its call; else try again",
+        timeout_s=PATIENCE_S,
+    )

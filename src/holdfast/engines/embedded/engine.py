@@ -6,15 +6,17 @@ import os
 import weakref
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Literal
 
-from holdfast.contract.batch import Batch, Decide, Receipt
+from holdfast.contract.batch import Batch, Decide, Draft, Receipt
 from holdfast.contract.config import EngineConfig
-from holdfast.contract.engine import Engine
+from holdfast.contract.engine import Engine, _NotNow
 from holdfast.contract.errors import ReadOnly, StorageFull, StoreClosed, StoreError, WrongContext
-from holdfast.contract.limits import check_batch, check_key
+from holdfast.contract.limits import check_batch, check_draft, check_key
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.committer import Committer
 from holdfast.engines.embedded.group import Group, Work, Writer
+from holdfast.engines.embedded.pace import Pace
 from holdfast.engines.embedded.watcher import Watcher
 
 _alive: weakref.WeakSet[EmbeddedEngine] = weakref.WeakSet()
@@ -31,9 +33,17 @@ class EmbeddedEngine(Engine):
         super().__init__(config, components)
         #: Why the engine cannot be used, or None while it can: read on every call.
         self._refusal: type[StoreError] | None = StoreClosed
+        self._pace = Pace(components.clock)
         self._committer = Committer(
-            f"holdfast {config.scheme}", components.host, self._run_group, self._may_run_inline
+            f"holdfast {config.scheme}",
+            components.host,
+            self._run_group,
+            self._may_run_inline,
+            self._may_lead_promptly,
+            self._pace,
         )
+        #: The group under way, for whoever has to put right what an interrupt left of it.
+        self._group_now: Group | None = None
         self._watcher = Watcher(components.host, self._head_now, lambda: self.capabilities.shared)
 
     # --- For subclasses ---------------------------------------------------------------------
@@ -53,6 +63,13 @@ class EmbeddedEngine(Engine):
     def _may_run_inline(self, work: Work) -> bool:
         """The same for a certain batch; `_begin` follows at once when the answer is yes."""
         return self._may_commit_inline()
+
+    def _may_lead_promptly(self) -> bool:
+        """Whether a group here and now would wait for nothing but its flush; `_begin` follows."""
+        return False
+
+    def _let_go(self) -> None:
+        """After an interrupt: end what a write of this thread began and did not end."""
 
     def _opened(self) -> None:
         self._refusal = None
@@ -74,6 +91,12 @@ class EmbeddedEngine(Engine):
             )
         return StoreClosed(f"the database {self.config.url} is closed; open it again")
 
+    def stale(self) -> bool:
+        """Whether the path leads to another database by now, or to none: whoever opens it needs
+        an engine of its own. One look at the file system.
+        """
+        return False
+
     # --- The verbs --------------------------------------------------------------------------
 
     async def commit(self, batch: Batch) -> Receipt:
@@ -91,6 +114,18 @@ class EmbeddedEngine(Engine):
             raise self._read_only()
         return await self._committer.commit(Work(None, keys, decide, previous=previous))
 
+    def transact_now(
+        self, keys: Sequence[bytes], decide: Decide
+    ) -> Receipt | Literal[_NotNow.NOT_NOW]:
+        if self._refusal is not None:
+            raise self._refuse()
+        if not self.capabilities.writable:
+            raise self._read_only()
+        work = Work(None, keys, decide)
+        if self.components.host.may_hold():
+            return self._committer.commit_here(work)
+        return self._committer.commit_now(work)
+
     async def wait(self, after_revision: int) -> int:
         if self._refusal is not None:
             raise self._refuse()
@@ -104,31 +139,63 @@ class EmbeddedEngine(Engine):
     def _run_group(self, works: list[Work]) -> None:
         """Commit several batches in one engine transaction."""
         try:
-            group = self._group()
+            refused = self._decide_group(works)
+        except BaseException as error:
+            landed = self._recover()
+            if not landed and isinstance(error, Exception):
+                _fail(works, error)
+            elif not landed:
+                # An interrupt of who leads. The batches are still to be decided.
+                for work in works:
+                    work.receipt = work.error = None
+            raise
+        if refused is not None:
+            _fail(works, refused)
+            if len(works) > 1:
+                # One batch found no room, say; alone, the others may (deletes do).
+                for work in works:
+                    work.receipt = work.error = None
+                    self._run_group([work])
+
+    def _decide_group(self, works: list[Work]) -> BaseException | None:
+        """Decide the batches and commit them. What the driver had against one of them, if so."""
+        now = self._pace.now
+        try:
+            self._group_now = group = self._group()
         except StoreError as error:
             for work in works:
                 work.error = error
-            return
+            return None
+        begun = now()
         try:
             for work in works:
                 group.run(work)
                 if group.broken:
-                    break
-            if not group.broken:
-                self._finish(group)
-                return
+                    self._abandon(group)
+                    self._group_now = None
+                    return work.error
+            if self._refusal is WrongContext:
+                raise self._refuse()  # A function forked, and this is the child.
+            decided = now()
+            self._finish(group)
         except StorageFull as error:
-            _fail(works, error)
-        except BaseException as error:
             self._abandon(group)
-            _fail(works, error)
-            raise
-        self._abandon(group)
-        if len(works) > 1:
-            # One batch found no room; alone, the others may (deletes do).
-            for work in works:
-                work.receipt = work.error = None
-                self._run_group([work])
+            self._group_now = None
+            return error
+        self._group_now = None
+        self._pace.note(len(works), decided - begun, now() - decided)
+        return None
+
+    def _recover(self) -> bool:
+        """After a bug or an interrupt: nothing stays open. Whether the group is committed."""
+        group, self._group_now = self._group_now, None
+        landed = group is not None and group.finishing and self._head_now() >= group.revision
+        self._let_go()
+        if group is not None:
+            self._abandon(group)
+            if landed:
+                self._watcher.publish(group.revision)
+        return landed
 
     def _group(self) -> Group:
         """The group that the next batches join."""
@@ -143,12 +210,16 @@ class EmbeddedEngine(Engine):
     def _abandon(self, group: Group) -> None:
         group.writer.abandon()
 
-    def _validate(self, batch: Batch) -> None:
+    def _validate(self, batch: Batch | Draft) -> None:
         """Refuse a batch that breaks a limit, before anything is written."""
         limits = self.capabilities
         if not limits.writable:
             raise self._read_only()
-        check_batch(batch, limits)
+        if type(batch) is Draft:
+            check_draft(batch, limits)
+        else:
+            assert isinstance(batch, Batch)
+            check_batch(batch, limits)
 
     _check_key = staticmethod(check_key)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Literal, TypeVar, cast
 
 import lmdb
 
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
-from holdfast.contract.engine import NOT_NOW, Peeked, Snapshot
+from holdfast.contract.engine import NOT_NOW, Peeked, Snapshot, _NotNow
 from holdfast.contract.errors import InvalidInput, Overloaded, StoreClosed, StoreError, Unsupported
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
@@ -41,13 +41,16 @@ class LmdbEngine(EmbeddedEngine):
     def __init__(self, config: EngineConfig, components: Components) -> None:
         super().__init__(config, components)
         assert isinstance(config, LmdbConfig)
-        self._medium = Medium(config, components.ids)
+        self._medium = Medium(config, components.ids, components.clock)
         self._snapshots = Snapshots(config.snapshot_age_max)
         self._lineage = ""
         self._head_known: tuple[object, int, int] = (None, 0, 0)
         self._relaxed: Relaxed | None = None
+        self._writing: LmdbWriter | None = None
+        #: The turn was taken for the group that begins next.
+        self._turn_held = False
         #: What a read of one key calls; None while it has to take the long way: closed, after
-        #: a fork, while the file is compacted, and in relaxed mode.
+        #: a fork, and while the file is compacted.
         self._begin_read: Callable[..., lmdb.Transaction[bytes]] | None = None
         self._capabilities = Capabilities(
             engine="lmdb",
@@ -104,6 +107,11 @@ class LmdbEngine(EmbeddedEngine):
 
     def peek(self, key: bytes) -> Peeked:
         # Most reads are of one key, and most of their time is spent here.
+        relaxed = self._relaxed
+        if relaxed is not None:
+            pending = relaxed.layers.find(key)
+            if pending is not None and self._refusal is None:
+                return None if pending[0] is None else cast("tuple[bytes, int]", pending)
         begin = self._begin_read
         if begin is None or len(key) > STORED_KEY_BYTES_MAX:
             return NOT_NOW
@@ -115,21 +123,25 @@ class LmdbEngine(EmbeddedEngine):
             return None
         return stored[8:], _from_bytes(stored[:8])
 
+    def peek_page(self, range: Range) -> Page | Literal[_NotNow.NOT_NOW]:
+        if self._refusal is not None:
+            raise self._refuse()
+        try:
+            return self._newest_page(range)
+        except Overloaded:
+            return NOT_NOW
+
     async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
         if self._refusal is not None:
             raise self._refuse()
+        if at is None:
+            return await self._patiently(lambda: self._newest_page(range))
         rows_max = range.rows_wanted(self._capabilities.page_rows_max)
-        bytes_max = self._capabilities.page_bytes_max
+        own = self._own(at)
         if range.empty:
-            return Page([], None)
-        if at is not None:
-            return self._own(at).reading(lambda tree: tree.page(range, rows_max, bytes_max))
-        relaxed = self._relaxed
-        if relaxed is not None:
-            return await self._patiently(lambda: relaxed.scan(range, rows_max, bytes_max))
-        return await self._patiently(
-            lambda: self._reading(lambda tree: tree.page(range, rows_max, bytes_max))
-        )
+            return Page([], None, own.revision)
+        bytes_max = self._capabilities.page_bytes_max
+        return own.reading(lambda tree: tree.page(range, rows_max, bytes_max))
 
     async def snapshot(self) -> Snapshot:
         if self._refusal is not None:
@@ -162,31 +174,61 @@ class LmdbEngine(EmbeddedEngine):
             self._check_key(key, self._capabilities.key_bytes_max)
         await self.components.host.runtime().offload(lambda: self._load(rows, next_revision))
 
+    def stale(self) -> bool:
+        return self._refusal is None and self._medium.replaced
+
     # --- For the committer ------------------------------------------------------------------
 
     def _begin(self) -> Writer:
         if self._snapshots:
             self._snapshots.end_old(self.components.clock.monotonic())
-        return LmdbWriter(self._medium, self.components.clock)
+        self._writing = writer = LmdbWriter(self._medium, self.components.clock)
+        held, self._turn_held = self._turn_held, False
+        writer.begin(turn_held=held)
+        return writer
 
     def _head_now(self) -> int:
         if self._snapshots:
             # Asked all the time while somebody waits, also where nobody commits.
             self._snapshots.end_old(self.components.clock.monotonic())
         if self._relaxed is not None:
-            return self._relaxed.head()
+            head = self._relaxed.head()
+            if head is not None:
+                return head
         return self._stored_head()
 
     def _may_commit_inline(self) -> bool:
         return self._relaxed is not None and self._relaxed.pin()
 
-    def _run_group(self, works: list[Work]) -> None:
+    def _may_lead_promptly(self) -> bool:
         if self._relaxed is None:
+            self._turn_held = self._medium.locks.try_turn()
+        return self._turn_held
+
+    def _run_group(self, works: list[Work]) -> None:
+        relaxed = self._relaxed
+        if relaxed is None:
             super()._run_group(works)
-        else:
-            if self._snapshots:
-                self._snapshots.end_old(self.components.clock.monotonic())
-            self._relaxed.run(works)
+            return
+        if self._snapshots:
+            self._snapshots.end_old(self.components.clock.monotonic())
+        try:
+            head = relaxed.run(works)
+            if head:
+                self._watcher.publish(head)
+        except BaseException:
+            self._watcher.publish(relaxed.recover(works))
+            raise
+        if head is None:
+            super()._run_group(works)  # Room is short.
+
+    def _let_go(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.abandon()
+        if self._turn_held:
+            self._turn_held = False
+            self._medium.locks.end_turn()
 
     # --- Inside -----------------------------------------------------------------------------
 
@@ -213,9 +255,8 @@ class LmdbEngine(EmbeddedEngine):
         self._rows = medium.rows
         self._lineage = medium.reading(medium.read_lineage)
         if self.config.durability == "relaxed" and self._capabilities.writable:
-            self._relaxed = Relaxed(medium, self.components, self._validate, self._watcher.publish)
-        else:
-            self._begin_read = medium.env.begin
+            self._relaxed = Relaxed(medium, self.components, self._validate, self._committer)
+        self._begin_read = medium.env.begin
         self._opened()
 
     def _after_fork(self) -> None:
@@ -231,6 +272,15 @@ class LmdbEngine(EmbeddedEngine):
         finally:
             self._snapshots.end_all("was closed with its database")
             self._medium.close()
+
+    def _newest_page(self, range: Range) -> Page:
+        rows_max = range.rows_wanted(self._capabilities.page_rows_max)
+        if range.empty:
+            return Page([], None, self._head_now())
+        bytes_max = self._capabilities.page_bytes_max
+        if self._relaxed is not None:
+            return self._relaxed.scan(range, rows_max, bytes_max)
+        return self._reading(lambda tree: tree.page(range, rows_max, bytes_max))
 
     async def _patiently(self, read: Callable[[], T]) -> T:
         """What `read` reads, once there is a place among the readers."""
@@ -296,8 +346,7 @@ class LmdbEngine(EmbeddedEngine):
                 freed = upkeep.compact(self._medium, self._snapshots.retire)
             finally:
                 self._rows = self._medium.rows
-                if self._relaxed is None:
-                    self._begin_read = self._medium.env.begin
+                self._begin_read = self._medium.env.begin
 
         self._committer.exclusively(compact)
         return freed

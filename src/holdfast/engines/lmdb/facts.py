@@ -30,6 +30,7 @@ _OWNER = b"relaxed "
 _NAME = b"holdfast lmdb"
 _VERSION = struct.Struct(">I")
 _HEAD_ROW = struct.Struct(">QI")
+_pack_head, _unpack_head = _HEAD_ROW.pack, _HEAD_ROW.unpack
 
 
 class Head(NamedTuple):
@@ -44,12 +45,12 @@ def read_head(transaction: lmdb.Transaction[bytes]) -> Head:
     found = transaction.get(_HEAD)
     if found is None or len(found) != _HEAD_ROW.size:
         raise IntegrityFailed("the head row of the database is damaged; restore a backup")
-    return Head._make(_HEAD_ROW.unpack(found))
+    return Head(*_unpack_head(found))
 
 
 def write_head(transaction: lmdb.Transaction[bytes], head: Head) -> None:
     """Note the head."""
-    transaction.put(_HEAD, _HEAD_ROW.pack(*head))
+    transaction.put(_HEAD, _pack_head(*head))
 
 
 def read_lineage(transaction: lmdb.Transaction[bytes]) -> str:

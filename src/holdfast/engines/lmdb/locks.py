@@ -38,6 +38,9 @@ _PAUSE_FIRST_S = 0.0001
 _PAUSE_LAST_S = 0.005
 _HOME_BYTES_MAX = 256
 
+_LOCK_NOW = 0 if fcntl is None else fcntl.LOCK_EX | fcntl.LOCK_NB
+_TAKEN = (errno.EACCES, errno.EAGAIN)
+
 #: Whether processes can be told apart here; without it there is no relaxed mode.
 AVAILABLE = fcntl is not None
 
@@ -130,10 +133,7 @@ class ProcessLocks:
         Raises:
             StoreLocked: another process kept its turn for longer than the time.
         """
-        if self._descriptor is None:
-            return
-        if self._try(_QUEUE, 2):
-            self._unlock(_QUEUE)
+        if self.try_turn():
             return
         if not self._wait(_QUEUE, timeout_s):
             raise self._locked("writes", timeout_s)
@@ -143,10 +143,32 @@ class ProcessLocks:
         finally:
             self._unlock(_QUEUE)
 
+    def try_turn(self) -> bool:
+        """Become the writer if nobody else is or waits."""
+        descriptor = self._descriptor
+        if descriptor is None:
+            return True
+        try:
+            fcntl.lockf(descriptor, _LOCK_NOW, 2, _QUEUE)
+        except OSError as error:
+            if error.errno in _TAKEN:
+                return False
+            raise
+        fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, _QUEUE)
+        return True
+
+    @property
+    def awaited(self) -> bool:
+        """Whether another process waits for its turn."""
+        if self._descriptor is None or not self._try(_QUEUE):
+            return self._descriptor is not None
+        self._unlock(_QUEUE)
+        return False
+
     def end_turn(self) -> None:
         """Let the next writer in."""
         if self._descriptor is not None:
-            self._unlock(_WRITER)
+            fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, _WRITER)
 
     def own(self, owner: int) -> None:
         """Show that this process is alive under the number."""
@@ -164,9 +186,9 @@ class ProcessLocks:
     def _try(self, byte: int, count: int = 1) -> bool:
         assert self._descriptor is not None
         try:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, count, byte)
+            fcntl.lockf(self._descriptor, _LOCK_NOW, count, byte)
         except OSError as error:
-            if error.errno in (errno.EACCES, errno.EAGAIN):
+            if error.errno in _TAKEN:
                 return False
             raise
         return True

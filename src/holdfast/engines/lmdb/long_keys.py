@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 import lmdb
 
 from holdfast.contract.record import Page, Range, Record
+from holdfast.engines.lmdb import facts
 from holdfast.engines.lmdb.records import unpack
 
 _make = tuple.__new__
@@ -75,20 +76,21 @@ class Tree:
         cursor = self._transaction.cursor(self._rows)
         page: list[tuple[bytes, Record]] = []
         bytes_left = bytes_max
+        revision = facts.read_head(self._transaction).revision
         try:
             for key, stored in _from(cursor, lower, upper, reverse=reverse):
                 # Every comparison counts here: a page has a thousand rows.
                 if len(key) > STORED_KEY_BYTES_MAX:
-                    return page_of(self.walk_range(range), range, rows_max, bytes_max)
+                    return page_of(self.walk_range(range), range, rows_max, bytes_max, revision)
                 if key < lower if reverse else upper is not None and key >= upper:
-                    return Page(page, None)
+                    return Page(page, None, revision)
                 page.append((key, _make(Record, (stored[8:], _from_bytes(stored[:8])))))
                 bytes_left -= len(key) + len(stored)
                 if len(page) == rows_max or bytes_left <= 0:
-                    return Page(page, range.after(key))
+                    return Page(page, range.after(key), revision)
         finally:
             cursor.close()
-        return Page(page, None)
+        return Page(page, None, revision)
 
     def walk_range(self, range: Range) -> Iterator[tuple[bytes, Record]]:
         """The rows of the range, all of them."""
@@ -252,17 +254,21 @@ def _after(number: bytes) -> bytes | None:
 
 
 def page_of(
-    rows: Iterator[tuple[bytes, Record]], range: Range, rows_max: int, bytes_max: int
+    rows: Iterator[tuple[bytes, Record]],
+    range: Range,
+    rows_max: int,
+    bytes_max: int,
+    revision: int,
 ) -> Page:
-    """The page that the rows of the range begin with."""
+    """The page that the rows of the range begin with, as of the revision."""
     page: list[tuple[bytes, Record]] = []
     bytes_left = bytes_max
     for row in rows:
         page.append(row)
         bytes_left -= len(row[0]) + len(row[1][0])
         if len(page) == rows_max or bytes_left <= 0:
-            return Page(page, range.after(row[0]))
-    return Page(page, None)
+            return Page(page, range.after(row[0]), revision)
+    return Page(page, None, revision)
 
 
 def _from(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
@@ -10,14 +11,16 @@ from typing import NoReturn, TypeVar
 import lmdb
 
 from holdfast.contract.errors import StorageFull, StoreLocked, StoreNotFound
-from holdfast.contract.runtime import Ids
+from holdfast.contract.record import Record
+from holdfast.contract.runtime import Clock, Ids
 from holdfast.engines.embedded.network import refuse_network
 from holdfast.engines.lmdb import facts, header
 from holdfast.engines.lmdb.config import MAP_MIN, LmdbConfig
 from holdfast.engines.lmdb.failures import found_no_room, full, translate
 from holdfast.engines.lmdb.locks import ProcessLocks, home_of_this_process
-from holdfast.engines.lmdb.long_keys import Tree
+from holdfast.engines.lmdb.long_keys import STORED_KEY_BYTES_MAX, Tree
 from holdfast.engines.lmdb.place import Place, file_bytes_max, flush_directory
+from holdfast.engines.lmdb.records import unpack
 
 T = TypeVar("T")
 
@@ -25,6 +28,8 @@ T = TypeVar("T")
 READER_CHECK_COMMITS = 64
 #: How often a read tries again that met a change of the memory map in another thread.
 READ_ATTEMPTS_MAX = 16
+#: How often it is looked whether the path still leads to the file that is open.
+LOOK_INTERVAL_S = 0.05
 #: Map sizes are multiples of the pages of every machine.
 MAP_STEP = 64 * 1024
 _NAMED_TREES = (b"rows", b"long", b"batches")
@@ -41,7 +46,7 @@ class Medium:
         env, rows, long, batches: LMDB's environment and the named trees.
     """
 
-    def __init__(self, config: LmdbConfig, ids: Ids) -> None:
+    def __init__(self, config: LmdbConfig, ids: Ids, clock: Clock) -> None:
         self.config = config
         self.url = config.url
         self.place = Place(config.path)
@@ -52,6 +57,11 @@ class Medium:
         self._file_bytes_max: int | None = None
         self._reserve_used = False
         self.locks: ProcessLocks
+        self.env: lmdb.Environment
+        self._identity: tuple[int, int] | None = None
+        self._file: int | None = None
+        self._now = clock.monotonic
+        self._look_at = 0.0
 
     # --- Opening and closing ----------------------------------------------------------------
 
@@ -64,8 +74,8 @@ class Medium:
             if config.read_only or not config.create:
                 self._not_found()
             place.make()
-        self.locks = ProcessLocks(place.lock_file, self.url)
         try:
+            self.locks = ProcessLocks(place.lock_file, self.url)
             with self.locks.door(config.lock_timeout):
                 alone = self.locks.enter(home_of_this_process())
                 if alone and not config.read_only:
@@ -73,22 +83,25 @@ class Medium:
                 if not header.examine(place.file) and (config.read_only or not config.create):
                     self._not_found()
                 self.env = self._environment()
-                try:
-                    self._prepare()
-                except BaseException:
-                    self.env.close()
-                    raise
+                self._prepare()
+                self._identify()
         except lmdb.Error as error:
-            self.locks.close()
+            self.close()
             raise translate(error, self.url) from error
         except BaseException:
-            self.locks.close()
+            self.close()
             raise
 
     def close(self) -> None:
-        """Let go. Reads under way in other threads end first."""
-        self.env.close()
-        self.locks.close()
+        """Let go of what is open, also after an open that failed half-way; twice does nothing.
+
+        Reads under way in other threads end first.
+        """
+        if hasattr(self, "env"):
+            self.env.close()
+        self._forget_file()
+        if hasattr(self, "locks"):
+            self.locks.close()
 
     def reopen(self) -> lmdb.Environment:
         """Open the file that was put in the place of the old one, which is returned still open."""
@@ -96,7 +109,47 @@ class Medium:
             old = self.env
             self.env = self._environment()
             self._open_trees()
+            self._identify()
         return old
+
+    # --- Identity ---------------------------------------------------------------------------
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the path leads to another file by now, or to none."""
+        return self.place.identity() != self._identity
+
+    def check_place(self) -> None:
+        """Raise StoreNotFound when it does: what were written now would be gone.
+
+        A file that was removed shows at once; that the path leads elsewhere (a folder was moved),
+        which costs twice as much to ask for, within `LOOK_INTERVAL_S`.
+        """
+        gone = self._file is not None and not os.fstat(self._file).st_nlink
+        now = self._now()
+        if now >= self._look_at and not gone:
+            self._look_at = now + LOOK_INTERVAL_S
+            gone = self.replaced
+            if not gone and file_bytes_max() != self._file_bytes_max:
+                self._keep_limit()
+        if gone:
+            self._look_at = 0.0
+            raise StoreNotFound(
+                f"the files of the database at {self.place.directory} were removed or replaced "
+                "while it was open, so what is written here would be gone; nothing was written. "
+                "Close this handle and open the database again",
+                path=str(self.place.directory),
+            )
+
+    def _identify(self) -> None:
+        self._forget_file()
+        self._file = os.open(self.place.file, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        self._identity = self.place.identity()
+
+    def _forget_file(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
 
     # --- Transactions -----------------------------------------------------------------------
 
@@ -138,6 +191,18 @@ class Medium:
                 del transaction  # Its place among the readers is free once the object is gone.
         raise translate(failure, self.url) from failure
 
+    def record(self, key: bytes) -> Record | None:
+        """The record of one key."""
+        if 0 < len(key) <= STORED_KEY_BYTES_MAX:
+            try:
+                stored = self.env.begin(self.rows).get(key)
+            except lmdb.Error:
+                pass  # The long way tries again, or tells what is wrong.
+            else:
+                return None if stored is None else unpack(stored)
+        (record,) = self.reading(lambda transaction: self.tree(transaction).records([key]))
+        return record
+
     def last_transaction_id(self) -> int:
         """The number of the newest commit of any process; -1 while it cannot be asked."""
         try:
@@ -147,14 +212,13 @@ class Medium:
 
     def begin_write(self) -> lmdb.Transaction[bytes]:
         """The write transaction; waits while another program writes."""
+        self.check_place()
         self._commits += 1
         if self._commits % READER_CHECK_COMMITS == 0:
             self.env.reader_check()
             self.place.make_ballast(self.config.ballast)
-        if file_bytes_max() != self._file_bytes_max:
-            self._keep_limit()
         try:
-            return self.env.begin(write=True)
+            return self.env.begin(None, None, True)
         except lmdb.MapResizedError:
             with self._remapping:
                 self.env.set_mapsize(0)
@@ -257,7 +321,7 @@ class Medium:
     def _environment(self) -> lmdb.Environment:
         config = self.config
         return lmdb.open(
-            str(self.place.directory),
+            os.fsencode(self.place.directory),  # a name of a file need not be Unicode
             map_size=max(min(config.map_size, self._limit()), MAP_MIN) // MAP_STEP * MAP_STEP,
             readonly=config.read_only,
             create=False,

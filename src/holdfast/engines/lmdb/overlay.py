@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from sortedcontainers import SortedList
 
 from holdfast.contract.record import Range, Record
-from holdfast.contract.runtime import Clock
-from holdfast.engines.embedded.group import Pending, Writer
-from holdfast.engines.lmdb import batch_ids, facts
-from holdfast.engines.lmdb.medium import Medium
-from holdfast.engines.lmdb.records import unpack
+from holdfast.engines.embedded.group import Pending
 
 Row = tuple[bytes, Record]
 
@@ -21,23 +17,37 @@ class Overlay:
     """The newest write of each key, in memory.
 
     Attributes:
-        rows: by key; a value of None hides what the file holds.
+        rows: by key; a value of None hides what lies below.
         bytes: how much was written into it.
+        ids: of batches, with their revisions.
+        head: the newest revision in it, once nothing more is written into it.
     """
+
+    __slots__ = ("_order", "_unordered", "bytes", "head", "ids", "rows")
 
     def __init__(self) -> None:
         self.rows: dict[bytes, Pending] = {}
         self.bytes = 0
+        self.ids: dict[bytes, int] = {}
+        self.head = 0
         self._order: SortedList[Any] | None = None
         self._unordered: set[bytes] = set()
 
-    def update(self, rows: Sequence[tuple[bytes, Pending]]) -> None:
-        """Take rows in; later ones win."""
-        for key, pending in rows:
-            if key not in self.rows:
-                self._unordered.add(key)
-            self.rows[key] = pending
-            self.bytes += len(key) + len(pending[0] or b"")
+    def __bool__(self) -> bool:
+        return bool(self.rows or self.ids)
+
+    def update(self, rows: dict[bytes, Pending]) -> None:
+        """Take rows in; later ones win. Whoever reads sees all of them or none."""
+        if self._order is not None:
+            known = self.rows
+            self._unordered.update(key for key in rows if key not in known)
+        self.rows.update(rows)
+
+    def absorb(self, newer: Overlay) -> None:
+        """Take in what lies over this one."""
+        self.update(newer.rows)
+        self.ids.update(newer.ids)
+        self.bytes += newer.bytes
 
     def over(self, range: Range, below: Iterator[Row]) -> Iterator[Row]:
         """The rows of the range: what lies below, with these over it."""
@@ -61,7 +71,8 @@ class Overlay:
         if self._order is None:
             self._order = SortedList(self.rows)
         elif self._unordered:
-            self._order.update(self._unordered)
+            # An interrupt may have left keys here whose rows never came.
+            self._order.update(key for key in self._unordered if key in self.rows)
         self._unordered.clear()
         keys: Iterator[bytes] = self._order.irange(
             range.start, range.end, inclusive=(True, False), reverse=range.reverse
@@ -69,50 +80,31 @@ class Overlay:
         return keys
 
 
-class OverlayWriter(Writer):
-    """Decides batches on overlay and file, and writes to the overlay alone.
+class Layers(NamedTuple):
+    """What lies over the file.
 
-    The file does not change meanwhile: the thread that flushes holds its writer lock.
+    Attributes:
+        newest: takes the writes.
+        older: is being flushed, and does not change.
     """
 
-    def __init__(self, medium: Medium, clock: Clock, overlay: Overlay) -> None:
-        self.ids: dict[bytes, int] = {}
-        self._medium = medium
-        self._clock = clock
-        self._overlay = overlay
-        self._base = medium.begin_read()
-        self._tree = medium.tree(self._base)
-        self.head = facts.read_head(self._base).revision
+    newest: Overlay
+    older: Overlay | None = None
 
-    def read(self, key: bytes) -> Record | None:
-        pending = self._overlay.rows.get(key)
-        if pending is not None:
-            value, revision = pending
-            return None if value is None else Record(value, revision)
-        stored = self._tree.get(key)
-        return None if stored is None else unpack(stored)
+    def find(self, key: bytes) -> Pending | None:
+        """The write of the key that is not flushed, if there is one."""
+        found = self.newest.rows.get(key)
+        if found is None and self.older is not None:
+            found = self.older.rows.get(key)
+        return found
 
-    def walk(self, range: Range) -> Iterator[Row]:
-        if range.empty:
-            return iter(())
-        return self._overlay.over(range, self._tree.walk_range(range))
+    def over(self, range: Range, below: Iterator[Row]) -> Iterator[Row]:
+        """The rows of the range: what lies below, with these over it."""
+        if self.older is not None and self.older.rows:
+            below = self.older.over(range, below)
+        return self.newest.over(range, below) if self.newest.rows else below
 
-    def apply(self, rows: Sequence[tuple[bytes, Pending]]) -> None:
-        self._overlay.update(rows)
-
-    def recall(self, id: bytes) -> int | None:
-        known = self.ids.get(id)
-        if known is not None:
-            return known
-        return batch_ids.recall(self._base, self._medium.batches, id, self._clock.now_ms())
-
-    def remember(self, id: bytes, revision: int) -> None:
-        self.ids[id] = revision
-
-    def finish(self, head: int) -> None:
-        """Nothing: what the overlay holds is flushed by its own thread."""
-
-    def abandon(self) -> None:
-        """Let go of the file."""
-        self._base.abort()
-        del self._base, self._tree
+    @property
+    def hides_nothing(self) -> bool:
+        """Whether the file alone answers every read."""
+        return not self.newest.rows and (self.older is None or not self.older.rows)

@@ -42,6 +42,14 @@ class Place:
         self.ballast = self.directory / "ballast"
         self.compacting = self.directory / _COMPACTING
 
+    def identity(self) -> tuple[int, int] | None:
+        """Which file the data file is; None when there is none."""
+        try:
+            found = self.file.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
     def refuse_foreign(self) -> None:
         """Raise NotADatabase where something else lies."""
         if not os.path.lexists(self.directory):
@@ -69,8 +77,11 @@ class Place:
             flush_directory(self.directory.parent)
 
     def room_bytes(self) -> int:
-        """What the file system would still take."""
-        return shutil.disk_usage(self.directory).free
+        """What the file system would still take; nothing where the directory is gone."""
+        try:
+            return shutil.disk_usage(self.directory).free
+        except FileNotFoundError:
+            return 0
 
     def make_ballast(self, size: int) -> None:
         """Set disk space aside, or more of it, where there is plenty left."""

@@ -1,9 +1,10 @@
 """`durability=relaxed`: commits are acknowledged at once and flushed within the interval.
 
-One thread begins LMDB's write transaction (whose lock belongs to the thread that took it) and
-ends it. In between, commits are decided on the caller's own thread and written to an overlay in
-memory, which every read of this engine sees; other processes are kept out, so what is decided
-holds. After the interval the thread writes the overlay into its transaction and commits.
+Whoever leads a commit takes the writer's turn among the processes, decides on file and overlay,
+and writes to the overlay alone, which every read of this engine sees. One thread flushes: what was
+written so far is frozen, a second overlay takes the commits that come meanwhile, and the turn is
+kept until nothing is left or another process asks for it. So a commit wakes nobody and waits for
+no flush, unless memory or another process says so.
 
 Where room is short nothing is acknowledged early: each group is flushed before its callers are
 answered, as in `full` mode, because what was acknowledged could not be taken back.
@@ -17,334 +18,449 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from weakref import ref
 
-from holdfast.contract.batch import Batch, Delete, DeleteRange, Put
+from holdfast.contract.batch import Batch, Delete, DeleteRange, Draft, Put
 from holdfast.contract.errors import IntegrityFailed, StoreError
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components, Worker
-from holdfast.engines.embedded.group import Group, Work
+from holdfast.engines.embedded.committer import Committer
+from holdfast.engines.embedded.locking import holding, let_go
+from holdfast.engines.embedded.work import Work
 from holdfast.engines.lmdb import facts
 from holdfast.engines.lmdb.long_keys import Tree, page_of
 from holdfast.engines.lmdb.medium import Medium
-from holdfast.engines.lmdb.overlay import Overlay, OverlayWriter
+from holdfast.engines.lmdb.overlay import Layers, Overlay
+from holdfast.engines.lmdb.relaxed_group import OverlayGroup
 from holdfast.engines.lmdb.writer import RESERVE_BYTES_MAX, LmdbWriter
 
 #: Room that a group may want: its rows, the pages they leave half full, the trees above.
 ROOM_FACTOR = 2
 ROOM_MARGIN_BYTES = 4 * 1024 * 1024
+#: How long the flushing thread waits for a leader before it looks whether that one waits for it.
+_LEAD_PAUSE_S = 0.005
+
+#: Rung with the one whom it concerns, so that a thread that rests holds nothing.
+_Bell = SimpleQueue["Relaxed | None"]
 
 
 class Relaxed:
-    """The overlay of one engine, and the thread that flushes it.
+    """The overlays of one engine, and the thread that flushes them.
+
+    All but `layers` belongs to whoever leads the committer; the older layer to the thread.
 
     Args:
         medium: the environment, open.
         components: clock and threads.
         validate: raises for a batch that breaks a limit.
-        publish: told the newest revision after each commit.
+        committer: that runs the groups; a flush begins between two of them.
 
     Attributes:
-        overlay: what is acknowledged and not flushed; replaced, never emptied, by a flush.
-            Empty while room is short.
+        layers: what is acknowledged and not flushed.
     """
 
     def __init__(
         self,
         medium: Medium,
         components: Components,
-        validate: Callable[[Batch], None],
-        publish: Callable[[int], None],
+        validate: Callable[[Batch | Draft], None],
+        committer: Committer,
     ) -> None:
-        self.overlay = Overlay()
-        self._draft = self.overlay
+        self.layers = Layers(Overlay())
         self._medium = medium
         self._components = components
         self._validate = validate
-        self._publish = publish
-        # Guards everything below, and is waited on for each change of it.
-        self._changed = threading.Condition()
-        self._thread: Worker | None = None
-        self._group: Group | None = None
-        self._writer: LmdbWriter | None = None
-        self._wanted = self._due = self._flushing = self._pinned = self._closing = False
-        self._noted = self._tight = False
+        self._committer = committer
+        self._lock = threading.RLock()
+        self._group: OverlayGroup | None = None
+        #: The group ends with this flush: another process waits, or room is short.
+        self._last = False
+        self._noted = self._ended = False
         self._flushes = 0
-        self._refusal: StoreError | None = None
         self._failure: StoreError | None = None
-        self._dropped: StoreError | None = None
+        self._thread: Worker | None = None
+        self._bell: _Bell = SimpleQueue()
+        self._waiting: list[SimpleQueue[None]] = []
+        self._half = max(1, medium.config.relaxed_bytes_max // 2)  # There are two overlays.
         self._room_wanted = ROOM_FACTOR * medium.config.relaxed_bytes_max + ROOM_MARGIN_BYTES
         medium.locks.own(medium.owner)
 
-    # --- Commits ----------------------------------------------------------------------------
+    # --- Commits: whoever leads ---------------------------------------------------------------
 
     def pin(self) -> bool:
-        """Whether a commit can run here and now; then no flush begins before it has run."""
-        with self._changed:
-            self._pinned = self._group is not None and not (
-                self._flushing or self._due or self._tight
-            )
-            return self._pinned
-
-    def run(self, works: Sequence[Work]) -> None:
-        """Decide the batches and acknowledge them. Waits for a flush, unless pinned."""
-        with self._changed:
+        """Whether a commit can run here and now, without a flush and without waiting."""
+        group = self._group
+        if group is None:
+            if not self._noted or self._thread is None or not self._medium.locks.try_turn():
+                return False
             try:
-                group = self._ready()
-                before = group.revision
-                for work in works:
-                    self._decide(group, work)
-            except StoreError as error:
-                for work in works:
-                    work.error = error
-                return
+                return self._start()
+            except StoreError:
+                return False  # Whoever leads next meets it again, and tells it.
             finally:
-                self._pinned = False
-                if self._draft.bytes >= self._medium.config.relaxed_bytes_max:
-                    self._due = True
-                self._changed.notify_all()
-            head = group.revision
-            refused = self._flush_tight() if self._tight and group.changed else None
-        if refused is not None:
-            self._refuse_works(works, refused)
-        elif head > before:
-            self._publish(head)
+                if self._group is None:
+                    self._medium.locks.end_turn()
+        if self._last or self._failure is not None:
+            return False
+        layers = group.layers
+        return layers.older is None or layers.newest.bytes < self._half
+
+    def run(self, works: Sequence[Work]) -> int | None:
+        """Decide the batches and acknowledge them.
+
+        Returns:
+            The newest revision if they wrote, 0 if not, None where room is short: then nothing
+            was decided, and the group has to be committed as in `full` mode.
+        """
+        try:
+            self._medium.check_place()
+            group = self._ready()
+        except StoreError as error:
+            for work in works:
+                work.error = error
+            return 0
+        if group is None:
+            return None
+        before = group.revision
+        for work in works:
+            if work.batch is not None and self._failure is not None:
+                try:
+                    self._refuse_growth(work.batch)
+                except StoreError as error:
+                    work.error = error
+                    continue
+            group.run(work)
+        if group.layers.newest.bytes >= self._half and group.layers.older is None:
+            self._freeze(group)
+            self._ring()
+        return group.revision if group.revision > before else 0
+
+    def recover(self, works: Sequence[Work]) -> int:
+        """After an interrupt of `run`: batches are taken in or still to decide; the revision."""
+        let_go(self._lock)
+        group = self._group
+        if group is None:
+            self._medium.locks.end_turn()
+            return 0
+        group.settle_interrupted()
+        return group.revision if any(work.receipt is not None for work in works) else 0
 
     def flush(self) -> None:
-        """Flush what is acknowledged, and wait until it is. Raises what the flush met."""
-        with self._changed:
-            if self._group is not None:
-                awaited = self._flushes + 1
-                self._due = True
-                self._changed.notify_all()
-                self._changed.wait_for(lambda: self._flushes >= awaited)
-                if self._failure is not None:
-                    raise self._failure
+        """Flush what is acknowledged, end the turn, and wait for both. Raises what it met."""
+        self._committer.exclusively(self._flush_all)
 
     def close(self) -> None:
-        """Flush, note that nothing is lost, end the thread."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        if self._thread is not None:
-            self._thread.join()
-        if self._failure is not None:
-            raise self._failure
+        """Flush, note that nothing is lost, end the thread. Can be called again."""
+        try:
+            self.flush()
+        finally:
+            self._ended = True
+            if self._thread is not None:
+                self._ring()
+                self._thread.join()
+        if self._noted and not self._medium.replaced:
+            self._note(facts.remove_owner)
+        self._noted = False
 
     # --- Reads ------------------------------------------------------------------------------
 
-    def head(self) -> int:
-        """The newest revision, acknowledged or of another process."""
-        with self._changed:
-            if self._group is not None and not self._tight:
-                return self._group.revision
-        return self._medium.reading(facts.read_head).revision
+    def head(self) -> int | None:
+        """The newest revision; None while the file alone knows it."""
+        group = self._group
+        return None if group is None else group.revision
 
     def read(self, keys: Sequence[bytes]) -> list[Record | None]:
         """The records of the keys, of one moment."""
-        if len(keys) == 1:
-            # One key is of one moment by itself.
-            pending = self.overlay.rows.get(keys[0])
-            return [_record(*pending)] if pending is not None else self._read_below(keys)
-        with self._changed:
-            rows = self.overlay.rows
-            below = [key for key in keys if key not in rows]
-            stored = dict(zip(below, self._read_below(below), strict=True))
-            return [stored[key] if key in stored else _record(*rows[key]) for key in keys]
+        return holding(self._lock, lambda: self._read(keys))
 
     def scan(self, range: Range, rows_max: int, bytes_max: int) -> Page:
         """A page of the range, of one moment."""
-        with self._changed:
-            overlay = self.overlay
-
-            def page(tree: Tree) -> Page:
-                if not overlay.rows:
-                    return tree.page(range, rows_max, bytes_max)
-                rows = overlay.over(range, tree.walk_range(range))
-                return page_of(rows, range, rows_max, bytes_max)
-
-            tree = self._medium.tree
-            return self._medium.reading(lambda transaction: page(tree(transaction)))
+        return holding(self._lock, lambda: self._scan(range, rows_max, bytes_max))
 
     # --- Inside: on the caller's thread -------------------------------------------------------
 
-    def _ready(self) -> Group:
-        """The open group, once there is one and no flush is due."""
+    def _read(self, keys: Sequence[bytes]) -> list[Record | None]:
+        find = self.layers.find
+        pending = [find(key) for key in keys]
+        below = [key for key, found in zip(keys, pending, strict=True) if found is None]
+        tree = self._medium.tree
+        stored = iter(
+            self._medium.reading(lambda transaction: tree(transaction).records(below))
+            if below
+            else ()
+        )
+        return [next(stored) if found is None else _record(*found) for found in pending]
+
+    def _scan(self, range: Range, rows_max: int, bytes_max: int) -> Page:
+        group, layers, tree_of = self._group, self.layers, self._medium.tree
+
+        def page(tree: Tree) -> Page:
+            if group is None or layers.hides_nothing:
+                page = tree.page(range, rows_max, bytes_max)
+                return page if group is None else page._replace(revision=group.revision)
+            rows = layers.over(range, tree.walk_range(range))
+            return page_of(rows, range, rows_max, bytes_max, group.revision)
+
+        return self._medium.reading(lambda transaction: page(tree_of(transaction)))
+
+    def _ready(self) -> OverlayGroup | None:
+        """The open group, once there is room in its overlay; None where disk room is short."""
         while True:
-            if self._refusal is not None:
-                refusal, self._refusal = self._refusal, None
-                raise refusal
-            if self._group is None:
-                self._wanted = True
-                if self._thread is None:
-                    spawn = self._components.host.spawn
-                    self._thread = spawn("holdfast lmdb flush", self._run_thread)
-                self._changed.notify_all()
-            elif self._pinned or not (self._flushing or self._due):
-                return self._group
-            self._changed.wait()
+            group = self._group
+            if group is None:
+                if not self._take_turn():
+                    return None
+                continue
+            newest, older = group.layers
+            if self._failure is not None:
+                self._merge(group)
+                return group
+            if older is not None and (self._last or newest.bytes >= self._half):
+                self._await_flush(older)
+            elif self._last:
+                self._end(group)
+            elif newest.bytes < self._half:
+                return group
+            else:
+                self._freeze(group)
+                self._ring()
 
-    def _flush_tight(self) -> StoreError | None:
-        """Flush before anybody is answered; why that failed."""
-        awaited = self._flushes + 1
-        self._due = True
-        self._changed.notify_all()
-        self._changed.wait_for(lambda: self._flushes >= awaited)
-        refused, self._dropped = self._dropped, None
-        return refused
-
-    def _refuse_works(self, works: Sequence[Work], error: StoreError) -> None:
-        """Tell what a group met that was dropped whole; alone, some of it may pass."""
-        for work in works:
-            if len(works) > 1:
-                work.receipt = work.error = None
-                self.run([work])
-            elif work.error is None:
-                work.receipt, work.error = None, error
-
-    def _decide(self, group: Group, work: Work) -> None:
+    def _take_turn(self) -> bool:
+        """Wait for the turn and open a group; False where room is short."""
+        if self._thread is None:
+            me, bell = ref(self), self._bell
+            spawn = self._components.host.spawn
+            self._thread = spawn("holdfast lmdb flush", lambda: _flush(me, bell))
+        locks = self._medium.locks
+        locks.take_turn(self._medium.config.lock_timeout)
         try:
-            if work.batch is not None:
-                self._refuse_growth(work.batch)
-            group.run(work)
-            group.push()
-        except StoreError as error:
-            work.error = error
+            return self._start()
         finally:
-            group.pending.clear()
+            if self._group is None:
+                locks.end_turn()
 
-    def _check(self, batch: Batch) -> None:
+    def _start(self) -> bool:
+        """Open a group, with the turn taken; False where room is short."""
+        medium = self._medium
+        if not self._noted:
+            # Durable before the first acknowledgement, so that a loss shows.
+            self._note(facts.add_owner, turn_taken=True)
+            self._noted = True
+        if medium.room_left() < self._room_wanted:
+            return False
+        head = medium.reading(facts.read_head).revision
+        group = OverlayGroup(medium, self._components.clock, head, self._check, self._lock)
+        self._last = False
+        self.layers = group.layers
+        self._group = group
+        self._ring()
+        return True
+
+    def _freeze(self, group: OverlayGroup) -> None:
+        """Let what is written so far be flushed, and the next commits go to a new overlay."""
+        frozen = group.layers.newest
+        frozen.head = group.revision
+        holding(self._lock, lambda: self._lay(group, Layers(Overlay(), frozen)))
+
+    def _merge(self, group: OverlayGroup) -> None:
+        """After a flush that failed: one overlay again."""
+        newest, older = group.layers
+        if older is not None:
+            merged = Overlay()  # The thread may be trying the older one again right now.
+            merged.absorb(older)
+            merged.absorb(newest)
+            holding(self._lock, lambda: self._lay(group, Layers(merged)))
+
+    def _lay(self, group: OverlayGroup, layers: Layers) -> None:
+        group.layers = self.layers = layers
+
+    def _end(self, group: OverlayGroup) -> None:
+        """End the group, of which everything is flushed, and the turn."""
+        assert not group.layers.newest
+        self._group = None
+        self._last = False
+        self._medium.locks.end_turn()
+
+    def _flush_all(self) -> None:
+        group = self._group
+        if group is None:
+            return
+        if self._failure is not None:
+            self._merge(group)
+        elif group.layers.older is not None:
+            self._await_flush(group.layers.older)
+        if self._failure is not None:
+            self._merge(group)
+        if group.layers.newest:
+            self._freeze(group)
+            frozen = group.layers.older
+            assert frozen is not None
+            self._ring()
+            self._await_flush(frozen)
+        if self._failure is not None:
+            raise self._failure
+        self._end(group)
+
+    def _await_flush(self, frozen: Overlay) -> None:
+        """Wait until a flush of the overlay was tried."""
+        seen = self._flushes
+        gate: SimpleQueue[None] = SimpleQueue()
+        self._waiting.append(gate)
+        if self._flushes == seen and self._group is not None:
+            if self._group.layers.older is not frozen:
+                return
+            self._ring()
+            gate.get()
+
+    def _check(self, batch: Batch | Draft) -> None:
         """What a group asks of a batch that was decided inside it."""
         self._validate(batch)
-        self._refuse_growth(batch)
+        if self._failure is not None:
+            self._refuse_growth(batch.batch() if isinstance(batch, Draft) else batch)
 
     def _refuse_growth(self, batch: Batch) -> None:
         """While a flush finds no room, take only batches that may make some."""
-        if self._failure is None:
-            return
+        assert self._failure is not None
         puts = sum(len(step.value) for step in batch.operations if type(step) is Put)
         deletes = any(type(step) in (Delete, DeleteRange) for step in batch.operations)
         limit = self._medium.config.relaxed_bytes_max + RESERVE_BYTES_MAX
-        if not deletes or puts > RESERVE_BYTES_MAX or self._draft.bytes > limit:
+        if not deletes or puts > RESERVE_BYTES_MAX or self.layers.newest.bytes > limit:
             raise self._failure
-
-    def _read_below(self, keys: Sequence[bytes]) -> list[Record | None]:
-        if not keys:
-            return []
-        tree = self._medium.tree
-        return self._medium.reading(lambda transaction: tree(transaction).records(keys))
 
     # --- Inside: on the thread that flushes ---------------------------------------------------
 
-    def _run_thread(self) -> None:
-        locks = self._medium.locks
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._wanted or self._closing)
-                if not self._wanted:
-                    break
-                self._wanted = False
-            try:
-                locks.take_turn(self._medium.config.lock_timeout)
-            except StoreError as error:
-                self._refuse(error)
-                continue
-            try:
-                if self._start():
-                    while not self._flush() and not self._closing:
-                        pass
-            finally:
-                locks.end_turn()
-        if self._noted and self._failure is None:
-            self._note(facts.remove_owner)
+    def _ring(self) -> None:
+        self._bell.put(self)
 
-    def _start(self) -> bool:
-        """Open a group, with the turn taken."""
+    def _look(self, *, due: bool) -> float | None:
         try:
-            if not self._noted:
-                # Durable before the first acknowledgement, so that a loss shows.
-                self._note(facts.add_owner, turn_taken=True)
-                self._noted = True
-            self._writer = self._begin_writer()
-            self._draft = Overlay()
-            overlay = OverlayWriter(self._medium, self._components.clock, self._draft)
-            tight = self._medium.room_left() < self._room_wanted
-        except StoreError as error:
-            if self._writer is not None:
-                self._writer.abandon()
-                self._writer = None
-            self._refuse(error)
-            return False
-        with self._changed:
-            self._tight = tight
-            if not tight:
-                self.overlay = self._draft
-            self._group = Group(overlay, self._check)
-            self._changed.notify_all()
+            return self._step(due=due)
+        except Exception as error:  # noqa: BLE001 - the thread goes on, and the next write hears it
+            self._tried(self._told(error))
+            return self._medium.config.flush_interval
+
+    def _step(self, *, due: bool) -> float | None:
+        """Flush if it is time to; seconds until the next look, None: when the bell rings."""
+        interval = self._medium.config.flush_interval
+        group = self._group
+        if group is None:
+            return None
+        if group.layers.older is None:
+            if not due:
+                return interval
+            if not self._lead(group, None, lambda: self._freeze_due(group)):
+                return 0.0
+        older = group.layers.older
+        if older is not None:
+            self._flush_older(group, older)
+        if self._lead(group, older, lambda: self._go_on(group)):
+            return interval if self._group is group else None
+        return 0.0
+
+    def _lead(self, group: OverlayGroup, known: Overlay | None, action: Callable[[], None]) -> bool:
+        """Do something between two groups; False when a leader waits for another flush."""
+        while not self._committer.pause(_LEAD_PAUSE_S):
+            if self._group is not group:
+                return True
+            if group.layers.older is not None and group.layers.older is not known:
+                return False
+        try:
+            if self._group is group:
+                action()
+        finally:
+            self._committer.resume()
         return True
 
-    def _flush(self) -> bool:
-        """Flush the group when it is due; whether all is flushed."""
-        interval = self._medium.config.flush_interval
-        with self._changed:
-            self._changed.wait_for(lambda: self._due or self._closing, interval)
-            self._changed.wait_for(lambda: not self._pinned)
-            self._flushing = True
-            group = self._group
-        assert group is not None
+    def _freeze_due(self, group: OverlayGroup) -> None:
+        if group.layers.older is None:
+            self._freeze(group)
+
+    def _go_on(self, group: OverlayGroup) -> None:
+        """After a flush: end the group, or keep the turn for what came meanwhile."""
+        if self._failure is not None:
+            self._merge(group)
+        elif group.layers.older is None:
+            if not group.layers.newest:
+                self._end(group)
+            elif self._medium.locks.awaited or self._medium.room_left() < self._room_wanted:
+                self._last = True
+                self._freeze(group)
+                self._ring()
+
+    def _flush_older(self, group: OverlayGroup, older: Overlay) -> None:
         failure: StoreError | None = None
         try:
-            self._write(group)
-        except StoreError as error:
-            failure = error
-        with self._changed:
-            if self._tight:
-                self._dropped, failure = failure, None
-            if failure is None:
-                group.writer.abandon()
-                self._group = None
-                self.overlay = Overlay()
-            self._failure = failure
-            self._flushing = self._due = False
-            self._flushes += 1
-            self._changed.notify_all()
-        return failure is None
+            self._write(group, older)
+        except Exception as error:  # noqa: BLE001 - whoever waits for the flush must hear of it
+            failure = self._told(error)
+        if failure is None:
+            holding(self._lock, lambda: self._lay(group, Layers(group.layers.newest)))
+        self._tried(failure)
 
-    def _write(self, group: Group) -> None:
-        writer, self._writer = self._writer, None
-        if writer is None:  # The flush before this one failed.
-            writer = self._begin_writer()
+    def _tried(self, failure: StoreError | None) -> None:
+        """A flush is over: wake whoever waits for it."""
+        self._failure = failure
+        self._flushes += 1
+        waiting, self._waiting = self._waiting, []
+        for gate in waiting:
+            gate.put(None)
+
+    def _told(self, error: Exception) -> StoreError:
+        if isinstance(error, StoreError):
+            return error
+        failure = StoreError(f"flushing the database {self._medium.url} failed: {error!r}")
+        failure.__cause__ = error
+        return failure
+
+    def _write(self, group: OverlayGroup, older: Overlay) -> None:
+        if not older:
+            return
+        medium = self._medium
+        medium.check_place()
+        writer = LmdbWriter(medium, self._components.clock, turn_taken=True)
         try:
+            writer.begin()
             if writer.head != group.writer.head:
                 raise IntegrityFailed(
-                    f"another program wrote to the database {self._medium.url} between two "
+                    f"another program wrote to the database {medium.url} between two "
                     "flushes and took no turn; what was acknowledged since the last is lost"
                 )
-            if group.changed:
-                if self._draft.rows:
-                    writer.apply(sorted(self._draft.rows.items()))
-                assert isinstance(group.writer, OverlayWriter)
-                for id, revision in group.writer.ids.items():
-                    writer.remember(id, revision)
-                writer.finish(group.revision)
+            writer.apply(sorted(older.rows.items()))
+            for id, revision in older.ids.items():
+                writer.remember(id, revision)
+            writer.finish(older.head)
+            group.writer.head = older.head
         finally:
             writer.abandon()
 
-    def _begin_writer(self) -> LmdbWriter:
-        return LmdbWriter(self._medium, self._components.clock, turn_taken=True)
-
     def _note(self, note: Callable[..., None], *, turn_taken: bool = False) -> None:
-        clock, owner = self._components.clock, self._medium.owner
-        writer = LmdbWriter(self._medium, clock, turn_taken=turn_taken)
+        owner = self._medium.owner
+        writer = LmdbWriter(self._medium, self._components.clock, turn_taken=turn_taken)
         try:
+            writer.begin()
             writer.run(lambda transaction: note(transaction, owner))
             writer.finish(writer.head)
         finally:
             writer.abandon()
 
-    def _refuse(self, error: StoreError) -> None:
-        with self._changed:
-            self._refusal = error
-            self._changed.notify_all()
+
+def _flush(me: ref[Relaxed], bell: _Bell) -> None:
+    """The thread: while it rests it holds nothing, so that a dropped engine is collected."""
+    rest: float | None = None
+    while True:
+        due = False
+        try:
+            mine = bell.get(timeout=rest)
+        except Empty:
+            mine, due = me(), True
+        rest = None
+        if mine is None:
+            continue  # Dropped: whoever collects it rings.
+        if mine._ended:  # noqa: SLF001 - ours
+            return
+        rest = mine._look(due=due)  # noqa: SLF001 - ours
+        del mine
 
 
 def _record(value: bytes | None, revision: int) -> Record | None:

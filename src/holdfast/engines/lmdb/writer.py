@@ -12,13 +12,16 @@ from holdfast.contract.runtime import Clock
 from holdfast.engines.embedded.group import Pending, Writer
 from holdfast.engines.lmdb import batch_ids, facts
 from holdfast.engines.lmdb.failures import full, translate
+from holdfast.engines.lmdb.long_keys import STORED_KEY_BYTES_MAX
 from holdfast.engines.lmdb.medium import Medium
-from holdfast.engines.lmdb.records import pack, unpack
+from holdfast.engines.lmdb.records import REVISION_BYTES, pack, unpack
 
 #: A write that deletes something and puts no more than this may use the reserve of a full disk.
 RESERVE_BYTES_MAX = 64 * 1024
 #: Doublings of the map between its least and its greatest size, and one for the ballast.
 ROOM_ATTEMPTS_MAX = 48
+#: So many rows are written one by one.
+_FEW = 16
 #: Values from here on are written one by one.
 _BIG_BYTES = 64 * 1024
 #: What LMDB may need beside the rows: pages of the trees above them.
@@ -34,6 +37,8 @@ class LmdbWriter(Writer):
     can be made, they are written again in a new transaction. Nobody writes in between, because
     the turn (`locks.py`) is kept.
 
+    Making one begins nothing, so that whoever is interrupted in `begin` knows what to abandon.
+
     Args:
         medium: the environment.
         clock: for the age of batch ids.
@@ -46,13 +51,21 @@ class LmdbWriter(Writer):
         self._turn_taken = turn_taken
         self._applied: list[Rows] = []
         self._ids: dict[bytes, int] = {}
+        self._open = self._dirty = self._failed = False
+        self._transaction: lmdb.Transaction[bytes] | None = None
+
+    def begin(self, *, turn_held: bool = False) -> None:
+        """Begin the transaction; waits for its turn, unless that is held and to be given back.
+
+        `abandon` also ends what came half-way.
+        """
         self._open = True
-        if not turn_taken:
-            medium.locks.take_turn(medium.config.lock_timeout)
         try:
+            if not (self._turn_taken or turn_held):
+                self._medium.locks.take_turn(self._medium.config.lock_timeout)
             self._begin()
         except BaseException:
-            self._leave()
+            self.abandon()
             raise
         self.head = self._head.revision
 
@@ -73,20 +86,26 @@ class LmdbWriter(Writer):
 
     def apply(self, rows: Rows) -> None:
         self._applied.append(rows)
-        self._with_room(lambda: self._write(rows), kept=True)
+        try:
+            self._write(rows)
+        except lmdb.Error as error:
+            self._make_room(error, None)
 
     def recall(self, id: bytes) -> int | None:
         known = self._ids.get(id)
         if known is not None:
             return known
         now = self._clock.now_ms()
-        return batch_ids.recall(self._transaction, self._medium.batches, id, now)
+        return batch_ids.recall(self._now(), self._medium.batches, id, now)
 
     def remember(self, id: bytes, revision: int) -> None:
         self._ids[id] = revision
 
     def finish(self, head: int) -> None:
-        self._with_room(lambda: self._commit(head))
+        try:
+            self._commit(head)
+        except lmdb.Error as error:
+            self._make_room(error, lambda: self._commit(head))
         self._medium.keep_reserve()
         self._leave()
 
@@ -98,28 +117,28 @@ class LmdbWriter(Writer):
     def run(self, action: Callable[[lmdb.Transaction[bytes]], None]) -> None:
         """Do something else inside the transaction, such as note a fact."""
         self._dirty = True
-        action(self._transaction)
-        self._head = facts.read_head(self._transaction)
+        action(self._now())
+        self._head = facts.read_head(self._now())
 
     # --- Inside -----------------------------------------------------------------------------
 
+    def _now(self) -> lmdb.Transaction[bytes]:
+        assert self._transaction is not None
+        return self._transaction
+
     def _begin(self) -> None:
         medium = self._medium
-        try:
-            self._transaction = medium.begin_write()
-        except lmdb.Error as error:
-            raise translate(error, medium.url) from error
         self._dirty = self._failed = False
         try:
-            self._head = facts.read_head(self._transaction)
-            if self._head.owners:
-                self._dirty = True
-                medium.settle_owners(self._transaction)
-                self._head = facts.read_head(self._transaction)
-        except BaseException:
-            self._undo()
-            raise
-        self._tree = medium.tree(self._transaction)
+            self._transaction = transaction = medium.begin_write()
+        except lmdb.Error as error:
+            raise translate(error, medium.url) from error
+        self._head = facts.read_head(transaction)
+        if self._head.owners:
+            self._dirty = True
+            medium.settle_owners(transaction)
+            self._head = facts.read_head(transaction)
+        self._tree = medium.tree(transaction)
 
     def _undo(self) -> None:
         """End the transaction without a trace.
@@ -128,11 +147,14 @@ class LmdbWriter(Writer):
         load may take long. LMDB itself undoes a transaction in which a write failed, and
         committing one without writes does nothing; both need no such moment.
         """
-        if self._dirty and not self._failed:
-            self._transaction.abort()
+        transaction, self._transaction = self._transaction, None
+        if transaction is None:
             return
-        with suppress(lmdb.Error):
-            self._transaction.commit()
+        with suppress(lmdb.Error):  # An interrupt may come when it has just ended.
+            if self._dirty and not self._failed:
+                transaction.abort()
+            else:
+                transaction.commit()
 
     def _leave(self) -> None:
         self._open = False
@@ -142,6 +164,18 @@ class LmdbWriter(Writer):
 
     def _write(self, rows: Rows) -> None:
         self._dirty = True
+        if len(rows) <= _FEW:
+            # One by one costs least for the rows of one change.
+            put, trees = self._now().put, self._medium.rows
+            for key, (value, revision) in rows:
+                if value is None or len(key) > STORED_KEY_BYTES_MAX:
+                    self._write_many(((key, (value, revision)),))
+                else:
+                    put(key, revision.to_bytes(REVISION_BYTES) + value, True, True, False, trees)
+            return
+        self._write_many(rows)
+
+    def _write_many(self, rows: Rows) -> None:
         puts = []
         for key, (value, revision) in rows:
             if value is None:
@@ -158,23 +192,19 @@ class LmdbWriter(Writer):
     def _commit(self, head: int) -> None:
         if self._ids:
             now = self._clock.now_ms()
-            batch_ids.remember(self._transaction, self._medium.batches, self._ids, now)
-        facts.write_head(self._transaction, self._head._replace(revision=head))
-        self._transaction.commit()
+            batch_ids.remember(self._now(), self._medium.batches, self._ids, now)
+        facts.write_head(self._now(), facts.Head(head, self._head.owners))
+        self._now().commit()
+        self._transaction = None
 
-    def _with_room(self, step: Callable[[], None], *, kept: bool = False) -> None:
-        """Run the step; when it found no room, make some, write everything again and repeat.
+    def _make_room(self, failure: lmdb.Error, step: Callable[[], None] | None) -> None:
+        """After a step that found no room: make some, write everything again, and repeat it.
 
         Args:
-            step: what to do.
-            kept: writing everything again does what the step does.
+            failure: what LMDB said.
+            step: what to do then; None when writing everything again was the step.
         """
-        try:
-            step()
-            return
-        except lmdb.Error as error:
-            failure = error
-            self._failed = isinstance(error, lmdb.MapFullError)
+        self._failed = isinstance(failure, lmdb.MapFullError)
         for _ in range(ROOM_ATTEMPTS_MAX):
             self._undo()
             try:
@@ -182,12 +212,12 @@ class LmdbWriter(Writer):
                 self._medium.make_room(failure, wanted, deletes=deletes)
                 self._begin_again()
             except BaseException:
-                self._leave()
+                self.abandon()
                 raise
             try:
                 for rows in self._applied:
                     self._write(rows)
-                if not kept:
+                if step is not None:
                     step()
                 return
             except lmdb.Error as error:

@@ -30,7 +30,7 @@ class SqliteConfig(PathConfig):
     cache_size: ByteSize = 64 * 2**20
     mmap_size: ByteSize = 0
     page_size: ByteSize = 4096
-    checkpoint_pages: int = 20_000
+    checkpoint_pages: int = 4_000
     snapshot_age_max: Seconds = 15 * 60.0
 
     def __post_init__(self) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from contextlib import suppress
-from typing import cast
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from itertools import islice
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from holdfast.contract.batch import Append, CheckRange, DeleteRange, Put
 from holdfast.contract.capability import Capabilities, Io
@@ -17,13 +20,16 @@ from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.engine import EmbeddedEngine
 from holdfast.engines.embedded.group import Group, Pending, Work, Writer
 from holdfast.engines.sqlite.config import SqliteConfig
-from holdfast.engines.sqlite.failures import translate
+from holdfast.engines.sqlite.failures import told, translate
 from holdfast.engines.sqlite.opening import Opened, keep_for_ever, open_database
-from holdfast.engines.sqlite.readers import SqliteSnapshot
+from holdfast.engines.sqlite.readers import Reader, SqliteSnapshot
 from holdfast.engines.sqlite.room import log_of, size_of
 from holdfast.engines.sqlite.upkeep import Upkeep
 from holdfast.engines.sqlite.verify import what_is_wrong
 from holdfast.engines.sqlite.writer import SqliteWriter
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 #: A batch above either limit goes to the writer thread, lest it hold up the loop.
 INLINE_OPERATIONS_MAX = 200
@@ -41,6 +47,14 @@ class SqliteEngine(EmbeddedEngine):
         self._database: Opened | None = None
         self._lineage = ""
         self._prepared: SqliteWriter | None = None
+        # The key that the next transaction reads first.
+        self._first: bytes | None = None
+        # Whether it was ever opened, and whether the opening was cancelled on its way.
+        self._begun = False
+        self._unwanted = False
+        self._handing_over = threading.Lock()
+        self._closed = False
+        self._closing = threading.Lock()
         self._upkeep = Upkeep(
             "holdfast sqlite housekeeping",
             components.host,
@@ -75,26 +89,60 @@ class SqliteEngine(EmbeddedEngine):
     async def open(self) -> None:
         if self._refusal is None:
             return
-        if self._database is not None:
+        if self._begun:
             raise StoreClosed(
                 f"this engine of {self.config.url} was closed and cannot be opened again; "
                 "make a new one"
             )
-        await self.components.host.runtime().offload(self._open)
+        self._begun = True
+        try:
+            await self.components.host.runtime().offload(self._open)
+        except BaseException:
+            # Cancelled, the opening may still go on in its thread: then it ends with a close.
+            with self._handing_over:
+                self._unwanted = True
+                opened = self._database is not None
+            if opened:
+                self.components.host.spawn("holdfast sqlite closing", self._close)
+            raise
 
     async def close(self) -> None:
-        if self._refusal is None:
+        if self._database is not None and not self._closed:
+            # A close that was cancelled goes on in its thread; this one waits for its end.
             await self.components.host.runtime().offload(self._close)
 
     def _open(self) -> None:
-        self._database = open_database(self._settings, self.components)
-        self._lineage = self._database.lineage
-        self._opened()
+        database = open_database(self._settings, self.components)
+        with ExitStack() as undo:
+            undo.callback(database.close)
+            with self._handing_over:
+                if self._unwanted:
+                    return
+                self._lineage = database.lineage
+                self._database = database
+                undo.pop_all()
+            self._opened()
 
     def _close(self) -> None:
-        self._retire()
-        self._upkeep.close()
-        self._open_parts().close()
+        with self._closing:
+            if self._closed:
+                return
+            try:
+                self._retire()
+                self._upkeep.close()
+            finally:
+                # In any case, for what an interrupt leaves open would stay so.
+                self._open_parts().close()
+                self._closed = True
+
+    def __del__(self) -> None:
+        if getattr(self, "_database", None) is None or self._closed or self._refusal is not None:
+            return
+        warnings.warn(
+            f"the database {self.config.url} was never closed", ResourceWarning, source=self
+        )
+        with suppress(Exception):
+            self._close()
 
     def _after_fork(self) -> None:
         super()._after_fork()
@@ -112,55 +160,38 @@ class SqliteEngine(EmbeddedEngine):
     async def read(
         self, keys: Sequence[bytes], *, at: Snapshot | None = None
     ) -> list[Record | None]:
-        if self._refusal is not None:
-            raise self._refuse()
-        database = self._open_parts()
-        try:
-            if at is not None:
-                snapshot = database.snapshots.own(at)
-                with snapshot.lock:
-                    return [snapshot.reader.one(key) for key in keys]
-            reader = database.readers.take()
-            try:
-                if len(keys) == 1:
-                    return [reader.one(keys[0])]
-                return reader.many(keys)
-            finally:
-                database.readers.give_back(reader)
-        except sqlite3.Error as error:
-            raise translate(error, self._settings.path) from error
+        if at is not None:
+            return self._at(at, lambda reader: [reader.one(key) for key in keys])
+        if len(keys) == 1:
+            return [self._now(Reader.one, keys[0])]
+        return self._now(Reader.many, keys)
 
     def peek(self, key: bytes) -> Peeked:
+        # Spelled out rather than by `_now`: this is what every `get` costs.
         if self._refusal is not None:
             raise self._refuse()
         readers = self._open_parts().readers
+        reader = readers.take()
         try:
-            reader = readers.take()
-            try:
-                return reader.one(key)
-            finally:
-                readers.give_back(reader)
-        except sqlite3.Error as error:
-            raise translate(error, self._settings.path) from error
+            found = reader.one(key)
+        except BaseException as error:
+            reader.connection.close()
+            if (said := told(error, self._settings.path)) is not error:
+                raise said from error
+            raise
+        readers.give_back(reader)
+        return found
 
     async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
-        if self._refusal is not None:
-            raise self._refuse()
-        database = self._open_parts()
+        if at is None:
+            return self.peek_page(range)
         rows_max = range.rows_wanted(self._capabilities.page_rows_max)
         bytes_max = self._capabilities.page_bytes_max
-        try:
-            if at is not None:
-                snapshot = database.snapshots.own(at)
-                with snapshot.lock:
-                    return snapshot.reader.page(range, rows_max, bytes_max)
-            reader = database.readers.take()
-            try:
-                return reader.page(range, rows_max, bytes_max)
-            finally:
-                database.readers.give_back(reader)
-        except sqlite3.Error as error:
-            raise translate(error, self._settings.path) from error
+        return self._at(at, lambda reader: reader.page_of_view(range, rows_max, bytes_max))
+
+    def peek_page(self, range: Range) -> Page:
+        rows_max = range.rows_wanted(self._capabilities.page_rows_max)
+        return self._now(Reader.page, range, rows_max, self._capabilities.page_bytes_max)
 
     async def snapshot(self) -> SqliteSnapshot:
         if self._refusal is not None:
@@ -205,7 +236,7 @@ class SqliteEngine(EmbeddedEngine):
 
     def _begin(self) -> Writer:
         prepared, self._prepared = self._prepared, None
-        return prepared or self._open_parts().pen.begin()
+        return prepared or self._open_parts().pen.begin(first=self._first)
 
     def _head_now(self) -> int:
         try:
@@ -214,20 +245,41 @@ class SqliteEngine(EmbeddedEngine):
             raise translate(error, self._settings.path) from error
 
     def _may_run_inline(self, work: Work) -> bool:
-        database = self._open_parts()
-        if self._settings.durability != "relaxed" or database.pen.room.scarce or not _small(work):
+        return (
+            self._settings.durability == "relaxed"
+            and not self._open_parts().pen.room.scarce
+            and _small(work)
+            and self._prepare(flushes=False)
+        )
+
+    def _may_lead_promptly(self) -> bool:
+        if self._open_parts().pen.room.scarce:
             return False
+        # A copy, because others join the queue meanwhile.
+        queue = self._committer._queue.copy()  # noqa: SLF001 - the common part's
+        return all(map(_small, islice(queue, self._pace.batches_now()))) and self._prepare(
+            flushes=True
+        )
+
+    def _prepare(self, *, flushes: bool) -> bool:
+        """Begin the transaction that the next group uses, unless that would wait."""
+        pen = self._open_parts().pen
         try:
-            writer = database.pen.begin(wait=False)
+            self._prepared = writer = pen.begin(wait=False)
         except StoreError:
             return False  # Another process writes, or worse: the writer thread will see.
-        if not writer.marked:
-            writer.abandon()
-            return False  # This commit has to flush its mark.
-        self._prepared = writer
-        return True
+        if flushes or writer.marked:
+            return True
+        self._let_go()  # This commit has to flush its mark.
+        return False
+
+    def _let_go(self) -> None:
+        self._prepared = None
+        self._open_parts().pen.roll_back()
 
     def _run_group(self, works: list[Work]) -> None:
+        keys = works[0].keys
+        self._first = keys[0] if keys else None
         super()._run_group(works)
         if len(works) == 1 and isinstance(works[0].error, StorageFull):
             # Once more with what can be freed: by then the log is empty, or there is no hope.
@@ -247,6 +299,34 @@ class SqliteEngine(EmbeddedEngine):
             self._upkeep.wake()
 
     # --- Inside -----------------------------------------------------------------------------
+
+    def _now(self, read: Callable[Concatenate[Reader, P], T], *args: P.args, **kw: P.kwargs) -> T:
+        """What a read finds at this moment."""
+        if self._refusal is not None:
+            raise self._refuse()
+        readers = self._open_parts().readers
+        reader = readers.take()
+        try:
+            found = read(reader, *args, **kw)
+        except BaseException as error:
+            # Interrupted half-way it may hold a view for ever.
+            reader.connection.close()
+            if (said := told(error, self._settings.path)) is not error:
+                raise said from error
+            raise
+        readers.give_back(reader)
+        return found
+
+    def _at(self, at: Snapshot, read: Callable[[Reader], T]) -> T:
+        """What a read finds in a snapshot."""
+        if self._refusal is not None:
+            raise self._refuse()
+        snapshot = self._open_parts().snapshots.own(at)
+        try:
+            with snapshot.lock:
+                return read(snapshot.reader)
+        except sqlite3.Error as error:
+            raise translate(error, self._settings.path) from error
 
     def _open_parts(self) -> Opened:
         if self._database is None:

@@ -8,6 +8,7 @@ from types import TracebackType
 
 from holdfast.contract.errors import (
     IntegrityFailed,
+    InvalidKey,
     NotADatabase,
     PermissionDenied,
     ReadOnly,
@@ -99,6 +100,15 @@ def translate(error: sqlite3.Error, path: Path) -> StoreError:  # noqa: C901 - o
                 f"the database {path} failed ({said}); check the medium and the system's log",
                 path=str(path),
             )
+
+
+def told(error: BaseException, path: Path) -> BaseException:
+    """What a caller is told when a call of the driver ended with this error."""
+    if isinstance(error, sqlite3.Error):
+        return translate(error, path)
+    if isinstance(error, TypeError):
+        return InvalidKey(f"a key is bytes ({error})")
+    return error
 
 
 def full(path: Path, said: str) -> StorageFull:

@@ -11,9 +11,11 @@ import os
 import sqlite3
 import sys
 import threading
+from io import FileIO
 from pathlib import Path
 
 from holdfast.contract.errors import StoreError
+from holdfast.engines.sqlite.belonging import HEADER_BYTES, name_of
 from holdfast.engines.sqlite.config import SqliteConfig
 from holdfast.engines.sqlite.failures import Translated
 from holdfast.engines.sqlite.room import log_of
@@ -29,6 +31,7 @@ class Log:
     Attributes:
         dirty: a commit was acknowledged and not flushed since.
         failure: why flushing failed; from then on nobody can say what the medium holds.
+        unnoted: the log may have begun anew since its name was noted.
     """
 
     def __init__(self, config: SqliteConfig, connection: sqlite3.Connection) -> None:
@@ -38,8 +41,9 @@ class Log:
         self._pages_max = config.checkpoint_pages
         self._pages = 0
         self._moving = threading.Lock()
-        self._file: int | None = None
+        self._file: FileIO | None = None
         self.dirty = False
+        self.unnoted = True
         self.failure: StoreError | None = None
         connection.execute("PRAGMA busy_timeout=0")
 
@@ -49,8 +53,11 @@ class Log:
         return self._pages >= self._pages_max
 
     def wrote(self, rows: int, row_bytes: int) -> None:
-        """Count the pages that a commit of that many rows puts into the log, at most."""
-        # A row touches a page of the table and one of the index; meta is one more.
+        """Count the pages that a commit of that many rows puts into the log, about.
+
+        Appended rows are none of them: they share one page.
+        """
+        # A row touches a page of the table and one of the index; the head is on one more.
         self._pages += 1 + 2 * rows + row_bytes // self._page_size
 
     def committed_pages(self) -> int:
@@ -64,10 +71,7 @@ class Log:
         # Before the call: what is committed meanwhile counts for the next one.
         self.dirty = False
         try:
-            if self._file is None:
-                # SQLite holds no locks on this file, so closing it later does no harm.
-                self._file = os.open(log_of(self._path), os.O_RDWR | getattr(os, "O_BINARY", 0))
-            _flush(self._file)
+            _flush(self._opened().fileno())
         except OSError as error:
             self.failure = StoreError(
                 f"the log of {self._path} could not be flushed ({error.strerror}); acknowledged "
@@ -77,6 +81,19 @@ class Log:
             )
             raise self.failure from error
 
+    def name(self) -> str | None:
+        """The name of the log as it stands in the file; None while it never began."""
+        try:
+            return name_of(os.pread(self._opened().fileno(), HEADER_BYTES, 0))
+        except OSError:
+            return None  # Without a name there is nothing to note.
+
+    def _opened(self) -> FileIO:
+        if self._file is None:
+            # SQLite holds no locks on this file, so closing it later does no harm.
+            self._file = FileIO(log_of(self._path), "r+")
+        return self._file
+
     def checkpoint(self, *, truncate: bool = False) -> bool:
         """Move pages to the main file as far as open views allow; whether all were moved."""
         with self._moving, Translated(self._path):
@@ -85,14 +102,17 @@ class Log:
                 f"PRAGMA wal_checkpoint({mode})"
             ).fetchone()
         self._pages = 0
-        return not busy and pages == moved
+        moved_all = not busy and pages == moved
+        if moved_all:
+            self.unnoted = True
+        return moved_all
 
     def close(self) -> None:
         """Let go of the files."""
         with self._moving:
             self._connection.close()
         if self._file is not None:
-            os.close(self._file)
+            self._file.close()
             self._file = None
 
 

@@ -10,12 +10,20 @@ from contextlib import ExitStack, closing, suppress
 from holdfast.contract.errors import PermissionDenied, ReadOnly, StorageFull
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.network import refuse_network
+from holdfast.engines.sqlite.belonging import verify_log
 from holdfast.engines.sqlite.config import SqliteConfig
 from holdfast.engines.sqlite.failures import Translated, not_ours
 from holdfast.engines.sqlite.log import Log, machine_start
 from holdfast.engines.sqlite.readers import Newest, Readers, Snapshots
 from holdfast.engines.sqlite.room import log_of, size_of
-from holdfast.engines.sqlite.tables import alone, connect, missing, prepare, use_log
+from holdfast.engines.sqlite.tables import (
+    alone,
+    connect,
+    connect_to_look,
+    missing,
+    prepare,
+    use_log,
+)
 from holdfast.engines.sqlite.writer import UNNAMED, Pen
 
 #: What forks brought into this process.
@@ -37,6 +45,7 @@ class Opened:
         lineage: str,
         pen: Pen | None,
         connect_reader: Callable[[], sqlite3.Connection],
+        newest: sqlite3.Connection,
     ) -> None:
         self._path = config.path
         self._pen = pen
@@ -45,7 +54,7 @@ class Opened:
         self.snapshots = Snapshots(
             self.readers, config.snapshot_age_max, components.clock.monotonic
         )
-        self.newest = Newest(connect_reader())
+        self.newest = Newest(newest)
 
     @property
     def pen(self) -> Pen:
@@ -55,12 +64,19 @@ class Opened:
         return self._pen
 
     def close(self) -> None:
-        """Flush, tidy the log away, and let go of everything."""
-        self.snapshots.close()
-        self.newest.close()
-        self.readers.close()
-        if self._pen is not None:
-            self._pen.close()
+        """Flush, tidy the log away, and let go of everything, also when interrupted."""
+        with ExitStack() as last_first:
+            lost = self._pen is not None and self._pen.identity.lost
+            if lost:
+                # The last connection to close would remove the log by its name, and another
+                # database's may lie there now. This one is for reading, so it will not.
+                last_first.callback(self.newest.close)
+            if self._pen is not None:
+                last_first.callback(self._pen.close)
+            last_first.callback(self.readers.close)
+            if not lost:
+                last_first.callback(self.newest.close)
+            last_first.callback(self.snapshots.close)
 
 
 def open_database(config: SqliteConfig, components: Components) -> Opened:
@@ -80,6 +96,7 @@ def open_database(config: SqliteConfig, components: Components) -> Opened:
             "check the rights of its folders, or give another path",
             path=str(path),
         ) from error
+    verify_log(config)
     with Translated(path):
         if config.read_only:
             return _open_to_read(config, components)
@@ -96,10 +113,12 @@ def _open_to_write(config: SqliteConfig, components: Components) -> Opened:
         use_log(connection, config.path)
         log = Log(config, connect(config, writes=True))
         undo.callback(log.close)
-        pen = Pen(connection, config, log, components.clock.now_ms, machine or UNNAMED)
+        pen = Pen(connection, config, log, components.clock, machine or UNNAMED)
         lineage = _settle_lineage(pen, components, restarted=restarted)
         pen.room.reserve()
-        opened = Opened(config, components, lineage, pen, lambda: connect(config))
+        newest = connect_to_look(config)
+        undo.callback(newest.close)
+        opened = Opened(config, components, lineage, pen, lambda: connect(config), newest)
         undo.pop_all()
     return opened
 
@@ -115,7 +134,14 @@ def _open_to_read(config: SqliteConfig, components: Components) -> Opened:
             raise
         immutable = True
         lineage = _look(config, immutable=True)
-    return Opened(config, components, lineage, None, lambda: connect(config, immutable=immutable))
+    return Opened(
+        config,
+        components,
+        lineage,
+        None,
+        lambda: connect(config, immutable=immutable),
+        connect(config, immutable=immutable),
+    )
 
 
 def _look(config: SqliteConfig, *, immutable: bool) -> str:

@@ -9,43 +9,20 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
+from contextlib import closing
 from pathlib import Path
 
 from holdfast.contract.engine import Snapshot
 from holdfast.contract.errors import InvalidInput, Overloaded, StoreClosed
 from holdfast.contract.record import Page, Range, Record
+from holdfast.engines.sqlite.appended import AppendedKeys
 from holdfast.engines.sqlite.failures import Translated
+from holdfast.engines.sqlite.statements import FIND, HEAD, VIEW, find, record_of, walk
 
 #: How many connections are kept for reading. More threads at once open more for that while.
 READERS_KEPT_MAX = 8
 #: How many snapshots may be open at once; each holds a connection, thus two file descriptors.
 SNAPSHOTS_MAX = 100
-
-FIND = "SELECT value, revision FROM rows WHERE key = ?"
-HEAD = "SELECT head FROM meta"
-
-
-def walk_statement(range: Range) -> tuple[str, list[bytes]]:
-    """The statement that walks the range, and its parameters; a LIMIT may be added."""
-    conditions: list[str] = []
-    parameters: list[bytes] = []
-    if range.start is not None:
-        conditions.append("key >= ?")
-        parameters.append(range.start)
-    if range.end is not None:
-        conditions.append("key < ?")
-        parameters.append(range.end)
-    where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
-    direction = "DESC" if range.reverse else "ASC"
-    return (
-        f"SELECT key, value, revision FROM rows {where}ORDER BY key {direction}",  # noqa: S608
-        parameters,
-    )
-
-
-#: A record of a row (value, revision), at a third of the price of the constructor.
-_record = partial(tuple.__new__, Record)
 
 
 class Reader:
@@ -59,18 +36,20 @@ class Reader:
 
     def one(self, key: bytes) -> Record | None:
         """The record of the key."""
-        row = self._execute(FIND, (key,)).fetchone()
-        return None if row is None else _record(row)
+        # Only a key with these two bytes can be that of an appended row.
+        if key[-12:-10] == b"\0\0":
+            row = self._execute(*find(key)).fetchone()
+        else:
+            row = self._execute(FIND, (key,)).fetchone()
+        return None if row is None else record_of(row)
 
     def many(self, keys: Sequence[bytes]) -> list[Record | None]:
         """The records of the keys, all of one moment."""
         execute = self._execute
         execute("BEGIN")
-        try:
-            rows = [execute(FIND, (key,)).fetchone() for key in keys]
-            return [None if row is None else _record(row) for row in rows]
-        finally:
-            execute("ROLLBACK")
+        rows = [execute(*find(key)).fetchone() for key in keys]
+        execute("ROLLBACK")
+        return [None if row is None else record_of(row) for row in rows]
 
     def head(self) -> int:
         """The newest revision of the view."""
@@ -78,23 +57,27 @@ class Reader:
         return int(head)
 
     def page(self, range: Range, rows_max: int, bytes_max: int) -> Page:
-        """The first page of the range."""
-        if range.empty:
-            return Page([], None)
+        """The first page of the range, with the newest revision of the same moment."""
+        execute = self._execute
+        execute("BEGIN")
+        page = self.page_of_view(range, rows_max, bytes_max)
+        execute("ROLLBACK")
+        return page
+
+    def page_of_view(self, range: Range, rows_max: int, bytes_max: int) -> Page:
+        """The same inside a transaction."""
+        revision, prefix = self._execute(VIEW).fetchone()
+        keys = None if prefix is None else AppendedKeys(prefix)
         rows: list[tuple[bytes, Record]] = []
         bytes_left = bytes_max
-        statement, parameters = walk_statement(range)
-        cursor = self.connection.execute(f"{statement} LIMIT ?", (*parameters, rows_max))
-        try:
-            for key, value, revision in cursor:
-                rows.append((key, _record((value, revision))))
+        # An unfinished walk would hold its view of the database.
+        with closing(walk(self.connection.execute, keys, range, rows_max)) as found:
+            for key, value, written in found:
+                rows.append((key, record_of((value, written))))
                 bytes_left -= len(key) + len(value)
                 if len(rows) == rows_max or bytes_left <= 0:
-                    return Page(rows, range.after(key))
-        finally:
-            # An unfinished walk would hold its view of the database.
-            cursor.close()
-        return Page(rows, None)
+                    return Page(rows, range.after(key), revision)
+        return Page(rows, None, revision)
 
 
 class Readers:
@@ -227,11 +210,11 @@ class Snapshots:
             reader.connection.execute("BEGIN")
             # The first read is what fixes the view.
             snapshot = SqliteSnapshot(self, reader, reader.head(), self._monotonic())
+            with self._lock:
+                self._open.add(snapshot)
         except BaseException:
             reader.connection.close()
             raise
-        with self._lock:
-            self._open.add(snapshot)
         return snapshot
 
     def own(self, snapshot: Snapshot) -> SqliteSnapshot:

@@ -12,7 +12,12 @@ from holdfast.engines.sqlite.failures import Translated, not_ours
 #: "Hold" in ASCII, in the header of the file: tells our files from other SQLite files.
 APPLICATION_ID = 0x486F6C64
 #: Of the tables below, in the header of the file.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+
+#: What SQLite writes before each page in the log.
+FRAME_BYTES = 24
+#: How many times the size that is wanted of it a log may have before it is cut.
+LOG_SLACK = 4
 
 #: Rows lie in order of arrival and the index holds the keys: with values of 1 KB this takes a
 #: third of the space of a table in key order, and loads five times as fast.
@@ -23,13 +28,26 @@ _TABLES = (
         revision INTEGER NOT NULL,
         value BLOB NOT NULL
     )""",
+    # id: revision and index of an appended row, see `appended.py`.
+    """CREATE TABLE appended (
+        id INTEGER PRIMARY KEY,
+        value BLOB NOT NULL
+    )""",
+    # head: the newest revision, unless that of the last appended row is newer.
+    # prefix: of the keys of appended rows; none was appended yet: NULL.
+    # strays: whether keys that could be those of appended rows lie among the rows.
     # unflushed: since which start of the machine relaxed commits may be missing on the medium.
+    # log, log_before: names of the log and of the one noted before it, see `belonging.py`.
     # touched: stepped by writes that only renew the log.
     """CREATE TABLE meta (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         head INTEGER NOT NULL,
+        prefix BLOB,
+        strays INTEGER NOT NULL DEFAULT 0,
         lineage TEXT NOT NULL,
         unflushed TEXT,
+        log TEXT NOT NULL,
+        log_before TEXT NOT NULL DEFAULT '',
         touched INTEGER NOT NULL DEFAULT 0
     )""",
     """CREATE TABLE batch_ids (
@@ -58,9 +76,10 @@ def connect(
         connection.execute(f"PRAGMA synchronous={_SYNCHRONOUS[config.durability]}")
         # Checkpoints are the housekeeping's business: never inside somebody's commit.
         connection.execute("PRAGMA wal_autocheckpoint=0")
-        connection.execute(
-            f"PRAGMA journal_size_limit={config.checkpoint_pages * config.page_size}"
-        )
+        # A log that is written over costs less than one that grows, so it is cut only where it
+        # grew far beyond what it is made to gather.
+        log_bytes = config.checkpoint_pages * (config.page_size + FRAME_BYTES)
+        connection.execute(f"PRAGMA journal_size_limit={LOG_SLACK * log_bytes}")
         # Where fsync does not reach the medium (macOS), SQLite knows the call that does.
         connection.execute("PRAGMA fullfsync=1")
         connection.execute("PRAGMA checkpoint_fullfsync=1")
@@ -69,6 +88,11 @@ def connect(
     else:
         connection.execute("PRAGMA query_only=1")
     return connection
+
+
+def connect_to_look(config: SqliteConfig, *, immutable: bool = False) -> sqlite3.Connection:
+    """A connection that cannot change the database, not even by closing it."""
+    return _connect(config, "ro&immutable=1" if immutable else "ro")
 
 
 #: OFF is not among them: it can damage the file.
@@ -99,6 +123,7 @@ def prepare(connection: sqlite3.Connection, config: SqliteConfig, lineage: str) 
 
     Raises:
         NotADatabase, FormatTooNew, StoreNotFound: it cannot be used; it was not touched.
+        Unsupported: an older Holdfast wrote it; it was not touched.
     """
     path = config.path
     if _verify(connection, path):
@@ -113,7 +138,9 @@ def prepare(connection: sqlite3.Connection, config: SqliteConfig, lineage: str) 
             if not _verify(connection, path):
                 for statement in _TABLES:
                     connection.execute(statement)
-                connection.execute("INSERT INTO meta VALUES (1, 0, ?, NULL, 0)", (lineage,))
+                connection.execute(
+                    "INSERT INTO meta (head, lineage, log) VALUES (0, ?1, ?1)", (lineage,)
+                )
                 connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version={FORMAT_VERSION}")
             connection.execute("COMMIT")
@@ -157,6 +184,14 @@ def _verify(connection: sqlite3.Connection, path: Path) -> bool:
             raise FormatTooNew(
                 f"the database {path} has format {version}; this Holdfast reads up to "
                 f"{FORMAT_VERSION}. Use a newer one",
+                found=version,
+                supported=FORMAT_VERSION,
+            )
+        if version < FORMAT_VERSION:
+            raise Unsupported(
+                f"the database {path} has format {version}, which this Holdfast does not read; it "
+                f"reads format {FORMAT_VERSION}. Export it with the version of Holdfast that wrote "
+                f"it (`holdfast export`), and import that into a new database",
                 found=version,
                 supported=FORMAT_VERSION,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from weakref import WeakMethod
 
 from holdfast.contract.runtime import Host, Worker
 
@@ -15,7 +16,8 @@ class Upkeep:
         name: of the thread.
         host: starts it.
         delay_s: how long it lets needs gather once woken.
-        work: what it does; returns after how many seconds to do it again, None when woken only.
+        work: what it does; returns after how many seconds to do it again, None when woken only. A
+            method, known weakly: the thread alone keeps nobody from being collected.
     """
 
     def __init__(
@@ -24,7 +26,7 @@ class Upkeep:
         self._name = name
         self._host = host
         self._delay_s = delay_s
-        self._work = work
+        self._work = WeakMethod(work)
         self._needed = threading.Event()
         self._closing = threading.Event()
         self._starting = threading.Lock()
@@ -55,4 +57,8 @@ class Upkeep:
             self._needed.clear()
             if self._closing.wait(self._delay_s):
                 return
-            again_s = self._work()
+            work = self._work()
+            if work is None:
+                return
+            again_s = work()
+            del work

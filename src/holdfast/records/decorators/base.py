@@ -9,11 +9,11 @@ from typing import Any, Self
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
-from holdfast.records.change import Change
-from holdfast.records.entry import Entry, PastVersion
 from holdfast.records.interface import KeyValueStoreInterface, Version
-from holdfast.records.services import Outcome
-from holdfast.records.writes import Write
+from holdfast.records.services.protocols import Outcome
+from holdfast.records.write import Write
+from holdfast.store.feed.change import Change
+from holdfast.store.versions.entry import Entry, PastVersion
 
 #: The verbs of the interface: whoever handles these has handled every call.
 VERBS = (
@@ -28,6 +28,9 @@ VERBS = (
     "subscribe",
 )
 
+#: What does a verb at once, where it can.
+AT_ONCE = {"peek": "get", "write_now": "write"}
+
 
 class Decorator(KeyValueStoreInterface):
     """Adds to `inner` by overriding some of its verbs.
@@ -40,6 +43,11 @@ class Decorator(KeyValueStoreInterface):
         for verb in VERBS:
             if getattr(type(self), verb) is getattr(Decorator, verb):
                 setattr(self, verb, getattr(inner, verb))
+        # What is done at once goes past a decorator only where the decorator does nothing to it.
+        for at_once, verb in AT_ONCE.items():
+            untouched = getattr(type(self), verb) is getattr(Decorator, verb)
+            if untouched and getattr(type(self), at_once) is getattr(Decorator, at_once):
+                setattr(self, at_once, getattr(inner, at_once))
 
     @abstractmethod
     def around(self, inner: KeyValueStoreInterface) -> Self:

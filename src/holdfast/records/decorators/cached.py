@@ -8,14 +8,14 @@ from typing import Any
 
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import InvalidKey
-from holdfast.records.cache import UNKNOWN, CacheStats, EntryCache
 from holdfast.records.decorators.base import Decorator
-from holdfast.records.entry import Entry
 from holdfast.records.interface import KeyValueStoreInterface, Version
-from holdfast.records.keys import PathKeyService
-from holdfast.records.services import Outcome
-from holdfast.records.writes import Rename, Write
-from holdfast.store.gate import Gate
+from holdfast.records.services.keys import PathKeyService
+from holdfast.records.services.protocols import Outcome
+from holdfast.records.write import Rename, Write
+from holdfast.runtime.gate import Gate
+from holdfast.store.versions.cache import UNKNOWN, CacheStats, EntryCache
+from holdfast.store.versions.entry import Entry
 
 
 class Cached(Decorator):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from holdfast.codecs.pattern import Pattern
-from holdfast.records.change import Change
 from holdfast.records.decorators.base import Decorator
-from holdfast.records.events.dispatcher import Dispatcher
-from holdfast.records.events.subscription import SubscriptionFacts
 from holdfast.records.interface import KeyValueStoreInterface
-from holdfast.records.services import Outcome
-from holdfast.records.writes import Write
+from holdfast.records.outcome_changes import changes_of
+from holdfast.records.services.protocols import Outcome
+from holdfast.records.write import Write
+from holdfast.store.feed.change import Change
+from holdfast.store.feed.dispatcher import Dispatcher
+from holdfast.store.feed.subscription import SubscriptionFacts
 
 
 class Evented(Decorator):
@@ -30,17 +31,26 @@ class Evented(Decorator):
         super().__init__(inner)
         self.dispatcher = dispatcher
         self._write = inner.write
+        self._write_now = inner.write_now
         if not commits:
             self.write = inner.write  # type: ignore[method-assign]
+            self.write_now = inner.write_now  # type: ignore[method-assign]
 
     def around(self, inner: KeyValueStoreInterface) -> Evented:
         return Evented(inner, self.dispatcher, commits=False)
 
     async def write(self, writes: Sequence[Write]) -> list[Outcome]:
         outcomes = await self._write(writes)
-        if self.dispatcher.active:
-            await self.dispatcher.wrote(writes, outcomes)
+        dispatcher = self.dispatcher
+        if dispatcher.active:
+            revision = max((one.revision for one in outcomes if one.written), default=0)
+            if revision:
+                changes = changes_of(revision, writes, outcomes, dispatcher.lineage)
+                await dispatcher.wrote(revision, changes)
         return outcomes
+
+    def write_now(self, write: Write) -> Outcome | None:
+        return None if self.dispatcher.active else self._write_now(write)
 
     def subscribe(
         self, pattern: Pattern | str, callback: Callable[[Change], object]

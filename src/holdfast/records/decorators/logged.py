@@ -8,15 +8,15 @@ from typing import Any, TypeVar
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
-from holdfast.records.change import Change
 from holdfast.records.decorators.base import Decorator
-from holdfast.records.entry import Entry, PastVersion
 from holdfast.records.interface import KeyValueStoreInterface, Version
-from holdfast.records.log import LoggingService
-from holdfast.records.services import Outcome
+from holdfast.records.services.protocols import Outcome
 from holdfast.records.tracing import Tracing, installed_tracing
-from holdfast.records.writes import Delete, Modify, Rename, Write
-from holdfast.store.feed import Cause
+from holdfast.records.write import Delete, Modify, Rename, Write
+from holdfast.store.feed.change import Change
+from holdfast.store.feed.row import Cause
+from holdfast.store.operation_log import LoggingService
+from holdfast.store.versions.entry import Entry, PastVersion
 
 T = TypeVar("T")
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from holdfast.contract.errors import ReadOnly
 from holdfast.records.decorators.base import Decorator
 from holdfast.records.interface import KeyValueStoreInterface
-from holdfast.records.services import Outcome
-from holdfast.records.writes import Write
+from holdfast.records.services.protocols import Outcome
+from holdfast.records.write import Write
 
 
 class ReadOnlyStore(Decorator):

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from holdfast.codecs.text import StoreKey
+from holdfast.contract.engine import NOT_NOW
 from holdfast.contract.errors import (
     Conflict,
     ReadOnly,
@@ -16,12 +17,12 @@ from holdfast.contract.errors import (
     StorageFull,
 )
 from holdfast.records.decorators.base import Decorator
-from holdfast.records.entry import Entry
 from holdfast.records.interface import KeyValueStoreInterface, Version
 from holdfast.records.requirements import Requirements
-from holdfast.records.services import Outcome
-from holdfast.records.writes import Admit, Delete, Rename, Write, migration
-from holdfast.store.feed import Cause
+from holdfast.records.services.protocols import Outcome
+from holdfast.records.write import Admit, Delete, Rename, Write, migration
+from holdfast.store.feed.row import Cause
+from holdfast.store.versions.entry import Entry
 
 #: How often a read that migrates tries to store what it made before it only returns it.
 WRITE_BACK_TRIES = 10
@@ -45,6 +46,8 @@ class Validated(Decorator):
         self._monotonic = requirements.monotonic
         self._get = inner.get
         self._write = inner.write
+        self._write_now = inner.write_now
+        self.peek = inner.peek  # type: ignore[method-assign]
 
     def around(self, inner: KeyValueStoreInterface) -> Validated:
         return Validated(inner, self._requirements)
@@ -63,7 +66,8 @@ class Validated(Decorator):
         if expect is not None:
             return await self._expected(key, version, at, expect, write_back)
         if version is None and at is None:
-            return await self._get(key)
+            found = self.peek(key)
+            return await self._get(key) if found is NOT_NOW else found
         return await self._get(key, version=version, at=at)
 
     async def _expected(
@@ -115,6 +119,13 @@ class Validated(Decorator):
             else:
                 return await self._write(writes)
         return await self._write([await self._judged(write) for write in writes])
+
+    def write_now(self, write: Write) -> Outcome | None:
+        if write.options.schema_hash is None and (
+            self._monotonic() < self._requirements.idle_until
+        ):
+            return self._write_now(write)
+        return None
 
     async def _judged(self, write: Write) -> Write:
         """The write with its judge, where one is called for."""

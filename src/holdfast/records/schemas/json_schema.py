@@ -86,7 +86,7 @@ def compiled(form: Form) -> Any:
     except ImportError as error:
         raise DriverMissing(
             "JSON Schemas are judged by jsonschema-rs; found it not installed. Install it with "
-            "`pip install 'holdfast[schema]'`",
+            "`pip install 'holdfast-db[schema]'`",
             driver="jsonschema-rs",
         ) from error
     try:

@@ -16,15 +16,15 @@ from holdfast.contract.errors import (
     SchemaNotFound,
     SchemaValidationFailed,
 )
-from holdfast.records.entry import Entry
 from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.records.requirements import REQUIRED, SCHEMAS, Requirements, namespace_of
-from holdfast.records.reserved import refuse_reserved
 from holdfast.records.schemas.adapting import schema_of
-from holdfast.records.schemas.bulk import Migrated, Migration
 from holdfast.records.schemas.json_schema import JsonSchema
+from holdfast.records.schemas.migrating import Migrated, Migration
 from holdfast.records.schemas.migrations import Migrations, Node, Step
 from holdfast.records.schemas.schema import CHECK, CLASS, Form, Schema, digest_of, judge
+from holdfast.store.text_keys import refuse_reserved
+from holdfast.store.versions.entry import Entry
 
 #: How many JSON Schemas are kept compiled; the others are read and compiled again.
 COMPILED_MAX = 1000
@@ -78,7 +78,7 @@ class SchemaRegistry:
 
         Raises:
             InvalidInput: it is not a schema, or a JSON Schema that refers outside itself.
-            DriverMissing: JSON Schemas need `holdfast[schema]`.
+            DriverMissing: JSON Schemas need `holdfast-db[schema]`.
         """
         made = schema_of(schema, name)
         await self._put(made.digest, made.form, modified_by, comment)

@@ -1,13 +1,18 @@
 """The promises, one file for each section, and the one class that holds them all."""
 
 from holdfast.testing.contract.abilities import Abilities
+from holdfast.testing.contract.at_once import AtOnce
 from holdfast.testing.contract.batches import Batches
 from holdfast.testing.contract.checks import Checks
 from holdfast.testing.contract.concurrency import Concurrency
+from holdfast.testing.contract.drafts import Drafts
 from holdfast.testing.contract.lifecycle import Lifecycle
 from holdfast.testing.contract.limits import Limits
 from holdfast.testing.contract.maintenance import Maintenance
+from holdfast.testing.contract.needs import Needs
+from holdfast.testing.contract.pages import Pages
 from holdfast.testing.contract.processes import Processes
+from holdfast.testing.contract.raising import Raising
 from holdfast.testing.contract.reads import Reads
 from holdfast.testing.contract.revisions import Revisions
 from holdfast.testing.contract.scans import Scans
@@ -22,12 +27,17 @@ from holdfast.testing.model import Model
 class EngineContract(
     Reads,
     Scans,
+    Pages,
     Batches,
     Checks,
     Revisions,
     Limits,
     Sizes,
     Transactions,
+    Drafts,
+    Needs,
+    Raising,
+    AtOnce,
     Snapshots,
     Waiting,
     Lifecycle,

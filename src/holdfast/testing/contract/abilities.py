@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import FrozenInstanceError, fields
 from typing import Any, get_args
 
@@ -9,11 +10,10 @@ import pytest
 
 from holdfast.contract.capability import Capabilities, Durability, Io, Isolation
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import WrongContext
 from holdfast.contract.record import Range
-from holdfast.store.drive import drive
+from holdfast.runtime.system import drive
 from holdfast.testing.promise import Section, promise
-from holdfast.testing.subject import Subject, contents, increment, put, walk
+from holdfast.testing.subject import Subject, contents, increment, put, revision_of, walk
 
 #: What stands above builds keys of names and rows of its own, so less would be of no use.
 KEY_BYTES_LEAST = 1024
@@ -54,15 +54,37 @@ class Abilities(Section):
 
     @promise("trap 50")
     async def test_an_engine_waits_the_way_it_says(self, subject: Subject) -> None:
+        # Whatever it waits for, who has no loop can drive it.
         engine = subject.make()
         try:
-            if engine.capabilities.io is Io.REMOTE:
-                with pytest.raises(WrongContext):
-                    drive(engine.open())
-            else:
-                self._drive_through(engine)
+            self._drive_through(engine)
         finally:
-            await engine.close()
+            drive(engine.close())
+
+    @promise("trap 50", tasks=True)
+    async def test_an_engine_that_waits_for_a_server_lets_its_loop_turn_meanwhile(
+        self, subject: Subject
+    ) -> None:
+        engine = await subject.open()
+        revision = await put(engine, (b"k", b"1"))
+        turns = 0
+
+        async def turn() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        turning = asyncio.create_task(turn())
+        await asyncio.sleep(0)
+        began = turns
+        assert await revision_of(engine, b"k") == revision
+        turned = turns - began
+        turning.cancel()
+        if engine.capabilities.io is Io.REMOTE:
+            assert turned, "says it waits for a server, and never does"
+        else:
+            assert not turned, "says it reads where it is asked, and waits"
 
     def _drive_through(self, engine: Engine) -> None:
         drive(engine.open())

@@ -1,29 +1,18 @@
-"""Many threads at once, each driving the engine without a loop.
-
-An engine that waits for a server needs a loop; there tasks and processes hold these promises, and
-each promise here proves instead that driving is refused.
-"""
+"""Many threads at once, each driving the engine without a loop."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-
-import pytest
 
 from holdfast.contract.batch import Batch, CheckKey, Put
-from holdfast.contract.capability import Io
-from holdfast.contract.engine import Engine
-from holdfast.contract.errors import Conflict, StoreClosed, WrongContext
+from holdfast.contract.errors import Conflict, StoreClosed
 from holdfast.contract.record import Range
-from holdfast.store.drive import drive
+from holdfast.runtime.system import drive
+from holdfast.testing.driving import THREADS, in_threads
 from holdfast.testing.promise import Section, promise
 from holdfast.testing.subject import Subject, contents, increment, put, value_of
 
-THREADS = 4
 COMMITS_BEFORE_CLOSING = 12
-#: A thread that takes longer is stuck.
-THREAD_TIMEOUT_S = 40.0
 
 
 class Threads(Section):
@@ -37,9 +26,9 @@ class Threads(Section):
                 drive(engine.transact([b"n"], increment(b"n")))
                 drive(put(engine, (b"own%d-%d" % (thread, number), b"")))
 
-        if self._in_threads(engine, work):
-            assert await value_of(engine, b"n") == b"%d" % (THREADS * rounds)
-            assert len(await contents(engine)) == THREADS * rounds + 1
+        in_threads(engine, work)
+        assert await value_of(engine, b"n") == b"%d" % (THREADS * rounds)
+        assert len(await contents(engine)) == THREADS * rounds + 1
 
     @promise()
     async def test_of_many_threads_that_find_it_absent_one_makes_it(self, subject: Subject) -> None:
@@ -57,8 +46,8 @@ class Threads(Section):
                     continue
                 won.append(number)
 
-        if self._in_threads(engine, work):
-            assert sorted(won) == list(range(claims))
+        in_threads(engine, work)
+        assert sorted(won) == list(range(claims))
 
     @promise()
     async def test_threads_see_a_batch_wholly_or_not_at_all(self, subject: Subject) -> None:
@@ -78,7 +67,7 @@ class Threads(Section):
                 for found in (records, [record for _, record in page.rows]):
                     assert len(set(found)) == 1, "half of a batch was seen"
 
-        self._in_threads(engine, work)
+        in_threads(engine, work)
 
     @promise("E-017")
     async def test_commits_of_threads_that_meet_a_close_are_done_or_refused(
@@ -100,33 +89,9 @@ class Threads(Section):
                 if thread == 0 and number == COMMITS_BEFORE_CLOSING:
                     drive(engine.close())
 
-        if self._in_threads(engine, work):
-            assert len(done) >= COMMITS_BEFORE_CLOSING
-            await subject.close(engine)
-            if engine.capabilities.persistent:
-                engine = await subject.open()
-                assert set(await contents(engine)) == done
-
-    def _in_threads(self, engine: Engine, work: Callable[[int], None]) -> bool:
-        """Run the work in several threads; False when this engine cannot be driven in any."""
-        if engine.capabilities.io is Io.REMOTE:
-            with pytest.raises(WrongContext):
-                drive(engine.head())
-            return False
-        failures: list[BaseException] = []
-
-        def guarded(thread: int) -> None:
-            try:
-                work(thread)
-            except BaseException as failure:  # noqa: BLE001 - raised again by the promise
-                failures.append(failure)
-
-        spawn = engine.components.host.spawn
-        workers = [
-            spawn(f"contract {thread}", lambda thread=thread: guarded(thread))  # type: ignore[misc]
-            for thread in range(THREADS)
-        ]
-        assert all(worker.join(THREAD_TIMEOUT_S) for worker in workers), "a thread is stuck"
-        if failures:
-            raise failures[0]
-        return True
+        in_threads(engine, work)
+        assert len(done) >= COMMITS_BEFORE_CLOSING
+        await subject.close(engine)
+        if engine.capabilities.persistent:
+            engine = await subject.open()
+            assert set(await contents(engine)) == done

@@ -1,0 +1,39 @@
+"""Snapshots as users hold them."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from holdfast.database.views import Views
+from holdfast.store.snapshot import SnapshotEngine
+
+
+class SnapshotView:
+    """A fixed view of the database. Close it, or use it as a context manager.
+
+    Attributes:
+        revision: of the last commit it contains.
+        entries, stores: as of that moment, for reading. What expires is absent here too.
+    """
+
+    def __init__(self, engine: SnapshotEngine, views: Views) -> None:
+        self._engine = engine
+        self.revision = engine.revision
+        self.entries = views.entries
+        self.stores = views.stores
+
+    async def close(self) -> None:
+        """Let go of the view; closing twice does nothing."""
+        await self._engine.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()

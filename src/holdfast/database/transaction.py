@@ -1,0 +1,140 @@
+"""Transactions as users hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Literal, Self
+
+from holdfast.contract.engine import Engine
+from holdfast.contract.errors import TransactionClosed
+from holdfast.database.views import Views
+from holdfast.records.interface import KeyValueStoreInterface
+from holdfast.runtime.gate import Gate
+from holdfast.store.transaction import TransactionEngine
+from holdfast.store.versions.entry import PendingRevision
+from holdfast.stores.multistore import MultiStore
+
+State = Literal["new", "active", "committing", "committed", "rolled_back"]
+
+
+class Transaction:
+    """Reads of one moment and writes that happen together or not at all.
+
+    Made by `Database.transaction`; an asynchronous context manager that commits at the end of its
+    block and rolls back when the block raises. What it writes has a revision once it is committed:
+    asking an entry for it before raises.
+
+    Attributes:
+        state: `new`, `active`, `committing`, `committed` or `rolled_back`.
+        revision: of the commit, once committed; before that of the moment it reads.
+    """
+
+    def __init__(
+        self,
+        begin: Callable[[], Awaitable[TransactionEngine]],
+        views: Callable[[Engine, PendingRevision | None], Views],
+        committed: Callable[[int], Awaitable[None]],
+        gate: Gate,
+    ) -> None:
+        self._begin = begin
+        self._make_views = views
+        self._committed = committed
+        self._gate = gate
+        self._engine: TransactionEngine | None = None
+        self._views: Views | None = None
+        #: Of what it writes: known, for every entry it handed out, once it is committed.
+        self._pending = PendingRevision()
+        self.state: State = "new"
+        self.revision = 0
+
+    @property
+    def id(self) -> str:
+        """What the changes of this transaction carry as `transaction_id`."""
+        return self._require_active().id.hex()
+
+    @property
+    def active(self) -> bool:
+        """Whether it can still be used."""
+        return self.state == "active"
+
+    @property
+    def entries(self) -> KeyValueStoreInterface:
+        """The entries as this transaction sees them."""
+        return self._require_views().entries
+
+    @property
+    def stores(self) -> MultiStore:
+        """The named stores as this transaction sees them."""
+        return self._require_views().stores
+
+    async def begin(self) -> Self:
+        """Take the snapshot; `async with` does."""
+        self._gate.check()
+        if self.state != "new":
+            raise TransactionClosed(
+                f"a transaction begins once; this one is {self.state}. Begin another one"
+            )
+        self._engine = await self._begin()
+        self._views = self._make_views(self._engine, self._pending)
+        self.revision = self._engine.snapshot_revision
+        self.state = "active"
+        return self
+
+    async def commit(self) -> int:
+        """Write everything in one commit; its revision.
+
+        Raises:
+            Conflict: what it read changed meanwhile; nothing was written.
+            TransactionClosed: it is over already.
+        """
+        engine = self._require_active()
+        self._gate.check()
+        self.state = "committing"
+        revision = await engine.finish(self._finished)
+        await self._committed(revision)
+        return revision
+
+    async def rollback(self) -> None:
+        """Drop everything. Raises TransactionClosed when it is over already."""
+        self._require_active().release()
+        self.state = "rolled_back"
+        self._pending.settle(None)
+
+    async def __aenter__(self) -> Self:
+        return await self.begin()
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not self.active:
+            return  # Committed or rolled back by hand inside the block.
+        if error_type is None:
+            await self.commit()
+        else:
+            await self.rollback()
+
+    def _finished(self, revision: int | None) -> None:
+        """The commit has ended, at this revision or (None) with an error.
+
+        Called with the commit itself, whether or not its caller still waits for it.
+        """
+        self.state = "rolled_back" if revision is None else "committed"
+        self.revision = revision or self.revision
+        self._pending.settle(revision)
+
+    def _require_views(self) -> Views:
+        self._require_active()
+        assert self._views is not None
+        return self._views
+
+    def _require_active(self) -> TransactionEngine:
+        if self._engine is None or not self.active:
+            raise TransactionClosed(
+                f"the transaction is {self.state.replace('_', ' ')}; "
+                + ("enter it with `async with`" if self.state == "new" else "begin another one")
+            )
+        return self._engine

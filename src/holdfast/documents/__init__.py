@@ -1,0 +1,1 @@
+"""Documents: collections of typed values with queries, indexes, transactions and live results."""

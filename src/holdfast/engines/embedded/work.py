@@ -1,0 +1,121 @@
+"""A batch on its way through a commit, and the user's function that may decide it.
+
+The function runs inside the commit, so whatever it raises must concern its caller alone, and a
+write that it makes to the same database could never be done.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from holdfast.contract.batch import Answer, Batch, Decide, Receipt
+from holdfast.contract.errors import WrongContext
+from holdfast.contract.record import Record
+from holdfast.contract.runtime import Completion
+
+if TYPE_CHECKING:
+    from holdfast.engines.embedded.committer import Committer
+
+_this_thread = threading.get_ident
+
+
+class Raised(Exception):
+    """The function of a batch raised something."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+class Work:
+    """A batch, or the keys and function that make one, on its way through a commit.
+
+    Attributes:
+        done: it has a receipt or an error and nobody will look at it again; or it was withdrawn.
+        queued: it waits for whoever leads.
+        deciding: its function runs now.
+        inside: the batch whose function this one's was called from, of another engine.
+        thread: whose call it is.
+    """
+
+    __slots__ = (
+        "batch", "committer", "completion", "decide", "deciding", "done", "error", "inside", "keys",
+        "previous", "queued", "receipt", "thread",
+    )  # fmt: skip
+
+    def __init__(
+        self, batch: Batch | None, keys: Sequence[bytes] = (), decide: Decide | None = None,
+        *, previous: bool = False,
+    ) -> None:  # fmt: skip
+        self.batch = batch
+        self.keys = keys
+        self.decide = decide
+        self.previous = previous
+        self.done = self.queued = self.deciding = False
+        self.receipt: Receipt | None = None
+        self.error: BaseException | None = None
+        self.completion: Completion[Receipt] | None = None
+        self.committer: Committer | None = None
+        self.inside: Work | None = None
+        self.thread = _this_thread()
+
+    def outcome(self) -> Receipt:
+        """The receipt, or the error raised."""
+        if self.error is not None:
+            raise self.error
+        assert self.receipt is not None
+        return self.receipt
+
+    def withdraw(self) -> None:
+        """Nobody waits for it any more: whoever leads next passes it by."""
+        self.done = True
+        self.deciding = False
+
+    def ask(self, records: list[Record | None], revision: int) -> Answer:
+        """What the function answers.
+
+        Raises:
+            Raised: whatever the function raised, which belongs to its caller alone.
+        """
+        assert self.decide is not None
+        self.inside = _deciding.get()
+        token = _deciding.set(self)
+        self.deciding = True
+        try:
+            return self.decide(records, revision)
+        except StopIteration as error:
+            # It would end the coroutines that it passes, instead of failing them.
+            stopped = RuntimeError("the function of a write raised StopIteration")
+            stopped.__cause__ = error
+            raise Raised(stopped) from None
+        except KeyboardInterrupt as error:
+            # Signals reach the main thread, and another thread's call is not the interrupted one.
+            here = threading.current_thread()
+            if here is threading.main_thread() and self.thread != here.ident:
+                raise
+            raise Raised(error) from None
+        except BaseException as error:  # noqa: BLE001 - that is what user code can do
+            raise Raised(error) from None
+        finally:
+            self.deciding = False
+            _deciding.reset(token)
+
+
+#: The batch whose function runs in this context; contexts are copied to tasks and some threads.
+_deciding: ContextVar[Work | None] = ContextVar("deciding", default=None)
+
+
+def refuse_inside(committer: Committer) -> None:
+    """Raise WrongContext in a function that decides a commit of the same database."""
+    work = _deciding.get()
+    while work is not None:
+        # A task that the function only started may write once the function has returned.
+        if work.deciding and not work.done and work.committer is committer:
+            raise WrongContext(
+                "a function that decides a write (of modify or transact) cannot write to the same "
+                "database itself: that write would wait for the commit that it is a part of. "
+                "Return what to write, or write after the call"
+            )
+        work = work.inside

@@ -1,0 +1,121 @@
+"""A thread with an event loop, for callers that have none.
+
+A synchronous handle drives its coroutines in the caller's thread, where nothing can wait for a
+server without holding the thread. So the work is done on this loop, and the thread is held until
+it is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar, cast
+
+from holdfast.contract.errors import StoreClosed, WrongContext
+from holdfast.contract.runtime import Completion, Host, Worker
+
+T = TypeVar("T")
+
+
+class Portal:
+    """Runs coroutines for callers that hold their thread. The thread starts when first needed."""
+
+    def __init__(self, name: str, host: Host) -> None:
+        self.name = name
+        self._host = host
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: Worker | None = None
+        self._closed = False
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """Its loop, once it was needed."""
+        return self._loop
+
+    async def run(self, work: Callable[[], Coroutine[Any, Any, T]], *, withdraw: bool = False) -> T:
+        """The result of the work, done on the portal's loop.
+
+        Args:
+            work: makes the coroutine, on that loop.
+            withdraw: cancel the work when the caller is interrupted (Ctrl-C).
+        """
+        loop = self._started()
+        if asyncio._get_running_loop() is loop:  # noqa: SLF001 - the public one raises
+            raise WrongContext(
+                "a function that decides a write (of modify or transact) cannot use the same "
+                "database itself: it would wait for the commit that it is a part of. Return what "
+                "to write, or do it after the call"
+            )
+        completion: Completion[T] = self._host.runtime().completion()
+        tasks: list[asyncio.Task[None]] = []
+
+        async def guarded() -> None:
+            # Whatever is raised goes to the caller: some of it would end the loop.
+            try:
+                completion.settle(await work())
+            except BaseException as error:  # noqa: BLE001 - it is raised again by the caller
+                completion.settle(error=error)
+
+        def start() -> None:
+            tasks.append(loop.create_task(guarded()))
+
+        try:
+            loop.call_soon_threadsafe(start)
+        except RuntimeError:
+            raise _closed() from None
+        try:
+            return await completion.wait()
+        except BaseException:
+            if withdraw and tasks and not tasks[0].done():
+                self._cancel(tasks[0])
+            raise
+
+    def close(self) -> None:
+        """End the thread; holds the caller's until it has."""
+        with self._lock:
+            self._closed = True
+            loop, thread = self._loop, self._thread
+        if loop is not None and thread is not None:
+            try:
+                loop.call_soon_threadsafe(loop.stop)
+            except RuntimeError:
+                return  # It has ended already.
+            thread.join()
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._closed:
+                raise _closed()
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = self._host.spawn(self.name, self._turn)
+            return self._loop
+
+    def _turn(self) -> None:
+        loop = cast("asyncio.AbstractEventLoop", self._loop)
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+            left = asyncio.all_tasks(loop)
+            for task in left:
+                task.cancel()
+            if left:
+                loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+
+    def _cancel(self, task: asyncio.Task[None]) -> None:
+        try:
+            task.get_loop().call_soon_threadsafe(task.cancel)
+        except RuntimeError:
+            return  # The loop is closed, and the task with it.
+
+
+def _closed() -> StoreClosed:
+    return StoreClosed("the database is closed; open it again")

@@ -1,1 +1,0 @@
-"""Events: changes brought to whoever subscribed to them."""

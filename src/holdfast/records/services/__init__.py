@@ -1,0 +1,1 @@
+"""The five services an entry store is put together from."""

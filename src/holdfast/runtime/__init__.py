@@ -1,0 +1,1 @@
+"""How callers wait: on an event loop, or in their own thread."""

@@ -1,0 +1,101 @@
+"""Whether everything that is stored agrees: the directory, the feed, and every view's rows.
+
+All is read in one moment, page by page; the memory needed does not grow with the database.
+"""
+
+from __future__ import annotations
+
+from holdfast.contract.capability import Io
+from holdfast.contract.engine import Engine
+from holdfast.contract.errors import IntegrityFailed, StoreError
+from holdfast.runtime.drive import drive
+from holdfast.store.feed.feed import Feed
+from holdfast.store.instances import SharedDatabase
+from holdfast.store.keyspaces import Keyspaces
+from holdfast.store.snapshot import SnapshotEngine
+from holdfast.store.versions.retention import SETTINGS_KEY, read_settings
+from holdfast.store.views import Enough, Progress, Report
+
+
+async def check_rows(
+    shared: SharedDatabase, engine: Engine, progress: Progress | None = None
+) -> list[str]:
+    """One line for each thing wrong with the rows of the database; none if all is well.
+
+    On an engine without snapshots nobody may write meanwhile.
+
+    Args:
+        shared: the database.
+        engine: as the handle sees it.
+        progress: called now and then with how many values were looked at; from another thread.
+    """
+    if engine.capabilities.io is Io.REMOTE:
+        return await _check(shared, engine, progress)
+    # Not on a loop: digests of big values take their time.
+    runtime = engine.components.host.runtime()
+    return await runtime.offload(lambda: drive(_check(shared, engine, progress)))
+
+
+async def _check(shared: SharedDatabase, engine: Engine, progress: Progress | None) -> list[str]:
+    if not engine.capabilities.snapshots:
+        return await _check_moment(shared, engine, progress)
+    with await engine.snapshot() as moment:
+        return await _check_moment(shared, SnapshotEngine(engine, moment), progress)
+
+
+async def _check_moment(
+    shared: SharedDatabase, moment: Engine, progress: Progress | None
+) -> list[str]:
+    report = Report()
+    try:
+        await _check_settings(moment, report)
+        await _check_keyspaces(shared, moment, report, progress)
+        await _check_feed(moment, report)
+    except Enough:
+        pass
+    return report.faults
+
+
+async def _check_settings(moment: Engine, report: Report) -> None:
+    [record] = await moment.read([SETTINGS_KEY])
+    if record is not None:
+        try:
+            read_settings(record)
+        except IntegrityFailed as error:
+            report.wrong(str(error))
+
+
+async def _check_keyspaces(
+    shared: SharedDatabase, moment: Engine, report: Report, progress: Progress | None
+) -> None:
+    """Have every view check its keyspaces."""
+    numbers: set[int] = set()
+    try:
+        keyspaces = [one async for one in Keyspaces(moment).list(every=True)]
+    except IntegrityFailed as error:
+        report.wrong(str(error))
+        return
+    for keyspace in keyspaces:
+        if keyspace.number in numbers:
+            report.wrong(f"two keyspaces have the number {keyspace.number}")
+        numbers.add(keyspace.number)
+        keeper = shared.view_of(keyspace.view)
+        if keeper is None or keyspace.state != "living":
+            continue
+        try:
+            await keeper.check(moment, keyspace, report, progress)
+        except StoreError as error:
+            report.wrong(f"{keyspace.view} {keyspace.name!r} cannot be read further: {error}")
+
+
+async def _check_feed(moment: Engine, report: Report) -> None:
+    """Check that the feed can be read, and that it begins where it says."""
+    feed = Feed(moment)
+    oldest = await feed.oldest()
+    try:
+        rows = await feed.oldest_rows(1)
+    except IntegrityFailed as error:
+        report.wrong(str(error))
+        return
+    if rows and rows[0].revision < oldest:
+        report.wrong(f"the feed says that it begins at {oldest}; found a row of {rows[0].revision}")

@@ -1,0 +1,1 @@
+"""The feed: every change of the database, and who wants to know of it."""

@@ -1,0 +1,395 @@
+"""Watching: the changes of a view, with what stood there before and after each."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from holdfast.codecs.pattern import Pattern
+from holdfast.contract.capability import Io
+from holdfast.contract.engine import Engine, Snapshot
+from holdfast.contract.errors import Compacted, InvalidInput, StoreError, TimedOut
+from holdfast.contract.record import Cursor, Range
+from holdfast.runtime.drive import drive
+from holdfast.runtime.gate import Gate
+from holdfast.store.feed.change import Change
+from holdfast.store.feed.feed import WHOLE, Feed
+from holdfast.store.feed.row import Act, Cause, FeedPosition
+from holdfast.store.feed.tail import EVERY_VIEW, Tail, Waiter
+from holdfast.store.keyspaces import Keyspace, Keyspaces
+from holdfast.store.snapshot import SnapshotEngine
+from holdfast.store.versions.entry import instant
+from holdfast.store.views import ChangeReader
+
+#: Makes the reader of a keyspace as one handle sees it; None: nobody knows the view.
+MakeReader = Callable[[Engine, Keyspace], ChangeReader | None]
+
+#: How `Change` spells what a feed row says.
+_OPERATIONS: Mapping[int, str] = {act: act.name.lower() for act in Act}
+_CAUSES: Mapping[int, str] = {cause: cause.name.lower() for cause in Cause}
+
+
+class Position(NamedTuple):
+    """How far a watch has read: a commit, and the index of its last change that was seen."""
+
+    revision: int
+    index: int  # type: ignore[assignment]  # in the place of tuple.index
+
+
+class Wanted(NamedTuple):
+    """A change that a watch will tell, and what tells it."""
+
+    position: FeedPosition
+    keyspace: Keyspace | None
+    reader: ChangeReader | None
+    key: Any
+    last: bool
+
+
+class Changes:
+    """The changes of a database as one handle sees them.
+
+    Args:
+        engine, feed, keyspaces, tail: of the database.
+        make_reader: what tells the changes of a keyspace.
+        gate: of the handle.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        feed: Feed,
+        keyspaces: Keyspaces,
+        tail: Tail,
+        make_reader: MakeReader,
+        gate: Gate,
+    ) -> None:
+        self.engine = engine
+        self.feed = feed
+        self.gate = gate
+        self._keyspaces = keyspaces
+        self._tail = tail
+        self._make_reader = make_reader
+        self._readers: dict[int, tuple[Keyspace, ChangeReader | None]] = {}
+
+    def watch(
+        self,
+        pattern: Pattern | str = "#",
+        *,
+        view: str = "entries",
+        since: int | str | Cursor | None = None,
+        snapshot: bool = False,
+        conflate: bool = False,
+    ) -> Watch:
+        """The changes of a view's keys that match; see `Database.watch`."""
+        if since is not None and snapshot:
+            raise InvalidInput("give since or snapshot, not both: a snapshot starts from now")
+        position: Position | None = None
+        if since is not None:
+            position = self._position(since)
+        elif not snapshot and self.engine.capabilities.io is not Io.REMOTE:
+            # The moment of the call, not that of the first step: what is written in between counts.
+            position = Position(self.head(), WHOLE)
+        return Watch(self, Pattern.of(pattern), view, position, snapshot, conflate)
+
+    def head(self) -> int:
+        """The newest revision of any process."""
+        return drive(self.engine.head())
+
+    def join(self, view: str, pattern: Pattern) -> Waiter:
+        """Have a waiter for the changes of keys that match."""
+        return self._tail.join(view, pattern, self.gate)
+
+    async def reader_of(self, number: int) -> tuple[Keyspace | None, ChangeReader | None]:
+        """The keyspace of that number, and what tells its changes."""
+        known = self._readers.get(number)
+        if known is not None:
+            return known
+        keyspace = await self._keyspaces.by_number(number)
+        if keyspace is None:
+            return None, None
+        known = keyspace, self._make_reader(self.engine, keyspace)
+        self._readers[number] = known
+        return known
+
+    async def readers(self, view: str) -> list[tuple[Keyspace, ChangeReader]]:
+        """What tells the changes of a view's keyspaces; of all views' that are known."""
+        found = []
+        async for keyspace in self._keyspaces.list(None if view == EVERY_VIEW else view):
+            reader = self._make_reader(self.engine, keyspace)
+            if reader is not None:
+                found.append((keyspace, reader))
+        return found
+
+    async def read(self, view: str, position: FeedPosition, *, last: bool = False) -> Wanted | None:
+        """The change, if it is of the view."""
+        row = position.row
+        keyspace, reader = await self.reader_of(row.keyspace)
+        if view != EVERY_VIEW and (keyspace is None or keyspace.view != view):
+            return None
+        if reader is None or not row.key:
+            # A whole keyspace, or one that nobody here can read: told to whoever watches it.
+            return Wanted(position, keyspace, reader, row.key or None, last)
+        return Wanted(position, keyspace, reader, reader.key(row.key), last)
+
+    async def select(
+        self, view: str, pattern: Pattern, position: FeedPosition, *, last: bool
+    ) -> Wanted | None:
+        """The same, if its key matches too."""
+        wanted = await self.read(view, position, last=last)
+        if wanted is None or wanted.reader is None or wanted.key is None:
+            return wanted
+        return wanted if wanted.reader.shows(pattern, wanted.key) else None
+
+    async def tell(self, wanted: Wanted) -> Change:
+        """The change with what stood there before and after it."""
+        position, keyspace, reader, key, last = wanted
+        row = position.row
+        before = after = None
+        if reader is not None and key is not None:
+            before, after = await reader.values(position, key)
+        return Change(
+            position.revision,
+            position.index,
+            _OPERATIONS.get(row.act, f"act-{row.act}"),
+            key,
+            before,
+            after,
+            instant(row.at_ms),
+            _CAUSES.get(row.cause, f"cause-{row.cause}"),
+            row.origin,
+            row.transaction.hex() if row.transaction is not None else None,
+            row.actor,
+            row.comment,
+            "" if keyspace is None else keyspace.view,
+            "" if keyspace is None else keyspace.name,
+            last,
+            self.engine.lineage,
+        )
+
+    def _position(self, since: int | str | Cursor) -> Position:
+        """What `since` names."""
+        if isinstance(since, str):
+            since = Cursor.parse(since)
+        if isinstance(since, Cursor):
+            lineage = self.engine.lineage
+            if since.lineage != lineage:
+                raise Compacted(
+                    f"the cursor is of lineage {since.lineage}, this database of {lineage}: it "
+                    "was restored or lost its last commits. Start from a snapshot: "
+                    "watch(..., snapshot=True)",
+                    lineage=lineage,
+                    since=since.revision,
+                )
+            return Position(since.revision, WHOLE if since.index is None else since.index)
+        if not isinstance(since, int) or isinstance(since, bool) or since < 0:
+            raise InvalidInput(
+                "since is a revision from 0, a cursor, or the text of one; "
+                f"found {since!r}. Use what change.cursor, db.revision or db.cursor printed"
+            )
+        return Position(since, WHOLE)
+
+
+class Watch:
+    """An asynchronous iterator of changes; also an asynchronous context manager.
+
+    It holds nothing between two changes but a page of the feed: however slow its reader, no memory
+    grows and nothing is missed, because changes are read from the database. Cancelled while it
+    waits (a time-out), it can be asked again, and nothing is lost. Abandoned, it leaves nothing
+    behind.
+    """
+
+    def __init__(
+        self,
+        changes: Changes,
+        pattern: Pattern,
+        view: str,
+        position: Position | None,
+        snapshot: bool,
+        conflate: bool,
+    ) -> None:
+        self._changes = changes
+        self._pattern = pattern
+        self._view = view
+        self._position = position
+        self._conflate = conflate
+        self._ready: deque[Wanted | Change] = deque()
+        self._rest: Range | None = None
+        #: The last row of a page, until it is known whether its commit goes on.
+        self._held: list[FeedPosition] = []
+        self._standing = _Standing(changes, view, pattern) if snapshot else None
+        self._waiter: Waiter | None = None
+        self._required = False
+        self._closed = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Change:
+        while not self._closed:
+            try:
+                if not self._ready:
+                    await self._fill()
+                    continue
+                first = self._ready[0]
+                change = first if isinstance(first, Change) else await self._changes.tell(first)
+            except StoreError as error:
+                if not error.retryable:
+                    await self.aclose()
+                raise
+            # Taken out only now: whoever is cancelled before gets it with the next call.
+            self._ready.popleft()
+            return change
+        raise StopAsyncIteration
+
+    async def poll(self, timeout_s: float = 0) -> Change | None:
+        """The next change, or None when none comes within that time.
+
+        Raises:
+            StoreClosed: the database is closed.
+        """
+        runtime = self._changes.engine.components.host.runtime()
+        try:
+            return await runtime.timeout(self.__anext__(), timeout_s)
+        except (TimedOut, StopAsyncIteration):
+            return None
+
+    async def aclose(self) -> None:
+        """End the watch; ending twice does nothing."""
+        self._closed = True
+        self._ready.clear()
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            waiter.leave()
+        standing, self._standing = self._standing, None
+        if standing is not None:
+            standing.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        # Abandoned: nobody is to be woken for it any more.
+        waiter = getattr(self, "_waiter", None)
+        if waiter is not None:
+            waiter.leave()
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    async def _fill(self) -> None:
+        """Have some changes ready, or wait until there may be some."""
+        changes = self._changes
+        changes.gate.check()
+        if self._standing is not None:
+            rows, revision = await self._standing.page()
+            if revision is not None:
+                self._standing.close()
+                self._standing = None
+                self._position = Position(revision, WHOLE)
+            self._ready += rows
+            return
+        if self._position is None:
+            self._position = Position(await changes.engine.head(), WHOLE)
+        if not self._required:
+            # A cursor may be of long ago, or ahead of everything.
+            await changes.feed.require_reachable(self._position.revision, self._position.index)
+            self._required = True
+        if self._waiter is None:
+            self._waiter = changes.join(self._view, self._pattern)
+        if not await self._read():
+            await self._waiter.wait(self._position.revision)
+
+    async def _read(self) -> bool:
+        """Read a page of the feed; False when there was nothing new."""
+        assert self._position is not None
+        changes = self._changes
+        head = await changes.engine.head() if self._rest is None else 0
+        page = await changes.feed.page(*self._position, self._rest)
+        rows = self._held + page.positions
+        wanted = []
+        # Which row is the last of its commit is known once the next one is.
+        held = rows[-1:] if page.rest is not None else []
+        whole = rows[: len(rows) - len(held)]
+        for place, position in enumerate(whole):
+            following = rows[place + 1] if place + 1 < len(rows) else None
+            last = following is None or following.revision != position.revision
+            found = await changes.select(self._view, self._pattern, position, last=last)
+            if found is not None:
+                wanted.append(found)
+        if self._conflate:
+            newest = {(one.keyspace, one.key): one for one in wanted}
+            wanted = sorted(
+                newest.values(), key=lambda one: (one.position.revision, one.position.index)
+            )
+        # Nothing is awaited from here on, so that a cancelled call has read either all or nothing.
+        self._ready += wanted
+        self._held = held
+        self._rest = page.rest
+        if whole:
+            self._position = Position(whole[-1].revision, whole[-1].index)
+        if page.rest is None:
+            reached = max(self._position.revision, head)
+            self._position = Position(reached, WHOLE)
+        return bool(rows)
+
+
+class _Standing:
+    """What stands at one moment, as changes, page by page; then a marker.
+
+    Args:
+        changes: of the handle.
+        view, pattern: what is wanted.
+    """
+
+    def __init__(self, changes: Changes, view: str, pattern: Pattern) -> None:
+        self._changes = changes
+        self._view = view
+        self._pattern = pattern
+        self._moment: Snapshot | None = None
+        self._todo: deque[tuple[Keyspace, ChangeReader, Range]] | None = None
+
+    async def page(self) -> tuple[list[Change], int | None]:
+        """Some changes; with the last ones the revision of the moment."""
+        changes = self._changes
+        if self._moment is None:
+            self._moment = await changes.engine.snapshot()
+        view = SnapshotEngine(changes.engine, self._moment)
+        if self._todo is None:
+            readers = await changes.readers(self._view)
+            self._todo = deque(
+                (keyspace, reader.on(view), reader.standing_range(self._pattern))
+                for keyspace, reader in readers
+            )
+        if self._todo:
+            keyspace, reader, range = self._todo[0]
+            rows, rest = await reader.standing(range, self._pattern)
+            self._todo.popleft()
+            if rest is not None:
+                self._todo.appendleft((keyspace, reader, rest))
+            return rows, None
+        revision = self._moment.revision
+        now = instant(changes.engine.components.clock.now_ms())
+        end = Change(
+            revision, 0, "snapshot_end", None, None, None, now, "snapshot",
+            view=self._view, keyspace="", lineage=changes.engine.lineage,
+        )  # fmt: skip
+        return [end], revision
+
+    def close(self) -> None:
+        """Let go of the moment."""
+        moment, self._moment = self._moment, None
+        if moment is not None:
+            moment.close()
+
+    def __del__(self) -> None:
+        self.close()

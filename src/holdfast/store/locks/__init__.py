@@ -1,0 +1,1 @@
+"""Locks across tasks, threads and processes: leases, waiting, deadlocks."""

@@ -1,0 +1,1 @@
+"""Plain rows: a value that may expire, without versions; for stores, counters, claims."""

@@ -1,0 +1,1 @@
+"""Versioned values: their rows, their past, and how much of it is kept."""

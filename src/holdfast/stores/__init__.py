@@ -1,0 +1,1 @@
+"""Named stores of plain bytes."""

@@ -1,0 +1,226 @@
+"""What an engine answers without a coroutine is what it answers with one: peek and transact now.
+
+An engine that has none of these calls, or refuses one for now, leaves nothing to compare but that
+nothing happened; a layer that passes them by shows here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from holdfast.contract.batch import (
+    Answer,
+    Append,
+    Batch,
+    CheckKey,
+    Decide,
+    Delete,
+    Need,
+    Put,
+    Receipt,
+    append_key,
+)
+from holdfast.contract.engine import NOT_NOW, Engine
+from holdfast.contract.errors import Conflict, InvalidKey, ReadOnly, StoreClosed, WrongContext
+from holdfast.contract.record import Range, Record
+from holdfast.runtime.system import drive
+from holdfast.testing.driving import THREADS, in_threads
+from holdfast.testing.promise import Section, promise
+from holdfast.testing.subject import (
+    Subject,
+    answering,
+    contents,
+    draft,
+    increment,
+    put,
+    raising,
+    value_of,
+)
+
+
+class AtOnce(Section):
+    @promise()
+    async def test_a_page_peeked_at_is_the_page_that_is_scanned(self, subject: Subject) -> None:
+        engine = await subject.open()
+        await _peek_as_scan(engine)
+        await put(engine, *((b"%02d" % number, b"value") for number in range(25)))
+        await _peek_as_scan(engine)
+        await put(engine, (b"03", b"new"), (b"x", b""))
+        await engine.commit(Batch([Delete(b"07")]))
+        await _peek_as_scan(engine)
+        await subject.close(engine)
+        if engine.peek_page is not None:
+            with pytest.raises(StoreClosed):
+                await _peek_page_or_scan(engine, Range())
+
+    @promise()
+    async def test_a_page_of_many_rows_is_peeked_at_up_to_the_limit(self, subject: Subject) -> None:
+        engine = await subject.open()
+        limit = engine.capabilities.page_rows_max
+        await put(engine, *((b"%06d" % number, b"") for number in range(limit)), (b"z", b"last"))
+        await _peek_as_scan(engine)
+
+    @promise()
+    async def test_deciding_now_does_what_transact_does(self, subject: Subject) -> None:
+        engine = await subject.open()
+        first = await put(engine, (b"a", b"1"), (b"b", b"2"))
+        seen: list[list[Record | None]] = []
+
+        def decide(records: list[Record | None], revision: int) -> Answer:
+            assert revision > first
+            seen.append(list(records))
+            if len(records) == 1:
+                return Need([b"b", b"none"])
+            return draft((b"a", b"decided"), (b"b", None), appends=[(b"log", b"x")])
+
+        receipt = await _now_or_transact(engine, [b"a"], decide)
+        a, b = Record(b"1", first), Record(b"2", first)
+        assert seen[-2:] == [[a], [a, b, None]]
+        log = append_key(b"log", receipt.revision, 0)
+        assert await contents(engine) == {b"a": b"decided", log: b"x"}
+        assert receipt.revision == await engine.head()
+        assert receipt.previous is None
+        batch = Batch([Put(b"c", b"3"), Append(b"other", b""), Delete(b"a")])
+        receipt = await _now_or_transact(engine, [], answering(batch))
+        other = append_key(b"other", receipt.revision, 0)
+        assert await contents(engine) == {b"c": b"3", log: b"x", other: b""}
+        for idle in (None, draft(), Batch([])):
+            assert (await _now_or_transact(engine, [b"a"], answering(idle))).revision == receipt[0]
+        again = draft((b"c", b"4"), id=b"once")
+        first_time = await _now_or_transact(engine, [], answering(again))
+        assert await _now_or_transact(engine, [], answering(again)) == first_time
+        assert await engine.head() == first_time.revision
+
+    @promise()
+    async def test_what_is_refused_now_is_refused_as_by_transact(self, subject: Subject) -> None:
+        engine = await subject.open()
+        head = await put(engine, (b"a", b"1"))
+        mistake = KeyError("of the caller")
+        cases: list[tuple[type[BaseException], Decide]] = [
+            (Conflict, answering(draft((b"b", b""), checks=[CheckKey(b"a", None)]))),
+            (Conflict, answering(Batch([Put(b"b", b""), CheckKey(b"a", None)]))),
+            (InvalidKey, answering(draft((b"", b"")))),
+            (KeyError, raising(mistake)),
+            (KeyboardInterrupt, raising(KeyboardInterrupt())),
+        ]
+        for kind, decide in cases:
+            with pytest.raises(kind):
+                await _now_or_transact(engine, [b"a"], decide)
+            assert await engine.head() == head
+            assert await contents(engine) == {b"a": b"1"}
+        await _now_or_transact(engine, [b"a"], increment(b"a"))
+        assert await value_of(engine, b"a") == b"2"
+
+    @promise("E-017")
+    async def test_deciding_now_on_a_closed_engine_is_refused(self, subject: Subject) -> None:
+        engine = await subject.open()
+        await put(engine, (b"a", b"1"))
+        await subject.close(engine)
+        decided: list[int] = []
+        with pytest.raises(StoreClosed):
+            await _now_or_transact(engine, [b"a"], lambda _, revision: decided.append(revision))
+        assert decided == []
+
+    @promise(needs="persistent")
+    async def test_deciding_now_on_what_is_for_reading_is_refused(self, subject: Subject) -> None:
+        engine = await subject.open()
+        await put(engine, (b"a", b"1"))
+        engine = await subject.reopen(engine, read_only=True)
+        decided: list[int] = []
+        with pytest.raises(ReadOnly):
+            await _now_or_transact(engine, [b"a"], lambda _, revision: decided.append(revision))
+        assert decided == []
+
+    @promise()
+    async def test_deciding_while_somebody_decides_is_refused_for_now(
+        self, subject: Subject
+    ) -> None:
+        """A function that calls back must not meet a half of its own commit."""
+        engine = await subject.open()
+        inner: list[object] = []
+
+        def outer(records: list[Record | None], revision: int) -> Answer:
+            if engine.transact_now is not None:
+                try:
+                    inner.append(engine.transact_now([b"n"], increment(b"n")))
+                except WrongContext:
+                    inner.append(NOT_NOW)  # Refused for good, which is as well.
+            return increment(b"n")(records, revision)
+
+        await _now_or_transact(engine, [b"n"], outer)
+        if engine.capabilities.transacts_once:
+            assert all(answer is NOT_NOW for answer in inner)
+            assert await value_of(engine, b"n") == b"1"
+
+    @promise()
+    async def test_threads_that_decide_now_lose_no_increment(self, subject: Subject) -> None:
+        engine = await subject.open()
+        rounds = 100
+
+        def work(thread: int) -> None:
+            for _ in range(rounds):
+                if thread == 0:
+                    drive(engine.transact([b"n"], increment(b"n")))
+                else:
+                    drive(_now_or_transact(engine, [b"n"], increment(b"n")))
+
+        in_threads(engine, work)
+        assert await value_of(engine, b"n") == b"%d" % (THREADS * rounds)
+
+    @promise(needs="waits", tasks=True)
+    async def test_deciding_now_wakes_who_waits(self, subject: Subject) -> None:
+        engine = await subject.open()
+        head = await put(engine, (b"n", b"0"))
+        waiting = [asyncio.create_task(engine.wait(head)) for _ in range(3)]
+        await asyncio.sleep(0.02)
+        receipt = await _now_or_transact(engine, [b"n"], increment(b"n"))
+        assert await asyncio.gather(*waiting) == [receipt.revision] * 3
+
+
+async def _now_or_transact(engine: Engine, keys: Sequence[bytes], decide: Decide) -> Receipt:
+    """Decide now; where that is refused nothing was decided, and `transact` does it."""
+    if engine.transact_now is not None:
+        watched, calls = _counted(decide)
+        receipt = engine.transact_now(keys, watched)
+        if receipt is not NOT_NOW:
+            return receipt
+        assert calls == [], "refused for now, and decided all the same"
+    return await engine.transact(keys, decide)
+
+
+def _counted(decide: Decide) -> tuple[Decide, list[int]]:
+    calls: list[int] = []
+
+    def counted(records: list[Record | None], revision: int) -> Answer:
+        calls.append(revision)
+        return decide(records, revision)
+
+    return counted, calls
+
+
+async def _peek_page_or_scan(engine: Engine, range: Range) -> None:
+    assert engine.peek_page is not None
+    if engine.peek_page(range) is NOT_NOW:
+        await engine.scan(range)
+
+
+async def _peek_as_scan(engine: Engine) -> None:
+    """Peeking may be refused for now; what it answers is what scanning answers."""
+    if engine.peek_page is None:
+        return
+    ranges: list[Range] = [
+        Range(), Range(reverse=True), Range(b"03", b"11"), Range(b"03", b"11", reverse=True),
+        Range(limit=1), Range(b"2", limit=3, reverse=True), Range(b"z", b"a"), Range(b"zz"),
+        Range.prefix(b"1", limit=2),
+    ]  # fmt: skip
+    for range in ranges:
+        rest: Range | None = range
+        while rest is not None:
+            peeked = engine.peek_page(rest)
+            page = await engine.scan(rest)
+            if peeked is not NOT_NOW:
+                assert peeked == page, f"peek answers {peeked!r}, scan {page!r}"
+            rest = page.resume

@@ -1,0 +1,266 @@
+"""Animals that take drafts, further keys and what is done at once wrongly."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from holdfast.contract.batch import (
+    NEEDS_MAX,
+    Answer,
+    Batch,
+    Decide,
+    DeleteRange,
+    Draft,
+    Need,
+    Receipt,
+    append_key,
+)
+from holdfast.contract.engine import NOT_NOW, NotNow
+from holdfast.contract.errors import InvalidInput, ReadOnly, StoreClosed
+from holdfast.contract.record import Page, Range, Record
+from holdfast.runtime.system import drive
+from tests.zoo.good import GoodEngine
+
+
+class Redrafting(GoodEngine):
+    """Passes each answer of a function through `redraft`, inside the commit."""
+
+    async def transact(
+        self, keys: Sequence[bytes], decide: Decide, *, previous: bool = False
+    ) -> Receipt:
+        def redrafted(records: list[Record | None], revision: int) -> Answer:
+            answer = decide(records, revision)
+            return self.redraft(answer, revision) if isinstance(answer, Draft) else answer
+
+        return await super().transact(keys, redrafted, previous=previous)
+
+    def redraft(self, draft: Draft, revision: int) -> Answer:
+        """What is committed in place of the draft."""
+        raise NotImplementedError
+
+
+class RangesOfADraftLast(Redrafting):
+    """Deletes the ranges of a draft after it has written its rows."""
+
+    def redraft(self, draft: Draft, revision: int) -> Answer:
+        operations = sorted(draft.batch().operations, key=lambda one: isinstance(one, DeleteRange))
+        return Batch(operations, draft.id)
+
+
+class AppendsOfADraftCountItsRows(Redrafting):
+    """Begins to count the appends of a draft behind its rows."""
+
+    def redraft(self, draft: Draft, revision: int) -> Answer:
+        first = len(draft.rows)
+        for index, (prefix, value) in enumerate(draft.appends, start=first):
+            draft.rows[append_key(prefix, revision, index)] = value
+        draft.appends = []
+        return draft
+
+
+class AppendsOfADraftReversed(Redrafting):
+    """Appends the logs of a draft from the last to the first."""
+
+    def redraft(self, draft: Draft, revision: int) -> Answer:
+        draft.appends = draft.appends[::-1]
+        return draft
+
+
+class DeletesOfADraftWriteNothing(Redrafting):
+    """Takes a row without a value for an empty value."""
+
+    def redraft(self, draft: Draft, revision: int) -> Answer:
+        draft.rows = {key: value or b"" for key, value in draft.rows.items()}
+        return draft
+
+
+class DraftUnchecked(Redrafting):
+    """Leaves the checks of a draft out."""
+
+    def redraft(self, draft: Draft, revision: int) -> Answer:
+        draft.checks = []
+        return draft
+
+
+class IdOfADraftForgotten(Redrafting):
+    """Applies a draft again whose id it has seen."""
+
+    def redraft(self, draft: Draft, revision: int) -> Answer:
+        draft.id = None
+        return draft
+
+
+class DraftOfAnySize(GoodEngine):
+    """Looks at the input of batches and not of drafts."""
+
+    def _validate(self, batch: Batch | Draft) -> None:
+        if not isinstance(batch, Draft):
+            super()._validate(batch)
+
+
+class DraftAlwaysTakesARevision(Redrafting):
+    """Commits a draft that writes nothing."""
+
+    def redraft(self, draft: Draft, revision: int) -> Answer:
+        if not draft.writes:
+            draft.rows = {b"nothing": None}
+        return draft
+
+
+class ShowsOnlyTheFurtherKeys(GoodEngine):
+    """Calls a function again with what it asked for last, without what it had seen."""
+
+    async def transact(
+        self, keys: Sequence[bytes], decide: Decide, *, previous: bool = False
+    ) -> Receipt:
+        shown = 0
+
+        def forgetful(records: list[Record | None], revision: int) -> Answer:
+            nonlocal shown
+            begin, shown = shown if len(records) > len(keys) else 0, len(records)
+            return decide(records[begin:], revision)
+
+        return await super().transact(keys, forgetful, previous=previous)
+
+
+class ReadsFurtherKeysOutside(GoodEngine):
+    """Reads what a function asks for before the commit, and does not look again."""
+
+    async def transact(
+        self, keys: Sequence[bytes], decide: Decide, *, previous: bool = False
+    ) -> Receipt:
+        records, wanted = await self.read(keys), list(keys)
+        for _ in range(NEEDS_MAX + 1):
+            answer = decide(list(records), self.revision + 1)
+            if not isinstance(answer, Need):
+                break
+            wanted += answer.keys
+            records += await self.read(answer.keys)
+            if not self.components.host.runtime().blocking:
+                await asyncio.sleep(0)
+        else:
+            raise InvalidInput(f"asked more than {NEEDS_MAX} times")
+        return await super().transact(wanted, lambda *_: answer, previous=previous)
+
+
+class AnswersEveryQuestion(GoodEngine):
+    """Shows a function as many keys as it asks for, without an end."""
+
+    async def transact(
+        self, keys: Sequence[bytes], decide: Decide, *, previous: bool = False
+    ) -> Receipt:
+        def patient(records: list[Record | None], revision: int) -> Answer:
+            answer = decide(records, revision)
+            while isinstance(answer, Need):
+                records = records + [self.rows.get(key) for key in answer.keys]
+                answer = decide(records, revision)
+            return answer
+
+        return await super().transact(keys, patient, previous=previous)
+
+
+class StopIterationDecidesNothing(GoodEngine):
+    """Takes a function that stops for one that decides for nothing."""
+
+    async def transact(
+        self, keys: Sequence[bytes], decide: Decide, *, previous: bool = False
+    ) -> Receipt:
+        def stopped(records: list[Record | None], revision: int) -> Answer:
+            try:
+                return decide(records, revision)
+            except StopIteration:
+                return None
+
+        return await super().transact(keys, stopped, previous=previous)
+
+
+class InterruptLeavesADecision(GoodEngine):
+    """Commits a mark when a function is interrupted."""
+
+    async def transact(
+        self, keys: Sequence[bytes], decide: Decide, *, previous: bool = False
+    ) -> Receipt:
+        try:
+            return await super().transact(keys, decide, previous=previous)
+        except KeyboardInterrupt:
+            draft = Draft()
+            draft.rows[b"interrupted"] = b""
+            await super().transact([], lambda *_: draft)
+            raise
+
+
+class Instant(GoodEngine):
+    """Does now what its coroutines do; the animals below are broken versions of it."""
+
+    deciding = False
+
+    def transact_now(self, keys: Sequence[bytes], decide: Decide) -> Receipt | NotNow:
+        if self.deciding:
+            return NOT_NOW
+        self.deciding = True
+        try:
+            return drive(self.transact(keys, decide))
+        finally:
+            self.deciding = False
+
+    def peek_page(self, range: Range) -> Page | NotNow:
+        return drive(self.scan(range))
+
+
+class RefusesOnceItHasDecided(Instant):
+    """Runs the function to see what it wants before it refuses to do that now."""
+
+    def transact_now(self, keys: Sequence[bytes], decide: Decide) -> Receipt | NotNow:
+        decide([self.rows.get(key) for key in keys], self.revision + 1)
+        return NOT_NOW
+
+
+class DecidesNowInTheMidstOfAnother(Instant):
+    """Lets a function that is being decided decide something else."""
+
+    def transact_now(self, keys: Sequence[bytes], decide: Decide) -> Receipt | NotNow:
+        if self.deciding:
+            self.revision += 1
+            return Receipt(self.revision)
+        return super().transact_now(keys, decide)
+
+
+class DecidesNowUnseen(Instant):
+    """Wakes nobody for what was decided now."""
+
+    def transact_now(self, keys: Sequence[bytes], decide: Decide) -> Receipt | NotNow:
+        publish = self._watcher.publish
+        self._watcher.publish = lambda head: None  # type: ignore[method-assign]
+        try:
+            return super().transact_now(keys, decide)
+        finally:
+            self._watcher.publish = publish  # type: ignore[method-assign]
+
+
+class NeverRefusesNow(Instant):
+    """Decides now what may only be read, or is closed."""
+
+    def transact_now(self, keys: Sequence[bytes], decide: Decide) -> Receipt | NotNow:
+        try:
+            return super().transact_now(keys, decide)
+        except (StoreClosed, ReadOnly):
+            return Receipt(self.revision)
+
+
+class PeeksAtAnOldPage(Instant):
+    """Peeks at the page that it peeked at before."""
+
+    def peek_page(self, range: Range) -> Page | NotNow:
+        pages: dict[Range, Page | NotNow] = self.__dict__.setdefault("peeked", {})
+        if range not in pages:
+            pages[range] = super().peek_page(range)
+        return pages[range]
+
+
+class PeeksPastTheEnd(Instant):
+    """Peeks at a page as if its range had no end."""
+
+    def peek_page(self, range: Range) -> Page | NotNow:
+        return super().peek_page(replace(range, end=None))
