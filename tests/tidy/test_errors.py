@@ -9,7 +9,6 @@ from holdfast.contract.errors.facts import facts_of
 from tests.tidy import repository
 
 
-
 def classes(base: type[errors.StoreError] = errors.StoreError) -> list[type[errors.StoreError]]:
     below = [found for child in base.__subclasses__() for found in classes(child)]
     # Tests elsewhere may derive their own; the catalogue is one package.

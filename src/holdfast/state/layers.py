@@ -19,8 +19,8 @@ from holdfast.contract.errors import (
     TimedOut,
 )
 from holdfast.contract.runtime import Components
+from holdfast.runtime.system import system_components
 from holdfast.state.adapter import VERBS, StateAdapter
-from holdfast.store.drive import system_components
 
 if TYPE_CHECKING:
     # The verbs are made in a loop below; a checker is shown a class that has them all.
