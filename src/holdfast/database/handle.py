@@ -30,6 +30,7 @@ from holdfast.layers.read_only import ReadOnlyLayer
 from holdfast.records.compose import NO_WISHES, Entries, Wishes, open_entries
 from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.runtime.gate import Gate
+from holdfast.store.abilities import refuse_emulation
 from holdfast.store.check import check_rows
 from holdfast.store.feed.subscription import SubscriptionFacts
 from holdfast.store.feed.watch import Changes, Watch
@@ -75,6 +76,7 @@ class Database:
         housekeeping: bool = True,
         wishes: Wishes = NO_WISHES,
         layers: Layers = (),
+        emulation: bool = True,
     ) -> None:
         self.config = config
         self._components = components
@@ -82,6 +84,7 @@ class Database:
         self._with_housekeeping = housekeeping
         self._wishes = wishes
         self._layers = layers
+        self._emulation = emulation
         self._shared: SharedDatabase | None = None
         self._gate: Gate | None = None
         self._closed = False
@@ -109,6 +112,8 @@ class Database:
                 engine = ReadOnlyLayer(engine)
             self._engine = engine
             try:
+                if not self._emulation:
+                    refuse_emulation(engine.capabilities)
                 await self._open_views(engine)
             except BaseException:
                 self._shared = None

@@ -48,6 +48,7 @@ def open(
     logged: bool = False,
     cached: bool | CacheLimits = False,
     layers: Layers = (),
+    emulation: bool = True,
     components: Components | None = None,
 ) -> Database:
     """The database at a URL, to be used as `with holdfast.sync.open(...) as db`.
@@ -62,6 +63,8 @@ def open(
         cached: whether entries read again may come from memory, or how much of it to use.
         layers: what stands above the engine, outermost first: names such as `read_only`, or
             whatever makes a `Layer` of an engine. `?layers=` in the address does the same.
+        emulation: False refuses an engine on which something would be emulated that others do
+            themselves; `explain` tells which.
         components: clock, ids and ways to wait other than the machine's; for tests.
 
     Raises:
@@ -77,6 +80,7 @@ def open(
         logged=logged,
         cached=cached,
         layers=layers,
+        emulation=emulation,
         components=used,
     )
     engine = engine_class(handle.config.scheme)(handle.config, used)
@@ -501,6 +505,7 @@ class SnapshotView:
 
 class Retention:
     """How much of the past of a database is kept: its settings, and giving up the rest.
+
     Attributes:
         policies: by keyspace, the longest prefix first. The same mapping for good, so that who
             writes sees at once that there are none.
