@@ -22,6 +22,7 @@ from holdfast.contract.errors import (
     StoreError,
 )
 from holdfast.contract.runtime import ManualClock
+from holdfast.runtime.system import system_components
 from holdfast.state import (
     BatchEntry,
     Events,
@@ -31,7 +32,6 @@ from holdfast.state import (
     build_store,
 )
 from holdfast.state.telemetry import RecordingTelemetry
-from holdfast.store.drive import system_components
 from tests.state.conftest import RedisServer, command, opened, run
 from tests.tidy import repository
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 from holdfast.codecs.serializers import JSON
 from holdfast.contract.errors import AdapterRequired, ConfigInvalid, ServiceRequired
 from holdfast.contract.runtime import Components
+from holdfast.runtime.system import system_components
 from holdfast.state.adapter import StateAdapter
 from holdfast.state.areas.area import Scene, ValueSerializer
 from holdfast.state.checks import Duration, ttl_ms
@@ -31,7 +32,6 @@ from holdfast.state.keys import (
 from holdfast.state.observing import Logger, Observer
 from holdfast.state.store import ScopedStore
 from holdfast.state.telemetry import Telemetry
-from holdfast.store.drive import system_components
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from holdfast.contract.errors import (
     TimedOut,
 )
 from holdfast.contract.runtime import Components
+from holdfast.runtime.system import system_components
 from holdfast.state.adapter import VERBS, StateAdapter
-from holdfast.store.drive import system_components
 
 if TYPE_CHECKING:
     # The verbs are made in a loop below; a checker is shown a class that has them all.
@@ -111,8 +111,7 @@ class BreakerAdapter(AdapterLayer):
                 self.refused += 1
                 raise ConnectionFailed(
                     f"the breaker is {self.state}: {self._failures} calls in a row found the "
-                    f"keeper in trouble. It is asked again in {max(left, 0):.1f} s",
-                    retry_after_s=max(left, 0.0),
+                    f"keeper in trouble. It is asked again in {max(left, 0):.1f} s"
                 )
             self.state = "half-open"
         probing = self.state == "half-open"

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from holdfast.contract.runtime import ManualClock
+from holdfast.runtime.system import system_components
 from holdfast.state import ClusterAdapter, LocalRedisAdapter, MockStoreAdapter, RedisAdapter
 from holdfast.state.adapter import StateAdapter
-from holdfast.store.drive import system_components
 from tests.state.conftest import RedisServer
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from holdfast.contract.errors import InvalidValue, StoreClosed, TimedOut
 from holdfast.contract.runtime import Completion, Components
+from holdfast.runtime.system import system_components
 from holdfast.state.adapter import (
     BatchWrite,
     Condition,
@@ -24,7 +25,6 @@ from holdfast.state.adapter import (
 from holdfast.state.limits import COUNTER_MAX, COUNTER_MIN
 from holdfast.state.mock.globs import compiled
 from holdfast.state.mock.streams import Stream, parsed
-from holdfast.store.drive import system_components
 
 T = TypeVar("T")
 

@@ -350,6 +350,5 @@ def _not_connected(config: RedisConfig, error: Exception) -> StoreError:
         return error.within(url=config.url)
     return ConnectionFailed(
         f"a Redis server was wanted at {config.url}; found none that answers "
-        f"({type(error).__name__}). Check the address and that it runs",
-        url=config.url,
+        f"({type(error).__name__}). Check the address and that it runs"
     )
