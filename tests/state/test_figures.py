@@ -22,9 +22,7 @@ def test_the_table_has_its_rows(
     out = capsys.readouterr().out
     for operation in ("get", "set", "publish", "increment", "batch of 10", "append"):
         for tasks in (1, 16):
-            row = re.search(
-                rf"^\| {operation} \| {tasks} \| holdfast \| ([\d,]+) \| ([\d.]+) \|$", out, re.MULTILINE
-            )
+            row = re.search(rf"\n\| {operation} \| {tasks} \| holdfast \| ([\d,]+) \| ", out)
             assert row, out
             assert int(row[1].replace(",", "")) > 0
     assert "kv.get on the mock adapter" in out
