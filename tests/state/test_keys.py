@@ -172,7 +172,7 @@ def test_patterns_never_read_the_stem_as_a_pattern() -> None:
 
 @pytest.mark.row("D-022")
 def test_a_key_costs_one_look_however_deep_it_is() -> None:
-    # A figure of 0.16 µs on a quiet machine; joining two hundred scopes anew costs fifty times that.
+    # 0.16 µs on a quiet machine; joining two hundred scopes anew costs many times that.
     keys = ScopedKeys("api")
     for number in range(200):
         keys = keys.scope(f"level{number}", number)
