@@ -34,11 +34,12 @@ from holdfast.store.check import check_rows
 from holdfast.store.feed.subscription import SubscriptionFacts
 from holdfast.store.feed.watch import Changes, Watch
 from holdfast.store.instances import SharedDatabase, acquire, release
+from holdfast.store.isolation import IsolationLevel
 from holdfast.store.keyspaces import Keyspace
 from holdfast.store.locks.lock import TTL_S, Lock
 from holdfast.store.operation_log import OperationLog
 from holdfast.store.snapshot import SnapshotEngine
-from holdfast.store.transaction import IsolationLevel, TransactionEngine
+from holdfast.store.transaction import TransactionEngine
 from holdfast.store.versions.chunks import Values
 from holdfast.store.versions.retention import Retention
 from holdfast.store.versions.trimming import Trimmed
@@ -305,7 +306,7 @@ class Database:
         engine = self._open_engine()
 
         async def begin() -> TransactionEngine:
-            return TransactionEngine(engine, await engine.snapshot(), level, read_only=read_only)
+            return await TransactionEngine.begin(engine, level, read_only=read_only)
 
         return Transaction(
             begin, views_on(parts, self.stores), self._committed, self._require_gate()

@@ -14,15 +14,15 @@ from typing import Any, ClassVar
 
 from sortedcontainers import SortedList
 
-from holdfast.contract.batch import Decide, Receipt
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
-from holdfast.contract.engine import NOT_NOW, NotNow, Peeked, Snapshot
+from holdfast.contract.engine import Peeked, Snapshot
 from holdfast.contract.errors import InvalidInput, StoreClosed
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Clock, Components
 from holdfast.engines.embedded.engine import EmbeddedEngine
-from holdfast.engines.embedded.group import Pending, Work, Writer
+from holdfast.engines.embedded.group import Pending, Writer
+from holdfast.engines.embedded.locking import let_go
 
 #: How long the id of a batch is remembered.
 BATCH_ID_MS = 10 * 60 * 1000
@@ -123,27 +123,6 @@ class MemoryEngine(EmbeddedEngine):
     def peek_page(self, range: Range) -> Page:
         return self._page(range, None)
 
-    def transact_now(self, keys: Sequence[bytes], decide: Decide) -> Receipt | NotNow:
-        if self._refusal is not None:
-            raise self._refuse()
-        if not self._capabilities.writable:
-            raise self._read_only()
-        state = self._state
-        if not state.lock.acquire(blocking=False):
-            if not self.components.host.runtime().blocking:
-                return NOT_NOW  # A thread writes or reads: a loop does not wait for it.
-            state.lock.acquire()
-        try:
-            if state.writing:
-                return NOT_NOW  # Asked by a function that is being decided: one group at a time.
-            if self._refusal is not None:
-                raise self._refuse()  # Closed by another thread meanwhile.
-            work = Work(None, keys, decide)
-            self._run_group([work])
-            return work.outcome()
-        finally:
-            state.lock.release()
-
     def _page(self, range: Range, at: Snapshot | None) -> Page:
         if self._refusal is not None:
             raise self._refuse()
@@ -205,6 +184,10 @@ class MemoryEngine(EmbeddedEngine):
     def _begin(self) -> Writer:
         return _MemoryWriter(self._state, self.components.clock)
 
+    def _let_go(self) -> None:
+        self._state.forget_order()
+        let_go(self._state.lock)
+
     def _head_now(self) -> int:
         return self._state.head
 
@@ -228,7 +211,6 @@ class _State:
         batch_ids: id of a batch to (revision, instant in milliseconds).
         snapshots: the open ones.
         lock: held while a group is written in, and by readers of more than one key.
-        writing: a group is being written in.
     """
 
     def __init__(self) -> None:
@@ -237,7 +219,6 @@ class _State:
         self.batch_ids: dict[bytes, tuple[int, int]] = {}
         self.snapshots: set[_MemorySnapshot] = set()
         self.lock = threading.RLock()
-        self.writing = False
         self._order: SortedList[Any] | None = None
         self._unordered: set[bytes] = set()
         self._past: dict[bytes, list[_Past]] = {}
@@ -292,12 +273,21 @@ class _State:
             if not self.snapshots:
                 self._past.clear()
 
-    def _ordered(self) -> SortedList[Any]:
-        if self._order is None:
-            self._order = SortedList(self.records)
-        elif self._unordered:
-            self._order.update(self._unordered)
+    def forget_order(self) -> None:
+        """Make the key order anew, after an interrupt that may have come while it was made."""
+        self._order = None
         self._unordered.clear()
+
+    def _ordered(self) -> SortedList[Any]:
+        try:
+            if self._order is None:
+                self._order = SortedList(self.records)
+            elif self._unordered:
+                self._order.update(self._unordered)
+            self._unordered.clear()
+        except BaseException:
+            self.forget_order()
+            raise
         return self._order
 
 
@@ -325,7 +315,6 @@ class _MemoryWriter(Writer):
         self._ids: dict[bytes, tuple[int, int]] = {}
         self._open = True
         state.lock.acquire()
-        state.writing = True
         self.head = state.head
 
     def read(self, key: bytes) -> Record | None:
@@ -338,7 +327,9 @@ class _MemoryWriter(Writer):
         put = self._state.put
         for key, (value, revision) in rows:
             record = None if value is None else Record(value, revision)
-            self._undo.append((key, put(key, record, revision)))
+            # Noted first: an interrupt may come in between.
+            self._undo.append((key, self._state.records.get(key)))
+            put(key, record, revision)
 
     def recall(self, id: bytes) -> int | None:
         known = self._ids.get(id) or self._state.batch_ids.get(id)
@@ -364,5 +355,4 @@ class _MemoryWriter(Writer):
 
     def _release(self) -> None:
         self._open = False
-        self._state.writing = False
         self._state.lock.release()

@@ -100,21 +100,31 @@ async def _item_of(work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterat
 # --- Waiting on an event loop ---------------------------------------------------------------
 
 
+def _opened(outcome: tuple[T | None, BaseException | None]) -> T:
+    result, error = outcome
+    if error is not None:
+        raise error
+    return cast("T", result)
+
+
 class _LoopCompletion(Completion[T]):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._future: asyncio.Future[T] = loop.create_future()
+        # The outcome as a result, also a failure: a loop takes some of what user code can raise
+        # (StopIteration, GeneratorExit) for something else.
+        self._future: asyncio.Future[tuple[T | None, BaseException | None]] = loop.create_future()
 
     async def wait(self, timeout_s: float | None = None) -> T:
         if timeout_s is None:
-            return await self._future
+            return _opened(await self._future)
         try:
             async with asyncio.timeout(timeout_s):
-                return await asyncio.shield(self._future)
+                outcome = await asyncio.shield(self._future)
         except TimeoutError:
-            if self._future.done() and not self._future.cancelled():
-                return self._future.result()
-            raise TimedOut(f"no answer within {timeout_s} s", timeout_s=timeout_s) from None
+            if not self._future.done() or self._future.cancelled():
+                raise TimedOut(f"no answer within {timeout_s} s", timeout_s=timeout_s) from None
+            outcome = self._future.result()
+        return _opened(outcome)
 
     def settle(self, result: T | None = None, error: BaseException | None = None) -> None:
         if asyncio._get_running_loop() is self.loop:  # noqa: SLF001 - the public one raises
@@ -128,13 +138,8 @@ class _LoopCompletion(Completion[T]):
 
     def settle_here(self, result: T | None, error: BaseException | None) -> None:
         """Settle from the loop's own thread."""
-        if self._future.done():
-            return
-        if error is None:
-            self._future.set_result(cast("T", result))
-        else:
-            self._future.set_exception(error)
-            self._future.exception()  # Seen: whoever was cancelled meanwhile will not look.
+        if not self._future.done():
+            self._future.set_result((result, error))
 
 
 class _Task(Background):

@@ -22,6 +22,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
 from holdfast.contract.errors import StoreLocked
@@ -57,20 +58,23 @@ class ProcessLocks:
 
     def __init__(self, path: Path, url: str) -> None:
         self._url = url
+        self._file: FileIO | None = None
         self._descriptor: int | None = None
         self._pausing = threading.Event()  # Never set: waiting on it is how this thread pauses.
         if AVAILABLE:
             try:
-                self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                # An object, which closes once whatever interrupts it.
+                self._file = open(path, "r+b", buffering=0, opener=_private)  # noqa: SIM115
+                self._descriptor = self._file.fileno()
             except OSError as error:
                 if error.errno != errno.EROFS:
                     raise
 
     def close(self) -> None:
         """Let go of everything."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        self._descriptor = None
+        if self._file is not None:
+            self._file.close()
 
     @contextmanager
     def door(self, timeout_s: float) -> Iterator[None]:
@@ -217,6 +221,10 @@ class ProcessLocks:
             "try again, or open it with a longer lock_timeout",
             timeout_s=timeout_s,
         )
+
+
+def _private(path: str, _flags: int) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def home_of_this_process() -> str:

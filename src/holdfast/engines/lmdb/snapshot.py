@@ -48,6 +48,13 @@ class LmdbSnapshot(Snapshot):
     def close(self) -> None:
         self.end("is closed")
 
+    def disown(self) -> None:
+        """In a forked child: forget the view without ending it, which belongs to the parent."""
+        self._lock = threading.Lock()  # Another thread may have had it at the fork.
+        if not self._closed:
+            self._closed = "was taken before a fork, and belongs to the parent"
+            del self._transaction, self._tree, self.environment
+
     def end(self, why: str) -> None:
         """Close the view; `why` tells whoever still reads from it."""
         with self._lock:
@@ -102,6 +109,13 @@ class Snapshots:
         """Close every snapshot."""
         for snapshot in list(self._open):
             snapshot.end(why)
+
+    def disown(self) -> None:
+        """In a forked child: the views are the parent's. Their objects go, the driver's do not."""
+        for snapshot in list(self._open):
+            snapshot.disown()
+        self._open.clear()
+        self._retired.clear()
 
     def __bool__(self) -> bool:
         return bool(self._open)

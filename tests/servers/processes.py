@@ -110,55 +110,63 @@ class Server:
 @contextmanager
 def redis_server(*, appendfsync: str | None = "always") -> Iterator[Server]:
     """A Redis of its own; `appendfsync` None keeps everything in memory only."""
-    persistence = ["--appendonly", "no"]
-    if appendfsync is not None:
-        persistence = ["--appendonly", "yes", "--appendfsync", appendfsync]
     with _folder() as folder:
-        port = free_port()
-        command = [
-            executable("redis-server"),
-            *("--port", str(port), "--bind", LOOPBACK, "--dir", str(folder), "--save", ""),
-            *("--maxmemory-policy", "noeviction", *persistence),
-        ]
-        yield from _running(Server("redis-server", port, command, folder, _redis_answers))
+        yield from _running(redis_in(folder, appendfsync=appendfsync))
 
 
 @contextmanager
 def postgres_server(**settings: str) -> Iterator[Server]:
     """A PostgreSQL cluster of its own, superuser `postgres` trusted on loopback."""
-    account = POSTGRES_ACCOUNT if os.geteuid() == 0 else None
     with _folder() as folder:
-        cluster = folder / "cluster"
-        if account is not None:
-            shutil.chown(folder, account, account)
-        initdb = [executable("initdb"), "-D", str(cluster), "-A", "trust", "-U", "postgres"]
-        made = subprocess.run(
-            [*initdb, "--no-sync", "-E", "UTF8", "--locale", "C"],
-            cwd=folder,
-            env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
-            capture_output=True,
-            check=False,
-            user=account,
-            group=account,
-            extra_groups=None if account is None else [],
-        )
-        if made.returncode != 0:
-            raise ServerFailed(f"initdb failed: {made.stderr.decode(errors='replace')[-2000:]}")
-        port = free_port()
-        command = [
-            executable("postgres"),
-            *("-D", str(cluster), "-p", str(port), "-h", LOOPBACK, "-k", ""),
-        ]
-        for name, value in settings.items():
-            command += ["-c", f"{name}={value}"]
-        yield from _running(
-            Server(
-                "postgres", port, command, folder, _postgres_answers,
-                # SIGQUIT is its immediate shutdown: children die at once, the log is replayed at
-                # the next start. SIGKILL would leave children that hold the folder.
-                crash_signal=signal.SIGQUIT, account=account,
-            )
-        )  # fmt: skip
+        yield from _running(postgres_in(folder, **settings))
+
+
+def redis_in(folder: Path, *, appendfsync: str | None) -> Server:
+    """A Redis with its files in that folder, not started."""
+    persistence = ["--appendonly", "no"]
+    if appendfsync is not None:
+        persistence = ["--appendonly", "yes", "--appendfsync", appendfsync]
+    port = free_port()
+    command = [
+        executable("redis-server"),
+        *("--port", str(port), "--bind", LOOPBACK, "--dir", str(folder), "--save", ""),
+        *("--maxmemory-policy", "noeviction", *persistence),
+    ]
+    return Server("redis-server", port, command, folder, _redis_answers)
+
+
+def postgres_in(folder: Path, **settings: str) -> Server:
+    """A PostgreSQL with a new cluster in that folder, not started."""
+    account = POSTGRES_ACCOUNT if os.geteuid() == 0 else None
+    cluster = folder / "cluster"
+    if account is not None:
+        shutil.chown(folder, account, account)
+    initdb = [executable("initdb"), "-D", str(cluster), "-A", "trust", "-U", "postgres"]
+    made = subprocess.run(
+        [*initdb, "--no-sync", "-E", "UTF8", "--locale", "C"],
+        cwd=folder,
+        env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
+        capture_output=True,
+        check=False,
+        user=account,
+        group=account,
+        extra_groups=None if account is None else [],
+    )
+    if made.returncode != 0:
+        raise ServerFailed(f"initdb failed: {made.stderr.decode(errors='replace')[-2000:]}")
+    port = free_port()
+    command = [
+        executable("postgres"),
+        *("-D", str(cluster), "-p", str(port), "-h", LOOPBACK, "-k", ""),
+    ]
+    for name, value in settings.items():
+        command += ["-c", f"{name}={value}"]
+    return Server(
+        "postgres", port, command, folder, _postgres_answers,
+        # SIGQUIT is its immediate shutdown: children die at once, the log is replayed at the next
+        # start. SIGKILL would leave children that hold the folder.
+        crash_signal=signal.SIGQUIT, account=account,
+    )  # fmt: skip
 
 
 def free_port() -> int:
@@ -181,6 +189,15 @@ def executable(name: str) -> str:
         f"the program {name} is needed and was not found on PATH or in /usr/lib/postgresql; "
         "install the packages redis-server and postgresql"
     )
+
+
+def installed(name: str) -> bool:
+    """Whether the program of a server is on this machine."""
+    try:
+        executable(name)
+    except ServerFailed:
+        return False
+    return True
 
 
 def _major_version(program: Path) -> int:
