@@ -22,6 +22,7 @@ from holdfast.database.transaction import Transaction as AsyncTransaction
 from holdfast.runtime.drive import DrivenIterator, drive
 from holdfast.runtime.system import system_components
 from holdfast.store.feed.subscription import SubscriptionFacts
+from holdfast.store.instances import Layers
 from holdfast.store.locks.lock import Lock as AsyncLock
 from holdfast.store.operation_log import LogRecord
 from holdfast.store.operation_log import OperationLog as AsyncOperationLog
@@ -46,6 +47,7 @@ def open(
     housekeeping: bool = True,
     logged: bool = False,
     cached: bool | CacheLimits = False,
+    layers: Layers = (),
     components: Components | None = None,
 ) -> Database:
     """The database at a URL, to be used as `with holdfast.sync.open(...) as db`.
@@ -58,6 +60,8 @@ def open(
         housekeeping: whether this process ends expired entries; `sweep()` does it by hand.
         logged: whether each operation on entries leaves a record; see `Database.log`.
         cached: whether entries read again may come from memory, or how much of it to use.
+        layers: what stands above the engine, outermost first: names such as `read_only`, or
+            whatever makes a `Layer` of an engine. `?layers=` in the address does the same.
         components: clock, ids and ways to wait other than the machine's; for tests.
 
     Raises:
@@ -72,6 +76,7 @@ def open(
         housekeeping=housekeeping,
         logged=logged,
         cached=cached,
+        layers=layers,
         components=used,
     )
     engine = engine_class(handle.config.scheme)(handle.config, used)
