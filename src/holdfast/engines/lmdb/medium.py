@@ -43,6 +43,19 @@ _NAMED_TREES = (b"rows", b"long", b"batches")
 _OWNER_BYTES = 6
 
 
+class _Driver:
+    """The driver takes two opens of one path at one moment for openings of two databases."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+
+
+_driver = _Driver()
+if hasattr(os, "register_at_fork"):
+    # Another thread may have it at the fork.
+    os.register_at_fork(after_in_child=_driver.__init__)  # type: ignore[misc]
+
+
 class Medium:
     """Everything between the engine and its driver.
 
@@ -108,7 +121,7 @@ class Medium:
         Reads under way in other threads end first.
         """
         if hasattr(self, "env"):
-            self.env.close()
+            holding(_driver.lock, self.env.close)
         self._forget_file()
         if hasattr(self, "locks"):
             self.locks.close()
@@ -378,6 +391,9 @@ class Medium:
         ]
 
     def _environment(self) -> lmdb.Environment:
+        return holding(_driver.lock, self._open_environment)
+
+    def _open_environment(self) -> lmdb.Environment:
         config = self.config
         return lmdb.open(
             os.fsencode(self.place.directory),  # a name of a file need not be Unicode
