@@ -33,12 +33,13 @@ from holdfast.runtime.gate import Gate
 from holdfast.store.check import check_rows
 from holdfast.store.feed.subscription import SubscriptionFacts
 from holdfast.store.feed.watch import Changes, Watch
-from holdfast.store.instances import SharedDatabase, acquire, release
+from holdfast.store.instances import Layers, SharedDatabase, acquire, release
+from holdfast.store.isolation import IsolationLevel
 from holdfast.store.keyspaces import Keyspace
 from holdfast.store.locks.lock import TTL_S, Lock
 from holdfast.store.operation_log import OperationLog
 from holdfast.store.snapshot import SnapshotEngine
-from holdfast.store.transaction import IsolationLevel, TransactionEngine
+from holdfast.store.transaction import TransactionEngine
 from holdfast.store.versions.chunks import Values
 from holdfast.store.versions.retention import Retention
 from holdfast.store.versions.trimming import Trimmed
@@ -73,12 +74,14 @@ class Database:
         compression: Compression = NONE,
         housekeeping: bool = True,
         wishes: Wishes = NO_WISHES,
+        layers: Layers = (),
     ) -> None:
         self.config = config
         self._components = components
         self._values = Values(components.host, serializer, compression)
         self._with_housekeeping = housekeeping
         self._wishes = wishes
+        self._layers = layers
         self._shared: SharedDatabase | None = None
         self._gate: Gate | None = None
         self._closed = False
@@ -97,8 +100,9 @@ class Database:
         if self._shared is None:
             gate = Gate(self._components.host.runtime(), self._refuse)
             shared = await acquire(
-                self.config, self._components, keepers, housekeeping=self._with_housekeeping
-            )
+                self.config, self._components, keepers, housekeeping=self._with_housekeeping,
+                layers=self._layers,
+            )  # fmt: skip
             self._shared, self._gate = shared, gate
             engine = shared.engine
             if self.config.read_only and engine.capabilities.writable:
@@ -305,7 +309,7 @@ class Database:
         engine = self._open_engine()
 
         async def begin() -> TransactionEngine:
-            return TransactionEngine(engine, await engine.snapshot(), level, read_only=read_only)
+            return await TransactionEngine.begin(engine, level, read_only=read_only)
 
         return Transaction(
             begin, views_on(parts, self.stores), self._committed, self._require_gate()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 
 from holdfast.contract.config import EngineConfig
@@ -17,6 +17,7 @@ from holdfast.contract.engine import Engine
 from holdfast.contract.errors import ConfigInvalid, StoreError
 from holdfast.contract.record import Range, after_prefix
 from holdfast.contract.runtime import Completion, Components
+from holdfast.layers.stack import MakeLayer, stack
 from holdfast.runtime.gate import Gate
 from holdfast.store import layout
 from holdfast.store.feed.feed import Feed
@@ -202,6 +203,9 @@ class SharedDatabase:
         _log.warning("housekeeping of %s will try again: %s", self.engine.config.url, said)
 
 
+#: What stands above the engine: names of layers, or whatever makes a layer of an engine.
+Layers = Sequence[str | MakeLayer]
+
 #: The keepers of a database's views.
 MakeViews = Callable[[SharedDatabase], Mapping[str, ViewKeeper]]
 
@@ -209,8 +213,9 @@ MakeViews = Callable[[SharedDatabase], Mapping[str, ViewKeeper]]
 class _Opening:
     """An entry of the registry below."""
 
-    def __init__(self, config: EngineConfig) -> None:
+    def __init__(self, config: EngineConfig, layers: Layers) -> None:
         self.config = config
+        self.layers = tuple(layers)
         self.handles = 1
         #: None while it opens or closes.
         self.database: SharedDatabase | None = None
@@ -233,24 +238,30 @@ if hasattr(os, "register_at_fork"):
 
 
 async def acquire(
-    config: EngineConfig, components: Components, make_views: MakeViews, *, housekeeping: bool
+    config: EngineConfig,
+    components: Components,
+    make_views: MakeViews,
+    *,
+    housekeeping: bool,
+    layers: Layers = (),
 ) -> SharedDatabase:
     """The open database of that configuration; one more handle uses it.
 
     Raises:
-        ConfigInvalid: it is open in this process with other settings.
+        ConfigInvalid: it is open in this process with other settings or layers.
     """
     identity = config.identity
     if identity is None:
-        return await _open(config, components, make_views, housekeeping=housekeeping)
+        return await _open(config, components, make_views, housekeeping=housekeeping, layers=layers)
     waiting: Completion[None] | None = None
     with _registry_lock:
         opening = _registry.get(identity)
         if opening is None:
-            first = opening = _registry[identity] = _Opening(config)
+            first = opening = _registry[identity] = _Opening(config, layers)
         else:
             first = None
             _require_same(opening.config, config)
+            _require_same_layers(opening, layers)
             opening.handles += 1
             if opening.database is None:
                 waiting = components.host.runtime().completion()
@@ -264,10 +275,14 @@ async def acquire(
                 raise
         if opening.database is None:
             # It failed to open, or was just closed: this handle tries for itself.
-            return await acquire(config, components, make_views, housekeeping=housekeeping)
+            return await acquire(
+                config, components, make_views, housekeeping=housekeeping, layers=layers
+            )
         return opening.database
     try:
-        database = await _open(config, components, make_views, housekeeping=housekeeping)
+        database = await _open(
+            config, components, make_views, housekeeping=housekeeping, layers=layers
+        )
     except BaseException:
         with _registry_lock:
             _registry.pop(identity, None)
@@ -316,10 +331,15 @@ async def _give_up(opening: _Opening) -> None:
 
 
 async def _open(
-    config: EngineConfig, components: Components, make_views: MakeViews, *, housekeeping: bool
+    config: EngineConfig,
+    components: Components,
+    make_views: MakeViews,
+    *,
+    housekeeping: bool,
+    layers: Layers,
 ) -> SharedDatabase:
     engine = engine_class(config.scheme)(config, components)
-    database = SharedDatabase(engine, make_views, housekeeping=housekeeping)
+    database = SharedDatabase(stack(engine, layers), make_views, housekeeping=housekeeping)
     await database.open()
     return database
 
@@ -339,4 +359,14 @@ def _require_same(there: EngineConfig, wanted: EngineConfig) -> None:
             f"{there.url} is open in this process with other settings of "
             f"{', '.join(differing)}; open it with the same ones, or close it first",
             parameters=differing,
+        )
+
+
+def _require_same_layers(there: _Opening, wanted: Layers) -> None:
+    if there.layers != tuple(wanted):
+        raise ConfigInvalid(
+            f"{there.config.url} is open in this process with {len(there.layers)} layers above its "
+            f"engine; found {len(wanted)}, or others. All handles of a process share them: open it "
+            "with the same ones, or close it first",
+            parameters=["layers"],
         )

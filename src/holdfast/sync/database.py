@@ -22,6 +22,7 @@ from holdfast.database.transaction import Transaction as AsyncTransaction
 from holdfast.runtime.drive import DrivenIterator, drive
 from holdfast.runtime.system import system_components
 from holdfast.store.feed.subscription import SubscriptionFacts
+from holdfast.store.instances import Layers
 from holdfast.store.locks.lock import Lock as AsyncLock
 from holdfast.store.operation_log import LogRecord
 from holdfast.store.operation_log import OperationLog as AsyncOperationLog
@@ -46,6 +47,7 @@ def open(
     housekeeping: bool = True,
     logged: bool = False,
     cached: bool | CacheLimits = False,
+    layers: Layers = (),
     components: Components | None = None,
 ) -> Database:
     """The database at a URL, to be used as `with holdfast.sync.open(...) as db`.
@@ -58,6 +60,8 @@ def open(
         housekeeping: whether this process ends expired entries; `sweep()` does it by hand.
         logged: whether each operation on entries leaves a record; see `Database.log`.
         cached: whether entries read again may come from memory, or how much of it to use.
+        layers: what stands above the engine, outermost first: names such as `read_only`, or
+            whatever makes a `Layer` of an engine. `?layers=` in the address does the same.
         components: clock, ids and ways to wait other than the machine's; for tests.
 
     Raises:
@@ -72,6 +76,7 @@ def open(
         housekeeping=housekeeping,
         logged=logged,
         cached=cached,
+        layers=layers,
         components=used,
     )
     engine = engine_class(handle.config.scheme)(handle.config, used)
@@ -401,6 +406,32 @@ class Transaction:
         """
         return drive(self._inner.commit())
 
+    def savepoint(self, name: str) -> None:
+        """Remember this moment under a name, for `rollback_to`.
+
+        Savepoints nest. A name that is there already is hidden until the new one is released.
+
+        Raises:
+            InvalidInput: the name cannot be one.
+        """
+        self._inner.savepoint(name)
+
+    def rollback_to(self, name: str) -> None:
+        """Take back everything written since the savepoint. It stays, so that it can be used again.
+
+        Raises:
+            InvalidInput: there is no savepoint of that name.
+        """
+        self._inner.rollback_to(name)
+
+    def release(self, name: str) -> None:
+        """Forget the savepoint and those set after it; what was written stays written.
+
+        Raises:
+            InvalidInput: there is no savepoint of that name.
+        """
+        self._inner.release(name)
+
     def rollback(self) -> None:
         """Drop everything. Raises TransactionClosed when it is over already."""
         drive(self._inner.rollback())
@@ -470,7 +501,6 @@ class SnapshotView:
 
 class Retention:
     """How much of the past of a database is kept: its settings, and giving up the rest.
-
     Attributes:
         policies: by keyspace, the longest prefix first. The same mapping for good, so that who
             writes sees at once that there are none.

@@ -61,6 +61,7 @@ class SchemaNotFound(StoreError, code=ErrorCode.SCHEMA_NOT_FOUND):
     """
 
     schema_hash: Fact[str | None] = Fact("its digest, in hex digits")
+    source: Fact[str | None] = Fact("the class or function it was made of")
 
 
 class OperationNotFound(StoreError, code=ErrorCode.OPERATION_NOT_FOUND):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from holdfast.contract.errors.base import StoreError
 from holdfast.contract.errors.codes import ErrorCode
+from holdfast.contract.errors.facts import Fact
 
 
 class StoreExists(StoreError, code=ErrorCode.STORE_EXISTS):
@@ -11,6 +12,8 @@ class StoreExists(StoreError, code=ErrorCode.STORE_EXISTS):
 
     Next: open the existing one, or choose another name.
     """
+
+    name: Fact[str | None] = Fact("the name that is taken")
 
 
 class EngineExists(StoreError, code=ErrorCode.ENGINE_EXISTS):

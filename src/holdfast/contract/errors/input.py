@@ -28,6 +28,10 @@ class InvalidValue(StoreError, ValueError, code=ErrorCode.INVALID_VALUE):
     Next: correct the value.
     """
 
+    type: Fact[str | None] = Fact("the type that stands there")
+    limit: Fact[int | None] = Fact("the most bytes of a value")
+    found: Fact[int | None] = Fact("the bytes it has")
+
 
 class InvalidName(StoreError, ValueError, code=ErrorCode.INVALID_NAME):
     """The name of a store, keyspace or index is not allowed.
@@ -45,6 +49,13 @@ class InvalidQuery(StoreError, ValueError, code=ErrorCode.INVALID_QUERY):
 
     Next: correct the query.
     """
+
+    path: Fact[str | None] = Fact("the place in the query")
+    position: Fact[int | None] = Fact("the place among the conditions, or in the text, from 0")
+    stage: Fact[str | None] = Fact("the stage of the pipeline")
+    function: Fact[str | None] = Fact("the function that was asked for")
+    type: Fact[str | None] = Fact("the type that stands there")
+    limit: Fact[int | None] = Fact("the bound that is passed")
 
 
 class InvalidInput(StoreError, ValueError, code=ErrorCode.INVALID_INPUT):
@@ -72,6 +83,7 @@ class PatternInvalid(StoreError, ValueError, code=ErrorCode.PATTERN_INVALID):
     """
 
     text: Fact[str | None] = Fact("the pattern")
+    reason: Fact[str | None] = Fact("what the compiler said of it")
     length: Fact[int | None] = Fact("its characters")
 
 

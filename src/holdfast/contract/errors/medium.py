@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from holdfast.contract.errors.base import StoreError
 from holdfast.contract.errors.codes import ErrorCode
 from holdfast.contract.errors.facts import Fact
@@ -35,6 +37,9 @@ class QuotaExceeded(StoreError, code=ErrorCode.QUOTA_EXCEEDED):
     Next: raise the limit, or delete.
     """
 
+    limit: Fact[int | None] = Fact("the limit")
+    stage: Fact[str | None] = Fact("the stage of the pipeline that reached it")
+
 
 class IntegrityFailed(StoreError, code=ErrorCode.INTEGRITY_FAILED):
     """Stored bytes do not match their digest or their structure.
@@ -45,6 +50,7 @@ class IntegrityFailed(StoreError, code=ErrorCode.INTEGRITY_FAILED):
     key: Fact[str | None] = Fact("the key")
     path: Fact[str | None] = Fact("the database")
     revision: Fact[int | None] = Fact("the revision of the damaged row")
+    log: Fact[str | None] = Fact("the log of the database")
 
 
 class NotADatabase(StoreError, code=ErrorCode.NOT_A_DATABASE):
@@ -65,6 +71,7 @@ class FormatTooNew(StoreError, code=ErrorCode.FORMAT_TOO_NEW):
 
     found: Fact[int | None] = Fact("the format that stands there")
     supported: Fact[int | None] = Fact("the newest that this version reads")
+    features: Fact[Sequence[str]] = Fact("those that this version does not know", ())
 
 
 class DriverMissing(StoreError, ImportError, code=ErrorCode.DRIVER_MISSING):
