@@ -284,6 +284,10 @@ class LmdbEngine(EmbeddedEngine):
         self._snapshots.end_all("was closed with its database")
         self._medium.close()
 
+    def _keep(self) -> None:
+        if self._relaxed is not None:
+            self._relaxed.close()
+
     def before_fork(self) -> None:
         if self._relaxed is not None:
             with suppress(StoreError):  # The next write tells it.

@@ -26,6 +26,7 @@ from io import FileIO
 from pathlib import Path
 
 from holdfast.contract.errors import StoreLocked
+from holdfast.engines.lmdb.files import keep_open, let_close
 
 try:
     import fcntl
@@ -58,14 +59,17 @@ class ProcessLocks:
 
     def __init__(self, path: Path, url: str) -> None:
         self._url = url
-        self._file: FileIO | None = None
+        self._files: list[FileIO] = []
         self._descriptor: int | None = None
         self._pausing = threading.Event()  # Never set: waiting on it is how this thread pauses.
+        self._path = path
+
+    def open(self) -> None:
+        """Open the file."""
         if AVAILABLE:
             try:
-                # An object, which closes once whatever interrupts it.
-                self._file = open(path, "r+b", buffering=0, opener=_private)  # noqa: SIM115
-                self._descriptor = self._file.fileno()
+                keep_open(self._path, self._files, writable=True)
+                self._descriptor = self._files[-1].fileno()
             except OSError as error:
                 if error.errno != errno.EROFS:
                     raise
@@ -73,8 +77,7 @@ class ProcessLocks:
     def close(self) -> None:
         """Let go of everything."""
         self._descriptor = None
-        if self._file is not None:
-            self._file.close()
+        let_close(self._files)
 
     @contextmanager
     def door(self, timeout_s: float) -> Iterator[None]:
@@ -221,10 +224,6 @@ class ProcessLocks:
             "try again, or open it with a longer lock_timeout",
             timeout_s=timeout_s,
         )
-
-
-def _private(path: str, _flags: int) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def home_of_this_process() -> str:
