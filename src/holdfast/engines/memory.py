@@ -14,18 +14,34 @@ from typing import Any, ClassVar
 
 from sortedcontainers import SortedList
 
-from holdfast.contract.batch import Decide, Receipt
+from holdfast.contract.batch import (
+    NEEDS_MAX,
+    Answer,
+    Decide,
+    Draft,
+    Need,
+    Receipt,
+    append_key,
+)
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import NOT_NOW, NotNow, Peeked, Snapshot
 from holdfast.contract.errors import InvalidInput, StoreClosed
+from holdfast.contract.limits import check_draft
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Clock, Components
 from holdfast.engines.embedded.engine import EmbeddedEngine
 from holdfast.engines.embedded.group import Pending, Work, Writer
+from holdfast.engines.embedded.work import Raised
 
 #: How long the id of a batch is remembered.
 BATCH_ID_MS = 10 * 60 * 1000
+
+#: How many more new keys than keys may wait to be put into order.
+UNORDERED_SPARE = 1024
+
+#: A record without the call that its class would make.
+_record: Any = tuple.__new__
 
 #: What a key held before the revision that overwrote it: (that revision, the record or None).
 _Past = tuple[int, Record | None]
@@ -71,6 +87,8 @@ class MemoryEngine(EmbeddedEngine):
             checks=True,
             loads=not config.read_only,
         )
+        self._writable = not config.read_only
+        self._may_hold = components.host.may_hold
 
     @property
     def capabilities(self) -> Capabilities:
@@ -126,23 +144,71 @@ class MemoryEngine(EmbeddedEngine):
     def transact_now(self, keys: Sequence[bytes], decide: Decide) -> Receipt | NotNow:
         if self._refusal is not None:
             raise self._refuse()
-        if not self._capabilities.writable:
+        if not self._writable:
             raise self._read_only()
         state = self._state
-        if not state.lock.acquire(blocking=False):
-            if not self.components.host.runtime().blocking:
-                return NOT_NOW  # A thread writes or reads: a loop does not wait for it.
-            state.lock.acquire()
+        lock = state.lock
+        may_hold = self._may_hold()
+        if not may_hold and self._pace.pause_due:
+            return NOT_NOW  # The loop's other callbacks are to run first.
+        if not lock.acquire(may_hold):
+            return NOT_NOW  # A thread writes or reads: a loop does not wait for it.
         try:
             if state.writing:
                 return NOT_NOW  # Asked by a function that is being decided: one group at a time.
             if self._refusal is not None:
                 raise self._refuse()  # Closed by another thread meanwhile.
-            work = Work(None, keys, decide)
-            self._run_group([work])
-            return work.outcome()
+            return self._decide_here(state, Work(None, keys, decide))
         finally:
-            state.lock.release()
+            lock.release()
+
+    def _decide_here(self, state: _State, work: Work) -> Receipt:
+        """Decide and write under the lock. The rows of a plain draft go straight into the dict."""
+        work.committer = self._committer
+        answer: Answer = None
+        get = state.records.get
+        revision = state.head + 1
+        state.writing = True
+        try:
+            records = [get(key) for key in work.keys]
+            answer = work.ask(records, revision)
+            for _ in range(NEEDS_MAX):
+                if type(answer) is not Need:
+                    break
+                records += [get(key) for key in answer.keys]
+                answer = work.ask(records, revision)
+        except Raised as raised:
+            work.error = raised.error
+        finally:
+            state.writing = False
+            work.done = True
+        if work.error is not None:
+            raise work.error  # As its function raised it, without ours as its context.
+        if self._refusal is not None:
+            raise self._refuse()  # A function forked, and this is the child.
+        if answer is None:
+            return Receipt(revision - 1)
+        if (
+            type(answer) is not Draft
+            or answer.checks
+            or answer.ranges
+            or answer.id is not None
+            or state.snapshots
+            or None in answer.rows.values()
+        ):
+            return self._run_decided(answer)
+        check_draft(answer, self._capabilities)
+        if not answer.writes:
+            return Receipt(revision - 1)
+        state.put_all(answer, revision)
+        self._watcher.publish(revision)
+        return Receipt(revision)
+
+    def _run_decided(self, answer: Answer) -> Receipt:
+        """Carry out what was decided just now, under the same lock, with all that a group can."""
+        work = Work(None, (), lambda _records, _revision: answer)
+        self._run_group([work])
+        return work.outcome()
 
     def _page(self, range: Range, at: Snapshot | None) -> Page:
         if self._refusal is not None:
@@ -239,7 +305,8 @@ class _State:
         self.lock = threading.RLock()
         self.writing = False
         self._order: SortedList[Any] | None = None
-        self._unordered: set[bytes] = set()
+        # New keys since the order was made, some of them twice or gone again.
+        self._unordered: list[bytes] = []
         self._past: dict[bytes, list[_Past]] = {}
 
     def put(self, key: bytes, record: Record | None, revision: int) -> Record | None:
@@ -248,16 +315,44 @@ class _State:
         if self.snapshots:
             self._past.setdefault(key, []).append((revision, before))
         if record is not None:
-            if before is None:
-                self._unordered.add(key)
+            if before is None and self._order is not None:
+                self._unordered.append(key)
             self.records[key] = record
         elif before is not None:
             del self.records[key]
-            if key in self._unordered:
-                self._unordered.discard(key)
-            elif self._order is not None:
+            if self._order is not None:
                 self._order.discard(key)
+                if len(self._unordered) > len(self.records) + UNORDERED_SPARE:
+                    self._ordered()  # Keys that come and go stand in it many times.
         return before
+
+    def put_all(self, draft: Draft, revision: int) -> None:
+        """Write the rows and appends of a draft that deletes nothing, while no snapshot is open.
+
+        All of them, or (an interrupt, no memory) none.
+        """
+        new = {}
+        for key, value in draft.rows.items():
+            new[key] = _record(Record, (value, revision))
+        index = 0
+        for prefix, value in draft.appends:
+            new[append_key(prefix, revision, index)] = _record(Record, (value, revision))
+            index += 1  # noqa: SIM113 - most drafts have one append
+        records = self.records
+        before = list(map(records.get, new))
+        try:
+            if self._order is not None:
+                self._unordered += [key for key in new if key not in records]
+            records.update(new)
+            self.head = revision
+        except BaseException:
+            self.head = revision - 1
+            for key, record in zip(new, before, strict=True):
+                if record is not None:
+                    records[key] = record
+                else:
+                    records.pop(key, None)
+            raise
 
     def walk(self, range: Range) -> Iterator[tuple[bytes, Record]]:
         """The rows of the range, in its order."""
@@ -296,7 +391,7 @@ class _State:
         if self._order is None:
             self._order = SortedList(self.records)
         elif self._unordered:
-            self._order.update(self._unordered)
+            self._order.update(self.records.keys() & self._unordered)
         self._unordered.clear()
         return self._order
 
