@@ -32,7 +32,7 @@ from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Clock, Components
 from holdfast.engines.embedded.engine import EmbeddedEngine
 from holdfast.engines.embedded.group import Pending, Work, Writer
-from holdfast.engines.embedded.work import Raised
+from holdfast.engines.embedded.work import Raised, refuse_inside
 
 #: How long the id of a batch is remembered.
 BATCH_ID_MS = 10 * 60 * 1000
@@ -155,7 +155,9 @@ class MemoryEngine(EmbeddedEngine):
             return NOT_NOW  # A thread writes or reads: a loop does not wait for it.
         try:
             if state.writing:
-                return NOT_NOW  # Asked by a function that is being decided: one group at a time.
+                # Asked by a function that is being decided: one group at a time.
+                refuse_inside(self._committer)
+                return NOT_NOW
             if self._refusal is not None:
                 raise self._refuse()  # Closed by another thread meanwhile.
             return self._decide_here(state, Work(None, keys, decide))

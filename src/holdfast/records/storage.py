@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import repeat
 from threading import get_ident
 from typing import Any, Literal, TypeVar
@@ -24,7 +23,7 @@ from holdfast.contract.errors import (
     StoreError,
 )
 from holdfast.contract.record import THIS_COMMIT, Range, Record
-from holdfast.records.services.protocols import Outcome, Past, Step
+from holdfast.records.services.protocols import Outcome, Past, Proposal, Step
 from holdfast.runtime.drive import drive
 from holdfast.store import layout
 from holdfast.store.plan import Plan
@@ -276,9 +275,9 @@ class EngineEntryStorage:
         keys = self._keys_of(steps)
         payloads: dict[bytes, list[bytes]] = {}
         if len(steps) == 1 and steps[0].new_key is None:
-            make: Decide = partial(self._decide_one, steps[0], keys[0], payloads)
+            make: Decide = self._decider(steps[0], keys[0], payloads)
         else:
-            make = partial(self._decide_many, steps, keys, payloads)
+            make = self._many_decider(steps, keys, payloads)
         receipt = await self._commit(keys, make, payloads, sum(step.size for step in steps))
         self._wrote(receipt.revision)
         outcomes = [self._outcome(step, receipt.revision) for step in steps]
@@ -302,7 +301,7 @@ class EngineEntryStorage:
         if len(data_key) > self._key_bytes_max and step.size:
             self._refuse_long(data_key)
         try:
-            receipt = transact((data_key,), partial(self._decide_one, step, data_key, None))
+            receipt = transact((data_key,), self._decider(step, data_key, None))
         except (PayloadMissing, _BigValue):
             return None  # Has to read first, or takes too long to be done here.
         except Conflict as conflict:
@@ -356,54 +355,53 @@ class EngineEntryStorage:
         keys += [self._data_key(step.new_key) for step in steps if step.new_key is not None]
         return keys
 
-    def _decide_one(
-        self,
-        step: Step,
-        data_key: bytes,
-        payloads: dict[bytes, list[bytes]] | None,
-        records: list[Record | None],
-        _revision: int,
-    ) -> Draft | Need | None:
-        """Decide a single step: the common case, without the book-keeping of many."""
-        row = records[0]
-        extra = None
-        further = self._planner.needs(data_key, row)
-        if further:
-            if len(records) == 1:
-                return Need(further)
-            extra = records[1]
-        context = step.context
-        if self._in_transaction:
-            context = self._space.context(context)
-        plan = Plan(self._now_ms(), context)
-        self._plan_step(plan, step, data_key, None, row, extra, payloads)
-        return plan.draft if step.written else None
+    def _decider(
+        self, step: Step, data_key: bytes, payloads: dict[bytes, list[bytes]] | None
+    ) -> Decide:
+        """What decides a single step, without the book-keeping of many."""
+        planner = self._planner
 
-    def _decide_many(
-        self,
-        steps: Sequence[Step],
-        keys: list[bytes],
-        payloads: dict[bytes, list[bytes]] | None,
-        records: list[Record | None],
-        _revision: int,
-    ) -> Draft | Need | None:
-        """Decide several steps, or one that moves, as one plan."""
+        def decide(records: list[Record | None], _revision: int) -> Draft | Need | None:
+            row = records[0]
+            extra = None
+            further = planner.needs(data_key, row)
+            if further:
+                if len(records) == 1:
+                    return Need(further)
+                extra = records[1]
+            context = step.context
+            if self._in_transaction:
+                context = self._space.context(context)
+            plan = Plan(self._now_ms(), context)
+            self._plan_step(plan, step, data_key, None, row, extra, payloads)
+            return plan.draft if step.written else None
+
+        return decide
+
+    def _many_decider(
+        self, steps: Sequence[Step], keys: list[bytes], payloads: dict[bytes, list[bytes]]
+    ) -> Decide:
+        """What decides several steps, or one that moves, as one plan."""
         count = len(steps)
         planner = self._planner
-        needs = [planner.needs(key, row) for key, row in zip(keys, records, strict=False)]
-        further = [key for need in needs for key in need]
-        if further and len(records) == len(keys):
-            return Need(further)
-        found = iter(records[len(keys) :])
-        extras = [next(found) if need else None for need in needs]
-        _require_free(records[count : len(keys)], extras[count:])
-        targets = iter(keys[count:])
-        plan = Plan(self._now_ms())
-        for step, key, row, extra in zip(steps, keys, records, extras, strict=False):
-            plan.context = self._space.context(step.context)
-            target = None if step.new_key is None else next(targets)
-            self._plan_step(plan, step, key, target, row, extra, payloads)
-        return plan.draft if plan.draft.writes else None
+
+        def decide(records: list[Record | None], _revision: int) -> Draft | Need | None:
+            needs = [planner.needs(key, row) for key, row in zip(keys, records, strict=False)]
+            further = [key for need in needs for key in need]
+            if further and len(records) == len(keys):
+                return Need(further)
+            found = iter(records[len(keys) :])
+            extras = [next(found) if need else None for need in needs]
+            _require_free(records[count : len(keys)], extras[count:])
+            targets = iter(keys[count:])
+            plan = Plan(self._now_ms())
+            for step, key, row, extra in zip(steps, keys, records, extras, strict=False):
+                plan.context = self._space.context(step.context)
+                target = None if step.new_key is None else next(targets)
+                self._plan_step(plan, step, key, target, row, extra, payloads)
+            return plan.draft if plan.draft.writes else None
+
+        return decide
 
     def _plan_step(
         self,
@@ -416,15 +414,33 @@ class EngineEntryStorage:
         payloads: dict[bytes, list[bytes]] | None,
     ) -> None:
         """Decide one step on what stands under its key, and put what it writes into the plan."""
-        planner = self._planner
-        living, past = self._standing(step.key, row, extra, plan.now_ms, payloads)
+        living: Entry[Any] | None = None
+        past = None
+        if row is not None and not row.value[1] & _SPECIAL and self._pending is None:
+            living = Entry(step.key, row.value, row.revision)
+        else:
+            living, past = self._standing(step.key, row, extra, plan.now_ms, payloads)
         proposal = step.decide(living, past)
-        step.before = row if living is not None else None
+        step.before = living
         step.after = step.chunks = None
         step.written = False
-        if proposal is None:
-            return
-        metadata, value = proposal
+        if proposal is not None:
+            self._carry_out(plan, step, data_key, new_key, row, extra, proposal, payloads)
+
+    def _carry_out(
+        self,
+        plan: Plan,
+        step: Step,
+        data_key: bytes,
+        new_key: bytes | None,
+        row: Record | None,
+        extra: Record | None,
+        proposal: Proposal,
+        payloads: dict[bytes, list[bytes]] | None,
+    ) -> None:
+        """Put what a step decided into the plan."""
+        planner, living = self._planner, step.before
+        metadata, value = proposal.metadata, proposal.value
         if row is not None and living is None:
             # Nobody has swept it yet, so this commit tells that it ran out.
             planner.expire(plan, data_key, row, extra, bury=metadata is None)
@@ -537,8 +553,9 @@ class EngineEntryStorage:
 
     def _outcome(self, step: Step, revision: int) -> Outcome:
         """What a step came to; chunks of big values are still to be read."""
-        row, after = step.before, step.after
-        before = None if row is None else self._entry(step.key, row.value, row.revision)
+        before, after = step.before, step.after
+        if before is not None:
+            before = before.unread()  # A function may have changed the value it was shown.
         if not step.written:
             return Outcome(revision, before, before, written=False)
         if after is None:
