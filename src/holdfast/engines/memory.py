@@ -199,12 +199,12 @@ class MemoryEngine(EmbeddedEngine):
             or None in answer.rows.values()
         ):
             return self._run_decided(answer)
-        check_draft(answer, self._capabilities)
-        if not answer.writes:
+        if not answer.rows and not answer.appends:
             return Receipt(revision - 1)
+        check_draft(answer, self._capabilities)
         state.put_all(answer, revision)
         self._watcher.publish(revision)
-        return Receipt(revision)
+        return _record(Receipt, (revision, None))  # type: ignore[no-any-return]
 
     def _run_decided(self, answer: Answer) -> Receipt:
         """Carry out what was decided just now, under the same lock, with all that a group can."""

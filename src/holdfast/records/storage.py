@@ -85,6 +85,7 @@ class EngineEntryStorage:
         self._key_bytes_max = engine.capabilities.key_bytes_max
         self._rows = rows
         self._planner = planner
+        self._needs = planner.needs
         self._data_key = rows.data_key
         self._values = values
         self._now_ms = space.clock.now_ms
@@ -359,24 +360,57 @@ class EngineEntryStorage:
         self, step: Step, data_key: bytes, payloads: dict[bytes, list[bytes]] | None
     ) -> Decide:
         """What decides a single step, without the book-keeping of many."""
-        planner = self._planner
+        planner, needs, now_ms = self._planner, self._needs, self._now_ms
+        in_transaction = self._in_transaction
 
         def decide(records: list[Record | None], _revision: int) -> Draft | Need | None:
             row = records[0]
-            extra = None
-            further = planner.needs(data_key, row)
-            if further:
-                if len(records) == 1:
-                    return Need(further)
-                extra = records[1]
-            context = step.context
-            if self._in_transaction:
-                context = self._space.context(context)
-            plan = Plan(self._now_ms(), context)
-            self._plan_step(plan, step, data_key, None, row, extra, payloads)
-            return plan.draft if step.written else None
+            further = needs(data_key, row)
+            if row is None or further or in_transaction or row.value[1] & _SPECIAL:
+                return self._decide_rare(step, data_key, payloads, records, further)
+            # A row that lives for good and keeps its whole past: most of what is written over.
+            living: Entry[Any] = Entry(step.key, row.value, row.revision)
+            step.before = living
+            step.after = step.chunks = None
+            step.written = False
+            proposal = step.decide(living, None)
+            if proposal is None:
+                return None
+            plan = Plan(now_ms(), step.context)
+            metadata, value = proposal.metadata, proposal.value
+            if metadata is None or value is None or value.payload is None:
+                self._carry_out(plan, step, data_key, None, row, None, proposal, payloads)
+                return plan.draft
+            step.after = planner.set(plan, data_key, row, None, metadata, value, living.metadata)
+            step.written = True
+            return plan.draft
 
         return decide
+
+    def _decide_rare(
+        self,
+        step: Step,
+        data_key: bytes,
+        payloads: dict[bytes, list[bytes]] | None,
+        records: list[Record | None],
+        further: Sequence[bytes],
+    ) -> Draft | Need | None:
+        """Decide a single step on a key without a row, or with one that ends, or in a transaction.
+
+        Args:
+            further: keys that have to be seen beside the first.
+        """
+        extra = None
+        if further:
+            if len(records) == 1:
+                return Need(further)
+            extra = records[1]
+        context = step.context
+        if self._in_transaction:
+            context = self._space.context(context)
+        plan = Plan(self._now_ms(), context)
+        self._plan_step(plan, step, data_key, None, records[0], extra, payloads)
+        return plan.draft if step.written else None
 
     def _many_decider(
         self, steps: Sequence[Step], keys: list[bytes], payloads: dict[bytes, list[bytes]]
@@ -414,12 +448,8 @@ class EngineEntryStorage:
         payloads: dict[bytes, list[bytes]] | None,
     ) -> None:
         """Decide one step on what stands under its key, and put what it writes into the plan."""
-        living: Entry[Any] | None = None
-        past = None
-        if row is not None and not row.value[1] & _SPECIAL and self._pending is None:
-            living = Entry(step.key, row.value, row.revision)
-        else:
-            living, past = self._standing(step.key, row, extra, plan.now_ms, payloads)
+        living: Entry[Any] | None
+        living, past = self._standing(step.key, row, extra, plan.now_ms, payloads)
         proposal = step.decide(living, past)
         step.before = living
         step.after = step.chunks = None
