@@ -17,7 +17,6 @@ from sortedcontainers import SortedList
 from holdfast.contract.batch import (
     NEEDS_MAX,
     Answer,
-    Decide,
     Draft,
     Need,
     Receipt,
@@ -25,14 +24,14 @@ from holdfast.contract.batch import (
 )
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
-from holdfast.contract.engine import NOT_NOW, NotNow, Peeked, Snapshot
-from holdfast.contract.errors import InvalidInput, StoreClosed
+from holdfast.contract.engine import Peeked, Snapshot
+from holdfast.contract.errors import InvalidInput, StoreClosed, StoreError, WrongContext
 from holdfast.contract.limits import check_draft
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Clock, Components
 from holdfast.engines.embedded.engine import EmbeddedEngine
 from holdfast.engines.embedded.group import Pending, Work, Writer
-from holdfast.engines.embedded.work import Raised, refuse_inside
+from holdfast.engines.embedded.work import Raised
 
 #: How long the id of a batch is remembered.
 BATCH_ID_MS = 10 * 60 * 1000
@@ -87,8 +86,6 @@ class MemoryEngine(EmbeddedEngine):
             checks=True,
             loads=not config.read_only,
         )
-        self._writable = not config.read_only
-        self._may_hold = components.host.may_hold
 
     @property
     def capabilities(self) -> Capabilities:
@@ -141,76 +138,51 @@ class MemoryEngine(EmbeddedEngine):
     def peek_page(self, range: Range) -> Page:
         return self._page(range, None)
 
-    def transact_now(self, keys: Sequence[bytes], decide: Decide) -> Receipt | NotNow:
-        if self._refusal is not None:
-            raise self._refuse()
-        if not self._writable:
-            raise self._read_only()
+    def _run_group(self, works: list[Work]) -> None:
+        work = works[0]
+        if len(works) > 1 or work.decide is None or work.previous:
+            super()._run_group(works)
+            return
+        # One write that decides, as most come: what it writes goes straight into the dict.
         state = self._state
-        lock = state.lock
-        may_hold = self._may_hold()
-        if not may_hold and self._pace.pause_due:
-            return NOT_NOW  # The loop's other callbacks are to run first.
-        if not lock.acquire(may_hold):
-            return NOT_NOW  # A thread writes or reads: a loop does not wait for it.
-        try:
-            if state.writing:
-                # Asked by a function that is being decided: one group at a time.
-                refuse_inside(self._committer)
-                return NOT_NOW
-            if self._refusal is not None:
-                raise self._refuse()  # Closed by another thread meanwhile.
-            return self._decide_here(state, Work(None, keys, decide))
-        finally:
-            lock.release()
-
-    def _decide_here(self, state: _State, work: Work) -> Receipt:
-        """Decide and write under the lock. The rows of a plain draft go straight into the dict."""
-        work.committer = self._committer
-        answer: Answer = None
         get = state.records.get
-        revision = state.head + 1
-        state.writing = True
-        try:
-            records = [get(key) for key in work.keys]
-            answer = work.ask(records, revision)
-            for _ in range(NEEDS_MAX):
-                if type(answer) is not Need:
-                    break
-                records += [get(key) for key in answer.keys]
+        with state.lock:
+            revision = state.head + 1
+            try:
+                records = [get(key) for key in work.keys]
                 answer = work.ask(records, revision)
-        except Raised as raised:
-            work.error = raised.error
-        finally:
-            state.writing = False
-            work.done = True
-        if work.error is not None:
-            raise work.error  # As its function raised it, without ours as its context.
-        if self._refusal is not None:
-            raise self._refuse()  # A function forked, and this is the child.
-        if answer is None:
-            return Receipt(revision - 1)
-        if (
-            type(answer) is not Draft
-            or answer.checks
-            or answer.ranges
-            or answer.id is not None
-            or state.snapshots
-            or None in answer.rows.values()
-        ):
-            return self._run_decided(answer)
-        if not answer.rows and not answer.appends:
-            return Receipt(revision - 1)
-        check_draft(answer, self._capabilities)
-        state.put_all(answer, revision)
-        self._watcher.publish(revision)
-        return _record(Receipt, (revision, None))  # type: ignore[no-any-return]
-
-    def _run_decided(self, answer: Answer) -> Receipt:
-        """Carry out what was decided just now, under the same lock, with all that a group can."""
-        work = Work(None, (), lambda _records, _revision: answer)
-        self._run_group([work])
-        return work.outcome()
+                if type(answer) is Need:
+                    answer = _see_more(work, records, answer, state)
+                if self._refusal is WrongContext:
+                    raise self._refuse()  # The function forked, and this is the child.
+                if type(answer) is Draft and not (
+                    answer.checks
+                    or answer.ranges
+                    or answer.id is not None
+                    or state.snapshots
+                    or None in answer.rows.values()
+                    or not (answer.rows or answer.appends)
+                ):
+                    check_draft(answer, self._capabilities)
+                    # First, so that an interrupt does not leave written what seems not to be.
+                    work.receipt = _record(Receipt, (revision, None))
+                    state.put_all(answer, revision)
+                    self._watcher.publish(revision)
+                    return
+            except Raised as raised:
+                work.error = raised.error
+                return
+            except StoreError as error:
+                work.error = error
+                return
+            except BaseException:
+                if state.head < revision:
+                    work.receipt = None
+                raise
+            # Decided just now, under the same lock: a group carries out the rest.
+            decided = Work(None, (), lambda _records, _revision: answer)
+            super()._run_group([decided])
+            work.receipt, work.error = decided.receipt, decided.error
 
     def _page(self, range: Range, at: Snapshot | None) -> Page:
         if self._refusal is not None:
@@ -287,6 +259,17 @@ class MemoryEngine(EmbeddedEngine):
         return at
 
 
+def _see_more(work: Work, records: list[Record | None], need: Need, state: _State) -> Answer:
+    """Show the function of a write the keys it asks for, until it decides."""
+    answer: Answer = need
+    for _ in range(NEEDS_MAX):
+        if type(answer) is not Need:
+            break
+        records += [state.records.get(key) for key in answer.keys]
+        answer = work.ask(records, state.head + 1)
+    return answer
+
+
 class _State:
     """What the database holds.
 
@@ -296,7 +279,6 @@ class _State:
         batch_ids: id of a batch to (revision, instant in milliseconds).
         snapshots: the open ones.
         lock: held while a group is written in, and by readers of more than one key.
-        writing: a group is being written in.
     """
 
     def __init__(self) -> None:
@@ -305,7 +287,6 @@ class _State:
         self.batch_ids: dict[bytes, tuple[int, int]] = {}
         self.snapshots: set[_MemorySnapshot] = set()
         self.lock = threading.RLock()
-        self.writing = False
         self._order: SortedList[Any] | None = None
         # New keys since the order was made, some of them twice or gone again.
         self._unordered: list[bytes] = []
@@ -422,7 +403,6 @@ class _MemoryWriter(Writer):
         self._ids: dict[bytes, tuple[int, int]] = {}
         self._open = True
         state.lock.acquire()
-        state.writing = True
         self.head = state.head
 
     def read(self, key: bytes) -> Record | None:
@@ -461,5 +441,4 @@ class _MemoryWriter(Writer):
 
     def _release(self) -> None:
         self._open = False
-        self._state.writing = False
         self._state.lock.release()

@@ -147,6 +147,8 @@ class KeyValueStore(KeyValueStoreInterface):
         if not steps:
             return []
         _once_each([step.key for step in steps])
+        if self._grants:
+            return await self._storage.transact(steps)
         namespaces = sorted({self._keys.namespace(step.key) for step in steps})
         return await self._write_locked(steps, namespaces)
 

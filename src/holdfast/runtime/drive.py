@@ -11,6 +11,7 @@ import contextlib
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
 from typing import Any, TypeVar, cast
 
@@ -70,6 +71,8 @@ class DrivenIterator(Iterator[T]):
 
     def __init__(self, iterator: AsyncIterator[T]) -> None:
         self._iterator = iterator
+        # What a walk has read already needs no coroutine.
+        self._ready: deque[T] | None = getattr(iterator, "ready", None)
         self._turn = threading.Lock()
         # The step under way when the last caller stopped waiting, and what it waits for.
         self._step: Coroutine[Any, Any, T] | None = None
@@ -77,6 +80,12 @@ class DrivenIterator(Iterator[T]):
         self._closed = False
 
     def __next__(self) -> T:
+        ready = self._ready
+        if ready and not self._closed:
+            try:
+                return ready.popleft()
+            except IndexError:
+                pass  # Another thread took the last one.
         return self.take()
 
     def take(self, timeout_s: float | None = None) -> T:
