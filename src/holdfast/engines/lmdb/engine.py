@@ -201,7 +201,7 @@ class LmdbEngine(EmbeddedEngine):
         return self._relaxed is not None and self._relaxed.pin()
 
     def _may_lead_promptly(self) -> bool:
-        if self._relaxed is None:
+        if self._relaxed is None and self._medium.alone:
             self._turn_held = self._medium.locks.try_turn()
         return self._turn_held
 

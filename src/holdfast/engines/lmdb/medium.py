@@ -18,7 +18,7 @@ from holdfast.contract.record import Record
 from holdfast.contract.runtime import Clock, Ids
 from holdfast.engines.embedded.locking import holding
 from holdfast.engines.embedded.network import refuse_network
-from holdfast.engines.lmdb import facts, header
+from holdfast.engines.lmdb import facts, header, locks
 from holdfast.engines.lmdb.config import MAP_MIN, LmdbConfig
 from holdfast.engines.lmdb.failures import found_no_room, full, translate
 from holdfast.engines.lmdb.files import keep_open, let_close
@@ -82,6 +82,7 @@ class Medium:
         self._identity: tuple[int, int] | None = None
         self._files: list[FileIO] = []
         self._file: int | None = None
+        self._readers_file: int | None = None
         self._parked: lmdb.Transaction[bytes] | None = None
         self._references = 0
         self._pausing = threading.Event()  # Never set: waiting on it is how this thread pauses.
@@ -210,10 +211,14 @@ class Medium:
         self._forget_file()
         keep_open(self.place.file, self._files, writable=False)
         self._file = self._files[-1].fileno()
+        if locks.TELLS_HOLDERS and not self.config.read_only:
+            # Closed after the environment only: that would take the driver's locks with it.
+            keep_open(self.place.readers_file, self._files, writable=False)
+            self._readers_file = self._files[-1].fileno()
         self._identity = self.place.identity()
 
     def _forget_file(self) -> None:
-        self._file = None
+        self._file = self._readers_file = None
         let_close(self._files)
 
     # --- Transactions -----------------------------------------------------------------------
@@ -286,6 +291,14 @@ class Medium:
             return self.env.info()["last_txnid"]
         except lmdb.Error:
             return -1
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other process has the database open, with Holdfast or without.
+
+        One without takes no turns, so that a write may wait for it without an end.
+        """
+        return self._readers_file is not None and not locks.held_elsewhere(self._readers_file)
 
     def begin_write(self) -> lmdb.Transaction[bytes]:
         """The write transaction; waits while another program writes."""
