@@ -19,7 +19,8 @@ from holdfast.store.plan import Plan
 from holdfast.store.transaction import TransactionEngine
 
 #: Decides one view's part of a commit: from what stands under its keys into the plan. It may ask
-#: for further keys, and is then called again. Like every decision it may run more than once.
+#: for further keys, and is then called again with a new plan and with all it asked for, in the
+#: order in which it asked, behind its keys. Like every decision it may run more than once.
 WritePlan = Callable[[Plan, Sequence[Record | None]], Need | None]
 
 
@@ -178,26 +179,31 @@ async def commit(writers: Sequence[Writer], context: WriteContext = NO_CONTEXT) 
             for _ in one.fences:
                 one._require_fence(records[position])  # noqa: SLF001 - ours
                 position += 1
-        # In the second round of an attempt, what was asked for stands behind the first keys.
+        if len(records) == len(keys):
+            asked.clear()
+        # Behind the first keys stands what each round asked for, by writer.
         behind = len(keys)
-        first = len(records) == behind
+        extras: list[list[Record | None]] = [[] for _ in writers]
+        for counts in asked:
+            for extra, count in zip(extras, counts, strict=True):
+                extra += records[behind : behind + count]
+                behind += count
         further: list[bytes] = []
-        for number, writer in enumerate(writers):
+        counts = []
+        for writer, extra in zip(writers, extras, strict=True):
             end = position + len(writer.keys)
-            seen = records[position:end]
+            need = writer.write(plan, records[position:end] + extra)
             position = end
-            if not first:
-                seen += records[behind : behind + asked[number]]
-                behind += asked[number]
-            need = writer.write(plan, seen)
-            asked[number] = 0 if need is None else len(need.keys)
+            counts.append(0 if need is None else len(need.keys))
             if need is not None:
                 further += need.keys
         if further:
+            asked.append(counts)
             return Need(further)
         return plan.draft if plan.draft.writes else None
 
-    asked = [0] * len(writers)
+    #: How many further keys each writer asked for, round by round of an attempt.
+    asked: list[list[int]] = []
     try:
         receipt = await space.engine.transact(keys, decide)
     except Conflict as conflict:
