@@ -30,7 +30,7 @@ try:
 except ImportError as error:  # pragma: no cover - the extra is installed where tests run
     raise DriverMissing(
         "state on Redis wanted the package hiredis; found none; install it with: "
-        "pip install 'holdfast[redis]'",
+        "pip install 'holdfast-db[redis]'",
         extra="redis",
     ) from error
 
