@@ -19,6 +19,7 @@ from holdfast.database.open import open as open_async
 from holdfast.database.snapshot import SnapshotView as AsyncSnapshotView
 from holdfast.database.transaction import State
 from holdfast.database.transaction import Transaction as AsyncTransaction
+from holdfast.documents.collection import Collection
 from holdfast.runtime.drive import DrivenIterator, drive
 from holdfast.runtime.system import system_components
 from holdfast.store.feed.subscription import SubscriptionFacts
@@ -118,7 +119,10 @@ class Database:
         return self
 
     def close(self) -> None:
-        """Flush what is acknowledged and let go; closing twice does nothing."""
+        """Flush what is acknowledged and let go; closing twice does nothing.
+
+        A close that was cancelled or interrupted goes on when it is called again.
+        """
         drive(self._inner.close())
 
     def __enter__(self) -> Self:
@@ -153,6 +157,23 @@ class Database:
         if known is None or known._inner is not inner:  # noqa: SLF001 - of this module
             known = self._stores = MultiStore(inner)
         return known
+
+    def collection(
+        self, name: str, type: type[T] | None = None, *, history: str | None = None
+    ) -> Collection[T]:
+        """The collection of that name: typed documents with queries and indexes.
+
+        Args:
+            name: as long as nothing is written into it, it does not exist and is empty.
+            type: of its documents: dict, a dataclass, a msgspec Struct, a TypedDict or a pydantic
+                model; left out: plain documents.
+            history: of what changes, keep the `values`, the `versions` without them, or `none`;
+                left out: what it was made with, and `values` for a new one.
+
+        Raises:
+            InvalidName, InvalidInput: the arguments cannot be.
+        """
+        return self._inner.collection(name, type, history=history)
 
     @property
     def schemas(self) -> SchemaRegistry:
@@ -396,6 +417,12 @@ class Transaction:
             known = self._stores = MultiStore(inner)
         return known
 
+    def collection(
+        self, name: str, type: type[T] | None = None, *, history: str | None = None
+    ) -> Collection[T]:
+        """A collection as this transaction sees it; see `Database.collection`."""
+        return self._inner.collection(name, type, history=history)
+
     def begin(self) -> Self:
         """Take the snapshot; `with` does."""
         drive(self._inner.begin())
@@ -486,6 +513,12 @@ class SnapshotView:
             known = self._stores = MultiStore(inner)
         return known
 
+    def collection(
+        self, name: str, type: type[T] | None = None, *, history: str | None = None
+    ) -> Collection[T]:
+        """A collection as of that moment; see `Database.collection`."""
+        return self._inner.collection(name, type, history=history)
+
     def close(self) -> None:
         """Let go of the view; closing twice does nothing."""
         drive(self._inner.close())
@@ -505,7 +538,6 @@ class SnapshotView:
 
 class Retention:
     """How much of the past of a database is kept: its settings, and giving up the rest.
-
     Attributes:
         policies: by keyspace, the longest prefix first. The same mapping for good, so that who
             writes sees at once that there are none.

@@ -21,8 +21,8 @@ from holdfast.documents.query.cursor import read_cursor
 from holdfast.documents.query.nodes import EVERYTHING
 from holdfast.documents.query.ordering import (
     Arrangement,
-    OrderBy,
     Keyed,
+    OrderBy,
     Row,
     directions,
     keyed,
