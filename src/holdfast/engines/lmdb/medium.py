@@ -13,7 +13,7 @@ from typing import NoReturn, TypeVar
 
 import lmdb
 
-from holdfast.contract.errors import StorageFull, StoreLocked, StoreNotFound
+from holdfast.contract.errors import StorageFull, StoreLocked, StoreNotFound, WrongContext
 from holdfast.contract.record import Record
 from holdfast.contract.runtime import Clock, Ids
 from holdfast.engines.embedded.locking import holding
@@ -49,12 +49,17 @@ class _Driver:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+        #: Something of the parent's stayed open in this child.
+        self.inherited = False
+
+    def renew(self) -> None:
+        """In a forked child: another thread may have had the lock at the fork."""
+        self.lock = threading.RLock()
 
 
 _driver = _Driver()
 if hasattr(os, "register_at_fork"):
-    # Another thread may have it at the fork.
-    os.register_at_fork(after_in_child=_driver.__init__)  # type: ignore[misc]
+    os.register_at_fork(after_in_child=_driver.renew)
 
 
 class Medium:
@@ -114,6 +119,12 @@ class Medium:
                 self._identify()
         except lmdb.Error as error:
             self.close()
+            if _driver.inherited and "already open" in str(error):
+                raise WrongContext(
+                    f"this process was forked while another thread of its parent read from "
+                    f"{self.url}, so it cannot open that database; fork again, or fork first and "
+                    "open then"
+                ) from error
             raise translate(error, self.url) from error
         except BaseException:
             self.close()
@@ -144,14 +155,17 @@ class Medium:
 
     # --- Forks ------------------------------------------------------------------------------
 
-    def park(self) -> None:
+    def park(self, views: int) -> None:
         """Before a fork: no read is under way, and the driver's spare one is out of its hands.
 
         A child that ends a read that was its parent's frees the parent's place among the readers.
         The driver knows that of each transaction object, but not of the spare it keeps.
+
+        Args:
+            views: how many snapshots are open, each with a transaction and the environment.
         """
         for _ in range(PARK_ATTEMPTS_MAX):
-            if not self._reading():
+            if not self._reading(2 * views + 1):
                 break
             self._pausing.wait(_PARK_PAUSE_S)
         with suppress(lmdb.Error):
@@ -168,14 +182,17 @@ class Medium:
         under way at the fork after all.
         """
         self._parked = None
-        if hasattr(self, "env") and not self._reading():
-            self.env.close()
+        if hasattr(self, "env"):
+            if self._reading(0):
+                _driver.inherited = True
+            else:
+                self.env.close()
         self._forget_file()
         self.locks.close()
 
-    def _reading(self) -> bool:
-        """Whether there are transactions: each holds the environment."""
-        return sys.getrefcount(self.env) > self._references
+    def _reading(self, known: int) -> bool:
+        """Whether there are transactions beside what is known: each holds the environment."""
+        return sys.getrefcount(self.env) > self._references + known
 
     # --- Identity ---------------------------------------------------------------------------
 
@@ -207,7 +224,7 @@ class Medium:
             )
 
     def _identify(self) -> None:
-        self._references = sys.getrefcount(self.env) + 1  # The engine's way to begin a read.
+        self._references = sys.getrefcount(self.env)
         self._forget_file()
         keep_open(self.place.file, self._files, writable=False)
         self._file = self._files[-1].fileno()
