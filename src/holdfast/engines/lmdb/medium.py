@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from io import FileIO
 from typing import NoReturn, TypeVar
 
 import lmdb
@@ -18,14 +17,14 @@ from holdfast.contract.record import Record
 from holdfast.contract.runtime import Clock, Ids
 from holdfast.engines.embedded.locking import holding
 from holdfast.engines.embedded.network import refuse_network
-from holdfast.engines.lmdb import facts, header, locks
+from holdfast.engines.lmdb import facts, header
 from holdfast.engines.lmdb.config import MAP_MIN, LmdbConfig
 from holdfast.engines.lmdb.failures import found_no_room, full, translate
-from holdfast.engines.lmdb.files import keep_open, let_close
 from holdfast.engines.lmdb.locks import ProcessLocks, home_of_this_process
 from holdfast.engines.lmdb.long_keys import STORED_KEY_BYTES_MAX, Tree
 from holdfast.engines.lmdb.place import Place, file_bytes_max, flush_directory
 from holdfast.engines.lmdb.records import unpack
+from holdfast.engines.lmdb.watched import Watched
 
 T = TypeVar("T")
 
@@ -36,8 +35,6 @@ READ_ATTEMPTS_MAX = 16
 #: How often, and how far apart, a fork looks whether a read is under way.
 PARK_ATTEMPTS_MAX = 200
 _PARK_PAUSE_S = 0.0005
-#: How often it is looked whether the path still leads to the file that is open.
-LOOK_INTERVAL_S = 0.05
 #: Map sizes are multiples of the pages of every machine.
 MAP_STEP = 64 * 1024
 _NAMED_TREES = (b"rows", b"long", b"batches")
@@ -84,15 +81,10 @@ class Medium:
         self._reserve_used = False
         self.locks: ProcessLocks
         self.env: lmdb.Environment
-        self._identity: tuple[int, int] | None = None
-        self._files: list[FileIO] = []
-        self._file: int | None = None
-        self._readers_file: int | None = None
+        self._watched = Watched(self.place, clock)
         self._parked: lmdb.Transaction[bytes] | None = None
         self._references = 0
         self._pausing = threading.Event()  # Never set: waiting on it is how this thread pauses.
-        self._now = clock.monotonic
-        self._look_at = 0.0
 
     # --- Opening and closing ----------------------------------------------------------------
 
@@ -137,7 +129,7 @@ class Medium:
         """
         if hasattr(self, "env"):
             holding(_driver.lock, self.env.close)
-        self._forget_file()
+        self._watched.close()
         if hasattr(self, "locks"):
             self.locks.close()
 
@@ -187,7 +179,7 @@ class Medium:
                 _driver.inherited = True
             else:
                 self.env.close()
-        self._forget_file()
+        self._watched.close()
         self.locks.close()
 
     def _reading(self, known: int) -> bool:
@@ -199,44 +191,21 @@ class Medium:
     @property
     def replaced(self) -> bool:
         """Whether the path leads to another file by now, or to none."""
-        return self.place.identity() != self._identity
+        return self._watched.replaced
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other process has the database open, with Holdfast or without."""
+        return self._watched.alone
 
     def check_place(self) -> None:
-        """Raise StoreNotFound when it does: what were written now would be gone.
-
-        A file that was removed shows at once; that the path leads elsewhere (a folder was moved),
-        which costs twice as much to ask for, within `LOOK_INTERVAL_S`.
-        """
-        gone = self._file is not None and not os.fstat(self._file).st_nlink
-        now = self._now()
-        if now >= self._look_at and not gone:
-            self._look_at = now + LOOK_INTERVAL_S
-            gone = self.replaced
-            if not gone and file_bytes_max() != self._file_bytes_max:
-                self._keep_limit()
-        if gone:
-            self._look_at = 0.0
-            raise StoreNotFound(
-                f"the files of the database at {self.place.directory} were removed or replaced "
-                "while it was open, so what is written here would be gone; nothing was written. "
-                "Close this handle and open the database again",
-                path=str(self.place.directory),
-            )
+        """Raise StoreNotFound when the path leads elsewhere: what were written would be gone."""
+        if self._watched.looks_due() and file_bytes_max() != self._file_bytes_max:
+            self._keep_limit()
 
     def _identify(self) -> None:
         self._references = sys.getrefcount(self.env)
-        self._forget_file()
-        keep_open(self.place.file, self._files, writable=False)
-        self._file = self._files[-1].fileno()
-        if locks.TELLS_HOLDERS and not self.config.read_only:
-            # Closed after the environment only: that would take the driver's locks with it.
-            keep_open(self.place.readers_file, self._files, writable=False)
-            self._readers_file = self._files[-1].fileno()
-        self._identity = self.place.identity()
-
-    def _forget_file(self) -> None:
-        self._file = self._readers_file = None
-        let_close(self._files)
+        self._watched.open(with_readers=not self.config.read_only)
 
     # --- Transactions -----------------------------------------------------------------------
 
@@ -308,14 +277,6 @@ class Medium:
             return self.env.info()["last_txnid"]
         except lmdb.Error:
             return -1
-
-    @property
-    def alone(self) -> bool:
-        """Whether no other process has the database open, with Holdfast or without.
-
-        One without takes no turns, so that a write may wait for it without an end.
-        """
-        return self._readers_file is not None and not locks.held_elsewhere(self._readers_file)
 
     def begin_write(self) -> lmdb.Transaction[bytes]:
         """The write transaction; waits while another program writes."""
