@@ -19,6 +19,7 @@ from holdfast.engines.embedded.locking import holding
 from holdfast.engines.embedded.network import refuse_network
 from holdfast.engines.lmdb import facts, header
 from holdfast.engines.lmdb.config import MAP_MIN, LmdbConfig
+from holdfast.engines.lmdb.driver import driver
 from holdfast.engines.lmdb.failures import found_no_room, full, translate
 from holdfast.engines.lmdb.locks import ProcessLocks, home_of_this_process
 from holdfast.engines.lmdb.long_keys import STORED_KEY_BYTES_MAX, Tree
@@ -39,24 +40,6 @@ _PARK_PAUSE_S = 0.0005
 MAP_STEP = 64 * 1024
 _NAMED_TREES = (b"rows", b"long", b"batches")
 _OWNER_BYTES = 6
-
-
-class _Driver:
-    """The driver takes two opens of one path at one moment for openings of two databases."""
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-        #: Something of the parent's stayed open in this child.
-        self.inherited = False
-
-    def renew(self) -> None:
-        """In a forked child: another thread may have had the lock at the fork."""
-        self.lock = threading.RLock()
-
-
-_driver = _Driver()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_driver.renew)
 
 
 class Medium:
@@ -111,7 +94,7 @@ class Medium:
                 self._identify()
         except lmdb.Error as error:
             self.close()
-            if _driver.inherited and "already open" in str(error):
+            if driver.inherited and "already open" in str(error):
                 raise WrongContext(
                     f"this process was forked while another thread of its parent read from "
                     f"{self.url}, so it cannot open that database; fork again, or fork first and "
@@ -128,7 +111,7 @@ class Medium:
         Reads under way in other threads end first.
         """
         if hasattr(self, "env"):
-            holding(_driver.lock, self.env.close)
+            holding(driver.lock, self.env.close)
         self._watched.close()
         if hasattr(self, "locks"):
             self.locks.close()
@@ -176,7 +159,7 @@ class Medium:
         self._parked = None
         if hasattr(self, "env"):
             if self._reading(0):
-                _driver.inherited = True
+                driver.inherited = True
             else:
                 self.env.close()
         self._watched.close()
@@ -386,7 +369,7 @@ class Medium:
 
     def _make_environment(self) -> None:
         # Kept at once, so that an interrupt finds it to close.
-        holding(_driver.lock, self._open_environment)
+        holding(driver.lock, self._open_environment)
 
     def _open_environment(self) -> None:
         config = self.config
