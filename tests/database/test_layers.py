@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 import holdfast
 import holdfast.sync
+from holdfast.contract.capability import Capabilities
 from holdfast.contract.engine import Engine, Layer
-from holdfast.contract.errors import ConfigInvalid, ReadOnly
+from holdfast.contract.errors import ConfigInvalid, ReadOnly, Unsupported
 from holdfast.contract.record import Page, Range
 from tests.store.scene import Scene
 
@@ -55,3 +58,28 @@ def test_what_makes_no_layer_is_refused() -> None:
 
     with pytest.raises(ConfigInvalid):
         holdfast.sync.open("memory://", layers=[none]).open()
+
+
+class Without(Layer):
+    """An engine that keeps no moments, and decides outside its commit."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(self.inner.capabilities, snapshots=False, transacts_once=False)
+
+
+async def test_what_is_emulated_is_told_and_can_be_refused(scene: Scene) -> None:
+    async with scene.open(emulation=False) as db:
+        told = (await db.explain())["abilities"]
+        assert told["transactions"]["source"] == told["snapshots"]["source"] == "native"
+        assert told["history"]["source"] == "emulated"
+    async with scene.open_unchecked(layers=[Without]) as db:
+        told = (await db.explain())["abilities"]
+        assert told["transactions"]["source"] == "emulated"
+        assert "Conflict" in told["transactions"]["remark"]
+        assert told["snapshots"]["source"] == "unsupported"
+        async with db.transaction() as tx:
+            await tx.entries.set("a", 1)
+        assert (await db.entries.require("a")).revision == tx.revision
+    with pytest.raises(Unsupported, match="emulation=False"):
+        await scene.handle(layers=[Without], emulation=False).open()

@@ -26,6 +26,7 @@ def open(
     logged: bool = False,
     cached: bool | CacheLimits = False,
     layers: Layers = (),
+    emulation: bool = True,
     components: Components | None = None,
 ) -> Database:
     """The database at a URL, to be used as `async with holdfast.open(...) as db`.
@@ -40,6 +41,8 @@ def open(
         cached: whether entries read again may come from memory, or how much of it to use.
         layers: what stands above the engine, outermost first: names such as `read_only`, or
             whatever makes a `Layer` of an engine. `?layers=` in the address does the same.
+        emulation: False refuses an engine on which something would be emulated that others do
+            themselves; `explain` tells which.
         components: clock, ids and ways to wait other than the machine's; for tests.
 
     Raises:
@@ -57,4 +60,5 @@ def open(
         housekeeping=housekeeping,
         wishes=Wishes(logged, limits),
         layers=(*read_layers(address), *layers),
+        emulation=emulation,
     )

@@ -147,6 +147,8 @@ class KeyValueStore(KeyValueStoreInterface):
         if not steps:
             return []
         _once_each([step.key for step in steps])
+        if self._grants:
+            return await self._storage.transact(steps)
         namespaces = sorted({self._keys.namespace(step.key) for step in steps})
         return await self._write_locked(steps, namespaces)
 
@@ -181,10 +183,11 @@ class KeyValueStore(KeyValueStoreInterface):
                 raise
             if serialized is None:
                 return None
-            canonical, payload, _ = serialized
-            digest = self._calculate_data_hash(canonical)
+            payload = serialized.payload
+            digest = self._calculate_data_hash(serialized.canonical)
             decide = self._set(text, write, action, serialized, digest)  # type: ignore[arg-type]
-            return Step(text, decide, write.options.context(write.cause), None, len(payload or b""))
+            context = write.options.context(write.cause)
+            return Step(text, decide, context, None, len(payload) if payload else 0)
         if kind is Modify:
             decide = self._modify(text, write, action)  # type: ignore[arg-type]
             return Step(text, decide, write.options.context(write.cause))

@@ -87,6 +87,8 @@ class DrivenIterator(Iterator[T]):
 
     def __init__(self, iterator: AsyncIterator[T]) -> None:
         self._iterator = iterator
+        # What a walk has read already needs no coroutine.
+        self._ready: deque[T] | None = getattr(iterator, "ready", None)
         # Knows its thread, so that what an interrupt left locked can be let go.
         self._turn = threading.RLock()
         # Items on their way to a caller; an interrupt leaves them to the next.
@@ -99,6 +101,12 @@ class DrivenIterator(Iterator[T]):
         self._closed = False
 
     def __next__(self) -> T:
+        ready = self._ready
+        if ready and not self._kept and not self._closed:
+            try:
+                return ready.popleft()
+            except IndexError:
+                pass  # Another thread took the last one.
         return self.take()
 
     def take(self, timeout_s: float | None = None) -> T:
