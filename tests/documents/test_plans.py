@@ -154,7 +154,7 @@ async def agree(collection: Any, rows: dict[str, Any], queries: list[Query]) -> 
             await collection.list_indexes()
         )
         assert await collection.count(query) == len(expected)
-        storage = await collection._find()  # noqa: SLF001 - each way by itself
+        storage = await collection._find()
         plan = plan_query(query, storage.number, await storage.catalogue())
         for way in plan.rejected:
             hinted = [one.key async for one in collection.query(query, hint=way.index.name)]

@@ -33,15 +33,18 @@ from holdfast.layers.read_only import ReadOnlyLayer
 from holdfast.records.compose import NO_WISHES, Entries, Wishes, open_entries
 from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.runtime.gate import Gate
+from holdfast.store.abilities import refuse_emulation
 from holdfast.store.check import check_rows
 from holdfast.store.feed.subscription import SubscriptionFacts
 from holdfast.store.feed.watch import Changes, Watch
-from holdfast.store.instances import SharedDatabase, acquire, release
+from holdfast.store.instances import Layers, SharedDatabase
+from holdfast.store.isolation import IsolationLevel
 from holdfast.store.keyspaces import Keyspace
 from holdfast.store.locks.lock import TTL_S, Lock
+from holdfast.store.opened import acquire, release
 from holdfast.store.operation_log import OperationLog
 from holdfast.store.snapshot import SnapshotEngine
-from holdfast.store.transaction import IsolationLevel, TransactionEngine
+from holdfast.store.transaction import TransactionEngine
 from holdfast.store.versions.chunks import Values
 from holdfast.store.versions.retention import Retention
 from holdfast.store.versions.trimming import Trimmed
@@ -76,13 +79,20 @@ class Database:
         compression: Compression = NONE,
         housekeeping: bool = True,
         wishes: Wishes = NO_WISHES,
+        layers: Layers = (),
+        emulation: bool = True,
     ) -> None:
         self.config = config
         self._components = components
         self._values = Values(components.host, serializer, compression)
         self._with_housekeeping = housekeeping
         self._wishes = wishes
+        self._layers = layers
+        self._emulation = emulation
         self._shared: SharedDatabase | None = None
+        #: What this handle takes part in, until it has let go; and by which token.
+        self._leaving: SharedDatabase | None = None
+        self._token: object = None
         self._gate: Gate | None = None
         self._closed = False
         self._engine: Engine | None = None
@@ -98,30 +108,51 @@ class Database:
         """Open it; `async with` and `await holdfast.open(...)` do."""
         if self._closed:
             raise self._refuse()
-        if self._shared is None:
-            gate = Gate(self._components.host.runtime(), self._refuse)
-            shared = await acquire(
-                self.config, self._components, keepers, housekeeping=self._with_housekeeping
-            )
+        if self._shared is not None:
+            return self
+        gate = Gate(self._components.host.runtime(), self._refuse)
+        token = object()
+        shared = await acquire(
+            self.config, self._components, keepers, token,
+            housekeeping=self._with_housekeeping, layers=self._layers,
+        )  # fmt: skip
+        try:
+            if self._closed:
+                raise self._refuse()  # By another task, while this one waited.
+            if self._leaving is not None:
+                raise InvalidInput(
+                    "a handle is opened once; another task is opening this one. Await that one, "
+                    "or open another handle: handles share the database"
+                )
+            self._leaving, self._token = shared, token
             self._shared, self._gate = shared, gate
             engine = shared.engine
             if self.config.read_only and engine.capabilities.writable:
                 engine = ReadOnlyLayer(engine)
             self._engine = engine
-            try:
-                await self._open_views(engine)
-            except BaseException:
-                self._shared = None
-                await release(shared)
-                raise
+            if not self._emulation:
+                refuse_emulation(engine.capabilities)
+            await self._open_views(engine)
+            if self._closed:
+                raise self._refuse()
+        except BaseException:
+            if self._token is token:
+                self._shared = self._leaving = None
+            await release(shared, token)
+            raise
         return self
 
     async def close(self) -> None:
-        """Flush what is acknowledged and let go; closing twice does nothing."""
+        """Flush what is acknowledged and let go; closing twice does nothing.
+
+        A close that was cancelled or interrupted goes on when it is called again.
+        """
         self._closed = True
         if self._gate is not None:
             self._gate.close()
-        shared, self._shared = self._shared, None
+        self._shared = None
+        # Until all of it is let go: a close that was cancelled or interrupted can be repeated.
+        shared = self._leaving
         if shared is not None:
             try:
                 if self._gate is not None:
@@ -130,7 +161,8 @@ class Database:
                     await self._entries.events.close()
                 await shared.let_go(self._gate)
             finally:
-                await release(shared)
+                await release(shared, self._token)
+            self._leaving = None
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self.open().__await__()
@@ -326,7 +358,7 @@ class Database:
         engine = self._open_engine()
 
         async def begin() -> TransactionEngine:
-            return TransactionEngine(engine, await engine.snapshot(), level, read_only=read_only)
+            return await TransactionEngine.begin(engine, level, read_only=read_only)
 
         views = views_on(parts, self.stores, self._require_collections())
         return Transaction(begin, views, self._committed, self._require_gate())

@@ -104,6 +104,32 @@ class Transaction:
         await self._committed(revision)
         return revision
 
+    def savepoint(self, name: str) -> None:
+        """Remember this moment under a name, for `rollback_to`.
+
+        Savepoints nest. A name that is there already is hidden until the new one is released.
+
+        Raises:
+            InvalidInput: the name cannot be one.
+        """
+        self._require_active().savepoint(name)
+
+    def rollback_to(self, name: str) -> None:
+        """Take back everything written since the savepoint. It stays, so that it can be used again.
+
+        Raises:
+            InvalidInput: there is no savepoint of that name.
+        """
+        self._require_active().rollback_to(name)
+
+    def release(self, name: str) -> None:
+        """Forget the savepoint and those set after it; what was written stays written.
+
+        Raises:
+            InvalidInput: there is no savepoint of that name.
+        """
+        self._require_active().release_savepoint(name)
+
     async def rollback(self) -> None:
         """Drop everything. Raises TransactionClosed when it is over already."""
         self._require_active().release()

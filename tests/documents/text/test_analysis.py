@@ -83,7 +83,7 @@ def test_a_language_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(InvalidInput, match=r"klingon.*english"):
         Analyzer("klingon", stem=False)
     monkeypatch.setitem(__import__("sys").modules, "Stemmer", None)
-    with pytest.raises(DriverMissing, match=r"holdfast\[text\]"):
+    with pytest.raises(DriverMissing, match=r"holdfast-db\[documents\]"):
         Analyzer("english")
     assert Analyzer("english", stem=False).terms("the dogs") == ["", "dogs"]
     assert Analyzer().terms("the dogs") == ["the", "dogs"]

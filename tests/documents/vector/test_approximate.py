@@ -86,5 +86,5 @@ def test_errors_are_those_of_exact_search(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(InvalidQuery, match="2 dimensions"):
         graph.search([1], 1)
     monkeypatch.setitem(sys.modules, "usearch.index", None)
-    with pytest.raises(DriverMissing, match=r"holdfast\[vector\], or search exactly"):
+    with pytest.raises(DriverMissing, match=r"holdfast-db\[vector\], or search exactly"):
         VectorGraph(space)

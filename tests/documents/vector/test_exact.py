@@ -189,7 +189,7 @@ def test_spaces_and_limits_have_their_errors(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(InvalidInput, match="found -1"):
         search_rows(space, [], [1, 2], -1)
     monkeypatch.setitem(sys.modules, "numpy", None)
-    with pytest.raises(DriverMissing, match=r"holdfast\[vector\]"):
+    with pytest.raises(DriverMissing, match=r"holdfast-db\[vector\]"):
         VectorTable(space)
     # Writing needs no library.
     assert len(space.pack([1, 2])) == 8

@@ -25,8 +25,8 @@ def stemmer(language: str) -> Callable[[str], str]:
         module: Any = import_module("Stemmer")
     except ImportError as error:
         raise DriverMissing(
-            f"stems of {language} need PyStemmer. Install holdfast[text], or make the index "
-            "without stemming",
+            f"stems of {language} need PyStemmer. Install holdfast-db[documents], or make the "
+            "index without stemming",
             driver="PyStemmer",
         ) from error
     known = module.algorithms()

@@ -51,7 +51,7 @@ class VectorGraph:
             module = import_module("usearch.index")
         except ImportError as error:
             raise DriverMissing(
-                "approximate search needs usearch. Install holdfast[vector], or search exactly",
+                "approximate search needs usearch. Install holdfast-db[vector], or search exactly",
                 driver="usearch",
             ) from error
         self._table = VectorTable(space, rows)

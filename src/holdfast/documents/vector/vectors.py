@@ -133,7 +133,7 @@ def numpy() -> Any:
         return import_module("numpy")
     except ImportError as error:
         raise DriverMissing(
-            "searching vectors needs numpy. Install holdfast[vector]", driver="numpy"
+            "searching vectors needs numpy. Install holdfast-db[vector]", driver="numpy"
         ) from error
 
 

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn, TypeVar
 
 import lmdb
 
-from holdfast.contract.errors import StorageFull, StoreLocked, StoreNotFound
+from holdfast.contract.errors import StorageFull, StoreLocked, StoreNotFound, WrongContext
 from holdfast.contract.record import Record
 from holdfast.contract.runtime import Clock, Ids
+from holdfast.engines.embedded.locking import holding
 from holdfast.engines.embedded.network import refuse_network
 from holdfast.engines.lmdb import facts, header
 from holdfast.engines.lmdb.config import MAP_MIN, LmdbConfig
+from holdfast.engines.lmdb.driver import driver
 from holdfast.engines.lmdb.failures import found_no_room, full, translate
 from holdfast.engines.lmdb.locks import ProcessLocks, home_of_this_process
 from holdfast.engines.lmdb.long_keys import STORED_KEY_BYTES_MAX, Tree
 from holdfast.engines.lmdb.place import Place, file_bytes_max, flush_directory
 from holdfast.engines.lmdb.records import unpack
+from holdfast.engines.lmdb.watched import Watched
 
 T = TypeVar("T")
 
@@ -28,8 +33,9 @@ T = TypeVar("T")
 READER_CHECK_COMMITS = 64
 #: How often a read tries again that met a change of the memory map in another thread.
 READ_ATTEMPTS_MAX = 16
-#: How often it is looked whether the path still leads to the file that is open.
-LOOK_INTERVAL_S = 0.05
+#: How often, and how far apart, a fork looks whether a read is under way.
+PARK_ATTEMPTS_MAX = 200
+_PARK_PAUSE_S = 0.0005
 #: Map sizes are multiples of the pages of every machine.
 MAP_STEP = 64 * 1024
 _NAMED_TREES = (b"rows", b"long", b"batches")
@@ -52,16 +58,16 @@ class Medium:
         self.place = Place(config.path)
         self.owner = int.from_bytes(hashlib.blake2b(ids.new(), digest_size=_OWNER_BYTES).digest())
         self._ids = ids
-        self._remapping = threading.Lock()
+        self._remapping = threading.RLock()
         self._commits = 0
         self._file_bytes_max: int | None = None
         self._reserve_used = False
         self.locks: ProcessLocks
         self.env: lmdb.Environment
-        self._identity: tuple[int, int] | None = None
-        self._file: int | None = None
-        self._now = clock.monotonic
-        self._look_at = 0.0
+        self._watched = Watched(self.place, clock)
+        self._parked: lmdb.Transaction[bytes] | None = None
+        self._references = 0
+        self._pausing = threading.Event()  # Never set: waiting on it is how this thread pauses.
 
     # --- Opening and closing ----------------------------------------------------------------
 
@@ -76,17 +82,24 @@ class Medium:
             place.make()
         try:
             self.locks = ProcessLocks(place.lock_file, self.url)
+            self.locks.open()
             with self.locks.door(config.lock_timeout):
                 alone = self.locks.enter(home_of_this_process())
                 if alone and not config.read_only:
                     place.compacting.unlink(missing_ok=True)
                 if not header.examine(place.file) and (config.read_only or not config.create):
                     self._not_found()
-                self.env = self._environment()
+                self._make_environment()
                 self._prepare()
                 self._identify()
         except lmdb.Error as error:
             self.close()
+            if driver.inherited and "already open" in str(error):
+                raise WrongContext(
+                    f"this process was forked while another thread of its parent read from "
+                    f"{self.url}, so it cannot open that database; fork again, or fork first and "
+                    "open then"
+                ) from error
             raise translate(error, self.url) from error
         except BaseException:
             self.close()
@@ -98,58 +111,84 @@ class Medium:
         Reads under way in other threads end first.
         """
         if hasattr(self, "env"):
-            self.env.close()
-        self._forget_file()
+            holding(driver.lock, self.env.close)
+        self._watched.close()
         if hasattr(self, "locks"):
             self.locks.close()
 
     def reopen(self) -> lmdb.Environment:
         """Open the file that was put in the place of the old one, which is returned still open."""
-        with self._remapping:
-            old = self.env
-            self.env = self._environment()
+        old = self.env
+
+        def reopen() -> None:
+            self._make_environment()
             self._open_trees()
             self._identify()
+
+        holding(self._remapping, reopen)
         return old
+
+    # --- Forks ------------------------------------------------------------------------------
+
+    def park(self, views: int) -> None:
+        """Before a fork: no read is under way, and the driver's spare one is out of its hands.
+
+        A child that ends a read that was its parent's frees the parent's place among the readers.
+        The driver knows that of each transaction object, but not of the spare it keeps.
+
+        Args:
+            views: how many snapshots are open, each with a transaction and the environment.
+        """
+        for _ in range(PARK_ATTEMPTS_MAX):
+            if not self._reading(2 * views + 1):
+                break
+            self._pausing.wait(_PARK_PAUSE_S)
+        with suppress(lmdb.Error):
+            self._parked = self.env.begin()
+
+    def unpark(self) -> None:
+        """After it, in the parent."""
+        self._parked = None
+
+    def disown(self) -> None:
+        """In the child: close what is the parent's, so that the child can open its own.
+
+        It stays open, and the child cannot open that database, where a read of another thread was
+        under way at the fork after all.
+        """
+        self._parked = None
+        if hasattr(self, "env"):
+            if self._reading(0):
+                driver.inherited = True
+            else:
+                self.env.close()
+        self._watched.close()
+        self.locks.close()
+
+    def _reading(self, known: int) -> bool:
+        """Whether there are transactions beside what is known: each holds the environment."""
+        return sys.getrefcount(self.env) > self._references + known
 
     # --- Identity ---------------------------------------------------------------------------
 
     @property
     def replaced(self) -> bool:
         """Whether the path leads to another file by now, or to none."""
-        return self.place.identity() != self._identity
+        return self._watched.replaced
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other process has the database open, with Holdfast or without."""
+        return self._watched.alone
 
     def check_place(self) -> None:
-        """Raise StoreNotFound when it does: what were written now would be gone.
-
-        A file that was removed shows at once; that the path leads elsewhere (a folder was moved),
-        which costs twice as much to ask for, within `LOOK_INTERVAL_S`.
-        """
-        gone = self._file is not None and not os.fstat(self._file).st_nlink
-        now = self._now()
-        if now >= self._look_at and not gone:
-            self._look_at = now + LOOK_INTERVAL_S
-            gone = self.replaced
-            if not gone and file_bytes_max() != self._file_bytes_max:
-                self._keep_limit()
-        if gone:
-            self._look_at = 0.0
-            raise StoreNotFound(
-                f"the files of the database at {self.place.directory} were removed or replaced "
-                "while it was open, so what is written here would be gone; nothing was written. "
-                "Close this handle and open the database again",
-                path=str(self.place.directory),
-            )
+        """Raise StoreNotFound when the path leads elsewhere: what were written would be gone."""
+        if self._watched.looks_due() and file_bytes_max() != self._file_bytes_max:
+            self._keep_limit()
 
     def _identify(self) -> None:
-        self._forget_file()
-        self._file = os.open(self.place.file, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-        self._identity = self.place.identity()
-
-    def _forget_file(self) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            os.close(file)
+        self._references = sys.getrefcount(self.env)
+        self._watched.open(with_readers=not self.config.read_only)
 
     # --- Transactions -----------------------------------------------------------------------
 
@@ -163,18 +202,30 @@ class Medium:
         Raises:
             Overloaded: all readers are in use.
         """
+        try:
+            return self.env.begin()
+        except lmdb.Error:
+            pass  # Most of them pass by.
         for _ in range(READ_ATTEMPTS_MAX):
-            with self._remapping:  # Never begun while the map changes.
-                try:
-                    return self.env.begin()
-                except lmdb.MapResizedError:
-                    self.env.set_mapsize(0)  # Another process grew the file: follow.
-                except lmdb.ReadersFullError as error:
-                    if not self.env.reader_check():
-                        raise translate(error, self.url) from error
-                except lmdb.Error as error:
-                    raise translate(error, self.url) from error
+            transaction = holding(self._remapping, self._begin_read)
+            if transaction is not None:
+                return transaction
         raise StoreLocked(f"the map of the database {self.url} changes all the time; try again")
+
+    def _begin_read(self) -> lmdb.Transaction[bytes] | None:
+        """One attempt, while the map does not change."""
+        try:
+            return self.env.begin()
+        except lmdb.MapResizedError:
+            self.env.set_mapsize(0)  # Another process grew the file: follow.
+        except lmdb.BadRslotError:
+            pass  # A child took the driver's spare for its own; there is another.
+        except lmdb.ReadersFullError as error:
+            if not self.env.reader_check():
+                raise translate(error, self.url) from error
+        except lmdb.Error as error:
+            raise translate(error, self.url) from error
+        return None
 
     def reading(self, action: Callable[[lmdb.Transaction[bytes]], T]) -> T:
         """What `action` reads in one transaction; repeated when the map changed under it."""
@@ -220,8 +271,7 @@ class Medium:
         try:
             return self.env.begin(None, None, True)
         except lmdb.MapResizedError:
-            with self._remapping:
-                self.env.set_mapsize(0)
+            holding(self._remapping, lambda: self.env.set_mapsize(0))
             return self.env.begin(write=True)
 
     # --- Room -------------------------------------------------------------------------------
@@ -279,9 +329,8 @@ class Medium:
             self._remap(max(limit, MAP_MIN))  # LMDB keeps it above what is in use.
 
     def _remap(self, size: int) -> None:
-        with self._remapping:
-            # Snapshots end here, reads of other threads are repeated.
-            self.env.set_mapsize(size // MAP_STEP * MAP_STEP)
+        # Snapshots end here, reads of other threads are repeated.
+        holding(self._remapping, lambda: self.env.set_mapsize(size // MAP_STEP * MAP_STEP))
 
     def room_left(self) -> int:
         """By how much the file may still grow."""
@@ -318,9 +367,13 @@ class Medium:
             if owner != self.owner and not self.locks.lives(owner)
         ]
 
-    def _environment(self) -> lmdb.Environment:
+    def _make_environment(self) -> None:
+        # Kept at once, so that an interrupt finds it to close.
+        holding(driver.lock, self._open_environment)
+
+    def _open_environment(self) -> None:
         config = self.config
-        return lmdb.open(
+        self.env = lmdb.open(
             os.fsencode(self.place.directory),  # a name of a file need not be Unicode
             map_size=max(min(config.map_size, self._limit()), MAP_MIN) // MAP_STEP * MAP_STEP,
             readonly=config.read_only,
