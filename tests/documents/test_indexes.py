@@ -282,9 +282,11 @@ async def test_facts_are_live(scene: Scene) -> None:
         assert before.size > 150 * 10
         await people.find_many(age=7)
         await people.find_many(name="n001")
+        await listed(people.query(age=8))
+        assert await people.count(age=8) == 3
         await people.delete("k000")
         [after] = await people.list_indexes()
-        assert (after.entries, after.hits, after.misses) == (149, 1, 1)
+        assert (after.entries, after.hits, after.misses) == (149, 3, 1)
         assert after.size < before.size
         assert after.fields == ["age", "name"]
 
@@ -358,6 +360,21 @@ async def test_explain_tells_what_really_happens(scene: Scene) -> None:
         assert await people.find_many((F.age == 3) | (F.city == "b")) == await people.find_many(
             (F.age == 3) | (F.city == "b"), hint=""
         )
+
+
+async def test_a_collection_that_is_not_there(scene: Scene) -> None:
+    async with scene.open() as db:
+        absent = db.collection("absent")
+        assert await absent.list_indexes() == []
+        assert (await absent.explain(a=1))["plan"] == {"stage": "empty_collection"}
+        assert await absent.count(a=1) == 0
+        assert await absent.clear() == 0
+        assert (await absent.page()).results == []
+        with pytest.raises(IndexNotFound):
+            await absent.drop_index("a")
+        assert await db.collection("other").get("k") is None
+        assert await listed(absent.keys()) == []
+        assert [one async for one in db._require_shared().keyspaces.list("documents")] == []
 
 
 @pytest.mark.row("I-023")

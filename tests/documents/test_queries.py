@@ -172,7 +172,9 @@ async def test_pipelines_that_cannot_be(scene: Scene) -> None:
         other = db.collection("cities")
         await other.set_many({key: {"code": key, "name": key.upper()} for key in "ab"})
         joined = await listed(
-            things.aggregate([match(F.n < 3), lookup("cities", local="city", foreign="code", name="found")])
+            things.aggregate(
+                [match(F.n < 3), lookup("cities", local="city", foreign="code", name="found")]
+            )
         )
         assert [[one["name"] for one in row["found"]] for row in joined] == [["A"], ["B"], []]
         with pytest.raises(InvalidQuery):

@@ -371,7 +371,10 @@ class Collection(Queries[T]):
 
     async def drop_index(self, name: str) -> None:
         """Remove an index. Raises IndexNotFound."""
-        await indexing.drop(await self._require(), name)
+        storage = await self._find()
+        if storage is None:
+            raise indexing.no_index(name)
+        await indexing.drop(storage, name)
 
     async def list_indexes(self) -> list[IndexFacts]:
         """The indexes there are, by name, with how they fare."""

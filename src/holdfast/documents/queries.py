@@ -136,6 +136,7 @@ class Queries(Generic[T]):
             return 0
         storage.space.check()
         plan = await self._plan(storage, wanted, hint)
+        self._used(storage, plan)
         counted = quick_count(storage, plan)
         if counted is not None:
             return counted
@@ -275,12 +276,12 @@ class Queries(Generic[T]):
         **equal: Any,
     ) -> dict[str, Any]:
         """How the query is answered, and what that takes: it is run for it. See `query`."""
-        from holdfast.documents.planner.explain import explained
+        from holdfast.documents.planner.explain import explained, nothing_explained
 
         wanted = as_query(conditions, order_by, limit, offset, None, after, equal)
         storage = await self._find()
         if storage is None:
-            storage = await self._require()
+            return nothing_explained(wanted, self._collections.engine)
         storage.space.check()
         async with Moment(storage.engine) as moment:
             plan = plan_query(wanted, storage.number, await storage.catalogue_at(moment), hint)
@@ -303,6 +304,7 @@ class Queries(Generic[T]):
             try:
                 engine = await moment.begin()
                 plan = await self._plan_at(storage, engine, wanted, hint)
+                self._used(storage, plan)
                 return moment, Run(storage, engine, plan, Examined()).results()
             except BaseException:
                 moment.end()
@@ -317,8 +319,10 @@ class Queries(Generic[T]):
             read_cursor(wanted)
             return []
         storage.space.check()
-        quick = quick_rows(storage, await self._plan(storage, wanted, hint))
+        plan = await self._plan(storage, wanted, hint)
+        quick = quick_rows(storage, plan)
         if quick is not None:
+            self._used(storage, plan)
             return quick
         walk = self._walk(wanted, hint)
         try:
@@ -327,15 +331,18 @@ class Queries(Generic[T]):
             await walk.aclose()
 
     async def _plan(self, storage: DocumentStorage, wanted: Query, hint: str | None) -> QueryPlan:
-        plan = plan_query(wanted, storage.number, await storage.catalogue(), hint, storage.choices)
+        return plan_query(wanted, storage.number, await storage.catalogue(), hint, storage.choices)
+
+    @staticmethod
+    def _used(storage: DocumentStorage, plan: QueryPlan) -> None:
+        """Count which indexes a query walked, and which it could not use."""
         usage = storage.usage
-        for way in plan.ways:
-            hits, misses = usage.get(way.index.name, (0, 0))
-            usage[way.index.name] = hits + 1, misses
+        for name in plan.names:
+            hits, misses = usage.get(name, (0, 0))
+            usage[name] = hits + 1, misses
         for name in plan.missed:
             hits, misses = usage.get(name, (0, 0))
             usage[name] = hits, misses + 1
-        return plan
 
     async def _plan_at(
         self, storage: DocumentStorage, moment: Engine, wanted: Query, hint: str | None

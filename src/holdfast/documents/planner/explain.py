@@ -12,6 +12,7 @@ from holdfast.documents.query.json_form import query_to_json
 from holdfast.documents.query.json_print import where_to_json
 from holdfast.documents.query.nodes import EVERYTHING
 from holdfast.documents.query.paths import path_text
+from holdfast.documents.query.query import Query
 from holdfast.documents.storage import DocumentStorage
 
 
@@ -46,6 +47,20 @@ async def explained(storage: DocumentStorage, moment: Engine, plan: QueryPlan) -
         "examined": {"keys": examined.keys, "documents": examined.documents},
         "seconds": seconds,
         "warnings": warnings,
+    }
+
+
+def nothing_explained(query: Query, engine: Engine) -> dict[str, Any]:
+    """The same of a collection that nothing was written into."""
+    return {
+        "query": query_to_json(query),
+        "engine": engine.capabilities.engine,
+        "plan": {"stage": "empty_collection"},
+        "rejected": [],
+        "returned": 0,
+        "examined": {"keys": 0, "documents": 0},
+        "seconds": 0.0,
+        "warnings": [],
     }
 
 
