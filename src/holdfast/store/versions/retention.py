@@ -298,7 +298,9 @@ class Retention:
             policies.setdefault(one.keyspace, []).append((one.prefix, one.policy))
         for listed in policies.values():
             listed.sort(key=lambda one: len(one[0]), reverse=True)
-        self.policies.clear()
+        # Writers look at it meanwhile, and must not find it empty.
+        for keyspace in self.policies.keys() - policies.keys():
+            del self.policies[keyspace]
         self.policies.update(policies)
 
 
