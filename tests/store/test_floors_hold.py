@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from holdfast.codecs.pattern import Pattern
-from holdfast.contract.batch import Batch, Decide, Draft, Need, Put, append_key
+from holdfast.contract.batch import Batch, Decide, Draft, Need, Put
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import (
     FormatTooNew,
@@ -23,13 +23,12 @@ from holdfast.contract.errors import (
 from holdfast.contract.record import Range, Record
 from holdfast.database.handle import Database
 from holdfast.engines.embedded.engine import EmbeddedEngine
-from holdfast.runtime.gate import Gate
 from holdfast.store import layout
 from holdfast.store.feed.change import Change
-from holdfast.store.feed.row import Act, FeedPosition, FeedRow, WriteContext, encode_feed_row
+from holdfast.store.feed.row import Act, FeedPosition, WriteContext, encode_feed_row
 from holdfast.store.format import MARKER
 from holdfast.store.instances import STUCK_S
-from holdfast.store.keyspaces import Keyspace, Keyspaces, KeyspaceSettings, _key
+from holdfast.store.keyspaces import Keyspace, Keyspaces, KeyspaceSettings
 from holdfast.store.plan import Plan, RowChange
 from holdfast.store.space import Space
 from holdfast.store.views import ChangeReader, Progress, Report, ViewKeeper
@@ -248,7 +247,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted]:
 
     monkeypatch.setattr(EmbeddedEngine, "transact", later)
     monkeypatch.setattr(EmbeddedEngine, "transact_now", now)
-    yield found
+    return found
 
 
 async def test_history_that_is_off_costs_less_than_history_that_is_on(
@@ -418,26 +417,25 @@ async def test_a_view_that_raises_disturbs_no_other_view(
 async def test_the_tail_survives_whatever_is_raised_in_it(
     scene: Scene, raised: BaseException
 ) -> None:
-    async with scene.open_unchecked() as db:
-        async with db.watch() as watch:
-            waiting = asyncio.ensure_future(anext(watch))
-            tail = db._require_shared().tail
-            await until(lambda: tail.waiting == 1)
-            after = tail._feed.after
+    async with scene.open_unchecked() as db, db.watch() as watch:
+        waiting = asyncio.ensure_future(anext(watch))
+        tail = db._require_shared().tail
+        await until(lambda: tail.waiting == 1)
+        after = tail._feed.after
 
-            def failing(since: int) -> Any:
-                tail._feed.after = after  # type: ignore[method-assign]
-                raise raised
+        def failing(since: int) -> Any:
+            tail._feed.after = after  # type: ignore[method-assign]
+            raise raised
 
-            feed = tail._feed
-            tail._feed = type(feed)(feed._engine)  # The watch reads by its own.
-            tail._feed.after = failing  # type: ignore[method-assign]
-            await db.entries.set("a", 1)
-            assert (await asyncio.wait_for(waiting, 10)).after.value == 1
-            again = asyncio.ensure_future(anext(watch))
-            await until(lambda: tail.waiting == 1)
-            await db.entries.set("a", 2)
-            assert (await asyncio.wait_for(again, 10)).after.value == 2
+        feed = tail._feed
+        tail._feed = type(feed)(feed._engine)  # The watch reads by its own.
+        tail._feed.after = failing  # type: ignore[method-assign]
+        await db.entries.set("a", 1)
+        assert (await asyncio.wait_for(waiting, 10)).after.value == 1
+        again = asyncio.ensure_future(anext(watch))
+        await until(lambda: tail.waiting == 1)
+        await db.entries.set("a", 2)
+        assert (await asyncio.wait_for(again, 10)).after.value == 2
 
 
 async def test_what_a_later_holdfast_does_is_passed_on(scene: Scene) -> None:
