@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
 import shutil
 import threading
 import warnings
@@ -23,7 +22,15 @@ from tests.store.scene import Scene, until
 
 
 def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def remove_all(folder: Path) -> None:
+    for file in list(folder.iterdir()):
+        if file.is_dir():
+            shutil.rmtree(file)
+        else:
+            file.unlink()
 
 
 def threads() -> list[str]:
@@ -54,7 +61,7 @@ async def test_an_opening_cancelled_at_any_moment_leaves_the_path_free(kept_scen
         reached += await cancelled_at(step, handle.open)
         await handle.close()
         async with asyncio.timeout(20), kept_scene.handle() as db:
-            assert (await db.entries.get("a")).value == 1
+            assert (await db.entries.require("a")).value == 1
     assert reached > 3
     await until(lambda: descriptors() <= before)
     await until(lambda: not threads())
@@ -71,7 +78,7 @@ async def test_a_close_cancelled_at_any_moment_goes_on_and_can_be_repeated(
         if step % 2:
             await handle.close()
         async with asyncio.timeout(20), kept_scene.handle() as db:
-            assert (await db.entries.get("a")).value == step
+            assert (await db.entries.require("a")).value == step
         await handle.close()
     await until(lambda: descriptors() <= before)
     await until(lambda: not threads())
@@ -158,7 +165,7 @@ def test_handles_that_nobody_closed_are_let_go(tmp_path: Path) -> None:
                     threading.Event().wait(0.05)
             assert any("never closed" in str(one.message) for one in told)
         with holdfast.sync.open(f"{engine}:///{tmp_path}/0.{engine}") as db:
-            assert db.entries.get("a").value == 1
+            assert db.entries.require("a").value == 1
     for _ in range(200):
         if descriptors() <= before and not threads():
             break
@@ -173,11 +180,7 @@ async def test_a_second_handle_joins_no_database_whose_files_are_gone(
 ) -> None:
     first = await kept_scene.handle().open()
     await first.entries.set("a", "first")
-    for file in list(tmp_path.iterdir()):
-        if file.is_dir():
-            shutil.rmtree(file)
-        else:
-            file.unlink()
+    remove_all(tmp_path)
     second = await kept_scene.handle().open()
     assert second._require_shared() is not first._require_shared()
     await second.entries.set("a", "second")
@@ -185,13 +188,13 @@ async def test_a_second_handle_joins_no_database_whose_files_are_gone(
         third = await kept_scene.handle().open()
         assert third._require_shared() is second._require_shared()
         await first.close()
-        assert (await third.entries.get("a")).value == "second"
+        assert (await third.entries.require("a")).value == "second"
         await third.close()
     await second.close()
     with contextlib.suppress(StoreError):
         await first.close()
     async with kept_scene.open() as db:
-        assert (await db.entries.get("a")).value == "second"
+        assert (await db.entries.require("a")).value == "second"
 
 
 async def test_other_settings_are_refused_while_it_is_open(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -234,7 +233,7 @@ class Counted:
 
 
 @pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted]:
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
     """Counts what goes into the engines from now on."""
     found = Counted()
     transact, transact_now = EmbeddedEngine.transact, EmbeddedEngine.transact_now
@@ -459,7 +458,7 @@ async def test_an_unknown_flag_of_a_stored_value_is_refused(scene: Scene) -> Non
         damaged = record.value[:1] + bytes([record.value[1] | 0x80]) + record.value[2:]
         await engine_of(db).commit(Batch([Put(data_key, damaged)]))
         with pytest.raises((FormatTooNew, IntegrityFailed)):
-            _ = (await db.entries.get("a")).value
+            _ = (await db.entries.require("a")).value
         assert await db.check() != []
 
 
@@ -483,7 +482,7 @@ async def test_a_write_inside_a_transaction_reads_once(scene: Scene) -> None:
             assert keys_read == 1
             await tx.entries.set("b", 2)
             assert keys_read == 3, "of a new key also the grave"
-        del engine.read  # type: ignore[method-assign]
+        del engine.read
 
 
 async def test_a_transaction_needs_no_snapshots(scene: Scene) -> None:
@@ -497,9 +496,9 @@ async def test_a_transaction_needs_no_snapshots(scene: Scene) -> None:
             patch.setattr(type(engine), "capabilities", property(lambda _: lacking))
             await db.entries.set("a", 1)
             async with db.transaction() as tx:
-                value = (await tx.entries.get("a")).value
+                value = (await tx.entries.require("a")).value
                 await tx.entries.set("b", value + 1)
-        assert (await db.entries.get("b")).value == 2
+        assert (await db.entries.require("b")).value == 2
 
 
 # --- Bad input ----------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ ran out nothing is kept once the feed no longer tells of it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -195,7 +194,7 @@ class Retention:
             InvalidInput: the arguments cannot be; nothing was written.
         """
         number = isinstance(age_s, int | float) and not isinstance(age_s, bool)
-        if not number or not math.isfinite(age_s) or not 0 < age_s <= FEED_AGE_MAX_S:
+        if not number or not 0 < age_s <= FEED_AGE_MAX_S:  # So it is finite, too.
             raise InvalidInput(
                 f"age_s is a number of seconds above 0 and at most {FEED_AGE_MAX_S:.0f}; "
                 f"found {age_s!r}"

@@ -185,6 +185,9 @@ async def _give_up(
             if identity:
                 # Before its grave goes: broken off here, the grave still leads to the rest.
                 done = done.plus(await purge(engine, rows, identity))
+                past = rows.past + identity
+                for key in [key for key in draft.rows if key.startswith(past)]:
+                    draft.rows[key] = None  # What was to lose its value is gone as a whole.
     draft.checks = checks
     await engine.commit(draft.batch())
     return done
