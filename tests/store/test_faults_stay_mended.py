@@ -44,7 +44,7 @@ async def test_settings_that_cannot_be_are_not_written(
         for wrong in ({"versions": True}, {"versions": 1.0}, {"versions": -1}, {"values": "some"},
                       {"gone": None}):  # fmt: skip
             with pytest.raises(InvalidInput):
-                await db.retention.keep("n", **wrong)  # type: ignore[arg-type]
+                await db.retention.keep("n", **wrong)
         assert await db.head() == before
 
 
@@ -179,7 +179,7 @@ async def test_going_on_inside_a_commit_loses_nothing(scene: Scene) -> None:
 async def test_a_wait_that_times_out_loses_nothing(scene: Scene) -> None:
     async with scene.open() as db:
         watch = db.watch()
-        seen = []
+        seen: list[int] = []
         writing = asyncio.ensure_future(_write(db, 200))
         async with asyncio.timeout(20):
             while len(seen) < 200:
@@ -286,3 +286,23 @@ async def test_big_values_without_a_past_are_read_whole_or_not_at_all(scene: Sce
         work = BigWork(db)
         async with asyncio.timeout(50):
             await asyncio.gather(work.write(), work.read(), work.change(), work.watch(db.cursor))
+
+
+@pytest.mark.parametrize(
+    "raised", [StopIteration, GeneratorExit, SystemExit, asyncio.CancelledError, KeyError]
+)
+async def test_what_a_change_of_a_big_value_raises_reaches_its_caller(
+    scene: Scene, raised: type[BaseException]
+) -> None:
+    async with scene.open() as db:
+        await db.entries.set("a", big(1))
+
+        def raising(_: Any) -> Any:
+            raise raised
+
+        async with asyncio.timeout(10):
+            with pytest.raises((raised, RuntimeError)) as caught:
+                await db.entries.modify("a", raising)
+            if caught.type is RuntimeError:  # What a coroutine makes of StopIteration.
+                assert isinstance(caught.value.__cause__, StopIteration)
+            await db.entries.modify("a", lambda _: "small")

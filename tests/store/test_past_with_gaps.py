@@ -82,13 +82,13 @@ async def test_gaps_never_make_a_wrong_answer(scene: Scene) -> None:
                     return page._replace(rows=left[: range.limit])
 
                 history = storage_of(db)._history
-                history._engine = _Seen(engine, reading, scanning)
+                history._engine = _Seen(engine, reading, scanning)  # type: ignore[assignment]
                 for revision, instant, value in moments:
                     ms = round(instant.timestamp() * 1000)
                     for place in ({"revision": revision, "instant_ms": None},
                                   {"revision": None, "instant_ms": ms}):  # fmt: skip
                         try:
-                            entry = await history.at("a", **place)  # type: ignore[arg-type]
+                            entry = await history.at("a", **place)
                             found = None if entry is None else entry.value
                         except VersionNotFound:
                             assert gone, "with its whole past every moment can be read"

@@ -208,7 +208,7 @@ class EventService:
             if result is not None and inspect.iscoroutine(result):
                 result.close()
                 raise _CoroutineFunctionWanted
-        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is the subscriber's own
             # Also a CancelledError: nothing in a plain function can be cancelled.

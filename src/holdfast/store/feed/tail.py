@@ -181,7 +181,8 @@ class Tail:
                 pause = REST_S
             except StoreClosed:
                 break
-            except BaseException as error:  # noqa: BLE001 - those who wait look for themselves
+            except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001
+                # Those who wait look for themselves.
                 said = str(error) if isinstance(error, StoreError) else type(error).__name__
                 _log.warning("the feed is read again for those who wait: %s", said)
                 with self._lock:
@@ -204,7 +205,7 @@ class Tail:
             if reader is not None and row.key:
                 try:
                     segments = reader.segments(reader.key(row.key))
-                except Exception as error:  # noqa: BLE001 - whoever waits reads it, and is told
+                except BaseException as error:  # noqa: BLE001 - whoever waits reads it, is told
                     _log.warning("a change of %s was not read: %s", view, type(error).__name__)
             with self._lock:
                 for name in (view, EVERY_VIEW):
