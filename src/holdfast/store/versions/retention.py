@@ -8,7 +8,6 @@ ran out nothing is kept once the feed no longer tells of it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -198,7 +197,7 @@ class Retention:
             InvalidInput: the arguments cannot be; nothing was written.
         """
         number = isinstance(age_s, int | float) and not isinstance(age_s, bool)
-        if not number or not math.isfinite(age_s) or not 0 < age_s <= FEED_AGE_MAX_S:
+        if not number or not 0 < age_s <= FEED_AGE_MAX_S:  # So it is finite, too.
             raise InvalidInput(
                 f"age_s is a number of seconds above 0 and at most {FEED_AGE_MAX_S:.0f}; "
                 f"found {age_s!r}"
@@ -307,9 +306,11 @@ class Retention:
             policies.setdefault(one.keyspace, []).append((one.prefix, one.policy))
         for listed in policies.values():
             listed.sort(key=lambda one: len(one[0]), reverse=True)
-        self._found.clear()
-        self.policies.clear()
+        # Writers look at it meanwhile, and must not find it empty.
+        for keyspace in self.policies.keys() - policies.keys():
+            del self.policies[keyspace]
         self.policies.update(policies)
+        self._found.clear()
 
 
 def read_settings(record: Record) -> Settings:
