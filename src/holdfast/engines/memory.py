@@ -149,7 +149,7 @@ class MemoryEngine(EmbeddedEngine):
         with state.lock:
             revision = state.head + 1
             try:
-                records = [get(key) for key in work.keys]
+                records = list(map(get, work.keys))
                 answer = work.ask(records, revision)
                 if type(answer) is Need:
                     answer = _see_more(work, records, answer, state)

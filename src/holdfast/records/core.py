@@ -17,7 +17,7 @@ from holdfast.codecs.text import StoreKey
 from holdfast.contract.engine import _NotNow
 from holdfast.contract.errors import InvalidInput, KeyNotFound, StoreError, Unsupported
 from holdfast.records.interface import KeyValueStoreInterface, Version
-from holdfast.records.options import NO_CONDITIONS, the_tag
+from holdfast.records.options import NO_CONDITIONS, NO_OPTIONS, the_tag
 from holdfast.records.services.granting import GrantingLockService
 from holdfast.records.services.protocols import (
     PROPOSE_DELETE,
@@ -34,7 +34,7 @@ from holdfast.records.services.protocols import (
 )
 from holdfast.records.write import Delete, Modify, Rename, SetValue, Write
 from holdfast.store.feed.change import Change
-from holdfast.store.feed.row import Cause
+from holdfast.store.feed.row import NO_CONTEXT, Cause
 from holdfast.store.text_keys import RESERVED, refuse_reserved
 from holdfast.store.versions.chunks import Serialized
 from holdfast.store.versions.entry import Entry, PastVersion, milliseconds
@@ -186,7 +186,9 @@ class KeyValueStore(KeyValueStoreInterface):
             payload = serialized.payload
             digest = self._calculate_data_hash(serialized.canonical)
             decide = self._set(text, write, action, serialized, digest)  # type: ignore[arg-type]
-            context = write.options.context(write.cause)
+            options, cause = write.options, write.cause
+            plain = options is NO_OPTIONS and cause is Cause.WRITE
+            context = NO_CONTEXT if plain else options.context(cause)
             return Step(text, decide, context, None, len(payload) if payload else 0)
         if kind is Modify:
             decide = self._modify(text, write, action)  # type: ignore[arg-type]

@@ -90,6 +90,7 @@ class EngineEntryStorage:
         self._needs = planner.needs
         self._data_key = rows.data_key
         self._values = values
+        self.serialize_small = values.serialize_small  # type: ignore[method-assign]
         self._now_ms = space.clock.now_ms
         self._wrote = space.wrote
         self._gate = space.gate
@@ -643,7 +644,8 @@ class EngineEntryStorage:
             return Outcome(revision, before, before, written=False)
         if after is None:
             return Outcome(revision, before, None, written=True)
-        entry = self._entry(step.new_key or step.key, after, revision)
+        known = revision if self._pending is None else self._entry_revision(revision)
+        entry: Entry[Any] = Entry(step.new_key or step.key, after, known)
         if step.chunks is not None:
             entry.attach(step.chunks)
         return Outcome(revision, before, entry, written=True)
