@@ -43,7 +43,10 @@ UNORDERED_SPARE = 1024
 _record: Any = tuple.__new__
 
 #: What a key held before the revision that overwrote it: (that revision, the record or None).
-_Past = tuple[int, Record | None]
+_Past = tuple[int, "_Kept | None"]
+#: A record as it is kept: plain tuples of plain things are nothing to the collector, which else
+#: would look at all of a database again and again.
+_Kept = tuple[bytes, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,12 +123,12 @@ class MemoryEngine(EmbeddedEngine):
         if at is not None:
             revision = self._own(at).revision
             with state.lock:
-                return [state.at(key, revision) for key in keys]
+                return [_shown(state.at(key, revision)) for key in keys]
         get = state.records.get
         if len(keys) == 1:
-            return [get(keys[0])]
+            return [_shown(get(keys[0]))]
         with state.lock:
-            return [get(key) for key in keys]
+            return [_shown(get(key)) for key in keys]
 
     def peek(self, key: bytes) -> Peeked:
         if self._refusal is not None:
@@ -149,7 +152,7 @@ class MemoryEngine(EmbeddedEngine):
         with state.lock:
             revision = state.head + 1
             try:
-                records = list(map(get, work.keys))
+                records = [_shown(get(key)) for key in work.keys]
                 answer = work.ask(records, revision)
                 if type(answer) is Need:
                     answer = _see_more(work, records, answer, state)
@@ -196,8 +199,8 @@ class MemoryEngine(EmbeddedEngine):
             revision = state.head if at is None else self._own(at).revision
             walk = state.walk(range) if at is None else state.walk_at(range, revision)
             for key, record in walk:
-                rows.append((key, record))
-                bytes_left -= len(key) + len(record.value)
+                rows.append((key, _record(Record, record)))
+                bytes_left -= len(key) + len(record[0])
                 if len(rows) == wanted or bytes_left <= 0:
                     return Page(rows, range.after(key), revision)
         return Page(rows, None, revision)
@@ -213,9 +216,9 @@ class MemoryEngine(EmbeddedEngine):
         state = self._state
         with state.lock:
             wrong = [
-                f"key {key!r} has revision {record.revision}, above the head {state.head}"
-                for key, record in state.records.items()
-                if record.revision > state.head
+                f"key {key!r} has revision {revision}, above the head {state.head}"
+                for key, (_, revision) in state.records.items()
+                if revision > state.head
             ]
             if [key for key, _ in state.walk(Range())] != sorted(state.records):
                 wrong.append("the key order does not match the keys")
@@ -239,7 +242,7 @@ class MemoryEngine(EmbeddedEngine):
                     f"found {next_revision}"
                 )
             for key, record in rows:
-                state.put(key, record, record.revision)
+                state.put(key, (record.value, record.revision), record.revision)
             state.head = head if next_revision is None else next_revision - 1
 
     def _begin(self) -> Writer:
@@ -259,13 +262,18 @@ class MemoryEngine(EmbeddedEngine):
         return at
 
 
+def _shown(kept: _Kept | None) -> Record | None:
+    """A record as the contract has it."""
+    return None if kept is None else _record(Record, kept)
+
+
 def _see_more(work: Work, records: list[Record | None], need: Need, state: _State) -> Answer:
     """Show the function of a write the keys it asks for, until it decides."""
     answer: Answer = need
     for _ in range(NEEDS_MAX):
         if type(answer) is not Need:
             break
-        records += [state.records.get(key) for key in answer.keys]
+        records += [_shown(state.records.get(key)) for key in answer.keys]
         answer = work.ask(records, state.head + 1)
     return answer
 
@@ -282,7 +290,7 @@ class _State:
     """
 
     def __init__(self) -> None:
-        self.records: dict[bytes, Record] = {}
+        self.records: dict[bytes, _Kept] = {}
         self.head = 0
         self.batch_ids: dict[bytes, tuple[int, int]] = {}
         self.snapshots: set[_MemorySnapshot] = set()
@@ -292,7 +300,7 @@ class _State:
         self._unordered: list[bytes] = []
         self._past: dict[bytes, list[_Past]] = {}
 
-    def put(self, key: bytes, record: Record | None, revision: int) -> Record | None:
+    def put(self, key: bytes, record: _Kept | None, revision: int) -> _Kept | None:
         """Write or (None) delete; what stood there before."""
         before = self.records.get(key)
         if self.snapshots:
@@ -314,12 +322,13 @@ class _State:
 
         All of them, or (an interrupt, no memory) none.
         """
-        new = {}
+        new: dict[bytes, _Kept] = {}
         for key, value in draft.rows.items():
-            new[key] = _record(Record, (value, revision))
+            assert value is not None
+            new[key] = value, revision
         index = 0
         for prefix, value in draft.appends:
-            new[append_key(prefix, revision, index)] = _record(Record, (value, revision))
+            new[append_key(prefix, revision, index)] = value, revision
             index += 1  # noqa: SIM113 - most drafts have one append
         records = self.records
         before = list(map(records.get, new))
@@ -337,7 +346,7 @@ class _State:
                     records.pop(key, None)
             raise
 
-    def walk(self, range: Range) -> Iterator[tuple[bytes, Record]]:
+    def walk(self, range: Range) -> Iterator[tuple[bytes, _Kept]]:
         """The rows of the range, in its order."""
         if range.empty:
             return
@@ -347,7 +356,7 @@ class _State:
         ):
             yield key, records[key]
 
-    def walk_at(self, range: Range, revision: int) -> Iterator[tuple[bytes, Record]]:
+    def walk_at(self, range: Range, revision: int) -> Iterator[tuple[bytes, _Kept]]:
         """The same as of a revision that a snapshot holds."""
         keys = {key for key, _ in self.walk(range)}
         keys.update(key for key in self._past if key in range)
@@ -356,7 +365,7 @@ class _State:
             if record is not None:
                 yield key, record
 
-    def at(self, key: bytes, revision: int) -> Record | None:
+    def at(self, key: bytes, revision: int) -> _Kept | None:
         """The record as of a revision that a snapshot holds."""
         for overwritten, before in self._past.get(key, ()):
             if overwritten > revision:
@@ -399,22 +408,23 @@ class _MemoryWriter(Writer):
     def __init__(self, state: _State, clock: Clock) -> None:
         self._state = state
         self._clock = clock
-        self._undo: list[tuple[bytes, Record | None]] = []
+        self._undo: list[tuple[bytes, _Kept | None]] = []
         self._ids: dict[bytes, tuple[int, int]] = {}
         self._open = True
         state.lock.acquire()
         self.head = state.head
 
     def read(self, key: bytes) -> Record | None:
-        return self._state.records.get(key)
+        return _shown(self._state.records.get(key))
 
     def walk(self, range: Range) -> Iterator[tuple[bytes, Record]]:
-        return self._state.walk(range)
+        for key, kept in self._state.walk(range):
+            yield key, _record(Record, kept)
 
     def apply(self, rows: Sequence[tuple[bytes, Pending]]) -> None:
         put = self._state.put
         for key, (value, revision) in rows:
-            record = None if value is None else Record(value, revision)
+            record = None if value is None else (value, revision)
             self._undo.append((key, put(key, record, revision)))
 
     def recall(self, id: bytes) -> int | None:
