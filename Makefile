@@ -11,7 +11,7 @@ rows_reports := build/rows
 pytest := $(python) -m pytest -n 2 --dist worksteal
 sources := src tests tools $(wildcard examples) $(wildcard benchmarks)
 
-.PHONY: help demo test check torture bench docs rows format lint types floors sync reference clean
+.PHONY: help demo test check torture bench docs rows pythons format lint types floors sync reference clean
 
 help:  ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -46,6 +46,9 @@ bench: .venv/.bench  ## measure ours beside the raw drivers and beside rivals; p
 
 docs: $(venv)  ## check the links and run the code blocks of every document
 	$(python) -m pytest -q -p no:randomly tests/tidy/test_documents.py
+
+pythons: $(venv)  ## the suite's core on every other Python of this machine (a few minutes)
+	$(python) tools/pythons.py $(versions)
 
 rows: $(venv)  ## requirement rows of all floors with their tests and results (seed=K, floor=spine)
 	@[ -f $(rows_reports)/test.json ] || $(MAKE) --no-print-directory test

@@ -1,8 +1,8 @@
-"""Prove the contract on Redis and PostgreSQL, then measure it.
+"""Prove the engine contract on real servers.
 
-python -m benchmarks.contract_probe            proofs and figures
-python -m benchmarks.contract_probe proofs     proofs only
-python -m benchmarks.contract_probe figures    figures only
+    python -m benchmarks.contract_probe [redis] [postgres]
+
+Starts Redis and PostgreSQL of its own and ends them. The exit code is 0 only if every proof held.
 """
 
 from __future__ import annotations
@@ -14,35 +14,31 @@ import sys
 
 from redis.crc import key_slot
 
-from benchmarks.contract_probe import figures, trials
-from benchmarks.contract_probe.redis_probe import RedisProbe
-from benchmarks.contract_probe.servers import postgres_server, redis_server
+from benchmarks.contract_probe import trials
+from benchmarks.contract_probe.postgres_transport import PostgresProbe
+from benchmarks.contract_probe.redis_transport import RedisProbe
+from holdfast.runtime.system import system_components
+from tests.servers.processes import postgres_server, redis_server
 
 
-async def prove() -> None:
+def prove_redis() -> None:
     with redis_server(appendfsync="always") as server:
-        sites = trials.redis_sites(server)
-        for site in sites:
-            print(f"  {site.label}: {await trials.prove(site)} checks passed")
-        site = sites[0]
-        async with site.engine() as engine:
-            assert isinstance(engine, RedisProbe)
-            assert len({key_slot(key) for key in engine.keys}) == 1
-        await trials.catch_broken_engines(site, trials.REDIS_BREAKAGES)
-        await trials.refuse_when_full(site)
-        print(f"  {site.label}: full memory refused whole, deletes go on")
-        await trials.outlive_the_caller(sites[-1])
-        for site in (sites[0], sites[-1]):
-            print(f"  {site.label}: {await trials.survive_crashes(site)} commits over crashes")
+        site = trials.Site(server, RedisProbe)
+        print(f"  Redis: {trials.prove(site)} promises kept")
+        transport = RedisProbe(site.config("any"), system_components()).transport()
+        assert len({key_slot(key) for key in transport.keys}) == 1
+        trials.catch_broken_engines(site, trials.REDIS_BREAKAGES)
+        asyncio.run(trials.refuse_when_full(site))
+        print("  Redis: full memory refused whole, deletes go on")
+        print(f"  Redis: {asyncio.run(trials.survive_crashes(site))} commits over crashes")
+
+
+def prove_postgres() -> None:
     with postgres_server() as server:
-        sites = trials.postgres_sites(server)
-        for site in sites:
-            print(f"  {site.label}: {await trials.prove(site)} checks passed")
-        site = sites[0]
-        await trials.catch_broken_engines(site, trials.POSTGRES_BREAKAGES)
-        await trials.outlive_the_caller(sites[-1])
-        for site in (sites[0], sites[-1]):
-            print(f"  {site.label}: {await trials.survive_crashes(site)} commits over crashes")
+        site = trials.Site(server, PostgresProbe)
+        print(f"  PostgreSQL: {trials.prove(site)} promises kept")
+        trials.catch_broken_engines(site, trials.POSTGRES_BREAKAGES)
+        print(f"  PostgreSQL: {asyncio.run(trials.survive_crashes(site))} commits over crashes")
 
 
 def main(arguments: list[str]) -> int:
@@ -50,14 +46,12 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     # The driver reports each connection that a crash takes; here that is the point.
     logging.getLogger("psycopg").setLevel(logging.ERROR)
-    if not set(arguments) <= {"proofs", "figures"}:
+    proofs = {"redis": prove_redis, "postgres": prove_postgres}
+    if not set(arguments) <= proofs.keys():
         print(__doc__)
         return 2
-    if "figures" not in arguments or "proofs" in arguments:
-        print("Proofs")
-        asyncio.run(prove())
-    if "proofs" not in arguments or "figures" in arguments:
-        asyncio.run(figures.measure())
+    for name in arguments or proofs:
+        proofs[name]()
     return 0
 
 

@@ -1,28 +1,36 @@
-"""Where the probes run, and trials of the whole: servers that crash or fill, engines broken."""
+"""Trials of the whole: the suite over a server, broken variants, servers that crash or fill."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
-from benchmarks.contract_probe.checks import CHECKS
-from benchmarks.contract_probe.postgres_probe import (
-    GatheringPostgresProbe,
-    LockingPostgresProbe,
-    PostgresProbe,
-    PostgresProbeConfig,
-)
-from benchmarks.contract_probe.redis_probe import GatheringRedisProbe, RedisProbe, RedisProbeConfig
-from benchmarks.contract_probe.servers import Server
-from holdfast.contract.batch import Append, Batch, Delete, Put, Receipt
+import pytest
+
+from benchmarks.contract_probe.postgres_transport import PostgresProbe, PostgresProbeConfig
+from benchmarks.contract_probe.redis_transport import RedisProbe, RedisProbeConfig
+from holdfast.contract.batch import Append, Batch, Delete, Put
+from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import ConnectionFailed, OutcomeUnknown, StorageFull
+from holdfast.contract.errors import ConnectionLost, OutcomeUnknown, StorageFull
 from holdfast.contract.record import Range, Record
 from holdfast.runtime.system import system_components
+from holdfast.testing import EngineContract, Section, promises_of
+from holdfast.testing.contract.batches import Batches
+from holdfast.testing.contract.checks import Checks
+from holdfast.testing.contract.concurrency import Concurrency
+from holdfast.testing.contract.pages import Pages
+from holdfast.testing.contract.revisions import Revisions
+from holdfast.testing.contract.scans import Scans
+from holdfast.testing.contract.transactions import Transactions
+from holdfast.testing.subject import increment
+from tests.servers.processes import Server
 
 _names = (f"probe{number}" for number in itertools.count())
 
@@ -36,58 +44,111 @@ class Site:
     """A running server and the kind of engine to put on it."""
 
     server: Server
-    kind: type[Engine]
-
-    @property
-    def label(self) -> str:
-        return self.kind.__name__
+    kind: type[RedisProbe | PostgresProbe]
 
     @asynccontextmanager
     async def engine(self, name: str | None = None) -> AsyncIterator[Engine]:
         """An open engine on the database of that name; on a new one without a name."""
-        engine = self._make(name or next(_names))
+        engine = self.kind(self.config(name or next(_names)), system_components())
         await engine.open()
         try:
             yield engine
         finally:
             await engine.close()
 
-    def _make(self, name: str) -> Engine:
-        components = system_components()
-        port = self.server.port
-        if issubclass(self.kind, RedisProbe):
-            return self.kind(RedisProbeConfig(port=port, name=name), components)
-        assert issubclass(self.kind, PostgresProbe)
-        return self.kind(PostgresProbeConfig(port=port, name=name), components)
+    def config(self, name: str) -> EngineConfig:
+        kind = RedisProbeConfig if issubclass(self.kind, RedisProbe) else PostgresProbeConfig
+        return kind(host="127.0.0.1", port=self.server.port, database=name)
+
+    def contract(self, *sections: Any) -> Section:
+        """Those sections of the contract, on this site."""
+        site = self
+
+        class OnTheSite(*sections):  # type: ignore[misc]
+            engine_type = site.kind
+            model_examples = 5
+
+            def make_config(self, folder: Path) -> EngineConfig:
+                return site.config(str(folder))
+
+        contract: Section = OnTheSite()
+        return contract
 
 
-def redis_sites(server: Server) -> list[Site]:
-    return [Site(server, kind) for kind in (RedisProbe, GatheringRedisProbe)]
+#: What a broken variant is put to.
+_SECTIONS: list[Any] = [
+    Checks, Batches, Revisions, Scans, Pages, Transactions, Concurrency,
+]  # fmt: skip
+#: Promises that another process takes part in: it would have to import this module's class.
+_OTHER_PROCESSES = ("process", "fork")
 
 
-def postgres_sites(server: Server) -> list[Site]:
-    return [
-        Site(server, kind) for kind in (PostgresProbe, LockingPostgresProbe, GatheringPostgresProbe)
-    ]
+def prove(site: Site) -> int:
+    """Run the contract suite; how many promises there were."""
+    asyncio.run(several_engines_lose_nothing(site))
+    return _run(site.contract(EngineContract))
 
 
-async def prove(site: Site) -> int:
-    """Run every check on a database of its own; how many there were."""
-    for check in CHECKS:
-        async with site.engine() as engine:
+def _run(contract: Section) -> int:
+    count = 0
+    for name, promise in promises_of(type(contract)).items():
+        if any(word in name for word in _OTHER_PROCESSES):
+            continue
+        with tempfile.TemporaryDirectory(prefix="holdfast-probe-") as folder:
             try:
-                await check(engine)
+                promise(contract, Path(folder))
             except BaseException as error:
-                error.add_note(f"in the check {check.__name__} on {site.label}")
+                error.add_note(f"in the promise {name}")
                 raise
-    return len(CHECKS)
+        count += 1
+    return count
+
+
+def catch_broken_engines(site: Site, breakages: Sequence[tuple[str, str]]) -> None:
+    """Break the source of the commit in one place at a time: the suite must see each."""
+    for was, becomes in breakages:
+        assert site.kind.source.count(was) == 1, was
+        broken = type("Broken", (site.kind,), {"source": site.kind.source.replace(was, becomes)})
+        try:
+            variant = replace(site, kind=broken)
+            _run(variant.contract(*_SECTIONS))
+            asyncio.run(several_engines_lose_nothing(variant))
+        except (Exception, pytest.fail.Exception) as error:
+            print(f"    caught by {error.__notes__[-1].split()[-1]}: {' '.join(was.split())}")
+        else:
+            raise AssertionError(f"no promise sees {was!r} become {becomes!r}")
+
+
+async def several_engines_lose_nothing(site: Site) -> None:
+    """Engines that know nothing of each other, as those of several processes, count together."""
+    name = next(_names)
+    rounds = 20
+
+    async def count(revisions: list[int]) -> None:
+        async with site.engine(name) as engine:
+            for _ in range(rounds):
+                receipt = await engine.transact([b"n"], increment(b"n"))
+                revisions.append(receipt.revision)
+                revisions.append((await engine.commit(Batch([Append(b"log", b"")]))).revision)
+
+    revisions: list[int] = []
+    try:
+        await asyncio.gather(*(count(revisions) for _ in range(WRITERS)))
+        assert len(set(revisions)) == len(revisions) == 2 * rounds * WRITERS, "a revision twice"
+        async with site.engine(name) as engine:
+            (record,) = await engine.read([b"n"])
+            assert record is not None
+            assert int(record.value) == rounds * WRITERS, "an increment was lost"
+    except BaseException as error:
+        error.add_note("in several_engines_lose_nothing")
+        raise
 
 
 async def survive_crashes(site: Site) -> int:
     """Crash the server among commits, again and again; how many commits were acknowledged.
 
     What was acknowledged is there, no batch is torn, none is applied twice although each whose
-    outcome is unknown is sent again with its id, and no revision is given twice.
+    answer was lost is sent again, and no revision is given twice.
     """
     name = next(_names)
     acknowledged: dict[bytes, int] = {}
@@ -105,7 +166,7 @@ async def survive_crashes(site: Site) -> int:
                 try:
                     receipt = await engine.commit(batch)
                     break
-                except (OutcomeUnknown, ConnectionFailed):
+                except (OutcomeUnknown, ConnectionLost):
                     await asyncio.sleep(0.01)
             acknowledged[mark] = receipt.revision
 
@@ -119,41 +180,14 @@ async def survive_crashes(site: Site) -> int:
                 await asyncio.to_thread(site.server.start)
             await asyncio.sleep(0.15)
             stop.set()
-
-        logged = {record.value: record.revision async for _, record in _rows(engine, b"log/")}
-        entries = 0
-        async for _, record in _rows(engine, b"log/"):
-            entries += 1
+        logged = [record async for _, record in _rows(engine, b"log/")]
+        for record in logged:
             assert await engine.read([b"a/" + record.value, b"b/" + record.value]) == [record] * 2
-        assert entries == len(logged) == len(acknowledged), (
-            entries,
-            len(logged),
-            len(acknowledged),
-        )
-        assert logged == acknowledged
-        assert len(set(acknowledged.values())) == len(acknowledged)
+        assert {record.value: record.revision for record in logged} == acknowledged
+        assert len(logged) == len(set(acknowledged.values())) == len(acknowledged)
         for prefix in (b"a/", b"b/"):
             assert len([key async for key, _ in _rows(engine, prefix)]) == len(acknowledged)
     return len(acknowledged)
-
-
-async def outlive_the_caller(site: Site) -> None:
-    """A commit that was handed over happens, although its caller is cancelled."""
-    async with site.engine() as engine:
-        calls = [
-            asyncio.create_task(engine.commit(Batch([Put(b"%d" % number, b"")])))
-            for number in range(WRITERS)
-        ]
-        await asyncio.sleep(0)  # Each runs up to where it waits.
-        for call in calls:
-            call.cancel()
-        assert all(isinstance(end, asyncio.CancelledError) for end in await _ends(calls))
-        await engine.commit(Batch([Put(b"last", b"")]))
-        assert len((await engine.scan(Range())).rows) == WRITERS + 1
-
-
-async def _ends(calls: Sequence[asyncio.Task[Receipt]]) -> list[Receipt | BaseException]:
-    return await asyncio.gather(*calls, return_exceptions=True)
 
 
 async def refuse_when_full(site: Site) -> None:
@@ -161,7 +195,7 @@ async def refuse_when_full(site: Site) -> None:
     async with site.engine() as engine:
         assert isinstance(engine, RedisProbe)
         await engine.commit(Batch([Put(b"a", bytes(100_000)), Put(b"b", b"1")]))
-        client = engine.client
+        client = engine.transport().client
         await client.config_set("maxmemory", 1)
         try:
             try:
@@ -175,21 +209,8 @@ async def refuse_when_full(site: Site) -> None:
             assert (await engine.commit(Batch([Delete(b"a")]))).revision == 2
         finally:
             await client.config_set("maxmemory", 0)
+            await client.aclose()
         await engine.commit(Batch([Put(b"c", b"")]))
-
-
-async def catch_broken_engines(site: Site, breakages: Sequence[tuple[str, str]]) -> None:
-    """Break the source of the commit in one place at a time: the checks must see each."""
-    for was, becomes in breakages:
-        kind = cast("type[RedisProbe | PostgresProbe]", site.kind)
-        assert kind.source.count(was) == 1, was
-        broken = type("Broken", (kind,), {"source": kind.source.replace(was, becomes)})
-        try:
-            await prove(Site(site.server, broken))
-        except Exception as error:
-            print(f"    caught by {error.__notes__[0].split()[3]}: {' '.join(was.split())}")
-        else:
-            raise AssertionError(f"no check sees {was!r} become {becomes!r} on {site.label}")
 
 
 async def _rows(engine: Engine, prefix: bytes) -> AsyncIterator[tuple[bytes, Record]]:

@@ -68,16 +68,20 @@ def test_retention_is_shown_and_changed(cli: Cli, url: str) -> None:
     assert cli("retention", "keep", "sessions", "--versions", "0").code == 0
     assert cli("retention", "feed", "--age", "2h", "--changes", "500").code == 0
     document = cli("retention", "show", "--json").document
+    everywhere = {"gone": "expired", "view": "entries", "keyspace": "entries"}
     assert document == {
         "age_s": 7200.0,
         "changes_max": 500,
         "namespaces": [
-            {"namespace": "cities", "values": "forever", "versions": None},
-            {"namespace": "sessions", "values": "feed", "versions": 0},
+            {"namespace": "cities", "values": "forever", "versions": None} | everywhere,
+            {"namespace": "sessions", "values": "feed", "versions": 0} | everywhere,
         ],
     }
+    assert cli("retention", "keep", "cities", "--gone", "feed").code == 0
+    [cities, _] = cli("retention", "show", "--json").document["namespaces"]
+    assert (cities["values"], cities["gone"]) == ("feed", "feed")
     shown = cli("retention", "show").out
-    for part in ("2 hours", "500", "cities", "forever", "sessions"):
+    for part in ("2 hours", "500", "cities", "sessions"):
         assert part in shown
     # What is not said stays as it is.
     assert cli("retention", "feed", "--age", "3h").code == 0

@@ -308,7 +308,7 @@ def test_shapes_are_equal_without_values() -> None:
 def test_without_its_package_a_regex_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "re2", None)
     regex_search.cache_clear()
-    with pytest.raises(DriverMissing, match=r"holdfast\[documents\]"):
+    with pytest.raises(DriverMissing, match=r"holdfast-db\[documents\]"):
         compile_where(F.a.regex("x"))
 
 

@@ -23,7 +23,6 @@ from holdfast.contract.errors import (
     StoreLocked,
     StoreNotFound,
     Unsupported,
-    WrongContext,
 )
 from holdfast.contract.record import Range
 from holdfast.engines.embedded import network
@@ -40,7 +39,6 @@ from tests.engines.lmdb_database import (
     make,
     opened,
     put,
-    run_child,
 )
 
 
@@ -268,41 +266,6 @@ def test_a_read_only_medium_is_read(tmp_path: Path) -> None:
         check=False,
     )
     assert answer.stdout == "b'1' 1 []\nrefused\n", answer.stderr
-
-
-def test_a_forked_child_is_refused_and_harms_nobody(tmp_path: Path) -> None:
-    program = """
-    import os, warnings
-    from holdfast.contract.errors import StoreError
-    with opened(Path(sys.argv[1]), durability=sys.argv[2]) as engine:
-        put(engine, b"key", b"1")
-        snapshot = drive(engine.snapshot())
-        pid = os.fork()
-        if pid == 0:
-            for verb in (lambda: get(engine, b"key"), lambda: put(engine, b"key", b"2")):
-                try:
-                    verb()
-                except StoreError as error:
-                    print(error.code, flush=True)
-            try:
-                drive(make(Path(sys.argv[1])).open())
-            except StoreError as error:
-                print(error.code, "fork first" in str(error), flush=True)
-            os._exit(0)
-        os.waitpid(pid, 0)
-        put(engine, b"key", b"3")
-        (record,) = drive(engine.read([b"key"], at=snapshot))
-        stale = engine._medium.env.reader_check()
-        print(record.value, get(engine, b"key"), drive(engine.check()), stale)
-    """
-    for durability in ("full", "relaxed"):
-        answer = run_child(program, tmp_path / durability, durability)
-        assert answer.stdout.splitlines() == [
-            WrongContext.code,
-            WrongContext.code,
-            f"{StoreLocked.code} True",
-            "b'1' b'3' [] 0",
-        ], answer.stderr
 
 
 HOLDER = """

@@ -11,6 +11,7 @@ from holdfast.contract.errors import (
     IntegrityFailed,
     NotADatabase,
     PermissionDenied,
+    QuotaExceeded,
     ReadOnly,
     StorageFull,
     StoreClosed,
@@ -22,7 +23,8 @@ from holdfast.contract.errors import (
 from holdfast.engines.sqlite import room
 from holdfast.engines.sqlite.failures import Translated
 from holdfast.runtime.system import drive
-from tests.engines.sqlite_database import opened
+from tests import needs
+from tests.engines.sqlite_database import opened, run_child
 
 
 def said(code: int) -> sqlite3.Error:
@@ -84,6 +86,11 @@ def test_a_closed_connection_is_a_closed_store_and_other_refusals_are_not(tmp_pa
         connection.execute("SELECT 1")
 
 
+def test_refused_memory_is_a_limit_and_says_which(tmp_path: Path) -> None:
+    with pytest.raises(QuotaExceeded, match="cache_size"), Translated(tmp_path / "a.sqlite"):
+        raise MemoryError
+
+
 def test_what_is_no_error_of_the_driver_passes_untouched(tmp_path: Path) -> None:
     with pytest.raises(KeyError), Translated(tmp_path):
         raise KeyError("key")
@@ -92,3 +99,33 @@ def test_what_is_no_error_of_the_driver_passes_untouched(tmp_path: Path) -> None
 def test_a_key_that_is_no_bytes_is_an_error_of_the_contract(tmp_path: Path) -> None:
     with opened(tmp_path / "app.sqlite") as engine, pytest.raises(StoreError):
         drive(engine.read([object()]))  # type: ignore[list-item]
+
+
+@needs.linux
+def test_a_limit_of_memory_is_named_and_leaves_the_database_whole(tmp_path: Path) -> None:
+    program = """
+        import resource
+        from holdfast.contract.errors import QuotaExceeded
+        path = Path(sys.argv[1])
+        engine = make(path)
+        drive(engine.open())
+        put(engine, b"key", b"1")
+        get(engine, b"key")
+        value = bytes(48 * 2**20)
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + 24 * 2**20, resource.RLIM_INFINITY))
+        refused = None
+        try:
+            put(engine, b"large", value)
+        except QuotaExceeded as error:
+            refused = "ulimit -v" in str(error)
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        assert get(engine, b"key") == b"1"
+        assert get(engine, b"large") is None
+        assert put(engine, b"key", b"2") == 2
+        assert drive(engine.check()) == []
+        drive(engine.close())
+        print(refused)
+    """
+    answer = run_child(program, tmp_path / "app.sqlite")
+    assert answer.stdout.split() == ["True"], answer.stderr[-2000:]

@@ -46,11 +46,11 @@ def test_a_snapshot_that_is_too_old_is_closed_and_lets_the_log_go(tmp_path: Path
         snapshot.close()
 
 
-def test_an_abandoned_snapshot_is_closed_by_the_housekeeping(tmp_path: Path) -> None:
+def test_a_forgotten_snapshot_is_closed_by_the_housekeeping(tmp_path: Path) -> None:
     clock = ManualClock()
     with opened(tmp_path / "app.sqlite", with_clock(clock), snapshot_age_max=60.0) as engine:
         put(engine, b"key")
-        drive(engine.snapshot())
+        forgotten = drive(engine.snapshot())
         snapshots = engine._open_parts().snapshots
         assert len(snapshots) == 1
         clock.advance(61)
@@ -59,6 +59,15 @@ def test_an_abandoned_snapshot_is_closed_by_the_housekeeping(tmp_path: Path) -> 
         while len(snapshots) and time.monotonic() < deadline:
             time.sleep(0.001)
         assert len(snapshots) == 0
+        assert forgotten.expired
+
+
+def test_a_snapshot_that_nobody_has_any_more_ends_by_itself(tmp_path: Path) -> None:
+    with opened(tmp_path / "app.sqlite") as engine:
+        put(engine, b"key")
+        drive(engine.snapshot())
+        put(engine, b"key")
+        assert engine._open_parts().pen.log.checkpoint(truncate=True) is True
 
 
 def test_snapshots_are_limited_and_come_back(
@@ -228,15 +237,18 @@ def test_batch_ids_are_forgotten_after_some_minutes(tmp_path: Path) -> None:
 
 
 @needs.fork
-def test_a_forked_child_neither_uses_nor_harms_the_database(tmp_path: Path) -> None:
+@pytest.mark.parametrize("keeps", ["a snapshot", "nothing"])
+def test_a_forked_child_neither_uses_nor_harms_the_database(tmp_path: Path, keeps: str) -> None:
     program = """
         import gc, os
         from holdfast.contract.errors import WrongContext
-        path = Path(sys.argv[1])
+        path, keeps = Path(sys.argv[1]), sys.argv[2]
         engine = make(path)
         drive(engine.open())
         put(engine, b"key", b"before")
         snapshot = drive(engine.snapshot())
+        if keeps == "nothing":
+            snapshot.close()
         child = os.fork()
         if child == 0:
             for verb in (engine.read([b"key"]), engine.head(), engine.snapshot()):
@@ -247,20 +259,93 @@ def test_a_forked_child_neither_uses_nor_harms_the_database(tmp_path: Path) -> N
             snapshot.close()
             del engine, snapshot
             gc.collect()
+            # What it opens by itself works at once, or never will and says so at once.
+            try:
+                with opened(path, busy_timeout=5.0) as own:
+                    assert get(own, b"key") == b"before"
+                    put(own, b"child", b"1")
+                    assert drive(own.check()) == []
+                print("its own", flush=True)
+            except WrongContext as error:
+                assert not error.retryable
+                print("told", flush=True)
             sys.exit(7)
         _, status = os.waitpid(child, 0)
         assert os.waitstatus_to_exitcode(status) == 7
-        assert Path(f"{path}-wal").exists(), "the child took the log away"
         put(engine, b"key", b"after")
         assert get(engine, b"key") == b"after"
-        assert drive(engine.read([b"key"], at=snapshot))[0].value == b"before"
+        if keeps == "a snapshot":
+            assert Path(f"{path}-wal").exists(), "the child took the log away"
+            assert drive(engine.read([b"key"], at=snapshot))[0].value == b"before"
         assert drive(engine.check()) == []
         drive(engine.close())
     """
-    answer = run_child(program, tmp_path / "app.sqlite")
-    assert (answer.returncode, answer.stdout.split()) == (0, ["refused"] * 3), answer.stderr
+    answer = run_child(program, tmp_path / "app.sqlite", keeps)
+    own = "told" if keeps == "a snapshot" else "its own"
+    assert (answer.returncode, answer.stdout.split("\n")) == (
+        0,
+        [*["refused"] * 3, own, ""],
+    ), answer.stderr
     with opened(tmp_path / "app.sqlite") as engine:
         assert get(engine, b"key") == b"after"
+        assert get(engine, b"child") == (None if own == "told" else b"1")
+
+
+@needs.fork
+@pytest.mark.parametrize("durability", ["full", "relaxed"])
+def test_forks_among_writing_and_reading_threads(tmp_path: Path, durability: str) -> None:
+    program = """
+        import os, threading, time
+        path, durability = Path(sys.argv[1]), sys.argv[2]
+        engine = make(path, durability=durability)
+        drive(engine.open())
+        stop = threading.Event()
+        acknowledged = []
+        failures = []
+
+        def write():
+            try:
+                while not stop.is_set():
+                    acknowledged.append(put(engine, b"parent"))
+            except BaseException as error:
+                failures.append(error)
+
+        def read():
+            try:
+                while not stop.is_set():
+                    get(engine, b"parent")
+                    drive(engine.head())
+            except BaseException as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=one) for one in (write, write, read, read)]
+        for thread in threads:
+            thread.start()
+        for number in range(12):
+            time.sleep(0.02)
+            child = os.fork()
+            if child == 0:
+                begun = time.monotonic()
+                with opened(path) as own:
+                    put(own, b"child %d" % number)
+                    assert get(own, b"child %d" % number)
+                assert time.monotonic() - begun < 10
+                os._exit(7)
+            _, status = os.waitpid(child, 0)
+            assert os.waitstatus_to_exitcode(status) == 7, number
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert failures == [], failures
+        assert len(acknowledged) == len(set(acknowledged)), "a revision was used twice"
+        for number in range(12):
+            assert get(engine, b"child %d" % number)
+        assert drive(engine.check()) == []
+        drive(engine.close())
+        print("done")
+    """
+    answer = run_child(program, tmp_path / "app.sqlite", durability)
+    assert answer.stdout.split() == ["done"], answer.stderr[-3000:]
 
 
 def test_after_closing_nothing_works_and_nothing_hangs(tmp_path: Path) -> None:

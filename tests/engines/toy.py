@@ -11,7 +11,7 @@ from holdfast.engines.embedded.group import Pending, Writer
 
 class ToyWriter(Writer):
     def __init__(self, toy: "ToyEngine") -> None:
-        self.toy, self.head, self.rows, self.ids = toy, toy.revision, dict(toy.rows), dict(toy.ids)
+        self.toy, self.head, self.rows, self.ids = toy, toy.now[1], dict(toy.now[0]), dict(toy.ids)
 
     def read(self, key: bytes) -> Record | None:
         return self.rows.get(key)
@@ -31,7 +31,7 @@ class ToyWriter(Writer):
         self.ids[id] = revision
 
     def finish(self, head: int) -> None:
-        self.toy.rows, self.toy.ids, self.toy.revision = self.rows, self.ids, head
+        self.toy.ids, self.toy.now = self.ids, (self.rows, head)
 
     def abandon(self) -> None:
         """Nothing to undo: the engine still holds its own dict."""
@@ -42,14 +42,14 @@ class ToyEngine(EmbeddedEngine):
         engine="toy", io=Io.BLOCKING, persistent=False, shared=False, transacts_once=True,
         waits=True, value_bytes_max=64 * 1024, page_rows_max=50,
     )  # fmt: skip
-    lineage, revision = "", 0
+    lineage = ""
 
     async def open(self) -> None:
         if self.config.read_only:
             raise StoreNotFound("a toy begins empty: there is nothing to only read")
         if self.lineage:
             raise self._refuse()
-        self.rows, self.ids = dict[bytes, Record](), dict[bytes, int]()
+        self.now, self.ids = (dict[bytes, Record](), 0), dict[bytes, int]()
         self.lineage = self.components.ids.new().hex()
         self._opened()
 
@@ -59,20 +59,21 @@ class ToyEngine(EmbeddedEngine):
     async def head(self) -> int:
         if self._refusal is not None:
             raise self._refuse()
-        return self.revision
+        return self.now[1]
 
     async def read(self, keys: Sequence[bytes], *, at: object = None) -> list[Record | None]:
         await self.head()
-        return [self.rows.get(key) for key in keys]
+        return list(map(self.now[0].get, keys))
 
     async def scan(self, range: Range, *, at: object = None) -> Page:
-        revision, wanted = await self.head(), range.rows_wanted(self.capabilities.page_rows_max)
-        keys = sorted((key for key in self.rows if key in range), reverse=range.reverse)
+        await self.head()
+        wanted, (rows, revision) = range.rows_wanted(self.capabilities.page_rows_max), self.now
+        keys = sorted((key for key in rows if key in range), reverse=range.reverse)
         rest = range.after(keys[wanted - 1]) if len(keys) > wanted else None
-        return Page([(key, self.rows[key]) for key in keys[:wanted]], rest, revision)
+        return Page([(key, rows[key]) for key in keys[:wanted]], rest, revision)
 
     def _begin(self) -> Writer:
         return ToyWriter(self)
 
     def _head_now(self) -> int:
-        return self.revision
+        return self.now[1]

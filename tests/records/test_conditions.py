@@ -108,6 +108,30 @@ async def test_a_conflict_says_what_was_wanted_and_found_and_travels(scene: Scen
         assert again.current.value == {"secret": "s3cr3t"}
 
 
+async def test_what_was_compared_is_data(scene: Scene) -> None:
+    async with scene.open() as db:
+        made = await db.entries.set("a", 1)
+        there = digest(1).hex
+        cases: list[tuple[dict[str, Any], str, object, object]] = [
+            ({"if_revision": made.revision + 5}, "revision", made.revision + 5, made.revision),
+            ({"if_revision": 0}, "revision", None, made.revision),
+            ({"if_version": 7}, "version", 7, 1),
+            ({"if_version": (2, 1)}, "version", (2, 1), (1, 1)),
+            ({"if_hash": "0" * 64}, "hash", "0" * 64, there),
+            ({"if_absent": True}, "absent", None, made.revision),
+        ]
+        for condition, name, expected, found in cases:
+            conflict = await refused(scene, db, db.entries.set("a", 2, **condition))
+            assert (conflict.key, conflict.condition) == ("a", name)
+            assert (conflict.expected, conflict.found) == (expected, found), condition
+            assert conflict.current == made
+            assert "`current`" in str(conflict)
+        for condition in ({"if_revision": 9}, {"if_version": 9}, {"if_hash": there}):
+            conflict = await refused(scene, db, db.entries.set("b", 2, **condition))
+            assert (conflict.found, conflict.current) == (None, None)
+            assert "`current`" not in str(conflict)
+
+
 async def test_a_conflict_over_a_big_value_holds_the_value_too(scene: Scene) -> None:
     async with scene.open() as db:
         big = "x" * 600_000

@@ -3,19 +3,15 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from tests.tidy import repository
 from tests.tidy.repository import SOURCE
 
-BLOCKED = """
-import sys
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name == {name!r}:
-            raise ModuleNotFoundError("No module named " + repr(name), name=name)
-sys.meta_path.insert(0, Blocker())
-"""
+# As if it were not installed: importing it fails, and looking for it finds nothing.
+BLOCKED = "import sys; sys.modules[{name!r}] = None\n"
 
 
 def run_without(module: str, code: str) -> str:
@@ -54,3 +50,51 @@ except DriverMissing as error:
     said = run_without(module, code)
     assert advice in said
     assert said.endswith(f"|{extra}")
+
+
+@pytest.mark.parametrize("url", ["memory://", "sqlite:///{folder}/app.db"])
+def test_memory_and_sqlite_need_no_lmdb(url: str, tmp_path: Path) -> None:
+    address = url.format(folder=tmp_path)
+    said = run_without(
+        "lmdb",
+        f"""
+import asyncio
+import holdfast, holdfast.sync, holdfast.testing
+with holdfast.sync.open({address!r}) as db:
+    db.entries.set("a", 1)
+    with db.transaction() as transaction:
+        transaction.entries.set("a", 2)
+    print(db.entries.require("a").value, len(list(db.entries.history("a"))))
+async def work():
+    async with holdfast.open({address!r}) as db:
+        return await db.entries.has("a")
+print(asyncio.run(work()))
+""",
+    )
+    assert said.split() == ["2", "1", str(url.startswith("sqlite"))]
+
+
+def test_the_command_line_needs_no_lmdb(tmp_path: Path) -> None:
+    address = f"sqlite:///{tmp_path}/app.db"
+    said = run_without(
+        "lmdb",
+        f"""
+from holdfast.cli import main
+assert main(["set", "a", "1", "--url", {address!r}]) == 0
+assert main(["get", "a", "--url", {address!r}]) == 0
+assert main(["engines", "--json"]) == 0
+assert main(["doctor", "--url", {address!r}]) in (0, 1)
+""",
+    )
+    assert "1\n" in said
+    assert "holdfast-db[lmdb]" in said
+
+
+def test_nothing_but_its_engine_loads_a_driver() -> None:
+    code = "import sys, holdfast, holdfast.sync; print({'lmdb', 'sqlite3'} & sys.modules.keys())"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=repository.unmeasured() | {"PYTHONPATH": str(SOURCE)},
+        capture_output=True, text=True, timeout=50, check=True,
+    )  # fmt: skip
+    assert done.stdout == "set()\n"

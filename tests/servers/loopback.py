@@ -180,7 +180,7 @@ def start_loopback(folder: Path) -> dict[str, Any]:
         line = process.stdout.readline()
     assert line.strip(), f"the server did not start: {(folder / 'log').read_text()}"
     process.returncode = 0  # It is ended by its number, perhaps by another process.
-    return {"port": int(line), "pid": process.pid}
+    return {"port": int(line), "pid": process.pid, "signal": "SIGTERM"}
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,8 @@ import pytest
 #: How long a server may take to end when it is asked to.
 END_TIMEOUT_S = 15.0
 
-#: Where a server listens and the number of its process (`pid`), as JSON can hold it.
+#: Where a server listens, the number of its process (`pid`) and the name of the signal that ends it
+#: in good order (`signal`), as JSON can hold it; and a `folder` that goes with it, if it has one.
 Address = dict[str, Any]
 
 
@@ -46,26 +48,29 @@ def shared_server(place: Path, name: str, start: Callable[[Path], Address]) -> I
     note = folder / "address.json"
     with _locked(folder):
         known = json.loads(note.read_text()) if note.exists() else None
-        if known is None:
-            known = {"address": start(folder), "users": 0}
-        known["users"] += 1
+        if known is None or not _alive(known["address"]["pid"]):
+            known = {"address": start(folder), "users": known["users"] if known else []}
+        known["users"].append(os.getpid())
         note.write_text(json.dumps(known))
     try:
         yield known["address"]
     finally:
         with _locked(folder):
             known = json.loads(note.read_text())
-            known["users"] -= 1
+            known["users"].remove(os.getpid())
+            # Who was killed did not say good-bye.
+            known["users"] = [user for user in known["users"] if _alive(user)]
             if known["users"]:
                 note.write_text(json.dumps(known))
             else:
                 note.unlink()
-                end(known["address"]["pid"])
+                end(known["address"]["pid"], signal.Signals[known["address"]["signal"]])
+                shutil.rmtree(known["address"].get("folder", folder / "none"), ignore_errors=True)
 
 
-def end(pid: int) -> None:
+def end(pid: int, politely: signal.Signals = signal.SIGTERM) -> None:
     """End a process that we started: politely, then by force."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
+    for sign in (politely, signal.SIGKILL):
         try:
             os.kill(pid, sign)
         except ProcessLookupError:
@@ -84,9 +89,9 @@ def _alive(pid: int) -> bool:
     except ChildProcessError:
         try:
             os.kill(pid, 0)  # Another worker's child.
-        except ProcessLookupError:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        except (ProcessLookupError, FileNotFoundError):
             return False
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return ended == 0
 
 

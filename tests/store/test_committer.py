@@ -9,7 +9,7 @@ import pytest
 
 from holdfast.contract.batch import Batch, Put, Receipt
 from holdfast.contract.errors import StoreClosed
-from holdfast.contract.runtime import SystemClock
+from holdfast.contract.runtime import ManualClock
 from holdfast.engines.embedded.committer import GROUP_BATCHES_MAX, Committer
 from holdfast.engines.embedded.pace import Pace
 from holdfast.engines.embedded.work import Work
@@ -39,7 +39,9 @@ class Groups:
 
 
 def make(groups: Groups, inline: Callable[[Work], bool] = lambda _: False) -> Committer:
-    return Committer("test", SystemHost(), groups.run, inline, lambda: False, Pace(SystemClock()))
+    pace = Pace(ManualClock())
+    pace.note(1, 0.0, 1.0)  # Flushes are long here, so that no loop waits for one.
+    return Committer("test", SystemHost(), groups.run, inline, lambda: False, pace)
 
 
 def work() -> Work:
@@ -148,7 +150,7 @@ async def test_a_fault_of_the_engine_reaches_every_caller_of_the_group() -> None
     def broken(works: list[Work]) -> None:
         raise RuntimeError("a bug")
 
-    host, pace = SystemHost(), Pace(SystemClock())
+    host, pace = SystemHost(), Pace(ManualClock())
     committer = Committer("test", host, broken, lambda _: False, lambda: False, pace)
     results = await asyncio.gather(
         *(committer.commit(work()) for _ in range(3)), return_exceptions=True

@@ -15,7 +15,8 @@ from holdfast.contract.errors import Conflict, Unsupported, ValueTooLarge
 from holdfast.contract.record import Range
 from holdfast.engines.memory import MemoryConfig, MemoryEngine
 from holdfast.runtime.system import system_components
-from holdfast.store.transaction import IsolationLevel, TransactionEngine
+from holdfast.store.isolation import IsolationLevel
+from holdfast.store.transaction import TransactionEngine
 from tests.store.scene import Scene, engine_of
 
 
@@ -31,7 +32,7 @@ class Narrow(Layer):
 
 async def begin(engine: Engine, level: str = "serializable") -> TransactionEngine:
     isolation = IsolationLevel.parse(level)
-    return TransactionEngine(engine, await engine.snapshot(), isolation, read_only=False)
+    return await TransactionEngine.begin(engine, isolation, read_only=False)
 
 
 async def rows(engine: Engine, range: Range) -> list[tuple[bytes, bytes]]:
@@ -85,8 +86,10 @@ async def test_checks_are_decided_on_what_the_transaction_sees(scene: Scene) -> 
         await tx.commit(Batch([CheckKey(b"a", revision), CheckKey(b"b", None), Put(b"a", b"2")]))
         with pytest.raises(Conflict):
             await tx.commit(Batch([CheckKey(b"a", revision), Put(b"c", b"lost")]))
-        with pytest.raises(Unsupported):
-            await tx.commit(Batch([CheckRange(Range(), revision, 1)]))
+        everything = Range(b"a", b"d")
+        with pytest.raises(Conflict):
+            await tx.commit(Batch([CheckRange(everything, revision, 1), Put(b"c", b"lost")]))
+        await tx.commit(Batch([CheckRange(Range(b"b", b"d"), revision, 0)]))
         for verb in (tx.wait(0), tx.snapshot(), tx.compact(), tx.check()):
             with pytest.raises(Unsupported):
                 await verb

@@ -8,9 +8,6 @@ from holdfast.contract import errors
 from holdfast.contract.errors.facts import facts_of
 from tests.tidy import repository
 
-#: A fact that cannot be an attribute, because every error has one of that name: to be renamed.
-MISNAMED = {("SchemaNotFound", "code")}
-
 
 def classes(base: type[errors.StoreError] = errors.StoreError) -> list[type[errors.StoreError]]:
     below = [found for child in base.__subclasses__() for found in classes(child)]
@@ -60,7 +57,6 @@ def test_every_fact_that_is_stated_is_declared_with_its_type() -> None:
         f"{place}: {raised}.{fact}"
         for raised, fact, place in found
         if fact != "None"  # **details, handed on
-        and (raised, fact) not in MISNAMED
         and raised != "StoreError"
         and fact not in facts_of(getattr(errors, raised))
     ]

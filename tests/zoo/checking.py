@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any, ClassVar
 
 from holdfast.contract.batch import (
     Batch,
     CheckKey,
     CheckRange,
+    Delete,
     Operation,
     Put,
     Receipt,
 )
+from holdfast.contract.capability import Isolation
 from holdfast.contract.errors import Conflict
 from tests.zoo.good import GoodEngine, Rewriting
 
@@ -147,6 +150,41 @@ class ChecksOutsideTheCommit(GoodEngine):
         receipt = await super().commit(Batch(checks))
         await asyncio.sleep(0)
         return await super().commit(replace(batch, operations=rest)) if rest else receipt
+
+
+class ChecksOnlyWhatItWrites(Rewriting):
+    """Checks what a batch writes and not what it only read: write skew passes."""
+
+    def rewrite(self, batch: Batch, revision: int) -> Batch:
+        written = {one.key for one in batch.operations if isinstance(one, Put | Delete)}
+        if not written:
+            return batch
+        return replace(batch, operations=[
+            one for one in batch.operations
+            if not (isinstance(one, CheckKey) and one.key not in written)
+        ])  # fmt: skip
+
+
+class ChecksRangesByTheirRows(Rewriting):
+    """Checks that the rows of a range which the batch deletes are there, and not the range."""
+
+    def rewrite(self, batch: Batch, revision: int) -> Batch:
+        deleted = {one.key for one in batch.operations if isinstance(one, Delete)}
+        if deleted - self.rows.keys():
+            raise Conflict("a row is gone", key=min(deleted), expected=0, found=None)
+        return _without_range_checks(batch) if deleted else batch
+
+
+class HidesItsIsolation(GoodEngine):
+    """Keeps every check and says that its transactions are weaker."""
+
+    claims: ClassVar[dict[str, Any]] = {"isolation": Isolation.SNAPSHOT}
+
+
+class ClaimsNoIsolation(GoodEngine):
+    """Keeps every check and says that it keeps none."""
+
+    claims: ClassVar[dict[str, Any]] = {"isolation": Isolation.NONE}
 
 
 class ConflictWithoutFacts(GoodEngine):

@@ -10,6 +10,7 @@ from holdfast.contract.batch import Answer, Batch, Decide, Delete, Draft, Receip
 from holdfast.contract.engine import decided_batch
 from holdfast.contract.errors import StoreError, TransactionAborted
 from holdfast.contract.record import Record
+from holdfast.engines.embedded.work import Work
 from tests.zoo.good import GoodEngine
 
 
@@ -117,6 +118,15 @@ class DecidedBatchUnchecked(GoodEngine):
     def _validate(self, batch: Batch | Draft) -> None:
         if not self.__dict__.get("deciding"):
             super()._validate(batch)
+
+
+class StarvesTheLoop(GoodEngine):
+    """Commits on a loop as often as it is asked, without a pause."""
+
+    async def commit(self, batch: Batch) -> Receipt:
+        self.seen(None)
+        self._validate(batch)
+        return self._committer.commit_here(Work(batch))
 
 
 class LosesWakeUps(GoodEngine):

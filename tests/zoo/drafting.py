@@ -18,7 +18,7 @@ from holdfast.contract.batch import (
     append_key,
 )
 from holdfast.contract.engine import NOT_NOW, NotNow
-from holdfast.contract.errors import InvalidInput, ReadOnly, StoreClosed
+from holdfast.contract.errors import InvalidInput, ReadOnly, StoreClosed, WrongContext
 from holdfast.contract.record import Page, Range, Record
 from holdfast.runtime.system import drive
 from tests.zoo.good import GoodEngine
@@ -192,21 +192,17 @@ class InterruptLeavesADecision(GoodEngine):
 
 
 class Instant(GoodEngine):
-    """Does now what its coroutines do; the animals below are broken versions of it."""
-
-    deciding = False
-
-    def transact_now(self, keys: Sequence[bytes], decide: Decide) -> Receipt | NotNow:
-        if self.deciding:
-            return NOT_NOW
-        self.deciding = True
-        try:
-            return drive(self.transact(keys, decide))
-        finally:
-            self.deciding = False
+    """Peeks at pages, too; the animals below are broken versions of it."""
 
     def peek_page(self, range: Range) -> Page | NotNow:
         return drive(self.scan(range))
+
+
+class StarvesTheLoopNow(Instant):
+    """Decides now on a loop as often as it is asked."""
+
+    def transact_now(self, keys: Sequence[bytes], decide: Decide) -> Receipt | NotNow:
+        return drive(self.transact(keys, decide))
 
 
 class RefusesOnceItHasDecided(Instant):
@@ -221,10 +217,11 @@ class DecidesNowInTheMidstOfAnother(Instant):
     """Lets a function that is being decided decide something else."""
 
     def transact_now(self, keys: Sequence[bytes], decide: Decide) -> Receipt | NotNow:
-        if self.deciding:
+        try:
+            return super().transact_now(keys, decide)
+        except WrongContext:
             self.revision += 1
             return Receipt(self.revision)
-        return super().transact_now(keys, decide)
 
 
 class DecidesNowUnseen(Instant):

@@ -21,6 +21,14 @@ class Values(StrEnum):
     NONE = "none"
 
 
+class Gone(StrEnum):
+    """Which keys without a value lose their past once the feed no longer tells of their end."""
+
+    EXPIRED = "expired"
+    FEED = "feed"
+    FOREVER = "forever"
+
+
 def show(url: options.Url = "", as_json: options.AsJson = False) -> int:
     """Show how far the past reaches back, and what namespaces say otherwise."""
 
@@ -39,12 +47,14 @@ def show(url: options.Url = "", as_json: options.AsJson = False) -> int:
         ]
     )
     rows = [
-        [one["namespace"] or "(everywhere)", one["values"], "all" if one["versions"] is None
-         else str(one["versions"])]
+        [one["namespace"] or "(everywhere)", one["values"],
+         "all" if one["versions"] is None else str(one["versions"]), one["gone"]]
         for one in found["namespaces"]
     ]  # fmt: skip
     if rows:
-        shown.table(None, ["namespace", "values of past versions", "versions"], rows)
+        shown.table(
+            None, ["namespace", "values of past versions", "versions", "past of the gone"], rows
+        )
     return exits.OK
 
 
@@ -61,20 +71,25 @@ def keep(
         int | None,
         typer.Option("--versions", min=0, metavar="N", help="How many past versions of a key."),
     ] = None,
+    gone: Annotated[
+        Gone | None,
+        typer.Option("--gone", help="Which keys without a value lose their past with the feed."),
+    ] = None,
     as_json: options.AsJson = False,
 ) -> int:
     """Say what is kept of the past of NAMESPACE and those below it; left out: as by default."""
-    if values is None and versions is None:
+    if values is None and versions is None and gone is None:
         raise BadUsage(
-            "say what is kept: --values feed, forever or none, or --versions N. `--values feed` "
-            "alone is what holds where nothing is said"
+            "say what is kept: --values feed, forever or none, --versions N, or --gone. "
+            "`--values feed` alone is what holds where nothing is said"
         )
     options.namespace_of(namespace)
     kept: Any = Values.FEED.value if values is None else values.value
+    lost: Any = Gone.EXPIRED.value if gone is None else gone.value
 
     async def work() -> dict[str, Any]:
         async with options.for_writing(url, create=False) as db:
-            await db.retention.keep(namespace, values=kept, versions=versions)
+            await db.retention.keep(namespace, values=kept, versions=versions, gone=lost)
             return await settings.retained(db)
 
     return _said(options.run(work()), as_json=as_json)

@@ -14,7 +14,7 @@ class Io(StrEnum):
 
     INLINE = "inline"  # never: memory only
     BLOCKING = "blocking"  # holds the thread while a disk answers
-    REMOTE = "remote"  # suspends while a server answers; needs an event loop
+    REMOTE = "remote"  # suspends while a server answers; without a loop it holds the thread
 
 
 class Isolation(StrEnum):
@@ -38,7 +38,8 @@ class Capabilities:
         persistent: data survives the process.
         shared: several processes may have the database open at once.
         writable: False when opened for reading only.
-        snapshots: `snapshot()` works, and `read` and `scan` take `at=`.
+        snapshots: `snapshot()` works, and `read` and `scan` take `at=`. Without them what was read
+            is checked by `Page.revision` and the revisions of records.
         transacts_once: `transact` runs the function exactly once, inside the commit.
         waits: `wait()` works; a commit of any process wakes it.
         compacts, checks, loads: the optional verbs of those names work.

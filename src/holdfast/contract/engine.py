@@ -165,7 +165,7 @@ class Engine(ABC):
 
         This default reads, decides, checks and tries again. Where many write one key it gives up
         with Conflict after `TRANSACT_ATTEMPTS_MAX` tries: engines that can do better override it
-        (embedded ones decide inside the commit; decisions/0001 shows a way for servers).
+        (embedded ones decide inside the commit, `engines/remote` gathers).
         """
         for _ in range(TRANSACT_ATTEMPTS_MAX):
             wanted = list(keys)

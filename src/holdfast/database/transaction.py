@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import TransactionClosed
 from holdfast.database.views import Views
+from holdfast.documents.collection import Collection
+from holdfast.documents.open import collection_of
 from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.runtime.gate import Gate
 from holdfast.store.transaction import TransactionEngine
 from holdfast.store.versions.entry import PendingRevision
 from holdfast.stores.multistore import MultiStore
 
+T = TypeVar("T")
 State = Literal["new", "active", "committing", "committed", "rolled_back"]
 
 
@@ -68,6 +71,12 @@ class Transaction:
         """The named stores as this transaction sees them."""
         return self._require_views().stores
 
+    def collection(
+        self, name: str, type: type[T] | None = None, *, history: str | None = None
+    ) -> Collection[T]:
+        """A collection as this transaction sees it; see `Database.collection`."""
+        return collection_of(self._require_views().collections, name, type, history)
+
     async def begin(self) -> Self:
         """Take the snapshot; `async with` does."""
         self._gate.check()
@@ -94,6 +103,32 @@ class Transaction:
         revision = await engine.finish(self._finished)
         await self._committed(revision)
         return revision
+
+    def savepoint(self, name: str) -> None:
+        """Remember this moment under a name, for `rollback_to`.
+
+        Savepoints nest. A name that is there already is hidden until the new one is released.
+
+        Raises:
+            InvalidInput: the name cannot be one.
+        """
+        self._require_active().savepoint(name)
+
+    def rollback_to(self, name: str) -> None:
+        """Take back everything written since the savepoint. It stays, so that it can be used again.
+
+        Raises:
+            InvalidInput: there is no savepoint of that name.
+        """
+        self._require_active().rollback_to(name)
+
+    def release(self, name: str) -> None:
+        """Forget the savepoint and those set after it; what was written stays written.
+
+        Raises:
+            InvalidInput: there is no savepoint of that name.
+        """
+        self._require_active().release_savepoint(name)
 
     async def rollback(self) -> None:
         """Drop everything. Raises TransactionClosed when it is over already."""

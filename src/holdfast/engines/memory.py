@@ -31,6 +31,7 @@ from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Clock, Components
 from holdfast.engines.embedded.engine import EmbeddedEngine
 from holdfast.engines.embedded.group import Pending, Work, Writer
+from holdfast.engines.embedded.locking import let_go
 from holdfast.engines.embedded.work import Raised
 
 #: How long the id of a batch is remembered.
@@ -248,6 +249,10 @@ class MemoryEngine(EmbeddedEngine):
     def _begin(self) -> Writer:
         return _MemoryWriter(self._state, self.components.clock)
 
+    def _let_go(self) -> None:
+        self._state.forget_order()
+        let_go(self._state.lock)
+
     def _head_now(self) -> int:
         return self._state.head
 
@@ -379,12 +384,21 @@ class _State:
             if not self.snapshots:
                 self._past.clear()
 
-    def _ordered(self) -> SortedList[Any]:
-        if self._order is None:
-            self._order = SortedList(self.records)
-        elif self._unordered:
-            self._order.update(self.records.keys() & self._unordered)
+    def forget_order(self) -> None:
+        """Make the key order anew, after an interrupt that may have come while it was made."""
+        self._order = None
         self._unordered.clear()
+
+    def _ordered(self) -> SortedList[Any]:
+        try:
+            if self._order is None:
+                self._order = SortedList(self.records)
+            elif self._unordered:
+                self._order.update(self.records.keys() & self._unordered)
+            self._unordered.clear()
+        except BaseException:
+            self.forget_order()
+            raise
         return self._order
 
 
@@ -425,7 +439,9 @@ class _MemoryWriter(Writer):
         put = self._state.put
         for key, (value, revision) in rows:
             record = None if value is None else (value, revision)
-            self._undo.append((key, put(key, record, revision)))
+            # Noted first: an interrupt may come in between.
+            self._undo.append((key, self._state.records.get(key)))
+            put(key, record, revision)
 
     def recall(self, id: bytes) -> int | None:
         known = self._ids.get(id) or self._state.batch_ids.get(id)

@@ -11,6 +11,7 @@ import msgspec
 
 from holdfast.codecs.digest import Digest
 from holdfast.contract.errors import Conflict, InvalidInput
+from holdfast.contract.errors.contention import Standing
 from holdfast.store.durations import ttl_milliseconds
 from holdfast.store.feed.row import NO_CONTEXT, Cause, WriteContext
 from holdfast.store.versions.entry import Entry, milliseconds
@@ -113,16 +114,14 @@ class Conditions(msgspec.Struct, frozen=True):
     def check(self, key: Any, current: Entry[Any] | None) -> None:
         """Raise Conflict, with the entry that stands there, unless every condition holds."""
         if self.if_absent and current is not None:
-            raise _conflict(key, "absent", f"version {current.metadata.version}", current)
+            found = current.known_revision
+            raise _conflict(key, "absent", None, found, current)
         if self.if_revision is not None:
             # What this very transaction wrote has no revision that anybody could name.
-            found = 0 if current is None else current.known_revision or -1
-            if found != self.if_revision:
-                wanted = f"at revision {self.if_revision}" if self.if_revision else "absent"
-                there = "absent" if not found else f"revision {found}"
-                if found < 0:
-                    there = "written by this transaction, without a revision yet"
-                raise _conflict(key, wanted, there, current)
+            found = None if current is None else current.known_revision
+            holds = current is None if self.if_revision == 0 else found == self.if_revision
+            if not holds:
+                raise _conflict(key, "revision", self.if_revision or None, found, current)
         if self.if_version is not None:
             metadata = current.metadata if current is not None else None
             standing: Any = 0
@@ -133,11 +132,11 @@ class Conditions(msgspec.Struct, frozen=True):
                     else (metadata.incarnation, metadata.version)
                 )
             if standing != self.if_version:
-                raise _conflict(key, f"at version {self.if_version}", f"{standing}", current)
+                raise _conflict(key, "version", self.if_version, standing or None, current)
         if self.if_hash is not None:
             digest = current.metadata.data_hash if current is not None else None
             if digest != self.if_hash:
-                raise _conflict(key, f"with digest {self.if_hash}", f"{digest}", current)
+                raise _conflict(key, "hash", self.if_hash, digest, current)
 
 
 #: What a write without any condition has.
@@ -291,12 +290,26 @@ def _found(value: Any) -> str:
     return f"a {type(value).__name__}"
 
 
-def _conflict(key: Any, wanted: str, found: str, current: Entry[Any] | None) -> Conflict:
+def _conflict(
+    key: Any, condition: str, expected: Standing, found: Standing, current: Entry[Any] | None
+) -> Conflict:
+    """The refusal of a write, with what was compared as data."""
+    wanted = "absent" if expected is None else f"of {condition} {expected}"
+    there = "none" if current is None else f"{condition} {found}"
+    if condition == "absent":
+        there = f"version {current.metadata.version}" if current is not None else "none"
+    elif current is not None and found is None:
+        there = "one written by this transaction, without a revision yet"
+    next_step = (
+        "`current` holds the entry that won: decide again with it"
+        if current is not None
+        else "There is no entry any more: decide again without one"
+    )
     return Conflict(
-        f"the write of {str(key)!r} wanted it {wanted}; found {found}. "
-        "`current` holds the entry that won: decide again with it",
-        key=key,
-        expected=wanted,
+        f"the write of {str(key)!r} wanted it {wanted}; found {there}. {next_step}",
+        key=str(key),
+        condition=condition,
+        expected=expected,
         found=found,
         current=current,
     )

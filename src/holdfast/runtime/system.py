@@ -101,20 +101,33 @@ async def _item_of(work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterat
 
 
 class _LoopCompletion(Completion[T]):
+    """A result that tasks of one loop wait for, each by a future of its own."""
+
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._future: asyncio.Future[T] = loop.create_future()
+        self._settled = False
+        self._result: T | None = None
+        self._error: BaseException | None = None
+        self._waiting: dict[asyncio.Future[None], None] = {}
 
     async def wait(self, timeout_s: float | None = None) -> T:
-        if timeout_s is None:
-            return await self._future
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await asyncio.shield(self._future)
-        except TimeoutError:
-            if self._future.done() and not self._future.cancelled():
-                return self._future.result()
-            raise TimedOut(f"no answer within {timeout_s} s", timeout_s=timeout_s) from None
+        if not self._settled:
+            future: asyncio.Future[None] = self.loop.create_future()
+            self._waiting[future] = None
+            try:
+                if timeout_s is None:
+                    await future
+                else:
+                    async with asyncio.timeout(timeout_s):
+                        await future
+            except TimeoutError:
+                if not self._settled:
+                    raise TimedOut(f"no answer within {timeout_s} s", timeout_s=timeout_s) from None
+            finally:
+                self._waiting.pop(future, None)
+        if self._error is not None:
+            raise self._error
+        return cast("T", self._result)
 
     def settle(self, result: T | None = None, error: BaseException | None = None) -> None:
         if asyncio._get_running_loop() is self.loop:  # noqa: SLF001 - the public one raises
@@ -128,13 +141,13 @@ class _LoopCompletion(Completion[T]):
 
     def settle_here(self, result: T | None, error: BaseException | None) -> None:
         """Settle from the loop's own thread."""
-        if self._future.done():
+        if self._settled:
             return
-        if error is None:
-            self._future.set_result(cast("T", result))
-        else:
-            self._future.set_exception(error)
-            self._future.exception()  # Seen: whoever was cancelled meanwhile will not look.
+        self._result, self._error = result, error
+        self._settled = True
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
 
 
 class _Task(Background):

@@ -1,18 +1,18 @@
-"""Transactions: a snapshot to read from, a buffer to write to, checks at commit.
+"""Transactions: a moment to read from, a buffer to write to, checks at commit.
 
 A transaction is an engine over an engine, so every view works inside it unchanged. Reads come
 from a snapshot with the transaction's own writes over it; the commit is one batch that checks
-what was read: the written keys (`snapshot`), or every key and range read (`serializable`, which
-stops write skew and phantoms). Somebody was faster: `Conflict`, nothing written.
+what was read: the keys that writes were decided on (`repeatable_read`), or every key and range
+read (`serializable`, which stops write skew and phantoms). Somebody was faster: `Conflict`,
+nothing written. On an engine without snapshots what was read is remembered, and all of it checked.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from enum import StrEnum
-
-from sortedcontainers import SortedDict
+from typing import Final
 
 from holdfast.contract.batch import (
     NEEDS_MAX,
@@ -23,6 +23,7 @@ from holdfast.contract.batch import (
     Decide,
     Delete,
     DeleteRange,
+    Draft,
     Need,
     Operation,
     Put,
@@ -32,7 +33,7 @@ from holdfast.contract.capability import Capabilities
 from holdfast.contract.engine import Engine, Layer, Snapshot, decided_batch
 from holdfast.contract.errors import (
     Conflict,
-    InvalidInput,
+    OutcomeUnknown,
     ReadOnly,
     TransactionClosed,
     Unsupported,
@@ -40,29 +41,16 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.record import THIS_COMMIT, Page, Range, Record
 from holdfast.contract.runtime import Completion
+from holdfast.store.isolation import IsolationLevel, ReadSet
+from holdfast.store.write_set import WriteSet
 
+#: How many walks of a `read_committed` transaction may be under way, each with its moment.
+WALKS_MAX: Final = 16
+#: How often a commit is repeated whose outcome is not known; its id keeps it from counting twice.
+COMMIT_ATTEMPTS: Final = 5
 
-class IsolationLevel(StrEnum):
-    """What a transaction is protected from, by the anomalies it cannot have.
-
-    READ_COMMITTED sees each commit of others as it lands; no dirty reads. READ_UNCOMMITTED is
-    the same here: nothing shows uncommitted data. REPEATABLE_READ, also called snapshot, reads
-    one moment and loses no update. SERIALIZABLE also has no write skew and no phantoms.
-    """
-
-    READ_UNCOMMITTED = "read_uncommitted"
-    READ_COMMITTED = "read_committed"
-    REPEATABLE_READ = "repeatable_read"
-    SERIALIZABLE = "serializable"
-
-    @classmethod
-    def parse(cls, text: str) -> IsolationLevel:
-        """The level of that name; `snapshot` is another name of repeatable_read."""
-        try:
-            return cls.REPEATABLE_READ if text == "snapshot" else cls(text)
-        except ValueError:
-            names = ", ".join([*cls, "snapshot"])
-            raise InvalidInput(f"an isolation level is one of {names}; found {text!r}") from None
+#: The keys that are left of a walk: where it goes on.
+_Walk = tuple[bytes | None, bytes | None, bool]
 
 
 class TransactionEngine(Layer):
@@ -70,25 +58,49 @@ class TransactionEngine(Layer):
 
     Writes stay here until `finish`; `Append` keys do not exist before that. Rows written in the
     transaction carry `THIS_COMMIT`, because no commit has it.
+
+    Args:
+        inner: the engine.
+        snapshot: of the moment that is read; None where the engine has none.
+        revision: of that moment.
+        isolation: of the transaction.
+        read_only: it writes nothing.
     """
 
     def __init__(
-        self, inner: Engine, snapshot: Snapshot, isolation: IsolationLevel, *, read_only: bool
+        self,
+        inner: Engine,
+        snapshot: Snapshot | None,
+        revision: int,
+        isolation: IsolationLevel,
+        *,
+        read_only: bool,
     ) -> None:
         super().__init__(inner)
         #: Of this transaction; its changes carry it.
         self.id = inner.components.ids.new()
-        self.snapshot_revision = snapshot.revision
+        self.snapshot_revision = revision
         self._snapshot = snapshot
-        self._isolation = isolation
+        self._weak = isolation.weak
         self._read_only = read_only
         self._closed = False
-        # What each key held when first read, for the checks.
-        self._seen: dict[bytes, int | None] = {}
-        self._ranges: list[CheckRange] = []
-        self._written: SortedDict[bytes, bytes | None] = SortedDict()
-        self._appends: list[Append] = []
-        self._bytes = 0
+        self._reads = ReadSet(isolation, read_only=read_only, fixed=snapshot is not None)
+        self._writes = WriteSet(inner.capabilities)
+        self._walks: OrderedDict[_Walk, Snapshot] = OrderedDict()
+
+    @classmethod
+    async def begin(
+        cls, inner: Engine, isolation: IsolationLevel, *, read_only: bool
+    ) -> TransactionEngine:
+        """A transaction that begins now."""
+        if not inner.capabilities.snapshots:
+            return cls(inner, None, await inner.head(), isolation, read_only=read_only)
+        snapshot = await inner.snapshot()
+        try:
+            return cls(inner, snapshot, snapshot.revision, isolation, read_only=read_only)
+        except BaseException:
+            snapshot.close()
+            raise
 
     @property
     def capabilities(self) -> Capabilities:
@@ -106,7 +118,9 @@ class TransactionEngine(Layer):
     @property
     def changed(self) -> bool:
         """Whether there is anything to commit."""
-        return bool(self._written or self._appends)
+        return bool(self._writes)
+
+    # --- Reading ----------------------------------------------------------------------------
 
     async def head(self) -> int:
         self._require_open()
@@ -117,56 +131,89 @@ class TransactionEngine(Layer):
     ) -> list[Record | None]:
         self._require_open()
         below = await self._read_below(keys)
-        return [
-            self._own(key) if key in self._written else record
-            for key, record in zip(keys, below, strict=True)
-        ]
+        self._reads.keys_read(keys, below)
+        return self._over(keys, below)
 
     async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
         self._require_open()
         rest: Range | None = range
         rows: list[tuple[bytes, Record]] = []
+        written = self._writes.rows
         while rest is not None and not rows:
-            page = await self.inner.scan(rest, at=self._view())
+            page = await self._page_below(rest)
             covered = _covered(rest, page)
-            self._ranges.append(CheckRange(covered, self.snapshot_revision, len(page.rows)))
-            rows = [row for row in page.rows if row[0] not in self._written]
-            rows += [
-                (key, record)
-                for key in self._written.irange(covered.start, covered.end, (True, False))
-                if (record := self._own(key)) is not None
-            ]
+            self._reads.range_read(covered, page.revision, len(page.rows))
+            rows = page.rows
+            if written:
+                rows = [row for row in rows if row[0] not in written]
+                rows += [
+                    (key, Record(value, THIS_COMMIT))
+                    for key in written.irange(covered.start, covered.end, (True, False))
+                    if (value := written[key]) is not None
+                ]
+                rows.sort(key=lambda row: row[0], reverse=range.reverse)
             rest = page.resume
-        rows.sort(key=lambda row: row[0], reverse=range.reverse)
         wanted = range.rows_wanted(self.capabilities.page_rows_max)
         if len(rows) > wanted:
-            del rows[wanted:]
+            rows = rows[:wanted]
             rest = range.after(rows[-1][0])
         return Page(rows, rest, page.revision)
 
+    # --- Writing ----------------------------------------------------------------------------
+
     async def commit(self, batch: Batch) -> Receipt:
-        self._require_open()
-        if self._read_only:
-            raise ReadOnly("the transaction was opened for reading only; open another to write")
-        return await self._apply(batch)
+        self._require_writable()
+        keys = [one.key for one in batch.operations if isinstance(one, Put | Delete | CheckKey)]
+        below = await self._read_below(keys)
+        self._reads.keys_decided(keys, below)
+        before = dict(zip(keys, self._over(keys, below), strict=True))
+        return await self._apply(batch, before)
 
     async def transact(
         self, keys: Sequence[bytes], decide: Decide, *, previous: bool = False
     ) -> Receipt:
-        self._require_open()
-        if self._read_only:
-            raise ReadOnly("the transaction was opened for reading only; open another to write")
-        records = await self.read(keys)
-        answer = decide(records, THIS_COMMIT)
-        for _ in range(NEEDS_MAX):
+        self._require_writable()
+        wanted: list[bytes] = []
+        records: list[Record | None] = []
+        answer: Draft | Batch | Need | None = Need(keys)
+        for _ in range(NEEDS_MAX + 1):
             if type(answer) is not Need:
                 break
-            records = records + await self.read(answer.keys)
+            below = await self._read_below(answer.keys)
+            self._reads.keys_decided(answer.keys, below)
+            records = records + self._over(answer.keys, below)
+            wanted += answer.keys
             answer = decide(records, THIS_COMMIT)
         if answer is None:
             return Receipt(self.snapshot_revision)
         batch = decided_batch(answer)
-        return await self._apply(replace(batch, previous=previous or batch.previous))
+        if previous or batch.previous:
+            batch = replace(batch, previous=True)
+            missing = [
+                one.key
+                for one in batch.operations
+                if isinstance(one, Put | Delete) and one.key not in wanted
+            ]
+            records = records + self._over(missing, await self._read_below(missing))
+            wanted += missing
+        return await self._apply(batch, dict(zip(wanted, records, strict=True)))
+
+    def savepoint(self, name: str) -> None:
+        """See `Transaction.savepoint`."""
+        self._require_open()
+        self._writes.savepoint(name)
+
+    def rollback_to(self, name: str) -> None:
+        """See `Transaction.rollback_to`."""
+        self._require_open()
+        self._writes.rollback_to(name)
+
+    def release_savepoint(self, name: str) -> None:
+        """See `Transaction.release`."""
+        self._require_open()
+        self._writes.release(name)
+
+    # --- What a transaction cannot ----------------------------------------------------------
 
     async def wait(self, after_revision: int) -> int:
         raise _unsupported("wait")
@@ -201,13 +248,19 @@ class TransactionEngine(Layer):
             Conflict: something that was read changed since.
         """
         self._require_open()
-        self.release()
-        if not self.changed:
+        self._closed = True
+        try:
+            batch = await self._batch()
+        except BaseException:
+            ended(None)
+            raise
+        finally:
+            self.release()
+        if not batch.operations:
             # What was read was one moment; there is nothing that a later one could contradict.
             ended(self.snapshot_revision)
             return self.snapshot_revision
         runtime = self.inner.components.host.runtime()
-        batch = self._batch()
         if runtime.blocking:
             return await self._commit(batch, ended)
         # A cancelled caller does not withdraw what was handed over: it goes on by itself.
@@ -224,71 +277,78 @@ class TransactionEngine(Layer):
         del task  # Held until here, so that the loop cannot lose it.
         return revision
 
-    async def _commit(self, batch: Batch, ended: Callable[[int | None], None]) -> int:
-        revision: int | None = None
-        try:
-            revision = (await self.inner.commit(batch)).revision
-        finally:
-            ended(revision)
-        return revision
-
-    def _batch(self) -> Batch:
-        """The checks of what was read, and the writes."""
-        checks: list[Operation] = []
-        if self._isolation is IsolationLevel.SERIALIZABLE:
-            checks += [CheckKey(key, revision) for key, revision in self._seen.items()]
-            checks += self._ranges
-        else:
-            checks += [CheckKey(key, self._seen[key]) for key in self._written if key in self._seen]
-        writes: list[Operation] = [
-            Delete(key) if value is None else Put(key, value)
-            for key, value in self._written.items()
-        ]
-        return Batch([*checks, *writes, *self._appends])
-
     def release(self) -> None:
-        """Let go of the snapshot and refuse every further use."""
+        """Let go of the moment and refuse every further use."""
         self._closed = True
-        self._snapshot.close()
+        if self._snapshot is not None:
+            self._snapshot.close()
+        while self._walks:
+            self._walks.popitem()[1].close()
 
-    # --- Inside -----------------------------------------------------------------------------
-
-    def _view(self) -> Snapshot | None:
-        weak = (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
-        return None if self._isolation in weak else self._snapshot
+    # --- Inside: reading --------------------------------------------------------------------
 
     async def _read_below(self, keys: Sequence[bytes]) -> list[Record | None]:
-        records = await self.inner.read(keys, at=self._view())
-        for key, record in zip(keys, records, strict=True):
-            revision = record.revision if record is not None else None
-            if self._view() is None:
-                # The next write of this key builds on what this read found, not on the first.
-                self._seen[key] = revision
+        if self._snapshot is not None:
+            return await self.inner.read(keys, at=None if self._weak else self._snapshot)
+        known = [self._reads.known(key) for key in keys]
+        unknown = [key for key, one in zip(keys, known, strict=True) if one is None]
+        found = iter(await self.inner.read(unknown) if unknown else ())
+        return [next(found) if one is None else one[0] for one in known]
+
+    async def _page_below(self, range: Range) -> Page:
+        if self._snapshot is None:
+            return await self.inner.scan(range)
+        if not self._weak:
+            return await self.inner.scan(range, at=self._snapshot)
+        # Each walk is a statement: all its pages are of the moment of the first.
+        moment = self._walks.pop((range.start, range.end, range.reverse), None)
+        if moment is None:
+            moment = await self.inner.snapshot()
+        try:
+            page = await self.inner.scan(range, at=moment)
+        except BaseException:
+            moment.close()
+            raise
+        rest = page.resume
+        if rest is None:
+            moment.close()
+        else:
+            self._walks[rest.start, rest.end, rest.reverse] = moment
+            if len(self._walks) > WALKS_MAX:
+                self._walks.popitem(last=False)[1].close()
+        return page
+
+    def _over(self, keys: Sequence[bytes], below: Sequence[Record | None]) -> list[Record | None]:
+        """What the transaction sees: its own writes over what lies below."""
+        written = self._writes.rows
+        if not written:
+            return list(below)
+        seen = []
+        for key, record in zip(keys, below, strict=True):
+            if key in written:
+                value = written[key]
+                seen.append(None if value is None else Record(value, THIS_COMMIT))
             else:
-                self._seen.setdefault(key, revision)
-        return records
+                seen.append(record)
+        return seen
 
-    def _own(self, key: bytes) -> Record | None:
-        value = self._written[key]
-        return None if value is None else Record(value, THIS_COMMIT)
+    # --- Inside: writing --------------------------------------------------------------------
 
-    async def _apply(self, batch: Batch) -> Receipt:
+    async def _apply(self, batch: Batch, before: dict[bytes, Record | None]) -> Receipt:
         """Buffer a batch; its own checks are decided on what the transaction sees."""
-        keys = [one.key for one in batch.operations if isinstance(one, Put | Delete | CheckKey)]
-        before = dict(zip(keys, await self.read(keys), strict=True))
         for operation in batch.operations:
-            _check(operation, before)
-        for operation in batch.operations:
-            if isinstance(operation, Put):
-                self._buffer(operation.key, operation.value)
-            elif isinstance(operation, Delete):
-                self._buffer(operation.key, None)
-            elif isinstance(operation, Append):
-                self._appends.append(operation)
-                self._bytes += len(operation.prefix) + len(operation.value)
-                self._require_room()
-            elif isinstance(operation, DeleteRange):
-                await self._delete_range(operation.range)
+            if isinstance(operation, CheckKey):
+                if operation.key not in before:
+                    before[operation.key] = (await self.read([operation.key]))[0]
+                _check_key(operation, before[operation.key])
+            elif isinstance(operation, CheckRange):
+                await self._check_range(operation)
+        try:
+            await self._buffer(batch)
+        except ValueTooLarge:
+            # What is buffered may be half of a write: none of it may be committed.
+            self.release()
+            raise
         previous = None
         if batch.previous:
             previous = {
@@ -298,36 +358,91 @@ class TransactionEngine(Layer):
             }
         return Receipt(THIS_COMMIT, previous)
 
+    async def _buffer(self, batch: Batch) -> None:
+        for operation in batch.operations:
+            if isinstance(operation, Put):
+                self._writes.put(operation.key, operation.value)
+            elif isinstance(operation, Delete):
+                self._writes.put(operation.key, None)
+            elif isinstance(operation, Append):
+                self._writes.append(operation.prefix, operation.value)
+            elif isinstance(operation, DeleteRange):
+                await self._delete_range(operation.range)
+
     async def _delete_range(self, range: Range) -> None:
         rest: Range | None = Range(range.start, range.end)
         while rest is not None:
             page = await self.scan(rest)
-            for key, record in page.rows:
-                self._seen.setdefault(key, record.revision)
-                self._buffer(key, None)
+            for key, _ in page.rows:
+                self._writes.put(key, None)
             rest = page.resume
 
-    def _buffer(self, key: bytes, value: bytes | None) -> None:
-        if key in self._written:
-            self._bytes -= len(self._written[key] or b"")
-        else:
-            self._bytes += len(key)
-        self._written[key] = value
-        self._bytes += len(value or b"")
-        self._require_room()
-
-    def _require_room(self) -> None:
-        limits = self.inner.capabilities
-        if (
-            len(self._written) + len(self._appends) > limits.batch_operations_max
-            or self._bytes > limits.batch_bytes_max
-        ):
-            # What is buffered may be half of a write: none of it may be committed.
-            self.release()
-            raise ValueTooLarge(
-                f"a transaction writes at most {limits.batch_operations_max} rows and "
-                f"{limits.batch_bytes_max} bytes; found more. Split it"
+    async def _check_range(self, check: CheckRange) -> None:
+        """Decide a range check of a batch on what the transaction sees."""
+        count = 0
+        rest: Range | None = Range(check.range.start, check.range.end)
+        while rest is not None:
+            page = await self.scan(rest)
+            count += len(page.rows)
+            newer = [key for key, record in page.rows if record.revision > check.at_revision]
+            if newer or count > check.count:
+                break
+            rest = page.resume
+        if count != check.count or newer:
+            raise Conflict(
+                f"the range was expected with {check.count} keys as of revision "
+                f"{check.at_revision}; inside this transaction it is another. Read it again",
+                range=check.range,
+                expected=check.count,
+                found=count,
             )
+
+    # --- Inside: the commit -----------------------------------------------------------------
+
+    async def _commit(self, batch: Batch, ended: Callable[[int | None], None]) -> int:
+        revision: int | None = None
+        try:
+            for attempt in range(COMMIT_ATTEMPTS):
+                try:
+                    revision = (await self.inner.commit(batch)).revision
+                    break
+                except OutcomeUnknown:
+                    # The batch has an id: repeated, it is applied once, or found to be applied.
+                    if attempt == COMMIT_ATTEMPTS - 1:
+                        raise
+        finally:
+            ended(revision)
+        assert revision is not None
+        return revision
+
+    async def _batch(self) -> Batch:
+        """The checks of what was read, and the writes; without any when nothing is to be done."""
+        writes = self._writes
+        if not writes and (self._snapshot is not None or self._weak):
+            return Batch([])
+        checks: list[Operation] = list(self._reads.checks(writes.rows.__contains__))
+        room = self.inner.capabilities.batch_operations_max - len(writes.rows) - len(writes.appends)
+        if len(checks) > room:
+            checks = [await self._one_check(room)]
+        return Batch([*checks, *writes.operations()], self.id if writes else None)
+
+    async def _one_check(self, room: int) -> Operation:
+        """One check of a range in the place of all, where more was read than a batch can check.
+
+        It also refuses what others wrote between the keys: a conflict too many, never too few.
+        """
+        if room < 1:
+            raise ValueTooLarge(
+                "the writes of the transaction leave no room to check what it read. Split it, or "
+                "use isolation='read_committed'"
+            )
+        span, count = self._reads.span(), 0
+        rest: Range | None = span
+        while rest is not None:
+            page = await self.inner.scan(rest, at=self._snapshot)
+            count += len(page.rows)
+            rest = page.resume
+        return CheckRange(span, self.snapshot_revision, count)
 
     def _require_open(self) -> None:
         if self._closed:
@@ -335,25 +450,27 @@ class TransactionEngine(Layer):
                 "the transaction was committed or rolled back; begin another one"
             )
 
+    def _require_writable(self) -> None:
+        self._require_open()
+        if self._read_only:
+            raise ReadOnly("the transaction was opened for reading only; open another to write")
+
 
 def _unsupported(wish: str) -> Unsupported:
     return Unsupported(f"a transaction sees one moment and cannot {wish}; do it on the database")
 
 
-def _check(operation: Operation, before: dict[bytes, Record | None]) -> None:
+def _check_key(check: CheckKey, record: Record | None) -> None:
     """Decide a check of a batch on what the transaction sees."""
-    if isinstance(operation, CheckKey):
-        record = before[operation.key]
-        found = None if record is None else record.revision
-        if found != operation.revision:
-            raise Conflict(
-                "the key is not as expected inside this transaction; read it again",
-                key=operation.key,
-                expected=operation.revision,
-                found=found,
-            )
-    elif isinstance(operation, CheckRange):
-        raise Unsupported("ranges read in a transaction are checked by its commit")
+    found = None if record is None else record.revision
+    if found != check.revision:
+        raise Conflict(
+            "the key is not as expected inside this transaction; read it again",
+            key=check.key,
+            condition="revision",
+            expected=check.revision,
+            found=found,
+        )
 
 
 def _covered(range: Range, page: Page) -> Range:

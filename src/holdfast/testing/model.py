@@ -21,12 +21,14 @@ from hypothesis.stateful import (
 )
 
 from holdfast.contract.batch import (
+    Answer,
     Append,
     Batch,
     CheckKey,
     CheckRange,
     Delete,
     DeleteRange,
+    Need,
     Operation,
     Put,
     append_key,
@@ -35,7 +37,7 @@ from holdfast.contract.engine import Engine, Snapshot
 from holdfast.contract.errors import Conflict
 from holdfast.contract.record import Range, Record
 from holdfast.testing.promise import Section
-from holdfast.testing.subject import Subject, walk
+from holdfast.testing.subject import Subject, draft, now_or_transact, walk
 
 T = TypeVar("T")
 Rows = dict[bytes, Record]
@@ -159,6 +161,35 @@ class EngineMachine(RuleBasedStateMachine):
         receipt = self.run(self.engine.transact(asked, decide))
         self._note([] if nothing else operations, receipt.revision)
 
+    @rule(
+        rows=st.dictionaries(keys, st.none() | values, max_size=4),
+        appends=st.lists(st.tuples(st.sampled_from([b"a", b"log"]), values), max_size=3),
+        deleted=st.lists(ranges, max_size=2),
+        asked=st.lists(keys, max_size=3),
+        further=st.lists(keys, max_size=3),
+        now=st.booleans(),
+    )
+    def drafts(
+        self,
+        rows: dict[bytes, bytes | None],
+        appends: list[tuple[bytes, bytes]],
+        deleted: list[Range],
+        asked: list[bytes],
+        further: list[bytes],
+        now: bool,
+    ) -> None:
+        decided = draft(*rows.items(), appends=appends, ranges=deleted)
+        seen = [self.model.rows.get(key) for key in [*asked, *further]]
+
+        def decide(records: list[Record | None], revision: int) -> Answer:
+            assert revision > self.model.head
+            assert records == seen[: len(records)]
+            return Need(further) if len(records) < len(seen) else decided
+
+        transact = now_or_transact if now else type(self.engine).transact
+        receipt = self.run(transact(self.engine, asked, decide))
+        self._note(list(decided.batch().operations), receipt.revision)
+
     @rule(asked=st.lists(keys | st.sampled_from([b"none", b"aaa"]), max_size=6))
     def reads(self, asked: list[bytes]) -> None:
         assert self.run(self.engine.read(asked)) == [self.model.rows.get(key) for key in asked]
@@ -166,6 +197,7 @@ class EngineMachine(RuleBasedStateMachine):
     @rule(range=ranges)
     def scans(self, range: Range) -> None:
         assert self.run(walk(self.engine, range)) == select(self.model.rows, range)
+        assert self.run(self.engine.scan(range)).revision == self.model.head
 
     @precondition(lambda self: self.engine.capabilities.snapshots)
     @rule()

@@ -11,7 +11,6 @@ engine really cannot (`holdfast.testing.lacking`). So no promise is ever skipped
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
@@ -20,10 +19,8 @@ from typing import Any, Literal
 
 import pytest
 
-from holdfast.contract.config import EngineConfig
-from holdfast.contract.engine import Engine
-from holdfast.contract.runtime import Components
-from holdfast.runtime.system import drive, system_components
+from holdfast.runtime.system import drive
+from holdfast.testing.author import Author
 from holdfast.testing.lacking import LACKING, Capability
 from holdfast.testing.subject import Subject
 
@@ -80,30 +77,8 @@ def promises_of(contract: type[Section]) -> dict[str, Callable[..., None]]:
     return found
 
 
-class Section(ABC):
-    """A part of the contract: what an engine's author states, and how its promises run.
-
-    Attributes:
-        engine_type: the engine under test.
-        promise_timeout_s: a promise that takes longer on its loop is broken.
-        written_bytes_max: limits above this are proved by refusing what is over them only.
-    """
-
-    engine_type: type[Engine]
-    promise_timeout_s: float = 45.0
-    written_bytes_max: int = 80 * 1024 * 1024
-
-    @abstractmethod
-    def make_config(self, folder: Path) -> EngineConfig:
-        """The configuration of a database inside `folder`; the same folder, the same database."""
-
-    def make_engine(self, config: EngineConfig, components: Components) -> Engine:
-        """A new, closed engine. Override it to test a stack of layers."""
-        return self.engine_type(config, components)
-
-    def make_components(self) -> Components:
-        """What the engine is given; by default the machine's own."""
-        return system_components()
+class Section(Author):
+    """A part of the contract, and how its promises run on the author's engine."""
 
     def keep(
         self, body: Body, needs: Capability | None, folder: Path, driver: Driver = "loop"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from holdfast.contract.batch import (
     Answer,
@@ -19,12 +19,10 @@ from holdfast.contract.batch import (
     Receipt,
 )
 from holdfast.contract.capability import Capabilities
-from holdfast.contract.engine import Engine, Snapshot
+from holdfast.contract.engine import NOT_NOW, Engine, Snapshot
 from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import ManualClock
-
-if TYPE_CHECKING:
-    from holdfast.testing.promise import Section
+from holdfast.testing.author import Author
 
 ALL = Range()
 
@@ -33,12 +31,12 @@ class Subject:
     """One database in a folder of its own, and every engine that was opened on it.
 
     Attributes:
-        section: what the engine's author stated.
+        author: what the engine's author stated.
         folder: where the database may put files.
     """
 
-    def __init__(self, section: Section, folder: Path) -> None:
-        self.section = section
+    def __init__(self, author: Author, folder: Path) -> None:
+        self.author = author
         self.folder = folder
         self._open: list[Engine] = []
         self._clock: ManualClock | None = None
@@ -54,12 +52,12 @@ class Subject:
 
     def make(self, **settings: Any) -> Engine:
         """A new engine on the database, not open; who opens it closes it."""
-        config = self.section.make_config(self.folder)
-        components = self.section.make_components()
+        config = self.author.make_config(self.folder)
+        components = self.author.make_components()
         if self._clock is not None:
             components = replace(components, clock=self._clock)
         config = replace(config, **settings) if settings else config
-        return self.section.make_engine(config, components)
+        return self.author.make_engine(config, components)
 
     def stop_the_clock(self) -> ManualClock:
         """The clock of every engine opened from now on; it moves when it is told to."""
@@ -212,6 +210,27 @@ def increment(key: bytes) -> Callable[[list[Record | None], int], Batch]:
         return Batch([Put(key, str(1 + int(record.value if record else 0)).encode())])
 
     return decide
+
+
+async def now_or_transact(engine: Engine, keys: Sequence[bytes], decide: Decide) -> Receipt:
+    """Decide now; where that is refused nothing was decided, and `transact` does it."""
+    if engine.transact_now is not None:
+        watched, calls = _counted(decide)
+        receipt = engine.transact_now(keys, watched)
+        if receipt is not NOT_NOW:
+            return receipt
+        assert calls == [], "refused for now, and decided all the same"
+    return await engine.transact(keys, decide)
+
+
+def _counted(decide: Decide) -> tuple[Decide, list[int]]:
+    calls: list[int] = []
+
+    def counted(records: list[Record | None], revision: int) -> Answer:
+        calls.append(revision)
+        return decide(records, revision)
+
+    return counted, calls
 
 
 def _assert_in_order(keys: list[bytes], *, reverse: bool) -> None:

@@ -16,16 +16,14 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from holdfast.contract.batch import Batch, Put
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import StoreError
 from holdfast.runtime.system import drive
-
-if TYPE_CHECKING:
-    from holdfast.testing.promise import Section
-    from holdfast.testing.subject import Subject
+from holdfast.testing.author import Author
+from holdfast.testing.subject import Subject, increment
 
 #: How long another process may take, its start included.
 WORKER_TIMEOUT_S = 60.0
@@ -36,8 +34,8 @@ DEATH = 9
 class WorkerProcess:
     """A running worker. Ends with the block at the latest."""
 
-    def __init__(self, section: Section, folder: Path, *arguments: str) -> None:
-        kind = type(section)
+    def __init__(self, author: Author, folder: Path, *arguments: str) -> None:
+        kind = type(author)
         assert "<" not in kind.__qualname__, (
             f"other processes import the test class, so it stands at the top of its module; "
             f"found {kind.__qualname__}"
@@ -82,7 +80,7 @@ class WorkerProcess:
 
 def start_worker(subject: Subject, *arguments: str) -> WorkerProcess:
     """Start another process on the subject's database."""
-    return WorkerProcess(subject.section, subject.folder, *arguments)
+    return WorkerProcess(subject.author, subject.folder, *arguments)
 
 
 def run_worker(subject: Subject, *arguments: str) -> dict[str, Any]:
@@ -114,8 +112,6 @@ async def _put_and_die(engine: Engine, key: str, value: str) -> None:
 
 
 async def _increment(engine: Engine, key: str, times: str) -> None:
-    from holdfast.testing.subject import increment
-
     revisions = []
     for _ in range(int(times)):
         receipt = await engine.transact([key.encode()], increment(key.encode()))
@@ -162,21 +158,21 @@ _ACTIONS: dict[str, Callable[..., Awaitable[None]]] = {
 }
 
 
-def _load(file: str, name: str) -> Section:
+def _load(file: str, name: str) -> Author:
     spec = importlib.util.spec_from_file_location("holdfast_testing_subject", file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    section: Section = getattr(module, name)()
-    return section
+    author: Author = getattr(module, name)()
+    return author
 
 
 async def work(file: str, name: str, folder: str, action: str, *arguments: str) -> None:
     """Be the other process: make the engine of the test class, and do one thing with it."""
-    section = _load(file, name)
-    engine = section.make_engine(section.make_config(Path(folder)), section.make_components())
+    author = _load(file, name)
+    engine = author.make_engine(author.make_config(Path(folder)), author.make_components())
     try:
         await engine.open()
         await _ACTIONS[action](engine, *arguments)

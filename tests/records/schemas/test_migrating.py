@@ -439,3 +439,19 @@ async def test_a_handle_knows_so_many_steps_and_no_more(
         with pytest.raises(InvalidInput, match="at most 2"):
             db.schemas.register_migration(first, third, second_to_third)
         db.schemas.register_migration(first, second, first_to_second)  # In place of itself.
+
+
+async def test_a_step_that_fails_names_the_entry(scene: Scene) -> None:
+    async with scene.open() as db:
+        old = await db.schemas.register({"type": "object"})
+        new = await db.schemas.register({"type": "object", "required": ["born"]})
+        await db.entries.set("people:ada", {"name": "Ada"}, schema_hash=old)
+        db.schemas.register_migration(old, new, lambda value: {"born": value["year"]})
+        for attempt in (
+            db.schemas.migrate("people", to=new),
+            db.entries.get("people:ada", expect=new),
+        ):
+            with pytest.raises(KeyError, match="year") as failure:
+                await attempt
+            assert any("'people:ada'" in note for note in failure.value.__notes__)
+            assert (await db.entries.require("people:ada")).metadata.schema_hash == old

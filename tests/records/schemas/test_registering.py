@@ -203,7 +203,7 @@ async def test_the_code_of_a_schema_is_asked_for_by_name(scene: Scene, kind: str
         async with scene.open() as other:
             with pytest.raises(SchemaNotFound, match=given.__name__) as caught:
                 await other.entries.set("a", {"name": "Ada"}, schema_hash=found)
-            assert caught.value.details["code"] == given.__qualname__
+            assert caught.value.details["source"] == given.__qualname__
             assert await other.entries.get("a") is None
             # The class itself brings its code along.
             await other.schemas.validate({"name": "Ada"}, given)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from holdfast.contract.errors.base import StoreError
 from holdfast.contract.errors.codes import ErrorCode
+from holdfast.contract.errors.facts import Fact
 
 
 class StoreExists(StoreError, code=ErrorCode.STORE_EXISTS):
@@ -11,6 +14,8 @@ class StoreExists(StoreError, code=ErrorCode.STORE_EXISTS):
 
     Next: open the existing one, or choose another name.
     """
+
+    name: Fact[str | None] = Fact("the name that is taken")
 
 
 class EngineExists(StoreError, code=ErrorCode.ENGINE_EXISTS):
@@ -39,3 +44,5 @@ class DuplicateNamespace(StoreError, code=ErrorCode.DUPLICATE_NAMESPACE):
 
     Next: register each event namespace once.
     """
+
+    namespaces: Fact[Sequence[str]] = Fact("those that are registered twice", ())

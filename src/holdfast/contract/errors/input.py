@@ -28,6 +28,10 @@ class InvalidValue(StoreError, ValueError, code=ErrorCode.INVALID_VALUE):
     Next: correct the value.
     """
 
+    type: Fact[str | None] = Fact("the type that stands there")
+    limit: Fact[int | None] = Fact("the most bytes of a value")
+    found: Fact[int | None] = Fact("the bytes it has")
+
 
 class InvalidName(StoreError, ValueError, code=ErrorCode.INVALID_NAME):
     """The name of a store, keyspace or index is not allowed.
@@ -46,6 +50,13 @@ class InvalidQuery(StoreError, ValueError, code=ErrorCode.INVALID_QUERY):
     Next: correct the query.
     """
 
+    path: Fact[str | None] = Fact("the place in the query")
+    position: Fact[int | None] = Fact("the place among the conditions, or in the text, from 0")
+    stage: Fact[str | None] = Fact("the stage of the pipeline")
+    function: Fact[str | None] = Fact("the function that was asked for")
+    type: Fact[str | None] = Fact("the type that stands there")
+    limit: Fact[int | None] = Fact("the bound that is passed")
+
 
 class InvalidInput(StoreError, ValueError, code=ErrorCode.INVALID_INPUT):
     """An argument is out of its range.
@@ -63,6 +74,16 @@ class InvalidInput(StoreError, ValueError, code=ErrorCode.INVALID_INPUT):
     required: Fact[str | None] = Fact("the schema of the namespace")
     old: Fact[str | None] = Fact("the schema to migrate from")
     new: Fact[str | None] = Fact("the schema to migrate to")
+    found: Fact[int | None] = Fact("what was given, or how many")
+    argument: Fact[str | None] = Fact("the argument")
+    index: Fact[int | None] = Fact("the place that was asked for, from 0")
+    size: Fact[int | None] = Fact("how many there are")
+    old_size: Fact[int | None] = Fact("how many there were said to have been")
+    version: Fact[int | None] = Fact("the saved version that was asked for")
+    initial_version: Fact[int | None] = Fact("the first version that was asked for")
+    latest: Fact[int | None] = Fact("the newest saved version")
+    to: Fact[int | None] = Fact("the last version that was to go")
+    cache_nodes: Fact[int | None] = Fact("how many nodes were to be remembered")
 
 
 class PatternInvalid(StoreError, ValueError, code=ErrorCode.PATTERN_INVALID):
@@ -72,6 +93,7 @@ class PatternInvalid(StoreError, ValueError, code=ErrorCode.PATTERN_INVALID):
     """
 
     text: Fact[str | None] = Fact("the pattern")
+    reason: Fact[str | None] = Fact("what the compiler said of it")
     length: Fact[int | None] = Fact("its characters")
 
 
@@ -124,6 +146,7 @@ class DeserializationFailed(StoreError, code=ErrorCode.DESERIALIZATION_FAILED):
     position: Fact[int | None] = Fact("the byte at which it ends to make sense")
     compression: Fact[str | None] = Fact("the compression of the data")
     serializer: Fact[str | None] = Fact("the serializer of the data")
+    limit: Fact[int | None] = Fact("the most bytes of a proof")
 
 
 class DecryptionFailed(StoreError, code=ErrorCode.DECRYPTION_FAILED):

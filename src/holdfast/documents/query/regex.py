@@ -30,7 +30,7 @@ def regex_search(pattern: str) -> Callable[[str], object]:
     except ImportError as error:
         raise DriverMissing(
             "a regular expression in a query wanted the package google-re2; found none; install "
-            "it with: pip install 'holdfast[documents]'",
+            "it with: pip install 'holdfast-db[documents]'",
             extra="documents",
         ) from error
     options = library.Options()

@@ -19,11 +19,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import islice
 from queue import SimpleQueue
-from typing import Literal
 from weakref import ref
 
 from holdfast.contract.batch import Receipt
-from holdfast.contract.engine import NOT_NOW, _NotNow
+from holdfast.contract.engine import NOT_NOW, NotNow
 from holdfast.contract.errors import StoreClosed, StoreError, StoreLocked, TimedOut
 from holdfast.contract.runtime import Completion, Host, Runtime, Worker
 from holdfast.engines.embedded.locking import let_go, owns
@@ -56,6 +55,9 @@ class Committer:
             other group runs, so it may begin the transaction that `run` then uses.
         prompt: whether `run` would wait for nothing but the flush. The same holds.
         pace: how long groups take.
+
+    Attributes:
+        on_loop: the group under way runs on a loop's thread, and may flush there.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Committer:
         pace: Pace,
     ) -> None:
         self.pace = pace
+        self.on_loop = False
         self._name = name
         self._host = host
         self._run = run
@@ -112,12 +115,12 @@ class Committer:
             raise
         return work.outcome()
 
-    def commit_now(self, work: Work) -> Receipt | Literal[_NotNow.NOT_NOW]:
+    def commit_now(self, work: Work) -> Receipt | NotNow:
         """The same for a caller on a loop, where it neither flushes nor waits; else NOT_NOW."""
         refuse_inside(self)
         if self._closed:
             raise _closed()
-        if self.pace.pause_due:
+        if self.pace.pause_due():
             return NOT_NOW
         work.committer = self
         leading = self._leading
@@ -143,10 +146,11 @@ class Committer:
         runtime = self._host.runtime()
         if runtime.blocking:
             return self.commit_here(work)
-        if self.pace.pause_due:
+        while self.pace.pause_due():
             # Commits that never wait must let the loop's other callbacks run too.
+            tick = self.pace.tick
             await runtime.sleep(0)
-            self.pace.paused()
+            self.pace.woke(tick)
         receipt = self.commit_now(work)
         if receipt is not NOT_NOW:
             return receipt
@@ -183,6 +187,7 @@ class Committer:
             self._leading.acquire()
             while self._queue:
                 self._lead_once()
+                self._tell()
             self._leading.release()
         except BaseException:
             self._recover(None)
@@ -222,11 +227,14 @@ class Committer:
                     self._leading.release()
                     return
                 begun = pace.now()
+                self.on_loop = True
                 self._lead_once(most)
+                self._tell()
+                self.on_loop = False
                 pace.held(pace.now() - begun)
-                pace.paused()
                 self._leading.release()
             except BaseException:
+                self.on_loop = False
                 self._recover(work)
                 raise
             if work.done:
@@ -285,6 +293,7 @@ class Committer:
         """Run groups until `work` is done; a follower finds its work done already."""
         while not work.done:
             self._lead_once()
+            self._tell()
 
     def _lead_once(self, most: int = GROUP_BATCHES_MAX) -> None:
         """Run the next group of the queue."""
@@ -293,12 +302,12 @@ class Committer:
         group = [work for work in islice(waiting, min(most, GROUP_BATCHES_MAX)) if not work.done]
         if group:
             self._lead_group(group)
-        # Only who leads takes away, and only what is done: an interrupt loses nothing.
+        # Only whoever leads takes away, and only what is done: an interrupt loses nothing.
         while queue and queue[0].done:
             queue.popleft()
 
     def _lead_group(self, group: list[Work]) -> None:
-        """Run a group and tell who waits for it."""
+        """Run a group; who waits for it is still to be told."""
         self._group = group
         try:
             self._run(group)
@@ -310,18 +319,20 @@ class Committer:
         self._untold = group
         for work in group:
             work.done = True
-        self._tell()
 
     def _tell(self) -> None:
         """Wake those who wait on loops."""
+        self._settle(self._untold)
+        self._untold = []
+
+    def _settle(self, group: list[Work]) -> None:
         settled = [
             (work.completion, work.receipt, work.error)
-            for work in self._untold
+            for work in group
             if work.completion is not None and work.done
         ]
         if settled:
             self._host.settle(settled)
-        self._untold = []
 
     def _recover(self, work: Work | None) -> None:
         """Put right what an error or an interrupt of the caller left half-way."""
@@ -335,8 +346,7 @@ class Committer:
                     one.done = True
             self._untold = [*self._untold, *self._group]
             self._group = []
-            if self._untold:
-                self._tell()
+            self._tell()
             let_go(leading)
         if self._queue:
             self._wake_writer()
@@ -366,7 +376,10 @@ class Committer:
             try:
                 self._leading.acquire()
                 self._lead_once()
+                group, self._untold = self._untold, []
                 self._leading.release()
+                # Told only now: whoever comes next right away then finds nobody leading.
+                self._settle(group)
             except BaseException:
                 self._recover(None)
                 raise

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import weakref
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Literal
 
 from holdfast.contract.batch import Batch, Decide, Draft, Receipt
 from holdfast.contract.config import EngineConfig
-from holdfast.contract.engine import Engine, _NotNow
+from holdfast.contract.engine import Engine, NotNow
 from holdfast.contract.errors import ReadOnly, StorageFull, StoreClosed, StoreError, WrongContext
 from holdfast.contract.limits import check_batch, check_draft, check_key
 from holdfast.contract.runtime import Components
+from holdfast.engines.embedded import life
 from holdfast.engines.embedded.committer import Committer
 from holdfast.engines.embedded.group import Group, Work, Writer
+from holdfast.engines.embedded.life import Ownership
 from holdfast.engines.embedded.pace import Pace
 from holdfast.engines.embedded.watcher import Watcher
 
-_alive: weakref.WeakSet[EmbeddedEngine] = weakref.WeakSet()
+#: How long a fork waits for a commit under way.
+FORK_WAIT_S = 5.0
 
 
 class EmbeddedEngine(Engine):
@@ -44,6 +44,8 @@ class EmbeddedEngine(Engine):
         )
         #: The group under way, for whoever has to put right what an interrupt left of it.
         self._group_now: Group | None = None
+        self._owner = Ownership(components.host, config.url, self._close)
+        self._paused = False
         self._watcher = Watcher(components.host, self._head_now, lambda: self.capabilities.shared)
 
     # --- For subclasses ---------------------------------------------------------------------
@@ -55,6 +57,9 @@ class EmbeddedEngine(Engine):
     @abstractmethod
     def _head_now(self) -> int:
         """The newest revision in the medium, of any process. Cheap and never blocks."""
+
+    def _close(self) -> None:
+        """Let go of everything; can be repeated after an interrupt. Holds the thread."""
 
     def _may_commit_inline(self) -> bool:
         """Whether a commit here and now would neither flush nor wait."""
@@ -73,14 +78,14 @@ class EmbeddedEngine(Engine):
 
     def _opened(self) -> None:
         self._refusal = None
-        _alive.add(self)
+        life.born(self)
 
     def _retire(self) -> None:
         """Commit what was handed over, wake the waiting; afterwards every verb refuses."""
         self._committer.close()
         self._refusal = StoreClosed
         self._watcher.close()
-        _alive.discard(self)
+        life.died(self)
 
     def _refuse(self) -> StoreError:
         """The error for a call on an engine that cannot be used."""
@@ -92,8 +97,9 @@ class EmbeddedEngine(Engine):
         return StoreClosed(f"the database {self.config.url} is closed; open it again")
 
     def stale(self) -> bool:
-        """Whether the path leads to another database by now, or to none: whoever opens it needs
-        an engine of its own. One look at the file system.
+        """Whether the path leads to another database by now, or to none.
+
+        Whoever opens it then needs an engine of its own. Takes one look at the file system.
         """
         return False
 
@@ -114,9 +120,7 @@ class EmbeddedEngine(Engine):
             raise self._read_only()
         return await self._committer.commit(Work(None, keys, decide, previous=previous))
 
-    def transact_now(
-        self, keys: Sequence[bytes], decide: Decide
-    ) -> Receipt | Literal[_NotNow.NOT_NOW]:
+    def transact_now(self, keys: Sequence[bytes], decide: Decide) -> Receipt | NotNow:
         if self._refusal is not None:
             raise self._refuse()
         if not self.capabilities.writable:
@@ -176,6 +180,7 @@ class EmbeddedEngine(Engine):
                     return work.error
             if self._refusal is WrongContext:
                 raise self._refuse()  # A function forked, and this is the child.
+            group.push()
             decided = now()
             self._finish(group)
         except StorageFull as error:
@@ -183,18 +188,19 @@ class EmbeddedEngine(Engine):
             self._group_now = None
             return error
         self._group_now = None
-        self._pace.note(len(works), decided - begun, now() - decided)
+        if self._committer.on_loop:
+            self._pace.note(len(works), decided - begun, now() - decided)
         return None
 
     def _recover(self) -> bool:
         """After a bug or an interrupt: nothing stays open. Whether the group is committed."""
         group, self._group_now = self._group_now, None
         landed = group is not None and group.finishing and self._head_now() >= group.revision
-        self._let_go()
-        if group is not None:
+        if group is not None and not landed:
             self._abandon(group)
-            if landed:
-                self._watcher.publish(group.revision)
+        self._let_go()
+        if group is not None and landed:
+            self._watcher.publish(group.revision)
         return landed
 
     def _group(self) -> Group:
@@ -229,8 +235,42 @@ class EmbeddedEngine(Engine):
             "open it without read_only to write"
         )
 
-    def _after_fork(self) -> None:
+    # --- The process forks, or ends -----------------------------------------------------------
+
+    def before_fork(self) -> None:
+        """No commit is under way in the child, whose threads are gone: it would never end."""
+        self._paused = self._committer.pause(FORK_WAIT_S)
+
+    def after_fork_in_parent(self) -> None:
+        """Commits go on."""
+        if self._paused:
+            self._paused = False
+            self._committer.resume()
+
+    def after_fork_in_child(self) -> None:
+        """The child opens its own."""
         self._refusal = WrongContext
+        self._owner.forget()
+        self._after_fork()
+
+    def _after_fork(self) -> None:
+        """In a child: let go of what it shares with its parent."""
+
+    def abandoned(self) -> None:
+        """The process ends and nobody closed the engine: flush what was acknowledged.
+
+        Whoever still waits in a thread of the daemon kind is left in peace.
+        """
+        if self._refusal is None:
+            self._keep()
+
+    def _keep(self) -> None:
+        """Flush what was acknowledged and is not flushed."""
+
+    def __del__(self) -> None:
+        owner = getattr(self, "_owner", None)
+        if owner is not None and self._refusal is not WrongContext:
+            owner.close_unclosed()
 
 
 def _fail(works: list[Work], error: BaseException) -> None:
@@ -238,12 +278,3 @@ def _fail(works: list[Work], error: BaseException) -> None:
         if work.error is None:
             work.receipt = None
             work.error = error
-
-
-def _guard_children() -> None:
-    for engine in list(_alive):
-        engine._after_fork()  # noqa: SLF001 - ours
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_guard_children)

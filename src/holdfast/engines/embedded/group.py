@@ -290,6 +290,7 @@ def key_conflict(key: bytes, expected: int | None, found: int | None) -> Conflic
         f"the key was expected {_standing(expected)} and is {_standing(found)}; "
         "read it again and decide anew",
         key=key,
+        condition="revision",
         expected=expected,
         found=found,
     )
@@ -301,8 +302,8 @@ def range_conflict(check: CheckRange, found: str) -> Conflict:
         f"the range was expected with {check.count} keys as of revision {check.at_revision}; "
         f"found {found}. Read it again and decide anew",
         range=check.range,
+        condition="range",
         expected=check.count,
-        found=found,
     )
 
 

@@ -80,7 +80,10 @@ class Work:
             Raised: whatever the function raised, which belongs to its caller alone.
         """
         assert self.decide is not None
-        self.inside = _deciding.get()
+        outer = _deciding.get()
+        self.inside = None
+        if outer is not None and outer is not self and outer.deciding and not outer.done:
+            self.inside = outer  # Else an interrupt left it there.
         token = _deciding.set(self)
         self.deciding = True
         try:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeVar, cast
+from contextlib import suppress
+from typing import TypeVar, cast
 
 import lmdb
 
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
-from holdfast.contract.engine import NOT_NOW, Peeked, Snapshot, _NotNow
+from holdfast.contract.engine import NOT_NOW, NotNow, Peeked, Snapshot
 from holdfast.contract.errors import InvalidInput, Overloaded, StoreClosed, StoreError, Unsupported
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
@@ -78,11 +79,10 @@ class LmdbEngine(EmbeddedEngine):
         return self._lineage
 
     async def open(self) -> None:
-        await self.components.host.runtime().offload(self._open)
+        await self._owner.open(self._open)
 
     async def close(self) -> None:
-        if self._refusal is None:
-            await self.components.host.runtime().offload(self._close)
+        await self._owner.close()
 
     async def head(self) -> int:
         if self._refusal is not None:
@@ -123,7 +123,7 @@ class LmdbEngine(EmbeddedEngine):
             return None
         return stored[8:], _from_bytes(stored[:8])
 
-    def peek_page(self, range: Range) -> Page | Literal[_NotNow.NOT_NOW]:
+    def peek_page(self, range: Range) -> Page | NotNow:
         if self._refusal is not None:
             raise self._refuse()
         try:
@@ -201,7 +201,7 @@ class LmdbEngine(EmbeddedEngine):
         return self._relaxed is not None and self._relaxed.pin()
 
     def _may_lead_promptly(self) -> bool:
-        if self._relaxed is None:
+        if self._relaxed is None and self._medium.alone:
             self._turn_held = self._medium.locks.try_turn()
         return self._turn_held
 
@@ -244,34 +244,67 @@ class LmdbEngine(EmbeddedEngine):
                 "process that died with unflushed writes; use durability=full, or sqlite",
                 engine="lmdb",
             )
-        medium = self._medium
         try:
-            medium.open()
+            self._open_medium()
         except OSError as error:
             raise StoreError(
                 f"the database {self.config.url} cannot be opened: {error.strerror}; make sure "
                 "that this user may read and write its directory"
             ) from error
-        self._rows = medium.rows
-        self._lineage = medium.reading(medium.read_lineage)
-        if self.config.durability == "relaxed" and self._capabilities.writable:
-            self._relaxed = Relaxed(medium, self.components, self._validate, self._committer)
-        self._begin_read = medium.env.begin
-        self._opened()
 
-    def _after_fork(self) -> None:
-        super()._after_fork()
-        self._begin_read = None
+    def _open_medium(self) -> None:
+        medium = self._medium
+        try:
+            medium.open()
+            self._rows = medium.rows
+            self._lineage = medium.reading(medium.read_lineage)
+            if self.config.durability == "relaxed" and self._capabilities.writable:
+                self._relaxed = Relaxed(medium, self.components, self._validate, self._committer)
+            self._begin_read = medium.env.begin
+            self._opened()
+        except BaseException:
+            # An interrupt may come anywhere; whoever opens again finds nothing open.
+            self._begin_read = None
+            self._lineage = ""
+            medium.close()
+            raise
 
     def _close(self) -> None:
         self._begin_read = None
-        self._retire()
         try:
+            self._retire()
             if self._relaxed is not None:
                 self._relaxed.close()
-        finally:
-            self._snapshots.end_all("was closed with its database")
-            self._medium.close()
+        except Exception:
+            self._release()
+            raise
+        self._release()
+
+    def _release(self) -> None:
+        self._snapshots.end_all("was closed with its database")
+        self._medium.close()
+
+    def _keep(self) -> None:
+        if self._relaxed is not None:
+            self._relaxed.close()
+
+    def before_fork(self) -> None:
+        if self._relaxed is not None:
+            with suppress(StoreError):  # The next write tells it.
+                self._relaxed.flush()
+        super().before_fork()
+        self._medium.park()
+
+    def after_fork_in_parent(self) -> None:
+        self._medium.unpark()
+        super().after_fork_in_parent()
+
+    def _after_fork(self) -> None:
+        self._begin_read = None
+        self._writing = None
+        self._head_known = (None, 0, 0)
+        self._snapshots.disown()
+        self._medium.disown()
 
     def _newest_page(self, range: Range) -> Page:
         rows_max = range.rows_wanted(self._capabilities.page_rows_max)

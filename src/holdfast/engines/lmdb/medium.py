@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from io import FileIO
 from typing import NoReturn, TypeVar
 
 import lmdb
@@ -13,10 +16,12 @@ import lmdb
 from holdfast.contract.errors import StorageFull, StoreLocked, StoreNotFound
 from holdfast.contract.record import Record
 from holdfast.contract.runtime import Clock, Ids
+from holdfast.engines.embedded.locking import holding
 from holdfast.engines.embedded.network import refuse_network
-from holdfast.engines.lmdb import facts, header
+from holdfast.engines.lmdb import facts, header, locks
 from holdfast.engines.lmdb.config import MAP_MIN, LmdbConfig
 from holdfast.engines.lmdb.failures import found_no_room, full, translate
+from holdfast.engines.lmdb.files import keep_open, let_close
 from holdfast.engines.lmdb.locks import ProcessLocks, home_of_this_process
 from holdfast.engines.lmdb.long_keys import STORED_KEY_BYTES_MAX, Tree
 from holdfast.engines.lmdb.place import Place, file_bytes_max, flush_directory
@@ -28,12 +33,28 @@ T = TypeVar("T")
 READER_CHECK_COMMITS = 64
 #: How often a read tries again that met a change of the memory map in another thread.
 READ_ATTEMPTS_MAX = 16
+#: How often, and how far apart, a fork looks whether a read is under way.
+PARK_ATTEMPTS_MAX = 200
+_PARK_PAUSE_S = 0.0005
 #: How often it is looked whether the path still leads to the file that is open.
 LOOK_INTERVAL_S = 0.05
 #: Map sizes are multiples of the pages of every machine.
 MAP_STEP = 64 * 1024
 _NAMED_TREES = (b"rows", b"long", b"batches")
 _OWNER_BYTES = 6
+
+
+class _Driver:
+    """The driver takes two opens of one path at one moment for openings of two databases."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+
+
+_driver = _Driver()
+if hasattr(os, "register_at_fork"):
+    # Another thread may have it at the fork.
+    os.register_at_fork(after_in_child=_driver.__init__)  # type: ignore[misc]
 
 
 class Medium:
@@ -52,14 +73,19 @@ class Medium:
         self.place = Place(config.path)
         self.owner = int.from_bytes(hashlib.blake2b(ids.new(), digest_size=_OWNER_BYTES).digest())
         self._ids = ids
-        self._remapping = threading.Lock()
+        self._remapping = threading.RLock()
         self._commits = 0
         self._file_bytes_max: int | None = None
         self._reserve_used = False
         self.locks: ProcessLocks
         self.env: lmdb.Environment
         self._identity: tuple[int, int] | None = None
+        self._files: list[FileIO] = []
         self._file: int | None = None
+        self._readers_file: int | None = None
+        self._parked: lmdb.Transaction[bytes] | None = None
+        self._references = 0
+        self._pausing = threading.Event()  # Never set: waiting on it is how this thread pauses.
         self._now = clock.monotonic
         self._look_at = 0.0
 
@@ -76,13 +102,14 @@ class Medium:
             place.make()
         try:
             self.locks = ProcessLocks(place.lock_file, self.url)
+            self.locks.open()
             with self.locks.door(config.lock_timeout):
                 alone = self.locks.enter(home_of_this_process())
                 if alone and not config.read_only:
                     place.compacting.unlink(missing_ok=True)
                 if not header.examine(place.file) and (config.read_only or not config.create):
                     self._not_found()
-                self.env = self._environment()
+                self._make_environment()
                 self._prepare()
                 self._identify()
         except lmdb.Error as error:
@@ -98,19 +125,57 @@ class Medium:
         Reads under way in other threads end first.
         """
         if hasattr(self, "env"):
-            self.env.close()
+            holding(_driver.lock, self.env.close)
         self._forget_file()
         if hasattr(self, "locks"):
             self.locks.close()
 
     def reopen(self) -> lmdb.Environment:
         """Open the file that was put in the place of the old one, which is returned still open."""
-        with self._remapping:
-            old = self.env
-            self.env = self._environment()
+        old = self.env
+
+        def reopen() -> None:
+            self._make_environment()
             self._open_trees()
             self._identify()
+
+        holding(self._remapping, reopen)
         return old
+
+    # --- Forks ------------------------------------------------------------------------------
+
+    def park(self) -> None:
+        """Before a fork: no read is under way, and the driver's spare one is out of its hands.
+
+        A child that ends a read that was its parent's frees the parent's place among the readers.
+        The driver knows that of each transaction object, but not of the spare it keeps.
+        """
+        for _ in range(PARK_ATTEMPTS_MAX):
+            if not self._reading():
+                break
+            self._pausing.wait(_PARK_PAUSE_S)
+        with suppress(lmdb.Error):
+            self._parked = self.env.begin()
+
+    def unpark(self) -> None:
+        """After it, in the parent."""
+        self._parked = None
+
+    def disown(self) -> None:
+        """In the child: close what is the parent's, so that the child can open its own.
+
+        It stays open, and the child cannot open that database, where a read of another thread was
+        under way at the fork after all.
+        """
+        self._parked = None
+        if hasattr(self, "env") and not self._reading():
+            self.env.close()
+        self._forget_file()
+        self.locks.close()
+
+    def _reading(self) -> bool:
+        """Whether there are transactions: each holds the environment."""
+        return sys.getrefcount(self.env) > self._references
 
     # --- Identity ---------------------------------------------------------------------------
 
@@ -142,14 +207,19 @@ class Medium:
             )
 
     def _identify(self) -> None:
+        self._references = sys.getrefcount(self.env) + 1  # The engine's way to begin a read.
         self._forget_file()
-        self._file = os.open(self.place.file, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        keep_open(self.place.file, self._files, writable=False)
+        self._file = self._files[-1].fileno()
+        if locks.TELLS_HOLDERS and not self.config.read_only:
+            # Closed after the environment only: that would take the driver's locks with it.
+            keep_open(self.place.readers_file, self._files, writable=False)
+            self._readers_file = self._files[-1].fileno()
         self._identity = self.place.identity()
 
     def _forget_file(self) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            os.close(file)
+        self._file = self._readers_file = None
+        let_close(self._files)
 
     # --- Transactions -----------------------------------------------------------------------
 
@@ -163,18 +233,30 @@ class Medium:
         Raises:
             Overloaded: all readers are in use.
         """
+        try:
+            return self.env.begin()
+        except lmdb.Error:
+            pass  # Most of them pass by.
         for _ in range(READ_ATTEMPTS_MAX):
-            with self._remapping:  # Never begun while the map changes.
-                try:
-                    return self.env.begin()
-                except lmdb.MapResizedError:
-                    self.env.set_mapsize(0)  # Another process grew the file: follow.
-                except lmdb.ReadersFullError as error:
-                    if not self.env.reader_check():
-                        raise translate(error, self.url) from error
-                except lmdb.Error as error:
-                    raise translate(error, self.url) from error
+            transaction = holding(self._remapping, self._begin_read)
+            if transaction is not None:
+                return transaction
         raise StoreLocked(f"the map of the database {self.url} changes all the time; try again")
+
+    def _begin_read(self) -> lmdb.Transaction[bytes] | None:
+        """One attempt, while the map does not change."""
+        try:
+            return self.env.begin()
+        except lmdb.MapResizedError:
+            self.env.set_mapsize(0)  # Another process grew the file: follow.
+        except lmdb.BadRslotError:
+            pass  # A child took the driver's spare for its own; there is another.
+        except lmdb.ReadersFullError as error:
+            if not self.env.reader_check():
+                raise translate(error, self.url) from error
+        except lmdb.Error as error:
+            raise translate(error, self.url) from error
+        return None
 
     def reading(self, action: Callable[[lmdb.Transaction[bytes]], T]) -> T:
         """What `action` reads in one transaction; repeated when the map changed under it."""
@@ -210,6 +292,14 @@ class Medium:
         except lmdb.Error:
             return -1
 
+    @property
+    def alone(self) -> bool:
+        """Whether no other process has the database open, with Holdfast or without.
+
+        One without takes no turns, so that a write may wait for it without an end.
+        """
+        return self._readers_file is not None and not locks.held_elsewhere(self._readers_file)
+
     def begin_write(self) -> lmdb.Transaction[bytes]:
         """The write transaction; waits while another program writes."""
         self.check_place()
@@ -220,8 +310,7 @@ class Medium:
         try:
             return self.env.begin(None, None, True)
         except lmdb.MapResizedError:
-            with self._remapping:
-                self.env.set_mapsize(0)
+            holding(self._remapping, lambda: self.env.set_mapsize(0))
             return self.env.begin(write=True)
 
     # --- Room -------------------------------------------------------------------------------
@@ -279,9 +368,8 @@ class Medium:
             self._remap(max(limit, MAP_MIN))  # LMDB keeps it above what is in use.
 
     def _remap(self, size: int) -> None:
-        with self._remapping:
-            # Snapshots end here, reads of other threads are repeated.
-            self.env.set_mapsize(size // MAP_STEP * MAP_STEP)
+        # Snapshots end here, reads of other threads are repeated.
+        holding(self._remapping, lambda: self.env.set_mapsize(size // MAP_STEP * MAP_STEP))
 
     def room_left(self) -> int:
         """By how much the file may still grow."""
@@ -318,9 +406,13 @@ class Medium:
             if owner != self.owner and not self.locks.lives(owner)
         ]
 
-    def _environment(self) -> lmdb.Environment:
+    def _make_environment(self) -> None:
+        # Kept at once, so that an interrupt finds it to close.
+        holding(_driver.lock, self._open_environment)
+
+    def _open_environment(self) -> None:
         config = self.config
-        return lmdb.open(
+        self.env = lmdb.open(
             os.fsencode(self.place.directory),  # a name of a file need not be Unicode
             map_size=max(min(config.map_size, self._limit()), MAP_MIN) // MAP_STEP * MAP_STEP,
             readonly=config.read_only,

@@ -152,13 +152,17 @@ class Relaxed:
 
     def close(self) -> None:
         """Flush, note that nothing is lost, end the thread. Can be called again."""
+        failure: StoreError | None = None
         try:
             self.flush()
-        finally:
-            self._ended = True
-            if self._thread is not None:
-                self._ring()
-                self._thread.join()
+        except StoreError as error:
+            failure = error
+        self._ended = True
+        if self._thread is not None:
+            self._ring()
+            self._thread.join()
+        if failure is not None:
+            raise failure
         if self._noted and not self._medium.replaced:
             self._note(facts.remove_owner)
         self._noted = False

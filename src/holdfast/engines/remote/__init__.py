@@ -7,6 +7,7 @@ being applied twice, bounds, waiting for commits, and a thread with a loop for c
 
 from holdfast.engines.remote.config import RemoteConfig
 from holdfast.engines.remote.engine import RemoteEngine
+from holdfast.engines.remote.lease import Lease
 from holdfast.engines.remote.transport import Transport
 
-__all__ = ["RemoteConfig", "RemoteEngine", "Transport"]
+__all__ = ["Lease", "RemoteConfig", "RemoteEngine", "Transport"]

@@ -60,10 +60,13 @@ class RemoteConfig(EngineConfig):
         parts = cls._split(url)
         try:
             port = parts.port
-        except ValueError as error:
+        except ValueError:
+            # What was found there may be a part of a password that holds a slash.
             raise ConfigInvalid(
-                f"{cls.scheme}: a port is a number up to 65535: {error}", scheme=cls.scheme
-            ) from error
+                f"{cls.scheme}: a port is a number up to 65535; found something else behind the "
+                "host. Write ':', '/' and '@' of a password percent-encoded",
+                scheme=cls.scheme,
+            ) from None
         return {
             "host": parts.hostname or "localhost",
             "port": port or cls.default_port,

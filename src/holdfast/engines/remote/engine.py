@@ -32,6 +32,9 @@ from holdfast.engines.remote.transport import Transport, Welcome
 T = TypeVar("T")
 
 _alive: weakref.WeakSet[RemoteEngine] = weakref.WeakSet()
+#: What a forked child got from its parent: kept for ever, since drivers say good-bye when their
+#: objects go.
+_inherited: list[object] = []
 
 
 class RemoteEngine(Engine):
@@ -49,6 +52,8 @@ class RemoteEngine(Engine):
         self._lineage = ""
         self._lock = threading.Lock()
         self._sites: dict[asyncio.AbstractEventLoop, Site] = {}
+        #: Whether loops that come may still have a site; not once those that came are closed.
+        self._admitting = False
         self._portal = Portal(f"holdfast {config.scheme}", components.host)
 
     # --- For subclasses ---------------------------------------------------------------------
@@ -72,6 +77,7 @@ class RemoteEngine(Engine):
             return
         if self._lineage or self._refusal is WrongContext:
             raise self._refuse()
+        self._admitting = True
         try:
             await self._anywhere(self._connect)
         except BaseException:
@@ -179,6 +185,8 @@ class RemoteEngine(Engine):
         site = self._sites.get(loop)
         if site is None:
             with self._lock:
+                if not self._admitting:
+                    raise self._refuse()  # Closed by another thread meanwhile.
                 for other in [one for one in self._sites if one.is_closed()]:
                     del self._sites[other]  # It ended without closing the engine.
                 site = self._sites[loop] = Site(
@@ -210,6 +218,7 @@ class RemoteEngine(Engine):
     async def _close_sites(self, portal: Portal) -> None:
         here = asyncio.get_running_loop()
         with self._lock:
+            self._admitting = False
             sites, self._sites = self._sites, {}
         for loop, site in sites.items():
             if loop is here:
@@ -258,6 +267,7 @@ class RemoteEngine(Engine):
     def _after_fork(self) -> None:
         # The connections are the parent's; closing them here would say good-bye in its name.
         self._refusal = WrongContext
+        _inherited.append(self._sites)
         self._sites = {}
 
 

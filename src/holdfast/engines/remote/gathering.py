@@ -26,7 +26,7 @@ from holdfast.contract.batch import (
     Receipt,
 )
 from holdfast.contract.engine import TRANSACT_ATTEMPTS_MAX
-from holdfast.contract.errors import Conflict, Overloaded, StoreClosed, StoreError
+from holdfast.contract.errors import Conflict, Overloaded, StoreClosed
 from holdfast.contract.runtime import Ids
 from holdfast.engines.remote.line import Line
 from holdfast.engines.remote.work import State, Work, apply, weight
@@ -107,7 +107,8 @@ class Gathering:
                 works = self._next_group()
                 try:
                     await self._carry(works)
-                except StoreError as error:  # Concerns the whole group: the way to the server.
+                except Exception as error:  # noqa: BLE001 - a fault of a driver too is told to each
+                    # It concerns the whole group: the way to the server.
                     for work in works:
                         work.settle(error)
         finally:

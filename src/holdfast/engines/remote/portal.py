@@ -41,8 +41,7 @@ class Portal:
             work: makes the coroutine, on that loop.
             withdraw: cancel the work when the caller is interrupted (Ctrl-C).
         """
-        loop = self._started()
-        if asyncio._get_running_loop() is loop:  # noqa: SLF001 - the public one raises
+        if asyncio._get_running_loop() is (self._loop or self):  # noqa: SLF001 - the public one raises
             raise WrongContext(
                 "a function that decides a write (of modify or transact) cannot use the same "
                 "database itself: it would wait for the commit that it is a part of. Return what "
@@ -56,15 +55,18 @@ class Portal:
             try:
                 completion.settle(await work())
             except BaseException as error:  # noqa: BLE001 - it is raised again by the caller
-                completion.settle(error=error)
+                ended = self._closed and isinstance(error, asyncio.CancelledError)
+                completion.settle(error=_closed() if ended else error)
 
         def start() -> None:
-            tasks.append(loop.create_task(guarded()))
+            task = asyncio.get_running_loop().create_task(guarded())
+            # One that is cancelled before its first step never comes to settle anything.
+            task.add_done_callback(lambda _: completion.settle(error=_closed()))
+            tasks.append(task)
 
-        try:
-            loop.call_soon_threadsafe(start)
-        except RuntimeError:
-            raise _closed() from None
+        with self._lock:
+            # Not once it is closing: what is started before the loop stops is told by then.
+            self._started().call_soon_threadsafe(start)
         try:
             return await completion.wait()
         except BaseException:
@@ -87,23 +89,21 @@ class Portal:
     # --- Inside -----------------------------------------------------------------------------
 
     def _started(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._closed:
-                raise _closed()
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = self._host.spawn(self.name, self._turn)
-            return self._loop
+        if self._closed:
+            raise _closed()
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = self._host.spawn(self.name, self._turn)
+        return self._loop
 
     def _turn(self) -> None:
         loop = cast("asyncio.AbstractEventLoop", self._loop)
         asyncio.set_event_loop(loop)
         try:
             loop.run_forever()
-            left = asyncio.all_tasks(loop)
-            for task in left:
-                task.cancel()
-            if left:
+            while left := asyncio.all_tasks(loop):
+                for task in left:
+                    task.cancel()
                 loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:

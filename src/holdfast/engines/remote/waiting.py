@@ -82,6 +82,9 @@ class Waiting:
                 self._watch = None
                 return
             self.publish(head)
+            if all(reached.done() for reached in self._waiting):
+                self._watch = None  # Whoever waits next asks anew.
+                return
 
     def _fail(self, error: StoreError) -> None:
         for reached in list(self._waiting):

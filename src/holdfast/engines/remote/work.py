@@ -20,7 +20,8 @@ from holdfast.contract.batch import (
     Receipt,
     append_key,
 )
-from holdfast.contract.engine import decided_batch
+from holdfast.contract.engine import TRANSACT_ATTEMPTS_MAX, decided_batch
+from holdfast.contract.errors import Conflict
 from holdfast.contract.record import Record
 
 State = dict[bytes, Record | None]
@@ -104,7 +105,7 @@ class Work:
                     break
                 keys += answer.keys
                 if any(key not in state for key in answer.keys):
-                    self.wanted = list(dict.fromkeys(keys))
+                    self._want(keys)
                     return answer
                 answer = self.decide([state[key] for key in keys], revision)
             if type(answer) is Draft:
@@ -115,9 +116,20 @@ class Work:
                 batch = decided
         except BaseException as error:  # noqa: BLE001 - user code can raise anything
             self.failure = error
-        self.seen = {key: state[key] for key in keys}
+        self.seen = {key: state[key] for key in keys if key in state}
         self.guessed = not touched.isdisjoint(self.seen)
         return batch
+
+    def _want(self, keys: Sequence[bytes]) -> None:
+        """Have these keys read for the next attempt. Raises Conflict when there were too many."""
+        self.attempts += 1
+        if self.attempts >= TRANSACT_ATTEMPTS_MAX:
+            raise Conflict(
+                f"a function of transact asked for other keys in each of {TRANSACT_ATTEMPTS_MAX} "
+                "attempts; ask for the same keys when the same records are shown",
+                attempts=TRANSACT_ATTEMPTS_MAX,
+            )
+        self.wanted = list(dict.fromkeys(keys))
 
     def checks(self, key_bytes_max: int) -> list[Operation]:
         """That what its function saw still stands. A key that cannot be one is always absent."""

@@ -23,7 +23,7 @@ from holdfast.engines.sqlite.tables import FORMAT_VERSION, connect_to_look
 SALTS = slice(16, 24)
 HEADER_BYTES = 32
 #: To be written where the name of the log is not the noted one.
-NOTE = "UPDATE meta SET log_before = log, log = ?1 WHERE log != ?1"
+NOTE = "UPDATE meta SET log_before = log, log = ? WHERE log != ?"
 
 #: How often a file that changes meanwhile is looked at.
 _LOOKS_MAX = 5

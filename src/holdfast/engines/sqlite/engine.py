@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from itertools import islice
@@ -19,8 +17,9 @@ from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.engine import EmbeddedEngine
 from holdfast.engines.embedded.group import Group, Pending, Work, Writer
+from holdfast.engines.embedded.locking import holding
 from holdfast.engines.sqlite.config import SqliteConfig
-from holdfast.engines.sqlite.failures import told, translate
+from holdfast.engines.sqlite.failures import DRIVER_ERRORS, told, translate
 from holdfast.engines.sqlite.opening import Opened, keep_for_ever, open_database
 from holdfast.engines.sqlite.readers import Reader, SqliteSnapshot
 from holdfast.engines.sqlite.room import log_of, size_of
@@ -49,12 +48,8 @@ class SqliteEngine(EmbeddedEngine):
         self._prepared: SqliteWriter | None = None
         # The key that the next transaction reads first.
         self._first: bytes | None = None
-        # Whether it was ever opened, and whether the opening was cancelled on its way.
-        self._begun = False
-        self._unwanted = False
-        self._handing_over = threading.Lock()
-        self._closed = False
-        self._closing = threading.Lock()
+        # Whether the connections were let go of for a fork.
+        self._released = False
         self._upkeep = Upkeep(
             "holdfast sqlite housekeeping",
             components.host,
@@ -89,66 +84,56 @@ class SqliteEngine(EmbeddedEngine):
     async def open(self) -> None:
         if self._refusal is None:
             return
-        if self._begun:
+        if self._database is not None:
             raise StoreClosed(
                 f"this engine of {self.config.url} was closed and cannot be opened again; "
                 "make a new one"
             )
-        self._begun = True
-        try:
-            await self.components.host.runtime().offload(self._open)
-        except BaseException:
-            # Cancelled, the opening may still go on in its thread: then it ends with a close.
-            with self._handing_over:
-                self._unwanted = True
-                opened = self._database is not None
-            if opened:
-                self.components.host.spawn("holdfast sqlite closing", self._close)
-            raise
+        await self._owner.open(self._open)
 
     async def close(self) -> None:
-        if self._database is not None and not self._closed:
-            # A close that was cancelled goes on in its thread; this one waits for its end.
-            await self.components.host.runtime().offload(self._close)
+        await self._owner.close()
 
     def _open(self) -> None:
-        database = open_database(self._settings, self.components)
         with ExitStack() as undo:
+            database = open_database(self._settings, self.components)
             undo.callback(database.close)
-            with self._handing_over:
-                if self._unwanted:
-                    return
-                self._lineage = database.lineage
-                self._database = database
-                undo.pop_all()
+            undo.callback(self._retire)
+            self._lineage = database.lineage
+            self._database = database
             self._opened()
+            undo.pop_all()
 
     def _close(self) -> None:
-        with self._closing:
-            if self._closed:
-                return
-            try:
-                self._retire()
-                self._upkeep.close()
-            finally:
-                # In any case, for what an interrupt leaves open would stay so.
-                self._open_parts().close()
-                self._closed = True
+        try:
+            self._retire()
+            self._upkeep.close()
+        finally:
+            # In any case, for what an interrupt leaves open would stay so.
+            self._open_parts().close()
 
-    def __del__(self) -> None:
-        if getattr(self, "_database", None) is None or self._closed or self._refusal is not None:
-            return
-        warnings.warn(
-            f"the database {self.config.url} was never closed", ResourceWarning, source=self
-        )
-        with suppress(Exception):
-            self._close()
+    def before_fork(self) -> None:
+        self._released = False
+        super().before_fork()
+        # SQLite counts the locks of a process by itself, and a child would inherit the count
+        # without the locks. So the child inherits no connection, where that can be had.
+        self._released = self._paused and self._open_parts().release()
+
+    def after_fork_in_parent(self) -> None:
+        try:
+            if self._released:
+                self._open_parts().reconnect()
+        finally:
+            super().after_fork_in_parent()
 
     def _after_fork(self) -> None:
-        super()._after_fork()
-        if self._database is not None:
-            self._database.snapshots.inherited = True
-        keep_for_ever(self)
+        if self._database is not None and not self._released:
+            self._database.inherit()
+            keep_for_ever(self)
+
+    def stale(self) -> bool:
+        """Whether the path leads to another database by now, or to none."""
+        return self._refusal is None and self._open_parts().replaced
 
     # --- Reading ----------------------------------------------------------------------------
 
@@ -175,7 +160,7 @@ class SqliteEngine(EmbeddedEngine):
         try:
             found = reader.one(key)
         except BaseException as error:
-            reader.connection.close()
+            readers.discard(reader)
             if (said := told(error, self._settings.path)) is not error:
                 raise said from error
             raise
@@ -198,7 +183,7 @@ class SqliteEngine(EmbeddedEngine):
             raise self._refuse()
         try:
             snapshot = self._open_parts().snapshots.take()
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             raise translate(error, self._settings.path) from error
         self._upkeep.wake()
         return snapshot
@@ -241,7 +226,7 @@ class SqliteEngine(EmbeddedEngine):
     def _head_now(self) -> int:
         try:
             return self._open_parts().newest.head()
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             raise translate(error, self._settings.path) from error
 
     def _may_run_inline(self, work: Work) -> bool:
@@ -310,7 +295,7 @@ class SqliteEngine(EmbeddedEngine):
             found = read(reader, *args, **kw)
         except BaseException as error:
             # Interrupted half-way it may hold a view for ever.
-            reader.connection.close()
+            readers.discard(reader)
             if (said := told(error, self._settings.path)) is not error:
                 raise said from error
             raise
@@ -323,9 +308,8 @@ class SqliteEngine(EmbeddedEngine):
             raise self._refuse()
         snapshot = self._open_parts().snapshots.own(at)
         try:
-            with snapshot.lock:
-                return read(snapshot.reader)
-        except sqlite3.Error as error:
+            return holding(snapshot.lock, lambda: read(snapshot.reader))
+        except DRIVER_ERRORS as error:
             raise translate(error, self._settings.path) from error
 
     def _open_parts(self) -> Opened:
@@ -377,8 +361,9 @@ class SqliteEngine(EmbeddedEngine):
 
     def _load(self, rows: Sequence[tuple[bytes, Record]], next_revision: int | None) -> None:
         pending: dict[bytes, Pending] = {key: (row.value, row.revision) for key, row in rows}
-        writer = self._open_parts().pen.begin()
+        pen = self._open_parts().pen
         try:
+            writer = pen.begin()
             head = max(writer.head, *(record.revision for _, record in rows), 0)
             if next_revision is not None:
                 if next_revision <= head:
@@ -390,7 +375,7 @@ class SqliteEngine(EmbeddedEngine):
             writer.apply(sorted(pending.items()))
             writer.finish(head)
         finally:
-            writer.abandon()
+            pen.roll_back()
         self._watcher.publish(head)
         self._upkeep.wake()
 

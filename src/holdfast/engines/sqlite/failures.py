@@ -11,6 +11,7 @@ from holdfast.contract.errors import (
     InvalidKey,
     NotADatabase,
     PermissionDenied,
+    QuotaExceeded,
     ReadOnly,
     StorageFull,
     StoreClosed,
@@ -47,12 +48,23 @@ class Translated:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, DRIVER_ERRORS):
             raise translate(error, self._path) from error
 
 
-def translate(error: sqlite3.Error, path: Path) -> StoreError:  # noqa: C901 - one table
+#: What a call of the driver may raise: memory that is refused is no error of SQLite's to it.
+DRIVER_ERRORS = (sqlite3.Error, MemoryError)
+
+
+def translate(error: sqlite3.Error | MemoryError, path: Path) -> StoreError:  # noqa: C901, PLR0912 - one table
     """The error of the contract that says what the driver's error means."""
+    if isinstance(error, MemoryError):
+        return QuotaExceeded(
+            f"the system gives this process no more memory for the database {path}; nothing was "
+            "written. Raise the limit (`ulimit -v`, or that of the container), or make cache_size, "
+            "mmap_size or the batch smaller",
+            path=str(path),
+        )
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
         # Raised by the driver itself before SQLite was asked.
@@ -104,7 +116,7 @@ def translate(error: sqlite3.Error, path: Path) -> StoreError:  # noqa: C901 - o
 
 def told(error: BaseException, path: Path) -> BaseException:
     """What a caller is told when a call of the driver ended with this error."""
-    if isinstance(error, sqlite3.Error):
+    if isinstance(error, DRIVER_ERRORS):
         return translate(error, path)
     if isinstance(error, TypeError):
         return InvalidKey(f"a key is bytes ({error})")

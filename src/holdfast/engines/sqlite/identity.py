@@ -7,7 +7,6 @@ all of them, because a folder changes whenever a name in it comes or goes.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,14 +48,33 @@ class Identity:
         self._files = {}
         self._settled = None
         for path in (self._path, log_of(self._path)):
-            file = _file(path)
+            file = file_at(path)
             if file is not None:
                 self._files[path] = file
+
+    @property
+    def file(self) -> File | None:
+        """Which file the database is."""
+        return self._files.get(self._path)
+
+    def renew_log(self) -> None:
+        """Take the log that lies there now for that of the database, which began a new one."""
+        self._settled = None
+        log = log_of(self._path)
+        file = file_at(log)
+        self._files.pop(log, None)
+        if file is not None:
+            self._files[log] = file
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the path of the database leads to another file by now, or to none."""
+        return file_at(self._path) != self._files.get(self._path)
 
     def verify(self) -> None:
         """Raise StoreNotFound if the database or its log was removed or replaced."""
         try:
-            folder = os.stat(self._folder)
+            folder = self._folder.stat()
         except FileNotFoundError:
             raise self._lose(self._path, None) from None
         changed = (folder.st_ino, folder.st_mtime_ns)
@@ -66,7 +84,7 @@ class Identity:
         if changed != self._changed:
             self._changed, self._changed_at = changed, now
         for path, file in self._files.items():
-            found = _file(path)
+            found = file_at(path)
             if found != file:
                 raise self._lose(path, found)
         if now - self._changed_at > _TICK_S:
@@ -82,9 +100,10 @@ class Identity:
         )
 
 
-def _file(path: Path) -> File | None:
+def file_at(path: Path) -> File | None:
+    """Which file lies at the path, if any."""
     try:
-        found = os.stat(path)
+        found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_dev, found.st_ino

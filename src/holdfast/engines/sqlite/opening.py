@@ -7,12 +7,13 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 
-from holdfast.contract.errors import PermissionDenied, ReadOnly, StorageFull
+from holdfast.contract.errors import PermissionDenied, ReadOnly, StorageFull, WrongContext
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.network import refuse_network
 from holdfast.engines.sqlite.belonging import verify_log
 from holdfast.engines.sqlite.config import SqliteConfig
 from holdfast.engines.sqlite.failures import Translated, not_ours
+from holdfast.engines.sqlite.identity import File, Identity, file_at
 from holdfast.engines.sqlite.log import Log, machine_start
 from holdfast.engines.sqlite.readers import Newest, Readers, Snapshots
 from holdfast.engines.sqlite.room import log_of, size_of
@@ -26,8 +27,11 @@ from holdfast.engines.sqlite.tables import (
 )
 from holdfast.engines.sqlite.writer import UNNAMED, Pen
 
-#: What forks brought into this process.
+#: What forks brought into this process, and to which files that leads.
 _inherited: list[object] = []
+_inherited_files: set[File] = set()
+#: How long a fork waits for what is being read, or moved out of the log.
+FORK_WAIT_S = 1.0
 
 
 class Opened:
@@ -45,8 +49,11 @@ class Opened:
         lineage: str,
         pen: Pen | None,
         connect_reader: Callable[[], sqlite3.Connection],
-        newest: sqlite3.Connection,
+        connect_newest: Callable[[], sqlite3.Connection],
     ) -> None:
+        self._config = config
+        self._connect_newest = connect_newest
+        self._held = ExitStack()
         self._path = config.path
         self._pen = pen
         self.lineage = lineage
@@ -54,7 +61,10 @@ class Opened:
         self.snapshots = Snapshots(
             self.readers, config.snapshot_age_max, components.clock.monotonic
         )
-        self.newest = Newest(newest)
+        self.newest = Newest(connect_newest())
+        self._identity = (
+            Identity(config.path, components.clock.monotonic) if pen is None else pen.identity
+        )
 
     @property
     def pen(self) -> Pen:
@@ -62,6 +72,60 @@ class Opened:
         if self._pen is None:
             raise ReadOnly(f"the database {self._path} was opened for reading only")
         return self._pen
+
+    def release(self) -> bool:
+        """Let go of every connection until `reconnect`; False while one is in use.
+
+        Nobody writes meanwhile. Waits for what is being read, and for a checkpoint, for some time.
+        """
+        if len(self.snapshots) or (self._pen is not None and self._pen.connection.in_transaction):
+            return False
+        with ExitStack() as undo:
+            if not self.readers.freeze(FORK_WAIT_S):
+                return False
+            undo.callback(self.readers.thaw)
+            if not self.newest.lock.acquire(timeout=FORK_WAIT_S):
+                return False
+            undo.callback(self.newest.lock.release)
+            if self._pen is not None:
+                for lock in (self._pen.log.moving, self._pen.log.flushing):
+                    if not lock.acquire(timeout=FORK_WAIT_S):
+                        return False
+                    undo.callback(lock.release)
+            self._held = undo.pop_all()
+        try:
+            self.newest.connection.close()
+            if self._pen is not None:
+                self._pen.connection.close()
+                self._pen.log.close()
+        except BaseException:
+            self.reconnect()
+            raise
+        return True
+
+    def reconnect(self) -> None:
+        """Go on after `release`."""
+        try:
+            if self._pen is not None:
+                self._pen.attach(
+                    connect(self._config, writes=True), connect(self._config, writes=True)
+                )
+            self.newest.attach(self._connect_newest())
+            self._identity.renew_log()
+        finally:
+            self._held.close()
+
+    def inherit(self) -> None:
+        """In a forked child: the connections are the parent's."""
+        self.snapshots.inherited = True
+        file = self._identity.file
+        if file is not None:
+            _inherited_files.add(file)
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the path leads to another file by now, or to none."""
+        return self._identity.replaced
 
     def close(self) -> None:
         """Flush, tidy the log away, and let go of everything, also when interrupted."""
@@ -96,6 +160,12 @@ def open_database(config: SqliteConfig, components: Components) -> Opened:
             "check the rights of its folders, or give another path",
             path=str(path),
         ) from error
+    if file_at(path) in _inherited_files:
+        raise WrongContext(
+            f"the parent had {path} open and in use when it forked, and SQLite cannot open a file "
+            "anew in such a child. Fork while no snapshot is open and no call is under way, close "
+            "the database before, or start the child with the method 'spawn' or 'forkserver'"
+        )
     verify_log(config)
     with Translated(path):
         if config.read_only:
@@ -116,9 +186,14 @@ def _open_to_write(config: SqliteConfig, components: Components) -> Opened:
         pen = Pen(connection, config, log, components.clock, machine or UNNAMED)
         lineage = _settle_lineage(pen, components, restarted=restarted)
         pen.room.reserve()
-        newest = connect_to_look(config)
-        undo.callback(newest.close)
-        opened = Opened(config, components, lineage, pen, lambda: connect(config), newest)
+        opened = Opened(
+            config,
+            components,
+            lineage,
+            pen,
+            lambda: connect(config),
+            lambda: connect_to_look(config),
+        )
         undo.pop_all()
     return opened
 
@@ -140,7 +215,7 @@ def _open_to_read(config: SqliteConfig, components: Components) -> Opened:
         lineage,
         None,
         lambda: connect(config, immutable=immutable),
-        connect(config, immutable=immutable),
+        lambda: connect(config, immutable=immutable),
     )
 
 

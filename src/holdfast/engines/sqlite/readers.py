@@ -11,10 +11,12 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from weakref import WeakSet
 
 from holdfast.contract.engine import Snapshot
 from holdfast.contract.errors import InvalidInput, Overloaded, StoreClosed
 from holdfast.contract.record import Page, Range, Record
+from holdfast.engines.embedded.locking import holding
 from holdfast.engines.sqlite.appended import AppendedKeys
 from holdfast.engines.sqlite.failures import Translated
 from holdfast.engines.sqlite.statements import FIND, HEAD, VIEW, find, record_of, walk
@@ -23,6 +25,8 @@ from holdfast.engines.sqlite.statements import FIND, HEAD, VIEW, find, record_of
 READERS_KEPT_MAX = 8
 #: How many snapshots may be open at once; each holds a connection, thus two file descriptors.
 SNAPSHOTS_MAX = 100
+#: How often who waits for reads to end looks again.
+_LOOK_S = 0.001
 
 
 class Reader:
@@ -92,22 +96,70 @@ class Readers:
         self._path = path
         self._connect = connect
         self._idle: list[Reader] = []
+        # An item for each reader in use.
+        self._busy: list[None] = []
+        self._frozen = False
+        self._thawed = threading.Event()
+        self._pause = threading.Event()
         self._closed = False
 
     def take(self) -> Reader:
         """A reader for this thread's next read; give it back."""
+        # Counted before the look at `frozen`: who freezes sees the one or this sees the other.
+        self._busy.append(None)
+        if self._frozen:
+            self._busy.pop()
+            self._thawed.wait()
+            return self.take()
         try:
             return self._idle.pop()
         except IndexError:
+            pass
+        try:
             with Translated(self._path):
                 return Reader(self._connect())
+        except BaseException:
+            self._busy.pop()
+            raise
+
+    def lend(self) -> None:
+        """A reader is kept for a snapshot, which counts for itself."""
+        self._busy.pop()
+
+    def discard(self, reader: Reader) -> None:
+        """The read failed or was interrupted, so that it may hold a view."""
+        try:
+            reader.connection.close()
+        finally:
+            self._busy.pop()
+
+    def freeze(self, timeout_s: float) -> bool:
+        """Hold up reads and close what is idle, once none is under way; False if one stays."""
+        self._thawed.clear()
+        self._frozen = True
+        looks = round(timeout_s / _LOOK_S)
+        while self._busy:
+            if not looks:
+                self.thaw()
+                return False
+            looks -= 1
+            self._pause.wait(_LOOK_S)
+        while self._idle:
+            self._idle.pop().connection.close()
+        return True
+
+    def thaw(self) -> None:
+        """Reads go on."""
+        self._frozen = False
+        self._thawed.set()
 
     def give_back(self, reader: Reader) -> None:
         """The read is done and holds no view any more."""
         if self._closed or len(self._idle) >= READERS_KEPT_MAX:
-            reader.connection.close()
+            self.discard(reader)
             return
         self._idle.append(reader)
+        self._busy.pop()
         if self._closed:
             self.close()
 
@@ -126,29 +178,39 @@ class Newest:
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._lock = threading.Lock()
-        self._counter: int | None = None
+        self.lock = threading.RLock()
         self._head = 0
+        self.attach(connection)
+
+    def attach(self, connection: sqlite3.Connection) -> None:
+        """Use this connection from now on."""
+        self.connection = connection
+        self._execute = connection.cursor().execute
+        self._counter: int | None = None
+        # The first read also has SQLite make the log, where there is none.
+        self._look()
 
     def head(self) -> int:
         """The newest revision of any process."""
-        with self._lock:
-            (counter,) = self._connection.execute("PRAGMA data_version").fetchone()
-            if counter != self._counter:
-                # A commit in between shows in the head and, once more, in the next counter.
-                (self._head,) = self._connection.execute(HEAD).fetchone()
-                self._counter = counter
-            return self._head
+        return holding(self.lock, self._look)
 
     def close(self) -> None:
         """Let go of the connection."""
-        with self._lock:
-            self._connection.close()
+        holding(self.lock, self.connection.close)
+
+    def _look(self) -> int:
+        (counter,) = self._execute("PRAGMA data_version").fetchone()
+        if counter != self._counter:
+            # A commit in between shows in the head and, once more, in the next counter.
+            (self._head,) = self._execute(HEAD).fetchone()
+            self._counter = counter
+        return self._head
 
 
 class SqliteSnapshot(Snapshot):
     """A read transaction that stays open. Any thread may read through it, one at a time."""
+
+    _reader: Reader | None = None
 
     def __init__(self, snapshots: Snapshots, reader: Reader, revision: int, born: float) -> None:
         self.snapshots = snapshots
@@ -156,8 +218,8 @@ class SqliteSnapshot(Snapshot):
         #: When it was taken, by the monotonic clock.
         self.born = born
         self.expired = False
-        self.lock = threading.Lock()
-        self._reader: Reader | None = reader
+        self.lock = threading.RLock()
+        self._reader = reader
 
     @property
     def reader(self) -> Reader:
@@ -174,10 +236,17 @@ class SqliteSnapshot(Snapshot):
     def close(self) -> None:
         if self.snapshots.inherited:
             return  # The parent's: a forked child must not touch the connection.
-        with self.lock:
-            reader, self._reader = self._reader, None
-        if reader is not None:
-            self.snapshots.release(self, reader)
+        holding(self.lock, self._let_go)
+
+    def __del__(self) -> None:
+        reader = self._reader
+        if reader is not None and not self.snapshots.inherited:
+            reader.connection.close()  # Nobody has it any more.
+
+    def _let_go(self) -> None:
+        if self._reader is not None:
+            self.snapshots.release(self, self._reader)
+            self._reader = None
 
 
 class Snapshots:
@@ -192,8 +261,9 @@ class Snapshots:
         self._age_max_s = age_max_s
         self._monotonic = monotonic
         self.inherited = False
-        self._open: set[SqliteSnapshot] = set()
-        self._lock = threading.Lock()
+        # Weak: a view that nobody has any more ends by itself.
+        self._open: WeakSet[SqliteSnapshot] = WeakSet()
+        self._lock = threading.RLock()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -210,11 +280,11 @@ class Snapshots:
             reader.connection.execute("BEGIN")
             # The first read is what fixes the view.
             snapshot = SqliteSnapshot(self, reader, reader.head(), self._monotonic())
-            with self._lock:
-                self._open.add(snapshot)
+            holding(self._lock, lambda: self._open.add(snapshot))
         except BaseException:
-            reader.connection.close()
+            self._readers.discard(reader)
             raise
+        self._readers.lend()
         return snapshot
 
     def own(self, snapshot: Snapshot) -> SqliteSnapshot:
@@ -226,8 +296,7 @@ class Snapshots:
 
     def retire_old(self) -> float | None:
         """Close what is too old; seconds until the next will be, None without any."""
-        with self._lock:
-            snapshots = list(self._open)
+        snapshots = holding(self._lock, lambda: list(self._open))
         for snapshot in snapshots:
             self._retire(snapshot)
         ages = [self._monotonic() - snapshot.born for snapshot in snapshots]
@@ -235,15 +304,13 @@ class Snapshots:
 
     def release(self, snapshot: SqliteSnapshot, reader: Reader) -> None:
         """Let go of a view."""
-        with self._lock:
-            self._open.discard(snapshot)
-        reader.connection.execute("ROLLBACK")
-        self._readers.give_back(reader)
+        holding(self._lock, lambda: self._open.discard(snapshot))
+        # Not kept: whatever an interrupt did to it, its view must end.
+        reader.connection.close()
 
     def close(self) -> None:
         """Close every snapshot."""
-        with self._lock:
-            snapshots = list(self._open)
+        snapshots = holding(self._lock, lambda: list(self._open))
         for snapshot in snapshots:
             snapshot.close()
 

@@ -139,7 +139,7 @@ def prepare(connection: sqlite3.Connection, config: SqliteConfig, lineage: str) 
                 for statement in _TABLES:
                     connection.execute(statement)
                 connection.execute(
-                    "INSERT INTO meta (head, lineage, log) VALUES (0, ?1, ?1)", (lineage,)
+                    "INSERT INTO meta (head, lineage, log) VALUES (0, ?, ?)", (lineage, lineage)
                 )
                 connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version={FORMAT_VERSION}")
@@ -175,10 +175,18 @@ def alone(connection: sqlite3.Connection) -> bool:
 
 def _verify(connection: sqlite3.Connection, path: Path) -> bool:
     """Whether the tables are there; False for an empty file."""
+    # Of one moment, because another process may be making them.
+    alone = not connection.in_transaction
     with Translated(path):
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        try:
+            if alone:
+                connection.execute("BEGIN")
+            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            (application,) = connection.execute("PRAGMA application_id").fetchone()
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+        finally:
+            if alone and connection.in_transaction:
+                connection.execute("ROLLBACK")
     if application == APPLICATION_ID:
         if version > FORMAT_VERSION:
             raise FormatTooNew(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from weakref import WeakMethod
 
 from holdfast.contract.runtime import Host, Worker
+from holdfast.engines.embedded.locking import holding
 
 
 class Upkeep:
@@ -29,7 +30,7 @@ class Upkeep:
         self._work = WeakMethod(work)
         self._needed = threading.Event()
         self._closing = threading.Event()
-        self._starting = threading.Lock()
+        self._starting = threading.RLock()
         self._worker: Worker | None = None
 
     def wake(self) -> None:
@@ -38,9 +39,7 @@ class Upkeep:
             return
         self._needed.set()
         if self._worker is None:
-            with self._starting:
-                if self._worker is None and not self._closing.is_set():
-                    self._worker = self._host.spawn(self._name, self._run)
+            holding(self._starting, self._start)
 
     def close(self) -> None:
         """End the thread; what it has begun is finished first."""
@@ -48,6 +47,10 @@ class Upkeep:
         self._needed.set()
         if self._worker is not None:
             self._worker.join()
+
+    def _start(self) -> None:
+        if self._worker is None and not self._closing.is_set():
+            self._worker = self._host.spawn(self._name, self._run)
 
     def _run(self) -> None:
         again_s: float | None = None

@@ -14,7 +14,7 @@ from holdfast.engines.embedded.group import Pending, Writer
 from holdfast.engines.sqlite.appended import INDEX_BITS, AppendedKeys, appended_id
 from holdfast.engines.sqlite.belonging import NOTE
 from holdfast.engines.sqlite.config import SqliteConfig
-from holdfast.engines.sqlite.failures import Translated, full, translate
+from holdfast.engines.sqlite.failures import DRIVER_ERRORS, Translated, full, translate
 from holdfast.engines.sqlite.identity import Identity
 from holdfast.engines.sqlite.log import Log
 from holdfast.engines.sqlite.room import BALLAST_BYTES, Room, log_of
@@ -25,7 +25,8 @@ UNNAMED = "unnamed"
 #: How long the id of a batch is remembered, and how often old ones are taken out.
 BATCH_ID_MS = 10 * 60 * 1000
 _FORGET_EVERY_MS = 60 * 1000
-#: After this many new bytes it is verified that the main file will find room for its growth.
+#: After this many new bytes in the log it is verified that the main file will find room for its
+#: growth: meanwhile the log takes room, and the file may have come to need as much.
 _VERIFY_ROOM_BYTES = BALLAST_BYTES // 4
 #: What a row takes beside its value and, twice, its key.
 _ROW_OVERHEAD_BYTES = 32
@@ -53,7 +54,7 @@ class Pen:
 
     Attributes:
         errors: stands around every call of the driver.
-        unverified_bytes: put since it was last verified that the main file can grow.
+        unverified_bytes: written to the log since it was last verified that the main file can grow.
         forgot_at_ms: when old batch ids were last taken out.
     """
 
@@ -65,10 +66,6 @@ class Pen:
         clock: Clock,
         machine: str,
     ) -> None:
-        self.connection = connection
-        # One cursor for all short statements: a new one for each costs a tenth of it.
-        self.cursor = connection.cursor()
-        self.execute = self.cursor.execute
         self.path = config.path
         self.errors = Translated(config.path)
         self.log = log
@@ -85,6 +82,20 @@ class Pen:
         self._closed = False
         self._waits: bool | None = None
         self._keys: AppendedKeys | None = None
+        self._use(connection)
+
+    def attach(self, connection: sqlite3.Connection, of_log: sqlite3.Connection) -> None:
+        """Use these connections from now on."""
+        self._use(connection)
+        self.log.attach(of_log)
+        self.log.unnoted = True
+
+    def _use(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        # One cursor for all short statements: a new one for each costs a tenth of it.
+        self.cursor = connection.cursor()
+        self.execute = self.cursor.execute
+        self._waits = None
 
     def begin(self, *, wait: bool = True, first: bytes | None = None) -> SqliteWriter:
         """A write transaction.
@@ -108,7 +119,7 @@ class Pen:
             return SqliteWriter(self, first, *execute(STATE, (first,)).fetchone())
         except BaseException as error:
             self.roll_back()
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, DRIVER_ERRORS):
                 raise translate(error, self.path) from error
             raise
 
@@ -140,7 +151,12 @@ class Pen:
 
     def compact(self) -> None:
         """Write the whole file anew, without gaps."""
-        self.begin().abandon()  # Waits for the writer of another process, or says that it is there.
+        try:
+            self.begin()  # Waits for the writer of another process, or says that it is there.
+            self.roll_back()
+        except BaseException:
+            self.roll_back()  # The interrupt of the first.
+            raise
         with self.errors:
             self.connection.execute("VACUUM")
         self.log.checkpoint(truncate=True)
@@ -172,16 +188,16 @@ class Pen:
             self.log.checkpoint(truncate=True)
 
     def _write_meta(self, statement: str, *parameters: str, wait: bool = True) -> None:
-        writer = self.begin(wait=wait)
         try:
+            self.begin(wait=wait)
+            # Commits made before must not be missing where this one is there.
+            if self.relaxed:
+                self.log.flush()
             with self.errors:
-                # Commits made before must not be missing where this one is there.
-                if self.relaxed:
-                    self.log.flush()
-                self.connection.execute(statement, parameters)
-                self.connection.execute("COMMIT")
+                self.execute(statement, parameters)
+                self.execute("COMMIT")
         finally:
-            writer.abandon()
+            self.roll_back()
 
 
 class Parts:
@@ -252,7 +268,7 @@ class SqliteWriter(Writer):
                 row = self._execute(*find(key)).fetchone()
             else:
                 row = self._execute(FIND, (key,)).fetchone()
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             raise translate(error, self._pen.path) from error
         return None if row is None else record_of(row)
 
@@ -287,7 +303,7 @@ class SqliteWriter(Writer):
             self._rows += len(puts) + len(deletes) + len(parts.taken)
             self._bytes += row_bytes
             self._write(parts)
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             raise translate(error, self._pen.path) from error
 
     def _write(self, parts: Parts) -> None:
@@ -356,7 +372,8 @@ class SqliteWriter(Writer):
 
     def finish(self, head: int) -> None:
         pen = self._pen
-        pen.unverified_bytes += self._bytes
+        pages = pen.log.pages_of(self._rows, self._bytes)
+        pen.unverified_bytes += pages * pen.log.page_size
         if pen.unverified_bytes >= _VERIFY_ROOM_BYTES:
             self._verify_room()
         if pen.log.unnoted:
@@ -368,7 +385,7 @@ class SqliteWriter(Writer):
             elif self._appended != head:
                 self._execute("UPDATE meta SET head = ?", (head,))
             self._execute("COMMIT")
-        pen.log.wrote(self._rows, self._bytes)
+        pen.log.wrote(pages)
         if marks:
             # The mark must be on the medium before the first commit that it warns of.
             pen.log.flush()
@@ -383,7 +400,7 @@ class SqliteWriter(Writer):
         name = log.name()
         if name is not None and name != self._pen.noted:
             with self._pen.errors:
-                self._execute(NOTE, (name,))
+                self._execute(NOTE, (name, name))
             self._pen.noted = name
             log.unnoted = False
 

@@ -135,7 +135,7 @@ class SchemaRegistry:
                     "in this process (or says something else by now). Call "
                     "`db.schemas.register` with it after opening the database",
                     schema_hash=digest,
-                    code=form[code],
+                    source=form[code],
                 )
         compiled = JsonSchema(form)
         self._remember(form, compiled)
@@ -250,8 +250,14 @@ class SchemaRegistry:
                     expected=schema.digest,
                 )
             value = entry.value
-            for step in steps:
-                value = step(value)
+            try:
+                for step in steps:
+                    value = step(value)
+            except Exception as error:
+                error.add_note(
+                    f"while {str(entry.key)!r} was brought from schema {stored} to {schema.digest}"
+                )
+                raise
             judge(schema, value)
         except (SchemaValidationFailed, SchemaMigrationMissing) as error:
             error.within(key=str(entry.key))

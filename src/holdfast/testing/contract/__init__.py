@@ -6,6 +6,7 @@ from holdfast.testing.contract.batches import Batches
 from holdfast.testing.contract.checks import Checks
 from holdfast.testing.contract.concurrency import Concurrency
 from holdfast.testing.contract.drafts import Drafts
+from holdfast.testing.contract.isolation import IsolationLevels
 from holdfast.testing.contract.lifecycle import Lifecycle
 from holdfast.testing.contract.limits import Limits
 from holdfast.testing.contract.maintenance import Maintenance
@@ -21,6 +22,7 @@ from holdfast.testing.contract.snapshots import Snapshots
 from holdfast.testing.contract.threads import Threads
 from holdfast.testing.contract.transactions import Transactions
 from holdfast.testing.contract.waiting import Waiting
+from holdfast.testing.contract.yielding import Yielding
 from holdfast.testing.model import Model
 
 
@@ -43,7 +45,9 @@ class EngineContract(
     Lifecycle,
     Maintenance,
     Abilities,
+    IsolationLevels,
     Concurrency,
+    Yielding,
     Threads,
     Model,
     Processes,

@@ -27,7 +27,7 @@ class Abilities(Section):
         engine = await subject.open()
         claims = engine.capabilities
         assert isinstance(claims, Capabilities)
-        assert claims.engine
+        assert claims.engine == type(engine.config).scheme, "the engine at the bottom of the stack"
         assert isinstance(claims.io, Io)
         assert isinstance(claims.isolation, Isolation)
         assert claims.durability in get_args(Durability)

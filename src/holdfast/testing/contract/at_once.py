@@ -7,7 +7,6 @@ nothing happened; a layer that passes them by shows here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 import pytest
 
@@ -20,7 +19,6 @@ from holdfast.contract.batch import (
     Delete,
     Need,
     Put,
-    Receipt,
     append_key,
 )
 from holdfast.contract.engine import NOT_NOW, Engine
@@ -35,6 +33,7 @@ from holdfast.testing.subject import (
     contents,
     draft,
     increment,
+    now_or_transact,
     put,
     raising,
     value_of,
@@ -76,7 +75,7 @@ class AtOnce(Section):
                 return Need([b"b", b"none"])
             return draft((b"a", b"decided"), (b"b", None), appends=[(b"log", b"x")])
 
-        receipt = await _now_or_transact(engine, [b"a"], decide)
+        receipt = await now_or_transact(engine, [b"a"], decide)
         a, b = Record(b"1", first), Record(b"2", first)
         assert seen[-2:] == [[a], [a, b, None]]
         log = append_key(b"log", receipt.revision, 0)
@@ -84,14 +83,14 @@ class AtOnce(Section):
         assert receipt.revision == await engine.head()
         assert receipt.previous is None
         batch = Batch([Put(b"c", b"3"), Append(b"other", b""), Delete(b"a")])
-        receipt = await _now_or_transact(engine, [], answering(batch))
+        receipt = await now_or_transact(engine, [], answering(batch))
         other = append_key(b"other", receipt.revision, 0)
         assert await contents(engine) == {b"c": b"3", log: b"x", other: b""}
         for idle in (None, draft(), Batch([])):
-            assert (await _now_or_transact(engine, [b"a"], answering(idle))).revision == receipt[0]
+            assert (await now_or_transact(engine, [b"a"], answering(idle))).revision == receipt[0]
         again = draft((b"c", b"4"), id=b"once")
-        first_time = await _now_or_transact(engine, [], answering(again))
-        assert await _now_or_transact(engine, [], answering(again)) == first_time
+        first_time = await now_or_transact(engine, [], answering(again))
+        assert await now_or_transact(engine, [], answering(again)) == first_time
         assert await engine.head() == first_time.revision
 
     @promise()
@@ -108,10 +107,10 @@ class AtOnce(Section):
         ]
         for kind, decide in cases:
             with pytest.raises(kind):
-                await _now_or_transact(engine, [b"a"], decide)
+                await now_or_transact(engine, [b"a"], decide)
             assert await engine.head() == head
             assert await contents(engine) == {b"a": b"1"}
-        await _now_or_transact(engine, [b"a"], increment(b"a"))
+        await now_or_transact(engine, [b"a"], increment(b"a"))
         assert await value_of(engine, b"a") == b"2"
 
     @promise("E-017")
@@ -121,7 +120,7 @@ class AtOnce(Section):
         await subject.close(engine)
         decided: list[int] = []
         with pytest.raises(StoreClosed):
-            await _now_or_transact(engine, [b"a"], lambda _, revision: decided.append(revision))
+            await now_or_transact(engine, [b"a"], lambda _, revision: decided.append(revision))
         assert decided == []
 
     @promise(needs="persistent")
@@ -131,7 +130,7 @@ class AtOnce(Section):
         engine = await subject.reopen(engine, read_only=True)
         decided: list[int] = []
         with pytest.raises(ReadOnly):
-            await _now_or_transact(engine, [b"a"], lambda _, revision: decided.append(revision))
+            await now_or_transact(engine, [b"a"], lambda _, revision: decided.append(revision))
         assert decided == []
 
     @promise()
@@ -150,7 +149,7 @@ class AtOnce(Section):
                     inner.append(NOT_NOW)  # Refused for good, which is as well.
             return increment(b"n")(records, revision)
 
-        await _now_or_transact(engine, [b"n"], outer)
+        await now_or_transact(engine, [b"n"], outer)
         if engine.capabilities.transacts_once:
             assert all(answer is NOT_NOW for answer in inner)
             assert await value_of(engine, b"n") == b"1"
@@ -165,7 +164,7 @@ class AtOnce(Section):
                 if thread == 0:
                     drive(engine.transact([b"n"], increment(b"n")))
                 else:
-                    drive(_now_or_transact(engine, [b"n"], increment(b"n")))
+                    drive(now_or_transact(engine, [b"n"], increment(b"n")))
 
         in_threads(engine, work)
         assert await value_of(engine, b"n") == b"%d" % (THREADS * rounds)
@@ -174,31 +173,12 @@ class AtOnce(Section):
     async def test_deciding_now_wakes_who_waits(self, subject: Subject) -> None:
         engine = await subject.open()
         head = await put(engine, (b"n", b"0"))
-        waiting = [asyncio.create_task(engine.wait(head)) for _ in range(3)]
+        waiting = [asyncio.create_task(engine.wait(head + 1)) for _ in range(3)]
         await asyncio.sleep(0.02)
-        receipt = await _now_or_transact(engine, [b"n"], increment(b"n"))
+        # Who has just written may write now: it is not yet time to let the loop turn.
+        assert await put(engine, (b"other", b"")) == head + 1
+        receipt = await now_or_transact(engine, [b"n"], increment(b"n"))
         assert await asyncio.gather(*waiting) == [receipt.revision] * 3
-
-
-async def _now_or_transact(engine: Engine, keys: Sequence[bytes], decide: Decide) -> Receipt:
-    """Decide now; where that is refused nothing was decided, and `transact` does it."""
-    if engine.transact_now is not None:
-        watched, calls = _counted(decide)
-        receipt = engine.transact_now(keys, watched)
-        if receipt is not NOT_NOW:
-            return receipt
-        assert calls == [], "refused for now, and decided all the same"
-    return await engine.transact(keys, decide)
-
-
-def _counted(decide: Decide) -> tuple[Decide, list[int]]:
-    calls: list[int] = []
-
-    def counted(records: list[Record | None], revision: int) -> Answer:
-        calls.append(revision)
-        return decide(records, revision)
-
-    return counted, calls
 
 
 async def _peek_page_or_scan(engine: Engine, range: Range) -> None:

@@ -69,13 +69,14 @@ class Concurrency(Section):
         await put(engine, (b"alice", b"on call"), (b"bob", b"on call"))
 
         async def leave(key: bytes) -> bool:
-            on_call = await walk(engine)
-            head = await engine.head()
-            if any(record.value == b"off" for _, record in on_call):
+            page = await engine.scan(Range())
+            if any(record.value == b"off" for _, record in page.rows):
                 return False
             await asyncio.sleep(0)
             try:
-                await engine.commit(Batch([CheckRange(Range(), head, 2), Put(key, b"off")]))
+                await engine.commit(
+                    Batch([CheckRange(Range(), page.revision, 2), Put(key, b"off")])
+                )
             except Conflict:
                 return False
             return True

@@ -1,0 +1,53 @@
+"""Case D: high orders reach every dashboard, as server-sent events over real sockets."""
+
+import asyncio
+from dataclasses import dataclass
+
+from where import adapter, service
+
+from holdfast.state import EventClass, Message, StoreBuilder, event
+
+
+@dataclass
+class Placed:
+    order_id: str
+    amount: float
+
+
+class OrderEvents(EventClass, namespace="order"):
+    high_value_placed = event(Placed)
+
+
+async def main() -> None:
+    builder = StoreBuilder.create().with_adapter(adapter()).with_service(service("orders"))
+    async with builder.add_events(OrderEvents).build() as store:
+        orders = store.events.of(OrderEvents)
+        listening = asyncio.Event()
+
+        async def dashboard(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+            seen = asyncio.Event()
+
+            def push(message: Message[Placed]) -> None:
+                writer.write(f"event: alert\ndata: {message.data.order_id}\n\n".encode())
+                seen.set()
+
+            async with await orders.high_value_placed.subscribe(push):
+                listening.set()
+                await seen.wait()
+            writer.close()
+
+        server = await asyncio.start_server(dashboard, "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"GET /alerts HTTP/1.1\r\n\r\n")
+        await listening.wait()
+        await orders.high_value_placed.publish(Placed("123", 5000))
+        answer = (await reader.read()).decode()
+        writer.close()
+        server.close()
+        print(answer.splitlines()[-2])
+        assert "event: alert\ndata: 123\n\n" in answer
+
+
+asyncio.run(main())

@@ -1,0 +1,197 @@
+"""Cells: squares of latitude and longitude, halved again and again, in Z-order.
+
+A point's code has 32 bits of its latitude and 32 of its longitude, in turn. Codes that begin with
+the same bits are a cell, so a cell is one range of codes, and the four cells that it divides into
+follow each other. Poles have longitude 0 and the date line is -180 here, so that every place has
+one code.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from holdfast.documents.geo.shapes import LATITUDE_MAX, LONGITUDE_MAX, Box, Point
+
+LEVELS = 32
+"""How often the earth is halved in each direction: the smallest cell is about a centimetre."""
+
+CODE_BYTES = 8
+"""The bytes of a code."""
+
+COVERING_CELLS_MAX = 16
+"""How many ranges of codes a covering has at most, if the caller does not say otherwise."""
+
+_SCALE = 1 << LEVELS
+_LAST = _SCALE - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell.
+
+    Attributes:
+        level: 0 is the whole earth; each further level halves both sides.
+        row: its place from south to north, 0 to 2 ** level - 1.
+        column: its place from west to east.
+    """
+
+    level: int
+    row: int
+    column: int
+
+    @property
+    def box(self) -> Box:
+        """The area of the cell, with all its edges."""
+        count = 1 << self.level
+        return Box(
+            self.row / count * 180 - LATITUDE_MAX,
+            self.column / count * 360 - LONGITUDE_MAX,
+            (self.row + 1) / count * 180 - LATITUDE_MAX,
+            (self.column + 1) / count * 360 - LONGITUDE_MAX,
+        )
+
+    @property
+    def start(self) -> int:
+        """The first code of the cell."""
+        shift = LEVELS - self.level
+        return _interleave(self.row << shift, self.column << shift)
+
+    @property
+    def end(self) -> int:
+        """The first code behind the cell."""
+        return self.start + (1 << 2 * (LEVELS - self.level))
+
+    def children(self) -> tuple[Cell, Cell, Cell, Cell]:
+        """The four cells it divides into, in the order of their codes."""
+        level, row, column = self.level + 1, 2 * self.row, 2 * self.column
+        return (
+            Cell(level, row, column),
+            Cell(level, row, column + 1),
+            Cell(level, row + 1, column),
+            Cell(level, row + 1, column + 1),
+        )
+
+
+EARTH = Cell(0, 0, 0)
+
+
+def place_of(point: Point) -> Point:
+    """The same place with the one longitude that its code has."""
+    if abs(point.latitude) == LATITUDE_MAX:
+        return Point(point.latitude, 0.0)
+    if point.longitude == LONGITUDE_MAX:
+        return Point(point.latitude, -LONGITUDE_MAX)
+    return point
+
+
+def code_of(point: Point) -> int:
+    """The code of a place."""
+    place = place_of(point)
+    return _interleave(_row(place.latitude), _column(place.longitude))
+
+
+@dataclass(frozen=True, slots=True)
+class _Area:
+    """Rows and columns of smallest cells, the last ones included.
+
+    Whether a cell is needed is asked of whole numbers: these grow as coordinates do, so no point
+    is lost to rounding.
+    """
+
+    south: int
+    west: int
+    north: int
+    east: int
+
+    def touches(self, other: _Area) -> bool:
+        return (
+            self.south <= other.north
+            and other.south <= self.north
+            and self.west <= other.east
+            and other.west <= self.east
+        )
+
+    def holds(self, other: _Area) -> bool:
+        return (
+            self.south <= other.south
+            and other.north <= self.north
+            and self.west <= other.west
+            and other.east <= self.east
+        )
+
+
+def covering(box: Box, cells_max: int = COVERING_CELLS_MAX) -> list[tuple[int, int]]:
+    """Ranges of codes (first, behind the last) that hold every point of the box, and few others.
+
+    They are in order, do not overlap, and are at most `cells_max`, which is 4 at least.
+    """
+    areas = [_area(part) for part in (*box.parts(), *_seams(box))]
+    done: list[Cell] = []
+    # Larger cells waste more, so they are divided first, as long as there is room.
+    queue = deque([EARTH])
+    while queue:
+        cell = queue.popleft()
+        children = [
+            child
+            for child in cell.children()
+            if any(area.touches(_area_of(child)) for area in areas)
+        ]
+        if len(done) + len(queue) + len(children) > max(cells_max, 4):
+            done.append(cell)
+            continue
+        for child in children:
+            held = any(area.holds(_area_of(child)) for area in areas)
+            (done if held or child.level == LEVELS else queue).append(child)
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted((cell.start, cell.end) for cell in done):
+        if joined and joined[-1][1] == start:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined
+
+
+def _area(box: Box) -> _Area:
+    return _Area(_row(box.south), _column(box.west), _row(box.north), _column(box.east))
+
+
+def _area_of(cell: Cell) -> _Area:
+    shift = LEVELS - cell.level
+    south, west = cell.row << shift, cell.column << shift
+    side = (1 << shift) - 1
+    return _Area(south, west, south + side, west + side)
+
+
+def _seams(box: Box) -> list[Box]:
+    """Where points of the box have another longitude in their code than in the box."""
+    seams = [
+        Box(pole, 0.0, pole, 0.0)
+        for pole in (-LATITUDE_MAX, LATITUDE_MAX)
+        if pole in (box.south, box.north)
+    ]
+    if box.west <= box.east == LONGITUDE_MAX:
+        seams.append(Box(box.south, -LONGITUDE_MAX, box.north, -LONGITUDE_MAX))
+    return seams
+
+
+def _row(latitude: float) -> int:
+    return min(int((latitude + LATITUDE_MAX) / 180 * _SCALE), _LAST)
+
+
+def _column(longitude: float) -> int:
+    return min(int((longitude + LONGITUDE_MAX) / 360 * _SCALE), _LAST)
+
+
+def _interleave(row: int, column: int) -> int:
+    """The bits of both numbers in turn, the row's first."""
+    return _spread(row) << 1 | _spread(column)
+
+
+def _spread(number: int) -> int:
+    """32 bits with a zero before each."""
+    number = (number | number << 16) & 0x0000FFFF0000FFFF
+    number = (number | number << 8) & 0x00FF00FF00FF00FF
+    number = (number | number << 4) & 0x0F0F0F0F0F0F0F0F
+    number = (number | number << 2) & 0x3333333333333333
+    return (number | number << 1) & 0x5555555555555555

@@ -1,0 +1,1 @@
+"""Full-text search: words of documents as rows of an ordered store, and ranked queries."""

@@ -1,0 +1,173 @@
+"""Searching a full-text index: which documents match, and how well (BM25).
+
+A query is answered block by block, so memory holds one block of postings of each term at a time
+beside what the terms' rows take. A score is the sum over terms (a phrase is one) of
+
+    idf * tf * 2.2 / (tf + 1.2 * (0.25 + 0.75 * words of the document / words on average))
+
+where tf is how often it stands in the document, each field with its weight.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from holdfast.contract.errors import InvalidInput, InvalidQuery
+from holdfast.documents.text.forward import identifier_of
+from holdfast.documents.text.index import TextIndex
+from holdfast.documents.text.query import Node, Not, Or, Words, check
+from holdfast.documents.text.rows import (
+    BLOCK_DOCUMENTS,
+    Read,
+    Scan,
+    Statistics,
+    forward_key,
+    lengths,
+    lengths_key,
+)
+from holdfast.documents.text.sources import (
+    All,
+    Any,
+    Nothing,
+    Phrase,
+    Source,
+    Term,
+    load_prefix,
+    load_term,
+)
+
+_SATURATION = 1.2
+_LENGTH_SHARE = 0.75
+
+
+class Hit(NamedTuple):
+    """A document that matches.
+
+    Attributes:
+        identifier: the packed key of the document.
+        score: how well it matches; higher is better.
+    """
+
+    identifier: bytes
+    score: float
+
+
+def search(
+    index: TextIndex,
+    query: Node,
+    read: Read,
+    scan: Scan,
+    *,
+    limit: int | None = None,
+    weights: Sequence[float] | None = None,
+) -> list[Hit]:
+    """The documents that match, best first; of equals, the one that was indexed first.
+
+    Args:
+        index: what wrote the rows.
+        query: what to search for; `query.parse` makes it of text.
+        read: reads a row of the index.
+        scan: reads the rows of the index that begin with a prefix.
+        limit: return the best `limit` only.
+        weights: other weights of the fields than the index's.
+
+    Raises:
+        InvalidQuery: it only says what must not match, or a beginning has too many terms.
+        InvalidInput: `limit` is negative, or there are not as many weights as fields.
+    """
+    if limit is not None and limit < 0:
+        raise InvalidInput(f"limit is 0 or more; found {limit}", limit=limit)
+    if weights is not None and len(weights) != len(index.weights):
+        raise InvalidInput(
+            f"the index has {len(index.weights)} fields; found {len(weights)} weights"
+        )
+    scored = _scored(index, query, read, scan, tuple(weights or index.weights))
+    best = sorted(scored) if limit is None else heapq.nsmallest(limit, scored)
+    return [Hit(identifier_of(read(forward_key(number)) or b""), -minus) for minus, number in best]
+
+
+def matching(index: TextIndex, query: Node, read: Read, scan: Scan) -> Iterator[bytes]:
+    """The documents that match, in the order in which they were indexed, without scores.
+
+    Raises:
+        InvalidQuery: as `search` does.
+    """
+    source = compile_query(index, query, read, scan)
+    for block in sorted(source.blocks()):
+        first = block * BLOCK_DOCUMENTS
+        for low in sorted(source.match(block)):
+            yield identifier_of(read(forward_key(first + low)) or b"")
+
+
+def _scored(
+    index: TextIndex, query: Node, read: Read, scan: Scan, weights: tuple[float, ...]
+) -> Iterator[tuple[float, int]]:
+    """(minus the score, number) of each document that matches."""
+    source = compile_query(index, query, read, scan)
+    statistics = Statistics.read(read)
+    average = statistics.words / statistics.documents if statistics.documents else 1.0
+    share = _SATURATION * _LENGTH_SHARE / (average or 1.0)
+    base = _SATURATION * (1 - _LENGTH_SHARE)
+    scoring = list(source.scoring())
+    boosts = [
+        (_SATURATION + 1) * sum(_idf(statistics.documents, count) for count in one.frequencies())
+        for one in scoring
+    ]
+    for block in sorted(source.blocks()):
+        lows = sorted(source.match(block))
+        if not lows:
+            continue
+        row = lengths(read(lengths_key(block)))
+        norms = [base + share * row[low] for low in lows]
+        scores = [0.0] * len(lows)
+        for one, boost in zip(scoring, boosts, strict=True):
+            for place, often in one.occurrences(block, lows, weights):
+                scores[place] += boost * often / (often + norms[place])
+        first = block * BLOCK_DOCUMENTS
+        yield from ((-score, first + low) for score, low in zip(scores, lows, strict=True))
+
+
+def _idf(documents: int, having: int) -> float:
+    return math.log(1 + (documents - having + 0.5) / (having + 0.5))
+
+
+def compile_query(index: TextIndex, query: Node, read: Read, scan: Scan) -> Source:
+    """The source of matches that a query stands for."""
+    check(query)
+    return _compile(index, query, read, scan)
+
+
+def _compile(index: TextIndex, query: Node, read: Read, scan: Scan) -> Source:
+    if isinstance(query, Words):
+        return _words(index, query, read, scan)
+    if isinstance(query, Not):
+        # `check` lets it stand inside an `And` alone, which takes it apart.
+        return _compile(index, query.part, read, scan)
+    if isinstance(query, Or):
+        return Any([_compile(index, part, read, scan) for part in query.parts])
+    sources = [
+        _compile(index, part, read, scan) for part in query.parts if not isinstance(part, Not)
+    ]
+    # A stop word says nothing: beside other words it is no condition.
+    telling = [source for source in sources if not isinstance(source, Nothing)] or sources
+    without = [_compile(index, part, read, scan) for part in query.parts if isinstance(part, Not)]
+    return All(telling, without)
+
+
+def _words(index: TextIndex, query: Words, read: Read, scan: Scan) -> Source:
+    fields = len(index.weights)
+    if query.field is not None and not 0 <= query.field < fields:
+        raise InvalidQuery(f"the index has {fields} fields; there is no field {query.field}")
+    sought = index.analyzer.sought(query.text, open_end=query.open_end)
+    terms: list[tuple[int, Term]] = []
+    for one in sought:
+        load = load_prefix if one.prefix else load_term
+        terms.append((one.offset, load(one.terms, query.field, fields, scan)))
+    if not terms:
+        return Nothing()
+    if len(terms) == 1:
+        return terms[0][1]
+    return Phrase(terms, query.field, read)

@@ -1,0 +1,1 @@
+"""Vectors: what lies nearest to a vector, exactly or nearly, alone or together with words."""

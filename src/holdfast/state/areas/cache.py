@@ -1,0 +1,361 @@
+"""`cached`: what a function returned, kept for a while, and computed once however many ask.
+
+Of the callers of one process one computes and the others wait for it. Of several processes one
+holds a lease while it computes, and the others look for its result; a holder that dies is replaced
+when its lease is over. What the function raises goes to those who waited, and is not kept.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+
+from holdfast.codecs.digest import digest
+from holdfast.contract.errors import InvalidInput, SerializationFailed, StoreError, TimedOut
+from holdfast.contract.runtime import Runtime
+from holdfast.state.areas.area import Area, Scene
+from holdfast.state.areas.claim import Claim
+from holdfast.state.areas.lease import Lease
+from holdfast.state.checks import Duration, name, ttl_ms
+from holdfast.state.shared import Shared
+from holdfast.state.telemetry import operation
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_LOOK = operation("cache.get", "cache", success={"ctx.cache.found": bool})
+_KEEP = operation("cache.set", "cache", {"ctx.cache.ttl": float})
+_INVALIDATE = operation("cache.invalidate", "cache")
+
+#: What is cached is kept for at most so long, in seconds; and so is what is known of a tag.
+KEPT_MAX_S = 30 * 86400.0
+#: How long a process that computes may be silent before another one computes, in seconds.
+COMPUTING_S = 5.0
+#: Between two looks for what another process computes, in seconds: at first, and at most.
+LOOK_S = 0.01
+LOOK_MAX_S = 0.25
+TAGS_MAX = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How a function is cached.
+
+    Attributes:
+        fresh_ms: how long a result counts as fresh.
+        stale_ms: how long after that it is still given out, while one caller computes anew.
+    """
+
+    fresh_ms: int
+    stale_ms: int
+
+
+class CachedFunction(Generic[P, R]):
+    """A function whose results are kept. Awaiting a call gives the result."""
+
+    def __init__(
+        self,
+        cache: Cache,
+        function: Callable[P, Any],
+        key: Callable[P, str],
+        tags: Callable[P, Sequence[str]],
+        rules: Rules,
+    ) -> None:
+        functools.update_wrapper(self, function)
+        self._cache = cache
+        self._function = function
+        self._key = key
+        self._tags = tags
+        self._rules = rules
+
+    async def __call__(self, *arguments: P.args, **keywords: P.kwargs) -> R:
+        tags = self._cache.tag_keys(self._tags(*arguments, **keywords))
+        result: R = await self._cache.through(
+            self._key(*arguments, **keywords),
+            tags,
+            self._rules,
+            lambda: self._function(*arguments, **keywords),
+        )
+        return result
+
+    async def invalidate(self, *arguments: P.args, **keywords: P.kwargs) -> None:
+        """Forget the result for these arguments."""
+        await self._cache.forget(self._key(*arguments, **keywords))
+
+
+class Caching(Protocol):
+    """The decorator for a coroutine function, or a plain one."""
+
+    @overload
+    def __call__(self, function: Callable[P, Awaitable[R]], /) -> CachedFunction[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> CachedFunction[P, R]: ...
+
+
+class Cache(Area):
+    """Results of functions."""
+
+    area = "cache"
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__(scene)
+        self._tag = scene.keys.area("tag")
+        self._locks = Claim(scene)
+        #: What is being computed in this process, by key and by loop.
+        self._flights: dict[tuple[str, Runtime], Shared[Any]] = {}
+
+    def cached(
+        self,
+        *,
+        ttl: Duration,
+        key: str | Callable[..., str] | None = None,
+        tags: Sequence[str] | Callable[..., Sequence[str]] = (),
+        stale: Duration | None = None,
+    ) -> Caching:
+        """Keep what a function returns; it may be plain or a coroutine function.
+
+            @store.cached(ttl=60, key="user:{id}", tags=["users"])
+            async def user(id): ...
+
+        Args:
+            ttl: how long a result counts.
+            key: a template over the function's arguments, or a function of them; otherwise made of
+                the function's name and a digest of its arguments.
+            tags: names that `invalidate` knows the results by; may be a function of the arguments.
+            stale: how long after `ttl` the old result is still given out while one caller computes.
+
+        Raises:
+            InvalidInput: a setting cannot be understood.
+        """
+        rules = Rules(ttl_ms(ttl), 0 if stale is None else ttl_ms(stale))
+        if rules.fresh_ms + rules.stale_ms > KEPT_MAX_S * 1000:
+            raise InvalidInput(f"a result is kept for at most {KEPT_MAX_S:.0f} seconds")
+
+        def decorate(function: Callable[..., Any], /) -> CachedFunction[..., Any]:
+            tagger = tags if callable(tags) else _constant(tags)
+            return CachedFunction(self, function, _keyed(function, key), tagger, rules)
+
+        return cast("Caching", decorate)
+
+    async def invalidate(self, *tags: str) -> None:
+        """Let no result with one of these tags count any more, in any process."""
+        stamp = self._scene.components.ids.new()
+        kept_ms = round(KEPT_MAX_S * 1000)
+        for tag in self.tag_keys(tags):
+            await self._observer.run(_INVALIDATE, "", self._adapter.set(tag, stamp, ttl_ms=kept_ms))
+
+    async def forget(self, key: str) -> None:
+        """Forget one result."""
+        whole = self._key(key)
+        await self._observer.run(_INVALIDATE, key, self._adapter.delete((whole,)))
+
+    def tag_keys(self, tags: Sequence[str]) -> list[str]:
+        """Whole keys of tags."""
+        if isinstance(tags, str) or len(tags) > TAGS_MAX:
+            raise InvalidInput(f"tags are a list of at most {TAGS_MAX} names")
+        return [self._tag(name("a tag", tag)) for tag in tags]
+
+    # --- Looking, computing, keeping --------------------------------------------------------
+
+    async def through(
+        self, key: str, tags: list[str], rules: Rules, function: Callable[[], Any]
+    ) -> Any:
+        """The kept result, or the function's."""
+        whole = self._key(key)
+        found, is_fresh = await self._look(whole, tags)
+        if found is not None and is_fresh:
+            return found[0]
+        if found is not None:
+            # Old, and good enough while somebody computes: whoever asks first, and nobody waits.
+            self._begin(key, whole, tags, rules, function, patient=False)
+            return found[0]
+        while True:
+            flight = self._begin(key, whole, tags, rules, function, patient=True)
+            outcome = await flight.wait()
+            if outcome is not None:
+                return outcome[0]
+
+    def _begin(
+        self,
+        key: str,
+        whole: str,
+        tags: list[str],
+        rules: Rules,
+        function: Callable[[], Any],
+        *,
+        patient: bool,
+    ) -> Shared[Any]:
+        """The computation of this process, begun unless it is on its way.
+
+        It is a task of its own: a caller that is cancelled does not end it for the others.
+        """
+        runtime = self._scene.components.host.runtime()
+        place = (whole, runtime)
+        there = self._flights.get(place)
+        if there is not None:
+            return there
+        flight: Shared[Any] = Shared(self._scene.components.host)
+        self._flights[place] = flight
+
+        async def compute() -> None:
+            outcome: tuple[Any] | None = None
+            failure: BaseException | None = None
+            try:
+                outcome = await self._compute(key, whole, tags, rules, function, patient=patient)
+            except BaseException as error:
+                failure = error
+                if not isinstance(error, Exception):
+                    # A cancellation or an exit belongs to this task: the waiters get an error.
+                    failure = StoreError(
+                        f"the computation of a cached result ended with {type(error).__name__}"
+                    )
+                    failure.__cause__ = error
+                    cancelling = getattr(runtime.caller(), "cancelling", None)
+                    if isinstance(error, GeneratorExit) or (cancelling and cancelling()):
+                        raise
+            finally:
+                self._flights.pop(place, None)
+                flight.settle(outcome, failure)
+
+        runtime.start("holdfast cached", compute)
+        return flight
+
+    async def _compute(
+        self,
+        key: str,
+        whole: str,
+        tags: list[str],
+        rules: Rules,
+        function: Callable[[], Any],
+        *,
+        patient: bool,
+    ) -> tuple[Any] | None:
+        """The result, computed here or elsewhere; None: another process refreshes it already."""
+        components = self._scene.components
+        pause = LOOK_S
+        while True:
+            lease = await self._locks.acquire(whole, ttl=COMPUTING_S)
+            if lease is not None:
+                return await self._hold(lease, whole, tags, rules, function, look=patient)
+            if not patient:
+                return None
+            await components.host.runtime().sleep(pause)
+            pause = min(pause * 1.5, LOOK_MAX_S)
+            found, is_fresh = await self._look(whole, tags)
+            if found is not None and is_fresh:
+                return found
+
+    async def _hold(
+        self,
+        lease: Lease,
+        whole: str,
+        tags: list[str],
+        rules: Rules,
+        function: Callable[[], Any],
+        *,
+        look: bool,
+    ) -> tuple[Any]:
+        lease.cancel_on_loss = False
+        lease.keep()
+        try:
+            if look:
+                # Whoever held the lease before may have been about to let go.
+                found, is_fresh = await self._look(whole, tags)
+                if found is not None and is_fresh:
+                    return found
+            # Asked before the function runs: what is invalidated meanwhile does not count.
+            stamps = await self._adapter.get_many(tags) if tags else []
+            result = function()
+            if inspect.isawaitable(result):
+                result = await result
+            await self._store(whole, result, stamps, rules)
+            return (result,)
+        finally:
+            try:
+                await lease.release()
+            except (StoreError, TimedOut):
+                # It ends by itself; whoever waits looks again.
+                lease.cancel_on_loss = False
+
+    async def _look(self, whole: str, tags: list[str]) -> tuple[tuple[Any] | None, bool]:
+        """The kept result in a tuple, and whether it is fresh."""
+        data, *stamps = await self._observer.run(
+            _LOOK,
+            "",
+            self._adapter.get_many([whole, *tags]),
+            success=lambda found: {"ctx.cache.found": found[0] is not None},
+        )
+        if data is None:
+            return None, False
+        kept = self._scene.decode(data)
+        if not isinstance(kept, dict) or kept.get("tags") != [_text(one) for one in stamps]:
+            return None, False
+        now_ms = self._scene.components.clock.now_ms()
+        return (kept.get("value"),), now_ms < kept.get("fresh", 0)
+
+    async def _store(
+        self, whole: str, result: Any, stamps: Sequence[bytes | None], rules: Rules
+    ) -> None:
+        now_ms = self._scene.components.clock.now_ms()
+        kept = {
+            "value": result,
+            "fresh": now_ms + rules.fresh_ms,
+            "tags": [_text(one) for one in stamps],
+        }
+        data = self._scene.encode(kept)
+        await self._observer.run(
+            _KEEP,
+            "",
+            self._adapter.set(whole, data, ttl_ms=rules.fresh_ms + rules.stale_ms),
+            {"ctx.cache.ttl": rules.fresh_ms / 1000},
+        )
+
+
+def _text(stamp: bytes | None) -> str:
+    return "" if stamp is None else stamp.hex()
+
+
+def _constant(tags: Sequence[str]) -> Callable[..., Sequence[str]]:
+    return lambda *_, **__: tags
+
+
+def _apart(value: Any) -> Any:
+    """An argument in a template: two different ones never give one key."""
+    if isinstance(value, str):
+        return value.replace("%", "%25").replace(":", "%3A")
+    return value
+
+
+def _keyed(
+    function: Callable[..., Any], key: str | Callable[..., str] | None
+) -> Callable[..., str]:
+    if callable(key):
+        return key
+    signature = inspect.signature(function)
+    named = f"{function.__module__}.{function.__qualname__}"
+
+    def bound(*arguments: Any, **keywords: Any) -> dict[str, Any]:
+        found = signature.bind(*arguments, **keywords)
+        found.apply_defaults()
+        return found.arguments
+
+    if isinstance(key, str):
+        template = key
+        return lambda *arguments, **keywords: template.format(
+            **{one: _apart(value) for one, value in bound(*arguments, **keywords).items()}
+        )
+
+    def digested(*arguments: Any, **keywords: Any) -> str:
+        given = bound(*arguments, **keywords)
+        try:
+            shape = {one: list(v) if isinstance(v, tuple) else v for one, v in given.items()}
+            return "@".join((named, digest(shape).hex[:32]))
+        except SerializationFailed as error:
+            raise InvalidInput(
+                f"the arguments of {named} cannot be told apart by a digest: {error}. Give a key"
+            ) from error
+
+    return digested

@@ -1,0 +1,228 @@
+"""`claim`: one holder at a time, everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple, TypeVar
+
+import orjson
+
+from holdfast.contract.errors import LeaseLost, TimedOut
+from holdfast.state.areas.area import Area, Scene
+from holdfast.state.areas.lease import Lease
+from holdfast.state.checks import Duration, duration_ms, name, ttl_ms
+from holdfast.state.limits import TTL_MAX_S
+from holdfast.state.telemetry import operation
+
+T = TypeVar("T")
+
+_ACQUIRE = operation(
+    "claim.acquire", "claim", {"ctx.claim.ttl": float}, {"ctx.claim.acquired": bool}
+)
+_RELEASE = operation("claim.release", "claim", success={"ctx.claim.released": bool})
+_EXTEND = operation("claim.extend", "claim", {"ctx.claim.ttl": float}, {"ctx.claim.extended": bool})
+_HOLDER = operation("claim.holder", "claim", success={"ctx.claim.found": bool})
+
+#: How long a lease lasts without being renewed, in seconds.
+LEASE_S = 30.0
+#: Between two attempts to get a lease that another one holds, in seconds: at first, and at most.
+ATTEMPT_S = 0.02
+ATTEMPT_MAX_S = 0.5
+#: The one key of a scope that tokens are drawn from.
+_TOKENS = "token"
+_OWNER_CHARACTERS_MAX = 256
+_STAMP = b'{"owner":'
+
+
+class Holder(NamedTuple):
+    """Who has a claim: the value it was claimed with, and the token if it is a lease."""
+
+    value: Any
+    token: int | None
+
+
+class Claim(Area):
+    """Claims. Only its owner lets go of one; what has a time-to-live frees itself after it."""
+
+    area = "claim"
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__(scene)
+        self._fence = scene.keys.area("fence")
+
+    async def once(self, key: str, value: Any, *, ttl: Duration | None = None) -> bool:
+        """Claim it if nobody has; whether this call got it.
+
+        Args:
+            key: what.
+            value: who; the same value releases and extends it.
+            ttl: until it frees itself; without it lasts until it is released.
+        """
+        whole = self._key(key)
+        span = self._span(ttl)
+        data = self._scene.encode(value)
+        return await self._observer.run(
+            _ACQUIRE,
+            key,
+            self._adapter.set(whole, data, ttl_ms=span, condition="absent"),
+            {"ctx.claim.ttl": span / 1000} if span else {},
+            lambda acquired: {"ctx.claim.acquired": acquired},
+        )
+
+    async def release(self, key: str, value: Any) -> bool:
+        """Let go of what was claimed with this value; False when another one has it, or nobody."""
+        whole, data = self._key(key), self._scene.encode(value)
+        return await self._observer.run(
+            _RELEASE,
+            key,
+            self._adapter.delete_if(whole, data),
+            success=lambda released: {"ctx.claim.released": released},
+        )
+
+    async def extend(self, key: str, value: Any, ttl: Duration) -> bool:
+        """Keep what was claimed with this value for so long from now; False when it is not."""
+        whole, data, span = self._key(key), self._scene.encode(value), ttl_ms(ttl)
+        return await self._observer.run(
+            _EXTEND,
+            key,
+            self._adapter.expire_if(whole, data, span),
+            {"ctx.claim.ttl": span / 1000},
+            lambda extended: {"ctx.claim.extended": extended},
+        )
+
+    async def holder(self, key: str) -> Holder | None:
+        """Who has it now."""
+        whole = self._key(key)
+        data = await self._observer.run(
+            _HOLDER,
+            key,
+            self._adapter.get(whole),
+            success=lambda data: {"ctx.claim.found": data is not None},
+        )
+        if data is None:
+            return None
+        if data.startswith(_STAMP):
+            stamp = orjson.loads(data)
+            return Holder(stamp["owner"], stamp["token"])
+        return Holder(self._scene.decode(data), None)
+
+    # --- Leases -----------------------------------------------------------------------------
+
+    async def acquire(
+        self, key: str, *, owner: str | None = None, ttl: Duration = LEASE_S
+    ) -> Lease | None:
+        """A lease if nobody has the claim, else None. It is not renewed by itself: see `lease`."""
+        whole = self._key(key)
+        fence = self._fence(_TOKENS)
+        span = ttl_ms(ttl)
+        owner = self._owner(owner)
+        before, after = _STAMP + orjson.dumps(owner) + b',"token":', b"}"
+        asked_at = self._scene.components.clock.monotonic()
+        token = await self._observer.run(
+            _ACQUIRE,
+            key,
+            self._adapter.claim(whole, fence, before, after, span),
+            {"ctx.claim.ttl": span / 1000},
+            lambda token: {"ctx.claim.acquired": token is not None},
+        )
+        if token is None:
+            return None
+        return Lease(
+            self._adapter,
+            self._scene.components,
+            key=key,
+            whole=whole,
+            owner=owner,
+            token=token,
+            stamp=before + b"%d" % token + after,
+            span_ms=span,
+            asked_at=asked_at,
+        )
+
+    @asynccontextmanager
+    async def lease(
+        self,
+        key: str,
+        *,
+        owner: str | None = None,
+        ttl: Duration = LEASE_S,
+        wait: Duration | None = None,
+        cancel_on_loss: bool = True,
+    ) -> AsyncIterator[Lease]:
+        """Hold a lease for a block, renewed until it ends.
+
+        Args:
+            key: what is claimed.
+            owner: who claims it; a fresh identity unless given.
+            ttl: how long it lasts when this process dies.
+            wait: how long to wait for another holder to let go; without it, not at all.
+            cancel_on_loss: whether the block is cancelled when the lease is lost.
+
+        Raises:
+            TimedOut: another one held it all the time.
+            LeaseLost: it was lost before the block ended.
+        """
+        lease = await self._wait(key, owner, ttl, wait)
+        lease.cancel_on_loss = cancel_on_loss
+        async with lease:
+            yield lease
+
+    async def lead(
+        self,
+        key: str,
+        work: Callable[[Lease], Awaitable[T]],
+        *,
+        owner: str | None = None,
+        ttl: Duration = LEASE_S,
+    ) -> T:
+        """Wait to be the leader, then run `work`; return what it returns.
+
+        Leadership that is lost cancels the work, and waiting begins anew.
+        """
+        while True:
+            try:
+                async with self.lease(key, owner=owner, ttl=ttl, wait=TTL_MAX_S) as it:
+                    return await work(it)
+            except LeaseLost:
+                continue
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    async def _wait(
+        self, key: str, owner: str | None, ttl: Duration, wait: Duration | None
+    ) -> Lease:
+        components = self._scene.components
+        clock, runtime = components.clock, components.host.runtime()
+        until = clock.monotonic() + (duration_ms("wait", wait) / 1000 if wait else 0.0)
+        owner = self._owner(owner)
+        pause = ATTEMPT_S
+        while True:
+            lease = await self.acquire(key, owner=owner, ttl=ttl)
+            if lease is not None:
+                return lease
+            left = until - clock.monotonic()
+            if left <= 0:
+                raise TimedOut(
+                    f"another one holds {key!r}; waited for {wait or 0} s. Try again later, or "
+                    "give a longer wait"
+                )
+            await runtime.sleep(min(pause, left))
+            # Different waiters come at different times: the last byte of an identity is random.
+            jitter = 1 + components.ids.new()[-1] / 512
+            pause = min(pause * 1.5, ATTEMPT_MAX_S) * jitter
+
+    def _owner(self, owner: str | None) -> str:
+        if owner is None:
+            return self._scene.components.ids.new().hex()
+        return name("owner", owner, _OWNER_CHARACTERS_MAX)
+
+    def _span(self, ttl: Duration | None) -> int:
+        if ttl is None:
+            self._observer.warn_once(
+                "claim",
+                "a claim was made without a time-to-live: it lasts until it is released, even when "
+                "its owner dies; told once",
+            )
+            return 0
+        return ttl_ms(ttl)

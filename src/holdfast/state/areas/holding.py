@@ -1,0 +1,174 @@
+"""What is held for a while and kept by renewing it: leases and permits.
+
+Whoever holds something trusts its own clock least of all: it counts the time from before it asked,
+so it knows of a loss no later than the keeper does.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Self
+
+from holdfast.contract.errors import LeaseLost, StoreError
+from holdfast.contract.runtime import Background, Components
+from holdfast.state.shared import Shared
+
+#: A holding is renewed when this part of its time is over.
+RENEW_AT = 1 / 3
+#: The shortest pause between two attempts to renew, in seconds.
+RETRY_S = 0.02
+
+
+class Holding(ABC):
+    """Something held. As `async with` it is renewed until the block ends, and then let go.
+
+    When it is lost the block is cancelled (unless `cancel_on_loss` is off) and LeaseLost is raised
+    where the block ends.
+
+    Attributes:
+        key: what is held.
+    """
+
+    def __init__(self, key: str, span_ms: int, asked_at: float, components: Components) -> None:
+        self.key = key
+        self.cancel_on_loss = True
+        self._span_ms = span_ms
+        self._clock = components.clock
+        self._host = components.host
+        self._ends_at = asked_at + span_ms / 1000
+        self._gone = False
+        self._let_go = False
+        self._renewer: Background | None = None
+        self._lost: Shared[None] = Shared(components.host)
+        self._body: Any = None
+        self._cancelled = False
+
+    @abstractmethod
+    async def _renew(self, span_ms: int) -> bool:
+        """Ask the keeper for more time; False: it is somebody else's, or nobody's."""
+
+    @abstractmethod
+    async def _release(self) -> bool:
+        """Let go; False: it was not held any more."""
+
+    # --- What callers ask -------------------------------------------------------------------
+
+    @property
+    def held(self) -> bool:
+        """Whether it is held, as far as can be known without asking."""
+        return not self._gone and (self._span_ms == 0 or self._clock.monotonic() < self._ends_at)
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is not held any more: let go, or taken away by time."""
+        return not self.held
+
+    @property
+    def remaining(self) -> float:
+        """Seconds for which it is surely held; infinity without a time-to-live."""
+        if self._gone:
+            return 0.0
+        if not self._span_ms:
+            return float("inf")
+        return max(0.0, self._ends_at - self._clock.monotonic())
+
+    async def extend(self, ttl_ms: int | None = None) -> None:
+        """Hold it for the whole time from now on.
+
+        Raises:
+            LeaseLost: it is not held any more.
+        """
+        span = self._span_ms if ttl_ms is None else ttl_ms
+        asked_at = self._clock.monotonic()
+        if self._gone or not await self._renew(span):
+            self._lose()
+            raise LeaseLost(f"{self.key!r} is not held any more; acquire it anew")
+        self._span_ms = span
+        self._ends_at = asked_at + span / 1000
+
+    async def release(self) -> bool:
+        """Let go; False when it was lost before. Twice does nothing."""
+        if self._gone:
+            return False
+        self._gone = self._let_go = True
+        if self._renewer is not None:
+            self._renewer.stop()
+        return await self._release()
+
+    async def wait_lost(self) -> None:
+        """Return when it is lost. For work that watches for itself."""
+        if self.lost:
+            return
+        await self._lost.wait()
+
+    def keep(self) -> None:
+        """Renew it in the background from now on."""
+        if self._renewer is None and self._span_ms:
+            runtime = self._host.runtime()
+            self._renewer = runtime.start(f"holdfast keeps {type(self).__name__}", self._keep)
+
+    # --- As a block -------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        self._body = self._host.runtime().caller()
+        self.keep()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        body, self._body = self._body, None
+        kept = self._let_go
+        try:
+            kept = await self.release() or kept
+        except StoreError:
+            # It ends by itself in time; whether it lasted until now our own clock says.
+            kept = kept or self._clock.monotonic() < self._ends_at
+        if self._cancelled:
+            await self._take_back(body, kind)
+        if not kept and (kind is None or self._cancelled):
+            raise LeaseLost(
+                f"{self.key!r} was lost before the block ended; treat its work as interrupted"
+            ) from None
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    async def _keep(self) -> None:
+        pause = self._span_ms / 1000 * RENEW_AT
+        while not self._gone:
+            await self._host.runtime().sleep(max(min(pause, self.remaining), RETRY_S))
+            if self._gone:
+                return
+            try:
+                await self.extend()
+                pause = self._span_ms / 1000 * RENEW_AT
+            except LeaseLost:
+                return
+            except StoreError:
+                # The keeper cannot be asked. It may be back before the time is over.
+                pause = max(pause / 4, RETRY_S)
+                if not self.held:
+                    self._lose()
+                    return
+
+    async def _take_back(self, body: Any, kind: type[BaseException] | None) -> None:
+        """The block ends because of us: its cancellation must not reach further."""
+        if kind is None or issubclass(kind, Exception):
+            # Not delivered yet: it would come at whatever the caller awaits next.
+            try:
+                await self._host.runtime().sleep(0)
+            except (KeyboardInterrupt, SystemExit, GeneratorExit):
+                raise
+            except BaseException:  # noqa: BLE001, S110 - this is the cancellation
+                pass
+        body.uncancel()
+
+    def _lose(self) -> None:
+        self._gone = True
+        if self._let_go:
+            return
+        self._lost.settle()
+        body = self._body
+        if body is not None and self.cancel_on_loss and not self._cancelled:
+            cancel = getattr(body, "cancel", None)
+            if cancel is not None and body is not self._host.runtime().caller():
+                self._cancelled = True
+                cancel()

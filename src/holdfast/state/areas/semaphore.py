@@ -1,0 +1,126 @@
+"""`semaphore`: at most so many holders at a time, everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from holdfast.contract.errors import TimedOut
+from holdfast.contract.runtime import Components
+from holdfast.state.adapter import StateAdapter
+from holdfast.state.areas.area import Area
+from holdfast.state.areas.claim import ATTEMPT_MAX_S, ATTEMPT_S, LEASE_S
+from holdfast.state.areas.holding import Holding
+from holdfast.state.checks import Duration, duration_ms, ttl_ms, whole
+from holdfast.state.telemetry import operation
+
+_ACQUIRE = operation(
+    "semaphore.acquire",
+    "semaphore",
+    {"ctx.semaphore.ttl": float},
+    {"ctx.semaphore.acquired": bool},
+)
+_HOLDERS = operation("semaphore.holders", "semaphore", success={"ctx.semaphore.count": int})
+
+#: Holders of one semaphore at most.
+PERMITS_MAX = 100_000
+
+
+class Permit(Holding):
+    """One of the places of a semaphore; see `Semaphore.permit`."""
+
+    def __init__(
+        self,
+        adapter: StateAdapter,
+        components: Components,
+        *,
+        key: str,
+        whole_key: str,
+        holder: str,
+        span_ms: int,
+        asked_at: float,
+    ) -> None:
+        super().__init__(key, span_ms, asked_at, components)
+        self._adapter = adapter
+        self._whole = whole_key
+        self.holder = holder
+
+    async def _renew(self, span_ms: int) -> bool:
+        return await self._adapter.join(self._whole, self.holder, span_ms, renew=True)
+
+    async def _release(self) -> bool:
+        return await self._adapter.leave(self._whole, self.holder)
+
+
+class Semaphore(Area):
+    """Semaphores. A holder that dies loses its place when its time is over."""
+
+    area = "semaphore"
+
+    async def acquire(self, key: str, permits: int, *, ttl: Duration = LEASE_S) -> Permit | None:
+        """A place if fewer than `permits` are taken, else None. It is not renewed by itself."""
+        whole_key = self._key(key)
+        whole("permits", permits, 1, PERMITS_MAX)
+        span = ttl_ms(ttl)
+        components = self._scene.components
+        holder = components.ids.new().hex()
+        asked_at = components.clock.monotonic()
+        joined = await self._observer.run(
+            _ACQUIRE,
+            key,
+            self._adapter.join(whole_key, holder, span, members_max=permits),
+            {"ctx.semaphore.ttl": span / 1000},
+            lambda joined: {"ctx.semaphore.acquired": joined},
+        )
+        if not joined:
+            return None
+        return Permit(
+            self._adapter,
+            components,
+            key=key,
+            whole_key=whole_key,
+            holder=holder,
+            span_ms=span,
+            asked_at=asked_at,
+        )
+
+    @asynccontextmanager
+    async def permit(
+        self,
+        key: str,
+        permits: int,
+        *,
+        ttl: Duration = LEASE_S,
+        wait: Duration | None = None,
+    ) -> AsyncIterator[Permit]:
+        """Hold a place for a block, renewed until it ends.
+
+        Raises:
+            TimedOut: all places were taken for as long as `wait`.
+            LeaseLost: the place was lost before the block ended.
+        """
+        components = self._scene.components
+        until = components.clock.monotonic() + (duration_ms("wait", wait) / 1000 if wait else 0)
+        pause = ATTEMPT_S
+        while (permit := await self.acquire(key, permits, ttl=ttl)) is None:
+            left = until - components.clock.monotonic()
+            if left <= 0:
+                raise TimedOut(
+                    f"all {permits} places of {key!r} are taken; waited for {wait or 0} s. Try "
+                    "again later, or give a longer wait"
+                )
+            await components.host.runtime().sleep(min(pause, left))
+            pause = min(pause * 1.5, ATTEMPT_MAX_S)
+        async with permit:
+            yield permit
+
+    async def holders(self, key: str) -> int:
+        """How many places are taken."""
+        whole_key = self._key(key)
+        found = await self._observer.run(
+            _HOLDERS,
+            key,
+            self._adapter.members(whole_key),
+            success=lambda found: {"ctx.semaphore.count": len(found)},
+        )
+        return len(found)

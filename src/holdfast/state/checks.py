@@ -1,0 +1,107 @@
+"""What callers hand in, checked once: durations, whole numbers, texts."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from holdfast.contract.errors import InvalidInput, InvalidValue
+from holdfast.state.limits import (
+    BLOCK_MAX_S,
+    COUNTER_MAX,
+    COUNTER_MIN,
+    NAME_CHARACTERS_MAX,
+    TTL_MAX_S,
+)
+
+Duration = float | int | timedelta
+
+
+def ttl_ms(ttl: Duration) -> int:
+    """A time-to-live in whole milliseconds, at least one.
+
+    Raises:
+        InvalidValue: it is no duration above zero, or longer than `TTL_MAX_S`.
+    """
+    return _milliseconds("ttl", ttl, TTL_MAX_S)
+
+
+def block_ms(block: Duration | None) -> int:
+    """How long a read blocks; 0: not at all."""
+    if block is None or block == 0:
+        return 0
+    return _milliseconds("block", block, BLOCK_MAX_S)
+
+
+def duration_ms(name: str, duration: Duration) -> int:
+    """Another duration of that name."""
+    return _milliseconds(name, duration, TTL_MAX_S)
+
+
+def whole(name: str, number: Any, low: int, high: int) -> int:
+    """A whole number within its limits.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    if not isinstance(number, int) or isinstance(number, bool) or not low <= number <= high:
+        raise InvalidInput(f"{name} is a whole number from {low} to {high}; found {_found(number)}")
+    return int(number)
+
+
+def counter_number(name: str, number: Any) -> int:
+    """A number that a counter can hold.
+
+    Raises:
+        InvalidValue: it is none.
+    """
+    if (
+        not isinstance(number, int)
+        or isinstance(number, bool)
+        or not COUNTER_MIN <= number <= COUNTER_MAX
+    ):
+        raise InvalidValue(f"{name} is a whole number of 64 bits; found {_found(number)}")
+    return int(number)
+
+
+def name(what: str, text: Any, characters_max: int = NAME_CHARACTERS_MAX) -> str:
+    """A short text that can be written.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    if not isinstance(text, str) or not 0 < len(text) <= characters_max or not _writes(text):
+        raise InvalidInput(
+            f"{what} is a text of 1 to {characters_max} characters; found {_found(text)}"
+        )
+    return text
+
+
+def _milliseconds(what: str, duration: Any, longest_s: float) -> int:
+    seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise InvalidValue(
+            f"{what} is a number of seconds or a timedelta; found a {type(duration).__name__}"
+        )
+    if not 0 < seconds <= longest_s:
+        raise InvalidValue(
+            f"{what} lies above 0 and at most at {longest_s:.0f} seconds; found {seconds}. Leave "
+            "it out if there is none"
+        )
+    return max(1, round(seconds * 1000))
+
+
+def _writes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _found(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value) if abs(value) < 1 << 70 else "a much larger one"
+    if isinstance(value, str):
+        return f"one of {len(value)} characters" if value else "an empty one"
+    return f"a {type(value).__name__}"

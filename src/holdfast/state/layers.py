@@ -1,0 +1,185 @@
+"""Layers around an adapter, put there by hand so that everybody sees them: breaker and retry.
+
+adapter = BreakerAdapter(RetryAdapter(RedisAdapter.from_url(url)))
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from holdfast.contract.errors import (
+    ConnectionFailed,
+    ConnectionLost,
+    InvalidInput,
+    OutcomeUnknown,
+    Overloaded,
+    StoreError,
+    TimedOut,
+)
+from holdfast.contract.runtime import Components
+from holdfast.runtime.system import system_components
+from holdfast.state.adapter import VERBS, StateAdapter
+
+if TYPE_CHECKING:
+    # The verbs are made in a loop below; a checker is shown a class that has them all.
+    from holdfast.state.mock.memory import MemoryAdapter as _Whole
+else:
+    _Whole = StateAdapter
+
+#: What says that the keeper is in trouble, and not that the call was wrong.
+TROUBLE = (ConnectionFailed, ConnectionLost, OutcomeUnknown, TimedOut, Overloaded)
+#: What says that nothing was changed, so that asking again is safe.
+HARMLESS = (ConnectionFailed, ConnectionLost, Overloaded)
+#: Verbs that only read: they may be asked again whatever went wrong.
+READS = frozenset(
+    ("get", "has", "remaining_ms", "get_many", "pending", "read_after", "read_last", "length",
+     "members", "scan")
+)  # fmt: skip
+
+
+class AdapterLayer(_Whole):
+    """An adapter around another one. `through` sees every call; the rest is the inner one's."""
+
+    def __init__(self, inner: StateAdapter) -> None:
+        self.inner = inner
+        self.name = inner.name
+
+    @property
+    def client(self) -> Any:
+        return self.inner.client
+
+    async def close(self) -> None:
+        await self.inner.close()
+
+    @abstractmethod
+    async def through(self, verb: str, call: Callable[[], Any]) -> Any:
+        """One call of a verb; `call()` makes it and can be made again."""
+
+
+def _forwarding(verb: str) -> Callable[..., Any]:
+    async def forward(self: AdapterLayer, *arguments: Any, **keywords: Any) -> Any:
+        inner = getattr(self.inner, verb)
+        return await self.through(verb, lambda: inner(*arguments, **keywords))
+
+    forward.__name__ = verb
+    return forward
+
+
+for _verb in VERBS:
+    setattr(AdapterLayer, _verb, _forwarding(_verb))
+AdapterLayer.__abstractmethods__ = frozenset(("through",))
+
+
+class BreakerAdapter(AdapterLayer):
+    """Fails at once while the keeper is in trouble, and asks it now and then whether it is over.
+
+    Args:
+        inner: the adapter.
+        failures: so many calls in a row that meet trouble open the breaker.
+        rest_s: for so long; then one call is let through, and its outcome decides.
+        components: the clock.
+
+    Attributes:
+        state: `closed` lets calls through, `open` refuses them, `half-open` waits for the one call.
+    """
+
+    def __init__(
+        self,
+        inner: StateAdapter,
+        *,
+        failures: int = 5,
+        rest_s: float = 5.0,
+        components: Components | None = None,
+    ) -> None:
+        super().__init__(inner)
+        if failures < 1 or rest_s <= 0:
+            raise InvalidInput("a breaker opens after at least one failure, for a time above zero")
+        self.state: str = "closed"
+        self.refused = 0
+        self._clock = (components or system_components()).clock
+        self._limit = failures
+        self._rest_s = rest_s
+        self._failures = 0
+        self._open_until = 0.0
+
+    async def through(self, verb: str, call: Callable[[], Any]) -> Any:
+        if self.state != "closed":
+            left = self._open_until - self._clock.monotonic()
+            if self.state == "half-open" or left > 0:
+                self.refused += 1
+                raise ConnectionFailed(
+                    f"the breaker is {self.state}: {self._failures} calls in a row found the "
+                    f"keeper in trouble. It is asked again in {max(left, 0):.1f} s"
+                )
+            self.state = "half-open"
+        probing = self.state == "half-open"
+        try:
+            answer = await call()
+        except TROUBLE:
+            self._failures += 1
+            if probing or self._failures >= self._limit:
+                self._open()
+            raise
+        except StoreError:
+            # The keeper answered: it is well, whatever it said.
+            self._close()
+            raise
+        except BaseException:
+            if probing:
+                # Cancelled, or broken in the middle: nothing is known, so the next one asks.
+                self.state = "open"
+            raise
+        self._close()
+        return answer
+
+    def _open(self) -> None:
+        self.state = "open"
+        self._open_until = self._clock.monotonic() + self._rest_s
+
+    def _close(self) -> None:
+        self.state = "closed"
+        self._failures = 0
+
+
+class RetryAdapter(AdapterLayer):
+    """Asks again when that is safe: a read always, a write when nothing was changed.
+
+    A write whose outcome is unknown is never repeated.
+
+    Args:
+        inner: the adapter.
+        attempts: how often a call is made at most.
+        pause_s: before the second attempt; it doubles each time.
+        components: ways to wait.
+
+    Attributes:
+        retried: how many calls were made again.
+    """
+
+    def __init__(
+        self,
+        inner: StateAdapter,
+        *,
+        attempts: int = 3,
+        pause_s: float = 0.05,
+        components: Components | None = None,
+    ) -> None:
+        super().__init__(inner)
+        if attempts < 1 or pause_s <= 0:
+            raise InvalidInput("a call is made at least once, with a pause above zero")
+        self.retried = 0
+        self._host = (components or system_components()).host
+        self._attempts = attempts
+        self._pause_s = pause_s
+
+    async def through(self, verb: str, call: Callable[[], Any]) -> Any:
+        safe = TROUBLE if verb in READS else HARMLESS
+        for attempt in range(1, self._attempts):
+            try:
+                return await call()
+            except safe:
+                self.retried += 1
+                await self._host.runtime().sleep(self._pause_s * 2 ** (attempt - 1))
+        return await call()

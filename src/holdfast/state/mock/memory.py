@@ -1,0 +1,398 @@
+"""`MemoryAdapter`: the whole semantics of an adapter in the memory of one process."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from holdfast.contract.errors import InvalidValue, StoreClosed, TimedOut
+from holdfast.contract.runtime import Completion, Components
+from holdfast.runtime.system import system_components
+from holdfast.state.adapter import (
+    BatchWrite,
+    Condition,
+    Deliver,
+    Delivered,
+    Gap,
+    Pending,
+    ScanPage,
+    StateAdapter,
+    Unsubscribe,
+    Verdict,
+)
+from holdfast.state.limits import COUNTER_MAX, COUNTER_MIN
+from holdfast.state.mock.globs import compiled
+from holdfast.state.mock.streams import Stream, parsed
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Kept:
+    """What stands under a key, and until when (milliseconds of the clock; 0: for good)."""
+
+    value: Any
+    until_ms: int = 0
+
+
+class MemoryAdapter(StateAdapter):
+    """State of one process. It lives as long as the object, and on the clock it is given.
+
+    Args:
+        components: clock and ways to wait; those of the machine unless given.
+    """
+
+    name = "memory"
+
+    def __init__(self, components: Components | None = None) -> None:
+        self._components = components or system_components()
+        self._clock = self._components.clock
+        self._kept: dict[str, Kept] = {}
+        self._listeners: dict[int, tuple[re.Pattern[str] | str, Deliver]] = {}
+        self._numbers = 0
+        self._closed = False
+
+    async def close(self) -> None:
+        self._closed = True
+        self._listeners.clear()
+
+    # --- Values -----------------------------------------------------------------------------
+
+    async def get(self, key: str) -> bytes | None:
+        return self._value(key, bytes)
+
+    async def set(
+        self,
+        key: str,
+        value: bytes,
+        *,
+        ttl_ms: int = 0,
+        keep_ttl: bool = False,
+        condition: Condition = "always",
+    ) -> bool:
+        there = self._find(key)
+        if condition != "always" and (there is None) != (condition == "absent"):
+            return False
+        until = there.until_ms if keep_ttl and there is not None else self._until(ttl_ms)
+        self._kept[key] = Kept(value, until)
+        return True
+
+    async def set_fenced(
+        self, key: str, value: bytes, claim: str, holder: bytes, *, ttl_ms: int, keep_ttl: bool
+    ) -> bytes | Literal[True] | None:
+        found = self._value(claim, bytes)
+        if found != holder:
+            return found
+        await MemoryAdapter.set(self, key, value, ttl_ms=ttl_ms, keep_ttl=keep_ttl)
+        return True
+
+    async def delete(self, keys: Sequence[str]) -> int:
+        there = [key for key in keys if self._find(key) is not None]
+        return sum(self._kept.pop(key, None) is not None for key in there)
+
+    async def has(self, key: str) -> bool:
+        return self._find(key) is not None
+
+    async def expire(self, key: str, ttl_ms: int) -> bool:
+        there = self._find(key)
+        if there is None:
+            return False
+        there.until_ms = self._until(ttl_ms)
+        return True
+
+    async def remaining_ms(self, key: str) -> int | None:
+        there = self._find(key)
+        if there is None:
+            return None
+        return there.until_ms - self._clock.now_ms() if there.until_ms else 0
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        return [
+            there.value if there is not None and isinstance(there.value, bytes) else None
+            for there in map(self._find, keys)
+        ]
+
+    async def set_many(self, writes: Sequence[BatchWrite]) -> None:
+        self._check()
+        for key, value, ttl_ms in writes:
+            self._kept[key] = Kept(value, self._until(ttl_ms))
+
+    # --- Counters ---------------------------------------------------------------------------
+
+    async def add(self, key: str, by: int) -> int:
+        there = self._find(key)
+        total = self._sum(there, by)
+        self._kept[key] = Kept(b"%d" % total, there.until_ms if there is not None else 0)
+        return total
+
+    async def add_within(
+        self,
+        key: str,
+        by: int,
+        *,
+        ttl_ms: int,
+        ttl_always: bool,
+        minimum: int | None,
+        maximum: int | None,
+    ) -> int | None:
+        there = self._find(key)
+        total = self._sum(there, by)
+        if (minimum is not None and total < minimum) or (maximum is not None and total > maximum):
+            return None
+        until = there.until_ms if there is not None else 0
+        if ttl_ms and (there is None or ttl_always):
+            until = self._until(ttl_ms)
+        self._kept[key] = Kept(b"%d" % total, until)
+        return total
+
+    # --- Claims -----------------------------------------------------------------------------
+
+    async def claim(
+        self, key: str, fence: str, before: bytes, after: bytes, ttl_ms: int
+    ) -> int | None:
+        if self._find(key) is not None:
+            return None
+        token = await MemoryAdapter.add(self, fence, 1)
+        self._kept[key] = Kept(before + b"%d" % token + after, self._until(ttl_ms))
+        return token
+
+    async def delete_if(self, key: str, value: bytes) -> bool:
+        if self._value(key, bytes) != value:
+            return False
+        del self._kept[key]
+        return True
+
+    async def expire_if(self, key: str, value: bytes, ttl_ms: int) -> bool:
+        if self._value(key, bytes) != value:
+            return False
+        self._kept[key].until_ms = self._until(ttl_ms)
+        return True
+
+    # --- Channels ---------------------------------------------------------------------------
+
+    async def publish(self, channel: str, data: bytes) -> int:
+        self._check()
+        hearing = [
+            deliver
+            for wanted, deliver in self._listeners.values()
+            if (wanted == channel if isinstance(wanted, str) else wanted.fullmatch(channel))
+        ]
+        for deliver in hearing:
+            deliver(channel, data)
+        return len(hearing)
+
+    async def subscribe(
+        self, channel: str, deliver: Deliver, gap: Gap, *, wildcard: bool = False
+    ) -> Unsubscribe:
+        self._check()
+        self._numbers += 1
+        number = self._numbers
+        self._listeners[number] = (compiled(channel) if wildcard else channel, deliver)
+
+        async def unsubscribe() -> None:
+            self._listeners.pop(number, None)
+
+        return unsubscribe
+
+    # --- Streams ----------------------------------------------------------------------------
+
+    async def append(
+        self, stream: str, data: bytes, *, length_max: int = 0, approximate: bool = False
+    ) -> str:
+        return self._made(stream).append(data, length_max)
+
+    async def ensure_group(self, stream: str, group: str, start: str) -> bool:
+        return self._made(stream).ensure(group, start)
+
+    async def read_group(
+        self, stream: str, group: str, consumer: str, *, count: int, block_ms: int = 0
+    ) -> list[Delivered]:
+        return await self._waiting(
+            stream, block_ms, lambda: self._stream(stream).give(group, consumer, count)
+        )
+
+    async def acknowledge(self, stream: str, group: str, ids: Sequence[str]) -> int:
+        return self._stream(stream).acknowledge(group, [parsed(id) for id in ids])
+
+    async def pending(self, stream: str, group: str, *, count: int) -> list[Pending]:
+        return self._stream(stream).list_pending(group, count)
+
+    async def reclaim(
+        self, stream: str, group: str, consumer: str, *, idle_ms: int, count: int
+    ) -> list[Delivered]:
+        return self._stream(stream).reclaim(group, consumer, idle_ms, count)
+
+    async def read_after(
+        self, stream: str, after: str, *, count: int, block_ms: int = 0
+    ) -> list[Delivered]:
+        start = self._stream(stream).newest if after == "$" else after
+        return await self._waiting(
+            stream, block_ms, lambda: self._stream(stream).after(start, count)
+        )
+
+    async def read_last(self, stream: str, count: int) -> list[Delivered]:
+        return self._stream(stream).after("0-0", len(self._stream(stream).entries))[-count:]
+
+    async def length(self, stream: str) -> int:
+        return len(self._stream(stream).entries)
+
+    async def move(self, stream: str, group: str, id: str, to: str, data: bytes) -> str:
+        moved = self._made(to).append(data, 0)
+        self._stream(stream).acknowledge(group, [parsed(id)])
+        return moved
+
+    # --- Limits and members -----------------------------------------------------------------
+
+    async def limit_fixed(self, key: str, limit: int, window_ms: int, cost: int) -> Verdict:
+        there = self._find(key)
+        used = int(there.value) if there is not None else 0
+        now = self._clock.now_ms()
+        if there is not None and not there.until_ms:
+            there.until_ms = now + window_ms
+        if used + cost > limit:
+            left = there.until_ms - now if there is not None else 0
+            return Verdict(False, max(limit - used, 0), -1 if cost > limit else max(left, 1))
+        until = there.until_ms if there is not None else now + window_ms
+        self._kept[key] = Kept(b"%d" % (used + cost), until)
+        return Verdict(True, limit - used - cost, 0)
+
+    async def limit_sliding(self, key: str, limit: int, window_ms: int, cost: int) -> Verdict:
+        now = self._clock.now_ms()
+        costs: list[tuple[int, int]] = [
+            one for one in (self._value(key, list) or []) if one[0] > now - window_ms
+        ]
+        used = sum(one for _, one in costs)
+        if used + cost <= limit:
+            costs.append((now, cost))
+            self._kept[key] = Kept(costs, now + window_ms)
+            return Verdict(True, limit - used - cost, 0)
+        if cost > limit:
+            return Verdict(False, max(limit - used, 0), -1)
+        freed, free_at = 0, now
+        for at, one in costs:
+            freed, free_at = freed + one, at + window_ms
+            if used - freed + cost <= limit:
+                break
+        return Verdict(False, max(limit - used, 0), max(free_at - now, 1))
+
+    async def limit_bucket(self, key: str, capacity: int, refill_ms: float, cost: int) -> Verdict:
+        now = self._clock.now_ms()
+        tokens, at = self._value(key, tuple) or (float(capacity), now)
+        tokens = min(capacity, tokens + max(now - at, 0) / refill_ms)
+        if cost > capacity:
+            return Verdict(False, int(tokens), -1)
+        if cost > tokens:
+            return Verdict(False, int(tokens), max(-int(-(cost - tokens) * refill_ms // 1), 1))
+        tokens -= cost
+        full_at = now + max(-int(-(capacity - tokens) * refill_ms // 1), 1)
+        self._kept[key] = Kept((tokens, max(now, at)), full_at)
+        return Verdict(True, int(tokens), 0)
+
+    async def join(
+        self, key: str, member: str, ttl_ms: int, *, members_max: int = 0, renew: bool = False
+    ) -> bool:
+        there = self._members(key)
+        if (renew and member not in there) or (
+            member not in there and members_max and len(there) >= members_max
+        ):
+            return False
+        there[member] = self._clock.now_ms() + ttl_ms
+        self._kept[key] = Kept(there, max(there.values()))
+        return True
+
+    async def leave(self, key: str, member: str) -> bool:
+        there = self._members(key)
+        left = there.pop(member, None) is not None
+        if left:
+            self._kept[key] = Kept(there, max(there.values(), default=1))
+        return left
+
+    async def members(self, key: str) -> list[tuple[str, int]]:
+        now = self._clock.now_ms()
+        there = sorted(self._members(key).items(), key=lambda one: (one[1], one[0]))
+        return [(member, until - now) for member, until in there]
+
+    # --- Looking around ---------------------------------------------------------------------
+
+    async def scan(self, pattern: str, cursor: str, count: int) -> ScanPage:
+        wanted = compiled(pattern)
+        keys = sorted(self._kept)
+        start = int(cursor)
+        page = [key for key in keys[start : start + count] if wanted.fullmatch(key)]
+        following = start + count if start + count < len(keys) else 0
+        return ScanPage(str(following), [key for key in page if self._find(key) is not None])
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        if self._closed:
+            raise StoreClosed("the adapter was closed; make another one")
+
+    def _find(self, key: str) -> Kept | None:
+        self._check()
+        there = self._kept.get(key)
+        if there is not None and 0 < there.until_ms <= self._clock.now_ms():
+            del self._kept[key]
+            return None
+        return there
+
+    def _value(self, key: str, kind: type[T]) -> T | None:
+        there = self._find(key)
+        if there is None:
+            return None
+        if not isinstance(there.value, kind):
+            raise InvalidValue("another kind of value stands there; choose another key")
+        return there.value
+
+    def _until(self, ttl_ms: int) -> int:
+        return self._clock.now_ms() + ttl_ms if ttl_ms else 0
+
+    def _sum(self, there: Kept | None, by: int) -> int:
+        if there is None:
+            found = 0
+        else:
+            if not isinstance(there.value, bytes) or not re.fullmatch(
+                rb"0|-?[1-9]\d{0,18}", there.value
+            ):
+                raise InvalidValue("a counter is a whole number; found another value there")
+            found = int(there.value)
+        if not COUNTER_MIN <= found + by <= COUNTER_MAX:
+            raise InvalidValue(
+                "a counter holds 64 bits; this step would leave them. Nothing was written"
+            )
+        return found + by
+
+    def _members(self, key: str) -> dict[str, int]:
+        now = self._clock.now_ms()
+        there: dict[str, int] = self._value(key, dict) or {}
+        return {member: until for member, until in there.items() if until > now}
+
+    def _stream(self, key: str) -> Stream:
+        return self._value(key, Stream) or Stream(self._clock)
+
+    def _made(self, key: str) -> Stream:
+        there = self._value(key, Stream)
+        if there is None:
+            there = Stream(self._clock)
+            self._kept[key] = Kept(there)
+        return there
+
+    async def _waiting(
+        self, stream: str, block_ms: int, take: Callable[[], list[Delivered]]
+    ) -> list[Delivered]:
+        found = take()
+        if found or not block_ms:
+            return found
+        until = self._clock.monotonic() + block_ms / 1000
+        while not found and (left := until - self._clock.monotonic()) > 0:
+            came: Completion[None] = self._components.host.runtime().completion()
+            # Somebody who only waits makes no stream.
+            self._made(stream).waiting.append(came.settle)
+            try:
+                await came.wait(left)
+            except TimedOut:
+                break
+            found = take()
+        return found

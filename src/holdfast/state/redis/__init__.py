@@ -1,0 +1,1 @@
+"""State on Redis, over Redis's own types: the connection, the scripts, the adapter."""

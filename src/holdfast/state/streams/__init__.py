@@ -1,0 +1,1 @@
+"""Streams: messages that are kept, and given to each group once until they are acknowledged."""

@@ -1,0 +1,116 @@
+"""`streams`: append, look back, follow; groups share the work."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from holdfast.state.areas.area import Area
+from holdfast.state.checks import Duration, block_ms, name, whole
+from holdfast.state.limits import READ_COUNT_MAX
+from holdfast.state.observing import fail
+from holdfast.state.streams.group import StreamGroup
+from holdfast.state.streams.message import StreamMessage, read
+from holdfast.state.telemetry import operation
+
+_NAME = {"ctx.stream.name": str}
+_APPEND = operation("stream.append", "streams", _NAME)
+_TAIL = operation("stream.tail", "streams", success={"ctx.stream.count": int})
+_LENGTH = operation("stream.length", "streams", success={"ctx.stream.count": int})
+
+LENGTH_MAX = 10**9
+#: How long one step of `follow` blocks, in seconds.
+FOLLOW_S = 5.0
+
+
+class Streams(Area):
+    """Streams. A message stays until the stream is trimmed, whoever has read it."""
+
+    area = "streams"
+
+    async def append(
+        self, stream: str, message: Any, *, max_len: int | None = None, approximate: bool = False
+    ) -> str:
+        """Add a message; its id.
+
+        Args:
+            stream: which.
+            message: what the serializer takes.
+            max_len: how many messages stay; older ones go.
+            approximate: let the keeper trim when it is cheap: up to about a hundred more stay.
+
+        Raises:
+            SerializationFailed: the message cannot be stored; nothing was sent.
+        """
+        whole_key = self._key(stream)
+        length = 0 if max_len is None else whole("max_len", max_len, 1, LENGTH_MAX)
+        seen = (
+            self._observer.started(_APPEND, whole_key, {"ctx.stream.name": shown(stream)})
+            if self._observer.on
+            else None
+        )
+        try:
+            data = self._scene.encode(message)
+            id = await self._adapter.append(
+                whole_key, data, length_max=length, approximate=approximate
+            )
+        except BaseException as error:  # noqa: BLE001 - told, then raised again
+            fail(error, _APPEND, stream, seen)
+        if seen is not None:
+            seen.success()
+        return id
+
+    def group(self, group: str, consumer: str) -> StreamGroup:
+        """A member of a group: each message goes to one of its consumers."""
+        return StreamGroup(self._scene, name("group", group), name("consumer", consumer))
+
+    async def tail(self, stream: str, count: int = 10) -> list[StreamMessage]:
+        """The newest messages, oldest first, outside any group: for looking on."""
+        whole_key = self._key(stream)
+        whole("count", count, 1, READ_COUNT_MAX)
+        found = await self._observer.run(
+            _TAIL,
+            stream,
+            self._adapter.read_last(whole_key, count),
+            success=lambda found: {"ctx.stream.count": len(found)},
+        )
+        return [read(one, self._scene.decode) for one in found]
+
+    async def follow(
+        self, stream: str, *, after: str = "$", count: int = 100, block: Duration = FOLLOW_S
+    ) -> AsyncIterator[StreamMessage]:
+        """Messages as they come, outside any group; each that looks on gets all of them.
+
+        Args:
+            stream: which.
+            after: the last id that is known; "0" for all that are kept, "$" for those to come.
+            count: how many one step reads at most.
+            block: how long one step waits.
+        """
+        whole_key = self._key(stream)
+        span = block_ms(block)
+        if after == "$":
+            # Fixed once, or what comes between two steps would be missed.
+            newest = await self._adapter.read_last(whole_key, 1)
+            after = newest[-1].id if newest else "0-0"
+        while True:
+            found = await self._adapter.read_after(whole_key, after, count=count, block_ms=span)
+            for one in found:
+                after = one.id
+                yield read(one, self._scene.decode)
+
+    async def length(self, stream: str) -> int:
+        """How many messages are kept."""
+        whole_key = self._key(stream)
+        return await self._observer.run(
+            _LENGTH,
+            stream,
+            self._adapter.length(whole_key),
+            success=lambda length: {"ctx.stream.count": length},
+        )
+
+
+def shown(stream: str) -> str:
+    """What telemetry calls a stream: its first segment; the rest may be somebody's identity."""
+    first, colon, _ = stream.partition(":")
+    return first + ":…" if colon else first

@@ -1,0 +1,84 @@
+"""The fast index: one row for each key of the latest version, so a get is one look-up.
+
+A row of the index is not hashed into the root, so it carries a check sum of its own; and what the
+index does not have is looked for in the tree, so a lost row is found out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from zlib import crc32
+
+from holdfast.contract.errors import IntegrityFailed
+from holdfast.stores.iavl.encoding import (
+    MalformedNode,
+    length,
+    read_unsigned,
+    read_zigzag,
+    zigzag,
+)
+from holdfast.stores.iavl.rows import INDEX, INDEX_COMPLETE, RowBatch, Rows
+
+_FORMAT = "1.1.0"
+_CHECK_BYTES = 4
+
+
+def index_row(key: bytes, value: bytes, version: int) -> tuple[bytes, bytes]:
+    """The row of a key whose value was last set in `version`."""
+    row = zigzag(version) + length(len(value)) + value
+    return INDEX + key, row + _check_sum(key, row)
+
+
+def index_value(rows: Rows, key: bytes) -> bytes | None:
+    """The value the index has for a key, or None.
+
+    Raises:
+        IntegrityFailed: the row is not what was written.
+    """
+    found = rows.get(INDEX + key)
+    if found is None:
+        return None
+    row = found[:-_CHECK_BYTES]
+    if _check_sum(key, row) == found[-_CHECK_BYTES:]:
+        try:
+            _, at = read_zigzag(row, 0)
+            size, at = read_unsigned(row, at)
+        except (MalformedNode, IndexError):
+            pass
+        else:
+            if at + size == len(row):
+                return row[at:]
+    raise damaged(key, "is not what was written")
+
+
+def damaged(key: bytes, what: str) -> IntegrityFailed:
+    """The error for a row of the index."""
+    return IntegrityFailed(
+        f"the row of the fast index for a key of {len(key)} bytes {what}; the tree itself is "
+        "another matter. Build the index anew with rebuild_index",
+        key=key,
+    )
+
+
+def write(batch: RowBatch, changes: Iterable[tuple[bytes, bytes | None]], version: int) -> None:
+    """Put into a batch what makes the index that of `version`."""
+    for key, value in changes:
+        if value is None:
+            batch.deletes.append(INDEX + key)
+        else:
+            batch.puts.append(index_row(key, value, version))
+    batch.puts.append(complete_row(version))
+
+
+def complete_row(version: int) -> tuple[bytes, bytes]:
+    """The row that says for which version the index is complete."""
+    return INDEX_COMPLETE, f"{_FORMAT}-{version}".encode()
+
+
+def is_complete(rows: Rows, version: int) -> bool:
+    """Whether the index is that of `version`."""
+    return rows.get(INDEX_COMPLETE) == complete_row(version)[1]
+
+
+def _check_sum(key: bytes, row: bytes) -> bytes:
+    return crc32(row, crc32(key)).to_bytes(_CHECK_BYTES, "big")

@@ -1,0 +1,90 @@
+"""Saving: the nodes of a working tree get numbers, hashes and rows.
+
+The nodes keep their children until the rows are committed, so a tree whose commit failed is
+unchanged and can be saved again.
+"""
+
+from __future__ import annotations
+
+from holdfast.stores.iavl.encoding import EMPTY_ROOT, inner_rows, leaf_rows, zigzag
+from holdfast.stores.iavl.loading import NodeStore
+from holdfast.stores.iavl.nodes import Child, Link, Node, Root, link_hash, link_id
+from holdfast.stores.iavl.rows import NODE, node_row, root_id
+
+
+def new_nodes(root: Root) -> list[Node]:
+    """The nodes of a tree that have no row, in pre-order: the order of their numbers."""
+    order: list[Node] = []
+    if not isinstance(root, Node):
+        return order
+    pending = [root]
+    while pending:
+        node = pending.pop()
+        order.append(node)
+        if node.value is None:
+            if node.right.__class__ is Node:
+                pending.append(node.right)
+            if node.left.__class__ is Node:
+                pending.append(node.left)
+    return order
+
+
+def hashed_rows(order: list[Node], version: int) -> list[tuple[bytes, bytes]]:
+    """The rows of new nodes in a version, ascending by key; each node gets its link."""
+    prefix = version.to_bytes(8, "big")
+    encoded = zigzag(version)
+    rows = []
+    # Backwards, so that children come before their parents.
+    for nonce in range(len(order), 0, -1):
+        node = order[nonce - 1]
+        if node.value is not None:
+            hash, row = leaf_rows(node.key, node.value, encoded)
+        else:
+            left, right = node.left, node.right
+            hash, row = inner_rows(
+                node,
+                encoded,
+                left if left.__class__ is bytes else left.link,  # type: ignore[union-attr]
+                right if right.__class__ is bytes else right.link,  # type: ignore[union-attr]
+            )
+        key = prefix + nonce.to_bytes(4, "big")
+        node.link = key + hash
+        rows.append((NODE + key, row))
+    rows.reverse()
+    return rows
+
+
+def root_rows(root: Root, version: int) -> list[tuple[bytes, bytes]]:
+    """The row in a root's place when the version made no nodes."""
+    if root is None:
+        return [(node_row(root_id(version)), b"")]
+    return [(node_row(root_id(version)), node_row(link_id(link_to(root))))]
+
+
+def root_hash(root: Root) -> bytes:
+    """The hash of a root whose nodes are hashed."""
+    return EMPTY_ROOT if root is None else link_hash(link_to(root))
+
+
+def link_to(ref: Child) -> Link:
+    """The link to a node that has been hashed."""
+    if isinstance(ref, Node):
+        return ref.link
+    assert isinstance(ref, bytes)  # ids alone stay inside nodes that nobody went through
+    return ref
+
+
+def keep_saved(nodes: NodeStore, order: list[Node], replaced: list[Link]) -> None:
+    """Remember new nodes whose rows were committed, their children being links from now on.
+
+    Those whose places they took are forgotten; only readers of older versions want them still.
+    """
+    for link in replaced:
+        nodes.forget(link)
+    for node in reversed(order):
+        if node.value is None:
+            if node.left.__class__ is Node:
+                node.left = node.left.link
+            if node.right.__class__ is Node:
+                node.right = node.right.link
+        nodes.keep(node)

@@ -1,0 +1,129 @@
+"""Ctrl-C at every line: a call is run again and again, interrupted one line later each time.
+
+A signal's exception comes between two bytecodes of the main thread; a trace function raises it at
+the beginning of a line, which is every place that matters but one: when a `with` block ends, its
+first line is traced once more, before the lock is given back, and no signal is looked at there.
+
+Between the making of a coroutine and its first step lies a line, too: tests ignore the warning that
+it was never awaited.
+"""
+
+from __future__ import annotations
+
+import dis
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any, Self
+
+import holdfast
+
+_SOURCE = str(Path(holdfast.__file__).parent)
+#: How long a call may take that comes after an interrupt.
+PATIENCE_S = 10.0
+
+
+class Interrupter:
+    """Raises KeyboardInterrupt in this thread at the n-th line of the library.
+
+    Attributes:
+        place: where it was raised; None while it was not.
+    """
+
+    def __init__(self, line: int) -> None:
+        self._left = line
+        self.place: str | None = None
+
+    def __enter__(self) -> Self:
+        self._before = sys.gettrace()
+        sys.settrace(self._call)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.settrace(self._before)
+
+    def _call(self, frame: FrameType, _event: str, _argument: Any) -> Any:
+        return self._line if frame.f_code.co_filename.startswith(_SOURCE) else None
+
+    def _line(self, frame: FrameType, event: str, _argument: Any) -> Any:
+        if event == "line" and self.place is None and not _leaves_with(frame):
+            self._left -= 1
+            if self._left < 0 and not _collects(frame):
+                self.place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+                raise KeyboardInterrupt
+        return self._line
+
+
+def _collects(frame: FrameType | None) -> bool:
+    """Whether a collected object runs this: what is raised there reaches nobody."""
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _leaves_with(frame: FrameType) -> bool:
+    """Whether the line is about to give back what its `with` took."""
+    return frame.f_lasti in _exits(frame.f_code)
+
+
+@lru_cache(None)
+def _exits(code: CodeType) -> frozenset[int]:
+    """Where the code calls `__exit__` with three Nones, as the end of a `with` block does."""
+    instructions = list(dis.get_instructions(code))
+    found = set()
+    for at, instruction in enumerate(instructions):
+        three = instructions[at : at + 3]
+        if len(three) == 3 and all(
+            one.opname == "LOAD_CONST" and one.argval is None for one in three
+        ):
+            found.add(instruction.offset)
+            if at and instructions[at - 1].opname in ("NOP", "SWAP"):
+                found.add(instructions[at - 1].offset)
+    return frozenset(found)
+
+
+def each_line(
+    call: Callable[[], object], *, first: int = 0, step: int = 1, most: int = 100_000
+) -> Iterator[str]:
+    """Run the call interrupted at one line after the other, until it runs through.
+
+    Yields:
+        Where it was interrupted, each time: look then whether everything works.
+    """
+    for line in range(first, most, step):
+        interrupter = Interrupter(line)
+        try:
+            with interrupter:
+                call()
+        except KeyboardInterrupt:
+            assert interrupter.place is not None
+            yield interrupter.place
+            continue
+        if interrupter.place is None:
+            return
+        # It was caught where that is right, such as on the way to a clean end.
+        yield interrupter.place
+    raise AssertionError(f"the call has more than {most} lines")
+
+
+def elsewhere(work: Callable[[], object], place: str) -> None:
+    """Run the work in a thread of its own, which sees every lock that this one left locked."""
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(PATIENCE_S)
+    assert not thread.is_alive(), f"after an interrupt at {place} another thread hangs"
+    if failed:
+        raise AssertionError(f"after an interrupt at {place} another thread fails") from failed[0]

@@ -1,0 +1,124 @@
+"""A Redis server of the run's own, on a free loopback port in a temporary folder."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast.state import RedisAdapter, ScopedStore, StoreBuilder
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class RedisServer:
+    """One server process. `kill` is sudden; `start` begins again on the same port and folder."""
+
+    folder: Path
+    options: tuple[str, ...] = ()
+    port: int = field(default_factory=free_port)
+    #: What comes before the options: a file, or the way to run.
+    command: tuple[str, ...] = ()
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        command = shutil.which("redis-server")
+        assert command, "install redis-server: apt-get install redis-server"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [command, *self.command, "--port", str(self.port), "--bind", "127.0.0.1",
+                 *(() if self.command else ("--save", "")), "--dir", str(self.folder),
+                 *self.options],
+                stdout=log, stderr=log,
+            )  # fmt: skip
+        asyncio.run(self._answers())
+
+    async def _answers(self) -> None:
+        for _ in range(200):
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                writer.close()
+                return
+            except OSError:
+                await asyncio.sleep(0.025)
+        raise AssertionError((self.folder / "server.log").read_text())
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """The shared server: tests keep apart by their service's name."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Three nodes that are shared like the server."""
+    from tests.state.cluster import Cluster
+
+    made = Cluster(tmp_path_factory.mktemp("cluster"))
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server that a test may kill. It keeps what it was told (append-only file)."""
+    server = RedisServer(tmp_path / "redis", ("--appendonly", "yes", "--appendfsync", "always"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def service(request: pytest.FixtureRequest) -> str:
+    """A service name that no other test has."""
+    safe = "".join(char if char.isalnum() else "_" for char in request.node.name)
+    return f"{safe[:60]}_{abs(hash(request.node.nodeid)) % 10**8}"
+
+
+@asynccontextmanager
+async def opened(
+    server: RedisServer, service: str, prepare: Callable[[StoreBuilder], StoreBuilder] = lambda b: b
+) -> AsyncIterator[ScopedStore]:
+    """A store on the server."""
+    adapter = RedisAdapter.from_url(server.url, timeout_s=5.0)
+    builder = StoreBuilder.create().with_adapter(adapter).with_service(service)
+    async with prepare(builder).build() as store:
+        yield store
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run on a loop of its own; what stays unfinished there is an error."""
+    return asyncio.run(work, debug=False)
+
+
+async def command(store: ScopedStore, *words: str | bytes | int) -> Any:
+    """A command to the store's own server, past the store."""
+    return await store._scene.adapter.client.send(words)

@@ -1,0 +1,187 @@
+"""The same calls on every adapter give the same answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from holdfast.contract.errors import StoreError
+from holdfast.state.adapter import BatchWrite, StateAdapter
+from tests.state.conftest import RedisServer
+from tests.state.contract.subjects import SUBJECTS
+
+NAMES = st.sampled_from(["a", "b"])
+VALUES = st.sampled_from([b"", b"0", b"-5", b"x", b"\0\xff", b"9223372036854775807", b"1.5"])
+STEPS = st.integers(-3, 3) | st.sampled_from([2**62, -(2**62)])
+SPANS = st.sampled_from([0, 100_000, 200_000])
+LIMITS = st.none() | st.integers(-4, 4)
+CONDITIONS = st.sampled_from(["always", "absent", "present"])
+
+Call = tuple[str, tuple[Any, ...]]
+
+
+def calls() -> st.SearchStrategy[Call]:
+    def of(verb: str, *parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Call]:
+        return st.tuples(st.just(verb), st.tuples(*parts))
+
+    return st.one_of(
+        of("get", NAMES),
+        of("set", NAMES, VALUES, SPANS, st.booleans(), CONDITIONS),
+        of("delete", NAMES),
+        of("has", NAMES),
+        of("expire", NAMES, st.sampled_from([100_000, 200_000])),
+        of("remaining", NAMES),
+        of("get_many", NAMES, NAMES),
+        of("set_many", NAMES, NAMES, VALUES, SPANS),
+        of("add", NAMES, STEPS),
+        of("add_within", NAMES, st.integers(-3, 3), SPANS, st.booleans(), LIMITS, LIMITS),
+        of("claim", NAMES, SPANS),
+        of("delete_if", NAMES, VALUES),
+        of("expire_if", NAMES, VALUES),
+        of("limit_fixed", st.integers(1, 5), st.integers(1, 7)),
+        of("limit_sliding", st.integers(1, 5), st.integers(1, 7)),
+        of("join", NAMES, st.integers(0, 2), st.booleans()),
+        of("leave", NAMES),
+        of("members"),
+        of("append", NAMES, VALUES, st.integers(0, 3)),
+        of("ensure", NAMES),
+        of("read_group", NAMES, st.integers(1, 3)),
+        of("ack", NAMES),
+        of("pending", NAMES),
+        of("length", NAMES),
+    )
+
+
+class Player:
+    """Plays calls on an adapter; ids and times are made comparable."""
+
+    def __init__(self, adapter: StateAdapter, stem: str) -> None:
+        self.adapter = adapter
+        self.stem = stem
+        self.ids: list[tuple[str, str]] = []
+
+    def key(self, name: str, kind: str = "v") -> str:
+        return f"{self.stem}:{kind}:{name}"
+
+    async def play(self, call: Call) -> Any:
+        verb, parts = call
+        try:
+            return await getattr(self, verb)(*parts)
+        except StoreError as error:
+            return str(error.code)
+
+    async def get(self, name: str) -> Any:
+        return await self.adapter.get(self.key(name))
+
+    async def set(self, name: str, value: bytes, span: int, keep: bool, condition: Any) -> Any:
+        return await self.adapter.set(
+            self.key(name), value, ttl_ms=span, keep_ttl=keep and not span, condition=condition
+        )
+
+    async def delete(self, name: str) -> Any:
+        return await self.adapter.delete([self.key(name)])
+
+    async def has(self, name: str) -> Any:
+        return await self.adapter.has(self.key(name))
+
+    async def expire(self, name: str, span: int) -> Any:
+        return await self.adapter.expire(self.key(name), span)
+
+    async def remaining(self, name: str) -> Any:
+        left = await self.adapter.remaining_ms(self.key(name))
+        return None if left is None else round(left, -5)
+
+    async def get_many(self, one: str, two: str) -> Any:
+        return await self.adapter.get_many([self.key(one), self.key(two), self.key(one)])
+
+    async def set_many(self, one: str, two: str, value: bytes, span: int) -> Any:
+        writes = [BatchWrite(self.key(one), value, span), BatchWrite(self.key(two), value + b"2")]
+        await self.adapter.set_many(writes)
+
+    async def add(self, name: str, by: int) -> Any:
+        return await self.adapter.add(self.key(name), by)
+
+    async def add_within(
+        self, name: str, by: int, span: int, always: bool, low: Any, high: Any
+    ) -> Any:
+        return await self.adapter.add_within(
+            self.key(name), by, ttl_ms=span, ttl_always=always, minimum=low, maximum=high
+        )
+
+    async def claim(self, name: str, span: int) -> Any:
+        return await self.adapter.claim(self.key(name), self.key("f", "f"), b"<", b">", span)
+
+    async def delete_if(self, name: str, value: bytes) -> Any:
+        return await self.adapter.delete_if(self.key(name), value)
+
+    async def expire_if(self, name: str, value: bytes) -> Any:
+        return await self.adapter.expire_if(self.key(name), value, 100_000)
+
+    async def limit_fixed(self, limit: int, cost: int) -> Any:
+        said = await self.adapter.limit_fixed(self.key("l", "fixed"), limit, 100_000, cost)
+        return said.allowed, said.remaining, said.retry_after_ms == -1
+
+    async def limit_sliding(self, limit: int, cost: int) -> Any:
+        said = await self.adapter.limit_sliding(self.key("l", "sliding"), limit, 100_000, cost)
+        return said.allowed, said.remaining, said.retry_after_ms == -1
+
+    async def join(self, name: str, most: int, renew: bool) -> Any:
+        key = self.key("m", "m")
+        return await self.adapter.join(key, name, 100_000, members_max=most, renew=renew)
+
+    async def leave(self, name: str) -> Any:
+        return await self.adapter.leave(self.key("m", "m"), name)
+
+    async def members(self) -> Any:
+        return sorted(name for name, _ in await self.adapter.members(self.key("m", "m")))
+
+    async def append(self, name: str, value: bytes, most: int) -> Any:
+        id = await self.adapter.append(self.key(name, "s"), value, length_max=most)
+        self.ids.append((name, id))
+
+    async def ensure(self, name: str) -> Any:
+        return await self.adapter.ensure_group(self.key(name, "s"), "g", "0")
+
+    async def read_group(self, name: str, count: int) -> Any:
+        found = await self.adapter.read_group(self.key(name, "s"), "g", "c", count=count)
+        return [(self.ids.index((name, one.id)), one.data, one.deliveries) for one in found]
+
+    async def ack(self, name: str) -> Any:
+        ids = [id for of, id in self.ids if of == name][:2]
+        return await self.adapter.acknowledge(self.key(name, "s"), "g", ids or ["1-1"])
+
+    async def pending(self, name: str) -> Any:
+        found = await self.adapter.pending(self.key(name, "s"), "g", count=9)
+        return [(self.ids.index((name, one.id)), one.consumer, one.deliveries) for one in found]
+
+    async def length(self, name: str) -> Any:
+        return await self.adapter.length(self.key(name, "s"))
+
+
+@pytest.mark.row("D-129", "D-116")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(played=st.lists(calls(), min_size=30, max_size=50))
+def test_every_adapter_answers_alike(
+    redis: RedisServer, clustered: None, service: str, played: list[Call]
+) -> None:
+    counter = test_every_adapter_answers_alike.__dict__.setdefault("runs", [])
+    counter.append(1)
+    stem = f"{service}:{len(counter)}"
+
+    async def answers(name: str) -> list[Any]:
+        open_subject: Callable[..., Any] = SUBJECTS[name]
+        place = f"{stem}:{list(SUBJECTS).index(name)}"
+        async with open_subject(redis, place) as subject:
+            player = Player(subject.adapter, subject.stem)
+            return [await player.play(call) for call in played]
+
+    found = {name: asyncio.run(answers(name)) for name in SUBJECTS}
+    first = found.pop("redis")
+    for name, other in found.items():
+        for call, one, two in zip(played, first, other, strict=True):
+            assert one == two, f"{name} at {call}: {one!r} on redis, {two!r} here"

@@ -1,0 +1,267 @@
+"""Results of functions on a real server: computed once, never stuck, never old by mistake."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from holdfast.contract.errors import InvalidInput, InvalidValue, SerializationFailed
+from holdfast.state.areas import cache as caching
+from tests.state.conftest import RedisServer, command, opened, run
+
+
+@pytest.mark.row("D-081")
+def test_a_result_is_computed_once(redis: RedisServer, service: str) -> None:
+    async def main() -> None:
+        async with opened(redis, service) as store:
+            calls: list[Any] = []
+
+            @store.cached(ttl=60, key="user:{id}")
+            async def user(id: int, *, short: bool = False) -> Any:
+                """Doc."""
+                calls.append(id)
+                await asyncio.sleep(0.02)
+                return {"id": id}
+
+            assert user.__doc__ == "Doc."
+            got = await asyncio.gather(*(user(7) for _ in range(100)))
+            assert calls == [7]
+            assert got == [{"id": 7}] * 100
+            got[0]["id"] = 8
+            assert await user(7) == {"id": 7}
+            await user.invalidate(7)
+            assert await user(7) == {"id": 7}
+            assert calls == [7, 7]
+
+            @store.cached(ttl=60)
+            def plain(*values: Any, **more: Any) -> Any:
+                calls.append("plain")
+                return values[0] if values else None
+
+            values: tuple[Any, ...] = (None, 0, "", [], False, {})
+            for value in values:
+                assert await plain(value) == value
+                assert await plain(value) == value
+            assert await plain() is None
+            assert calls.count("plain") == 7
+            with pytest.raises(InvalidInput):
+                await plain(object())
+
+    run(main())
+
+
+def test_arguments_that_look_alike_are_apart(redis: RedisServer, service: str) -> None:
+    async def main() -> None:
+        async with opened(redis, service) as store:
+
+            @store.cached(ttl=60, key="{a}:{b}")
+            async def pair(a: str, b: str) -> list[str]:
+                return [a, b]
+
+            assert await pair("1:2", "3") == ["1:2", "3"]
+            assert await pair("1", "2:3") == ["1", "2:3"]
+            assert await pair("1%3A2", "3") == ["1%3A2", "3"]
+
+    run(main())
+
+
+def test_many_processes_compute_once(redis: RedisServer, service: str) -> None:
+    async def main() -> None:
+        calls: list[int] = []
+        stores = [opened(redis, service) for _ in range(10)]
+        functions = []
+        for one in stores:
+            # Each has its own connection and knows nothing of the others, as in another process.
+            store = await one.__aenter__()
+
+            @store.cached(ttl=60, key="k")
+            async def function() -> str:
+                calls.append(1)
+                await asyncio.sleep(0.1)
+                return "x"
+
+            functions.append(function)
+        got = await asyncio.gather(*(function() for function in functions for _ in range(10)))
+        assert set(got) == {"x"}
+        assert len(calls) == 1
+        for one in stores:
+            await one.__aexit__(None, None, None)
+
+    run(main())
+
+
+@pytest.mark.parametrize("slow", [0.0, 1.2])
+def test_a_function_that_takes_longer_than_its_lease(
+    redis: RedisServer, service: str, slow: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(caching, "COMPUTING_S", 0.25)
+
+    async def main() -> None:
+        calls: list[int] = []
+        async with opened(redis, service) as one, opened(redis, service) as two:
+
+            async def function() -> int:
+                calls.append(1)
+                await asyncio.sleep(slow)
+                return 5
+
+            cached = [store.cached(ttl=60, key="k")(function) for store in (one, two)]
+            first = asyncio.create_task(cached[0]())
+            await asyncio.sleep(0.01)
+            # The caller who began is cancelled: the others still get the result.
+            waiters = [asyncio.create_task(cached[n % 2]()) for n in range(6)]
+            await asyncio.sleep(0.01)
+            first.cancel()
+            assert await asyncio.gather(*waiters) == [5] * 6
+            assert len(calls) == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "raised", [ValueError("x"), StopIteration(), asyncio.CancelledError(), SystemExit(2)],
+    ids=lambda error: type(error).__name__,
+)  # fmt: skip
+def test_what_a_function_raises_is_not_kept(
+    redis: RedisServer, service: str, raised: BaseException
+) -> None:
+    async def main() -> None:
+        async with opened(redis, service) as store:
+            calls: list[int] = []
+
+            @store.cached(ttl=60, key="k")
+            def function() -> int:
+                calls.append(1)
+                if len(calls) == 1:
+                    raise raised
+                return 5
+
+            got = await asyncio.gather(*(function() for _ in range(5)), return_exceptions=True)
+            assert all(isinstance(one, Exception) for one in got)
+            assert await function() == 5
+            assert len(calls) == 2
+            assert await command(store, "KEYS", f"holdfast:state:{service}:claim:*") == []
+
+            @store.cached(ttl=60, key="bad")
+            def bad() -> object:
+                return object()
+
+            with pytest.raises(SerializationFailed):
+                await bad()
+
+    run(main())
+
+
+@pytest.mark.row("D-095")
+def test_tags(redis: RedisServer, service: str) -> None:
+    async def main() -> None:
+        async with opened(redis, service) as one, opened(redis, service) as two:
+            calls: list[int] = []
+            go = asyncio.Event()
+            go.set()
+
+            async def user(id: int) -> int:
+                calls.append(id)
+                await go.wait()
+                return id
+
+            first = one.cached(ttl=60, key="u:{id}", tags=lambda id: ["users", f"user-{id}"])(user)
+            second = two.cached(ttl=60, key="u:{id}", tags=lambda id: ["users", f"user-{id}"])(user)
+            for id in (1, 2):
+                assert await first(id) == await second(id) == id
+            assert calls == [1, 2]
+            await two.cache.invalidate("user-1")
+            assert [await first(id) for id in (1, 2)] == [1, 2]
+            assert calls == [1, 2, 1]
+            await one.cache.invalidate("users")
+            assert [await second(id) for id in (1, 2)] == [1, 2]
+            assert calls == [1, 2, 1, 1, 2]
+            # Invalidated while it is computed: the result goes out, and does not stay.
+            await one.cache.invalidate("users")
+            go.clear()
+            computing = asyncio.create_task(first(1))
+            await asyncio.sleep(0.05)
+            await two.cache.invalidate("users")
+            go.set()
+            assert await computing == 1
+            before = len(calls)
+            await first(1)
+            assert len(calls) == before + 1
+
+    run(main())
+
+
+def test_an_old_result_is_given_while_one_computes(redis: RedisServer, service: str) -> None:
+    async def main() -> None:
+        async with opened(redis, service) as store:
+            calls: list[int] = []
+
+            @store.cached(ttl=0.1, key="k", stale=60)
+            async def function() -> int:
+                calls.append(1)
+                await asyncio.sleep(0.05)
+                return len(calls)
+
+            assert await function() == 1
+            await asyncio.sleep(0.15)
+            assert await asyncio.gather(*(function() for _ in range(20))) == [1] * 20
+            await asyncio.sleep(0.1)
+            assert len(calls) == 2
+            assert await function() in (2, 1)
+            for wrong in (0, -1, True, "1"):
+                with pytest.raises(InvalidValue):
+                    store.cached(ttl=wrong)  # type: ignore[arg-type]
+            with pytest.raises(InvalidInput):
+                store.cached(ttl=3600, stale=40 * 86400)
+
+    run(main())
+
+
+COMPUTING = """
+import asyncio, sys
+from holdfast.state import RedisAdapter, build_store
+from holdfast.state.areas import cache
+cache.COMPUTING_S = 0.4
+
+async def main():
+    store = build_store(RedisAdapter.from_url(sys.argv[1]), sys.argv[2])
+    @store.cached(ttl=60, key="k")
+    async def function():
+        print("computes", flush=True)
+        await asyncio.sleep(60)
+    await function()
+
+asyncio.run(main())
+"""
+
+
+def test_when_who_computes_is_killed_another_one_computes(redis: RedisServer, service: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMPUTING, redis.url, service], stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == b"computes\n"
+
+        async def main() -> None:
+            async with opened(redis, service) as store:
+
+                @store.cached(ttl=60, key="k")
+                async def function() -> int:
+                    return 5
+
+                waiting = asyncio.create_task(function())
+                await asyncio.sleep(0.6)
+                assert not waiting.done()  # It is alive and holds its lease.
+                os.kill(process.pid, signal.SIGKILL)
+                assert await asyncio.wait_for(waiting, 5) == 5
+
+        run(main())
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()

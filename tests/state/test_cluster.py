@@ -1,0 +1,101 @@
+"""A real cluster of three nodes: routing, slots on the move, what cannot be done together."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from holdfast.contract.errors import Unsupported
+from holdfast.state import ClusterAdapter, ScopedStore, StoreBuilder
+from holdfast.state.redis.slots import keys_of, one_slot, slot_of
+from tests.state.cluster import Cluster
+from tests.state.conftest import run
+from tests.state.test_events import until
+
+
+def store_on(cluster: Cluster, service: str, *, tags: bool = True) -> ScopedStore:
+    adapter = ClusterAdapter.from_url(cluster.nodes[0].url)
+    builder = StoreBuilder.create().with_adapter(adapter).with_service(service)
+    return (builder.with_hash_tags() if tags else builder).build()
+
+
+@pytest.mark.row("D-121")
+def test_slots() -> None:
+    # The vectors of the cluster specification.
+    assert slot_of("123456789") == 0x31C3 % 16384
+    assert slot_of("foo") == 12182
+    assert slot_of("{user1000}.following") == slot_of("{user1000}.followers")
+    assert slot_of("foo{}{bar}") == slot_of(b"foo{}{bar}") != slot_of("bar")
+    assert slot_of("foo{{bar}}zap") == slot_of("{bar")
+    assert slot_of("foo{bar}{zap}") == slot_of("bar")
+    assert keys_of(("EVALSHA", "d", 2, "a", "b", "c")) == ["a", "b"]
+    assert keys_of(("XREADGROUP", "GROUP", "g", "c", "COUNT", 1, "STREAMS", "s", ">")) == ["s"]
+    assert keys_of(("MSET", "a", b"1", "b", b"2")) == ["a", "b"]
+    assert keys_of(("XGROUP", "CREATE", "s", "g", "0")) == ["s"]
+    assert keys_of(("PUBLISH", "c", b"")) == []
+    assert one_slot([]) is None
+    with pytest.raises(Unsupported, match="with_hash_tags"):
+        one_slot(["a", "b"])
+
+
+@pytest.mark.row("D-121")
+def test_everything_on_three_nodes(cluster: Cluster, service: str) -> None:
+    async def main() -> None:
+        async with store_on(cluster, service, tags=False) as store:
+            keys = [f"k{n}" for n in range(60)]
+            await asyncio.gather(*(store.kv.set(key, key) for key in keys))
+            assert await store.batch.get([*keys, "none"]) == [*keys, None]
+            assert sorted((await store.dev.scan("k*", count=7)).keys) == sorted(keys)
+            with pytest.raises(Unsupported, match="with_hash_tags"):
+                await store.batch.set({"a": 1, "b": 2})
+            assert await store.batch.remove(keys) == 60
+            assert (await store.dev.scan()).keys == []
+        async with store_on(cluster, service) as root:
+            assert len({slot_of(root.scope("org", n)._scene.keys.stem) for n in range(20)}) > 3
+            for n in range(6):
+                store = root.scope("org", n)
+                await store.batch.set({"a": 1, "b": 2})
+                assert await store.batch.get(["a", "b"]) == [1, 2]
+                async with store.claim.lease("l") as lease:
+                    await store.kv.set("guarded", n, fence=lease)
+                group = store.streams.group("g", "c")
+                await group.ensure("s")
+                reading = asyncio.create_task(group.read("s", block=5))
+                await asyncio.sleep(0.02)
+                await store.streams.append("s", n)
+                assert [one.message for one in await reading] == [n]
+                got: list[Any] = []
+                await store.events.subscribe("e", got.append)
+                await store.events.publish("e", n)
+                await until(lambda: got)  # noqa: B023
+                report = await store.purge_scope()
+                assert report.removed == {"kv": 3, "fence": 1, "streams": 1}
+
+    run(main())
+
+
+@pytest.mark.row("D-121")
+def test_a_slot_that_moves_while_it_is_counted(cluster: Cluster, service: str) -> None:
+    async def main() -> None:
+        async with store_on(cluster, service) as store:
+            assert await store.counter.increment("c") == 1
+            key = store._scene.keys.build("counter", "c")
+            going = True
+            sums: list[int] = []
+
+            async def count() -> None:
+                while going:
+                    sums.append(await store.counter.increment("c"))
+
+            counting = [asyncio.create_task(count()) for _ in range(8)]
+            await asyncio.sleep(0.05)
+            for _ in range(2):
+                await cluster.move(slot_of(key), [key])
+                await asyncio.sleep(0.05)
+            going = False
+            await asyncio.gather(*counting)
+            # Each step was counted once, and none was lost.
+            assert sorted(sums) == list(range(2, len(sums) + 2))
+            assert await store.counter.get("c") == len(sums) + 1
+
+    run(main())

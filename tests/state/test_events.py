@@ -1,0 +1,481 @@
+"""Events on a real server: who hears what, what is refused, what survives."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pydantic
+import pytest
+
+from holdfast.contract.errors import (
+    DeserializationFailed,
+    DuplicateNamespace,
+    InvalidInput,
+    InvalidName,
+    SchemaValidationFailed,
+    SerializationFailed,
+)
+from holdfast.state import EventClass, Events, Message, ScopedStore, StoreBuilder, event, group
+from holdfast.state.events.shapes import output_type
+from holdfast.state.limits import SUBSCRIBER_QUEUE_MAX
+from tests.state.conftest import RedisServer, command, opened, run
+
+
+class Placed(msgspec.Struct):
+    order_id: str
+    amount: float = 1.5
+
+
+@dataclass
+class Paid:
+    amount: int
+
+
+class Login(pydantic.BaseModel):
+    user: str
+    times: int = 3
+
+
+class PaymentEvents(EventClass):
+    paid = event(Paid)
+
+
+class OrderEvents(EventClass, namespace="order"):
+    placed = event(Placed)
+    payment = group(PaymentEvents)
+    publish_ = event(Paid, name="publish")
+
+
+AUTH = (
+    Events.create("auth")
+    .group("user", lambda g: g.event("login", Login).event("class"))
+    .event("check", {"type": "object", "required": ["x"]})
+    .build()
+)
+
+
+def declared(builder: StoreBuilder) -> StoreBuilder:
+    return builder.add_events(OrderEvents).add_events(AUTH)
+
+
+async def until(condition: Any, seconds: float = 5.0) -> None:
+    for _ in range(int(seconds / 0.005)):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("it did not come to pass")
+
+
+async def settled(store: ScopedStore, service: str) -> None:
+    """Everything published before has been heard: a message of our own came through."""
+    came = asyncio.Event()
+    end = await store.events.subscribe("settled", lambda _: came.set())
+    await store.events.publish("settled", 1)
+    await asyncio.wait_for(came.wait(), 5)
+    await asyncio.sleep(0.01)
+    await end()
+
+
+@pytest.mark.row("D-045", "D-046", "D-155", "D-163", "D-023", "D-113")
+def test_declared_events(redis: RedisServer, service: str) -> None:
+    async def main() -> None:
+        async with opened(redis, service, declared) as store:
+            got: list[Message[Any]] = []
+            orders = store.events.of(OrderEvents)
+            await orders.placed.subscribe(got.append)
+            await store.events.order.payment.paid.subscribe(got.append)
+            await store.events.auth.user.login.subscribe(got.append)
+            await store.events.auth.check.subscribe(got.append)
+            await orders.placed.publish(Placed("1"))
+            await store.events.order.placed.publish({"order_id": "2"})
+            await orders.payment.paid.publish(Paid(7))
+            await store.events.auth.user.login.publish({"user": "ada"})
+            await store.events.publish("auth:check", {"x": 1})
+            await until(lambda: len(got) == 5)
+            assert [one.data for one in got] == [
+                Placed("1", 1.5), Placed("2", 1.5), Paid(7), Login(user="ada", times=3), {"x": 1},
+            ]  # fmt: skip
+            assert [one.type for one in got][2:4] == ["order:payment:paid", "auth:user:login"]
+
+    run(main())
+
+
+@pytest.mark.row("D-114", "D-023")
+def test_names_that_python_knows_and_names_that_nobody_knows(
+    redis: RedisServer, service: str
+) -> None:
+    async def main() -> None:
+        async with opened(redis, service, declared) as store:
+            got: list[Any] = []
+            for accessor in (
+                store.events["auth"]["user"]["class"],
+                store.events["auth:user:class"],
+                store.events["order"]["publish"],
+                store.events.of(OrderEvents).publish_,
+            ):
+                await accessor.subscribe(got.append)
+            await store.events["auth"]["user"]["class"].publish(1)
+            await store.events["order"]["publish"].publish({"amount": 3})
+            await until(lambda: len(got) == 2)
+            with pytest.raises(AttributeError, match="login, class"):
+                _ = store.events.auth.user.logout
+            with pytest.raises(AttributeError, match="order, auth"):
+                _ = store.events.billing
+            with pytest.raises(KeyError):
+                _ = store.events["order:placed:more"]
+            assert "auth" in dir(store.events)
+
+    run(main())
+
+
+@pytest.mark.row("D-006", "D-049", "D-106", "D-110")
+def test_what_does_not_fit_is_not_sent(redis: RedisServer, service: str) -> None:
+    async def main() -> None:
+        async with opened(redis, service, declared) as store:
+            got: list[Any] = []
+            await store.events.subscribe("*", got.append)
+            with pytest.raises(SchemaValidationFailed) as caught:
+                await store.events.order.payment.paid.publish({"amount": "x"})
+            assert caught.value.code == "SCHEMA_VALIDATION_FAILED"
+            circle: list[Any] = []
+            circle.append(circle)
+            with pytest.raises(SerializationFailed):
+                await store.events.publish("free", circle)
+            with pytest.raises(SchemaValidationFailed):
+                await store.events.publish("auth:check", {})
+            await settled(store, service)
+            assert [one.type for one in got] == ["settled"]
+
+    run(main())
+
+
+@pytest.mark.row("D-106", "D-051", "D-139")
+def test_what_comes_in_wrong_is_reported_and_the_next_one_is_heard(
+    redis: RedisServer, service: str
+) -> None:
+    errors: list[tuple[BaseException, str]] = []
+
+    def prepare(builder: StoreBuilder) -> StoreBuilder:
+        return declared(builder).with_event_errors(
+            lambda error, channel: errors.append((error, channel))
+        )
+
+    async def main() -> None:
+        async with opened(redis, service, prepare) as store:
+            got: list[Any] = []
+            subscription = await store.events.order.payment.paid.subscribe(got.append)
+            channel = f"holdfast:state:{service}:events:order:payment:paid"
+            wrong = json.dumps({"type": "t", "timestamp": "2024", "data": {"amount": "x"}})
+            garbage = [b"{bad", b"", b"\xff\xfe", b"[]", b"null", b"1" * 5000, wrong.encode()]
+            for number in range(600):
+                await command(store, "PUBLISH", channel, garbage[number % len(garbage)])
+                if number % 100 == 0:
+                    await asyncio.sleep(0.01)
+            await store.events.order.payment.paid.publish({"amount": 1})
+            await until(lambda: got)
+            assert [one.data for one in got] == [Paid(1)]
+            assert subscription.refused == len(errors) == 600
+            assert {type(error) for error, _ in errors} == {
+                DeserializationFailed, SchemaValidationFailed,
+            }  # fmt: skip
+            assert {channel for _, channel in errors} == {"order:payment:paid"}
+
+    run(main())
+
+
+@pytest.mark.row("D-130", "D-119", "D-136")
+@pytest.mark.parametrize("publish", [True, False])
+@pytest.mark.parametrize("subscribe", [True, False])
+@pytest.mark.parametrize("throw", [True, False])
+def test_when_schemas_are_applied(
+    redis: RedisServer, service: str, publish: bool, subscribe: bool, throw: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    phases: list[str] = []
+
+    def prepare(builder: StoreBuilder) -> StoreBuilder:
+        return declared(builder).with_events_validation(
+            publish=publish, subscribe=subscribe, throw_on_error=throw
+        )
+
+    async def main() -> None:
+        async with opened(redis, service, prepare) as store:
+            judged = store.events._validated
+
+            def spy(channel: str, data: Any, phase: Any) -> Any:
+                phases.append(phase)
+                return judged(channel, data, phase)
+
+            store.events._validated = spy  # type: ignore[method-assign]
+            got: list[Any] = []
+            subscription = await store.events.order.payment.paid.subscribe(got.append)
+            try:
+                await store.events.order.payment.paid.publish({"amount": "x"})
+            except SchemaValidationFailed:
+                assert publish
+                assert throw
+                return
+            assert not (publish and throw)
+            await until(lambda: subscription.delivered + subscription.refused == 1)
+            assert phases == ["publish", "subscribe"]
+            if subscribe and throw:
+                assert got == []
+            else:
+                assert got[0].data == {"amount": "x"}
+            warned = [one for one in caplog.messages if "does not fit its schema" in one]
+            assert len(warned) == (publish + subscribe if not throw else 0)
+
+    run(main())
+
+
+@pytest.mark.row("D-047")
+def test_the_envelope(redis: RedisServer, service: str) -> None:
+    async def main() -> None:
+        async with opened(redis, service) as store:
+            raw: list[bytes] = []
+            adapter = store._scene.adapter
+            channel = f"holdfast:state:{service}:org:1:ws:2:events:user:created"
+            await adapter.subscribe(channel, lambda _, data: raw.append(data), lambda: None)
+            scoped = store.scope("org", 1).scope("ws", 2)
+            got: list[Message[Any]] = []
+            await scoped.events.subscribe("user:created", got.append)
+            await scoped.events.publish("user:created", {"id": 7})
+            await until(lambda: raw and got)
+            envelope = json.loads(raw[0])
+            at = envelope.pop("timestamp")
+            assert envelope == {
+                "type": "user:created",
+                "data": {"id": 7},
+                "scope": [{"key": "org", "identifier": "1"}, {"key": "ws", "identifier": "2"}],
+            }
+            assert len(at) == 24
+            assert at.endswith("Z")
+            assert got[0].at.tzinfo is not None
+            assert got[0].scope == (("org", "1"), ("ws", "2"))
+            # The single form of the scope is read, too.
+            envelope["scope"], envelope["timestamp"] = {"key": "org", "identifier": "1"}, at
+            await command(store, "PUBLISH", channel, json.dumps(envelope))
+            await until(lambda: len(got) == 2)
+            assert got[1].scope == (("org", "1"),)
+
+    run(main())
+
+
+@pytest.mark.row("D-048", "D-002")
+def test_scopes_do_not_hear_each_other(redis: RedisServer, service: str) -> None:
+    async def main() -> None:
+        async with opened(redis, service) as store, opened(redis, service) as sender:
+            got: list[str] = []
+            await store.scope("org", 1).events.subscribe("a", lambda m: got.append("1"))
+            await store.scope("org", 1).events.subscribe("*", lambda m: got.append("1*"))
+            await sender.scope("org", 2).events.publish("a", 1)
+            await sender.scope("org", 12).events.publish("a", 1)
+            await sender.events.publish("a", 1)
+            await settled(store, service)
+            assert got == []
+            await sender.scope("org", 1).events.publish("a", 1)
+            await until(lambda: sorted(got) == ["1", "1*"])
+
+    run(main())
+
+
+@pytest.mark.row("D-099", "D-191")
+def test_wildcards(redis: RedisServer, service: str) -> None:
+    async def main() -> None:
+        async with opened(redis, service, declared) as store:
+            got: list[Message[Any]] = []
+            await store.events.subscribe("user:*", got.append)
+            await store.events.subscribe("order:*", got.append)
+            for channel in ("user:created", "users:x", "user:a:b", "other"):
+                await store.events.publish(channel, 1)
+            await store.events.publish("order:payment:paid", {"amount": 1})
+            await until(lambda: len(got) == 3)
+            assert [one.type for one in got] == ["user:created", "user:a:b", "order:payment:paid"]
+            assert got[2].data == Paid(1)
+            for wrong in ("user:*", "a b", "", "a::b", "a[b", "igniter:x", 5, "a\n"):
+                with pytest.raises(InvalidName):
+                    await store.events.publish(wrong, 1)  # type: ignore[arg-type]
+
+    run(main())
+
+
+@pytest.mark.row("D-052", "D-115", "D-147", "D-150")
+def test_subscribing_and_ending_it(redis: RedisServer, service: str) -> None:
+    async def main() -> None:
+        async with opened(redis, service) as store:
+            channel = f"holdfast:state:{service}:events:a"
+
+            async def listeners() -> int:
+                return int((await command(store, "PUBSUB", "NUMSUB", channel))[1])
+
+            got: list[str] = []
+            handlers = [lambda m, n=n: got.append(n) for n in "abc"]
+            ends = await asyncio.gather(*(store.events.subscribe("a", one) for one in handlers))
+            again = await store.events.subscribe("a", handlers[0])
+            assert again is ends[0]
+            assert await listeners() == 1
+            await store.events.publish("a", 1)
+            await until(lambda: sorted(got) == ["a", "b", "c"])
+            await ends[0]()
+            await ends[0]()
+            assert await listeners() == 1
+            await store.events.unsubscribe("a")
+            assert await listeners() == 0
+            await store.events.publish("a", 1)
+            await settled(store, service)
+            assert sorted(got) == ["a", "b", "c"]
+            assert store._hub.subscriptions == {}
+
+    run(main())
+
+
+@pytest.mark.row("D-012")
+def test_commands_go_on_while_subscribed(own_redis: RedisServer, service: str) -> None:
+    async def main() -> None:
+        async with opened(own_redis, service) as store:
+            await store.events.subscribe("a", lambda m: None)
+            await store.kv.set("a", 1)
+            assert await store.kv.get("a") == 1
+            clients = (await command(store, "CLIENT", "LIST")).decode().strip().splitlines()
+            assert len([one for one in clients if "name=holdfast" in one]) == 2
+
+    run(main())
+
+
+@pytest.mark.row("D-050")
+@pytest.mark.parametrize(
+    "raised",
+    [
+        ValueError("x"),
+        StopIteration(),
+        asyncio.CancelledError(),
+        SystemExit(3),
+        KeyboardInterrupt(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_a_handler_raises_the_next_message_comes(
+    redis: RedisServer, service: str, raised: BaseException
+) -> None:
+    errors: list[BaseException] = []
+
+    def prepare(builder: StoreBuilder) -> StoreBuilder:
+        return builder.with_event_errors(lambda error, _: errors.append(error))
+
+    async def main() -> None:
+        async with opened(redis, service, prepare) as store:
+            plain: list[int] = []
+            waiting: list[int] = []
+            other: list[int] = []
+
+            def handler(message: Message[Any]) -> None:
+                plain.append(message.data)
+                raise raised
+
+            async def slow(message: Message[Any]) -> None:
+                waiting.append(message.data)
+                await asyncio.sleep(0)
+                raise raised
+
+            first = await store.events.subscribe("a", handler)
+            second = await store.events.subscribe("a", slow)
+            await store.events.subscribe("a", lambda m: other.append(m.data))
+            for number in range(3):
+                await store.events.publish("a", number)
+            await until(lambda: len(plain) == len(waiting) == len(other) == 3)
+            await until(lambda: first.failed == second.failed == 3)
+            assert len(errors) == 6
+
+    run(main())
+
+
+def test_a_loop_ends_although_a_handler_waits(redis: RedisServer, service: str) -> None:
+    began: list[int] = []
+
+    async def main() -> None:
+        async with opened(redis, service) as store:
+
+            async def forever(_: Message[Any]) -> None:
+                began.append(1)
+                await asyncio.Event().wait()
+
+            await store.events.subscribe("a", forever)
+            await store.events.publish("a", 1)
+            await until(lambda: began)
+
+    run(main())
+    assert began
+
+
+@pytest.mark.row("D-076")
+def test_ten_thousand_subscriptions_leave_nothing(redis: RedisServer, service: str) -> None:
+    async def main() -> None:
+        async with opened(redis, service) as store:
+            for _ in range(10_000 // 50):
+                ends = await asyncio.gather(
+                    *(store.events.subscribe(f"c{n}", lambda m: None) for n in range(50))
+                )
+                await asyncio.gather(*(end() for end in ends))
+            assert store._hub.subscriptions == {}
+            subscriber = store._scene.adapter._connections.here().subscriber  # type: ignore[attr-defined]
+            assert subscriber._channels == {}
+            assert subscriber._link.in_flight == 0
+
+    run(main())
+
+
+def test_a_slow_subscriber_is_bounded_and_counted(redis: RedisServer, service: str) -> None:
+    async def main() -> None:
+        async with opened(redis, service) as store:
+            go = asyncio.Event()
+            got: list[int] = []
+
+            async def slow(message: Message[Any]) -> None:
+                await go.wait()
+                got.append(message.data)
+
+            subscription = await store.events.subscribe("a", slow)
+            many = SUBSCRIBER_QUEUE_MAX + 500
+            await asyncio.gather(*(store.events.publish("a", n) for n in range(many)))
+            await settled(store, service)
+            assert subscription.queued == SUBSCRIBER_QUEUE_MAX
+            assert subscription.dropped == 499
+            go.set()
+            await until(lambda: len(got) == many - subscription.dropped)
+
+    run(main())
+
+
+@pytest.mark.row("D-016", "D-109", "D-156", "D-008", "D-098")
+def test_registries() -> None:
+    for wrong in ("igniter", "", "A b", "a:b", "1a", "*", None, "holdfast"):
+        with pytest.raises(InvalidName):
+            Events.create(wrong)  # type: ignore[arg-type]
+        with pytest.raises(InvalidName):
+            Events.create("fine").event(wrong)  # type: ignore[arg-type]
+    one = Events.create("user").event("created").build()
+    two = Events.create("billing").group("invoice", lambda g: g.event("paid")).build()
+    builder = StoreBuilder.create().add_events(one)
+    merged = builder.add_events(two)
+    assert merged.events.channels() == ["user:created", "billing:invoice:paid"]
+    assert builder.events.channels() == ["user:created"]
+    with pytest.raises(DuplicateNamespace) as caught:
+        merged.add_events(Events.create("user").event("other").build())
+    assert caught.value.code == "DUPLICATE_NAMESPACE"
+    with pytest.raises(InvalidName):
+        Events.create("a").event("b").event("b")
+    with pytest.raises(InvalidInput):
+        Events.create("a").event("b", 5)
+    with pytest.raises(InvalidInput):
+        PaymentEvents.registry()
+
+
+@pytest.mark.row("D-017")
+def test_the_output_type_of_a_schema() -> None:
+    assert output_type(Placed) is Placed
+    assert output_type(Paid) is Paid
+    assert output_type(Login) is Login
+    assert output_type({"type": "object"}) is None
+    assert output_type(None) is None

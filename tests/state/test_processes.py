@@ -1,0 +1,100 @@
+"""Many processes on one server: nothing lost, nothing given twice."""
+
+import asyncio
+from functools import partial
+
+import pytest
+
+from tests.state import workers
+from tests.state.conftest import RedisServer, command, opened, run
+
+
+@pytest.mark.row("D-034", "trap 22")
+def test_fifty_processes_count(redis: RedisServer, service: str) -> None:
+    found = workers.run_in_processes(workers.increments, 50, redis.url, service, 200, 1)
+    assert sorted(n for one in found for n in one) == list(range(1, 10_001))
+
+
+@pytest.mark.row("D-035")
+def test_fifty_processes_count_down(redis: RedisServer, service: str) -> None:
+    async def prepare() -> None:
+        async with opened(redis, service) as store:
+            await store.counter.set("a", 5000)
+
+    run(prepare())
+    found = workers.run_in_processes(workers.increments, 50, redis.url, service, 100, -1)
+    assert min(n for one in found for n in one) == 0
+
+
+@pytest.mark.row("D-004")
+def test_a_thousand_clients(redis: RedisServer, service: str) -> None:
+    found = workers.run_in_processes(workers.many_clients, 10, redis.url, service, 100)
+    assert sum(won for won, _ in found) == 1
+
+    async def total() -> int:
+        async with opened(redis, service) as store:
+            return await store.counter.get("a")
+
+    assert run(total()) == 1000
+
+
+@pytest.mark.row("D-039", "trap 9")
+def test_a_hundred_claims_from_ten_processes(redis: RedisServer, service: str) -> None:
+    assert sum(workers.run_in_processes(workers.claims, 10, redis.url, service, 10)) == 1
+
+
+@pytest.mark.row("D-082", "D-093", "D-192")
+def test_a_flash_sale_never_sells_too_much(redis: RedisServer, service: str) -> None:
+    async def stock(number: int | None = None) -> int:
+        async with opened(redis, service) as store:
+            if number is not None:
+                await store.counter.initialise("stock", number)
+            return await store.counter.get("stock")
+
+    run(stock(20))
+    assert sum(workers.run_in_processes(workers.buys, 10, redis.url, service, 50)) == 20
+    assert run(stock()) == 0
+
+
+@pytest.mark.row("D-094")
+def test_a_cap_over_fifty_processes(redis: RedisServer, service: str) -> None:
+    assert sum(workers.run_in_processes(workers.shows, 50, redis.url, service)) == 3
+
+    async def left() -> int:
+        async with opened(redis, service) as store:
+            key = f"holdfast:state:{service}:limiter:fixed:ad:1:user:2"
+            return int(await command(store, "PTTL", key))
+
+    assert 86_000_000 < run(left()) <= 86_400_000
+
+
+@pytest.mark.row("D-083", "D-166")
+def test_the_hundred_and_first_is_refused(redis: RedisServer, service: str) -> None:
+    assert sum(workers.run_in_processes(workers.passes_limit, 10, redis.url, service, 11)) == 100
+
+
+def test_a_semaphore_over_processes(redis: RedisServer, service: str) -> None:
+    found = workers.run_in_processes(workers.holds, 8, redis.url, service, 3)
+    assert max(found) <= 3
+
+
+def forget(local: dict[str, int], _: object) -> None:
+    local.clear()
+
+
+@pytest.mark.row("D-095")
+def test_fifty_listeners_hear_of_an_invalidation(redis: RedisServer, service: str) -> None:
+    async def main() -> None:
+        nodes = [opened(redis, service) for _ in range(50)]
+        caches: list[dict[str, int]] = [{"user": 1} for _ in nodes]
+        stores = [await node.__aenter__() for node in nodes]
+        for store, local in zip(stores, caches, strict=True):
+            await store.events.subscribe("db:update:user", partial(forget, local))
+        await stores[0].events.publish("db:update:user", {"id": 1})
+        async with asyncio.timeout(1):
+            while any(caches):  # noqa: ASYNC110 - the listeners are plain functions
+                await asyncio.sleep(0.005)
+        for node in nodes:
+            await node.__aexit__(None, None, None)
+
+    run(main())

@@ -1,0 +1,415 @@
+"""Streams on a real server: groups, crashes, dead letters, trimming, following."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from holdfast.contract.errors import InvalidInput, KeyNotFound
+from holdfast.state import StreamMessage
+from tests.state.conftest import RedisServer, command, opened, run
+from tests.state.test_events import until
+
+
+@pytest.mark.row("D-053", "D-187")
+def test_append_and_trim(redis: RedisServer, service: str) -> None:
+    async def main() -> None:
+        async with opened(redis, service) as store:
+            ids = [await store.streams.append("a", {"n": n}) for n in range(3)]
+            assert ids == sorted(ids, key=lambda id: tuple(map(int, id.split("-"))))
+            assert all(len(id.split("-")) == 2 for id in ids)
+            for start in range(0, 10_000, 1000):
+                await asyncio.gather(
+                    *(store.streams.append("exact", start + n, max_len=100) for n in range(1000)),
+                    *(
+                        store.streams.append("about", start + n, max_len=100, approximate=True)
+                        for n in range(1000)
+                    ),
+                )
+            assert await store.streams.length("exact") == 100
+            assert 100 <= await store.streams.length("about") <= 200
+            for wrong in (0, -1, True, "5"):
+                with pytest.raises(InvalidInput):
+                    await store.streams.append("a", 1, max_len=wrong)  # type: ignore[arg-type]
+
+    run(main())
+
+
+@pytest.mark.row("D-054", "D-055", "D-056", "trap 45")
+def test_groups_share_the_messages(redis: RedisServer, service: str) -> None:
+    async def main() -> None:
+        async with opened(redis, service) as store:
+            one = store.streams.group("g", "one")
+            two = store.streams.group("g", "two")
+            with pytest.raises(KeyNotFound):
+                await one.read("s")
+            assert await one.ensure("s")
+            assert not await two.ensure("s")
+            for n in range(100):
+                await store.streams.append("s", n)
+            got: dict[str, list[StreamMessage]] = {"one": [], "two": []}
+            while sum(map(len, got.values())) < 100:
+                got["one"] += await one.read("s", count=7)
+                got["two"] += await two.read("s", count=3)
+            everything = sorted(m.message for found in got.values() for m in found)
+            assert everything == list(range(100))
+            assert await one.read("s") == []
+            assert len(await one.pending("s")) == 100
+            assert await one.ack("s", [m.id for m in got["one"]]) == len(got["one"])
+            assert {p.consumer for p in await one.pending("s")} == {"two"}
+            assert await one.ack("s", ["1-1"]) == 0
+            assert await one.ack("s", []) == 0
+            with pytest.raises(InvalidInput):
+                await one.ack("s", "1-1")
+
+    run(main())
+
+
+@pytest.mark.row("D-055", "trap 45")
+def test_a_read_blocks_until_something_comes(redis: RedisServer, service: str) -> None:
+    async def main() -> None:
+        async with opened(redis, service) as store, opened(redis, service) as sender:
+            group = store.streams.group("g", "one")
+            await group.ensure("s")
+            began = time.monotonic()
+            assert await group.read("s", block=0.2) == []
+            assert 0.15 < time.monotonic() - began < 2
+            reading = asyncio.create_task(group.read("s", block=10))
+            await asyncio.sleep(0.1)
+            await store.kv.set("a", 1)  # Others are not held up.
+            await sender.streams.append("s", "hello")
+            [message] = await asyncio.wait_for(reading, 2)
+            assert message.message == "hello"
+            # One that is cancelled leaves nothing behind for the next.
+            reading = asyncio.create_task(group.read("s", block=10))
+            await asyncio.sleep(0.05)
+            reading.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+            await sender.streams.append("s", "again")
+            found = await group.read("s", block=2) or await group.reclaim_idle("s", 0.001)
+            assert "again" in [one.message for one in found]
+
+    run(main())
+
+
+@pytest.mark.row("D-057")
+def test_streams_and_what_is_pending_survive_a_restart(
+    own_redis: RedisServer, service: str
+) -> None:
+    async def before() -> None:
+        async with opened(own_redis, service) as store:
+            group = store.streams.group("g", "one")
+            await group.ensure("s")
+            for n in range(5):
+                await store.streams.append("s", n)
+            assert len(await group.read("s", count=2)) == 2
+
+    async def after() -> None:
+        async with opened(own_redis, service) as store:
+            group = store.streams.group("g", "two")
+            assert len(await group.pending("s")) == 2
+            assert [m.message for m in await group.read("s")] == [2, 3, 4]
+            taken = await group.reclaim_idle("s", 0.001)
+            assert [(m.message, m.deliveries) for m in taken][:2] == [(0, 2), (1, 2)]
+
+    run(before())
+    own_redis.kill()
+    own_redis.start()
+    run(after())
+
+
+WORKER = """
+import asyncio, sys
+from holdfast.state import RedisAdapter, build_store
+
+async def main():
+    store = build_store(RedisAdapter.from_url(sys.argv[1]), sys.argv[2])
+    async def handle(message):
+        print(message.message, flush=True)
+        await asyncio.sleep(60)
+    await store.streams.group("g", "victim").consume("s", handle, concurrency=3).run()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.row("D-056", "D-087")
+def test_what_a_killed_consumer_had_is_done_by_another(redis: RedisServer, service: str) -> None:
+    async def main() -> None:
+        async with opened(redis, service) as store:
+            for n in range(3):
+                await store.streams.append("s", n)
+            victim = subprocess.Popen(  # noqa: ASYNC220 - it is killed, never waited for
+                [sys.executable, "-c", WORKER, redis.url, service], stdout=subprocess.PIPE
+            )
+            assert victim.stdout is not None
+            try:
+                for _ in range(3):
+                    await asyncio.to_thread(victim.stdout.readline)
+            finally:
+                os.kill(victim.pid, signal.SIGKILL)
+                victim.wait()
+                victim.stdout.close()
+            done: list[tuple[int, int]] = []
+            group = store.streams.group("g", "other")
+            consumption = group.consume(
+                "s", lambda m: done.append((m.message, m.deliveries)), reclaim_idle=0.2, block=0.1
+            )
+            running = asyncio.create_task(consumption.run())
+            await until(lambda: len(done) == 3)
+            consumption.stop()
+            await asyncio.wait_for(running, 3)
+            assert sorted(done) == [(0, 2), (1, 2), (2, 2)]
+            assert await group.pending("s") == []
+
+    run(main())
+
+
+@pytest.mark.row("D-151")
+def test_a_poison_message_becomes_a_dead_letter(redis: RedisServer, service: str) -> None:
+    async def main() -> None:
+        async with opened(redis, service) as store:
+            await store.streams.append("s", "poison")
+            await store.streams.append("s", "fine")
+            await command(store, "XADD", f"holdfast:state:{service}:streams:s", "*", "data", "{bad")
+            calls: list[str] = []
+            errors: list[BaseException] = []
+
+            async def handler(message: StreamMessage) -> None:
+                calls.append(message.message)
+                if message.message == "poison":
+                    raise StopAsyncIteration
+
+            group = store.streams.group("g", "one")
+            consumption = group.consume(
+                "s",
+                handler,
+                max_deliveries=3,
+                reclaim_idle=0.05,
+                block=0.05,
+                on_error=lambda error, _: errors.append(error),
+            )
+            running = asyncio.create_task(consumption.run())
+            await until(lambda: consumption.dead == 2)
+            consumption.stop()
+            await running
+            assert calls.count("poison") == 3
+            assert calls.count("fine") == 1
+            assert await group.pending("s") == []
+            letters = {
+                one.message["message"]: one.message for one in await store.streams.tail("s:dead")
+            }
+            assert letters["poison"]["deliveries"] == 3
+            assert letters["poison"]["reason"] == "StopAsyncIteration"
+            assert letters[None]["reason"] == "DeserializationFailed"
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [StopIteration(), asyncio.CancelledError(), SystemExit(3), KeyboardInterrupt()],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_a_handler_raises_the_loop_goes_on(
+    redis: RedisServer, service: str, raised: BaseException
+) -> None:
+    async def main() -> None:
+        async with opened(redis, service) as store:
+            for n in range(4):
+                await store.streams.append("s", n)
+            calls: list[int] = []
+
+            def handler(message: StreamMessage) -> None:
+                calls.append(message.message)
+                raise raised
+
+            for concurrency in (1, 4):
+                calls.clear()
+                group = store.streams.group(f"g{concurrency}", "one")
+                consumption = group.consume(
+                    "s", handler, concurrency=concurrency, block=0.05, on_error=lambda *_: None
+                )
+                running = asyncio.create_task(consumption.run())
+                await until(lambda: len(calls) == 4)
+                consumption.stop()
+                await asyncio.wait_for(running, 3)
+                assert consumption.failed == 4
+                assert len(await group.pending("s")) == 4
+
+    run(main())
+
+
+def test_a_consumer_takes_no_more_than_it_can_do(redis: RedisServer, service: str) -> None:
+    async def main() -> None:
+        async with opened(redis, service) as store:
+            for n in range(20):
+                await store.streams.append("s", n)
+            go = asyncio.Event()
+            at_work = most = 0
+
+            async def handler(_: StreamMessage) -> None:
+                nonlocal at_work, most
+                at_work += 1
+                most = max(most, at_work)
+                await go.wait()
+                at_work -= 1
+
+            group = store.streams.group("g", "one")
+            consumption = group.consume("s", handler, concurrency=3, block=0.05)
+            running = asyncio.create_task(consumption.run())
+            await until(lambda: at_work == 3)
+            await asyncio.sleep(0.1)
+            assert len(await group.pending("s")) == 3
+            consumption.stop()
+            await asyncio.sleep(0.1)
+            assert not running.done()  # What is in hand is finished first.
+            go.set()
+            await asyncio.wait_for(running, 3)
+            assert most == consumption.done == 3
+
+    run(main())
+
+
+def test_a_group_that_vanished_is_made_again(redis: RedisServer, service: str) -> None:
+    async def main() -> None:
+        async with opened(redis, service) as store:
+            done: list[Any] = []
+            group = store.streams.group("g", "one")
+            consumption = group.consume(
+                "s", lambda m: done.append(m.message), block=0.1, on_error=lambda *_: None
+            )
+            running = asyncio.create_task(consumption.run())
+            await store.streams.append("s", 1)
+            await until(lambda: done == [1])
+            await command(store, "DEL", f"holdfast:state:{service}:streams:s")
+            await store.streams.append("s", 2)
+            await until(lambda: done == [1, 2])
+            assert consumption.interruptions < 10
+            consumption.stop()
+            await running
+
+    run(main())
+
+
+def test_a_consumer_survives_an_outage(own_redis: RedisServer, service: str) -> None:
+    async def main() -> None:
+        async with opened(own_redis, service) as store:
+            done: list[Any] = []
+            group = store.streams.group("g", "one")
+            consumption = group.consume(
+                "s", lambda m: done.append(m.message), block=0.2, on_error=lambda *_: None
+            )
+            running = asyncio.create_task(consumption.run())
+            await store.streams.append("s", 1)
+            await until(lambda: done == [1])
+            own_redis.kill()
+            await asyncio.sleep(0.5)  # Longer than a read blocks.
+            await asyncio.to_thread(own_redis.start)
+            async with opened(own_redis, service) as sender:
+                await sender.streams.append("s", 2)
+            await until(lambda: done[-1] == 2, 10)
+            consumption.stop()
+            await asyncio.wait_for(running, 5)
+            assert consumption.interruptions >= 1
+
+    run(main())
+
+
+def test_what_was_trimmed_away_is_no_longer_pending(redis: RedisServer, service: str) -> None:
+    async def main() -> None:
+        async with opened(redis, service) as store:
+            group = store.streams.group("g", "one")
+            await group.ensure("s")
+            for n in range(4):
+                await store.streams.append("s", n)
+            await group.read("s")
+            await store.streams.append("s", 4, max_len=2)
+            await asyncio.sleep(0.02)
+            taken = await store.streams.group("g", "two").reclaim_idle("s", 0.01)
+            assert [m.message for m in taken] == [3]
+            assert len(await group.pending("s")) == 1
+
+    run(main())
+
+
+@pytest.mark.row("D-193", "D-092")
+def test_the_dashboard_of_the_seed(redis: RedisServer, service: str) -> None:
+    async def main() -> None:
+        async with opened(redis, service) as store:
+            for n in range(5):
+                await store.streams.append("truck:1:gps", {"lat": n}, max_len=100)
+            # As printed: the group was never made.
+            with pytest.raises(KeyNotFound):
+                await store.streams.group("monitors", "ui-1").read("truck:1:gps")
+            # Made, two dashboards split the messages, and nothing is acknowledged.
+            await store.streams.group("monitors", "ui-1").ensure("truck:1:gps")
+            first = await store.streams.group("monitors", "ui-1").read("truck:1:gps", count=3)
+            second = await store.streams.group("monitors", "ui-2").read("truck:1:gps", count=3)
+            assert (len(first), len(second)) == (3, 2)
+            # Looking on: each dashboard sees everything, and again.
+            for _ in range(2):
+                seen = await store.streams.tail("truck:1:gps", 5)
+                assert [one.message["lat"] for one in seen] == [0, 1, 2, 3, 4]
+
+    run(main())
+
+
+def test_following_sees_each_message_once(redis: RedisServer, service: str) -> None:
+    async def main() -> None:
+        async with opened(redis, service) as store:
+            await store.streams.append("s", "before")
+            got: list[Any] = []
+
+            async def follow(after: str) -> None:
+                async for message in store.streams.follow("s", after=after, count=7, block=1):
+                    got.append(message.message)  # noqa: PERF401 - it never ends
+
+            new = asyncio.create_task(follow("$"))
+            await asyncio.sleep(0.05)
+            for n in range(50):
+                await store.streams.append("s", n)
+            await until(lambda: len(got) == 50)
+            assert got == list(range(50))
+            got.clear()
+            everything = asyncio.create_task(follow("0"))
+            await until(lambda: len(got) == 51)
+            for task in (new, everything):
+                task.cancel()
+            await asyncio.gather(new, everything, return_exceptions=True)
+
+    run(main())
+
+
+def test_a_consumer_that_is_cancelled_leaves_nothing_running(
+    redis: RedisServer, service: str
+) -> None:
+    async def main() -> None:
+        async with opened(redis, service) as store:
+            for n in range(3):
+                await store.streams.append("s", n)
+            began: list[int] = []
+            ended: list[int] = []
+
+            async def handler(message: StreamMessage) -> None:
+                began.append(message.message)
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    ended.append(message.message)
+
+            group = store.streams.group("g", "one")
+            running = asyncio.create_task(group.consume("s", handler, concurrency=3).run())
+            await until(lambda: len(began) == 3)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            await until(lambda: len(ended) == 3)
+            assert len(await group.pending("s")) == 3
+
+    run(main())

@@ -1,0 +1,109 @@
+"""What other processes do in tests. They are forked from one server that has it all imported."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from holdfast.contract.errors import QuotaExceeded
+from holdfast.state import RedisAdapter, ScopedStore, build_store
+
+
+def opened(url: str, service: str) -> ScopedStore:
+    return build_store(RedisAdapter.from_url(url), service)
+
+
+def run_in_processes(
+    work: Callable[..., Any], count: int, *arguments: Any, seconds: float = 50
+) -> list[Any]:
+    """What `work(number, *arguments)` returns in each of that many processes."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.state.workers", "holdfast.state.redis.adapter"])
+    with context.Pool(count) as pool:
+        found: Sequence[Any] = pool.starmap_async(
+            work, [(number, *arguments) for number in range(count)], chunksize=1
+        ).get(seconds)
+    return list(found)
+
+
+def increments(number: int, url: str, service: str, times: int, by: int) -> list[int]:
+    async def main() -> list[int]:
+        async with opened(url, service) as store:
+            calls = (store.counter.increment("a", by) for _ in range(times))
+            return await asyncio.gather(*calls)
+
+    return asyncio.run(main())
+
+
+def many_clients(number: int, url: str, service: str, clients: int) -> tuple[int, int]:
+    """Many clients in one process, each with a connection of its own: claims won, sum of steps."""
+
+    async def client(n: int) -> bool:
+        async with opened(url, service) as store:
+            await store.counter.increment("a")
+            return await store.claim.once("a", n, ttl=60)
+
+    async def main() -> int:
+        return sum(await asyncio.gather(*(client(n) for n in range(clients))))
+
+    return asyncio.run(main()), clients
+
+
+def claims(number: int, url: str, service: str, times: int) -> int:
+    async def main() -> int:
+        async with opened(url, service) as store:
+            calls = (store.claim.once("a", number, ttl=60) for _ in range(times))
+            return sum(await asyncio.gather(*calls))
+
+    return asyncio.run(main())
+
+
+def buys(number: int, url: str, service: str, times: int) -> int:
+    async def buy(store: ScopedStore) -> bool:
+        try:
+            await store.counter.decrement("stock", minimum=0)
+        except QuotaExceeded:
+            return False
+        return True
+
+    async def main() -> int:
+        async with opened(url, service) as store:
+            return sum(await asyncio.gather(*(buy(store) for _ in range(times))))
+
+    return asyncio.run(main())
+
+
+def shows(number: int, url: str, service: str) -> bool:
+    async def main() -> bool:
+        async with opened(url, service) as store:
+            return bool(await store.limiter.fixed("ad:1:user:2", 3, 86_400))
+
+    return asyncio.run(main())
+
+
+def passes_limit(number: int, url: str, service: str, times: int) -> int:
+    async def main() -> int:
+        async with opened(url, service) as store:
+            calls = (store.limiter.sliding("ip", 100, 60) for _ in range(times))
+            return sum(map(bool, await asyncio.gather(*calls)))
+
+    return asyncio.run(main())
+
+
+def holds(number: int, url: str, service: str, permits: int) -> int:
+    """The most holders this process has seen while it held a place."""
+
+    async def main() -> int:
+        async with opened(url, service) as store:
+            most = 0
+            for _ in range(3):
+                async with store.semaphore.permit("a", permits, ttl=5, wait=30):
+                    inside = await store.counter.increment("inside")
+                    most = max(most, inside)
+                    await asyncio.sleep(0.01)
+                    await store.counter.decrement("inside")
+            return most
+
+    return asyncio.run(main())

@@ -1,0 +1,147 @@
+"""How fast the trees are: `python -m tests.stores.figures [iavl] [content] [log]`.
+
+Processor time, so that other work on the machine counts less. The LMDB environment does not flush.
+"""
+
+# ruff: noqa: T201 - it prints figures
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
+from time import process_time
+
+import lmdb
+
+from holdfast.stores.iavl import IavlTree, RowBatch
+from holdfast.stores.ics23 import IAVL, decode, encode, proven_value
+from holdfast.stores.merkle import ContentTree, FeedLog, proven_digest
+from tests.stores.iavl.memory import MemoryRows
+
+KEYS = 100_000
+VERSION_KEYS = 1_000
+CONTENT_KEYS = 1_000_000
+
+
+class LmdbRows(MemoryRows):
+    """Rows in an environment of LMDB."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self.env = lmdb.open(folder, map_size=4 << 30, sync=False, writemap=True, lock=False)
+        self.reader = self.env.begin()
+
+    def get(self, key: bytes) -> bytes | None:
+        found: bytes | None = self.reader.get(key)
+        return found
+
+    def write(self, batch: RowBatch) -> None:
+        assert not batch.ranges  # only rolling back has any
+        self.reader.abort()
+        with self.env.begin(write=True) as transaction:
+            for key in batch.deletes:
+                transaction.delete(key)
+            transaction.cursor().putmulti(batch.puts)
+        self.reader = self.env.begin()
+
+
+def key(number: int) -> bytes:
+    return sha256(b"%d" % number).digest()[:16]
+
+
+def timed(name: str, count: int, work: Callable[[], object]) -> None:
+    start = process_time()
+    work()
+    spent = process_time() - start
+    print(f"  {name:<24} {count / spent:>9,.0f}/s   {spent / count * 1e6:>9.1f} us each")
+
+
+def save_in_parts(rows: MemoryRows, tree: IavlTree, numbers: Sequence[int], value: bytes) -> None:
+    for at in range(0, len(numbers), VERSION_KEYS):
+        for number in numbers[at : at + VERSION_KEYS]:
+            tree.set(key(number), value)
+        rows.save(tree)
+
+
+def each(work: Callable[[bytes], object], keys: Iterable[bytes]) -> None:
+    for one in keys:
+        work(one)
+
+
+def iavl(rows: MemoryRows, name: str, *, fast_index: bool) -> None:
+    print(f"iavl on {name}, fast index {fast_index}, {KEYS} keys, a version each {VERSION_KEYS}")
+    tree = IavlTree(rows, fast_index=fast_index)
+    some = range(0, KEYS, 7)
+    asked = [key(number) for number in some]
+    timed("insert", KEYS, lambda: save_in_parts(rows, tree, range(KEYS), bytes(40)))
+    timed("update", len(some), lambda: save_in_parts(rows, tree, some, bytes(41)))
+    timed("get", len(some), lambda: each(tree.get, asked))
+    latest = tree.latest_version
+    timed("open, load_version(1)", 1, lambda: IavlTree(rows).load_version(1))
+    timed("diff, a change", VERSION_KEYS, lambda: list(tree.diff(latest - 2, latest - 1)))
+    view = tree.view(latest)
+    timed("prove presence", len(some), lambda: each(view.prove, asked))
+    timed("prove absence", len(some), lambda: each(lambda one: view.prove(one + b"!"), asked))
+    proofs = {one: encode(view.prove(one)) for one in asked[:2000]}
+    timed("read a proof", len(proofs), lambda: [decode(proof) for proof in proofs.values()])
+    read = {one: decode(proof) for one, proof in proofs.items()}
+    root = view.root_hash
+    timed("verify", len(read), lambda: [proven_value(IAVL, root, p, k) for k, p in read.items()])
+    view.close()
+    deleted = sum(len(step.batch.deletes) for step in (rows.commit(tree, s) for s in tree.prune(5)))
+    print(f"  pruning 5 versions deleted {deleted} rows")
+
+
+def content() -> None:
+    print(f"content root of {CONTENT_KEYS} keys")
+    rows = MemoryRows()
+    tree = ContentTree(rows, cache_nodes=4 * CONTENT_KEYS)
+
+    def fold(numbers: Iterable[int], digest: bytes) -> int:
+        step = tree.fold({key(number): digest for number in numbers})
+        rows.write(step.batch)
+        tree.adopt(step)
+        return sum(len(name) + len(row) for name, row in step.batch.puts)
+
+    timed("fold into nothing", CONTENT_KEYS, lambda: fold(range(CONTENT_KEYS), bytes(32)))
+    sizes: list[int] = []
+    some = range(0, CONTENT_KEYS, 5003)
+    changed = sha256(b"").digest()
+    timed("fold one change", len(some), lambda: sizes.extend(fold([n], changed) for n in some))
+    print(f"  one change writes at most {max(sizes):,} bytes")
+    timed("fold 1,000 changes", 1000, lambda: fold(range(1000), changed))
+    asked = [key(number) for number in some]
+    timed("prove", len(asked), lambda: each(tree.prove, asked))
+    proofs = {one: tree.prove(one) for one in asked}
+    root = tree.root_hash
+    timed("verify", len(asked), lambda: [proven_digest(root, p, k) for k, p in proofs.items()])
+
+
+def log() -> None:
+    print("log over a feed")
+    feed = FeedLog(MemoryRows())
+    rows = [bytes(200)] * 100
+
+    def append(batches: int, size: int) -> None:
+        for _ in range(batches):
+            feed.head, _ = feed.append(rows[:size])
+
+    timed("append, 100 at a time", 20_000, lambda: append(200, 100))
+    timed("append, one at a time", 5_000, lambda: append(5_000, 1))
+
+
+def main(wanted: Sequence[str]) -> None:
+    if not wanted or "iavl" in wanted:
+        for fast_index in (False, True):
+            iavl(MemoryRows(), "a dict", fast_index=fast_index)
+            with tempfile.TemporaryDirectory() as folder:
+                iavl(LmdbRows(folder), "lmdb", fast_index=fast_index)
+    if not wanted or "content" in wanted:
+        content()
+    if not wanted or "log" in wanted:
+        log()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
