@@ -80,8 +80,8 @@ def count_all(_session: Session, name: str, folder: Path) -> dict[str, Counts]:
         for what, operation in OPERATIONS.items():
             found[f"sync {what}"] = count(lambda turn, act=operation: act(entries, turn))  # type: ignore[misc]
         found["sync items, each"] = _each(count(lambda _turn: list(entries.items())))
-    # Where a commit waits for a flush, what a loop's thread does depends on when that ends.
-    awaited = ("get",) if name.endswith("full") else tuple(OPERATIONS)
+    # Where there are flushes, what a loop's thread does in a commit depends on when they end.
+    awaited = tuple(OPERATIONS) if name == "memory" else ("get",)
     return found | asyncio.run(_count_awaited(address, awaited))
 
 

@@ -17,6 +17,7 @@ from sortedcontainers import SortedList
 from holdfast.contract.batch import (
     NEEDS_MAX,
     Answer,
+    Batch,
     Draft,
     Need,
     Receipt,
@@ -24,7 +25,7 @@ from holdfast.contract.batch import (
 )
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
-from holdfast.contract.engine import Peeked, Snapshot
+from holdfast.contract.engine import Peeked, Snapshot, decided_batch
 from holdfast.contract.errors import InvalidInput, StoreClosed, StoreError, WrongContext
 from holdfast.contract.limits import check_draft
 from holdfast.contract.record import Page, Range, Record
@@ -147,7 +148,14 @@ class MemoryEngine(EmbeddedEngine):
         if len(works) > 1 or work.decide is None or work.previous:
             super()._run_group(works)
             return
-        # One write that decides, as most come: what it writes goes straight into the dict.
+        try:
+            self._run_alone(work)
+        except BaseException:
+            self._let_go()  # An interrupt may have come between the lock and what releases it.
+            raise
+
+    def _run_alone(self, work: Work) -> None:
+        """Carry out one write that decides, as most come: it goes straight into the dict."""
         state = self._state
         get = state.records.get
         with state.lock:
@@ -159,20 +167,20 @@ class MemoryEngine(EmbeddedEngine):
                     answer = _see_more(work, records, answer, state)
                 if self._refusal is WrongContext:
                     raise self._refuse()  # The function forked, and this is the child.
-                if type(answer) is Draft and not (
-                    answer.checks
-                    or answer.ranges
-                    or answer.id is not None
-                    or state.snapshots
-                    or None in answer.rows.values()
-                    or not (answer.rows or answer.appends)
-                ):
+                if type(answer) is Draft:
                     check_draft(answer, self._capabilities)
+                if type(answer) is Draft and _only_puts(answer) and not state.snapshots:
                     # First, so that an interrupt does not leave written what seems not to be.
                     work.receipt = _record(Receipt, (revision, None))
                     state.put_all(answer, revision)
                     self._watcher.publish(revision)
                     return
+                if answer is None:
+                    work.receipt = Receipt(revision - 1)
+                    return
+                batch = decided_batch(answer)
+                if type(answer) is not Draft:
+                    self._validate(batch)
             except Raised as raised:
                 work.error = raised.error
                 return
@@ -182,11 +190,21 @@ class MemoryEngine(EmbeddedEngine):
             except BaseException:
                 if state.head < revision:
                     work.receipt = None
+                else:
+                    self._watcher.publish(revision)  # An interrupt came once it was written.
                 raise
-            # Decided just now, under the same lock: a group carries out the rest.
-            decided = Work(None, (), lambda _records, _revision: answer)
-            super()._run_group([decided])
-            work.receipt, work.error = decided.receipt, decided.error
+            self._run_decided(work, batch)
+
+    def _run_decided(self, work: Work, batch: Batch) -> None:
+        """Have a group carry out what was decided just now, under the same lock."""
+        decide = work.decide
+        try:
+            work.batch, work.decide = batch, None
+            super()._run_group([work])
+        except BaseException:
+            # Interrupted: unless it has a receipt, it is to be decided again.
+            work.batch, work.decide = None, decide
+            raise
 
     def _page(self, range: Range, at: Snapshot | None) -> Page:
         if self._refusal is not None:
@@ -265,6 +283,17 @@ class MemoryEngine(EmbeddedEngine):
         if at.closed:
             raise StoreClosed("the snapshot is closed; take a new one")
         return at
+
+
+def _only_puts(draft: Draft) -> bool:
+    """Whether the draft writes rows, and nothing but that."""
+    return not (
+        draft.checks
+        or draft.ranges
+        or draft.id is not None
+        or None in draft.rows.values()
+        or not (draft.rows or draft.appends)
+    )
 
 
 def _shown(kept: _Kept | None) -> Record | None:
