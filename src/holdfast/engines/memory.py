@@ -17,7 +17,6 @@ from sortedcontainers import SortedList
 from holdfast.contract.batch import (
     NEEDS_MAX,
     Answer,
-    Batch,
     Draft,
     Need,
     Receipt,
@@ -175,28 +174,26 @@ class MemoryEngine(EmbeddedEngine):
                     state.put_all(answer, revision)
                     self._watcher.publish(revision)
                     return
-                if answer is None:
-                    work.receipt = Receipt(revision - 1)
-                    return
-                batch = decided_batch(answer)
-                if type(answer) is not Draft:
-                    self._validate(batch)
+                self._run_decided(work, answer)
             except Raised as raised:
                 work.error = raised.error
-                return
             except StoreError as error:
                 work.error = error
-                return
             except BaseException:
                 if state.head < revision:
                     work.receipt = None
                 else:
                     self._watcher.publish(revision)  # An interrupt came once it was written.
                 raise
-            self._run_decided(work, batch)
 
-    def _run_decided(self, work: Work, batch: Batch) -> None:
+    def _run_decided(self, work: Work, answer: Answer) -> None:
         """Have a group carry out what was decided just now, under the same lock."""
+        if answer is None:
+            work.receipt = Receipt(self._state.head)
+            return
+        batch = decided_batch(answer)
+        if type(answer) is not Draft:
+            self._validate(batch)
         decide = work.decide
         try:
             work.batch, work.decide = batch, None
