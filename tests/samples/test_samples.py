@@ -295,7 +295,6 @@ def test_the_log_of_operations(sample: Database) -> None:
     assert drive(logged()) == [("set", ("texts:long",)), ("get", ("texts:long",))]
 
 
-@pytest.mark.row("trap 53")
 def test_nothing_is_wrong(sample: Database) -> None:
     assert drive(sample.check()) == []
 
@@ -341,7 +340,7 @@ def raw_rows(url: str) -> dict[bytes, Any]:
 
     async def read(engine: Engine) -> dict[bytes, Any]:
         await engine.open()
-        found = {}
+        found: dict[bytes, Any] = {}
         rest: Range | None = Range()
         while rest is not None:
             page = await engine.scan(rest)
