@@ -39,6 +39,9 @@ class Twin:
         rewrites: sentences of docstrings that are not true of the twin, and what is. Each must
             occur.
         extra: methods that only the twin has.
+        plain: coroutines that the twin runs itself, statement by statement: it drives what they
+            await, and what they find done at once was never a coroutine.
+        first: what the twin tries before it drives the coroutine of a method.
     """
 
     source: str
@@ -48,6 +51,8 @@ class Twin:
     attributes: dict[str, str] = field(default_factory=dict)
     rewrites: dict[str, str] = field(default_factory=dict)
     extra: str = ""
+    plain: tuple[str, ...] = ()
+    first: dict[str, str] = field(default_factory=dict)
 
     @property
     def handle(self) -> type:
@@ -85,6 +90,13 @@ def poll(self, timeout_s: float = 0) -> Change | None:
         raise StoreClosed("the watch is closed; begin another one with `db.watch`") from None
 '''
 
+PEEK = """
+if version is None and at is None and expect is None:
+    found = self._inner.peek(key)
+    if found is not NOT_NOW:
+        return found
+"""
+
 TWINS = (
     Twin(
         "holdfast.database.handle:Database",
@@ -106,6 +118,8 @@ TWINS = (
         file="entries",
         name="KeyValueStore",
         stands_for=("KeyValueStore",),
+        plain=("set", "set_many", "modify", "delete"),
+        first={"get": PEEK},
     ),
     Twin("holdfast.stores.multistore:MultiStore", file="stores"),
     Twin("holdfast.stores.store:Store", file="stores", attributes={"name": "str"}),
@@ -198,6 +212,7 @@ IMPORTS = {
     "Any": "typing",
     "Self": "typing",
     "TypeVar": "typing",
+    "NOT_NOW": "holdfast.contract.engine",
     "Io": "holdfast.contract.capability",
     "StoreClosed": "holdfast.contract.errors",
     "TimedOut": "holdfast.contract.errors",
@@ -291,14 +306,38 @@ def twin_of(annotation: str) -> str | None:
     return NAMES.get(annotation)
 
 
-def method_text(name: str, method: Callable[..., Any], doc: str) -> str:
+def plain_text(name: str, method: Callable[..., Any], doc: str) -> str:
+    """A method of a twin that runs the statements of its handle's coroutine itself."""
+    [function] = ast.parse(textwrap.dedent(inspect.getsource(method))).body
+    assert isinstance(function, ast.AsyncFunctionDef)
+    statements = function.body[1:] if inspect.getdoc(method) else function.body
+    lines = [ast.unparse(ast.fix_missing_locations(_Driven().visit(one))) for one in statements]
+    body = "\n".join(["inner = self._inner", *lines])
+    return defined(called(name), signature(method), doc, body)
+
+
+class _Driven(ast.NodeTransformer):
+    """The code of a coroutine of a handle as that of its twin."""
+
+    def visit_Await(self, node: ast.Await) -> ast.AST:
+        self.generic_visit(node)
+        return ast.Call(ast.Name("drive", ast.Load()), [node.value], [])
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return ast.Name("inner", node.ctx) if node.id == "self" else node
+
+
+def method_text(twin: Twin, name: str, method: Callable[..., Any], doc: str) -> str:
     """A method of a twin: drives the coroutine, iterator or plain method of its handle."""
+    if name in twin.plain:
+        return plain_text(name, method, doc)
     result = str(inspect.signature(method).return_annotation)
     setup, replaced = callbacks(method)
     call = f"self._inner.{name}({arguments(method, replaced)})"
     if inspect.iscoroutinefunction(method):
         call = f"drive({call})"
-    twin = twin_of(result)
+    kept = twin_of(result)
+    setup += twin.first.get(name, "").lstrip()
     if result == "Self":
         body = f"{call}\nreturn self"
     elif result == "None":
@@ -306,7 +345,7 @@ def method_text(name: str, method: Callable[..., Any], doc: str) -> str:
     elif "AsyncIterator" in result:
         body = f"return DrivenIterator({call})"
     else:
-        body = f"return {twin}({call})" if twin else f"return {call}"
+        body = f"return {kept}({call})" if kept else f"return {call}"
     return defined(called(name), signature(method), doc, setup + body)
 
 
@@ -415,7 +454,7 @@ def class_text(twin: Twin) -> str:
             if f"def {name}(" in twin.extra:
                 continue  # Written by hand.
             text = iterator_method(name, member, doc) if twin.iterates else None
-            texts.append(text or method_text(name, member, doc))
+            texts.append(text or method_text(twin, name, member, doc))
     texts.append(twin.extra.strip() + "\n")
     stale = twin.rewrites.keys() - used
     if stale:
@@ -490,6 +529,8 @@ def origins() -> dict[str, str]:
             assert function is not None
             module = sys.modules[function.__module__]
             mentions.append((module, str(inspect.signature(function))))
+            if function.__name__ in twin.plain:
+                mentions.append((module, inspect.getsource(function)))
     for module, text in mentions:
         known = dict.fromkeys(vars(module), module.__name__) | imported(module)
         for name in set(re.findall(r"\w+", text)) & known.keys() - {"T"}:

@@ -108,11 +108,11 @@ async def main(server: RedisServer, seconds: float) -> None:
     await plain.aclose()
 
 
-async def in_process() -> None:
+async def in_process(seconds: float = 0.3) -> None:
     """What an operation costs without a server, and a key."""
     store = StoreBuilder.create().with_adapter(MockStoreAdapter()).with_service("f").build()
     await store.kv.set("a", VALUE)
-    speed, _ = await rate(lambda: store.kv.get("a"), 1, 0.3)
+    speed, _ = await rate(lambda: store.kv.get("a"), 1, seconds)
     space = store._scene.keys.area("kv")
     began = time.perf_counter()
     for _ in range(100_000):

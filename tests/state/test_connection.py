@@ -184,6 +184,26 @@ def test_callers_wait_for_room_in_a_bounded_line(redis: RedisServer, service: st
     through(redis, service, test, commands_max=4, callers_max=10)
 
 
+def test_a_place_in_line_is_not_lost_with_who_had_it(redis: RedisServer, service: str) -> None:
+    async def test(proxy: Proxy, store: Any) -> None:
+        await store.kv.set("a", 1)
+        for _ in range(20):
+            proxy.open.clear()
+            calls = [asyncio.create_task(store.kv.get("a")) for _ in range(40)]
+            await asyncio.sleep(0.005)
+            proxy.open.set()
+            # Some are cancelled while they wait, some when they have just been let go on.
+            for _ in range(6):
+                await asyncio.sleep(0)
+                for call in calls[2::5]:
+                    call.cancel()
+            got = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 5)
+            assert {one for one in got if not isinstance(one, BaseException)} == {1}
+            assert not store._scene.adapter.client._link._waiters
+
+    through(redis, service, test, commands_max=2)
+
+
 @pytest.mark.row("D-111")
 def test_no_server_is_told_at_once(service: str) -> None:
     async def main() -> None:

@@ -171,7 +171,13 @@ def test_patterns_never_read_the_stem_as_a_pattern() -> None:
 
 
 @pytest.mark.row("D-022")
-def test_a_key_costs_well_under_a_microsecond() -> None:
-    space = ScopedKeys("api").scope("org", "org_1").area("kv")
-    best = min(timeit.repeat(lambda: space("settings:theme"), number=20_000, repeat=5)) / 20_000
-    assert best < 1e-6, f"{best * 1e9:.0f} ns"
+def test_a_key_costs_one_look_however_deep_it_is() -> None:
+    # 0.16 µs on a quiet machine; joining two hundred scopes anew costs many times that.
+    keys = ScopedKeys("api")
+    for number in range(200):
+        keys = keys.scope(f"level{number}", number)
+    space = keys.area("kv")
+    parts = [keys.prefix, keys.service, *(one for entry in keys.chain for one in entry), "kv", "k"]
+    built = min(timeit.repeat(lambda: space("settings:theme"), number=2000, repeat=7))
+    joined = min(timeit.repeat(lambda: ":".join(parts), number=2000, repeat=7))
+    assert built < joined / 2, (built, joined)

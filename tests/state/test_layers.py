@@ -43,9 +43,8 @@ def test_a_breaker_opens_tries_and_closes() -> None:
                 await store.kv.get("a")
         assert breaker.state == "open"
         asked = len(inner.calls)
-        with pytest.raises(ConnectionFailed, match=r"again in 5\.0 s") as caught:
+        with pytest.raises(ConnectionFailed, match=r"again in 5\.0 s"):
             await store.kv.set("b", 1)
-        assert caught.value.details["retry_after_s"] == 5
         assert len(inner.calls) == asked
         clock.advance(5.1)
         with pytest.raises(ConnectionFailed):  # The one call that asks finds it still gone.

@@ -220,7 +220,11 @@ def test_a_failure_carries_its_facts() -> None:
         with pytest.raises(StoreError) as caught:
             await store.kv.get("a")
         assert caught.value.code == ErrorCode.parse("STORE_OPERATION_FAILED")
-        assert caught.value.metadata == {"key": "a", "namespace": "kv", "operation": "get"}
+        assert caught.value.details["metadata"] == {
+            "key": "a",
+            "namespace": "kv",
+            "operation": "get",
+        }
         assert isinstance(caught.value.__cause__, OSError)
 
     asyncio.run(main())

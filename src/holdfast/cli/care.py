@@ -28,13 +28,13 @@ def info(url: options.Url = "", as_json: options.AsJson = False) -> int:
     # The view's place in memory says nothing to anybody.
     explained["stack"] = ["KeyValueStore", *explained["stack"][1:]]
     explained["url"] = options.config_of(url).url
-    capabilities = explained.pop("capabilities")
+    capabilities, keyspaces = explained.pop("capabilities"), explained["keyspaces"]
     if as_json:
         shown.document(
             explained | {"cursor": cursor, "entries": entries, "capabilities": _plain(capabilities)}
         )
         return exits.OK
-    provided = explained.pop("provided_above")
+    told = explained.pop("abilities")
     shown.facts(
         [
             ("url", explained["url"]),
@@ -42,13 +42,26 @@ def info(url: options.Url = "", as_json: options.AsJson = False) -> int:
             ("revision", str(explained["revision"])),
             ("cursor", cursor),
             ("feed begins at", str(explained["feed_oldest"])),
-            ("keyspaces", explained["keyspaces"]),
+            ("format", explained["format"]["number"]),
+            ("keyspaces", ", ".join(f"{one['view']} {one['name']}" for one in keyspaces)),
+            ("housekeeping", _rounds(explained["housekeeping"])),
             ("stack", " on ".join(explained["stack"])),
         ]
     )
     shown.table(None, ["capability", "the engine"], _abilities(capabilities))
-    shown.table(None, ["view", "provided above it"], provided.items())
+    rows = [(name, one["source"], one["remark"]) for name, one in told.items()]
+    shown.table(None, ["ability", "source", "remark"], rows)
     return exits.OK
+
+
+def _rounds(rounds: dict[str, Any] | None) -> str:
+    """How housekeeping fares, in one line."""
+    if rounds is None:
+        return "none in this process"
+    state = "running" if rounds["running"] else "not needed yet"
+    if rounds["failures"]:
+        state += f", {rounds['failures']} rounds failed, the last with {rounds['last_failure']}"
+    return state
 
 
 def check(url: options.Url = "", as_json: options.AsJson = False) -> int:

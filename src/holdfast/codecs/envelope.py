@@ -78,6 +78,10 @@ NO_EXTRAS = Extras()
 _encode_extras = msgspec.msgpack.Encoder().encode
 _decode_extras = msgspec.msgpack.Decoder(Extras).decode
 _new_header: Any = tuple.__new__
+#: The header alone, from its fields in their order: what `seal` begins with.
+pack_header = _HEADER.pack
+#: The fields of a header as they stand, unchecked; `header_of` checks them.
+unpack_header = _HEADER.unpack_from
 
 
 def seal(

@@ -96,6 +96,32 @@ class MessagePackSerializer(Serializer):
             MESSAGE_PACK_RULES.refuse(value)
         return data
 
+    def encode_small(self, value: Any) -> bytes | None:
+        """The same for what most values are: a small mapping of scalars and lists of scalars.
+
+        None for anything else, and where something is longer than `SMALL_LENGTH`: one look tells
+        that the value can be held, and that encoding it takes no time to speak of.
+        """
+        if type(value) is not dict or len(value) > SMALL_LENGTH:
+            return None
+        for part in value.values():
+            kind = type(part)
+            if kind is str or kind is bytes:
+                if len(part) > SMALL_LENGTH:
+                    return None
+            elif kind is list:
+                if len(part) > SMALL_LENGTH or not _are_scalars(map(type, part)):
+                    return None
+            elif kind not in _SCALARS:
+                return None
+        try:
+            data = self._encode(value)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            MESSAGE_PACK_RULES.refuse(value, error)
+        if _NOT_FINITE_PLUS in data or _NOT_FINITE_MINUS in data:
+            return self.encode(value)
+        return data
+
     def decode(self, data: bytes) -> Any:
         try:
             return self._decode(data)
@@ -104,6 +130,10 @@ class MessagePackSerializer(Serializer):
 
 
 _are_scalars = MESSAGE_PACK_RULES.scalars.issuperset
+_SCALARS = MESSAGE_PACK_RULES.scalars
+
+#: The most parts of a small value, and of each of its lists; the most characters of its texts.
+SMALL_LENGTH = 16 * 1024
 
 # MessagePack writes a float as 0xcb and eight bytes; NaN and the infinities begin with these.
 _NOT_FINITE_PLUS = 0x7F

@@ -69,22 +69,39 @@ def check_batch(batch: Batch, limits: Capabilities) -> None:
 def check_draft(draft: Draft, limits: Capabilities) -> None:
     """The same for a draft."""
     # Sums and the longest key decide the good case; the bad one is then looked at closely.
-    total = 0
+    total, longest = 0, 1
     rows, appends = draft.rows, draft.appends
-    for value in rows.values():
+    for key, value in rows.items():
+        if type(key) is not bytes:
+            total = _OVER
+        elif len(key) > longest:
+            longest = len(key)
         if value is not None:
+            total += len(value) if type(value) is bytes else _OVER
+    for prefix, value in appends:
+        if type(prefix) is bytes and prefix and type(value) is bytes:
             total += len(value)
-    for _, value in appends:
-        total += len(value)
-    longest = max(map(len, rows), default=1)
+            longest = max(longest, len(prefix) + APPEND_BYTES)
+        else:
+            total = _OVER
     if (
         total > limits.value_bytes_max
         or longest > limits.key_bytes_max
         or b"" in rows
-        or len(rows) + len(appends) > limits.batch_operations_max
-        or (appends and len(appends[0][0]) > limits.key_bytes_max - APPEND_BYTES)
+        or draft.checks
+        or len(rows) + len(appends) + len(draft.ranges) > limits.batch_operations_max
     ):
+        for check in draft.checks:
+            if type(check) is not CheckKey and type(check) is not CheckRange:
+                raise InvalidValue(
+                    "the checks of a draft are CheckKey and CheckRange; found a "
+                    f"{type(check).__name__}"
+                )
         check_batch(draft.batch(), limits)
+
+
+#: Above every limit: what is no bytes makes a draft one to be looked at closely.
+_OVER = 1 << 62
 
 
 def check_key(key: bytes, key_bytes_max: int) -> None:

@@ -8,6 +8,7 @@ from holdfast.contract.capability import Capabilities
 from holdfast.contract.engine import Engine
 from holdfast.records.decorators.cached import Cached
 from holdfast.records.interface import KeyValueStoreInterface
+from holdfast.store.abilities import abilities
 from holdfast.store.instances import SharedDatabase
 
 
@@ -44,11 +45,9 @@ async def explained(
         "capabilities": {
             name: getattr(capabilities, name) for name in Capabilities.__dataclass_fields__
         },
-        "provided_above": {
-            "transactions": f"optimistic, up to {capabilities.isolation}",
-            "time_to_live": "checked on every read, swept by housekeeping",
-            "history": "past versions in the same commit",
-            "feed": "rows in the same commit, resumable by revision",
+        "abilities": {
+            name: {"source": ability.source, "remark": ability.remark}
+            for name, ability in abilities(capabilities).items()
         },
     }
 

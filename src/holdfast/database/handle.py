@@ -26,17 +26,22 @@ from holdfast.database.explain import explained
 from holdfast.database.snapshot import SnapshotView
 from holdfast.database.transaction import Transaction
 from holdfast.database.views import keepers, views_on
+from holdfast.documents.collection import Collection
+from holdfast.documents.collections import Collections
+from holdfast.documents.open import collection_of
 from holdfast.layers.read_only import ReadOnlyLayer
 from holdfast.records.compose import NO_WISHES, Entries, Wishes, open_entries
 from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.runtime.gate import Gate
+from holdfast.store.abilities import refuse_emulation
 from holdfast.store.check import check_rows
 from holdfast.store.feed.subscription import SubscriptionFacts
 from holdfast.store.feed.watch import Changes, Watch
-from holdfast.store.instances import SharedDatabase, acquire, release
+from holdfast.store.instances import Layers, SharedDatabase
 from holdfast.store.isolation import IsolationLevel
 from holdfast.store.keyspaces import Keyspace
 from holdfast.store.locks.lock import TTL_S, Lock
+from holdfast.store.opened import acquire, release
 from holdfast.store.operation_log import OperationLog
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.transaction import TransactionEngine
@@ -74,19 +79,27 @@ class Database:
         compression: Compression = NONE,
         housekeeping: bool = True,
         wishes: Wishes = NO_WISHES,
+        layers: Layers = (),
+        emulation: bool = True,
     ) -> None:
         self.config = config
         self._components = components
         self._values = Values(components.host, serializer, compression)
         self._with_housekeeping = housekeeping
         self._wishes = wishes
+        self._layers = layers
+        self._emulation = emulation
         self._shared: SharedDatabase | None = None
+        #: What this handle takes part in, until it has let go; and by which token.
+        self._leaving: SharedDatabase | None = None
+        self._token: object = None
         self._gate: Gate | None = None
         self._closed = False
         self._engine: Engine | None = None
         self._changes: Changes | None = None
         self._entries: Entries | None = None
         self._stores: MultiStore | None = None
+        self._collections: Collections | None = None
         self._revision = 0
 
     # --- Opening and closing ----------------------------------------------------------------
@@ -95,30 +108,51 @@ class Database:
         """Open it; `async with` and `await holdfast.open(...)` do."""
         if self._closed:
             raise self._refuse()
-        if self._shared is None:
-            gate = Gate(self._components.host.runtime(), self._refuse)
-            shared = await acquire(
-                self.config, self._components, keepers, housekeeping=self._with_housekeeping
-            )
+        if self._shared is not None:
+            return self
+        gate = Gate(self._components.host.runtime(), self._refuse)
+        token = object()
+        shared = await acquire(
+            self.config, self._components, keepers, token,
+            housekeeping=self._with_housekeeping, layers=self._layers,
+        )  # fmt: skip
+        try:
+            if self._closed:
+                raise self._refuse()  # By another task, while this one waited.
+            if self._leaving is not None:
+                raise InvalidInput(
+                    "a handle is opened once; another task is opening this one. Await that one, "
+                    "or open another handle: handles share the database"
+                )
+            self._leaving, self._token = shared, token
             self._shared, self._gate = shared, gate
             engine = shared.engine
             if self.config.read_only and engine.capabilities.writable:
                 engine = ReadOnlyLayer(engine)
             self._engine = engine
-            try:
-                await self._open_views(engine)
-            except BaseException:
-                self._shared = None
-                await release(shared)
-                raise
+            if not self._emulation:
+                refuse_emulation(engine.capabilities)
+            await self._open_views(engine)
+            if self._closed:
+                raise self._refuse()
+        except BaseException:
+            if self._token is token:
+                self._shared = self._leaving = None
+            await release(shared, token)
+            raise
         return self
 
     async def close(self) -> None:
-        """Flush what is acknowledged and let go; closing twice does nothing."""
+        """Flush what is acknowledged and let go; closing twice does nothing.
+
+        A close that was cancelled or interrupted goes on when it is called again.
+        """
         self._closed = True
         if self._gate is not None:
             self._gate.close()
-        shared, self._shared = self._shared, None
+        self._shared = None
+        # Until all of it is let go: a close that was cancelled or interrupted can be repeated.
+        shared = self._leaving
         if shared is not None:
             try:
                 if self._gate is not None:
@@ -127,7 +161,8 @@ class Database:
                     await self._entries.events.close()
                 await shared.let_go(self._gate)
             finally:
-                await release(shared)
+                await release(shared, self._token)
+            self._leaving = None
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self.open().__await__()
@@ -160,6 +195,23 @@ class Database:
         if self._stores is None:
             raise self._refuse()
         return self._stores
+
+    def collection(
+        self, name: str, type: type[T] | None = None, *, history: str | None = None
+    ) -> Collection[T]:
+        """The collection of that name: typed documents with queries and indexes.
+
+        Args:
+            name: as long as nothing is written into it, it does not exist and is empty.
+            type: of its documents: dict, a dataclass, a msgspec Struct, a TypedDict or a pydantic
+                model; left out: plain documents.
+            history: of what changes, keep the `values`, the `versions` without them, or `none`;
+                left out: what it was made with, and `values` for a new one.
+
+        Raises:
+            InvalidName, InvalidInput: the arguments cannot be.
+        """
+        return collection_of(self._require_collections(), name, type, history)
 
     @property
     def schemas(self) -> SchemaRegistry:
@@ -308,9 +360,8 @@ class Database:
         async def begin() -> TransactionEngine:
             return await TransactionEngine.begin(engine, level, read_only=read_only)
 
-        return Transaction(
-            begin, views_on(parts, self.stores), self._committed, self._require_gate()
-        )
+        views = views_on(parts, self.stores, self._require_collections())
+        return Transaction(begin, views, self._committed, self._require_gate())
 
     async def transact(
         self,
@@ -346,7 +397,8 @@ class Database:
         self._guard()
         engine = self._open_engine()
         view = SnapshotEngine(engine, await engine.snapshot())
-        return SnapshotView(view, views_on(self._open_parts(), self.stores)(view, None))
+        views = views_on(self._open_parts(), self.stores, self._require_collections())
+        return SnapshotView(view, views(view, None))
 
     # --- Care -------------------------------------------------------------------------------
 
@@ -404,7 +456,16 @@ class Database:
         self._stores = MultiStore(
             engine, shared.keyspaces, self._components.clock, self._wrote, gate
         )
+        self._collections = Collections(
+            engine, shared.keyspaces, shared.retention, self._values, self._components,
+            self._wrote, gate,
+        )  # fmt: skip
         self._revision = await engine.head()
+
+    def _require_collections(self) -> Collections:
+        if self._collections is None:
+            raise self._refuse()
+        return self._collections
 
     def _reader_of(self, engine: Engine, keyspace: Keyspace) -> ChangeReader | None:
         view = self._require_shared().view_of(keyspace.view)

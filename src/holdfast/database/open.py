@@ -10,7 +10,8 @@ from holdfast.contract.runtime import Components
 from holdfast.database.handle import Database
 from holdfast.records.compose import Wishes
 from holdfast.runtime.system import system_components
-from holdfast.store.registry import read_config
+from holdfast.store.instances import Layers
+from holdfast.store.registry import read_config, read_layers
 from holdfast.store.versions.cache import CacheLimits
 
 _SERIALIZERS: dict[str, Serializer] = {"msgpack": MESSAGE_PACK, "json": JSON}
@@ -24,6 +25,8 @@ def open(
     housekeeping: bool = True,
     logged: bool = False,
     cached: bool | CacheLimits = False,
+    layers: Layers = (),
+    emulation: bool = True,
     components: Components | None = None,
 ) -> Database:
     """The database at a URL, to be used as `async with holdfast.open(...) as db`.
@@ -36,6 +39,10 @@ def open(
         housekeeping: whether this process ends expired entries; `sweep()` does it by hand.
         logged: whether each operation on entries leaves a record; see `Database.log`.
         cached: whether entries read again may come from memory, or how much of it to use.
+        layers: what stands above the engine, outermost first: names such as `read_only`, or
+            whatever makes a `Layer` of an engine. `?layers=` in the address does the same.
+        emulation: False refuses an engine on which something would be emulated that others do
+            themselves; `explain` tells which.
         components: clock, ids and ways to wait other than the machine's; for tests.
 
     Raises:
@@ -52,4 +59,6 @@ def open(
         compression=compression_named(compression),
         housekeeping=housekeeping,
         wishes=Wishes(logged, limits),
+        layers=(*read_layers(address), *layers),
+        emulation=emulation,
     )

@@ -14,18 +14,34 @@ from typing import Any, ClassVar
 
 from sortedcontainers import SortedList
 
+from holdfast.contract.batch import (
+    NEEDS_MAX,
+    Answer,
+    Draft,
+    Need,
+    Receipt,
+    append_key,
+)
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Peeked, Snapshot
-from holdfast.contract.errors import InvalidInput, StoreClosed
+from holdfast.contract.errors import InvalidInput, StoreClosed, StoreError, WrongContext
+from holdfast.contract.limits import check_draft
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Clock, Components
 from holdfast.engines.embedded.engine import EmbeddedEngine
-from holdfast.engines.embedded.group import Pending, Writer
+from holdfast.engines.embedded.group import Pending, Work, Writer
 from holdfast.engines.embedded.locking import let_go
+from holdfast.engines.embedded.work import Raised
 
 #: How long the id of a batch is remembered.
 BATCH_ID_MS = 10 * 60 * 1000
+
+#: How many more new keys than keys may wait to be put into order.
+UNORDERED_SPARE = 1024
+
+#: A record without the call that its class would make.
+_record: Any = tuple.__new__
 
 #: What a key held before the revision that overwrote it: (that revision, the record or None).
 _Past = tuple[int, Record | None]
@@ -123,6 +139,52 @@ class MemoryEngine(EmbeddedEngine):
     def peek_page(self, range: Range) -> Page:
         return self._page(range, None)
 
+    def _run_group(self, works: list[Work]) -> None:
+        work = works[0]
+        if len(works) > 1 or work.decide is None or work.previous:
+            super()._run_group(works)
+            return
+        # One write that decides, as most come: what it writes goes straight into the dict.
+        state = self._state
+        get = state.records.get
+        with state.lock:
+            revision = state.head + 1
+            try:
+                records = [get(key) for key in work.keys]
+                answer = work.ask(records, revision)
+                if type(answer) is Need:
+                    answer = _see_more(work, records, answer, state)
+                if self._refusal is WrongContext:
+                    raise self._refuse()  # The function forked, and this is the child.
+                if type(answer) is Draft and not (
+                    answer.checks
+                    or answer.ranges
+                    or answer.id is not None
+                    or state.snapshots
+                    or None in answer.rows.values()
+                    or not (answer.rows or answer.appends)
+                ):
+                    check_draft(answer, self._capabilities)
+                    # First, so that an interrupt does not leave written what seems not to be.
+                    work.receipt = _record(Receipt, (revision, None))
+                    state.put_all(answer, revision)
+                    self._watcher.publish(revision)
+                    return
+            except Raised as raised:
+                work.error = raised.error
+                return
+            except StoreError as error:
+                work.error = error
+                return
+            except BaseException:
+                if state.head < revision:
+                    work.receipt = None
+                raise
+            # Decided just now, under the same lock: a group carries out the rest.
+            decided = Work(None, (), lambda _records, _revision: answer)
+            super()._run_group([decided])
+            work.receipt, work.error = decided.receipt, decided.error
+
     def _page(self, range: Range, at: Snapshot | None) -> Page:
         if self._refusal is not None:
             raise self._refuse()
@@ -202,6 +264,17 @@ class MemoryEngine(EmbeddedEngine):
         return at
 
 
+def _see_more(work: Work, records: list[Record | None], need: Need, state: _State) -> Answer:
+    """Show the function of a write the keys it asks for, until it decides."""
+    answer: Answer = need
+    for _ in range(NEEDS_MAX):
+        if type(answer) is not Need:
+            break
+        records += [state.records.get(key) for key in answer.keys]
+        answer = work.ask(records, state.head + 1)
+    return answer
+
+
 class _State:
     """What the database holds.
 
@@ -220,7 +293,8 @@ class _State:
         self.snapshots: set[_MemorySnapshot] = set()
         self.lock = threading.RLock()
         self._order: SortedList[Any] | None = None
-        self._unordered: set[bytes] = set()
+        # New keys since the order was made, some of them twice or gone again.
+        self._unordered: list[bytes] = []
         self._past: dict[bytes, list[_Past]] = {}
 
     def put(self, key: bytes, record: Record | None, revision: int) -> Record | None:
@@ -229,16 +303,44 @@ class _State:
         if self.snapshots:
             self._past.setdefault(key, []).append((revision, before))
         if record is not None:
-            if before is None:
-                self._unordered.add(key)
+            if before is None and self._order is not None:
+                self._unordered.append(key)
             self.records[key] = record
         elif before is not None:
             del self.records[key]
-            if key in self._unordered:
-                self._unordered.discard(key)
-            elif self._order is not None:
+            if self._order is not None:
                 self._order.discard(key)
+                if len(self._unordered) > len(self.records) + UNORDERED_SPARE:
+                    self._ordered()  # Keys that come and go stand in it many times.
         return before
+
+    def put_all(self, draft: Draft, revision: int) -> None:
+        """Write the rows and appends of a draft that deletes nothing, while no snapshot is open.
+
+        All of them, or (an interrupt, no memory) none.
+        """
+        new = {}
+        for key, value in draft.rows.items():
+            new[key] = _record(Record, (value, revision))
+        index = 0
+        for prefix, value in draft.appends:
+            new[append_key(prefix, revision, index)] = _record(Record, (value, revision))
+            index += 1  # noqa: SIM113 - most drafts have one append
+        records = self.records
+        before = list(map(records.get, new))
+        try:
+            if self._order is not None:
+                self._unordered += [key for key in new if key not in records]
+            records.update(new)
+            self.head = revision
+        except BaseException:
+            self.head = revision - 1
+            for key, record in zip(new, before, strict=True):
+                if record is not None:
+                    records[key] = record
+                else:
+                    records.pop(key, None)
+            raise
 
     def walk(self, range: Range) -> Iterator[tuple[bytes, Record]]:
         """The rows of the range, in its order."""
@@ -283,7 +385,7 @@ class _State:
             if self._order is None:
                 self._order = SortedList(self.records)
             elif self._unordered:
-                self._order.update(self._unordered)
+                self._order.update(self.records.keys() & self._unordered)
             self._unordered.clear()
         except BaseException:
             self.forget_order()

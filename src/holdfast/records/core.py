@@ -8,6 +8,7 @@ what stands there.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal
@@ -147,6 +148,8 @@ class KeyValueStore(KeyValueStoreInterface):
         if not steps:
             return []
         _once_each([step.key for step in steps])
+        if self._grants:
+            return await self._storage.transact(steps)
         namespaces = sorted({self._keys.namespace(step.key) for step in steps})
         return await self._write_locked(steps, namespaces)
 
@@ -181,10 +184,11 @@ class KeyValueStore(KeyValueStoreInterface):
                 raise
             if serialized is None:
                 return None
-            canonical, payload, _ = serialized
-            digest = self._calculate_data_hash(canonical)
+            payload = serialized.payload
+            digest = self._calculate_data_hash(serialized.canonical)
             decide = self._set(text, write, action, serialized, digest)  # type: ignore[arg-type]
-            return Step(text, decide, write.options.context(write.cause), None, len(payload or b""))
+            context = write.options.context(write.cause)
+            return Step(text, decide, context, None, len(payload) if payload else 0)
         if kind is Modify:
             decide = self._modify(text, write, action)  # type: ignore[arg-type]
             return Step(text, decide, write.options.context(write.cause))
@@ -244,6 +248,8 @@ class KeyValueStore(KeyValueStoreInterface):
             if current is None and action.only_living:
                 return None
             value = action.change(None if current is None else current.value)
+            if value is None or not isinstance(value, _PLAIN_KINDS):
+                _refuse_mistake(text, value, current, action)
             try:
                 serialized = storage.serialize_now(value)
             except StoreError as error:
@@ -322,6 +328,26 @@ def _delete(text: str, write: Write) -> Decision:
         return PROPOSE_DELETE
 
     return decide
+
+
+#: What most functions of `modify` return, and what needs no second look.
+_PLAIN_KINDS = (dict, list, str, int, float, bytes)
+
+
+def _refuse_mistake(text: str, value: object, current: Entry[Any] | None, action: Modify) -> None:
+    """Refuse what a function of `modify` returns by mistake as a rule: a coroutine, or nothing."""
+    if inspect.iscoroutine(value):
+        value.close()
+        raise InvalidInput(
+            f"modify({text!r}) wants a plain function, because it runs inside the commit; found a "
+            "coroutine function. Await what it needs before, and hand over the result"
+        )
+    if value is None and not action.allow_none and current is not None:
+        # It may have changed the value in place, as `dict.update` does, and returned nothing.
+        raise InvalidInput(
+            f"the function of modify({text!r}) returned None where a value stood; nothing was "
+            "written. Return the new value; to store None, pass allow_none=True"
+        )
 
 
 def _once_each(texts: list[str]) -> list[str]:

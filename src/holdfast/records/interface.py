@@ -17,7 +17,15 @@ from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.engine import NOT_NOW, _NotNow
 from holdfast.contract.errors import KeyNotFound, VersionNotFound
-from holdfast.records.options import KEEP, Keep, TimeToLive, conditions, write_options
+from holdfast.records.options import (
+    KEEP,
+    NO_CONDITIONS,
+    NO_OPTIONS,
+    Keep,
+    TimeToLive,
+    conditions,
+    write_options,
+)
 from holdfast.records.services.protocols import Outcome
 from holdfast.records.write import DELETE, Modify, Rename, SetValue, Write
 from holdfast.store.feed.change import Change
@@ -196,13 +204,19 @@ class KeyValueStoreInterface(ABC):
             Conflict: a condition does not hold; `current` is the entry that stands there.
             InvalidKey, InvalidInput, SerializationFailed, ValueTooLarge: nothing was written.
         """
-        write = Write(
-            key,
-            SetValue(value),
-            write_options(modified_by, comment, tags, ttl, expires_at, schema_hash),
-            conditions(if_revision, if_version, if_hash, if_absent),
-            if_changed,
-        )
+        options, required = NO_OPTIONS, NO_CONDITIONS
+        if (
+            modified_by is not None
+            or comment is not None
+            or tags is not None
+            or ttl is not None
+            or expires_at is not None
+            or schema_hash is not None
+        ):
+            options = write_options(modified_by, comment, tags, ttl, expires_at, schema_hash)
+        if if_revision is not None or if_version is not None or if_hash is not None or if_absent:
+            required = conditions(if_revision, if_version, if_hash, if_absent)
+        write = Write(key, SetValue(value), options, required, if_changed)
         outcome = self.write_now(write)
         if outcome is None:
             [outcome] = await self.write((write,))
@@ -245,16 +259,21 @@ class KeyValueStoreInterface(ABC):
         if_version: Version | None = None,
         if_hash: str | Digest | None = None,
         if_changed: bool = False,
+        allow_none: bool = False,
     ) -> Entry[Any]:
         """Read, change and write as one step: no update of others is lost.
 
         `change` gets the value (None when there is no entry) and returns the new one. It runs
         inside the commit, so it should be quick, and on some engines more than once. The expiry
         stays unless `ttl` says otherwise. What `change` raises is raised here; nothing is written.
+
+        Raises:
+            InvalidInput: `change` is a coroutine function, or returned None where a value stood
+                and `allow_none` does not say that this is meant.
         """
         write = Write(
             key,
-            Modify(change),
+            Modify(change, allow_none=allow_none),
             write_options(modified_by, comment, tags, ttl, None, schema_hash),
             conditions(if_revision, if_version, if_hash, if_absent=False),
             if_changed,
@@ -325,7 +344,7 @@ class KeyValueStoreInterface(ABC):
             (
                 Write(
                     key,
-                    Modify(_same, only_living=True, keeps_schema=True),
+                    Modify(_same, only_living=True, keeps_schema=True, allow_none=True),
                     write_options(modified_by, comment, tags, ttl, expires_at, None),
                     conditions(if_revision, if_version, None, if_absent=False),
                 ),

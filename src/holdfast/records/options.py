@@ -67,7 +67,9 @@ class WriteOptions(msgspec.Struct, frozen=True):
 
     def context(self, cause: Cause) -> WriteContext:
         """What the feed says of a write with these options."""
-        if cause is Cause.WRITE and self.modified_by is None and self.comment is None:
+        if cause is Cause.WRITE and (
+            self is NO_OPTIONS or (self.modified_by is None and self.comment is None)
+        ):
             return NO_CONTEXT
         return WriteContext(self.modified_by, None, cause, None, self.comment)
 

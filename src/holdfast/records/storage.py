@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import repeat
 from threading import get_ident
 from typing import Any, Literal, TypeVar
@@ -24,7 +23,8 @@ from holdfast.contract.errors import (
     StoreError,
 )
 from holdfast.contract.record import THIS_COMMIT, Range, Record
-from holdfast.records.services.protocols import Outcome, Past, Step
+from holdfast.records.services.protocols import Outcome, Past, Proposal, Step
+from holdfast.records.walk import Walk
 from holdfast.runtime.drive import drive
 from holdfast.store import layout
 from holdfast.store.plan import Plan
@@ -40,6 +40,7 @@ from holdfast.store.versions.rows import Rows
 
 T = TypeVar("T")
 
+_REGION_BYTES = layout.REGION_BYTES
 #: Flags that need more than the row itself.
 _SPECIAL = envelope.EXPIRES | envelope.BLOB
 #: How many rows the first page of a walk has, how fast pages grow, and to what.
@@ -86,6 +87,7 @@ class EngineEntryStorage:
         self._key_bytes_max = engine.capabilities.key_bytes_max
         self._rows = rows
         self._planner = planner
+        self._needs = planner.needs
         self._data_key = rows.data_key
         self._values = values
         self._now_ms = space.clock.now_ms
@@ -146,13 +148,23 @@ class EngineEntryStorage:
         record = (await self._read((self._data_key(key),)))[0]
         return record is not None and not self._expired(record.value)
 
-    async def keys(self, pattern: Pattern, *, reverse: bool = False) -> AsyncIterator[StoreKey]:
-        async for entry in self.scan(pattern, reverse=reverse, whole=False):
-            yield entry.key
+    def keys(self, pattern: Pattern, *, reverse: bool = False) -> AsyncIterator[StoreKey]:
+        return Walk(self._key_pages(pattern, reverse))
 
-    async def scan(
+    def scan(
         self, pattern: Pattern, *, reverse: bool = False, whole: bool = True
     ) -> AsyncIterator[Entry[Any]]:
+        return Walk(self._pages(pattern, reverse, whole))
+
+    async def _key_pages(
+        self, pattern: Pattern, reverse: bool
+    ) -> AsyncGenerator[list[StoreKey], None]:
+        async for entries in self._pages(pattern, reverse, whole=False):
+            yield [entry.key for entry in entries]
+
+    async def _pages(
+        self, pattern: Pattern, reverse: bool, whole: bool
+    ) -> AsyncGenerator[list[Entry[Any]], None]:
         self._gate.check()
         # Many a walk ends early: the first page is short, and each one longer than the last.
         rows_wanted = FIRST_PAGE_ROWS
@@ -160,8 +172,7 @@ class EngineEntryStorage:
         while rest is not None:
             entries, rest = await self.page(replace(rest, limit=rows_wanted), pattern, whole=whole)
             rows_wanted = min(rows_wanted * PAGE_GROWTH, LAST_PAGE_ROWS)
-            for entry in entries:
-                yield entry
+            yield entries
 
     async def page(
         self, range: Range, pattern: Pattern, *, whole: bool = True
@@ -175,15 +186,36 @@ class EngineEntryStorage:
         """
         # Most patterns are a prefix, and then the range has decided already.
         matched = shows_all(pattern)
-        reserved = b"" if pattern.prefix else self._rows.data + RESERVED_PACKED
         page = await self._engine.scan(range)
+        rows = page.rows
+        reserved = b"" if pattern.prefix else self._rows.data + RESERVED_PACKED
+        if reserved and rows:
+            ends = rows[0][0], rows[-1][0]
+            if max(ends) < reserved or min(ends) > reserved + b"\xff":
+                reserved = b""
+        if matched and not reserved and self._pending is None:
+            plain = _plain_entries(rows)
+            if len(plain) == len(rows):
+                return plain, page.resume
+        return await self._entries_of(
+            rows, reserved, None if matched else pattern, whole
+        ), page.resume
+
+    async def _entries_of(
+        self,
+        rows: Sequence[tuple[bytes, Record]],
+        reserved: bytes,
+        pattern: Pattern | None,
+        whole: bool,
+    ) -> list[Entry[Any]]:
+        """The living entries of rows, without those of reserved names, that match."""
         entries: list[Entry[Any]] = []
         make = self._entry if self._pending is not None else Entry
-        for data_key, (stored, revision) in page.rows:
+        for data_key, (stored, revision) in rows:
             if reserved and data_key.startswith(reserved):
                 continue
             entry = make(data_key[layout.REGION_BYTES :], stored, revision)
-            if not matched and not shows(pattern, entry.key):
+            if pattern is not None and not shows(pattern, entry.key):
                 continue
             if stored[1] & _SPECIAL:
                 if self._expired(stored):
@@ -194,7 +226,7 @@ class EngineEntryStorage:
                         continue
                     entry = completed
             entries.append(entry)
-        return entries, page.resume
+        return entries
 
     def range_of(self, pattern: Pattern, *, reverse: bool = False) -> Range:
         """The rows that can hold keys of the pattern."""
@@ -276,14 +308,15 @@ class EngineEntryStorage:
         keys = self._keys_of(steps)
         payloads: dict[bytes, list[bytes]] = {}
         if len(steps) == 1 and steps[0].new_key is None:
-            make: Decide = partial(self._decide_one, steps[0], keys[0], payloads)
+            make: Decide = self._decider(steps[0], keys[0], payloads)
         else:
-            make = partial(self._decide_many, steps, keys, payloads)
+            make = self._many_decider(steps, keys, payloads)
         receipt = await self._commit(keys, make, payloads, sum(step.size for step in steps))
         self._wrote(receipt.revision)
         outcomes = [self._outcome(step, receipt.revision) for step in steps]
         for step, outcome in zip(steps, outcomes, strict=True):
-            await self._complete_outcome(step, outcome)
+            if outcome.after is not None and outcome.after.in_chunks:
+                await self._complete_outcome(step, outcome)
         return outcomes
 
     @property
@@ -302,7 +335,7 @@ class EngineEntryStorage:
         if len(data_key) > self._key_bytes_max and step.size:
             self._refuse_long(data_key)
         try:
-            receipt = transact((data_key,), partial(self._decide_one, step, data_key, None))
+            receipt = transact((data_key,), self._decider(step, data_key, None))
         except (PayloadMissing, _BigValue):
             return None  # Has to read first, or takes too long to be done here.
         except Conflict as conflict:
@@ -356,18 +389,61 @@ class EngineEntryStorage:
         keys += [self._data_key(step.new_key) for step in steps if step.new_key is not None]
         return keys
 
-    def _decide_one(
+    def _decider(
+        self, step: Step, data_key: bytes, payloads: dict[bytes, list[bytes]] | None
+    ) -> Decide:
+        """What decides a single step, without the book-keeping of many."""
+        needs, now_ms, write_over = self._needs, self._now_ms, self._write_over
+        in_transaction = self._in_transaction
+
+        def decide(records: list[Record | None], _revision: int) -> Draft | Need | None:
+            row = records[0]
+            further = needs(data_key, row)
+            if row is None or further or in_transaction or row.value[1] & _SPECIAL:
+                return self._decide_rare(step, data_key, payloads, records, further)
+            plan = Plan(now_ms(), step.context)
+            write_over(plan, step, data_key, row, payloads)
+            return plan.draft if step.written else None
+
+        return decide
+
+    def _write_over(
+        self,
+        plan: Plan,
+        step: Step,
+        data_key: bytes,
+        row: Record,
+        payloads: dict[bytes, list[bytes]] | None,
+    ) -> None:
+        """`_plan_step` for most of what is written: the row lives for good and keeps its past."""
+        living: Entry[Any] = Entry(step.key, row.value, row.revision)
+        step.before = living
+        step.after = step.chunks = None
+        step.written = False
+        proposal = step.decide(living, None)
+        if proposal is None:
+            return
+        metadata, value = proposal.metadata, proposal.value
+        if metadata is None or value is None or value.payload is None:
+            self._carry_out(plan, step, data_key, None, row, None, proposal, payloads)
+            return
+        step.after = self._planner.set(plan, data_key, row, None, metadata, value, living.metadata)
+        step.written = True
+
+    def _decide_rare(
         self,
         step: Step,
         data_key: bytes,
         payloads: dict[bytes, list[bytes]] | None,
         records: list[Record | None],
-        _revision: int,
+        further: Sequence[bytes],
     ) -> Draft | Need | None:
-        """Decide a single step: the common case, without the book-keeping of many."""
-        row = records[0]
+        """Decide a single step on a key without a row, or with one that ends, or in a transaction.
+
+        Args:
+            further: keys that have to be seen beside the first.
+        """
         extra = None
-        further = self._planner.needs(data_key, row)
         if further:
             if len(records) == 1:
                 return Need(further)
@@ -376,34 +452,43 @@ class EngineEntryStorage:
         if self._in_transaction:
             context = self._space.context(context)
         plan = Plan(self._now_ms(), context)
-        self._plan_step(plan, step, data_key, None, row, extra, payloads)
+        self._plan_step(plan, step, data_key, None, records[0], extra, payloads)
         return plan.draft if step.written else None
 
-    def _decide_many(
-        self,
-        steps: Sequence[Step],
-        keys: list[bytes],
-        payloads: dict[bytes, list[bytes]] | None,
-        records: list[Record | None],
-        _revision: int,
-    ) -> Draft | Need | None:
-        """Decide several steps, or one that moves, as one plan."""
+    def _many_decider(
+        self, steps: Sequence[Step], keys: list[bytes], payloads: dict[bytes, list[bytes]]
+    ) -> Decide:
+        """What decides several steps, or one that moves, as one plan."""
         count = len(steps)
         planner = self._planner
-        needs = [planner.needs(key, row) for key, row in zip(keys, records, strict=False)]
-        further = [key for need in needs for key in need]
-        if further and len(records) == len(keys):
-            return Need(further)
-        found = iter(records[len(keys) :])
-        extras = [next(found) if need else None for need in needs]
-        _require_free(records[count : len(keys)], extras[count:])
-        targets = iter(keys[count:])
-        plan = Plan(self._now_ms())
-        for step, key, row, extra in zip(steps, keys, records, extras, strict=False):
-            plan.context = self._space.context(step.context)
-            target = None if step.new_key is None else next(targets)
-            self._plan_step(plan, step, key, target, row, extra, payloads)
-        return plan.draft if plan.draft.writes else None
+
+        def decide(records: list[Record | None], _revision: int) -> Draft | Need | None:
+            needs = [planner.needs(key, row) for key, row in zip(keys, records, strict=False)]
+            further = [key for need in needs for key in need]
+            if further and len(records) == len(keys):
+                return Need(further)
+            found = iter(records[len(keys) :])
+            extras = [next(found) if need else None for need in needs]
+            _require_free(records[count : len(keys)], extras[count:])
+            targets = iter(keys[count:])
+            plan = Plan(self._now_ms())
+            in_transaction, write_over = self._in_transaction, self._write_over
+            for step, key, row, need, extra in zip(
+                steps, keys, records, needs, extras, strict=False
+            ):
+                plan.context = step.context
+                if in_transaction:
+                    plan.context = self._space.context(step.context)
+                elif not (
+                    row is None or need or step.new_key is not None or row.value[1] & _SPECIAL
+                ):
+                    write_over(plan, step, key, row, payloads)
+                    continue
+                target = None if step.new_key is None else next(targets)
+                self._plan_step(plan, step, key, target, row, extra, payloads)
+            return plan.draft if plan.draft.writes else None
+
+        return decide
 
     def _plan_step(
         self,
@@ -416,15 +501,29 @@ class EngineEntryStorage:
         payloads: dict[bytes, list[bytes]] | None,
     ) -> None:
         """Decide one step on what stands under its key, and put what it writes into the plan."""
-        planner = self._planner
+        living: Entry[Any] | None
         living, past = self._standing(step.key, row, extra, plan.now_ms, payloads)
         proposal = step.decide(living, past)
-        step.before = row if living is not None else None
+        step.before = living
         step.after = step.chunks = None
         step.written = False
-        if proposal is None:
-            return
-        metadata, value = proposal
+        if proposal is not None:
+            self._carry_out(plan, step, data_key, new_key, row, extra, proposal, payloads)
+
+    def _carry_out(
+        self,
+        plan: Plan,
+        step: Step,
+        data_key: bytes,
+        new_key: bytes | None,
+        row: Record | None,
+        extra: Record | None,
+        proposal: Proposal,
+        payloads: dict[bytes, list[bytes]] | None,
+    ) -> None:
+        """Put what a step decided into the plan."""
+        planner, living = self._planner, step.before
+        metadata, value = proposal.metadata, proposal.value
         if row is not None and living is None:
             # Nobody has swept it yet, so this commit tells that it ran out.
             planner.expire(plan, data_key, row, extra, bury=metadata is None)
@@ -537,8 +636,9 @@ class EngineEntryStorage:
 
     def _outcome(self, step: Step, revision: int) -> Outcome:
         """What a step came to; chunks of big values are still to be read."""
-        row, after = step.before, step.after
-        before = None if row is None else self._entry(step.key, row.value, row.revision)
+        before, after = step.before, step.after
+        if before is not None:
+            before = before.unread()  # A function may have changed the value it was shown.
         if not step.written:
             return Outcome(revision, before, before, written=False)
         if after is None:
@@ -629,6 +729,15 @@ class EngineEntryStorage:
 
 class _BigValue(Exception):
     """A decision made a value so big that it is to be written away from the loop."""
+
+
+def _plain_entries(rows: Sequence[tuple[bytes, Record]]) -> list[Entry[Any]]:
+    """The entries of those rows that need nothing but themselves."""
+    return [
+        Entry(data_key[_REGION_BYTES:], stored, revision)
+        for data_key, (stored, revision) in rows
+        if not stored[1] & _SPECIAL
+    ]
 
 
 def _require_free(rows: list[Record | None], graves: list[Record | None]) -> None:

@@ -11,10 +11,13 @@ import contextlib
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
+from queue import Empty, SimpleQueue
+from types import CodeType
 from typing import Any, TypeVar, cast
 
-from holdfast.contract.errors import TimedOut, WrongContext
+from holdfast.contract.errors import StoreClosed, TimedOut, WrongContext
 from holdfast.contract.runtime import Completion
 
 T = TypeVar("T")
@@ -38,23 +41,37 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     before = driving.now
     try:
         driving.now = True
-        wish = coroutine.send(None)
-        while True:
+        result = _run(coroutine)
+        driving.now = before
+    except BaseException:
+        # Not in a `finally`: an interrupt may come at its first step.
+        driving.now = before
+        raise
+    return result
+
+
+def _run(coroutine: Coroutine[Any, Any, T]) -> T:
+    opened: bool | None = None
+    failure: BaseException | None = None
+    while True:
+        try:
+            if failure is None:
+                wish = coroutine.send(opened)
+            else:
+                error, failure = failure, None
+                wish = coroutine.throw(error)
             if type(wish) is not Hold:
                 coroutine.close()
                 raise _suspended()
-            try:
-                opened = wish.wait(None)
-            except BaseException as error:  # noqa: BLE001 - it belongs to the coroutine
-                # An interrupted wait fails inside the coroutine, whose clean-up then runs.
-                wish = coroutine.throw(error)
-            else:
-                wish = coroutine.send(opened)
-    except StopIteration as finished:
-        result: T = finished.value
-        return result
-    finally:
-        driving.now = before
+            opened = wish.wait(None)
+        except StopIteration as finished:
+            result: T = finished.value
+            return result
+        except BaseException as error:
+            if getattr(coroutine, "cr_frame", None) is None:
+                raise  # It has ended by this.
+            # An interrupted wait fails inside the coroutine, whose clean-up then runs.
+            failure = error
 
 
 class _Closed(BaseException):
@@ -70,13 +87,26 @@ class DrivenIterator(Iterator[T]):
 
     def __init__(self, iterator: AsyncIterator[T]) -> None:
         self._iterator = iterator
-        self._turn = threading.Lock()
+        # What a walk has read already needs no coroutine.
+        self._ready: deque[T] | None = getattr(iterator, "ready", None)
+        # Knows its thread, so that what an interrupt left locked can be let go.
+        self._turn = threading.RLock()
+        # Items on their way to a caller; an interrupt leaves them to the next.
+        self._kept: deque[T] = deque()
+        # What ended the iterator in the middle of its own code.
+        self._broken: BaseException | None = None
         # The step under way when the last caller stopped waiting, and what it waits for.
         self._step: Coroutine[Any, Any, T] | None = None
         self._hold: Hold | None = None
         self._closed = False
 
     def __next__(self) -> T:
+        ready = self._ready
+        if ready and not self._kept and not self._closed:
+            try:
+                return ready.popleft()
+            except IndexError:
+                pass  # Another thread took the last one.
         return self.take()
 
     def take(self, timeout_s: float | None = None) -> T:
@@ -90,16 +120,38 @@ class DrivenIterator(Iterator[T]):
         if timeout_s is not None:
             timeout_s = max(timeout_s, 0.0)
             deadline = time.monotonic() + timeout_s
-        if not self._turn.acquire(timeout=-1 if timeout_s is None else timeout_s):
-            raise _no_item()
-        try:
-            return self._drive(deadline)
-        except StopAsyncIteration:
-            raise StopIteration from None
-        finally:
-            self._turn.release()
+        while True:
+            try:
+                if not self._turn.acquire(timeout=-1 if timeout_s is None else timeout_s):
+                    raise _no_item()
+                if not self._kept:
+                    self._drive(deadline)
+                self._turn.release()
+            except BaseException as error:
+                self._recover(error)
+                if isinstance(error, StopAsyncIteration):
+                    raise StopIteration from None
+                raise
             if self._closed:
                 self._end()
+            try:
+                return self._kept.popleft()
+            except IndexError:
+                continue  # Another thread took it.
+
+    def _recover(self, error: BaseException) -> None:
+        """Put right what an error or an interrupt of `take` left half-way."""
+        ended = error.__context__
+        if not isinstance(error, Exception) and _came_by(ended, DrivenIterator._go_on.__code__):
+            # The interrupt came when the step had just ended, perhaps with an item.
+            self._step = self._hold = None
+            if isinstance(ended, StopIteration) and not self._kept:
+                self._kept.append(ended.value)
+        with contextlib.suppress(RuntimeError):
+            while True:
+                self._turn.release()
+        if self._closed:
+            self._end()
 
     def close(self) -> None:
         """End the iteration, also one that another thread waits in; twice does nothing."""
@@ -109,8 +161,8 @@ class DrivenIterator(Iterator[T]):
             hold.give_up()
         self._end()
 
-    def _drive(self, deadline: float | None) -> T:
-        """Go on to the next item, or until the deadline."""
+    def _drive(self, deadline: float | None) -> None:
+        """Go on to the next item, and keep it, or until the deadline."""
         before = driving.now
         # A loop that happens to run in this thread shall not adopt our generators.
         hooks = sys.get_asyncgen_hooks()
@@ -119,40 +171,58 @@ class DrivenIterator(Iterator[T]):
             driving.now = True
             if adopted:
                 sys.set_asyncgen_hooks(*_NO_HOOKS)
-            while True:
-                self._go_on(deadline)
-        except StopIteration as finished:
-            item: T = finished.value
-            return item
-        finally:
+            self._go_on_to_item(deadline)
             driving.now = before
             if adopted:
                 sys.set_asyncgen_hooks(*hooks)
+        except BaseException:
+            driving.now = before
+            if adopted:
+                sys.set_asyncgen_hooks(*hooks)
+            raise
+
+    def _go_on_to_item(self, deadline: float | None) -> None:
+        try:
+            while True:
+                self._go_on(deadline)
+        except StopIteration as finished:
+            self._kept.append(finished.value)
 
     def _go_on(self, deadline: float | None) -> None:
         """Wait for what the step waits for, and run it to its next wait or its end."""
         if self._closed:
             raise StopAsyncIteration
+        if self._broken is not None:
+            raise StoreClosed(
+                "the iteration was interrupted in the middle of a step and cannot go on; start it "
+                "again, a watch from the cursor of the last change"
+            ) from self._broken
         step, hold, opened = self._step, self._hold, None
         if step is None:
-            step = cast("Coroutine[Any, Any, T]", self._iterator.__anext__())
+            step = self._step = cast("Coroutine[Any, Any, T]", self._iterator.__anext__())
         elif hold is not None:
             opened = hold.wait(deadline)
             if self._closed:
                 raise StopAsyncIteration
             if opened is None:
                 raise _no_item()
-        self._step = self._hold = None
-        wish = step.send(opened)
+        try:
+            wish = step.send(opened)
+        except BaseException as error:
+            self._step = self._hold = None
+            if not isinstance(error, Exception) and getattr(self._iterator, "ag_frame", 1) is None:
+                self._broken = error
+            raise
         if type(wish) is not Hold:
+            self._step = self._hold = None
             raise _suspended()
         # `close` marks the iterator first and then looks for a hold; here it is the other way
         # round, so one of the two notices the other.
-        self._step, self._hold = step, wish
+        self._hold = wish
 
     def _end(self) -> None:
         """Close what is driven, unless a thread is at it: that one calls this when it is done."""
-        if not self._turn.acquire(blocking=False):
+        if self._turn._is_owned() or not self._turn.acquire(blocking=False):  # type: ignore[attr-defined]  # noqa: SLF001
             return
         try:
             step, self._step, self._hold = self._step, None, None
@@ -164,6 +234,16 @@ class DrivenIterator(Iterator[T]):
                 drive(close())
         finally:
             self._turn.release()
+
+
+def _came_by(error: BaseException | None, code: CodeType) -> bool:
+    """Whether the error passed through that code."""
+    trace = None if error is None else error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code is code:
+            return True
+        trace = trace.tb_next
+    return False
 
 
 def _no_item() -> TimedOut:
@@ -184,8 +264,10 @@ class Hold:
     """What a driven coroutine hands to its driver in order to wait."""
 
     def __init__(self, completion: ThreadCompletion[Any], timeout_s: float | None) -> None:
-        self._completion = completion
         self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        # A queue, because it may be told twice, and its wait can be interrupted and repeated.
+        self._gate: SimpleQueue[None] = SimpleQueue()
+        completion.join(self._gate)
 
     def __await__(self) -> Generator[Hold, bool, bool]:
         return (yield self)
@@ -197,27 +279,29 @@ class Hold:
         """
         own = self._deadline
         first = min((one for one in (own, until) if one is not None), default=None)
-        if self._completion.hold(None if first is None else first - time.monotonic()):
-            return True
-        return False if first == own else None
+        try:
+            self._gate.get(timeout=None if first is None else max(first - time.monotonic(), 0.0))
+        except Empty:
+            return False if first == own else None
+        return True
 
     def give_up(self) -> None:
         """Wake the thread that is held."""
-        self._completion.settle()
+        self._gate.put(None)
 
 
 class ThreadCompletion(Completion[T]):
-    """A lock that opens once: cheaper than an Event."""
+    """A result that threads wait for, each at a gate of its own."""
 
     def __init__(self) -> None:
-        self._gate = threading.Lock()
-        self._gate.acquire()
         self._unsettled = threading.Lock()
+        self._settled = False
+        self._gates: list[SimpleQueue[None]] = []
         self._result: T | None = None
         self._error: BaseException | None = None
 
     async def wait(self, timeout_s: float | None = None) -> T:
-        if not await Hold(self, timeout_s):
+        if not await Hold(self, timeout_s) and not self._settled:
             raise TimedOut(f"no answer within {timeout_s} s", timeout_s=timeout_s)
         if self._error is not None:
             raise self._error
@@ -226,11 +310,12 @@ class ThreadCompletion(Completion[T]):
     def settle(self, result: T | None = None, error: BaseException | None = None) -> None:
         if self._unsettled.acquire(blocking=False):
             self._result, self._error = result, error
-            self._gate.release()
+            self._settled = True
+            for gate in self._gates:
+                gate.put(None)
 
-    def hold(self, timeout_s: float | None) -> bool:
-        """Hold the thread until it is settled; False when it is not in time."""
-        if not self._gate.acquire(timeout=-1 if timeout_s is None else max(timeout_s, 0)):
-            return False
-        self._gate.release()
-        return True
+    def join(self, gate: SimpleQueue[None]) -> None:
+        """Have the gate opened once it is settled."""
+        self._gates.append(gate)
+        if self._settled:
+            gate.put(None)

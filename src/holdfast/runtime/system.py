@@ -100,31 +100,34 @@ async def _item_of(work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterat
 # --- Waiting on an event loop ---------------------------------------------------------------
 
 
-def _opened(outcome: tuple[T | None, BaseException | None]) -> T:
-    result, error = outcome
-    if error is not None:
-        raise error
-    return cast("T", result)
-
-
 class _LoopCompletion(Completion[T]):
+    """A result that tasks of one loop wait for, each by a future of its own."""
+
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        # The outcome as a result, also a failure: a loop takes some of what user code can raise
-        # (StopIteration, GeneratorExit) for something else.
-        self._future: asyncio.Future[tuple[T | None, BaseException | None]] = loop.create_future()
+        self._settled = False
+        self._result: T | None = None
+        self._error: BaseException | None = None
+        self._waiting: dict[asyncio.Future[None], None] = {}
 
     async def wait(self, timeout_s: float | None = None) -> T:
-        if timeout_s is None:
-            return _opened(await self._future)
-        try:
-            async with asyncio.timeout(timeout_s):
-                outcome = await asyncio.shield(self._future)
-        except TimeoutError:
-            if not self._future.done() or self._future.cancelled():
-                raise TimedOut(f"no answer within {timeout_s} s", timeout_s=timeout_s) from None
-            outcome = self._future.result()
-        return _opened(outcome)
+        if not self._settled:
+            future: asyncio.Future[None] = self.loop.create_future()
+            self._waiting[future] = None
+            try:
+                if timeout_s is None:
+                    await future
+                else:
+                    async with asyncio.timeout(timeout_s):
+                        await future
+            except TimeoutError:
+                if not self._settled:
+                    raise TimedOut(f"no answer within {timeout_s} s", timeout_s=timeout_s) from None
+            finally:
+                self._waiting.pop(future, None)
+        if self._error is not None:
+            raise self._error
+        return cast("T", self._result)
 
     def settle(self, result: T | None = None, error: BaseException | None = None) -> None:
         if asyncio._get_running_loop() is self.loop:  # noqa: SLF001 - the public one raises
@@ -138,8 +141,13 @@ class _LoopCompletion(Completion[T]):
 
     def settle_here(self, result: T | None, error: BaseException | None) -> None:
         """Settle from the loop's own thread."""
-        if not self._future.done():
-            self._future.set_result((result, error))
+        if self._settled:
+            return
+        self._result, self._error = result, error
+        self._settled = True
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
 
 
 class _Task(Background):

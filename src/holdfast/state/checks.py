@@ -45,9 +45,7 @@ def whole(name: str, number: Any, low: int, high: int) -> int:
         InvalidInput: it is none.
     """
     if not isinstance(number, int) or isinstance(number, bool) or not low <= number <= high:
-        raise InvalidInput(
-            f"{name} is a whole number from {low} to {high}; found {_found(number)}", argument=name
-        )
+        raise InvalidInput(f"{name} is a whole number from {low} to {high}; found {_found(number)}")
     return int(number)
 
 

@@ -113,9 +113,8 @@ class KeySpace:
             wanted = " and ".join(self._refusal)
             raise ScopeRequired(
                 f"this store wants the scope {wanted} first; found it not open. Call "
-                f"store.scope({self._refusal[0]!r}, identifier) and use what it returns",
-                missing=list(self._refusal),
-            )
+                f"store.scope({self._refusal[0]!r}, identifier) and use what it returns"
+            ).within(missing=list(self._refusal))
 
     def _careful(self, key: str) -> str:
         self.check()
@@ -245,15 +244,13 @@ def check_scope_key(key: Any, declared: Mapping[str, ScopeOptions] | None) -> st
     if not _is_name(key) or key in AREAS:
         raise InvalidScopeKey(
             "the key of a scope is letters, digits, '_', '-', '.' and '@', and not the name of "
-            f"an area ({', '.join(AREAS)}); found {_shown(key)}",
-            known=sorted(declared or ()),
-        )
+            f"an area ({', '.join(AREAS)}); found {_shown(key)}"
+        ).within(known=sorted(declared or ()))
     if declared is not None and key not in declared:
         raise InvalidScopeKey(
             f"this store knows the scopes {', '.join(declared) or '(none)'}; found {key!r}. "
-            "Declare it with add_scope(key), or correct it",
-            known=sorted(declared),
-        )
+            "Declare it with add_scope(key), or correct it"
+        ).within(known=sorted(declared))
     return str(key)
 
 

@@ -111,8 +111,7 @@ class BreakerAdapter(AdapterLayer):
                 self.refused += 1
                 raise ConnectionFailed(
                     f"the breaker is {self.state}: {self._failures} calls in a row found the "
-                    f"keeper in trouble. It is asked again in {max(left, 0):.1f} s",
-                    retry_after_s=max(left, 0.0),
+                    f"keeper in trouble. It is asked again in {max(left, 0):.1f} s"
                 )
             self.state = "half-open"
         probing = self.state == "half-open"

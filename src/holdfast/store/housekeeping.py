@@ -46,12 +46,17 @@ if hasattr(os, "register_at_fork"):
     )
 
 
+class Over(Exception):
+    """What was kept is gone: there is nothing to do any more."""
+
+
 class Housekeeping:
     """Runs `work` again and again, with rests in between.
 
     Args:
         host: runs the thread.
-        work: one round; how many seconds until the next has something to do, at most.
+        work: one round; how many seconds until the next has something to do, at most. It raises
+            Over when there will be no more rounds.
         failed: told of an error of a round, which does not end the rounds.
     """
 
@@ -78,7 +83,8 @@ class Housekeeping:
     @property
     def running(self) -> bool:
         """Whether the thread is at work."""
-        return self._worker is not None and not self._stopped and not self._worker.join(0)
+        worker = self._worker
+        return worker is not None and not self._stopped and not worker.join(0)
 
     def need(self) -> None:
         """There is, or will be, something to do: start the thread if it does not run yet."""
@@ -96,17 +102,28 @@ class Housekeeping:
         if worker is not None:
             worker.join()
 
+    def leave(self) -> None:
+        """End the thread without waiting for it."""
+        self._stopped = True
+        self._wake.set()
+
+    def note(self, error: BaseException) -> None:
+        """Count and tell a failure that does not end the round."""
+        self.failures += 1
+        self.last_failure = type(error).__name__
+        self._failed(error)
+
     def _run(self) -> None:
         while not self._stopped:
             rest = REST_MAX_S
             try:
                 with self._round_lock:
                     rest = min(rest, drive(self._round()))
+            except Over:
+                return
             except BaseException as error:  # noqa: BLE001 - whatever a round met, the next comes
                 if not self._stopped:
-                    self.failures += 1
-                    self.last_failure = type(error).__name__
-                    self._failed(error)
+                    self.note(error)
             if not rest > 0:  # Also what is no number.
                 rest = 0.001
             self._wake.wait(rest)

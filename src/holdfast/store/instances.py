@@ -1,32 +1,34 @@
 """An open database, as all handles of one process on it share it.
 
 Handles on one file share one engine, because drivers ask for that, because group commit gains by
-it, and because running a notebook's cell again must work. The last handle that closes closes it.
+it, and because running a notebook's cell again must work. `store/opened.py` knows which are open.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import threading
-from collections.abc import Callable, Mapping
-from dataclasses import fields
+import weakref
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from holdfast.contract.config import EngineConfig
-from holdfast.contract.engine import Engine
-from holdfast.contract.errors import ConfigInvalid, StoreError
+from holdfast.contract.engine import Engine, Layer
+from holdfast.contract.errors import (
+    FormatTooNew,
+    IntegrityFailed,
+    StoreClosed,
+    StoreError,
+    StoreNotFound,
+)
 from holdfast.contract.record import Range, after_prefix
-from holdfast.contract.runtime import Completion, Components
+from holdfast.layers.stack import MakeLayer
 from holdfast.runtime.gate import Gate
 from holdfast.store import layout
 from holdfast.store.feed.feed import Feed
 from holdfast.store.feed.tail import Tail
 from holdfast.store.format import Format, require_format
-from holdfast.store.housekeeping import REST_MAX_S, Housekeeping
-from holdfast.store.keyspaces import Keyspaces
+from holdfast.store.housekeeping import REST_MAX_S, Housekeeping, Over
+from holdfast.store.keyspaces import Keyspace, Keyspaces
 from holdfast.store.locks.lock import Locks
 from holdfast.store.operation_log import OperationLog
-from holdfast.store.registry import engine_class
 from holdfast.store.versions.retention import Retention
 from holdfast.store.views import ViewKeeper
 
@@ -37,9 +39,12 @@ EXPIRE_BATCH_MAX = 256
 
 #: How often the past is looked at for what is no longer kept.
 TRIM_INTERVAL_S = 300.0
-
-#: Settings in which handles on one engine may differ: each handle has its own.
-_OF_THE_HANDLE = frozenset(("read_only", "create"))
+#: How long a value is left alone that its view failed to end, in seconds.
+STUCK_S = 60.0
+#: How many of those are remembered; with more, all are tried again.
+STUCK_MAX = 10_000
+#: What a view may say of a row of its own; other errors are the medium's.
+_OF_THE_ROW = (IntegrityFailed, FormatTooNew, StoreNotFound)
 
 
 class SharedDatabase:
@@ -75,10 +80,14 @@ class SharedDatabase:
         self._said: set[str] = set()
         self._trimmed_at = engine.components.clock.monotonic()
         self._housekeeping: Housekeeping | None = None
+        #: Data keys of values that could not be ended, and when they are tried again.
+        self._stuck: dict[bytes, float] = {}
         if housekeeping and engine.capabilities.writable:
             self._housekeeping = Housekeeping(
-                self.components.host, self._keep_house, self._housekeeping_failed
+                self.components.host, _round_of(weakref.ref(self)), _failed_at(engine.config.url)
             )
+            # A database that everybody forgot keeps no house.
+            weakref.finalize(self, self._housekeeping.leave).atexit = False
 
     async def open(self) -> None:
         """Open the engine and make sure that what it holds is ours."""
@@ -97,9 +106,20 @@ class SharedDatabase:
             if self._housekeeping is not None:
                 self._housekeeping.stop()
             await self.tail.close()
-            self.locks.stop()
         finally:
-            await self.engine.close()
+            try:
+                self.locks.stop()
+            finally:
+                await self.engine.close()
+
+    def stale(self) -> bool:
+        """Whether the path leads to another database by now, or to none: removed, or replaced."""
+        engine = self.engine
+        while isinstance(engine, Layer):
+            engine = engine.inner
+        # Engines without files have nothing to look at.
+        look: Callable[[], bool] | None = getattr(engine, "stale", None)
+        return look is not None and look()
 
     async def let_go(self, gate: Gate | None) -> None:
         """A handle closes: its locks are free, and what it logged is written."""
@@ -134,7 +154,17 @@ class SharedDatabase:
         return found
 
     async def sweep(self) -> int:
-        """End every value that has run out; how many there were. Each is a change."""
+        """End every value that has run out; how many there were. Each is a change.
+
+        What a view cannot end is counted as a failure of the housekeeping, and left alone.
+        """
+        return await self._sweep(Exception)
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    async def _sweep(self, caught: type[BaseException]) -> int:
+        """See `sweep`; `caught`: what a view may raise without ending the sweep."""
+        self._try_stuck_again()
         ended = 0
         now = self.components.clock.now_ms()
         due: Range | None = Range(
@@ -147,40 +177,63 @@ class SharedDatabase:
                 _, data_key = layout.expiry_of(key)
                 by_keyspace.setdefault(layout.keyspace_of(data_key), []).append(data_key)
             for number, data_keys in by_keyspace.items():
-                ended += await self._expire(number, data_keys)
+                keyspace = await self.keyspaces.by_number(number)
+                if keyspace is None or keyspace.state != "living":
+                    continue
+                view = self.view_of(keyspace.view)
+                if view is not None:
+                    ended += await self._expire(view, keyspace, data_keys, caught)
             # On from there: a row that nobody ends must not keep the others waiting.
             due = page.resume
         return ended
 
-    # --- Inside -----------------------------------------------------------------------------
-
-    async def _expire(self, number: int, data_keys: list[bytes]) -> int:
-        keyspace = await self.keyspaces.by_number(number)
-        if keyspace is None or keyspace.state != "living":
-            return 0
-        view = self.view_of(keyspace.view)
-        if view is None:
+    async def _expire(
+        self,
+        view: ViewKeeper,
+        keyspace: Keyspace,
+        data_keys: list[bytes],
+        caught: type[BaseException],
+    ) -> int:
+        """Have a view end values of a keyspace; how many ended."""
+        wanted = [key for key in data_keys if key not in self._stuck] if self._stuck else data_keys
+        if not wanted:
             return 0
         try:
-            return await view.expire(keyspace, data_keys)
-        except StoreError:
-            raise
-        except Exception as error:  # noqa: BLE001 - one view's fault is not to stop the others
-            self._housekeeping_failed(error)
+            return await view.expire(keyspace, wanted)
+        except StoreError as error:
+            if not isinstance(error, _OF_THE_ROW):
+                raise
+            failure: BaseException = error
+        except caught as error:  # One view's fault is not to stop the others.
+            failure = error
+        if len(wanted) == 1:
+            self._failed(failure)
+            if len(self._stuck) >= STUCK_MAX:
+                self._stuck.clear()
+            self._stuck[wanted[0]] = self.components.clock.monotonic() + STUCK_S
             return 0
+        # Which of them cannot be ended? The others can.
+        half = len(wanted) // 2
+        ended = await self._expire(view, keyspace, wanted[:half], caught)
+        return ended + await self._expire(view, keyspace, wanted[half:], caught)
+
+    def _try_stuck_again(self) -> None:
+        if self._stuck:
+            now = self.components.clock.monotonic()
+            self._stuck = {key: at for key, at in self._stuck.items() if at > now}
 
     async def _keep_house(self) -> float:
         """One round; seconds until the next expiry."""
-        await self.keyspaces.refresh()
-        await self.sweep()
-        await self.retention.refresh()
-        await self.log.flush()
+
+        async def sweep() -> int:
+            # Nobody interrupts this thread: what a view raises is its own, whatever it is.
+            return await self._sweep(BaseException)
+
+        await self._each(self.keyspaces.refresh, sweep, self.retention.refresh, self.log.flush)
         now = self.components.clock.monotonic()
         if now - self._trimmed_at >= TRIM_INTERVAL_S:
             self._trimmed_at = now
-            await self.retention.trim()
-            await self.locks.sweep()
-            await self._finish_drops()
+            await self._each(self.retention.trim, self.locks.sweep, self._finish_drops)
         # What is due and still there after the sweep can wait for the next round.
         now_ms = self.components.clock.now_ms()
         ahead = Range(layout.expiry_key(now_ms + 1, b""), after_prefix(layout.EXPIRY), limit=1)
@@ -190,153 +243,53 @@ class SharedDatabase:
         at_ms, _ = layout.expiry_of(page.rows[0][0])
         return (at_ms - now_ms) / 1000
 
+    async def _each(self, *steps: Callable[[], Awaitable[object]]) -> None:
+        """Do each of these, also when one before it failed."""
+        for step in steps:
+            try:
+                await step()
+            except StoreClosed:
+                raise
+            except Exception as error:  # noqa: BLE001 - counted; the next step is another's
+                self._failed(error)
+
     async def _finish_drops(self) -> None:
         """Remove what is left of keyspaces whose drop was broken off."""
         going = [one async for one in self.keyspaces.list(every=True) if one.state == "dropping"]
         for keyspace in going:
             await self.keyspaces.clear(keyspace)
 
-    def _housekeeping_failed(self, error: BaseException) -> None:
+    def _failed(self, error: BaseException) -> None:
+        """Count and tell what went wrong where nobody asked."""
+        if self._housekeeping is not None:
+            self._housekeeping.note(error)
+        else:
+            _failed_at(self.engine.config.url)(error)
+
+
+def _round_of(reference: weakref.ref[SharedDatabase]) -> Callable[[], Awaitable[float]]:
+    """A round of housekeeping that does not keep the database alive."""
+
+    async def keep_house() -> float:
+        shared = reference()
+        if shared is None:
+            raise Over
+        return await shared._keep_house()  # noqa: SLF001 - ours
+
+    return keep_house
+
+
+def _failed_at(url: str) -> Callable[[BaseException], None]:
+    def failed(error: BaseException) -> None:
         # Not the error's own text: what is none of ours may hold a value.
         said = str(error) if isinstance(error, StoreError) else type(error).__name__
-        _log.warning("housekeeping of %s will try again: %s", self.engine.config.url, said)
+        _log.warning("housekeeping of %s will try again: %s", url, said)
 
+    return failed
+
+
+#: What stands above the engine: names of layers, or whatever makes a layer of an engine.
+Layers = Sequence[str | MakeLayer]
 
 #: The keepers of a database's views.
 MakeViews = Callable[[SharedDatabase], Mapping[str, ViewKeeper]]
-
-
-class _Opening:
-    """An entry of the registry below."""
-
-    def __init__(self, config: EngineConfig) -> None:
-        self.config = config
-        self.handles = 1
-        #: None while it opens or closes.
-        self.database: SharedDatabase | None = None
-        self.waiting: list[Completion[None]] = []
-
-
-_registry: dict[str, _Opening] = {}
-_registry_lock = threading.Lock()
-
-
-def _forget_in_child() -> None:
-    # The parent's engines refuse in a child; the child opens its own.
-    global _registry_lock  # noqa: PLW0603 - a lock that another thread held at the fork stays held
-    _registry_lock = threading.Lock()
-    _registry.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_in_child)
-
-
-async def acquire(
-    config: EngineConfig, components: Components, make_views: MakeViews, *, housekeeping: bool
-) -> SharedDatabase:
-    """The open database of that configuration; one more handle uses it.
-
-    Raises:
-        ConfigInvalid: it is open in this process with other settings.
-    """
-    identity = config.identity
-    if identity is None:
-        return await _open(config, components, make_views, housekeeping=housekeeping)
-    waiting: Completion[None] | None = None
-    with _registry_lock:
-        opening = _registry.get(identity)
-        if opening is None:
-            first = opening = _registry[identity] = _Opening(config)
-        else:
-            first = None
-            _require_same(opening.config, config)
-            opening.handles += 1
-            if opening.database is None:
-                waiting = components.host.runtime().completion()
-                opening.waiting.append(waiting)
-    if first is None:
-        if waiting is not None:
-            try:
-                await waiting.wait()
-            except BaseException:
-                await _give_up(opening)
-                raise
-        if opening.database is None:
-            # It failed to open, or was just closed: this handle tries for itself.
-            return await acquire(config, components, make_views, housekeeping=housekeeping)
-        return opening.database
-    try:
-        database = await _open(config, components, make_views, housekeeping=housekeeping)
-    except BaseException:
-        with _registry_lock:
-            _registry.pop(identity, None)
-            waiters = opening.waiting
-        components.host.settle((waiter, None, None) for waiter in waiters)
-        raise
-    with _registry_lock:
-        opening.database = database
-        waiters = opening.waiting
-    components.host.settle((waiter, None, None) for waiter in waiters)
-    return database
-
-
-async def release(database: SharedDatabase) -> None:
-    """One handle less; the last one closes the database."""
-    identity = database.engine.config.identity
-    opening: _Opening | None = None
-    if identity is not None:
-        with _registry_lock:
-            opening = _registry.get(identity)
-            if opening is not None and opening.database is not database:
-                opening = None  # After a fork: the path belongs to what this process opened.
-            if opening is not None:
-                opening.handles -= 1
-                if opening.handles:
-                    return
-                # Until it is closed the path stays taken; who wants it meanwhile waits.
-                opening.database = None
-    try:
-        await database.close()
-    finally:
-        if identity is not None and opening is not None:
-            with _registry_lock:
-                _registry.pop(identity, None)
-            database.components.host.settle((waiter, None, None) for waiter in opening.waiting)
-
-
-async def _give_up(opening: _Opening) -> None:
-    """A handle that waited for the database will not come."""
-    with _registry_lock:
-        database = opening.database
-        if database is None:
-            opening.handles -= 1
-    if database is not None:
-        await release(database)
-
-
-async def _open(
-    config: EngineConfig, components: Components, make_views: MakeViews, *, housekeeping: bool
-) -> SharedDatabase:
-    engine = engine_class(config.scheme)(config, components)
-    database = SharedDatabase(engine, make_views, housekeeping=housekeeping)
-    await database.open()
-    return database
-
-
-def _require_same(there: EngineConfig, wanted: EngineConfig) -> None:
-    differing = [
-        part.name
-        for part in fields(there)
-        if part.name not in _OF_THE_HANDLE
-        and getattr(there, part.name) != getattr(wanted, part.name)
-        and part.name != "path"
-    ]
-    if there.read_only and not wanted.read_only:
-        differing.append("read_only")
-    if differing:
-        raise ConfigInvalid(
-            f"{there.url} is open in this process with other settings of "
-            f"{', '.join(differing)}; open it with the same ones, or close it first",
-            parameters=differing,
-        )

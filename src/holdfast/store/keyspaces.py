@@ -33,7 +33,7 @@ NAME_BYTES_MAX: Final = 255
 DROP_ROWS: Final = 1000
 
 History = Literal["values", "versions", "none"]
-State = Literal["living", "dropping"]
+State = Literal["living", "dropping", "dropped"]
 
 
 class KeyspaceSettings(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
@@ -64,7 +64,8 @@ class Keyspace(msgspec.Struct, frozen=True, array_like=True):
         name: as given.
         number: what stands in its keys; never given out twice.
         settings: how its rows are written.
-        state: `dropping` while its rows are being removed.
+        state: `dropping` while its rows are being removed; `dropped` once they are, as long as
+            the feed tells of it.
     """
 
     view: str
@@ -88,6 +89,7 @@ class Keyspaces:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        # Replaced, never cleared: what is read while another thread forgets goes into the old ones.
         self._known: dict[tuple[str, str], Keyspace] = {}
         self._numbers: dict[int, Keyspace | None] = {}
         #: The revision of the directory that is known.
@@ -95,12 +97,14 @@ class Keyspaces:
 
     async def get(self, view: str, name: str) -> Keyspace | None:
         """The living keyspace of that name, as last read."""
-        known = self._known.get((view, name))
+        known, numbers = self._known.get((view, name)), self._numbers
         if known is None:
             [record] = await self._engine.read([_key(view, name)])
             if record is None:
                 return None
-            known = self._remember(_read(record))
+            known = _read(record)
+            if numbers is self._numbers:
+                self._remember(known)
         return known if known.state == "living" else None
 
     async def require(self, view: str, name: str, settings: KeyspaceSettings) -> Keyspace:
@@ -168,6 +172,7 @@ class Keyspaces:
 
     async def clear(self, keyspace: Keyspace) -> None:
         """Remove the rows of a keyspace that is being dropped, then its row in the directory."""
+        await self._clear_expiry(keyspace.number)
         rest: Range | None = layout.keyspace_range(keyspace.number)
         while rest is not None:
             page = await self._engine.scan(Range(rest.start, rest.end, limit=DROP_ROWS))
@@ -180,27 +185,37 @@ class Keyspaces:
         key = keyspace.directory_key
 
         def decide(records: list[Record | None], _revision: int) -> Draft | None:
-            record, last = records
+            record, last, oldest = records
             if record is None or _read(record).number != keyspace.number:
                 return None
             draft = Draft()
             draft.rows[key] = None
             draft.rows[layout.SYSTEM_KEYSPACE_LAST] = _last(last)
+            begins = 0 if oldest is None else int.from_bytes(oldest.value, "big")
+            if keyspace.settings.feed and begins <= record.revision:
+                # The feed still tells of it: its name is needed for that.
+                gone = msgspec.structs.replace(keyspace, state="dropped")
+                draft.rows[dropped_key(keyspace.number)] = _encode(gone)
             return draft
 
-        await self._engine.transact([key, layout.SYSTEM_KEYSPACE_LAST], decide)
+        keys = [key, layout.SYSTEM_KEYSPACE_LAST, layout.SYSTEM_FEED_OLDEST]
+        await self._engine.transact(keys, decide)
         self._forget()
 
     async def by_number(self, number: int) -> Keyspace | None:
-        """The keyspace with that number, also one that is being dropped."""
-        if number not in self._numbers:
+        """The keyspace with that number, also one that is being dropped, or was."""
+        numbers = self._numbers
+        if number not in numbers:
             found = None
             async for one in self.list(every=True):
-                self._remember(one)
+                numbers[one.number] = one
                 if one.number == number:
                     found = one
-            self._numbers[number] = found
-        return self._numbers[number]
+            if found is None:
+                [record] = await self._engine.read([dropped_key(number)])
+                found = None if record is None else _read(record)
+            numbers[number] = found
+        return numbers[number]
 
     async def list(
         self, view: str | None = None, *, every: bool = False
@@ -227,6 +242,19 @@ class Keyspaces:
         return True
 
     # --- Inside -----------------------------------------------------------------------------
+
+    async def _clear_expiry(self, number: int) -> None:
+        """Remove the rows that say when values of a keyspace expire."""
+        rest: Range | None = Range.prefix(layout.EXPIRY)
+        while rest is not None:
+            page = await self._engine.scan(Range(rest.start, rest.end, limit=DROP_ROWS))
+            draft = Draft()
+            for key, _ in page.rows:
+                if layout.keyspace_of(layout.expiry_of(key)[1]) == number:
+                    draft.rows[key] = None
+            if draft.writes:
+                await self._engine.transact([], lambda _records, _revision, draft=draft: draft)  # type: ignore[misc]
+            rest = page.resume
 
     async def _make(
         self, view: str, name: str, settings: KeyspaceSettings
@@ -267,8 +295,12 @@ class Keyspaces:
         return keyspace
 
     def _forget(self) -> None:
-        self._known.clear()
-        self._numbers.clear()
+        self._known, self._numbers = {}, {}
+
+
+def dropped_key(number: int) -> bytes:
+    """The row that keeps the name of a dropped keyspace, as long as the feed tells of it."""
+    return layout.SYSTEM_KEYSPACES_DROPPED + number.to_bytes(layout.NUMBER_BYTES, "big")
 
 
 def fence_of(keyspace: Keyspace, record: Record | None) -> None:

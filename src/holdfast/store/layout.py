@@ -33,6 +33,8 @@ SYSTEM_FORMAT: Final = SYSTEM + b"format"
 SYSTEM_FEED_OLDEST: Final = SYSTEM + b"feed oldest"
 #: The directory: one row for each keyspace, by view and name.
 SYSTEM_KEYSPACES: Final = SYSTEM + b"keyspace "
+#: The names of dropped keyspaces by number, as long as the feed tells of them.
+SYSTEM_KEYSPACES_DROPPED: Final = SYSTEM + b"dropped keyspace "
 #: The highest number given out; written with every change of the directory.
 SYSTEM_KEYSPACE_LAST: Final = SYSTEM + b"keyspaces"
 #: Who holds a lock, by namespace; and which lock a holder of others waits for, by holder.

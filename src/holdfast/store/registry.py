@@ -6,6 +6,7 @@ import re
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, cast
+from urllib.parse import unquote
 
 from holdfast.contract.config import EngineConfig, masked
 from holdfast.contract.engine import Engine
@@ -16,6 +17,8 @@ GROUP = "holdfast.engines"
 
 #: Ours once more, so that a source tree works without being installed, and so that opening one
 #: of them does not read the metadata of every installed distribution.
+_LAYERS = re.compile(r"([?&])layers=([^&#]*)(&|$)")
+
 _OURS = {
     "memory": "holdfast.engines.memory:MemoryEngine",
     "lmdb": "holdfast.engines.lmdb:LmdbEngine",
@@ -86,7 +89,22 @@ def read_config(address: str | EngineConfig) -> EngineConfig:
             "a database URL begins with its engine: lmdb:///app or memory://; "
             f"found {masked(address)!r}"
         )
-    return engine_class(scheme).config_type.from_url(address)
+    return engine_class(scheme).config_type.from_url(_without_layers(address)[0])
+
+
+def read_layers(address: str | EngineConfig) -> tuple[str, ...]:
+    """The layers that a URL names above its engine: `?layers=read_only,mine`."""
+    return _without_layers(address)[1] if isinstance(address, str) else ()
+
+
+def _without_layers(address: str) -> tuple[str, tuple[str, ...]]:
+    """(the URL without its layers, their names): layers are no setting of an engine."""
+    found = _LAYERS.search(address)
+    if found is None:
+        return address, ()
+    rest = address[: found.start()] + (found[1] if found[3] == "&" else "")
+    names = tuple(unquote(name) for name in found[2].split(",") if name)
+    return rest + address[found.end() :], names
 
 
 def _name(value: Any) -> str:

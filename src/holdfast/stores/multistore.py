@@ -45,10 +45,13 @@ class MultiStore:
         self._clock = clock
         self._wrote = wrote
         self._gate = gate
+        #: Whether it is a transaction's or a snapshot's.
+        self._fixed = isinstance(engine, TransactionEngine | SnapshotEngine)
 
     def on(self, engine: Engine) -> MultiStore:
         """The same stores seen through a transaction or a snapshot."""
-        return MultiStore(engine, self._keyspaces, self._clock, self._wrote, self._gate)
+        # The directory too is that of the moment, and a drop meanwhile is a conflict.
+        return MultiStore(engine, Keyspaces(engine), self._clock, self._wrote, self._gate)
 
     async def create(self, name: str) -> Store:
         """A new, empty store.
@@ -65,8 +68,7 @@ class MultiStore:
 
     async def get(self, name: str) -> Store:
         """The store of that name. Raises StoreNotFound."""
-        self._gate.check()
-        found = await self._keyspaces.get(STORES, name)
+        found = await self._find(name)
         if found is None:
             raise StoreNotFound(
                 f"a store {name!r} was wanted; there is none. `db.stores.create` makes it, "
@@ -77,8 +79,7 @@ class MultiStore:
 
     async def exists(self, name: str) -> bool:
         """Whether there is a store of that name."""
-        self._gate.check()
-        return await self._keyspaces.get(STORES, name) is not None
+        return await self._find(name) is not None
 
     async def list(self) -> list[str]:
         """The names of all stores, in order."""
@@ -95,13 +96,20 @@ class MultiStore:
         self._require_outside("deleted")
         await self._keyspaces.drop(STORES, name)
 
+    async def _find(self, name: str) -> Keyspace | None:
+        self._gate.check()
+        if not self._fixed:
+            # Another process may have dropped it, and made another one of that name.
+            await self._keyspaces.refresh()
+        return await self._keyspaces.get(STORES, name)
+
     def _store(self, keyspace: Keyspace) -> Store:
         space = Space(self._engine, keyspace, self._clock, self._wrote, self._gate, fenced=True)
         return Store(space)
 
     def _require_outside(self, what: str) -> None:
         self._gate.check()
-        if isinstance(self._engine, TransactionEngine | SnapshotEngine):
+        if self._fixed:
             raise Unsupported(
                 f"a store is {what} outside of transactions and snapshots; do it on the database, "
                 "before or after"

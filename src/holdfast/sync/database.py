@@ -19,9 +19,11 @@ from holdfast.database.open import open as open_async
 from holdfast.database.snapshot import SnapshotView as AsyncSnapshotView
 from holdfast.database.transaction import State
 from holdfast.database.transaction import Transaction as AsyncTransaction
+from holdfast.documents.collection import Collection
 from holdfast.runtime.drive import DrivenIterator, drive
 from holdfast.runtime.system import system_components
 from holdfast.store.feed.subscription import SubscriptionFacts
+from holdfast.store.instances import Layers
 from holdfast.store.locks.lock import Lock as AsyncLock
 from holdfast.store.operation_log import LogRecord
 from holdfast.store.operation_log import OperationLog as AsyncOperationLog
@@ -46,6 +48,8 @@ def open(
     housekeeping: bool = True,
     logged: bool = False,
     cached: bool | CacheLimits = False,
+    layers: Layers = (),
+    emulation: bool = True,
     components: Components | None = None,
 ) -> Database:
     """The database at a URL, to be used as `with holdfast.sync.open(...) as db`.
@@ -58,6 +62,10 @@ def open(
         housekeeping: whether this process ends expired entries; `sweep()` does it by hand.
         logged: whether each operation on entries leaves a record; see `Database.log`.
         cached: whether entries read again may come from memory, or how much of it to use.
+        layers: what stands above the engine, outermost first: names such as `read_only`, or
+            whatever makes a `Layer` of an engine. `?layers=` in the address does the same.
+        emulation: False refuses an engine on which something would be emulated that others do
+            themselves; `explain` tells which.
         components: clock, ids and ways to wait other than the machine's; for tests.
 
     Raises:
@@ -72,6 +80,8 @@ def open(
         housekeeping=housekeeping,
         logged=logged,
         cached=cached,
+        layers=layers,
+        emulation=emulation,
         components=used,
     )
     engine = engine_class(handle.config.scheme)(handle.config, used)
@@ -109,7 +119,10 @@ class Database:
         return self
 
     def close(self) -> None:
-        """Flush what is acknowledged and let go; closing twice does nothing."""
+        """Flush what is acknowledged and let go; closing twice does nothing.
+
+        A close that was cancelled or interrupted goes on when it is called again.
+        """
         drive(self._inner.close())
 
     def __enter__(self) -> Self:
@@ -144,6 +157,23 @@ class Database:
         if known is None or known._inner is not inner:  # noqa: SLF001 - of this module
             known = self._stores = MultiStore(inner)
         return known
+
+    def collection(
+        self, name: str, type: type[T] | None = None, *, history: str | None = None
+    ) -> Collection[T]:
+        """The collection of that name: typed documents with queries and indexes.
+
+        Args:
+            name: as long as nothing is written into it, it does not exist and is empty.
+            type: of its documents: dict, a dataclass, a msgspec Struct, a TypedDict or a pydantic
+                model; left out: plain documents.
+            history: of what changes, keep the `values`, the `versions` without them, or `none`;
+                left out: what it was made with, and `values` for a new one.
+
+        Raises:
+            InvalidName, InvalidInput: the arguments cannot be.
+        """
+        return self._inner.collection(name, type, history=history)
 
     @property
     def schemas(self) -> SchemaRegistry:
@@ -387,6 +417,12 @@ class Transaction:
             known = self._stores = MultiStore(inner)
         return known
 
+    def collection(
+        self, name: str, type: type[T] | None = None, *, history: str | None = None
+    ) -> Collection[T]:
+        """A collection as this transaction sees it; see `Database.collection`."""
+        return self._inner.collection(name, type, history=history)
+
     def begin(self) -> Self:
         """Take the snapshot; `with` does."""
         drive(self._inner.begin())
@@ -476,6 +512,12 @@ class SnapshotView:
         if known is None or known._inner is not inner:  # noqa: SLF001 - of this module
             known = self._stores = MultiStore(inner)
         return known
+
+    def collection(
+        self, name: str, type: type[T] | None = None, *, history: str | None = None
+    ) -> Collection[T]:
+        """A collection as of that moment; see `Database.collection`."""
+        return self._inner.collection(name, type, history=history)
 
     def close(self) -> None:
         """Let go of the view; closing twice does nothing."""

@@ -10,11 +10,20 @@ from typing import TYPE_CHECKING, Any
 from holdfast.codecs.digest import Digest
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
+from holdfast.contract.engine import NOT_NOW
 from holdfast.records.interface import KeyValueStoreInterface as AsyncKeyValueStoreInterface
 from holdfast.records.interface import Version
-from holdfast.records.options import KEEP, Keep, TimeToLive
+from holdfast.records.options import (
+    KEEP,
+    NO_CONDITIONS,
+    NO_OPTIONS,
+    Keep,
+    TimeToLive,
+    conditions,
+    write_options,
+)
 from holdfast.records.services.protocols import Outcome
-from holdfast.records.write import Write
+from holdfast.records.write import DELETE, Modify, SetValue, Write
 from holdfast.runtime.drive import DrivenIterator, drive
 from holdfast.store.feed.change import Change
 from holdfast.store.versions.entry import Entry, PastVersion
@@ -62,6 +71,10 @@ class KeyValueStore:
             SchemaMigrationMissing, SchemaValidationFailed: the value is not as expected, and no
                 steps lead there.
         """
+        if version is None and at is None and expect is None:
+            found = self._inner.peek(key)
+            if found is not NOT_NOW:
+                return found
         return drive(
             self._inner.get(key, version=version, at=at, expect=expect, write_back=write_back)
         )
@@ -165,23 +178,24 @@ class KeyValueStore:
             Conflict: a condition does not hold; `current` is the entry that stands there.
             InvalidKey, InvalidInput, SerializationFailed, ValueTooLarge: nothing was written.
         """
-        return drive(
-            self._inner.set(
-                key,
-                value,
-                modified_by=modified_by,
-                comment=comment,
-                tags=tags,
-                ttl=ttl,
-                expires_at=expires_at,
-                schema_hash=schema_hash,
-                if_revision=if_revision,
-                if_version=if_version,
-                if_hash=if_hash,
-                if_absent=if_absent,
-                if_changed=if_changed,
-            )
-        )
+        inner = self._inner
+        options, required = (NO_OPTIONS, NO_CONDITIONS)
+        if (
+            modified_by is not None
+            or comment is not None
+            or tags is not None
+            or (ttl is not None)
+            or (expires_at is not None)
+            or (schema_hash is not None)
+        ):
+            options = write_options(modified_by, comment, tags, ttl, expires_at, schema_hash)
+        if if_revision is not None or if_version is not None or if_hash is not None or if_absent:
+            required = conditions(if_revision, if_version, if_hash, if_absent)
+        write = Write(key, SetValue(value), options, required, if_changed)
+        outcome = inner.write_now(write)
+        if outcome is None:
+            [outcome] = drive(inner.write((write,)))
+        return outcome.require()
 
     def set_many(
         self,
@@ -197,19 +211,15 @@ class KeyValueStore:
         if_changed: bool = False,
     ) -> dict[StoreKey, Entry[Any]]:
         """Write several entries as one commit: all of them, or none. Options are for each."""
-        return drive(
-            self._inner.set_many(
-                values,
-                modified_by=modified_by,
-                comment=comment,
-                tags=tags,
-                ttl=ttl,
-                expires_at=expires_at,
-                schema_hash=schema_hash,
-                if_absent=if_absent,
-                if_changed=if_changed,
-            )
-        )
+        inner = self._inner
+        options = write_options(modified_by, comment, tags, ttl, expires_at, schema_hash)
+        required = conditions(None, None, None, if_absent)
+        writes = [
+            Write(key, SetValue(value), options, required, if_changed)
+            for key, value in values.items()
+        ]
+        entries = [one.require() for one in drive(inner.write(writes))]
+        return {entry.key: entry for entry in entries}
 
     def modify(
         self,
@@ -225,28 +235,30 @@ class KeyValueStore:
         if_version: Version | None = None,
         if_hash: str | Digest | None = None,
         if_changed: bool = False,
+        allow_none: bool = False,
     ) -> Entry[Any]:
         """Read, change and write as one step: no update of others is lost.
 
         `change` gets the value (None when there is no entry) and returns the new one. It runs
         inside the commit, so it should be quick, and on some engines more than once. The expiry
         stays unless `ttl` says otherwise. What `change` raises is raised here; nothing is written.
+
+        Raises:
+            InvalidInput: `change` is a coroutine function, or returned None where a value stood
+                and `allow_none` does not say that this is meant.
         """
-        return drive(
-            self._inner.modify(
-                key,
-                change,
-                modified_by=modified_by,
-                comment=comment,
-                tags=tags,
-                ttl=ttl,
-                schema_hash=schema_hash,
-                if_revision=if_revision,
-                if_version=if_version,
-                if_hash=if_hash,
-                if_changed=if_changed,
-            )
+        inner = self._inner
+        write = Write(
+            key,
+            Modify(change, allow_none=allow_none),
+            write_options(modified_by, comment, tags, ttl, None, schema_hash),
+            conditions(if_revision, if_version, if_hash, if_absent=False),
+            if_changed,
         )
+        outcome = inner.write_now(write)
+        if outcome is None:
+            [outcome] = drive(inner.write((write,)))
+        return outcome.require()
 
     def delete(
         self,
@@ -263,16 +275,17 @@ class KeyValueStore:
         Raises:
             Conflict: a condition does not hold.
         """
-        return drive(
-            self._inner.delete(
-                key,
-                modified_by=modified_by,
-                comment=comment,
-                if_revision=if_revision,
-                if_version=if_version,
-                if_hash=if_hash,
-            )
+        inner = self._inner
+        write = Write(
+            key,
+            DELETE,
+            write_options(modified_by, comment, None, None, None, None),
+            conditions(if_revision, if_version, if_hash, if_absent=False),
         )
+        outcome = inner.write_now(write)
+        if outcome is None:
+            [outcome] = drive(inner.write((write,)))
+        return outcome.before is not None
 
     def delete_many(
         self,

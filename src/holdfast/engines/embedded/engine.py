@@ -257,8 +257,15 @@ class EmbeddedEngine(Engine):
         """In a child: let go of what it shares with its parent."""
 
     def abandoned(self) -> None:
-        """Nobody closed the engine: flush what was acknowledged."""
-        self._owner.close_unclosed()
+        """The process ends and nobody closed the engine: flush what was acknowledged.
+
+        Whoever still waits in a thread of the daemon kind is left in peace.
+        """
+        if self._refusal is None:
+            self._keep()
+
+    def _keep(self) -> None:
+        """Flush what was acknowledged and is not flushed."""
 
     def __del__(self) -> None:
         owner = getattr(self, "_owner", None)

@@ -3,7 +3,7 @@
 Opening and closing are blocking work that a loop offloads, and such work goes on when its caller is
 cancelled. So an engine remembers that nobody wants what is being opened, and a close can be
 repeated until everything is let go. An engine that nobody closed is closed when it is collected,
-at the latest when the process ends, and a ResourceWarning tells of it.
+with a ResourceWarning; what it acknowledged is flushed when the process ends.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Ownership:
         self._url = url
         self._close = close
         self._lock = threading.RLock()
-        self._open = self._unwanted = False
+        self._open = self._unwanted = self._taking = False
 
     async def open(self, open: Callable[[], None]) -> None:
         """Run `open`, which leaves nothing behind when it fails. Closes again for the cancelled."""
@@ -87,7 +87,7 @@ class Ownership:
 
     async def close(self) -> None:
         """Close what is open; also what a cancelled close left open, or has under way."""
-        if self._open:
+        if self._open or self._taking:
             await self._host.runtime().offload(self.let_go)
 
     def let_go(self) -> None:
@@ -116,10 +116,17 @@ class Ownership:
                 _log.warning("closing %s, which its owner did not, failed: %s", self._url, error)
 
     def _take(self, open: Callable[[], None]) -> None:
+        self._taking = True
+        try:
+            holding(self._lock, lambda: self._take_now(open))
+        finally:
+            self._taking = False
+
+    def _take_now(self, open: Callable[[], None]) -> None:
         open()
         self._open = True
         if self._unwanted:
-            self.let_go()
+            self._let_go()
 
     def _let_go(self) -> None:
         if not self._open:
@@ -157,7 +164,10 @@ def _after_fork_in_child() -> None:
 
 def _at_exit() -> None:
     for engine in list(_alive):
-        engine.abandoned()
+        try:
+            engine.abandoned()
+        except Exception as error:  # noqa: BLE001 - the others are to be flushed too
+            _log.warning("flushing a database at the end of the process failed: %s", error)
 
 
 atexit.register(_at_exit)

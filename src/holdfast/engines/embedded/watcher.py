@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 from holdfast.contract.errors import StoreClosed
-from holdfast.contract.runtime import Completion, Host, Worker
+from holdfast.contract.runtime import Completion, Host, Runtime, Worker
+from holdfast.engines.embedded.locking import holding
 
 #: How often the counter is asked. The look-ups of a second cost about two thousandths of a core.
 POLL_INTERVAL_S = 0.04
@@ -31,11 +34,14 @@ class Watcher:
         self._host = host
         self._head = head
         self._shared = shared
-        self._lock = threading.Lock()
-        self._waiting: dict[Completion[int], int] = {}
+        self._lock = threading.RLock()
+        # One bell for all who wait the same way, so that ringing costs the same for one and for
+        # thousands; and who waits, by a token of each.
+        self._bells: dict[Runtime, Completion[int]] = {}
+        self._waiting: dict[object, None] = {}
         self._poller: Worker | None = None
-        self._somebody = threading.Event()
-        self._stopping = threading.Event()
+        self._parked = False
+        self._wakes: SimpleQueue[None] = SimpleQueue()
         self._closed = False
 
     @property
@@ -45,69 +51,89 @@ class Watcher:
 
     async def wait(self, after_revision: int) -> int:
         """Return the newest revision once it is above `after_revision`."""
-        completion: Completion[int] = self._host.runtime().completion()
-        with self._lock:
-            if self._closed:
-                raise _closed()
-            self._waiting[completion] = after_revision
-            self._somebody.set()
+        runtime, token = self._host.runtime(), object()
         try:
-            # Asked after joining the waiting, so that a commit in between is not missed.
-            head = self._head()
-            if head > after_revision:
-                return head
-            if self._shared():
-                self._start()
-            return await completion.wait()
+            while True:
+                bell = holding(self._lock, lambda: self._join(runtime, token))
+                # Asked after joining the waiting, so that a commit in between is not missed.
+                head = self._head()
+                if head > after_revision:
+                    return head
+                if self._shared():
+                    self._start()
+                head = await bell.wait()
+                if head > after_revision:
+                    return head
         finally:
-            with self._lock:
-                self._waiting.pop(completion, None)
-                if not self._waiting:
-                    self._somebody.clear()
+            self._waiting.pop(token, None)
 
     def publish(self, head: int) -> None:
-        """Wake whoever waits for a revision below `head`."""
-        if not self._waiting:
+        """Wake whoever waits: there is a new revision."""
+        if not self._bells:
             return
-        with self._lock:
-            reached = [one for one, after in self._waiting.items() if head > after]
-            for completion in reached:
-                del self._waiting[completion]
-        self._host.settle((completion, head, None) for completion in reached)
+        bells = holding(self._lock, self._take_bells)
+        self._host.settle((bell, head, None) for bell in bells)
 
     def close(self) -> None:
-        """Wake everybody with StoreClosed and end the polling thread."""
-        with self._lock:
-            self._closed = True
-            waiting = list(self._waiting)
-            self._waiting.clear()
-            poller = self._poller
-        self._stopping.set()
-        self._somebody.set()
-        self._host.settle((completion, None, _closed()) for completion in waiting)
+        """Wake everybody with StoreClosed and end the polling thread. Can be called again."""
+        self._closed = True
+        bells = holding(self._lock, self._take_bells)
+        self._host.settle((bell, None, _closed()) for bell in bells)
+        poller = self._poller
         if poller is not None:
+            self._wakes.put(None)
             poller.join()
 
     # --- Inside -----------------------------------------------------------------------------
 
+    def _join(self, runtime: Runtime, token: object) -> Completion[int]:
+        if self._closed:
+            raise _closed()
+        self._waiting[token] = None
+        if self._parked:
+            self._parked = False
+            self._wakes.put(None)
+        bell = self._bells.get(runtime)
+        if bell is None:
+            bell = self._bells[runtime] = runtime.completion()
+        return bell
+
+    def _take_bells(self) -> list[Completion[int]]:
+        bells, self._bells = self._bells, {}
+        return list(bells.values())
+
     def _start(self) -> None:
-        with self._lock:
-            if self._poller is None and not self._closed:
-                self._poller = self._host.spawn("holdfast watcher", self._poll)
+        if self._poller is None:
+            holding(self._lock, self._spawn)
+
+    def _spawn(self) -> None:
+        if self._poller is None and not self._closed:
+            self._poller = self._host.spawn("holdfast watcher", self._poll)
 
     def _poll(self) -> None:
-        known = -1
-        while not self._stopping.wait(POLL_INTERVAL_S):
-            if not self._waiting:
-                self._somebody.wait(PARKED_S)
-                with self._lock:
-                    if not self._waiting:
-                        self._poller = None
-                        return
-            head = self._head()
-            if head != known:
-                known = head
-                self.publish(head)
+        known, rest = -1, POLL_INTERVAL_S
+        while not self._closed:
+            with suppress(Empty):
+                self._wakes.get(timeout=rest)
+            # Said before it is looked who waits, so that whoever joins sees it.
+            self._parked = True
+            if self._waiting:
+                self._parked, rest = False, POLL_INTERVAL_S
+                head = self._head()
+                if head != known:
+                    known = head
+                    self.publish(head)
+            elif rest == PARKED_S and holding(self._lock, self._leave):
+                return
+            else:
+                rest = PARKED_S
+
+    def _leave(self) -> bool:
+        """End the thread, unless somebody came."""
+        if self._waiting:
+            return False
+        self._poller = None
+        return True
 
 
 def _closed() -> StoreClosed:

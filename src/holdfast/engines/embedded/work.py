@@ -81,7 +81,8 @@ class Work:
         """
         assert self.decide is not None
         outer = _deciding.get()
-        if outer is not None and outer.deciding and not outer.done:
+        self.inside = None
+        if outer is not None and outer is not self and outer.deciding and not outer.done:
             self.inside = outer  # Else an interrupt left it there.
         token = _deciding.set(self)
         self.deciding = True

@@ -201,7 +201,7 @@ class LmdbEngine(EmbeddedEngine):
         return self._relaxed is not None and self._relaxed.pin()
 
     def _may_lead_promptly(self) -> bool:
-        if self._relaxed is None:
+        if self._relaxed is None and self._medium.alone:
             self._turn_held = self._medium.locks.try_turn()
         return self._turn_held
 
@@ -283,6 +283,10 @@ class LmdbEngine(EmbeddedEngine):
     def _release(self) -> None:
         self._snapshots.end_all("was closed with its database")
         self._medium.close()
+
+    def _keep(self) -> None:
+        if self._relaxed is not None:
+            self._relaxed.close()
 
     def before_fork(self) -> None:
         if self._relaxed is not None:

@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +28,7 @@ from io import FileIO
 from pathlib import Path
 
 from holdfast.contract.errors import StoreLocked
+from holdfast.engines.lmdb.files import keep_open, let_close
 
 try:
     import fcntl
@@ -38,12 +41,26 @@ _OWNERS = 1 << 32
 _PAUSE_FIRST_S = 0.0001
 _PAUSE_LAST_S = 0.005
 _HOME_BYTES_MAX = 256
+_POINTER_BYTES = 8
 
 _LOCK_NOW = 0 if fcntl is None else fcntl.LOCK_EX | fcntl.LOCK_NB
 _TAKEN = (errno.EACCES, errno.EAGAIN)
 
 #: Whether processes can be told apart here; without it there is no relaxed mode.
 AVAILABLE = fcntl is not None
+
+
+#: Whether it can be asked who locks a file: the answer's layout is known for Linux alone.
+TELLS_HOLDERS = sys.platform == "linux" and struct.calcsize("P") == _POINTER_BYTES
+_HOLDER = struct.Struct("hhqqi4x")
+_FIRST_BYTE = None if fcntl is None else _HOLDER.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
+
+
+def held_elsewhere(descriptor: int) -> bool:
+    """Whether another process locks the first byte, as LMDB does while it has a database open."""
+    assert _FIRST_BYTE is not None
+    kind, *_ = _HOLDER.unpack(fcntl.fcntl(descriptor, fcntl.F_GETLK, _FIRST_BYTE))
+    return bool(kind != fcntl.F_UNLCK)
 
 
 class ProcessLocks:
@@ -58,14 +75,17 @@ class ProcessLocks:
 
     def __init__(self, path: Path, url: str) -> None:
         self._url = url
-        self._file: FileIO | None = None
+        self._files: list[FileIO] = []
         self._descriptor: int | None = None
         self._pausing = threading.Event()  # Never set: waiting on it is how this thread pauses.
+        self._path = path
+
+    def open(self) -> None:
+        """Open the file."""
         if AVAILABLE:
             try:
-                # An object, which closes once whatever interrupts it.
-                self._file = open(path, "r+b", buffering=0, opener=_private)  # noqa: SIM115
-                self._descriptor = self._file.fileno()
+                keep_open(self._path, self._files, writable=True)
+                self._descriptor = self._files[-1].fileno()
             except OSError as error:
                 if error.errno != errno.EROFS:
                     raise
@@ -73,8 +93,7 @@ class ProcessLocks:
     def close(self) -> None:
         """Let go of everything."""
         self._descriptor = None
-        if self._file is not None:
-            self._file.close()
+        let_close(self._files)
 
     @contextmanager
     def door(self, timeout_s: float) -> Iterator[None]:
@@ -221,10 +240,6 @@ class ProcessLocks:
             "try again, or open it with a longer lock_timeout",
             timeout_s=timeout_s,
         )
-
-
-def _private(path: str, _flags: int) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def home_of_this_process() -> str:

@@ -18,9 +18,10 @@ from holdfast.contract.record import Record
 from holdfast.contract.runtime import Clock, Ids
 from holdfast.engines.embedded.locking import holding
 from holdfast.engines.embedded.network import refuse_network
-from holdfast.engines.lmdb import facts, header
+from holdfast.engines.lmdb import facts, header, locks
 from holdfast.engines.lmdb.config import MAP_MIN, LmdbConfig
 from holdfast.engines.lmdb.failures import found_no_room, full, translate
+from holdfast.engines.lmdb.files import keep_open, let_close
 from holdfast.engines.lmdb.locks import ProcessLocks, home_of_this_process
 from holdfast.engines.lmdb.long_keys import STORED_KEY_BYTES_MAX, Tree
 from holdfast.engines.lmdb.place import Place, file_bytes_max, flush_directory
@@ -41,6 +42,19 @@ LOOK_INTERVAL_S = 0.05
 MAP_STEP = 64 * 1024
 _NAMED_TREES = (b"rows", b"long", b"batches")
 _OWNER_BYTES = 6
+
+
+class _Driver:
+    """The driver takes two opens of one path at one moment for openings of two databases."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+
+
+_driver = _Driver()
+if hasattr(os, "register_at_fork"):
+    # Another thread may have it at the fork.
+    os.register_at_fork(after_in_child=_driver.__init__)  # type: ignore[misc]
 
 
 class Medium:
@@ -66,7 +80,9 @@ class Medium:
         self.locks: ProcessLocks
         self.env: lmdb.Environment
         self._identity: tuple[int, int] | None = None
-        self._file: FileIO | None = None
+        self._files: list[FileIO] = []
+        self._file: int | None = None
+        self._readers_file: int | None = None
         self._parked: lmdb.Transaction[bytes] | None = None
         self._references = 0
         self._pausing = threading.Event()  # Never set: waiting on it is how this thread pauses.
@@ -86,13 +102,14 @@ class Medium:
             place.make()
         try:
             self.locks = ProcessLocks(place.lock_file, self.url)
+            self.locks.open()
             with self.locks.door(config.lock_timeout):
                 alone = self.locks.enter(home_of_this_process())
                 if alone and not config.read_only:
                     place.compacting.unlink(missing_ok=True)
                 if not header.examine(place.file) and (config.read_only or not config.create):
                     self._not_found()
-                self.env = self._environment()
+                self._make_environment()
                 self._prepare()
                 self._identify()
         except lmdb.Error as error:
@@ -108,7 +125,7 @@ class Medium:
         Reads under way in other threads end first.
         """
         if hasattr(self, "env"):
-            self.env.close()
+            holding(_driver.lock, self.env.close)
         self._forget_file()
         if hasattr(self, "locks"):
             self.locks.close()
@@ -118,7 +135,7 @@ class Medium:
         old = self.env
 
         def reopen() -> None:
-            self.env = self._environment()
+            self._make_environment()
             self._open_trees()
             self._identify()
 
@@ -173,7 +190,7 @@ class Medium:
         A file that was removed shows at once; that the path leads elsewhere (a folder was moved),
         which costs twice as much to ask for, within `LOOK_INTERVAL_S`.
         """
-        gone = self._file is not None and not os.fstat(self._file.fileno()).st_nlink
+        gone = self._file is not None and not os.fstat(self._file).st_nlink
         now = self._now()
         if now >= self._look_at and not gone:
             self._look_at = now + LOOK_INTERVAL_S
@@ -192,13 +209,17 @@ class Medium:
     def _identify(self) -> None:
         self._references = sys.getrefcount(self.env) + 1  # The engine's way to begin a read.
         self._forget_file()
-        self._file = self.place.file.open("rb", buffering=0)
+        keep_open(self.place.file, self._files, writable=False)
+        self._file = self._files[-1].fileno()
+        if locks.TELLS_HOLDERS and not self.config.read_only:
+            # Closed after the environment only: that would take the driver's locks with it.
+            keep_open(self.place.readers_file, self._files, writable=False)
+            self._readers_file = self._files[-1].fileno()
         self._identity = self.place.identity()
 
     def _forget_file(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._file = self._readers_file = None
+        let_close(self._files)
 
     # --- Transactions -----------------------------------------------------------------------
 
@@ -270,6 +291,14 @@ class Medium:
             return self.env.info()["last_txnid"]
         except lmdb.Error:
             return -1
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other process has the database open, with Holdfast or without.
+
+        One without takes no turns, so that a write may wait for it without an end.
+        """
+        return self._readers_file is not None and not locks.held_elsewhere(self._readers_file)
 
     def begin_write(self) -> lmdb.Transaction[bytes]:
         """The write transaction; waits while another program writes."""
@@ -377,9 +406,13 @@ class Medium:
             if owner != self.owner and not self.locks.lives(owner)
         ]
 
-    def _environment(self) -> lmdb.Environment:
+    def _make_environment(self) -> None:
+        # Kept at once, so that an interrupt finds it to close.
+        holding(_driver.lock, self._open_environment)
+
+    def _open_environment(self) -> None:
         config = self.config
-        return lmdb.open(
+        self.env = lmdb.open(
             os.fsencode(self.place.directory),  # a name of a file need not be Unicode
             map_size=max(min(config.map_size, self._limit()), MAP_MIN) // MAP_STEP * MAP_STEP,
             readonly=config.read_only,

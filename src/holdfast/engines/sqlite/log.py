@@ -129,20 +129,28 @@ class Log:
             self._file = None
 
 
+def _close(file: int) -> int:
+    return os.close(file) or -1  # type: ignore[func-returns-value]
+
+
 class Descriptor:
     """An open file, closed at the latest with the last reference to it."""
 
-    closed = True
+    number = -1
 
     def __init__(self, path: Path) -> None:
         self.number = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
-        self.closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self.number < 0
 
     def close(self) -> None:
         """Close it; again does nothing."""
-        if not self.closed:
-            self.closed = True
-            os.close(self.number)
+        if self.number >= 0:
+            # On one line, lest an interrupt come between the two.
+            self.number = _close(self.number)
 
     __del__ = close
 

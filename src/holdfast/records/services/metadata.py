@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from holdfast.contract.runtime import Clock, Ids
-from holdfast.records.options import WriteOptions
+from holdfast.records.options import NO_OPTIONS, WriteOptions
 from holdfast.records.services.protocols import Past
 from holdfast.store.versions.entry import Metadata
 
@@ -17,13 +17,13 @@ class StandardMetadataService:
     """
 
     def __init__(self, clock: Clock, ids: Ids) -> None:
-        self._clock = clock
+        self._now_ms = clock.now_ms
         self._ids = ids
 
     def generate_new_metadata(
         self, data_hash: bytes, options: WriteOptions, past: Past | None
     ) -> Metadata:
-        now = self._clock.now_ms()
+        now = self._now_ms()
         expires = options.expiry_ms(now, 0)
         if past is not None:
             now = max(now, past.updated_at_ms)
@@ -45,14 +45,16 @@ class StandardMetadataService:
     def generate_next_version(
         self, previous: Metadata, data_hash: bytes, options: WriteOptions
     ) -> Metadata:
-        now = self._clock.now_ms()
+        now = self._now_ms()
+        expires = 0 if options is NO_OPTIONS else options.expiry_ms(now, previous.expires_at_ms)
+        now = max(now, previous.updated_at_ms)
         return Metadata(
             previous.version + 1,
             previous.incarnation,
             0,
             previous.created_at_ms,
-            max(now, previous.updated_at_ms),
-            options.expiry_ms(now, previous.expires_at_ms),
+            now,
+            expires,
             data_hash,
             previous.identity,
             options.modified_by,

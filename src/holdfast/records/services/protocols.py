@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
+import msgspec
+
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.engine import _NotNow
-from holdfast.contract.record import Record
 from holdfast.records.options import WriteOptions
 from holdfast.store.feed.row import NO_CONTEXT, WriteContext
 from holdfast.store.versions.chunks import Serialized
@@ -21,7 +22,7 @@ from holdfast.store.versions.entry import Entry, Metadata, PastVersion
 T = TypeVar("T")
 
 
-class Proposal(NamedTuple):
+class Proposal(msgspec.Struct, frozen=True):
     """What a write decided to put under the key.
 
     Attributes:
@@ -37,7 +38,7 @@ class Proposal(NamedTuple):
 PROPOSE_DELETE = Proposal(None, None)
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct, frozen=True):
     """What a commit did to one key: the entries before and after it, each possibly absent.
 
     Attributes:
@@ -68,7 +69,7 @@ class Past(NamedTuple):
 Decision = Callable[[Entry[Any] | None, Past | None], Proposal | None]
 
 
-class Step:
+class Step(msgspec.Struct):
     """One key's part of a commit: what is asked for, and what the last attempt made of it.
 
     Attributes:
@@ -77,33 +78,21 @@ class Step:
         context: who and why, for the feed and for the record of a deletion.
         new_key: canonical text of the key to move to; None: stays.
         size: bytes of the value it brings, as far as that is known before the commit.
-        before: the living row that was found.
+        before: the living entry that was found.
         after: stored bytes of the new version; None: there is none.
         chunks: of its value, when that is big and came with the write.
         written: whether there was anything to do.
     """
 
-    __slots__ = (
-        "after", "before", "chunks", "context", "decide", "key", "new_key", "size", "written",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        key: str,
-        decide: Decision,
-        context: WriteContext = NO_CONTEXT,
-        new_key: str | None = None,
-        size: int = 0,
-    ) -> None:
-        self.key = key
-        self.decide = decide
-        self.context = context
-        self.new_key = new_key
-        self.size = size
-        self.before: Record | None = None
-        self.after: bytes | None = None
-        self.chunks: list[bytes] | None = None
-        self.written = False
+    key: str
+    decide: Decision
+    context: WriteContext = NO_CONTEXT
+    new_key: str | None = None
+    size: int = 0
+    before: Entry[Any] | None = None
+    after: bytes | None = None
+    chunks: list[bytes] | None = None
+    written: bool = False
 
 
 @runtime_checkable

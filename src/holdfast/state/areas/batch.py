@@ -97,5 +97,4 @@ def _check_count(count: int) -> None:
         raise InvalidInput(
             f"a batch holds at most {BATCH_KEYS_MAX} keys; found {count}. Split it",
             limit=BATCH_KEYS_MAX,
-            found=count,
         )

@@ -205,8 +205,7 @@ class Claim(Area):
             if left <= 0:
                 raise TimedOut(
                     f"another one holds {key!r}; waited for {wait or 0} s. Try again later, or "
-                    "give a longer wait",
-                    key=key,
+                    "give a longer wait"
                 )
             await runtime.sleep(min(pause, left))
             # Different waiters come at different times: the last byte of an identity is random.

@@ -168,8 +168,6 @@ class Counter(Area):
                 f"the counter stays from {minimum if minimum is not None else 'any'} to "
                 f"{maximum if maximum is not None else 'any'}; a step of {step} would leave that. "
                 "Nothing was counted",
-                minimum=minimum,
-                maximum=maximum,
             )
         return total
 

@@ -82,7 +82,7 @@ class Holding(ABC):
         asked_at = self._clock.monotonic()
         if self._gone or not await self._renew(span):
             self._lose()
-            raise LeaseLost(f"{self.key!r} is not held any more; acquire it anew", key=self.key)
+            raise LeaseLost(f"{self.key!r} is not held any more; acquire it anew")
         self._span_ms = span
         self._ends_at = asked_at + span / 1000
 
@@ -126,8 +126,7 @@ class Holding(ABC):
             await self._take_back(body, kind)
         if not kept and (kind is None or self._cancelled):
             raise LeaseLost(
-                f"{self.key!r} was lost before the block ended; treat its work as interrupted",
-                key=self.key,
+                f"{self.key!r} was lost before the block ended; treat its work as interrupted"
             ) from None
 
     # --- Inside -----------------------------------------------------------------------------

@@ -107,8 +107,7 @@ class Semaphore(Area):
             if left <= 0:
                 raise TimedOut(
                     f"all {permits} places of {key!r} are taken; waited for {wait or 0} s. Try "
-                    "again later, or give a longer wait",
-                    key=key,
+                    "again later, or give a longer wait"
                 )
             await components.host.runtime().sleep(min(pause, left))
             pause = min(pause * 1.5, ATTEMPT_MAX_S)

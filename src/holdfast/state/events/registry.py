@@ -42,8 +42,7 @@ class EventRegistry:
         if twice:
             raise DuplicateNamespace(
                 f"each namespace of events is added once; found {', '.join(twice)} twice. Put the "
-                "events of a namespace into one registry",
-                namespaces=twice,
+                "events of a namespace into one registry"
             )
         return EventRegistry(MappingProxyType({**self.tree, **other.tree}))
 

@@ -63,7 +63,7 @@ class Stream:
         """The group. Raises KeyNotFound."""
         found = self.groups.get(name)
         if found is None:
-            raise KeyNotFound("the stream has no such group; call ensure() first", reply="NOGROUP")
+            raise KeyNotFound("the stream has no such group; call ensure() first")
         return found
 
     def give(self, name: str, consumer: str, count: int) -> list[Delivered]:

@@ -72,7 +72,8 @@ class Link(asyncio.Protocol):
         self._marks: deque[tuple[int, float]] = deque()
         self._watch: asyncio.TimerHandle | None = None
         self._cause: StoreError | None = None
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._commands_max = config.commands_max
         self._part_refused: Exception | None = None
 
     # --- Commands ---------------------------------------------------------------------------
@@ -114,17 +115,26 @@ class Link(asyncio.Protocol):
         return future
 
     async def room(self) -> None:
-        """Wait until some replies have come, or the connection is lost."""
-        if not self.lost and self._expected:
-            waiter: asyncio.Future[None] = self._loop.create_future()
-            self._waiters.append(waiter)
+        """Wait, first come first served, until a command fits or the connection is lost."""
+        if self.lost or not self._expected:
+            return
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._waiters.append(waiter)
+        try:
             await waiter
+        except asyncio.CancelledError:
+            if not waiter.cancelled():
+                self._wake()  # Its place goes to the next in line.
+            raise
 
     def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
+        """Let as many go on as fit; all of them when there is nothing to wait for."""
+        room = len(self._waiters) if self.lost else self._commands_max - len(self._expected)
+        while room > 0 and self._waiters:
+            waiter = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_result(None)
+                room -= 1
 
     def abort(self, cause: StoreError | None = None) -> None:
         """Give the connection up at once."""
@@ -350,6 +360,5 @@ def _not_connected(config: RedisConfig, error: Exception) -> StoreError:
         return error.within(url=config.url)
     return ConnectionFailed(
         f"a Redis server was wanted at {config.url}; found none that answers "
-        f"({type(error).__name__}). Check the address and that it runs",
-        url=config.url,
+        f"({type(error).__name__}). Check the address and that it runs"
     )

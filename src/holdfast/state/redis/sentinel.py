@@ -79,8 +79,7 @@ class SentinelAdapter(RedisAdapter):
             return replace(self.config, host=host.decode(), port=int(port), path=None)
         raise ConnectionFailed(
             f"a sentinel that knows the primary of {self.group!r} was wanted; found none "
-            f"({'; '.join(failures)}). Check their addresses and that they run",
-            group=self.group,
+            f"({'; '.join(failures)}). Check their addresses and that they run"
         )
 
     async def _ask(self, sentinel: RedisConfig) -> list[bytes] | None:

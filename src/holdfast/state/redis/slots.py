@@ -55,7 +55,6 @@ def one_slot(keys: Sequence[str]) -> int | None:
         raise Unsupported(
             "what happens together has to lie in one slot of the cluster; found keys of "
             f"{len(slots)} slots. Build the store with with_hash_tags(), which puts each scope's "
-            "keys into one slot",
-            slots=len(slots),
+            "keys into one slot"
         )
     return next(iter(slots), None)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
+
+import msgspec
 
 from holdfast.codecs import header
 from holdfast.codecs.compression import NONE, Compression
@@ -19,10 +21,11 @@ CHUNK_BYTES = 256 * 1024
 VALUE_BYTES_MAX = 192 * 1024 * 1024
 
 _PLAIN = bytes((MESSAGE_PACK.code,))
+_NO_CHUNKS: list[bytes] = []  # Nobody adds to it.
 _TEXT_SLICE = CHUNK_BYTES // 4
 
 
-class Serialized(NamedTuple):
+class Serialized(msgspec.Struct, frozen=True):
     """A value on its way into storage.
 
     Attributes:
@@ -59,6 +62,10 @@ class Values:
 
     def serialize_small(self, value: Any) -> Serialized | None:
         """The bytes of a value; None where it may be big."""
+        if self._plain:
+            canonical = MESSAGE_PACK.encode_small(value)
+            if canonical is not None:
+                return Serialized([canonical], _PLAIN + canonical, _NO_CHUNKS)
         return None if _may_be_big(value) else self.serialize_now(value)
 
     def serialize_now(self, value: Any) -> Serialized:

@@ -7,6 +7,7 @@ them can reach what is stored.
 
 from __future__ import annotations
 
+import struct
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, Self, TypeVar
 
@@ -30,6 +31,8 @@ _PLAIN = bytes((MESSAGE_PACK.code,))
 _decode_plain = MESSAGE_PACK.decode_trusted
 #: The value is not in the stored bytes, or in a form that is not known.
 _ELSEWHERE = 0xFF & ~(envelope.EXPIRES | envelope.TAGGED)
+_unpack_header = envelope.unpack_header
+_UNKNOWN = ~envelope.FLAGS
 _HEADER_BYTES = envelope.HEADER_BYTES
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: No value can be this; it stays itself through pickling and copying.
@@ -230,6 +233,10 @@ class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
         """The same entry with nothing decoded yet: its value is an object of its own."""
         return msgspec.structs.replace(self, _value=_UNREAD)
 
+    def unread(self) -> Self:
+        """The entry itself while its value was not decoded; then a fresh one."""
+        return self if self._value is _UNREAD else self.fresh()
+
     def attach(self, chunks: list[bytes]) -> None:
         """Give the entry the bytes of its big value; they are joined when it is first decoded."""
         _remember(self, "_payload", chunks)
@@ -327,17 +334,27 @@ def _known(revision: int | PendingRevision) -> int | None:
 
 def metadata_of(stored: bytes, revision: int | PendingRevision) -> Metadata:
     """The metadata in stored bytes."""
-    head = envelope.header_of(stored)
-    extras = envelope.extras_of(stored, head.extras_length)
+    try:
+        form, flags, version, incarnation, created, updated, expires, digest, identity, length = (
+            _unpack_header(stored)
+        )
+    except struct.error:
+        envelope.header_of(stored)  # Says what is wrong.
+        raise
+    if form != envelope.FORMAT or flags & _UNKNOWN:
+        envelope.header_of(stored)
+    if not length:
+        return Metadata(version, incarnation, revision, created, updated, expires, digest, identity)
+    extras = envelope.extras_of(stored, length)
     return Metadata(
-        head.version,
-        head.incarnation,
+        version,
+        incarnation,
         revision,
-        head.created_at_ms,
-        head.updated_at_ms,
-        head.expires_at_ms,
-        head.digest,
-        head.identity,
+        created,
+        updated,
+        expires,
+        digest,
+        identity,
         extras.modified_by,
         extras.comment,
         extras.tags,

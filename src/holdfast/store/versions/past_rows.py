@@ -79,8 +79,10 @@ def pack_past(revision: int, stored: bytes, end: End | None) -> bytes:
 
     A revision that is pending becomes 0: the version was written by the commit that ended it.
     """
-    packed = b"" if end is None else _encode(end)
     known = 0 if revision == THIS_COMMIT else revision
+    if end is None:
+        return _PAST.pack(known, 0) + stored
+    packed = _encode(end)
     return _PAST.pack(known, len(packed)) + packed + stored
 
 

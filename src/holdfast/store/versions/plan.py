@@ -29,6 +29,8 @@ from holdfast.store.versions.past_rows import (
 from holdfast.store.versions.policy import DEFAULT_POLICY, Policy
 from holdfast.store.versions.rows import Rows, blob_reference, pack_life
 
+_pack_header = envelope.pack_header
+_EXPIRES = envelope.EXPIRES
 #: A bit above those of a flags byte: what derives from every row.
 _ANY = 0x100
 #: What a keyspace keeps of the past, by its setting.
@@ -125,7 +127,22 @@ class VersionPlanner:
             extra: what `needs` asked for, as it stands.
             value: None: the value there is.
         """
-        stored = self._seal(plan, metadata, value, row)
+        if (
+            value is None
+            or value.payload is None
+            or metadata.modified_by is not None
+            or metadata.comment
+            or metadata.tags_kept
+            or metadata.schema_hash
+        ):
+            stored = self._seal(plan, metadata, value, row)
+        else:
+            # Most versions: `_seal` would come to the same.
+            stored = _pack_header(
+                envelope.FORMAT, _EXPIRES if metadata.expires_at_ms else 0, metadata.version,
+                metadata.incarnation, metadata.created_at_ms, metadata.updated_at_ms,
+                metadata.expires_at_ms, metadata.digest, metadata.identity, 0,
+            ) + value.payload  # fmt: skip
         rows = plan.rows
         rows[data_key] = stored
         previous = 0
@@ -136,6 +153,7 @@ class VersionPlanner:
             old, previous = row
             flags |= old[1]
             if self._keeps_all and not self._policies:
+                # What `_displace` would do.
                 life = before.identity + pack_life(before.incarnation, before.version)
                 rows[self._past + life] = pack_past(previous, old, None)
             else:

@@ -39,6 +39,8 @@ FEED_CHANGES_MAX: Final = 1_000_000
 #: The furthest the feed can reach back, in seconds and in changes.
 FEED_AGE_MAX_S: Final = 1000 * 365 * 86400.0
 FEED_CHANGES_LIMIT: Final = 1 << 53
+#: For how many keys it is remembered which policy is theirs.
+POLICIES_FOUND_MAX: Final = 10_000
 #: How many past versions a policy can name.
 VERSIONS_MAX: Final = 1 << 32
 
@@ -97,6 +99,7 @@ class Retention:
         self._keyspaces = keyspaces
         self._clock = clock
         self._settings = Settings()
+        self._found: dict[bytes, Policy] = {}
         self.policies: dict[int, list[tuple[bytes, Policy]]] = {}
         #: Why the settings cannot be read. Until they are set anew, nothing is given up.
         self._unreadable: IntegrityFailed | None = None
@@ -234,7 +237,13 @@ class Retention:
         """The same, from the key of a data row; on the path of every overwrite."""
         if not self.policies:
             return DEFAULT_POLICY
-        return self.policy(layout.keyspace_of(data_key), data_key[layout.REGION_BYTES :])
+        found = self._found.get(data_key)
+        if found is None:
+            found = self.policy(layout.keyspace_of(data_key), data_key[layout.REGION_BYTES :])
+            if len(self._found) >= POLICIES_FOUND_MAX:
+                self._found.clear()
+            self._found[data_key] = found
+        return found
 
     # --- Carrying out -----------------------------------------------------------------------
 
@@ -298,6 +307,7 @@ class Retention:
             policies.setdefault(one.keyspace, []).append((one.prefix, one.policy))
         for listed in policies.values():
             listed.sort(key=lambda one: len(one[0]), reverse=True)
+        self._found.clear()
         self.policies.clear()
         self.policies.update(policies)
 

@@ -20,7 +20,7 @@ from holdfast.contract.record import Range, Record
 from holdfast.store import layout
 from holdfast.store.feed.feed import Feed
 from holdfast.store.feed.row import Act, Cause, FeedPosition
-from holdfast.store.keyspaces import Keyspaces
+from holdfast.store.keyspaces import Keyspaces, dropped_key
 from holdfast.store.versions.past_rows import past_parts, read_grave, without_value
 from holdfast.store.versions.policy import NamespacePolicy, Policy
 from holdfast.store.versions.rows import Rows
@@ -172,6 +172,8 @@ async def _give_up(
     done = Trimmed(len(due))
     for position in due:
         row = position.row
+        if row.act == Act.DROP:
+            draft.rows[dropped_key(row.keyspace)] = None
         keyspace = await keyspaces.by_number(row.keyspace)
         if not row.identity or keyspace is None or keyspace.state != "living":
             continue

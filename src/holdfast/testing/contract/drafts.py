@@ -101,8 +101,7 @@ class Drafts(Section):
                 await engine.transact(
                     [b"other"], answering(draft((b"new", b""), ranges=[Range()], checks=[check]))
                 )
-            assert "expected" in refusal.value.details
-            assert "found" in refusal.value.details
+            assert refusal.value.details.keys() & {"key", "range"}, "it says which check failed"
         assert await contents(engine) == {b"a": b"2", b"c": b"2"}
         assert await engine.head() == receipt.revision
 

@@ -1,0 +1,220 @@
+"""Which databases are open in this process, so that handles on one path share one.
+
+A handle takes part with a token of its own and gives it back once, however often its close is
+repeated. The registry keeps no database alive: one whose handles were all forgotten is collected,
+and its engine closes itself.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from dataclasses import fields
+
+from holdfast.contract.config import EngineConfig
+from holdfast.contract.errors import ConfigInvalid
+from holdfast.contract.runtime import Background, Completion, Components
+from holdfast.layers.stack import stack
+from holdfast.store.instances import Layers, MakeViews, SharedDatabase
+from holdfast.store.registry import engine_class
+
+#: Settings in which handles on one engine may differ: each handle has its own.
+_OF_THE_HANDLE = frozenset(("read_only", "create"))
+
+
+class _Opening:
+    """An entry of the registry below.
+
+    Attributes:
+        busy: whether the database is being opened or closed; who wants it meanwhile waits.
+        tokens: of the handles on it.
+    """
+
+    def __init__(self, config: EngineConfig, layers: Layers) -> None:
+        self.config = config
+        self.layers = tuple(layers)
+        self.busy = True
+        self.tokens: set[object] = set()
+        self.waiting: list[Completion[None]] = []
+        self._database: weakref.ref[SharedDatabase] | None = None
+
+    @property
+    def database(self) -> SharedDatabase | None:
+        """None while it opens, and once it is gone."""
+        return None if self._database is None else self._database()
+
+    @database.setter
+    def database(self, database: SharedDatabase) -> None:
+        self._database = weakref.ref(database)
+
+    @property
+    def joinable(self) -> SharedDatabase | None:
+        """The database, unless its path leads to another one by now."""
+        database = self.database
+        return None if database is None or database.stale() else database
+
+
+_registry: dict[str, _Opening] = {}
+_openings: weakref.WeakKeyDictionary[SharedDatabase, _Opening] = weakref.WeakKeyDictionary()
+_registry_lock = threading.Lock()
+
+
+def _forget_in_child() -> None:
+    # The parent's engines refuse in a child; the child opens its own.
+    global _registry_lock  # noqa: PLW0603 - a lock that another thread held at the fork stays held
+    _registry_lock = threading.Lock()
+    _registry.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)
+
+
+async def acquire(
+    config: EngineConfig,
+    components: Components,
+    make_views: MakeViews,
+    token: object,
+    *,
+    housekeeping: bool,
+    layers: Layers = (),
+) -> SharedDatabase:
+    """The open database of that configuration; one more handle, known by its token, uses it.
+
+    Raises:
+        ConfigInvalid: it is open in this process with other settings or layers.
+    """
+    identity = config.identity
+    while True:
+        waiting: Completion[None] | None = None
+        with _registry_lock:
+            opening = None if identity is None else _registry.get(identity)
+            if opening is not None and opening.busy:
+                _require_same(opening, config, layers)
+                waiting = components.host.runtime().completion()
+                opening.waiting.append(waiting)
+            elif opening is not None:
+                database = opening.joinable
+                if database is not None:
+                    _require_same(opening, config, layers)
+                    opening.tokens.add(token)
+                    return database
+                opening = None
+            if opening is None:
+                opening = _Opening(config, layers)
+                opening.tokens.add(token)
+                if identity is not None:
+                    _forget_collected()
+                    # What was there before is closed by its own handles.
+                    _registry[identity] = opening
+        if waiting is None:
+            break
+        await waiting.wait()
+    try:
+        engine = engine_class(config.scheme)(config, components)
+        database = SharedDatabase(stack(engine, layers), make_views, housekeeping=housekeeping)
+        await database.open()
+        opening.database = database
+        _openings[database] = opening
+    except BaseException:
+        _leave(opening)
+        raise
+    finally:
+        _over(opening, components)
+    return database
+
+
+async def release(database: SharedDatabase, token: object) -> None:
+    """The handle with this token is closed; the last one closes the database.
+
+    Repeated after it was cancelled or interrupted, it goes on with what is left to close.
+    """
+    opening = _openings.get(database)
+    if opening is None:
+        await database.close()
+        return
+    runtime = database.components.host.runtime()
+    with _registry_lock:
+        opening.tokens.discard(token)
+        if opening.tokens:
+            return
+        # Until it is closed the path stays taken; who wants it meanwhile waits.
+        opening.busy = True
+    if runtime.blocking:
+        await _close(database, opening)
+        return
+    # Closing goes on when its caller is cancelled, and only then is the path free.
+    completion: Completion[None] = runtime.completion()
+
+    async def work() -> None:
+        error: BaseException | None = None
+        try:
+            await _close(database, opening)
+        except BaseException as raised:  # noqa: BLE001 - it belongs to whoever waits
+            error = raised
+        completion.settle(None, error)
+
+    task: Background = runtime.start("holdfast close", work)
+    await completion.wait()
+    del task  # Held until here, so that the loop cannot lose it.
+
+
+# --- Inside -----------------------------------------------------------------------------------
+
+
+async def _close(database: SharedDatabase, opening: _Opening) -> None:
+    try:
+        await database.close()
+    finally:
+        _leave(opening)
+        _over(opening, database.components)
+
+
+def _forget_collected() -> None:
+    """Forget databases whose handles were all forgotten. The caller holds the lock."""
+    gone = [name for name, one in _registry.items() if not one.busy and one.database is None]
+    for name in gone:
+        del _registry[name]
+
+
+def _leave(opening: _Opening) -> None:
+    """Have the path free again."""
+    with _registry_lock:
+        identity = opening.config.identity
+        if identity is not None and _registry.get(identity) is opening:
+            del _registry[identity]
+
+
+def _over(opening: _Opening, components: Components) -> None:
+    """Wake those who waited for an opening or a closing."""
+    with _registry_lock:
+        opening.busy = False
+        waiting, opening.waiting = opening.waiting, []
+    components.host.settle((one, None, None) for one in waiting)
+
+
+def _require_same(there: _Opening, config: EngineConfig, layers: Layers) -> None:
+    """Raise unless both handles want the same of the engine."""
+    differing = [
+        part.name
+        for part in fields(there.config)
+        if part.name not in _OF_THE_HANDLE
+        and getattr(there.config, part.name) != getattr(config, part.name)
+        and part.name != "path"
+    ]
+    if there.config.read_only and not config.read_only:
+        differing.append("read_only")
+    if differing:
+        raise ConfigInvalid(
+            f"{there.config.url} is open in this process with other settings of "
+            f"{', '.join(differing)}; open it with the same ones, or close it first",
+            parameters=differing,
+        )
+    if there.layers != tuple(layers):
+        raise ConfigInvalid(
+            f"{there.config.url} is open in this process with {len(there.layers)} layers above its "
+            f"engine; found {len(layers)}, or others. All handles of a process share them: open it "
+            "with the same ones, or close it first",
+            parameters=["layers"],
+        )
