@@ -72,7 +72,11 @@ async def test_the_simplest_use() -> None:
     [
         (User, ADA, User("Ada", "old")),  # type: ignore[arg-type]
         (Point, Point(1, 2.5), Point("x")),  # type: ignore[arg-type]
-        (Card, Card(title="a", due=datetime(2024, 1, 1, tzinfo=UTC)), Card.model_construct(title=1)),  # type: ignore[arg-type]
+        (
+            Card,
+            Card(title="a", due=datetime(2024, 1, 1, tzinfo=UTC)),
+            Card.model_construct(title=1),
+        ),  # type: ignore[arg-type]
         (Row, {"name": "a", "size": 3}, {"name": "a"}),
         (dict, {"anything": [1, None, b"x"]}, {"a": {1, 2}}),
         (None, [1, "two"], object()),
@@ -364,9 +368,9 @@ async def test_the_setting_of_history(scene: Scene) -> None:
             await things.delete("k")
             await things.set("k", 3, ttl=1)
             with pytest.raises(InvalidInput):
-                await db.collection(
-                    history, history="none" if history != "none" else "values"
-                ).set("k", 1)
+                await db.collection(history, history="none" if history != "none" else "values").set(
+                    "k", 1
+                )
         with pytest.raises(InvalidInput):
             db.collection("x", history="some")
         with pytest.raises(InvalidName):

@@ -416,7 +416,10 @@ async def test_the_nearest_come_first(scene: Scene) -> None:
     async with scene.open() as db:
         places = db.collection("places")
         await places.set_many(
-            {f"k{at:03}": {"at": [at * 1.1 - 179, (at * 7) % 170 - 85], "n": at} for at in range(300)}
+            {
+                f"k{at:03}": {"at": [at * 1.1 - 179, (at * 7) % 170 - 85], "n": at}
+                for at in range(300)
+            }
             | {"none": {}}
         )
         await places.create_index("at", "at", kind="geo")

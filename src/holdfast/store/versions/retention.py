@@ -236,12 +236,14 @@ class Retention:
         """The same, from the key of a data row; on the path of every overwrite."""
         if not self.policies:
             return DEFAULT_POLICY
-        found = self._found.get(data_key)
+        # Taken once: what is found under policies that change meanwhile goes with the old memory.
+        memory = self._found
+        found = memory.get(data_key)
         if found is None:
             found = self.policy(layout.keyspace_of(data_key), data_key[layout.REGION_BYTES :])
-            if len(self._found) >= POLICIES_FOUND_MAX:
-                self._found.clear()
-            self._found[data_key] = found
+            if len(memory) >= POLICIES_FOUND_MAX:
+                memory.clear()
+            memory[data_key] = found
         return found
 
     # --- Carrying out -----------------------------------------------------------------------
@@ -310,7 +312,7 @@ class Retention:
         for keyspace in self.policies.keys() - policies.keys():
             del self.policies[keyspace]
         self.policies.update(policies)
-        self._found.clear()
+        self._found = {}
 
 
 def read_settings(record: Record) -> Settings:
