@@ -197,7 +197,10 @@ class LoopRuntime(Runtime):
             except BaseException as error:  # noqa: BLE001 - raised where the work is waited for
                 return None, error
 
-        return _opened(await asyncio.get_running_loop().run_in_executor(None, outcome))
+        result, error = await asyncio.get_running_loop().run_in_executor(None, outcome)
+        if error is not None:
+            raise error
+        return cast("T", result)
 
     async def timeout(self, awaitable: Awaitable[T], seconds: float) -> T:
         try:
