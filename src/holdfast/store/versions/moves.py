@@ -72,18 +72,13 @@ def move_rows(
         version: the first one under the new key.
     """
     identity, incarnation, before = last
+    life, next_life = pack_life(incarnation, before), pack_life(incarnation, version)
     here, there = old[layout.REGION_BYTES :], new[layout.REGION_BYTES :]
     left = Move(False, identity, incarnation, before, at_ms, there)
     arrived = Move(True, identity, incarnation, version, at_ms, here)
     return [
-        (
-            _of_identity(rows, here, identity) + pack_life(incarnation, before) + _LEFT,
-            _encode(left),
-        ),
-        (
-            _of_identity(rows, there, identity) + pack_life(incarnation, version) + _ARRIVED,
-            _encode(arrived),
-        ),
+        (_of_identity(rows, here, identity) + life + _LEFT, _encode(left)),
+        (_of_identity(rows, there, identity) + next_life + _ARRIVED, _encode(arrived)),
     ]
 
 
