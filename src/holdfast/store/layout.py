@@ -6,8 +6,8 @@
     X  instant(8) data key                   what expires when, soonest first
 
 Regions of a keyspace: D living rows, G graves (what a deleted key will need when it comes back),
-H past versions, B chunks of big values, T tags. All of one keyspace is one range. docs/format.md
-draws every byte.
+H past versions, M moves from key to key, B chunks of big values, T tags. All of one keyspace is
+one range. docs/format.md draws every byte.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ EXPIRY: Final = b"X"
 DATA: Final = b"D"
 GRAVE: Final = b"G"
 HISTORY: Final = b"H"
+MOVE: Final = b"M"
 BLOB: Final = b"B"
 TAG: Final = b"T"
 
