@@ -76,11 +76,7 @@ async def test_the_simplest_use() -> None:
             Card,
             Card(title="a", due=datetime(2024, 1, 1, tzinfo=UTC)),
             Card.model_construct(title=1),
-<<<<<<< HEAD
-        ),  # type: ignore[arg-type]
-=======
         ),
->>>>>>> documents
         (Row, {"name": "a", "size": 3}, {"name": "a"}),
         (dict, {"anything": [1, None, b"x"]}, {"a": {1, 2}}),
         (None, [1, "two"], object()),
