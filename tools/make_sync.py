@@ -220,15 +220,7 @@ __all__ = {names!r}
 # The one function; its signature and the start of its docstring come from `holdfast.open`.
 OPEN_BODY = """
     used = components if components is not None else system_components()
-    handle = {call}
-    engine = engine_class(handle.config.scheme)(handle.config, used)
-    if engine.capabilities.io is Io.REMOTE:
-        raise Unsupported(
-            f"{{handle.config.scheme}}:// waits for a server, which needs an event loop; use the "
-            "asynchronous handle: `async with holdfast.open(...) as db`",
-            scheme=handle.config.scheme,
-        )
-    return Database(handle)
+    return Database({call})
 """
 
 # Packages that are loaded when first needed: imported for type checkers only.
@@ -245,14 +237,11 @@ IMPORTS = {
     "Generic": "typing",
     "overload": "typing",
     "NOT_NOW": "holdfast.contract.engine",
-    "Io": "holdfast.contract.capability",
     "StoreClosed": "holdfast.contract.errors",
     "TimedOut": "holdfast.contract.errors",
-    "Unsupported": "holdfast.contract.errors",
     "system_components": "holdfast.runtime.system",
     "DrivenIterator": "holdfast.runtime.drive",
     "drive": "holdfast.runtime.drive",
-    "engine_class": "holdfast.store.registry",
 }
 
 WORDS = (
@@ -546,7 +535,6 @@ def _require_all_attributes(twin: Twin) -> None:
 def open_text() -> str:
     opening = importlib.import_module("holdfast.database.open").open
     doc = spoken(inspect.cleandoc(opening.__doc__ or ""), {}, set())
-    doc += "\n    Unsupported: the engine waits for a server; `holdfast.open` is for those."
     call = f"open_async({arguments(opening, {'components': 'used'})})"
     body = OPEN_BODY.format(call=call).strip("\n")
     return f"def open{signature(opening)}:\n" + textwrap.indent(quoted(doc), "    ") + f"\n{body}\n"

@@ -9,9 +9,10 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from holdfast.codecs.pattern import Pattern
-from holdfast.contract.capability import Capabilities, Io
+from holdfast.codecs.text import StoreKey
+from holdfast.contract.capability import Capabilities
 from holdfast.contract.config import EngineConfig
-from holdfast.contract.errors import IntegrityFailed, Unsupported
+from holdfast.contract.errors import IntegrityFailed
 from holdfast.contract.record import Cursor
 from holdfast.contract.runtime import Components
 from holdfast.database.handle import Database as AsyncDatabase
@@ -26,7 +27,6 @@ from holdfast.store.instances import Layers
 from holdfast.store.locks.lock import Lock as AsyncLock
 from holdfast.store.operation_log import LogRecord
 from holdfast.store.operation_log import OperationLog as AsyncOperationLog
-from holdfast.store.registry import engine_class
 from holdfast.store.versions.cache import CacheLimits
 from holdfast.store.versions.policy import GoneKept, Policy, ValuesKept
 from holdfast.store.versions.retention import Kept, Settings
@@ -70,28 +70,21 @@ def open(
 
     Raises:
         ConfigInvalid, EngineNotFound, DriverMissing: the address or an argument cannot be used.
-        Unsupported: the engine waits for a server; `holdfast.open` is for those.
     """
     used = components if components is not None else system_components()
-    handle = open_async(
-        address,
-        serializer=serializer,
-        compression=compression,
-        housekeeping=housekeeping,
-        logged=logged,
-        cached=cached,
-        layers=layers,
-        emulation=emulation,
-        components=used,
-    )
-    engine = engine_class(handle.config.scheme)(handle.config, used)
-    if engine.capabilities.io is Io.REMOTE:
-        raise Unsupported(
-            f"{handle.config.scheme}:// waits for a server, which needs an event loop; use the "
-            "asynchronous handle: `async with holdfast.open(...) as db`",
-            scheme=handle.config.scheme,
+    return Database(
+        open_async(
+            address,
+            serializer=serializer,
+            compression=compression,
+            housekeeping=housekeeping,
+            logged=logged,
+            cached=cached,
+            layers=layers,
+            emulation=emulation,
+            components=used,
         )
-    return Database(handle)
+    )
 
 
 class Database:
@@ -653,6 +646,35 @@ class Retention:
             IntegrityFailed: the settings cannot be read; set them anew.
         """
         return drive(self._inner.trim(progress))
+
+    def purge(
+        self,
+        key: StoreKey | str,
+        *,
+        view: str = "entries",
+        keyspace: str = "entries",
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+    ) -> Trimmed:
+        """Remove a value with its whole past at once, for good.
+
+        The feed tells it as a delete, and keeps the key, the author and the comment as long as it
+        reaches back. Nothing else of the key is left.
+
+        Args:
+            key: which.
+            view, keyspace: where; left out: the entries.
+            modified_by, comment: who and why.
+
+        Raises:
+            KeyNotFound: the key has neither a value nor a past.
+            StoreNotFound: there is no such keyspace.
+        """
+        return drive(
+            self._inner.purge(
+                key, view=view, keyspace=keyspace, modified_by=modified_by, comment=comment
+            )
+        )
 
 
 class Lock:
