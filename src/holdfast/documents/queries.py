@@ -100,7 +100,7 @@ class Queries(Generic[T]):
     ) -> list[T]:
         """The documents that match; see `query`."""
         wanted = as_query(conditions, order_by, limit, offset, select, after, equal)
-        return [self._result(wanted, found).value for found in await self._all(wanted, hint)]
+        return [self._kept(wanted, found) for found in await self._all(wanted, hint)]
 
     async def find_one(
         self,
@@ -115,7 +115,7 @@ class Queries(Generic[T]):
         """The first document that matches, or None; see `query`."""
         wanted = as_query(conditions, order_by, 1, offset, select, after, equal)
         for found in await self._all(wanted, hint):
-            return self._result(wanted, found).value
+            return self._kept(wanted, found)
         return None
 
     async def count(
@@ -351,11 +351,15 @@ class Queries(Generic[T]):
         return plan_query(wanted, storage.number, await storage.catalogue_at(moment), hint)
 
     def _result(self, wanted: Query, found: Found, score: float | None = None) -> QueryResult[T]:
-        key, document, entry = found
-        if wanted.select is not None:
-            kept: Any = compile_select(wanted.select)(document)
-            return QueryResult(key, kept, entry.metadata, score)
-        return QueryResult(key, self._value(entry), entry.metadata, score)
+        key, _, entry = found
+        return QueryResult(key, self._kept(wanted, found), entry.metadata, score)
+
+    def _kept(self, wanted: Query, found: Found) -> T:
+        """The value of a result: the document, or a dict of what was selected."""
+        if wanted.select is None:
+            return self._value(found[2])
+        kept: Any = compile_select(wanted.select)(found[1])
+        return kept  # type: ignore[no-any-return]
 
     def _value(self, entry: Entry[Any]) -> T:
         return self._typed.from_plain(entry.value)

@@ -78,6 +78,8 @@ def accesses(
     for index in indexes:
         if index.state != "ready":
             continue
+        if index.kind == "btree" and index.fields[0].path not in by_path:
+            continue
         prefix = index_prefix(keyspace, index.number)
         try:
             access = _MAKERS[index.kind](index, prefix, by_path)

@@ -20,7 +20,7 @@ from holdfast.documents.text.matching import matcher
 #: How many shapes of queries are remembered with the indexes that they took.
 CHOICES_MAX: Final = 1000
 #: With fewer indexes a choice costs less than remembering it.
-_WORTH_REMEMBERING = 2
+_WORTH_REMEMBERING = 8
 
 
 @dataclass
