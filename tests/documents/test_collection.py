@@ -11,6 +11,7 @@ import pytest
 
 import holdfast
 from holdfast.contract.errors import (
+    DuplicateKey,
     InvalidInput,
     InvalidKey,
     InvalidName,
@@ -254,6 +255,33 @@ async def test_set_many_is_all_or_nothing(scene: Scene) -> None:
         assert await users.size() == 0
 
 
+@pytest.mark.row("I-020", "I-021")
+async def test_a_batch_is_all_or_nothing(scene: Scene) -> None:
+    async with scene.open() as db:
+        things = db.collection("things")
+        await things.create_index("n", "n", unique=True)
+        await things.set("old", {"n": 1})
+        before = await db.head()
+        done = await things.batch([("set", "a", {"n": 2}), ("clear",), ("set", "b", {"n": 1})])
+        assert (done.success, done.operations, done.errors) == (True, 3, [])
+        assert await listed(things.keys()) == ["b"]
+        assert await db.head() == before + 1
+        failed = await things.batch([("clear",), ("set", "c", {"n": 5}), ("set", "", 1)])
+        assert (failed.success, failed.operations) == (False, 0)
+        assert [(one.position, type(one.error)) for one in failed.errors] == [(2, InvalidKey)]
+        twice = await things.batch([("set", "c", {"n": 5}), ("set", "d", {"n": 5})])
+        assert [(one.position, type(one.error)) for one in twice.errors] == [(1, DuplicateKey)]
+        assert await listed(things.keys()) == ["b"]
+        for wrong in ([("set", "a")], [("explode",)], [7], [()]):
+            with pytest.raises(InvalidInput):
+                await things.batch(wrong)
+        async with db.transaction() as tx:
+            with pytest.raises(Unsupported):
+                await tx.collection("things").batch([("clear",)])
+        assert (await db.collection("new").batch([("set", "k", 1)])).success
+        assert (await db.collection("absent").batch([("delete", "k"), ("clear",)])).success
+
+
 async def test_add_makes_keys_in_order(scene: Scene) -> None:
     async with scene.open() as db:
         things = db.collection("things")
@@ -425,6 +453,7 @@ async def test_in_a_transaction(scene: Scene) -> None:
         async with db.transaction() as tx:
             users = tx.collection("users")
             await users.set("c", {"age": 3})
+            assert db.revision == await db.head()
             await users.delete("a")
             await users.patch("b", {"age": 9})
             assert [one.key async for one in users.query(order_by="age")] == ["c", "b"]

@@ -7,11 +7,13 @@ from datetime import timedelta
 from typing import Any, Final, Literal, TypeVar, cast
 
 from holdfast.contract.errors import InvalidInput, KeyNotFound, StoreNotFound
+from holdfast.documents.batching import checked_operations, run_batch
+from holdfast.documents.collections import Collections
 from holdfast.documents.indexes import build as indexing
 from holdfast.documents.indexes.defining import defined, index_facts
 from holdfast.documents.queries import Queries
 from holdfast.documents.query.query import Query
-from holdfast.documents.results import IndexFacts, QueryResult
+from holdfast.documents.results import BatchResult, IndexFacts, QueryResult
 from holdfast.documents.storage import (
     KEEP,
     REMOVE,
@@ -288,6 +290,36 @@ class Collection(Queries[T]):
         steps = [Step(key, lambda _: REMOVE) for key in wanted]
         await self._transact(storage, steps)
         return sum(step.before is not None for step in steps)
+
+    async def batch(self, operations: Iterable[Any]) -> BatchResult:
+        """Do several things in their order as one commit: all of them, or nothing.
+
+        Args:
+            operations: `("set", key, value)`, `("delete", key)` and `("clear",)`.
+
+        Returns:
+            Whether it was done; if not, which operation met what. An error of the commit itself
+            carries the position of the last operation.
+
+        Raises:
+            InvalidInput: an operation is none of these; nothing was written.
+            Unsupported: inside a transaction.
+        """
+        several = checked_operations(operations)
+        if any(one[0] == "set" for one in several):
+            await self._require()
+
+        async def apply(view: Collections, operation: tuple[Any, ...]) -> None:
+            inside = Collection[T](self._name, self._typed, view, self._history)
+            match operation:
+                case ("set", key, value):
+                    await inside.set(key, value)
+                case ("delete", key):
+                    await inside.delete(key)
+                case _:
+                    await inside.clear()
+
+        return await run_batch(self._collections, several, apply)
 
     async def clear(self) -> int:
         """Remove every document; how many there were. Each is a change of its own.

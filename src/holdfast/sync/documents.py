@@ -8,8 +8,9 @@ from datetime import timedelta
 from typing import Any, Generic, Literal, TypeVar
 
 from holdfast.documents.collection import Collection as AsyncCollection
-from holdfast.documents.results import IndexFacts, QueryResult, ResultPage
+from holdfast.documents.results import BatchResult, IndexFacts, QueryResult, ResultPage
 from holdfast.documents.storage import _Act
+from holdfast.records.options import conditions
 from holdfast.runtime.drive import DrivenIterator, drive
 
 T = TypeVar("T")
@@ -158,6 +159,22 @@ class Collection(Generic[T]):
     def delete_many(self, keys: Iterable[str]) -> int:
         """Remove the documents under the keys as one commit; how many there were."""
         return drive(self._inner.delete_many(keys))
+
+    def batch(self, operations: Iterable[Any]) -> BatchResult:
+        """Do several things in their order as one commit: all of them, or nothing.
+
+        Args:
+            operations: `("set", key, value)`, `("delete", key)` and `("clear",)`.
+
+        Returns:
+            Whether it was done; if not, which operation met what. An error of the commit itself
+            carries the position of the last operation.
+
+        Raises:
+            InvalidInput: an operation is none of these; nothing was written.
+            Unsupported: inside a transaction.
+        """
+        return drive(self._inner.batch(operations))
 
     def clear(self) -> int:
         """Remove every document; how many there were. Each is a change of its own.
