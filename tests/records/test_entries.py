@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from holdfast import KEEP, Entry, KeyNotFound, StoreKey, digest
+from holdfast.contract.errors import InvalidInput
 from tests.store.scene import Scene, core_of, listed
 
 VALUES: list[Any] = [
@@ -446,3 +447,22 @@ async def test_rename_takes_history_tags_and_expiry_along(scene: Scene) -> None:
         scene.clock.advance(60)
         assert await db.sweep() == 1
         assert await db.entries.get("b:new") is None
+
+
+async def test_what_modify_returns_by_mistake_is_refused(scene: Scene) -> None:
+    async def later(value: Any) -> Any:
+        return value
+
+    async with scene.open() as db:
+        await db.entries.set("a", {"n": 1})
+        before = await db.head()
+        with pytest.raises(InvalidInput, match="allow_none=True"):
+            await db.entries.modify("a", lambda value: value.update(n=2))
+        with pytest.raises(InvalidInput, match="plain function"):
+            await db.entries.modify("a", later)
+        assert await db.head() == before
+        assert (await db.entries.require("a")).value == {"n": 1}
+        assert (await db.entries.modify("a", lambda _value: None, allow_none=True)).value is None
+        # None where None stands, or where nothing stood, is no mistake.
+        assert (await db.entries.touch("a")) is not None
+        assert (await db.entries.modify("b", lambda value: value)).value is None

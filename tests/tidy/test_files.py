@@ -8,7 +8,12 @@ LINES_MAX = 450
 
 # Longer files, each with its reason.
 LONG_FILES = {
-    "src/holdfast/sync.py": "generated, one short method per call",
+    "src/holdfast/sync/database.py": "generated, one short method for each call",
+    "src/holdfast/sync/entries.py": "generated, one short method for each call",
+    "src/holdfast/database/handle.py": "the handle: short methods, a docstring longer than each",
+    "src/holdfast/engines/lmdb/relaxed.py": "one state, what is acknowledged and not yet flushed",
+    "src/holdfast/records/storage.py": "one engine verb for each verb of entries, on shared state",
+    "src/holdfast/store/transaction.py": "every verb of an engine, over one overlay of rows",
 }
 
 # Modules that nothing in the package imports because people and tools import them.
@@ -18,6 +23,17 @@ DOORS = {
     "holdfast.testing.__main__": "the other process of a promise",
     "holdfast.sync": "the sync twins, for callers without a loop",
     "holdfast.__main__": "python -m holdfast",
+}
+
+# Cores that no view uses yet: each works alone, has its tests, and waits for what is named.
+READY = {
+    "holdfast.documents.entries": "collections will store their documents through it",
+    "holdfast.documents.geo.index": "collections will derive these rows from documents",
+    "holdfast.documents.text.highlight": "searches of a collection will show what was found",
+    "holdfast.documents.text.search": "collections will search with it",
+    "holdfast.documents.vector.approximate": "collections will search vectors with it",
+    "holdfast.documents.vector.fusion": "searches of a collection will merge several rankings",
+    "holdfast.layers.stack": "`open` will put layers on an engine with it",
 }
 
 # In two pieces, so that this file does not find itself.
@@ -47,7 +63,18 @@ def test_every_module_is_used() -> None:
     # A package is used when something inside it is.
     used |= {name[:dot] for name in used for dot in range(len(name)) if name[dot] == "."}
     unused = repository.modules().keys() - used
-    assert not unused, f"nothing imports these; delete them or use them: {sorted(unused)}"
+    nowhere = unused - READY.keys()
+    assert not nowhere, f"nothing imports these; delete them or use them: {sorted(nowhere)}"
+    stale = READY.keys() - unused
+    assert not stale, f"used by now, remove from READY: {sorted(stale)}"
+
+
+def test_every_core_that_waits_has_a_test() -> None:
+    tested = set[str]()
+    for path in (repository.ROOT / "tests").rglob("*.py"):
+        tested |= repository.imported_by(path)
+    bare = [name for name in READY if name not in tested]
+    assert not bare, f"neither used nor tested: {bare}"
 
 
 def test_no_tracked_file_names_a_machine() -> None:

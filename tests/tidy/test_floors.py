@@ -45,6 +45,8 @@ def test_imports_only_go_down() -> None:
             "holdfast.records.extended -> holdfast.records.decorators.evented",
         ),
         ("store/loop.py", "asyncio", "holdfast.store.loop -> asyncio"),
+        ("stores/loop.py", "asyncio", "holdfast.stores.loop -> asyncio"),
+        ("documents/loop.py", "asyncio", "holdfast.documents.loop -> asyncio"),
         ("unlisted.py", "json", "holdfast.unlisted"),
     ],
 )
@@ -56,3 +58,14 @@ def test_a_wrong_import_is_named(tmp_path: Path, module: str, imports: str, comp
     result = lint_imports(tmp_path)
     assert result.returncode == 1, result.stdout + result.stderr
     assert complaint in result.stdout
+
+
+def test_a_circle_is_named(tmp_path: Path) -> None:
+    shutil.copytree(repository.SOURCE, tmp_path / "src")
+    shutil.copy(repository.ROOT / "pyproject.toml", tmp_path)
+    for one, other in (("ping", "pong"), ("pong", "ping")):
+        module = tmp_path / "src" / "holdfast" / "store" / f"{one}.py"
+        module.write_text(f"import holdfast.store.{other}\n")
+    result = lint_imports(tmp_path)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "No cycles are allowed in holdfast.store." in result.stdout

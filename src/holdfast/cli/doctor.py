@@ -29,6 +29,7 @@ EXTRAS = {
     "schema": (("jsonschema-rs", "jsonschema_rs"),),
     "documents": (("google-re2", "re2"), ("PyStemmer", "Stemmer")),
     "vector": (("numpy", "numpy"), ("usearch", "usearch")),
+    "encryption": (("cryptography", "cryptography"),),
     "redis": (("redis", "redis"), ("hiredis", "hiredis")),
     "telemetry": (("opentelemetry-api", "opentelemetry"),),
 }  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from holdfast.codecs.compression import NONE, Compression
 from holdfast.codecs.pattern import Pattern
@@ -26,6 +26,9 @@ from holdfast.database.explain import explained
 from holdfast.database.snapshot import SnapshotView
 from holdfast.database.transaction import Transaction
 from holdfast.database.views import keepers, views_on
+from holdfast.documents.collection import Collection
+from holdfast.documents.collections import Collections
+from holdfast.documents.open import collection_of
 from holdfast.layers.read_only import ReadOnlyLayer
 from holdfast.records.compose import NO_WISHES, Entries, Wishes, open_entries
 from holdfast.records.interface import KeyValueStoreInterface
@@ -96,6 +99,7 @@ class Database:
         self._changes: Changes | None = None
         self._entries: Entries | None = None
         self._stores: MultiStore | None = None
+        self._collections: Collections | None = None
         self._revision = 0
 
     # --- Opening and closing ----------------------------------------------------------------
@@ -191,6 +195,29 @@ class Database:
         if self._stores is None:
             raise self._refuse()
         return self._stores
+
+    @overload
+    def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
+    @overload
+    def collection(
+        self, name: str, type: type[T], *, history: str | None = None
+    ) -> Collection[T]: ...
+    def collection(
+        self, name: str, type: type[Any] | None = None, *, history: str | None = None
+    ) -> Collection[Any]:
+        """The collection of that name: typed documents with queries and indexes.
+
+        Args:
+            name: as long as nothing is written into it, it does not exist and is empty.
+            type: of its documents: dict, a dataclass, a msgspec Struct, a TypedDict or a pydantic
+                model; left out: plain documents.
+            history: of what changes, keep the `values`, the `versions` without them, or `none`;
+                left out: what it was made with, and `values` for a new one.
+
+        Raises:
+            InvalidName, InvalidInput: the arguments cannot be.
+        """
+        return collection_of(self._require_collections(), name, type, history)
 
     @property
     def schemas(self) -> SchemaRegistry:
@@ -339,9 +366,8 @@ class Database:
         async def begin() -> TransactionEngine:
             return await TransactionEngine.begin(engine, level, read_only=read_only)
 
-        return Transaction(
-            begin, views_on(parts, self.stores), self._committed, self._require_gate()
-        )
+        views = views_on(parts, self.stores, self._require_collections())
+        return Transaction(begin, views, self._committed, self._require_gate())
 
     async def transact(
         self,
@@ -377,7 +403,8 @@ class Database:
         self._guard()
         engine = self._open_engine()
         view = SnapshotEngine(engine, await engine.snapshot())
-        return SnapshotView(view, views_on(self._open_parts(), self.stores)(view, None))
+        views = views_on(self._open_parts(), self.stores, self._require_collections())
+        return SnapshotView(view, views(view, None))
 
     # --- Care -------------------------------------------------------------------------------
 
@@ -435,7 +462,16 @@ class Database:
         self._stores = MultiStore(
             engine, shared.keyspaces, self._components.clock, self._wrote, gate
         )
+        self._collections = Collections(
+            engine, shared.keyspaces, shared.retention, self._values, self._components,
+            self._wrote, gate,
+        )  # fmt: skip
         self._revision = await engine.head()
+
+    def _require_collections(self) -> Collections:
+        if self._collections is None:
+            raise self._refuse()
+        return self._collections
 
     def _reader_of(self, engine: Engine, keyspace: Keyspace) -> ChangeReader | None:
         view = self._require_shared().view_of(keyspace.view)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar, overload
 
 from holdfast.database.views import Views
+from holdfast.documents.collection import Collection
+from holdfast.documents.open import collection_of
 from holdfast.store.snapshot import SnapshotEngine
+
+T = TypeVar("T")
 
 
 class SnapshotView:
@@ -22,6 +26,19 @@ class SnapshotView:
         self.revision = engine.revision
         self.entries = views.entries
         self.stores = views.stores
+        self._collections = views.collections
+
+    @overload
+    def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
+    @overload
+    def collection(
+        self, name: str, type: type[T], *, history: str | None = None
+    ) -> Collection[T]: ...
+    def collection(
+        self, name: str, type: type[Any] | None = None, *, history: str | None = None
+    ) -> Collection[Any]:
+        """A collection as of that moment; see `Database.collection`."""
+        return collection_of(self._collections, name, type, history)
 
     async def close(self) -> None:
         """Let go of the view; closing twice does nothing."""

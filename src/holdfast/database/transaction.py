@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self, TypeVar, overload
 
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import TransactionClosed
 from holdfast.database.views import Views
+from holdfast.documents.collection import Collection
+from holdfast.documents.open import collection_of
 from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.runtime.gate import Gate
 from holdfast.store.transaction import TransactionEngine
 from holdfast.store.versions.entry import PendingRevision
 from holdfast.stores.multistore import MultiStore
 
+T = TypeVar("T")
 State = Literal["new", "active", "committing", "committed", "rolled_back"]
 
 
@@ -67,6 +70,18 @@ class Transaction:
     def stores(self) -> MultiStore:
         """The named stores as this transaction sees them."""
         return self._require_views().stores
+
+    @overload
+    def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
+    @overload
+    def collection(
+        self, name: str, type: type[T], *, history: str | None = None
+    ) -> Collection[T]: ...
+    def collection(
+        self, name: str, type: type[Any] | None = None, *, history: str | None = None
+    ) -> Collection[Any]:
+        """A collection as this transaction sees it; see `Database.collection`."""
+        return collection_of(self._require_views().collections, name, type, history)
 
     async def begin(self) -> Self:
         """Take the snapshot; `async with` does."""

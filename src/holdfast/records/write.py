@@ -26,11 +26,13 @@ class Modify(msgspec.Struct, frozen=True):
         change: pure and quick; may run more than once.
         only_living: do nothing when there is no entry.
         keeps_schema: the new version fits the schema of the old one.
+        allow_none: None may take the place of a value.
     """
 
     change: Callable[[Any], Any]
     only_living: bool = False
     keeps_schema: bool = False
+    allow_none: bool = False
 
 
 class Delete(msgspec.Struct, frozen=True):

@@ -41,6 +41,10 @@ SYSTEM_KEYSPACE_LAST: Final = SYSTEM + b"keyspaces"
 #: Who holds a lock, by namespace; and which lock a holder of others waits for, by holder.
 SYSTEM_LEASES: Final = SYSTEM + b"lease "
 SYSTEM_WAITS: Final = SYSTEM + b"wait "
+#: There once a key was purged: a check then knows that versions may be missing rightly.
+SYSTEM_PURGED: Final = SYSTEM + b"purged"
+#: Who keeps house, where the engine is a server's.
+SYSTEM_HOUSEKEEPER: Final = SYSTEM + b"housekeeper"
 #: The log of operations: records by number, and the number of the next one.
 SYSTEM_OPERATIONS: Final = SYSTEM + b"operation "
 SYSTEM_OPERATION_NEXT: Final = SYSTEM + b"operations"

@@ -7,6 +7,7 @@ from threading import get_ident
 from typing import NamedTuple, Self
 
 from holdfast.contract.batch import Draft, Need, Receipt
+from holdfast.contract.capability import Io
 from holdfast.contract.engine import NOT_NOW, Engine, Peeked
 from holdfast.contract.errors import Conflict
 from holdfast.contract.record import Record
@@ -18,7 +19,8 @@ from holdfast.store.plan import Plan
 from holdfast.store.transaction import TransactionEngine
 
 #: Decides one view's part of a commit: from what stands under its keys into the plan. It may ask
-#: for further keys, and is then called again. Like every decision it may run more than once.
+#: for further keys, and is then called again with a new plan and with all it asked for, in the
+#: order in which it asked, behind its keys. Like every decision it may run more than once.
 WritePlan = Callable[[Plan, Sequence[Record | None]], Need | None]
 
 
@@ -72,6 +74,12 @@ class Space:
         self.read = engine.read
         self.scan = engine.scan
         self.peek: Callable[[bytes], Peeked] = engine.peek or _not_now
+        capabilities = engine.capabilities
+        self._transact_now = engine.transact_now
+        self._inline = capabilities.io is Io.INLINE or capabilities.durability == "relaxed"
+        self._may_hold = engine.components.host.may_hold
+        #: The revision of the directory's row that was last found to be as believed.
+        self._fence_seen = -1
         self.transaction: bytes | None = None
         if isinstance(engine, TransactionEngine):
             self.transaction = engine.id
@@ -99,7 +107,50 @@ class Space:
         self, keys: Sequence[bytes], write: WritePlan, context: WriteContext = NO_CONTEXT
     ) -> Receipt:
         """Decide and write as one commit."""
-        return await commit([Writer(self, keys, write)], context)
+        receipt = self.commit_now(keys, write, context)
+        return receipt or await commit([Writer(self, keys, write)], context)
+
+    def commit_now(
+        self, keys: Sequence[bytes], write: WritePlan, context: WriteContext = NO_CONTEXT
+    ) -> Receipt | None:
+        """The same without a coroutine; None, and nothing decided, where it may have to wait."""
+        transact = self._transact_now
+        if transact is None or not (self._inline or self._may_hold()):
+            return None
+        self.check()
+        fences = self.fences
+        now_ms, skip = self.clock.now_ms, len(fences)
+        plan: Plan | None = None
+
+        def decide(records: list[Record | None], _revision: int) -> Draft | Need | None:
+            nonlocal plan
+            plan = Plan(now_ms(), context)
+            if skip:
+                self._require_fence(records[0])
+                records = records[skip:]
+            need = write(plan, records)
+            if need is not None:
+                return need
+            draft = plan.draft
+            return draft if draft.rows or draft.writes else None
+
+        try:
+            receipt = transact((*fences, *keys), decide)
+        except Conflict as conflict:
+            error = None if plan is None else plan.unique.get(conflict.details.get("key", b""))
+            if error is None:
+                raise
+            raise error from conflict
+        if receipt is NOT_NOW:
+            return None
+        self.wrote(receipt.revision)
+        return receipt
+
+    def _require_fence(self, record: Record | None) -> None:
+        """Raise unless the keyspace still is what this space believes."""
+        if record is None or record.revision != self._fence_seen:
+            fence_of(self.keyspace, record)
+            self._fence_seen = -1 if record is None else record.revision
 
 
 async def commit(writers: Sequence[Writer], context: WriteContext = NO_CONTEXT) -> Receipt:
@@ -126,28 +177,27 @@ async def commit(writers: Sequence[Writer], context: WriteContext = NO_CONTEXT) 
         position = 0
         for one in spaces:
             for _ in one.fences:
-                fence_of(one.keyspace, records[position])
+                one._require_fence(records[position])  # noqa: SLF001 - ours
                 position += 1
-        # In the second round of an attempt, what was asked for stands behind the first keys.
-        behind = len(keys)
-        first = len(records) == behind
+        if len(records) == len(keys):
+            asked.clear()
         further: list[bytes] = []
-        for number, writer in enumerate(writers):
+        counts = []
+        extras = _by_writer(records[len(keys) :], asked, len(writers))
+        for writer, extra in zip(writers, extras, strict=True):
             end = position + len(writer.keys)
-            seen = records[position:end]
+            need = writer.write(plan, records[position:end] + extra)
             position = end
-            if not first:
-                seen += records[behind : behind + asked[number]]
-                behind += asked[number]
-            need = writer.write(plan, seen)
-            asked[number] = 0 if need is None else len(need.keys)
+            counts.append(0 if need is None else len(need.keys))
             if need is not None:
                 further += need.keys
         if further:
+            asked.append(counts)
             return Need(further)
         return plan.draft if plan.draft.writes else None
 
-    asked = [0] * len(writers)
+    #: How many further keys each writer asked for, round by round of an attempt.
+    asked: list[list[int]] = []
     try:
         receipt = await space.engine.transact(keys, decide)
     except Conflict as conflict:
@@ -157,6 +207,19 @@ async def commit(writers: Sequence[Writer], context: WriteContext = NO_CONTEXT) 
         raise error from conflict
     space.wrote(receipt.revision)
     return receipt
+
+
+def _by_writer(
+    further: Sequence[Record | None], asked: Sequence[Sequence[int]], writers: int
+) -> list[list[Record | None]]:
+    """What each writer asked for, from what all of them did, round by round."""
+    extras: list[list[Record | None]] = [[] for _ in range(writers)]
+    position = 0
+    for counts in asked:
+        for number, count in enumerate(counts):
+            extras[number] += further[position : position + count]
+            position += count
+    return extras
 
 
 def _not_now(_key: bytes) -> Peeked:

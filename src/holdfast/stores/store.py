@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
-from typing import Final, TypeVar
+from typing import Final, NoReturn, TypeVar
 
+from holdfast.codecs.envelope import EXPIRES
 from holdfast.contract.batch import Need
 from holdfast.contract.engine import NOT_NOW, Engine
 from holdfast.contract.errors import InvalidInput, InvalidKey, InvalidValue, KeyNotFound
@@ -45,6 +46,9 @@ class Store:
         self._space = space
         self._data = layout.region(space.keyspace.number, layout.DATA)
         self._derived: tuple[Derived, ...] = (PlainExpiryRows(),)
+        self._number = space.keyspace.number
+        self._tells = space.keyspace.settings.feed
+        self._skip = layout.REGION_BYTES
 
     def __repr__(self) -> str:
         return f"<Store {self.name!r}>"
@@ -157,20 +161,13 @@ class Store:
             StoreNotFound: the store was deleted meanwhile.
         """
         data_key = self._data_key(key)
-        if type(value) is not bytes:
-            raise InvalidValue(f"a value of a store is bytes; found a {type(value).__name__}")
-        if len(value) > VALUE_BYTES_MAX:
-            raise InvalidValue(
-                f"a value of a store has at most {VALUE_BYTES_MAX} bytes; found {len(value)}. "
-                "Split it over keys",
-                limit=VALUE_BYTES_MAX,
-                found=len(value),
-            )
+        if type(value) is not bytes or len(value) > VALUE_BYTES_MAX:
+            _refuse_value(value)
         ttl_ms = 0 if ttl is None else ttl_milliseconds(ttl)
 
         def write(plan: Plan, records: Sequence[Record | None]) -> Need | None:
-            expires_at = plan.now_ms + ttl_ms if ttl_ms else 0
-            self._put(plan, data_key, records[0], pack_plain(value, expires_at))
+            stored = pack_plain(value, plan.now_ms + ttl_ms) if ttl_ms else pack_plain(value)
+            self._put(plan, data_key, records[0], stored)
             return None
 
         context = _context(modified_by, comment)
@@ -240,31 +237,41 @@ class Store:
         return 0 < plain_expires_at_ms(stored) <= now_ms
 
     def _put(self, plan: Plan, data_key: bytes, row: Record | None, stored: bytes) -> None:
-        before = None if row is None else row.value
-        if before is not None and self._gone(before, plan.now_ms):
-            # Nobody has swept it yet, so this commit tells that it ran out.
-            assert row is not None
-            self._remove(plan, data_key, row, Cause.EXPIRED)
-            before = row = None
-        plan.put(data_key, stored)
-        plan.derive(self._derived, data_key, before, stored)
-        if self._space.keyspace.settings.feed:
-            previous = 0 if row is None else row.revision
-            self._tell(plan, Act.SET, data_key, previous, None)
+        before = None if row is None else row[0]
+        flags = stored[1]
+        if before is not None:
+            flags |= before[1]
+            if before[1] & EXPIRES and self._gone(before, plan.now_ms):
+                # Nobody has swept it yet, so this commit tells that it ran out.
+                assert row is not None
+                self._remove(plan, data_key, row, Cause.EXPIRED)
+                before = row = None
+        plan.rows[data_key] = stored
+        if flags & EXPIRES:
+            plan.derive(self._derived, data_key, before, stored)
+        if self._tells:
+            previous = 0 if row is None else row[1]
+            plan.tell(self._number, Act.SET, data_key[self._skip :], previous, plan.now_ms)
 
     def _remove(self, plan: Plan, data_key: bytes, row: Record, cause: Cause | None) -> None:
         plan.delete(data_key)
         plan.derive(self._derived, data_key, row.value, None)
-        if self._space.keyspace.settings.feed:
-            self._tell(plan, Act.DELETE, data_key, row.revision, cause)
+        if self._tells:
+            plan.tell(
+                self._number, Act.DELETE, data_key[self._skip :], row.revision, plan.now_ms,
+                cause=cause,
+            )  # fmt: skip
 
-    def _tell(
-        self, plan: Plan, act: Act, data_key: bytes, previous: int, cause: Cause | None
-    ) -> None:
-        plan.tell(
-            self._space.keyspace.number, act, data_key[layout.REGION_BYTES :], previous,
-            plan.now_ms, cause=cause,
-        )  # fmt: skip
+
+def _refuse_value(value: object) -> NoReturn:
+    if not isinstance(value, bytes):
+        raise InvalidValue(f"a value of a store is bytes; found a {type(value).__name__}")
+    raise InvalidValue(
+        f"a value of a store has at most {VALUE_BYTES_MAX} bytes; found {len(value)}. "
+        "Split it over keys",
+        limit=VALUE_BYTES_MAX,
+        found=len(value),
+    )
 
 
 def _context(modified_by: str | int | None, comment: str | None) -> WriteContext:

@@ -235,17 +235,22 @@ class KeyValueStore:
         if_version: Version | None = None,
         if_hash: str | Digest | None = None,
         if_changed: bool = False,
+        allow_none: bool = False,
     ) -> Entry[Any]:
         """Read, change and write as one step: no update of others is lost.
 
         `change` gets the value (None when there is no entry) and returns the new one. It runs
         inside the commit, so it should be quick, and on some engines more than once. The expiry
         stays unless `ttl` says otherwise. What `change` raises is raised here; nothing is written.
+
+        Raises:
+            InvalidInput: `change` is a coroutine function, or returned None where a value stood
+                and `allow_none` does not say that this is meant.
         """
         inner = self._inner
         write = Write(
             key,
-            Modify(change),
+            Modify(change, allow_none=allow_none),
             write_options(modified_by, comment, tags, ttl, None, schema_hash),
             conditions(if_revision, if_version, if_hash, if_absent=False),
             if_changed,

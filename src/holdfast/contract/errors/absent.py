@@ -15,6 +15,7 @@ class KeyNotFound(StoreError, KeyError, code=ErrorCode.KEY_NOT_FOUND):
 
     key: Fact[str | None] = Fact("the key")
     field: Fact[str | None] = Fact("the part of the value that was asked for, for payloads")
+    reply: Fact[str | None] = Fact("what the server calls it")
 
 
 class StoreNotFound(StoreError, code=ErrorCode.STORE_NOT_FOUND):
@@ -45,6 +46,8 @@ class VersionNotFound(StoreError, code=ErrorCode.VERSION_NOT_FOUND):
 
     key: Fact[str | None] = Fact("the key")
     version: Fact[int | tuple[int, int] | None] = Fact("the version, or (incarnation, version)")
+    first: Fact[int | None] = Fact("the oldest saved version that is still there")
+    latest: Fact[int | None] = Fact("the newest saved version")
 
 
 class IndexNotFound(StoreError, code=ErrorCode.INDEX_NOT_FOUND):

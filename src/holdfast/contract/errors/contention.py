@@ -31,6 +31,7 @@ class Conflict(StoreError, code=ErrorCode.VERSION_CONFLICT, retryable=True):
     range: Fact[Any] = Fact("the range of keys that was to be unchanged")
     attempts: Fact[int | None] = Fact("how often it was tried")
     name: Fact[str | None] = Fact("the store or keyspace whose settings were changed")
+    versions: Fact[Sequence[int]] = Fact("the saved versions that are being read", ())
 
 
 class TransactionAborted(StoreError, code=ErrorCode.TRANSACTION_ABORTED, retryable=True):
@@ -74,3 +75,4 @@ class LeaseLost(StoreError, code=ErrorCode.LEASE_LOST):
     """
 
     lock: Fact[str | None] = Fact("the name of the lock")
+    key: Fact[str | None] = Fact("what was held")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from holdfast.contract.errors.base import StoreError
 from holdfast.contract.errors.codes import ErrorCode
 from holdfast.contract.errors.facts import Fact
@@ -42,3 +44,5 @@ class DuplicateNamespace(StoreError, code=ErrorCode.DUPLICATE_NAMESPACE):
 
     Next: register each event namespace once.
     """
+
+    namespaces: Fact[Sequence[str]] = Fact("those that are registered twice", ())

@@ -74,6 +74,16 @@ class InvalidInput(StoreError, ValueError, code=ErrorCode.INVALID_INPUT):
     required: Fact[str | None] = Fact("the schema of the namespace")
     old: Fact[str | None] = Fact("the schema to migrate from")
     new: Fact[str | None] = Fact("the schema to migrate to")
+    found: Fact[int | None] = Fact("what was given, or how many")
+    argument: Fact[str | None] = Fact("the argument")
+    index: Fact[int | None] = Fact("the place that was asked for, from 0")
+    size: Fact[int | None] = Fact("how many there are")
+    old_size: Fact[int | None] = Fact("how many there were said to have been")
+    version: Fact[int | None] = Fact("the saved version that was asked for")
+    initial_version: Fact[int | None] = Fact("the first version that was asked for")
+    latest: Fact[int | None] = Fact("the newest saved version")
+    to: Fact[int | None] = Fact("the last version that was to go")
+    cache_nodes: Fact[int | None] = Fact("how many nodes were to be remembered")
 
 
 class PatternInvalid(StoreError, ValueError, code=ErrorCode.PATTERN_INVALID):
@@ -136,6 +146,7 @@ class DeserializationFailed(StoreError, code=ErrorCode.DESERIALIZATION_FAILED):
     position: Fact[int | None] = Fact("the byte at which it ends to make sense")
     compression: Fact[str | None] = Fact("the compression of the data")
     serializer: Fact[str | None] = Fact("the serializer of the data")
+    limit: Fact[int | None] = Fact("the most bytes of a proof")
 
 
 class DecryptionFailed(StoreError, code=ErrorCode.DECRYPTION_FAILED):

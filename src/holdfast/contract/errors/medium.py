@@ -39,6 +39,9 @@ class QuotaExceeded(StoreError, code=ErrorCode.QUOTA_EXCEEDED):
 
     limit: Fact[int | None] = Fact("the limit")
     stage: Fact[str | None] = Fact("the stage of the pipeline that reached it")
+    path: Fact[str | None] = Fact("the database")
+    minimum: Fact[int | None] = Fact("the least that a counter may be")
+    maximum: Fact[int | None] = Fact("the most that a counter may be")
 
 
 class IntegrityFailed(StoreError, code=ErrorCode.INTEGRITY_FAILED):
@@ -51,6 +54,14 @@ class IntegrityFailed(StoreError, code=ErrorCode.INTEGRITY_FAILED):
     path: Fact[str | None] = Fact("the database")
     revision: Fact[int | None] = Fact("the revision of the damaged row")
     log: Fact[str | None] = Fact("the log of the database")
+    version: Fact[int | None] = Fact("the saved version")
+    node: Fact[str | None] = Fact("the node of a tree")
+    missing: Fact[bool] = Fact("whether the node is not there at all", default=False)
+    children: Fact[Sequence[str]] = Fact("the nodes below it", ())
+    row: Fact[str | None] = Fact("the kind of row")
+    first: Fact[int | None] = Fact("the first row of a log that is damaged, from 0")
+    end: Fact[int | None] = Fact("the first row behind those")
+    size: Fact[int | None] = Fact("how many rows the signed log has")
 
 
 class NotADatabase(StoreError, code=ErrorCode.NOT_A_DATABASE):
@@ -91,6 +102,10 @@ class ConnectionFailed(StoreError, code=ErrorCode.CONNECTION_FAILED, retryable=T
     Next: check the address and that the server runs; then try again.
     """
 
+    url: Fact[str | None] = Fact("the server, without its secrets")
+    group: Fact[str | None] = Fact("the group of servers that was asked for")
+    retry_after_s: Fact[float | None] = Fact("when it is tried again, in seconds")
+
 
 class ConnectionLost(StoreError, code=ErrorCode.CONNECTION_LOST, retryable=True):
     """The connection broke before the request was sent.
@@ -114,6 +129,7 @@ class TimedOut(StoreError, TimeoutError, code=ErrorCode.TIMEOUT, retryable=True)
 
     timeout_s: Fact[float | None] = Fact("how long was waited, in seconds")
     lock: Fact[str | None] = Fact("the lock that was waited for")
+    key: Fact[str | None] = Fact("what was waited for")
 
 
 class Overloaded(StoreError, code=ErrorCode.OVERLOADED, retryable=True):

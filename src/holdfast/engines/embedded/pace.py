@@ -10,7 +10,7 @@ HELD_MAX_S = 0.002
 #: Commits this far apart do not hold a loop: something else runs between them.
 IDLE_S = 0.001
 #: Flushes that take longer than this on average are left to the writer thread.
-FLUSH_MAX_S = 0.0005
+FLUSH_MAX_S = 0.001
 #: After how long a flush is tried on a loop again, at first and at last.
 PROBE_FIRST_S, PROBE_LAST_S = 0.1, 60.0
 #: How much a group counts in the average.

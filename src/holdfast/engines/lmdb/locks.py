@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,12 +41,26 @@ _OWNERS = 1 << 32
 _PAUSE_FIRST_S = 0.0001
 _PAUSE_LAST_S = 0.005
 _HOME_BYTES_MAX = 256
+_POINTER_BYTES = 8
 
 _LOCK_NOW = 0 if fcntl is None else fcntl.LOCK_EX | fcntl.LOCK_NB
 _TAKEN = (errno.EACCES, errno.EAGAIN)
 
 #: Whether processes can be told apart here; without it there is no relaxed mode.
 AVAILABLE = fcntl is not None
+
+
+#: Whether it can be asked who locks a file: the answer's layout is known for Linux alone.
+TELLS_HOLDERS = sys.platform == "linux" and struct.calcsize("P") == _POINTER_BYTES
+_HOLDER = struct.Struct("hhqqi4x")
+_FIRST_BYTE = None if fcntl is None else _HOLDER.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
+
+
+def held_elsewhere(descriptor: int) -> bool:
+    """Whether another process locks the first byte, as LMDB does while it has a database open."""
+    assert _FIRST_BYTE is not None
+    kind, *_ = _HOLDER.unpack(fcntl.fcntl(descriptor, fcntl.F_GETLK, _FIRST_BYTE))
+    return bool(kind != fcntl.F_UNLCK)
 
 
 class ProcessLocks:

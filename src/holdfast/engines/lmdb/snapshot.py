@@ -10,6 +10,7 @@ import lmdb
 
 from holdfast.contract.engine import Snapshot
 from holdfast.contract.errors import StoreClosed
+from holdfast.engines.embedded.locking import holding
 from holdfast.engines.lmdb import facts
 from holdfast.engines.lmdb.long_keys import Tree
 from holdfast.engines.lmdb.medium import Medium
@@ -23,47 +24,53 @@ class LmdbSnapshot(Snapshot):
     def __init__(self, snapshots: Snapshots, medium: Medium, taken_at: float) -> None:
         self.snapshots = snapshots
         self.taken_at = taken_at
-        self.environment = medium.env
-        self._transaction = medium.begin_read()
-        self._tree = medium.tree(self._transaction)
-        self._lock = threading.Lock()
+        self.environment: lmdb.Environment | None = medium.env
+        self._lock = threading.RLock()
         self._closed = ""
-        self.revision = facts.read_head(self._transaction).revision
+        transaction = medium.begin_read()
+        self._transaction: lmdb.Transaction[bytes] | None = transaction
+        self._tree: Tree | None = medium.tree(transaction)
+        self.revision = facts.read_head(transaction).revision
 
     def reading(self, action: Callable[[Tree], T]) -> T:
         """What `action` reads from the view."""
-        with self._lock:
-            if self._closed:
-                raise StoreClosed(f"the snapshot {self._closed}; take a new one")
-            try:
-                return action(self._tree)
-            except lmdb.Error as error:
-                if type(error) is not lmdb.Error:
-                    raise
-                raise StoreClosed(
-                    "the snapshot was closed because the database outgrew its memory map; "
-                    "take a new one"
-                ) from error
+        return holding(self._lock, lambda: self._reading(action))
+
+    def _reading(self, action: Callable[[Tree], T]) -> T:
+        tree = self._tree
+        if self._closed or tree is None:
+            raise StoreClosed(f"the snapshot {self._closed}; take a new one")
+        try:
+            return action(tree)
+        except lmdb.Error as error:
+            if type(error) is not lmdb.Error:
+                raise
+            raise StoreClosed(
+                "the snapshot was closed because the database outgrew its memory map; "
+                "take a new one"
+            ) from error
 
     def close(self) -> None:
         self.end("is closed")
 
     def disown(self) -> None:
         """In a forked child: forget the view without ending it, which belongs to the parent."""
-        self._lock = threading.Lock()  # Another thread may have had it at the fork.
-        if not self._closed:
-            self._closed = "was taken before a fork, and belongs to the parent"
-            del self._transaction, self._tree, self.environment
+        self._lock = threading.RLock()  # Another thread may have had it at the fork.
+        self._closed = self._closed or "was taken before a fork, and belongs to the parent"
+        self._transaction = self._tree = None
+        self.environment = None
 
     def end(self, why: str) -> None:
-        """Close the view; `why` tells whoever still reads from it."""
-        with self._lock:
-            if not self._closed:
-                self._closed = why
-                self._transaction.abort()
-                # The place among the readers is free once the driver's objects are gone.
-                del self._transaction, self._tree
-                self.snapshots.forget(self)
+        """Close the view; `why` tells whoever still reads from it. Can be repeated."""
+        holding(self._lock, lambda: self._end(why))
+
+    def _end(self, why: str) -> None:
+        self._closed = self._closed or why
+        if self._transaction is not None:
+            self._transaction.abort()
+            # The place among the readers is free once the driver's objects are gone.
+            self._transaction = self._tree = None
+        self.snapshots.forget(self)
 
 
 class Snapshots:
@@ -77,26 +84,27 @@ class Snapshots:
         self._age_max_s = age_max_s
         self._open: dict[LmdbSnapshot, None] = {}  # In the order they were taken.
         self._retired: list[lmdb.Environment] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def take(self, medium: Medium, now: float) -> LmdbSnapshot:
         """A view of this moment."""
-        with self._lock:
-            snapshot = LmdbSnapshot(self, medium, now)
-            self._open[snapshot] = None
+        return holding(self._lock, lambda: self._take(medium, now))
+
+    def _take(self, medium: Medium, now: float) -> LmdbSnapshot:
+        snapshot = LmdbSnapshot(self, medium, now)
+        self._open[snapshot] = None
         return snapshot
 
     def forget(self, snapshot: LmdbSnapshot) -> None:
         """The snapshot is closed."""
-        with self._lock:
-            self._open.pop(snapshot, None)
-            self._close_unused()
+        self._open.pop(snapshot, None)
+        if self._retired:
+            holding(self._lock, self._close_unused)
 
     def retire(self, environment: lmdb.Environment) -> None:
         """Close the environment once no snapshot looks at it any more."""
-        with self._lock:
-            self._retired.append(environment)
-            self._close_unused()
+        self._retired.append(environment)
+        holding(self._lock, self._close_unused)
 
     def end_old(self, now: float) -> None:
         """Close what is too old: space that it holds cannot be used again."""
@@ -116,6 +124,9 @@ class Snapshots:
             snapshot.disown()
         self._open.clear()
         self._retired.clear()
+
+    def __len__(self) -> int:
+        return len(self._open)
 
     def __bool__(self) -> bool:
         return bool(self._open)

@@ -74,6 +74,6 @@ def _ed25519() -> Any:
         from cryptography.hazmat.primitives.asymmetric import ed25519
     except ImportError as error:
         raise DriverMissing(
-            "signatures need the package cryptography: pip install 'holdfast[encryption]'"
+            "signatures need the package cryptography: pip install 'holdfast-db[encryption]'"
         ) from error
     return ed25519

@@ -1,0 +1,149 @@
+"""The collections of a database: finds and makes their keyspaces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from holdfast.contract.engine import Engine
+from holdfast.contract.errors import InvalidInput, InvalidName, Unsupported
+from holdfast.contract.runtime import Components
+from holdfast.documents.storage import DocumentStorage
+from holdfast.records.services.hashing import Sha256HashingService
+from holdfast.records.services.metadata import StandardMetadataService
+from holdfast.runtime.gate import Gate
+from holdfast.store.keyspaces import History, Keyspace, Keyspaces, KeyspaceSettings
+from holdfast.store.snapshot import SnapshotEngine
+from holdfast.store.space import Space
+from holdfast.store.transaction import TransactionEngine
+from holdfast.store.versions.chunks import Values
+from holdfast.store.versions.entry import PendingRevision
+from holdfast.store.versions.plan import Policies
+
+#: The name of the view.
+DOCUMENTS: Final = "documents"
+HISTORIES: Final = ("values", "versions", "none")
+
+
+class Collections:
+    """The collections of a database, as one handle, transaction or snapshot sees them.
+
+    Args:
+        engine: the engine, or one transaction's or snapshot's view of it.
+        keyspaces: the directory.
+        retention: what is kept of the past.
+        values: how documents are serialised.
+        components: clock and ids.
+        wrote: told the revision of each commit.
+        gate: of the handle.
+        pending: the revision of what is written, where that is a transaction's.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        keyspaces: Keyspaces,
+        retention: Policies,
+        values: Values,
+        components: Components,
+        wrote: Callable[[int], None],
+        gate: Gate,
+        pending: PendingRevision | None = None,
+    ) -> None:
+        self.engine = engine
+        self.components = components
+        self.gate = gate
+        self.values = values
+        self._keyspaces = keyspaces
+        self._retention = retention
+        self._wrote = wrote
+        self._pending = pending
+        self._metadata = StandardMetadataService(components.clock, components.ids)
+        self._opened: dict[str, DocumentStorage] = {}
+
+    def on(self, engine: Engine, pending: PendingRevision | None) -> Collections:
+        """The same collections seen through a transaction or a snapshot."""
+        return Collections(
+            engine, self._keyspaces, self._retention, self.values, self.components,
+            self._wrote, self.gate, pending,
+        )  # fmt: skip
+
+    async def find(self, name: str) -> DocumentStorage | None:
+        """The documents of a collection, or None where nothing was written yet."""
+        self.gate.check()
+        keyspace = await self._keyspaces.get(DOCUMENTS, name)
+        return None if keyspace is None else self._storage(keyspace, made=False)
+
+    async def require(self, name: str, history: History | None) -> DocumentStorage:
+        """The documents of a collection, which is made if it does not exist.
+
+        Raises:
+            InvalidInput: it keeps another history than the one asked for.
+        """
+        self.gate.check()
+        keyspace = await self._keyspaces.get(DOCUMENTS, name)
+        made = keyspace is None
+        if keyspace is None:
+            settings = KeyspaceSettings(
+                history=history or "values", hashing=Sha256HashingService().name
+            )
+            keyspace = await self._keyspaces.require(DOCUMENTS, name, settings)
+        if history is not None and keyspace.settings.history != history:
+            raise InvalidInput(
+                f"the collection {name!r} keeps history={keyspace.settings.history!r}; "
+                f"found history={history!r}. Leave it out, or choose another name"
+            )
+        return self._storage(keyspace, made=made)
+
+    async def drop(self, name: str) -> None:
+        """Remove a collection with its documents, indexes and past. Raises StoreNotFound."""
+        self.gate.check()
+        if isinstance(self.engine, TransactionEngine | SnapshotEngine):
+            raise Unsupported(
+                "a collection is dropped outside of transactions and snapshots; do it on the "
+                "database, or `clear` it here"
+            )
+        self._opened.pop(name, None)
+        await self._keyspaces.drop(DOCUMENTS, name)
+
+    async def names(self) -> list[str]:
+        """The names of all collections, in order."""
+        self.gate.check()
+        return [one.name async for one in self._keyspaces.list(DOCUMENTS)]
+
+    async def lost(self, name: str) -> None:
+        """Somebody dropped the collection: it is looked for again."""
+        self._opened.pop(name, None)
+        await self._keyspaces.refresh()
+
+    def _storage(self, keyspace: Keyspace, *, made: bool) -> DocumentStorage:
+        known = self._opened.get(keyspace.name)
+        if known is not None and known.number == keyspace.number:
+            return known
+        # A transaction does not see the directory row of what was made after its moment.
+        fenced = not (made and isinstance(self.engine, TransactionEngine))
+        space = Space(
+            self.engine, keyspace, self.components.clock, self._wrote, self.gate, fenced=fenced
+        )
+        storage = DocumentStorage(
+            space, self._retention, self.values, self._metadata, self._pending
+        )
+        self._opened[keyspace.name] = storage
+        return storage
+
+
+def checked_history(history: Any) -> History | None:
+    """A setting of history. Raises InvalidInput."""
+    if history is None or history in HISTORIES:
+        return history  # type: ignore[no-any-return]
+    raise InvalidInput(f"history is one of {', '.join(HISTORIES)}; found {history!r}")
+
+
+def checked_name(name: Any) -> str:
+    """The name of a collection. Raises InvalidName."""
+    if not isinstance(name, str) or not name:
+        raise InvalidName(
+            "the name of a collection is a str of at least one character; found "
+            + ("an empty one" if isinstance(name, str) else f"a {type(name).__name__}")
+        )
+    return name

@@ -1,0 +1,109 @@
+"""An index as its users spell it, and as they see it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, cast, get_args
+
+from holdfast.contract.errors import InvalidInput, InvalidName
+from holdfast.documents.indexes.build import facts_of
+from holdfast.documents.indexes.definition import IndexDefinition, IndexField, Kind
+from holdfast.documents.indexes.writers import analyzer_of
+from holdfast.documents.query.ordering import OrderBy
+from holdfast.documents.query.paths import path_text
+from holdfast.documents.query.query import order_of
+from holdfast.documents.results import IndexFacts
+from holdfast.documents.storage import DocumentStorage
+
+#: The longest name of an index, in characters.
+NAME_CHARACTERS_MAX = 120
+KINDS: tuple[str, ...] = get_args(Kind)
+
+
+def defined(
+    name: Any,
+    fields: Any,
+    kind: Any,
+    unique: bool,
+    sparse: bool,
+    weights: Iterable[float] | None,
+    language: str | None,
+) -> IndexDefinition:
+    """The definition that the arguments spell. Raises InvalidName, InvalidInput, InvalidQuery."""
+    if not isinstance(name, str) or not 0 < len(name) <= NAME_CHARACTERS_MAX:
+        raise InvalidName(
+            f"the name of an index is a str of 1 to {NAME_CHARACTERS_MAX} characters; found "
+            + (f"one of {len(name)}" if isinstance(name, str) else f"a {type(name).__name__}")
+        )
+    if kind not in KINDS:
+        raise InvalidInput(f"kind is one of {', '.join(KINDS)}; found {kind!r}")
+    clauses = order_of(fields, "fields")
+    _check_clauses(clauses, kind)
+    if unique and kind != "btree":
+        raise InvalidInput(f"a unique index is of kind btree; found {kind}. Make two indexes")
+    if sparse and kind != "btree":
+        raise InvalidInput(
+            f"sparse is for indexes of kind btree; found {kind}, which holds only documents that "
+            "have the field"
+            if kind != "hash"
+            else "sparse is for indexes of kind btree; found hash. Make it a btree"
+        )
+    if (weights is not None or language is not None) and kind != "text":
+        raise InvalidInput(f"weights and language are for indexes of kind text; found {kind}")
+    if language is not None:
+        analyzer_of(language)
+    return IndexDefinition(
+        name,
+        0,
+        cast("Kind", kind),
+        tuple(
+            IndexField(clause.path, clause.descending, weight)
+            for clause, weight in zip(clauses, _weights(weights, len(clauses)), strict=True)
+        ),
+        bool(unique),
+        bool(sparse),
+        language or "",
+    )
+
+
+def _check_clauses(clauses: tuple[OrderBy, ...], kind: str) -> None:
+    if not clauses or any(not clause.path for clause in clauses):
+        raise InvalidInput("an index is over at least one field; found none, or an empty path")
+    paths = [clause.path for clause in clauses]
+    if len(set(paths)) < len(paths):
+        raise InvalidInput("an index has each field once; found one twice. Leave out the second")
+    if kind == "geo" and len(clauses) > 1:
+        raise InvalidInput(f"a geo index is over one field; found {len(clauses)}")
+    if kind != "btree" and any(clause.descending for clause in clauses):
+        raise InvalidInput(f"only a btree index has an order; found a descending field of {kind}")
+    if any(clause.near is not None for clause in clauses):
+        raise InvalidInput("fields of an index are named; found an order by distance")
+
+
+def _weights(weights: Iterable[float] | None, count: int) -> list[float]:
+    if weights is None:
+        return [1.0] * count
+    several = [float(one) for one in weights]
+    if len(several) != count or not all(math.isfinite(one) and one >= 0 for one in several):
+        raise InvalidInput(f"weights are {count} numbers from 0 up, one for each field")
+    return several
+
+
+async def index_facts(storage: DocumentStorage, index: IndexDefinition) -> IndexFacts:
+    """How an index fares."""
+    entries, size = await facts_of(storage, index)
+    used = storage.usage.get(index.name, (0, 0))
+    return IndexFacts(
+        index.name,
+        index.kind,
+        [f"{'-' * one.descending}{path_text(one.path)}" for one in index.fields],
+        index.unique,
+        index.sparse,
+        index.state,
+        entries,
+        size,
+        used[0],
+        used[1],
+        index.failure,
+    )

@@ -1,0 +1,131 @@
+"""The rows of all indexes of a collection, as what derives from its documents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from holdfast.contract.batch import Need
+from holdfast.contract.errors import StoreError
+from holdfast.contract.record import Record
+from holdfast.documents.indexes.definition import (
+    Catalogue,
+    IndexDefinition,
+    catalogue_key,
+    pack_catalogue,
+)
+from holdfast.documents.indexes.writers import IndexWriter, name_of, writer_of
+from holdfast.store import layout
+from holdfast.store.plan import Plan, RowChange
+
+#: By shape of a query: the indexes it takes, and those it could not use.
+Choices = dict[str, tuple[frozenset[str], list[str]]]
+
+
+class IndexRows:
+    """Derives the rows of the indexes that a catalogue names.
+
+    The storage lays the documents of a change at hand before it plans it, so that none is decoded
+    twice. What has to be read inside the commit is noted, asked for, and there in the next round.
+
+    Args:
+        keyspace: of the collection.
+        catalogue: what indexes there are.
+
+    Attributes:
+        before, after: the documents of the change that is planned next.
+        choices: what queries took, as long as the catalogue stays.
+    """
+
+    name: Final = "indexes"
+    flags: Final = 0
+
+    def __init__(self, keyspace: int, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self.fence: bytes | None = catalogue_key(keyspace)
+        self.writers: list[IndexWriter] = [
+            writer_of(keyspace, one) for one in catalogue.indexes if one.state != "failed"
+        ]
+        self.choices: Choices = {}
+        self.before: Any = None
+        self.after: Any = None
+        self._plan: Plan | None = None
+        self._known: dict[bytes, bytes | None] = {}
+        self._missing: dict[bytes, None] = {}
+        self._arrays: dict[str, tuple[bool, ...]] = {}
+
+    def begin(self, known: dict[bytes, bytes | None]) -> None:
+        """A round of a commit begins; these rows have been read for it."""
+        self._known = known
+        self._missing = {}
+        self._arrays = {}
+
+    def plan(self, plan: Plan, change: RowChange) -> None:
+        self._plan = plan
+        identifier = change.data_key[layout.REGION_BYTES :]
+        for one in self.writers:
+            before = None if change.before is None else one.values(self.before)
+            after = None if change.after is None else one.values(self.after)
+            if after is not None:
+                self._note_arrays(one, after)
+            lacked = len(self._missing)
+            try:
+                one.change(plan, identifier, before, after, self._read)
+            except Exception as error:
+                if len(self._missing) > lacked:
+                    continue  # It took a row for absent that has not been read yet.
+                if not isinstance(error, StoreError):
+                    raise
+                error.within(index=one.definition.name, key=name_of(identifier))
+                raise
+
+    def end(self, plan: Plan) -> Need | None:
+        """What the round has to read, if anything; else what it learned goes into the plan."""
+        self._plan = self.before = self.after = None
+        if self._missing:
+            return Need(list(self._missing))
+        if self._arrays:
+            catalogue = self.catalogue
+            for name, arrays in self._arrays.items():
+                index = catalogue.get(name)
+                assert index is not None
+                catalogue = catalogue.with_index(msgspec.structs.replace(index, arrays=arrays))
+            assert self.fence is not None
+            plan.put(self.fence, pack_catalogue(catalogue))
+        return None
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    def _read(self, key: bytes) -> bytes | None:
+        assert self._plan is not None
+        rows = self._plan.rows
+        if key in rows:
+            return rows[key]
+        if key not in self._known:
+            self._missing[key] = None
+            return None
+        return self._known[key]
+
+    def _note_arrays(self, writer: IndexWriter, values: Sequence[Any]) -> None:
+        found = writer.arrays(list(values))
+        if True not in found:
+            return
+        definition: IndexDefinition = writer.definition
+        known = self._arrays.get(definition.name, definition.arrays)
+        if not known:
+            known = (False,) * len(found)
+        arrays = tuple(one or other for one, other in zip(known, found, strict=True))
+        if arrays != known:
+            self._arrays[definition.name] = arrays
+
+
+def known_rows(
+    keys: Sequence[bytes], records: Sequence[Record | None]
+) -> dict[bytes, bytes | None]:
+    """Rows by key, as they were read."""
+    return {
+        key: None if record is None else record.value
+        for key, record in zip(keys, records, strict=True)
+    }

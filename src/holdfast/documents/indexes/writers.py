@@ -1,0 +1,271 @@
+"""What one index writes when a document changes, by its kind."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
+
+from holdfast.contract.errors import DuplicateKey
+from holdfast.documents.entries import Found, IndexOrder, Note, hash_entries
+from holdfast.documents.geo import index as geo
+from holdfast.documents.indexes.definition import IndexDefinition, index_prefix
+from holdfast.documents.query.paths import path_text, values_at
+from holdfast.documents.query.values import MISSING
+from holdfast.documents.text.analysis import Analyzer
+from holdfast.documents.text.index import TextIndex
+from holdfast.store.plan import Plan
+
+#: Reads a row as the commit sees it, what it wrote itself included.
+Read = Callable[[bytes], bytes | None]
+#: Values of the fields of a document, field by field; None: there is no document.
+Values = list[Found] | None
+
+#: A row of a unique index whose entry is the only one of its values has the identifier behind the
+#: note. Of equal nulls there may be many: they stand as in other indexes.
+_NOTE_BYTES = 1
+_SHARED = Note.MISSING | Note.NOTHING
+
+
+class IndexWriter(ABC):
+    """Puts the rows of one index into the plan of a commit.
+
+    Attributes:
+        definition: of the index.
+        prefix: what its rows begin with.
+    """
+
+    def __init__(self, keyspace: int, definition: IndexDefinition) -> None:
+        self.definition = definition
+        self.prefix = index_prefix(keyspace, definition.number)
+        self._paths = [one.path for one in definition.fields]
+        self._names = [path[0] if len(path) == 1 else None for path in self._paths]
+
+    def values(self, document: Any) -> list[Found]:
+        """What the fields of a document hold."""
+        found: list[Found] = []
+        plain = type(document) is dict
+        for name, path in zip(self._names, self._paths, strict=True):
+            if name is not None and plain:
+                found.append((document.get(name, MISSING),))
+            else:
+                found.append(tuple(values_at(document, path)))
+        return found
+
+    def arrays(self, values: list[Found]) -> tuple[bool, ...]:
+        """For each field, whether it met an array."""
+        return tuple([len(one) != 1 or type(one[0]) is list for one in values])
+
+    @abstractmethod
+    def change(
+        self, plan: Plan, identifier: bytes, before: Values, after: Values, read: Read
+    ) -> None:
+        """Put the rows that a change of a document makes, and delete those that it ends."""
+
+
+class OrderedWriter(IndexWriter):
+    """A btree index."""
+
+    def __init__(self, keyspace: int, definition: IndexDefinition) -> None:
+        super().__init__(keyspace, definition)
+        self.order = order_of(definition)
+
+    def change(
+        self, plan: Plan, identifier: bytes, before: Values, after: Values, read: Read
+    ) -> None:
+        if self.definition.unique:
+            self._change_unique(plan, identifier, before, after, read)
+            return
+        prefix, rows = self.prefix, plan.rows
+        if before is None and after is not None:
+            for key, note in self.order.entries(after, identifier).items():
+                rows[prefix + key] = note
+            return
+        for key, value in self.order.changes(before, after, identifier):
+            rows[prefix + key] = value
+
+    def _change_unique(
+        self, plan: Plan, identifier: bytes, before: Values, after: Values, read: Read
+    ) -> None:
+        old = {} if before is None else self.unique_rows(before, identifier)
+        new = {} if after is None else self.unique_rows(after, identifier)
+        building = self.definition.state == "building"
+        for key, value in old.items():
+            if key in new:
+                continue
+            # While it is built the row may be of another document, which has the value too.
+            if not building or read(key) == value:
+                plan.delete(key)
+        for key, value in new.items():
+            if building:
+                standing = read(key)
+                if standing in (None, value):
+                    plan.put(key, value)
+                elif key not in old:
+                    raise self.duplicate(identifier)
+            elif old.get(key) != value:
+                if len(value) > _NOTE_BYTES and key not in old:
+                    plan.absent(key, self.duplicate(identifier))
+                plan.put(key, value)
+
+    def unique_rows(self, values: list[Found], identifier: bytes) -> dict[bytes, bytes]:
+        """The rows of a document in a unique index, whole keys."""
+        tail = self.order.tail(identifier)
+        rows = {}
+        nulls = self._nulls(values, identifier)
+        for key, note in self.order.entries(values, identifier).items():
+            if (note and note[0] & _SHARED) or key in nulls:
+                rows[self.prefix + key] = note[:_NOTE_BYTES]
+            else:
+                rows[self.prefix + key[: -len(tail)]] = (note or b"\0") + identifier
+        return rows
+
+    def _nulls(self, values: list[Found], identifier: bytes) -> set[bytes]:
+        """The entries in which a field is null."""
+        nulls: set[bytes] = set()
+        for place, found in enumerate(values):
+            if any(one is None or (type(one) is list and None in one) for one in found):
+                nulls.update(
+                    self.order.entries([*values[:place], (None,), *values[place + 1 :]], identifier)
+                )
+        return nulls
+
+    def duplicate(self, identifier: bytes) -> DuplicateKey:
+        """The error of a value that stands in another document."""
+        fields = ", ".join(path_text(path) for path in self._paths)
+        return DuplicateKey(
+            f"the unique index {self.definition.name!r} wants values of {fields} that no other "
+            "document has; found them in one. Nothing was written: change them, or the document "
+            "that has them",
+            index=self.definition.name,
+            key=name_of(identifier),
+        )
+
+
+class HashWriter(IndexWriter):
+    """A hash index."""
+
+    def change(
+        self, plan: Plan, identifier: bytes, before: Values, after: Values, read: Read
+    ) -> None:
+        old = {} if before is None else hash_entries(before, identifier)
+        new = {} if after is None else hash_entries(after, identifier)
+        for key in old:
+            if key not in new:
+                plan.delete(self.prefix + key)
+        for key, value in new.items():
+            plan.put(self.prefix + key, value)
+
+
+class GeoWriter(IndexWriter):
+    """A spatial index."""
+
+    def change(
+        self, plan: Plan, identifier: bytes, before: Values, after: Values, read: Read
+    ) -> None:
+        [old] = [None] if before is None else before
+        [new] = [None] if after is None else after
+        if old is None and new is not None:
+            for key, place in geo.entries(new, identifier).items():
+                plan.put(self.prefix + key, place)
+            return
+        if self.definition.state == "building" and new is not None:
+            for key, place in geo.entries(new, identifier).items():
+                plan.put(self.prefix + key, place)
+        for key, value in geo.changes(old, new, identifier):
+            plan.rows[self.prefix + key] = value
+
+
+class TextWriter(IndexWriter):
+    """A full-text index. What stood there before it knows itself."""
+
+    def __init__(self, keyspace: int, definition: IndexDefinition) -> None:
+        super().__init__(keyspace, definition)
+        self.index = text_index(definition)
+
+    def change(
+        self, plan: Plan, identifier: bytes, before: Values, after: Values, read: Read
+    ) -> None:
+        # Only str count, and of these equal ones are the same.
+        if before == after and self.definition.state == "ready":
+            return
+        prefix = self.prefix
+        texts = None if after is None else [_texts(values) for values in after]
+
+        def own(key: bytes) -> bytes | None:
+            return read(prefix + key)
+
+        for key, value in list(self.index.changes(identifier, texts, own)):
+            plan.rows[prefix + key] = value
+
+
+def _texts(values: Found) -> list[object]:
+    return list(_flat(values))
+
+
+def _flat(values: Found) -> Iterator[object]:
+    for value in values:
+        if isinstance(value, list):
+            yield from value
+        else:
+            yield value
+
+
+_WRITERS: dict[str, type[IndexWriter]] = {
+    "btree": OrderedWriter, "hash": HashWriter, "geo": GeoWriter, "text": TextWriter,
+}  # fmt: skip
+
+
+def writer_of(keyspace: int, definition: IndexDefinition) -> IndexWriter:
+    """What writes the rows of an index."""
+    return _WRITERS[definition.kind](keyspace, definition)
+
+
+def order_of(definition: IndexDefinition) -> IndexOrder:
+    """The keys of a btree index."""
+    return IndexOrder(tuple(one.descending for one in definition.fields), sparse=definition.sparse)
+
+
+@lru_cache(maxsize=64)
+def analyzer_of(language: str) -> Analyzer:
+    """How the texts of a language become terms."""
+    return Analyzer(language or None)
+
+
+def text_index(definition: IndexDefinition) -> TextIndex:
+    """The core of a full-text index."""
+    weights = tuple(one.weight for one in definition.fields)
+    return TextIndex(weights, analyzer_of(definition.language))
+
+
+def identifier_in(
+    definition: IndexDefinition, order: IndexOrder, key: bytes, value: bytes
+) -> bytes:
+    """The document of a row of a btree index; `key` is without the prefix of the index."""
+    if definition.unique and len(value) > _NOTE_BYTES:
+        return value[_NOTE_BYTES:]
+    return order.identifier(key)
+
+
+def name_of(identifier: bytes) -> str:
+    """The key of a document, from its packed form."""
+    body = identifier[1:-1]
+    if b"\0" in body:
+        body = body.replace(b"\0\xff", b"\0")
+    return body.decode()
+
+
+def index_rows(writer: IndexWriter, document: Any, identifier: bytes) -> dict[bytes, bytes]:
+    """All rows that a document has in an index that is not of full text, whole keys."""
+    values = writer.values(document)
+    prefix = writer.prefix
+    if isinstance(writer, OrderedWriter):
+        if writer.definition.unique:
+            return writer.unique_rows(values, identifier)
+        found = writer.order.entries(values, identifier)
+    elif isinstance(writer, HashWriter):
+        found = hash_entries(values, identifier)
+    else:
+        found = geo.entries(values[0], identifier)
+    return {prefix + key: value for key, value in found.items()}

@@ -1,0 +1,347 @@
+"""Ways to the documents that can match: spans of an index, by what a condition asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
+from typing import Any, Final
+
+from holdfast.contract.errors import InvalidValue
+from holdfast.contract.record import Range, after_prefix
+from holdfast.documents.entries import HASH_BYTES, IndexOrder, hash_key
+from holdfast.documents.geo import index as geo
+from holdfast.documents.geo.cells import CODE_BYTES
+from holdfast.documents.geo.shapes import Box, Point, circle_box
+from holdfast.documents.indexes.definition import IndexDefinition, index_prefix
+from holdfast.documents.indexes.writers import identifier_in, order_of
+from holdfast.documents.planner.predicates import Predicate, shown
+from holdfast.documents.query.nodes import Matches, Near, Within
+from holdfast.documents.query.ordering import OrderBy
+from holdfast.documents.query.paths import path_text
+from holdfast.documents.query.values import MISSING, order_key
+from holdfast.documents.text.query import Node as Searched
+from holdfast.documents.text.query import Not as Without
+from holdfast.documents.text.query import Words, parse
+
+#: Into so many spans the lists of `in` conditions are multiplied at most.
+SPANS_MAX: Final = 1000
+
+
+@dataclass
+class Access:
+    """Some spans of an index that hold every document that can match.
+
+    Attributes:
+        index: which.
+        spans: whole keys, in the order of the index.
+        places: the conjuncts that the spans say, so that what lies in them meets them.
+        fixed: how many of the leading fields have one value in all spans.
+        bounded: how many of the leading fields have bounds.
+        bounds: for each bounded field, what tells them to people.
+        order: of a btree index.
+        text: of a full-text index, what is searched for.
+    """
+
+    index: IndexDefinition
+    prefix: bytes
+    spans: list[Range]
+    places: set[int] = field(default_factory=set)
+    fixed: int = 0
+    bounded: int = 0
+    bounds: dict[str, Callable[[], list[str]]] = field(default_factory=dict)
+    order: IndexOrder | None = None
+    text: Matches | None = None
+
+    @property
+    def arrays(self) -> bool:
+        """Whether a document may stand in the index more than once."""
+        return any(self.index.arrays) or self.index.kind == "geo"
+
+    def identifier(self, key: bytes, value: bytes) -> bytes:
+        """The document of a row of the index."""
+        relative = key[len(self.prefix) :]
+        if self.order is not None:
+            return identifier_in(self.index, self.order, relative, value)
+        return relative[HASH_BYTES if self.index.kind == "hash" else CODE_BYTES :]
+
+
+def accesses(
+    keyspace: int, indexes: Sequence[IndexDefinition], found: list[Predicate]
+) -> list[Access]:
+    """The indexes that serve what is asked for, each with its spans."""
+    by_path: dict[tuple[str, ...], list[Predicate]] = {}
+    for one in found:
+        by_path.setdefault(one.path, []).append(one)
+    served = []
+    for index in indexes:
+        if index.state != "ready":
+            continue
+        prefix = index_prefix(keyspace, index.number)
+        try:
+            access = _MAKERS[index.kind](index, prefix, by_path)
+        except InvalidValue:
+            continue  # A value that no index holds: the evaluator knows what it equals.
+        if access is not None:
+            served.append(access)
+    return served
+
+
+def whole_index(keyspace: int, index: IndexDefinition) -> Access:
+    """All of a btree index, for its order."""
+    prefix = index_prefix(keyspace, index.number)
+    return Access(index, prefix, [_below(prefix, Range())], order=order_of(index))
+
+
+def order_given(access: Access, order: tuple[OrderBy, ...]) -> tuple[bool, bool] | None:
+    """Whether a walk of the spans meets documents in this order: (backwards, ties are right).
+
+    None: it does not. Where ties are not right, those that sort alike have to be put in order.
+    """
+    if access.order is None or any(access.index.arrays):
+        return None
+    fields = access.index.fields
+    fixed_paths = {one.path for one in fields[: access.fixed]}
+    if len(access.spans) > 1:
+        return None
+    clauses = [one for one in order if one.path not in fixed_paths or one.near is not None]
+    rest = fields[access.fixed :]
+    if len(clauses) > len(rest) or any(one.near is not None for one in clauses):
+        return None
+    turns = set()
+    for clause, one in zip(clauses, rest, strict=False):
+        if clause.path != one.path:
+            return None
+        turns.add(clause.descending != one.descending)
+    if len(turns) > 1:
+        return None
+    ties_descend = bool(order) and order[0].descending
+    backwards = turns.pop() if turns else (fields[0].descending != ties_descend)
+    met_descending = fields[0].descending != backwards
+    ties = len(clauses) == len(rest) and met_descending == ties_descend
+    if not clauses and not ties:
+        return None  # By key alone, and the index has further fields: no order at all.
+    return backwards, ties
+
+
+# --- By kind ----------------------------------------------------------------------------------
+
+_ByPath = dict[tuple[str, ...], list[Predicate]]
+
+
+def _ordered(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access | None:
+    order = order_of(index)
+    access = Access(index, prefix, [], order=order)
+    heads: list[tuple[Any, ...]] = [()]
+    spans: list[Range] | None = None
+    exact = True
+    present = False
+    for place, one in enumerate(index.fields):
+        asked = by_path.get(one.path)
+        if not asked:
+            break
+        arrays = bool(index.arrays) and index.arrays[place]
+        equal = [each for each in asked if each.values is not None]
+        if equal:
+            multiplied = _equal(access, heads, equal, path_text(one.path))
+            if multiplied is None:
+                break
+            heads = multiplied
+            present = present or not all(each.null for each in equal)
+            if len(heads) == 1:
+                access.fixed = place + 1
+            continue
+        between = _between(order, heads, asked, access, arrays=arrays)
+        if between is not None:
+            spans, sharp = between
+            exact = exact and sharp
+            present = True
+            access.bounded += 1
+        break
+    if not access.bounded or (index.sparse and not present):
+        return None
+    if spans is None:
+        bounds = {bound.range.start: bound for bound in map(order.equal, heads)}
+        exact = exact and all(bound.exact for bound in bounds.values())
+        spans = [bounds[start].range for start in sorted(bounds, key=lambda at: at or b"")]
+    if not exact:
+        access.places.clear()
+    access.spans = [span for span in (_below(prefix, one) for one in spans) if not span.empty]
+    return access
+
+
+def _equal(
+    access: Access, heads: list[tuple[Any, ...]], equal: list[Predicate], path: str
+) -> list[tuple[Any, ...]] | None:
+    """The beginnings of the spans with the values of one more field; None: they are too many."""
+    chosen = min(equal, key=lambda each: (each.null, len(each.values or ())))
+    values = [each.value for each in chosen.values or ()]
+    if len(heads) * len(values) > SPANS_MAX:
+        return None
+    if len(equal) == 1 and chosen.whole:
+        access.places.add(chosen.place)
+    access.bounded += 1
+    access.bounds[path] = partial(_told, values)
+    return [(*head, value) for head, value in product(heads, values)]
+
+
+def _between(
+    order: IndexOrder,
+    heads: list[tuple[Any, ...]],
+    asked: list[Predicate],
+    access: Access,
+    *,
+    arrays: bool,
+) -> tuple[list[Range], bool] | None:
+    """Spans over the next field: a range of it, or texts that begin so; and whether exact."""
+    path = path_text(asked[0].path)
+    lows = [one for one in asked if one.low is not None]
+    highs = [one for one in asked if one.high is not None]
+    if not lows and not highs:
+        starts = [one.start for one in asked if one.start]
+        if not starts:
+            return None
+        access.bounds[path] = lambda: [f"starts with {shown(starts[0])}"]
+        bounds = [order.starting(head, starts[0]) for head in heads]
+        return _sorted([bound.range for bound in bounds]), all(bound.exact for bound in bounds)
+    low = _tightest(lows, above=True)
+    high = _tightest(highs, above=False)
+    if arrays and low is not None:
+        # Two elements of an array may meet the two sides: one of them is all that can be said.
+        high = None
+    access.places.update(
+        one.place for one in (low, high) if one is not None and one.whole and not arrays
+    )
+    bounds = [
+        order.between(
+            head,
+            MISSING if low is None or low.low is None else low.low.value,
+            MISSING if high is None or high.high is None else high.high.value,
+            low_open=low is not None and low.low_open,
+            high_open=high is not None and high.high_open,
+        )
+        for head in heads
+    ]
+    access.bounds[path] = partial(_side_by_side, low, high)
+    return _sorted([bound.range for bound in bounds]), all(bound.exact for bound in bounds)
+
+
+def _told(values: list[Any]) -> list[str]:
+    return [shown(value) for value in values]
+
+
+def _told_as(text: str) -> list[str]:
+    return [text]
+
+
+def _side_by_side(low: Predicate | None, high: Predicate | None) -> list[str]:
+    """A range as people write it: `[10, 12)`, `-` for an open side."""
+    left = right = "-"
+    if low is not None and low.low is not None:
+        left = f"{'(' if low.low_open else '['}{shown(low.low.value)}"
+    if high is not None and high.high is not None:
+        right = f"{shown(high.high.value)}{')' if high.high_open else ']'}"
+    return [f"{left}, {right}"]
+
+
+def _tightest(sides: list[Predicate], *, above: bool) -> Predicate | None:
+    """The bound that says most of those on one side. Of several types the first will do."""
+    if not sides:
+        return None
+    first = sides[0]
+    for one in sides[1:]:
+        mine, theirs = (first.low, one.low) if above else (first.high, one.high)
+        assert mine is not None
+        assert theirs is not None
+        if mine.key[0] != theirs.key[0]:
+            continue
+        mine_key, their_key = order_key(mine.value), order_key(theirs.value)
+        tighter = their_key > mine_key if above else their_key < mine_key
+        opens = one.low_open if above else one.high_open
+        if tighter or (their_key == mine_key and opens):
+            first = one
+    return first
+
+
+def _hashed(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access | None:
+    access = Access(index, prefix, [])
+    rows: list[tuple[Any, ...]] = [()]
+    for one in index.fields:
+        equal = [each for each in by_path.get(one.path, ()) if each.values is not None]
+        if not equal:
+            return None
+        chosen = min(equal, key=lambda each: len(each.values or ()))
+        values = [each.value for each in chosen.values or ()]
+        if len(rows) * len(values) > SPANS_MAX:
+            return None
+        rows = [(*row, value) for row, value in product(rows, values)]
+        access.bounds[path_text(one.path)] = partial(_told, values)
+    access.bounded = len(index.fields)
+    access.spans = [Range.prefix(prefix + key) for key in sorted({hash_key(row) for row in rows})]
+    return access
+
+
+def _spatial(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access | None:
+    for one in by_path.get(index.fields[0].path, ()):
+        node = one.node
+        if isinstance(node, Within):
+            box = Box(node.box.south, node.box.west, node.box.north, node.box.east)
+            told = f"within {tuple(node.box)}"
+        elif isinstance(node, Near) and node.meters is not None:
+            center = Point(node.point.latitude, node.point.longitude)
+            box = circle_box(center, node.meters)
+            told = f"at most {node.meters:g} m from {tuple(node.point)}"
+        else:
+            continue
+        access = Access(index, prefix, [_below(prefix, span) for span in geo.ranges(box)])
+        access.bounded = 1
+        access.bounds = {path_text(one.path): partial(_told_as, told)}
+        return access
+    return None
+
+
+def around_point(keyspace: int, index: IndexDefinition, center: Point, metres: float) -> Access:
+    """The spans of a spatial index that hold what lies at most so far from a point."""
+    prefix = index_prefix(keyspace, index.number)
+    spans = [_below(prefix, span) for span in geo.ranges(circle_box(center, metres))]
+    return Access(index, prefix, spans, bounded=1)
+
+
+def _textual(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access | None:
+    for number, one in enumerate(index.fields):
+        for asked in by_path.get(one.path, ()):
+            node = asked.node
+            if not isinstance(node, Matches):
+                continue
+            arrays = bool(index.arrays) and index.arrays[number]
+            if arrays and excludes(parse(node.text)):
+                continue  # One text of an array may lack what another one has.
+            access = Access(index, prefix, [], bounded=1, text=node)
+            told = f"matches {shown(node.text)}"
+            access.bounds = {path_text(one.path): partial(_told_as, told)}
+            access.fixed = number
+            return access
+    return None
+
+
+def excludes(query: Searched) -> bool:
+    """Whether a search says what must not be there."""
+    if isinstance(query, Words):
+        return False
+    return isinstance(query, Without) or any(map(excludes, query.parts))
+
+
+_MAKERS = {"btree": _ordered, "hash": _hashed, "geo": _spatial, "text": _textual}
+
+
+def _below(prefix: bytes, span: Range) -> Range:
+    """A span of an index as whole keys."""
+    end = after_prefix(prefix) if span.end is None else prefix + span.end
+    return Range(prefix + (span.start or b""), end)
+
+
+def _sorted(spans: list[Range]) -> list[Range]:
+    """Spans without repetition, in the order of the index."""
+    unique = {(span.start or b"", span.end): span for span in spans}
+    return [unique[key] for key in sorted(unique, key=lambda key: key[0])]

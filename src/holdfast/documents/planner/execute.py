@@ -1,0 +1,412 @@
+"""Running a plan: entries of an index, their documents, what is looked at again, in order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final, cast
+
+from holdfast.codecs import envelope
+from holdfast.contract.engine import Engine
+from holdfast.contract.errors import QuotaExceeded
+from holdfast.contract.record import Range
+from holdfast.documents.entries import COMPONENT_BYTES_MAX, Note
+from holdfast.documents.geo.shapes import Point
+from holdfast.documents.indexes.definition import IndexDefinition
+from holdfast.documents.indexes.writers import name_of
+from holdfast.documents.planner.access import Access, around_point
+from holdfast.documents.planner.plan import QueryPlan
+from holdfast.documents.planner.searching import search_index
+from holdfast.documents.query.compile import Test, compile_where
+from holdfast.documents.query.cursor import read_cursor
+from holdfast.documents.query.nodes import EVERYTHING
+from holdfast.documents.query.ordering import (
+    Arrangement,
+    Keyed,
+    OrderBy,
+    Row,
+    directions,
+    keyed,
+    precedes,
+)
+from holdfast.documents.storage import DocumentStorage
+from holdfast.store import layout
+from holdfast.store.snapshot import SnapshotEngine
+from holdfast.store.transaction import TransactionEngine
+from holdfast.store.versions.entry import Entry
+
+#: How many rows the first page of a walk has, how fast pages grow, and to what.
+FIRST_PAGE_ROWS: Final = 32
+PAGE_GROWTH: Final = 4
+LAST_PAGE_ROWS: Final = 1024
+#: How many documents a walk that may meet one twice remembers at most.
+SEEN_MAX: Final = 2_000_000
+#: The first circle in which the nearest are looked for, how circles grow, and which is the earth.
+FIRST_CIRCLE_METRES: Final = 1000.0
+CIRCLE_GROWTH: Final = 4.0
+HALF_AROUND_METRES: Final = 20_100_000.0
+#: Cut components that share fewer bytes are in order.
+_CUT_SHARED = COMPONENT_BYTES_MAX - 17
+
+#: A key, its document, and its entry.
+Found = tuple[str, Any, Entry[Any]]
+#: A row of an index: the document, the whole key, and whether a component was cut.
+_Met = tuple[bytes, bytes, bool]
+
+
+@dataclass
+class Examined:
+    """What a query looked at.
+
+    Attributes:
+        keys: rows of indexes.
+        documents: that were read and decoded.
+    """
+
+    keys: int = 0
+    documents: int = 0
+
+
+class Run:
+    """One run of a plan.
+
+    Args:
+        storage: of the collection.
+        moment: where it reads.
+        plan: what to do.
+        examined: is counted up.
+    """
+
+    def __init__(
+        self, storage: DocumentStorage, moment: Engine, plan: QueryPlan, examined: Examined
+    ) -> None:
+        self._storage = storage
+        self._engine = moment
+        self._plan = plan
+        self._examined = examined
+        fixed = moment is not storage.engine or isinstance(
+            moment, TransactionEngine | SnapshotEngine
+        )
+        # Where index and documents may be of two moments, bounds prove nothing.
+        rest = plan.rest if fixed else plan.query.where
+        self._test: Test | None = None
+        if rest != EVERYTHING:
+            self._test = compile_where(rest, text=plan.text)
+
+    # --- Results ----------------------------------------------------------------------------
+
+    async def results(self) -> AsyncGenerator[Found, None]:
+        """What the query gives, in its order, whole documents."""
+        query = self._plan.query
+        after = read_cursor(query)
+        end = None if query.limit is None else query.offset + query.limit
+        if end == query.offset:
+            return
+        left, skip = end, query.offset
+        if self._plan.nearest is not None:
+            rows = self._nearest(self._plan.nearest, end or 0)
+        elif self._plan.ordered:
+            rows = self._streamed(after, end)
+        else:
+            rows = self._sorted(after, end)
+        async for row in rows:
+            if left is not None:
+                left -= 1
+            if skip:
+                skip -= 1
+            else:
+                yield row
+            if left == 0:
+                return
+
+    async def count(self) -> int:
+        """How many documents match; limit and offset count, too."""
+        plan = self._plan
+        query = plan.query
+        total = 0
+        if query.after is None and plan.exact and plan.single is not None:
+            gone = await self._expired()
+            async for page in self._entries(plan.single, backwards=False):
+                total += len(page)
+                if gone:
+                    total -= sum(identifier in gone for identifier, _, _ in page)
+        elif query.after is None:
+            async for rows in self._matching():
+                total += len(rows)
+        else:
+            whole = replace(plan, query=replace(query, limit=None, offset=0))
+            run = Run(self._storage, self._engine, whole, self._examined)
+            async for _ in run.results():
+                total += 1
+        total = max(0, total - query.offset)
+        return total if query.limit is None else min(total, query.limit)
+
+    async def _sorted(
+        self, after: tuple[Any, ...] | None, wanted: int | None
+    ) -> AsyncIterator[Found]:
+        order = self._plan.query.order_by
+        arrangement = Arrangement(order, wanted)
+        behind = precedes(directions(order))
+        async for rows in self._matching():
+            arrangement.add(_behind(keyed(cast("list[Row]", rows), order), after, behind))
+        for _, row in arrangement.rows():
+            yield cast("Found", row)
+
+    async def _streamed(
+        self, after: tuple[Any, ...] | None, wanted: int | None
+    ) -> AsyncIterator[Found]:
+        plan = self._plan
+        order = plan.query.order_by
+        if plan.single is None:
+            async for rows in self._matching(after[0] if after is not None else None):
+                for row in rows:
+                    yield row
+            return
+        behind = precedes(directions(order))
+        ties = _Ties(order, wanted)
+        async for row, entry_key, cut in self._walked(plan.single, wanted):
+            [one] = keyed(cast("list[Row]", [row]), order)
+            if after is not None and not behind(after, one[0]):
+                continue
+            if ties.belongs(one[0][:-1], entry_key, cut=cut):
+                ties.hold(one, entry_key, cut=cut)
+                continue
+            for kept in ties.release():
+                yield kept
+            if plan.ties and not cut:
+                yield row
+            else:
+                ties.begin(one, entry_key, cut=cut)
+        for kept in ties.release():
+            yield kept
+
+    async def _walked(
+        self, way: Access, wanted: int | None
+    ) -> AsyncIterator[tuple[Found, bytes, bool]]:
+        """The documents that match, as the index is walked, each with its row there."""
+        async for page in self._entries(way, backwards=self._plan.backwards, wanted=wanted):
+            rows = {row[0]: row for row in await self.documents([one[0] for one in page])}
+            for identifier, entry_key, cut in page:
+                row = rows.get(name_of(identifier))
+                if row is not None:
+                    yield row, entry_key, cut
+
+    async def _nearest(self, index: IndexDefinition, wanted: int) -> AsyncIterator[Found]:
+        """The nearest so many, looked for in circles that grow until these hold them."""
+        order = self._plan.query.order_by
+        near = order[0].near
+        assert near is not None
+        center = Point(near.latitude, near.longitude)
+        metres = FIRST_CIRCLE_METRES
+        while True:
+            arrangement = Arrangement(order, wanted)
+            inside = 0
+            way = around_point(self._storage.number, index, center, metres)
+            async for rows in self._matching_in([way]):
+                for one in keyed(cast("list[Row]", rows), order):
+                    if one[0][0][1] <= metres:
+                        inside += 1
+                        arrangement.add([one])
+            if inside >= wanted or metres > HALF_AROUND_METRES:
+                break
+            metres *= CIRCLE_GROWTH
+        for _, row in arrangement.rows():
+            yield cast("Found", row)
+
+    # --- Documents --------------------------------------------------------------------------
+
+    async def _matching(self, behind: str | None = None) -> AsyncIterator[list[Found]]:
+        """The documents that match, page by page; of a scan in the order of keys."""
+        if not self._plan.ways:
+            async for rows in self._scanned(behind):
+                yield rows
+            return
+        async for rows in self._matching_in(self._plan.ways):
+            yield rows
+
+    async def _matching_in(self, ways: list[Access]) -> AsyncIterator[list[Found]]:
+        """The documents of indexes that match, each once."""
+        seen: set[bytes] | None = None
+        if len(ways) > 1 or any(way.arrays for way in ways):
+            seen = set()
+        for way in ways:
+            async for page in self._entries(way, backwards=False):
+                identifiers = [one[0] for one in page]
+                if seen is not None:
+                    identifiers = [one for one in dict.fromkeys(identifiers) if one not in seen]
+                    seen.update(identifiers)
+                    _require_room(seen)
+                yield await self.documents(identifiers)
+
+    async def _scanned(self, behind: str | None) -> AsyncIterator[list[Found]]:
+        storage, test = self._storage, self._test
+        whole = storage.whole
+        rest: Range | None = whole
+        if behind is not None:
+            rest = Range(storage.data_key(behind) + b"\0", whole.end)
+        rows_wanted = FIRST_PAGE_ROWS
+        skip = layout.REGION_BYTES
+        while rest is not None:
+            page = await self._engine.scan(replace(rest, limit=rows_wanted))
+            rows_wanted = min(rows_wanted * PAGE_GROWTH, LAST_PAGE_ROWS)
+            rows: list[Found] = []
+            for data_key, (stored, revision) in page.rows:
+                if storage.expired(stored):
+                    continue
+                entry = storage.entry(data_key, stored, revision)
+                if stored[1] & envelope.BLOB:
+                    await self._attach(entry)
+                document = entry.value
+                if test is None or test(document):
+                    rows.append((name_of(data_key[skip:]), document, entry))
+            self._examined.documents += len(page.rows)
+            yield rows
+            rest = page.resume
+
+    async def documents(self, identifiers: list[bytes]) -> list[Found]:
+        """The living documents that match, in this order."""
+        storage, test = self._storage, self._test
+        data = storage.rows.data
+        data_keys = [data + one for one in identifiers]
+        rows: list[Found] = []
+        self._examined.documents += len(data_keys)
+        for data_key, record in zip(
+            data_keys, await self._engine.read(data_keys) if data_keys else (), strict=True
+        ):
+            if record is None or storage.expired(record.value):
+                continue
+            entry = storage.entry(data_key, *record)
+            if record.value[1] & envelope.BLOB:
+                await self._attach(entry)
+            document = entry.value
+            if test is None or test(document):
+                rows.append((name_of(data_key[layout.REGION_BYTES :]), document, entry))
+        return rows
+
+    async def _attach(self, entry: Entry[Any]) -> None:
+        records = await self._engine.read(self._storage.rows.blob_keys(entry.stored))
+        entry.attach([record.value for record in records if record is not None])
+
+    # --- Entries ----------------------------------------------------------------------------
+
+    async def _entries(
+        self, way: Access, *, backwards: bool, wanted: int | None = None
+    ) -> AsyncIterator[list[_Met]]:
+        """The rows of an index within the spans, page by page."""
+        if way.text is not None:
+            identifiers = await search_index(self._engine, way)
+            self._examined.keys += len(identifiers)
+            for start in range(0, len(identifiers), LAST_PAGE_ROWS):
+                yield [(one, b"", False) for one in identifiers[start : start + LAST_PAGE_ROWS]]
+            return
+        whole = bool(way.bounded == 0)
+        rows_wanted = FIRST_PAGE_ROWS
+        if wanted is not None and self._test is None:
+            rows_wanted = max(1, min(wanted, LAST_PAGE_ROWS))
+        for span in reversed(way.spans) if backwards else way.spans:
+            rest: Range | None = replace(span, reverse=backwards)
+            while rest is not None and not rest.empty:
+                page = await self._engine.scan(replace(rest, limit=rows_wanted))
+                rows_wanted = min(rows_wanted * PAGE_GROWTH, LAST_PAGE_ROWS)
+                self._examined.keys += len(page.rows)
+                identifier = way.identifier
+                ordered = way.order is not None
+                met = [
+                    (identifier(key, value), key, ordered and bool(value) and is_cut(value))
+                    for key, (value, _) in page.rows
+                    if not (whole and value and value[0] & _WHOLE)
+                ]
+                if met:
+                    yield met
+                rest = page.resume
+
+    async def _expired(self) -> set[bytes]:
+        """The documents that have run out and that nobody has swept yet."""
+        storage = self._storage
+        now = storage.space.clock.now_ms()
+        data = storage.rows.data
+        gone: set[bytes] = set()
+        rest: Range | None = Range(layout.EXPIRY, layout.expiry_key(now + 1, b""))
+        while rest is not None:
+            page = await self._engine.scan(rest)
+            for key, _ in page.rows:
+                _, data_key = layout.expiry_of(key)
+                if data_key.startswith(data):
+                    gone.add(data_key[layout.REGION_BYTES :])
+            rest = page.resume
+        return gone
+
+
+class _Ties:
+    """Documents that an index does not tell apart, until the next one is another.
+
+    They sort alike, or their keys in the index were cut at the same place.
+    """
+
+    def __init__(self, order: tuple[OrderBy, ...], wanted: int | None) -> None:
+        self._order = order
+        self._wanted = wanted
+        self._held: Arrangement | None = None
+        self._key: tuple[Any, ...] = ()
+        self._entry, self._cut = b"", False
+
+    def belongs(self, key: tuple[Any, ...], entry: bytes, *, cut: bool) -> bool:
+        """Whether a document belongs to those that are held."""
+        if self._held is None:
+            return False
+        return key == self._key or (
+            cut and self._cut and _shared(self._entry, entry) >= _CUT_SHARED
+        )
+
+    def begin(self, row: Keyed, entry: bytes, *, cut: bool) -> None:
+        """Hold the first of some."""
+        self._held = Arrangement(self._order, self._wanted)
+        self.hold(row, entry, cut=cut)
+
+    def hold(self, row: Keyed, entry: bytes, *, cut: bool) -> None:
+        """Hold another one."""
+        assert self._held is not None
+        self._held.add([row])
+        self._key, self._entry, self._cut = row[0][:-1], entry, cut
+
+    def release(self) -> list[Found]:
+        """Those that are held, in order; none are from then on."""
+        held, self._held = self._held, None
+        return [] if held is None else [cast("Found", row) for _, row in held.rows()]
+
+
+_WHOLE = int(Note.WHOLE)
+_CUT = int(Note.CUT)
+
+
+def is_cut(value: bytes) -> bool:
+    """Whether a component of an entry with this note was cut."""
+    return bool(value[0] & _CUT)
+
+
+def _shared(one: bytes, other: bytes) -> int:
+    """How many bytes two keys have in common at their beginning."""
+    for at, (mine, theirs) in enumerate(zip(one, other, strict=False)):
+        if mine != theirs:
+            return at
+    return min(len(one), len(other))
+
+
+def _behind(
+    rows: Iterable[Keyed],
+    after: tuple[Any, ...] | None,
+    behind: Callable[[tuple[Any, ...], tuple[Any, ...]], bool],
+) -> Iterator[Keyed]:
+    if after is None:
+        yield from rows
+        return
+    yield from (one for one in rows if behind(after, one[0]))
+
+
+def _require_room(seen: set[bytes]) -> None:
+    if len(seen) > SEEN_MAX:
+        raise QuotaExceeded(
+            f"a query over arrays or alternatives remembers at most {SEEN_MAX} documents; found "
+            "more. Narrow it, or ask for each alternative by itself",
+            limit=SEEN_MAX,
+        )

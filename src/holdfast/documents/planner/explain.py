@@ -1,0 +1,90 @@
+"""What a plan is and what it took, for people and for tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from holdfast.contract.engine import Engine
+from holdfast.documents.planner.access import Access
+from holdfast.documents.planner.execute import Examined, Run
+from holdfast.documents.planner.plan import QueryPlan
+from holdfast.documents.query.json_form import query_to_json
+from holdfast.documents.query.json_print import where_to_json
+from holdfast.documents.query.nodes import EVERYTHING
+from holdfast.documents.query.paths import path_text
+from holdfast.documents.storage import DocumentStorage
+
+
+async def explained(storage: DocumentStorage, moment: Engine, plan: QueryPlan) -> dict[str, Any]:
+    """Run the plan, and tell how it went.
+
+    `plan` is a tree of stages, the last step outermost. `examined` counts what was really looked
+    at. `warnings` says what an index would mend.
+    """
+    clock = storage.engine.components.clock
+    examined = Examined()
+    began = clock.monotonic()
+    returned = 0
+    async for _ in Run(storage, moment, plan, examined).results():
+        returned += 1
+    seconds = clock.monotonic() - began
+    warnings = []
+    if not plan.ways and plan.nearest is None and plan.query.limit != 0:
+        warnings.append(
+            "the whole collection was looked at; an index on a field of the condition would mend it"
+        )
+    if plan.query.order_by and not plan.ordered:
+        warnings.append(
+            "results were sorted in memory; an index on the fields of the order would mend it"
+        )
+    return {
+        "query": query_to_json(plan.query),
+        "engine": storage.engine.capabilities.engine,
+        "plan": stages(plan),
+        "rejected": [_scan(way) for way in plan.rejected],
+        "returned": returned,
+        "examined": {"keys": examined.keys, "documents": examined.documents},
+        "seconds": seconds,
+        "warnings": warnings,
+    }
+
+
+def stages(plan: QueryPlan) -> dict[str, Any]:
+    """The plan as a tree: each stage names the one it takes from as `input`."""
+    query = plan.query
+    tree: dict[str, Any]
+    if plan.nearest is not None:
+        tree = {"stage": "fetch", "input": {"stage": "nearest", "index": plan.nearest.name}}
+    elif not plan.ways:
+        tree = {"stage": "collection_scan"}
+    elif plan.single is not None:
+        tree = _scan(plan.single)
+        if plan.backwards:
+            tree["backwards"] = True
+        tree = {"stage": "fetch", "input": tree}
+    else:
+        tree = {"stage": "fetch", "input": {"stage": "union", "inputs": [*map(_scan, plan.ways)]}}
+    if plan.rest != EVERYTHING:
+        tree = {"stage": "filter", "condition": where_to_json(plan.rest), "input": tree}
+    if query.order_by and not (plan.ordered and plan.ties):
+        stage = "sort_ties" if plan.ordered else "top" if query.limit is not None else "sort"
+        order = [f"{'-' * one.descending}{path_text(one.path)}" for one in query.order_by]
+        tree = {"stage": stage, "order": order, "input": tree}
+    elif not query.order_by and not plan.ordered:
+        tree = {"stage": "sort", "order": ["key"], "input": tree}
+    if query.offset or query.limit is not None:
+        tree = {"stage": "page", "offset": query.offset, "limit": query.limit, "input": tree}
+    if query.select is not None:
+        tree = {"stage": "select", "fields": [*map(path_text, query.select)], "input": tree}
+    return tree
+
+
+def _scan(way: Access) -> dict[str, Any]:
+    return {
+        "stage": "index_scan",
+        "index": way.index.name,
+        "kind": way.index.kind,
+        "bounds": {path: told() for path, told in way.bounds.items()},
+        "spans": len(way.spans),
+        "exact": bool(way.places),
+    }

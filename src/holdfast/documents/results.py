@@ -1,0 +1,92 @@
+"""What a collection answers besides values."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+from holdfast.contract.errors import StoreError
+from holdfast.store.versions.entry import Metadata
+
+T = TypeVar("T")
+
+
+class QueryResult(msgspec.Struct, Generic[T], frozen=True):
+    """A document that a query found.
+
+    Attributes:
+        key: where it stands.
+        value: the document; with `select`, a dict of what was selected.
+        metadata: version, instants, author of the document.
+        score: how well it matches a full-text search; None for other queries.
+    """
+
+    key: str
+    value: T
+    metadata: Metadata
+    score: float | None = None
+
+
+class ResultPage(msgspec.Struct, Generic[T], frozen=True):
+    """Some results, and where the next ones begin.
+
+    Attributes:
+        results: in the order of the query.
+        cursor: for `after` of the same query; None: these were the last.
+    """
+
+    results: list[QueryResult[T]]
+    cursor: str | None
+
+
+class BatchFailure(msgspec.Struct, frozen=True):
+    """What is wrong with an operation of a batch.
+
+    Attributes:
+        position: of the operation, from 0.
+        error: what it met.
+    """
+
+    position: int
+    error: StoreError
+
+
+class BatchResult(msgspec.Struct, frozen=True):
+    """What became of a batch: all of it was done, or nothing.
+
+    Attributes:
+        success: whether it was done.
+        operations: how many were done.
+        errors: why it was not.
+    """
+
+    success: bool
+    operations: int
+    errors: list[BatchFailure]
+
+
+class IndexFacts(msgspec.Struct, frozen=True):
+    """An index, as `list_indexes` tells it.
+
+    Attributes:
+        name, kind, unique, sparse: as it was made.
+        fields: such as `age`, `-age` for descending.
+        state: `building`, `ready` or `failed`.
+        entries: how many rows it has; size: their bytes.
+        hits, misses: how often this handle's queries walked it, and how often they could not use it
+            although they asked for one of its fields.
+        failure: why it failed.
+    """
+
+    name: str
+    kind: str
+    fields: list[str]
+    unique: bool
+    sparse: bool
+    state: str
+    entries: int
+    size: int
+    hits: int
+    misses: int
+    failure: str = ""

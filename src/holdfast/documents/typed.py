@@ -1,0 +1,134 @@
+"""Values of a collection: from what its users hold to the plain document that is stored, and back.
+
+A collection of `dict` (or of no type) holds plain documents as they are. A dataclass, a
+`msgspec.Struct`, a `TypedDict` and a pydantic model are turned into plain ones, and checked, when
+they are written; read, they are made anew each time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Generic, TypeVar, is_typeddict
+
+import msgspec
+
+from holdfast.contract.errors import InvalidInput, InvalidValue, SchemaValidationFailed
+
+T = TypeVar("T")
+
+#: What plain documents hold besides the types of JSON.
+_BUILTIN = (bytes, datetime)
+
+
+class Typed(Generic[T]):
+    """Turns the values of one type into plain documents and back.
+
+    Args:
+        kind: the type; None, dict, object and Any: plain documents.
+
+    Attributes:
+        plain: whether values are plain documents themselves.
+        to_plain: the plain document of a value; it may share parts with the value. Raises
+            InvalidValue and SchemaValidationFailed.
+        from_plain: the value of a plain document. Raises SchemaValidationFailed.
+
+    Raises:
+        InvalidInput: there is no way from the type to plain documents.
+    """
+
+    def __init__(self, kind: Any = None) -> None:
+        self.kind = kind
+        self.plain = kind in (None, dict, object, Any)
+        self.to_plain: Callable[[Any], Any] = _as_it_is
+        self.from_plain: Callable[[Any], T] = _as_it_is
+        if self.plain:
+            return
+        if hasattr(kind, "__pydantic_validator__"):
+            self._with_pydantic(kind)
+        elif _is_struct(kind) or is_typeddict(kind) or dataclasses.is_dataclass(kind):
+            self._with_msgspec(kind)
+        else:
+            raise InvalidInput(
+                "the type of a collection is dict, a dataclass, a msgspec Struct, a TypedDict or a "
+                f"pydantic model; found {getattr(kind, '__qualname__', type(kind).__name__)}. "
+                "Wrap the value in one of them, or leave the type out"
+            )
+
+    def __repr__(self) -> str:
+        return "dict" if self.plain else str(getattr(self.kind, "__qualname__", self.kind))
+
+    def _with_msgspec(self, kind: Any) -> None:
+        shaped = not is_typeddict(kind)
+
+        def to_plain(value: Any) -> Any:
+            if shaped and not isinstance(value, kind):
+                raise self._other(value)
+            try:
+                plain = msgspec.to_builtins(value, builtin_types=_BUILTIN, str_keys=True)
+            except (TypeError, ValueError, RecursionError) as error:
+                raise InvalidValue(
+                    f"a {self!r} that becomes a plain document was wanted; found one that does "
+                    f"not: {type(error).__name__}. Give its fields types that msgspec converts"
+                ) from error
+            from_plain(plain)
+            return plain
+
+        def from_plain(plain: Any) -> Any:
+            try:
+                return msgspec.convert(plain, kind, builtin_types=_BUILTIN, str_keys=True)
+            except msgspec.ValidationError as error:
+                from holdfast.records.schemas.classes import msgspec_violations
+
+                raise self._unfit(msgspec_violations(error)) from error
+
+        self.to_plain, self.from_plain = to_plain, from_plain
+
+    def _with_pydantic(self, kind: Any) -> None:
+        from pydantic import TypeAdapter, ValidationError
+
+        adapter: Any = TypeAdapter(kind)
+
+        def to_plain(value: Any) -> Any:
+            if not isinstance(value, kind):
+                raise self._other(value)
+            plain = msgspec.to_builtins(
+                adapter.dump_python(value, by_alias=True, warnings=False),
+                builtin_types=_BUILTIN,
+                str_keys=True,
+            )
+            from_plain(plain)
+            return plain
+
+        def from_plain(plain: Any) -> Any:
+            try:
+                return adapter.validate_python(plain)
+            except ValidationError as error:
+                from holdfast.records.schemas.classes import pydantic_violations
+
+                raise self._unfit(pydantic_violations(error)) from error
+
+        self.to_plain, self.from_plain = to_plain, from_plain
+
+    def _other(self, value: Any) -> InvalidValue:
+        return InvalidValue(
+            f"the collection holds values of {self!r}; found a {type(value).__name__}. "
+            f"Make a {self!r} of it first"
+        )
+
+    def _unfit(self, violations: list[tuple[str, str]]) -> SchemaValidationFailed:
+        path, message = violations[0]
+        return SchemaValidationFailed(
+            f"a document that fits {self!r} was wanted; found one that does not at {path}: "
+            f"{message}. `violations` lists what to correct",
+            violations=violations,
+        )
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
