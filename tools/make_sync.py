@@ -465,7 +465,7 @@ def class_text(twin: Twin) -> str:
         return spoken(inspect.cleandoc(doc) if doc else None, twin.rewrites, used)
 
     # How the handle is made is no concern of who has a twin.
-    purpose = re.sub(r"\n\n    Args:\n(        .*\n?)+", "", twin.handle.__doc__ or "")
+    purpose = re.sub(r"\n\n    Args:(\n        .*)+", "", twin.handle.__doc__ or "")
     texts = [quoted(say(purpose)), "", initializer(twin)]
     for name, annotation in twin.attributes.items():
         texts.append(property_text(name, annotation, ""))
@@ -578,7 +578,8 @@ def imported(module: ModuleType) -> dict[str, str]:
 def imports_text(code: str, file: str) -> str:
     """The imports that the code of a file needs."""
     tree = ast.parse("from __future__ import annotations\n" + code)
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    parameters = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - parameters
     here = {twin.twin for twin in TWINS if twin.file == file}
     elsewhere = {twin.twin: twin.file for twin in TWINS if twin.file != file}
     known = origins()
