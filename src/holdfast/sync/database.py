@@ -553,6 +553,7 @@ class SnapshotView:
 
 class Retention:
     """How much of the past of a database is kept: its settings, and giving up the rest.
+
     Attributes:
         policies: by keyspace, the longest prefix first. The same mapping for good, so that who
             writes sees at once that there are none.

@@ -10,7 +10,6 @@ from typing import Any, Generic, Literal, TypeVar
 from holdfast.documents.collection import Collection as AsyncCollection
 from holdfast.documents.results import BatchResult, IndexFacts, QueryResult, ResultPage
 from holdfast.documents.storage import _Act
-from holdfast.records.options import conditions
 from holdfast.runtime.drive import DrivenIterator, drive
 
 T = TypeVar("T")
