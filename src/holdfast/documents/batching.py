@@ -25,7 +25,6 @@ def checked_operations(operations: Iterable[Any]) -> list[tuple[Any, ...]]:
             raise InvalidInput(
                 "an operation is ('set', key, value), ('delete', key) or ('clear',); that at "
                 f"position {position} is none. Correct it",
-                position=position,
             )
         several.append(tuple(one))
     return several

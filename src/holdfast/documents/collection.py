@@ -9,11 +9,9 @@ from typing import Any, Final, Literal, TypeVar, cast
 from holdfast.contract.errors import InvalidInput, KeyNotFound, StoreNotFound
 from holdfast.documents.batching import checked_operations, run_batch
 from holdfast.documents.collections import Collections
-from holdfast.documents.indexes import build as indexing
-from holdfast.documents.indexes.defining import defined, index_facts
-from holdfast.documents.queries import Queries
+from holdfast.documents.indexed import Indexed
 from holdfast.documents.query.query import Query
-from holdfast.documents.results import BatchResult, IndexFacts, QueryResult
+from holdfast.documents.results import BatchResult, QueryResult
 from holdfast.documents.storage import (
     KEEP,
     REMOVE,
@@ -36,7 +34,7 @@ T = TypeVar("T")
 CLEAR_ROWS: Final = 1000
 
 
-class Collection(Queries[T]):
+class Collection(Indexed[T]):
     """Documents of one type under text keys.
 
     Made by `db.collection`. A collection exists from its first write on; before it is empty. Every
@@ -359,62 +357,6 @@ class Collection(Queries[T]):
     def entries(self) -> AsyncIterator[tuple[str, T]]:
         """Every key with its document, in order, as of the moment of the first step."""
         return Results(self._begin(Query(), None), lambda found: (found[0], self._value(found[2])))
-
-    # --- Indexes ----------------------------------------------------------------------------
-
-    async def create_index(
-        self,
-        name: str,
-        fields: Any,
-        *,
-        kind: str = "btree",
-        unique: bool = False,
-        sparse: bool = False,
-        weights: Iterable[float] | None = None,
-        language: str | None = None,
-        progress: Callable[[int], None] | None = None,
-    ) -> None:
-        """Make an index, and take in every document there is.
-
-        Writes go on meanwhile, and keep it from the first moment on; queries use it once it is
-        built. A build that was broken off goes on when the same index is asked for again.
-
-        Args:
-            name: of the index, in this collection.
-            fields: one, or several, the most important first: `F.age`, `-F.age`, `"age"`, `"-age"`.
-            kind: `btree` for equality, ranges and order; `hash` for equality of long values;
-                `text` for full-text search; `geo` for points near and within.
-            unique: refuse a document that has a value which another one has. Null and missing are
-                no values.
-            sparse: leave out documents that have none of the fields.
-            weights: of a text index, how much a word in each field counts.
-            language: of a text index: the Snowball name, for stems and stop words.
-            progress: called now and then with how many documents were taken in.
-
-        Raises:
-            IndexExists: there is one of that name.
-            DuplicateKey: two documents share values that are to be unique; `list_indexes` shows
-                the index as failed.
-            InvalidName, InvalidInput, InvalidQuery: the arguments cannot be.
-            Unsupported: inside a transaction.
-        """
-        wanted = defined(name, fields, kind, unique, sparse, weights, language)
-        await indexing.create(await self._require(), wanted, progress)
-
-    async def drop_index(self, name: str) -> None:
-        """Remove an index. Raises IndexNotFound."""
-        storage = await self._find()
-        if storage is None:
-            raise indexing.no_index(name)
-        await indexing.drop(storage, name)
-
-    async def list_indexes(self) -> list[IndexFacts]:
-        """The indexes there are, by name, with how they fare."""
-        storage = await self._find()
-        if storage is None:
-            return []
-        catalogue = await storage.catalogue()
-        return [await index_facts(storage, one) for one in catalogue.indexes]
 
     # --- Inside -----------------------------------------------------------------------------
 

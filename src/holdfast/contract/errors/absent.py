@@ -56,6 +56,8 @@ class IndexNotFound(StoreError, code=ErrorCode.INDEX_NOT_FOUND):
     Next: create the index, or query without it.
     """
 
+    name: Fact[str | None] = Fact("the name that was asked for")
+
 
 class SchemaNotFound(StoreError, code=ErrorCode.SCHEMA_NOT_FOUND):
     """No schema is registered under that digest.

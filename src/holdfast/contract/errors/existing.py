@@ -31,12 +31,17 @@ class IndexExists(StoreError, code=ErrorCode.INDEX_EXISTS):
     Next: use the index there is, or drop it first.
     """
 
+    name: Fact[str | None] = Fact("the name")
+
 
 class DuplicateKey(StoreError, code=ErrorCode.DUPLICATE_KEY):
     """The key, or a value of a unique index, is taken.
 
     Next: choose another key, or change the entry that is there.
     """
+
+    index: Fact[str | None] = Fact("the unique index that refuses")
+    key: Fact[str | None] = Fact("the document that was refused")
 
 
 class DuplicateNamespace(StoreError, code=ErrorCode.DUPLICATE_NAMESPACE):

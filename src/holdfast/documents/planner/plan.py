@@ -140,7 +140,6 @@ def _choose(
         raise InvalidQuery(
             f"hint wanted an index that serves the query; {hint!r} says nothing about its "
             "conditions or order. Leave the hint out",
-            hint=hint,
         )
     if len(candidates) > 1:
         candidates.sort(key=lambda access: _rank(access, query), reverse=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, cast, get_args
 
 from holdfast.contract.errors import InvalidInput, InvalidName
-from holdfast.documents.indexes.build import facts_of
+from holdfast.documents.building.build import facts_of
 from holdfast.documents.indexes.definition import IndexDefinition, IndexField, Kind
 from holdfast.documents.indexes.writers import analyzer_of
 from holdfast.documents.query.ordering import OrderBy

@@ -1,0 +1,1 @@
+"""Making, building, dropping and checking the indexes of a collection."""
