@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from holdfast.documents.building import build as indexing
-from holdfast.documents.building.defining import defined, index_facts
+from holdfast.documents.indexing import build as building
+from holdfast.documents.indexing.defining import defined, index_facts
 from holdfast.documents.queries import Queries
 from holdfast.documents.results import IndexFacts
 
@@ -55,14 +55,14 @@ class Indexed(Queries[T]):
             Unsupported: inside a transaction.
         """
         wanted = defined(name, fields, kind, unique, sparse, weights, language)
-        await indexing.create(await self._require(), wanted, progress)
+        await building.create(await self._require(), wanted, progress)
 
     async def drop_index(self, name: str) -> None:
         """Remove an index. Raises IndexNotFound."""
         storage = await self._find()
         if storage is None:
-            raise indexing.no_index(name)
-        await indexing.drop(storage, name)
+            raise building.no_index(name)
+        await building.drop(storage, name)
 
     async def list_indexes(self) -> list[IndexFacts]:
         """The indexes there are, by name, with how they fare."""

@@ -11,9 +11,9 @@ from holdfast.contract.engine import Engine
 from holdfast.contract.errors import IntegrityFailed, StoreClosed, StoreError
 from holdfast.contract.record import Range
 from holdfast.contract.runtime import Components
-from holdfast.documents.building.check import check_indexes
 from holdfast.documents.collections import DOCUMENTS
 from holdfast.documents.indexes.writers import name_of
+from holdfast.documents.indexing.check import check_indexes
 from holdfast.documents.storage import DocumentStorage
 from holdfast.records.check import KeyspaceCheck
 from holdfast.records.services.metadata import StandardMetadataService

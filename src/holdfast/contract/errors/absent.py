@@ -15,7 +15,6 @@ class KeyNotFound(StoreError, KeyError, code=ErrorCode.KEY_NOT_FOUND):
 
     key: Fact[str | None] = Fact("the key")
     field: Fact[str | None] = Fact("the part of the value that was asked for, for payloads")
-    reply: Fact[str | None] = Fact("what the server calls it")
 
 
 class StoreNotFound(StoreError, code=ErrorCode.STORE_NOT_FOUND):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from holdfast.contract.errors.base import StoreError
 from holdfast.contract.errors.codes import ErrorCode
 from holdfast.contract.errors.facts import Fact
@@ -31,7 +29,7 @@ class IndexExists(StoreError, code=ErrorCode.INDEX_EXISTS):
     Next: use the index there is, or drop it first.
     """
 
-    name: Fact[str | None] = Fact("the name")
+    name: Fact[str | None] = Fact("the name that is taken")
 
 
 class DuplicateKey(StoreError, code=ErrorCode.DUPLICATE_KEY):
@@ -40,8 +38,8 @@ class DuplicateKey(StoreError, code=ErrorCode.DUPLICATE_KEY):
     Next: choose another key, or change the entry that is there.
     """
 
-    index: Fact[str | None] = Fact("the unique index that refuses")
-    key: Fact[str | None] = Fact("the document that was refused")
+    key: Fact[str | None] = Fact("the key, or the identifier of the document")
+    index: Fact[str | None] = Fact("the unique index whose value is taken")
 
 
 class DuplicateNamespace(StoreError, code=ErrorCode.DUPLICATE_NAMESPACE):
@@ -49,5 +47,3 @@ class DuplicateNamespace(StoreError, code=ErrorCode.DUPLICATE_NAMESPACE):
 
     Next: register each event namespace once.
     """
-
-    namespaces: Fact[Sequence[str]] = Fact("those that are registered twice", ())

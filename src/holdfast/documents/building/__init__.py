@@ -1,1 +1,0 @@
-"""Making, building, dropping and checking the indexes of a collection."""
