@@ -24,7 +24,7 @@ from holdfast.documents.text.matching import matcher
 
 SCALARS = [None, True, False, 0, 1, 1.0, -3, 2.5, 2**53 + 1, "", "a", "ab", "b"]
 #: What meets often: few values, so that ranges, ties and arrays of the same values come together.
-FEW = [1, 2, 3, 2.5, "a", "x" * 150 + "y", "x" * 150 + "z", "x" * 150]
+FEW = [None, 1, 2, 3, 2.5, "a", "x" * 150 + "y", "x" * 150 + "z", "x" * 150]
 PATHS = [("a",), ("a",), ("a",), ("b",), ("b",), ("c",), ("a", "a"), ("c", "a")]
 OPERATORS: list[Any] = ["eq", "eq", "gt", "gte", "lt", "lte", "ne"]
 CASES = 40
@@ -39,9 +39,11 @@ class Making:
 
     def value(self) -> Any:
         pick = self.chance.choice
-        match self.chance.randrange(12):
+        match self.chance.randrange(8):
             case 0:
                 return [self.scalar() for _ in range(self.chance.randrange(4))]
+            case 3:
+                return [1, 3]
             case 1:
                 return {pick("ab"): self.scalar()}
             case 2:
@@ -55,8 +57,7 @@ class Making:
         names = [name for name in "abc" if self.chance.random() < 0.85]
         return {name: self.scalar() if plain else self.value() for name in names}
 
-    def comparison(self) -> Node:
-        path = self.chance.choice(PATHS)
+    def comparison(self, path: tuple[str, ...]) -> Node:
         match self.chance.randrange(10):
             case 0:
                 several = tuple(Constant(self.value()) for _ in range(self.chance.randrange(4)))
@@ -66,7 +67,9 @@ class Making:
         return Comparison(path, self.chance.choice(OPERATORS), Constant(self.value()))
 
     def condition(self, deep: int = 2) -> Node:
-        several = [self.comparison() for _ in range(self.chance.randrange(4))]
+        paths = [self.chance.choice(PATHS)] if self.chance.random() < 0.4 else PATHS
+        count = self.chance.randrange(4)
+        several = [self.comparison(self.chance.choice(paths)) for _ in range(count)]
         if deep and self.chance.random() < 0.3:
             several.append(self.condition(deep - 1))
         match self.chance.randrange(10):

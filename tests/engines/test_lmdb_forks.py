@@ -173,3 +173,27 @@ def test_the_handle_says_what_to_do(tmp_path: Path) -> None:
     engine.after_fork_in_child()
     with pytest.raises(WrongContext, match="open its own"):
         put(engine, b"a")
+
+
+@needs.fork
+def test_a_child_of_a_fork_beside_a_long_read_is_told_for_good(tmp_path: Path) -> None:
+    program = """
+    import os
+    from holdfast.contract.errors import StoreError
+    with opened(Path(sys.argv[1])) as engine:
+        put(engine, b"key", b"1")
+        held = engine._medium.env.begin()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                drive(make(Path(sys.argv[1])).open())
+            except StoreError as error:
+                print(error.code, error.retryable, "fork again" in str(error), flush=True)
+            os._exit(0)
+        os.waitpid(pid, 0)
+        put(engine, b"key", b"2")
+        print(held.get(b"head") is not None, get(engine, b"key"), drive(engine.check()))
+    """
+    answer = run_child(program, tmp_path / "app")
+    lines = [f"{WrongContext.code} False True", "True b'2' []"]
+    assert answer.stdout.splitlines() == lines, answer.stderr

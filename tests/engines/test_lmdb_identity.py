@@ -10,7 +10,7 @@ import pytest
 from holdfast.contract.batch import Batch, Put
 from holdfast.contract.errors import StoreNotFound
 from holdfast.contract.runtime import ManualClock
-from holdfast.engines.lmdb.medium import LOOK_INTERVAL_S
+from holdfast.engines.lmdb.watched import LOOK_INTERVAL_S
 from holdfast.runtime.system import drive
 from tests.engines.lmdb_database import get, make, opened, put, with_clock
 

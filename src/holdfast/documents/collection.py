@@ -21,6 +21,7 @@ from holdfast.documents.storage import (
     _Act,
     require_key,
 )
+from holdfast.documents.walking import Results
 from holdfast.records.options import WriteOptions, write_options
 from holdfast.store.durations import ttl_milliseconds
 from holdfast.store.versions.entry import Entry
@@ -305,20 +306,17 @@ class Collection(Queries[T]):
         """How many documents there are, in time that grows with their number."""
         return await self.count()
 
-    async def keys(self) -> AsyncIterator[str]:
-        """Every key, in order, as of one moment."""
-        async for key, _, _ in self._rows(Query()):
-            yield key
+    def keys(self) -> AsyncIterator[str]:
+        """Every key, in order, as of the moment of the first step."""
+        return Results(self._begin(Query(), None), lambda found: found[0])
 
-    async def values(self) -> AsyncIterator[T]:
-        """Every document, in the order of keys, as of one moment."""
-        async for _, _, entry in self._rows(Query()):
-            yield self._value(entry)
+    def values(self) -> AsyncIterator[T]:
+        """Every document, in the order of keys, as of the moment of the first step."""
+        return Results(self._begin(Query(), None), lambda found: self._value(found[2]))
 
-    async def entries(self) -> AsyncIterator[tuple[str, T]]:
-        """Every key with its document, in order, as of one moment."""
-        async for key, _, entry in self._rows(Query()):
-            yield key, self._value(entry)
+    def entries(self) -> AsyncIterator[tuple[str, T]]:
+        """Every key with its document, in order, as of the moment of the first step."""
+        return Results(self._begin(Query(), None), lambda found: (found[0], self._value(found[2])))
 
     # --- Indexes ----------------------------------------------------------------------------
 

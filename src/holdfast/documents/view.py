@@ -133,7 +133,9 @@ class DocumentReader(ChangeReader):
     async def _state(self, key: str, identity: bytes, incarnation: int, version: int) -> Any:
         """The document of one version, living or past; None where it is no longer kept."""
         text = str(StoreKey.of_stored((key,)))
-        entry = await self._history.by_place(text, identity, incarnation, version)
+        entry: Entry[Any] | None = await self._history.by_place(
+            text, identity, incarnation, version
+        )
         if entry is None:
             entry = await self._living(key, identity, incarnation, version)
         if entry is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import repeat
 from threading import get_ident
 from typing import Any, Literal, TypeVar
@@ -90,6 +91,7 @@ class EngineEntryStorage:
         self._needs = planner.needs
         self._data_key = rows.data_key
         self._values = values
+        self.serialize_small = values.serialize_small  # type: ignore[method-assign]
         self._now_ms = space.clock.now_ms
         self._wrote = space.wrote
         self._gate = space.gate
@@ -308,9 +310,9 @@ class EngineEntryStorage:
         keys = self._keys_of(steps)
         payloads: dict[bytes, list[bytes]] = {}
         if len(steps) == 1 and steps[0].new_key is None:
-            make: Decide = self._decider(steps[0], keys[0], payloads)
+            make: Decide = partial(self._decide_one, steps[0], keys[0], payloads)
         else:
-            make = self._many_decider(steps, keys, payloads)
+            make = partial(self._decide_many, steps, keys, payloads)
         receipt = await self._commit(keys, make, payloads, sum(step.size for step in steps))
         self._wrote(receipt.revision)
         outcomes = [self._outcome(step, receipt.revision) for step in steps]
@@ -335,7 +337,7 @@ class EngineEntryStorage:
         if len(data_key) > self._key_bytes_max and step.size:
             self._refuse_long(data_key)
         try:
-            receipt = transact((data_key,), self._decider(step, data_key, None))
+            receipt = transact((data_key,), partial(self._decide_one, step, data_key, None))
         except (PayloadMissing, _BigValue):
             return None  # Has to read first, or takes too long to be done here.
         except Conflict as conflict:
@@ -389,23 +391,22 @@ class EngineEntryStorage:
         keys += [self._data_key(step.new_key) for step in steps if step.new_key is not None]
         return keys
 
-    def _decider(
-        self, step: Step, data_key: bytes, payloads: dict[bytes, list[bytes]] | None
-    ) -> Decide:
-        """What decides a single step, without the book-keeping of many."""
-        needs, now_ms, write_over = self._needs, self._now_ms, self._write_over
-        in_transaction = self._in_transaction
-
-        def decide(records: list[Record | None], _revision: int) -> Draft | Need | None:
-            row = records[0]
-            further = needs(data_key, row)
-            if row is None or further or in_transaction or row.value[1] & _SPECIAL:
-                return self._decide_rare(step, data_key, payloads, records, further)
-            plan = Plan(now_ms(), step.context)
-            write_over(plan, step, data_key, row, payloads)
-            return plan.draft if step.written else None
-
-        return decide
+    def _decide_one(
+        self,
+        step: Step,
+        data_key: bytes,
+        payloads: dict[bytes, list[bytes]] | None,
+        records: list[Record | None],
+        _revision: int,
+    ) -> Draft | Need | None:
+        """Decide a single step, without the book-keeping of many."""
+        row = records[0]
+        further = self._needs(data_key, row)
+        if row is None or further or self._in_transaction or row.value[1] & _SPECIAL:
+            return self._decide_rare(step, data_key, payloads, records, further)
+        plan = Plan(self._now_ms(), step.context)
+        self._write_over(plan, step, data_key, row, payloads)
+        return plan.draft if step.written else None
 
     def _write_over(
         self,
@@ -455,40 +456,37 @@ class EngineEntryStorage:
         self._plan_step(plan, step, data_key, None, records[0], extra, payloads)
         return plan.draft if step.written else None
 
-    def _many_decider(
-        self, steps: Sequence[Step], keys: list[bytes], payloads: dict[bytes, list[bytes]]
-    ) -> Decide:
-        """What decides several steps, or one that moves, as one plan."""
+    def _decide_many(
+        self,
+        steps: Sequence[Step],
+        keys: list[bytes],
+        payloads: dict[bytes, list[bytes]],
+        records: list[Record | None],
+        _revision: int,
+    ) -> Draft | Need | None:
+        """Decide several steps, or one that moves, as one plan."""
         count = len(steps)
         planner = self._planner
-
-        def decide(records: list[Record | None], _revision: int) -> Draft | Need | None:
-            needs = [planner.needs(key, row) for key, row in zip(keys, records, strict=False)]
-            further = [key for need in needs for key in need]
-            if further and len(records) == len(keys):
-                return Need(further)
-            found = iter(records[len(keys) :])
-            extras = [next(found) if need else None for need in needs]
-            _require_free(records[count : len(keys)], extras[count:])
-            targets = iter(keys[count:])
-            plan = Plan(self._now_ms())
-            in_transaction, write_over = self._in_transaction, self._write_over
-            for step, key, row, need, extra in zip(
-                steps, keys, records, needs, extras, strict=False
-            ):
-                plan.context = step.context
-                if in_transaction:
-                    plan.context = self._space.context(step.context)
-                elif not (
-                    row is None or need or step.new_key is not None or row.value[1] & _SPECIAL
-                ):
-                    write_over(plan, step, key, row, payloads)
-                    continue
-                target = None if step.new_key is None else next(targets)
-                self._plan_step(plan, step, key, target, row, extra, payloads)
-            return plan.draft if plan.draft.writes else None
-
-        return decide
+        needs = [planner.needs(key, row) for key, row in zip(keys, records, strict=False)]
+        further = [key for need in needs for key in need]
+        if further and len(records) == len(keys):
+            return Need(further)
+        found = iter(records[len(keys) :])
+        extras = [next(found) if need else None for need in needs]
+        _require_free(records[count : len(keys)], extras[count:])
+        targets = iter(keys[count:])
+        plan = Plan(self._now_ms())
+        in_transaction, write_over = self._in_transaction, self._write_over
+        for step, key, row, need, extra in zip(steps, keys, records, needs, extras, strict=False):
+            plan.context = step.context
+            if in_transaction:
+                plan.context = self._space.context(step.context)
+            elif not (row is None or need or step.new_key is not None or row.value[1] & _SPECIAL):
+                write_over(plan, step, key, row, payloads)
+                continue
+            target = None if step.new_key is None else next(targets)
+            self._plan_step(plan, step, key, target, row, extra, payloads)
+        return plan.draft if plan.draft.writes else None
 
     def _plan_step(
         self,
@@ -643,7 +641,8 @@ class EngineEntryStorage:
             return Outcome(revision, before, before, written=False)
         if after is None:
             return Outcome(revision, before, None, written=True)
-        entry = self._entry(step.new_key or step.key, after, revision)
+        known = revision if self._pending is None else self._entry_revision(revision)
+        entry: Entry[Any] = Entry(step.new_key or step.key, after, known)
         if step.chunks is not None:
             entry.attach(step.chunks)
         return Outcome(revision, before, entry, written=True)

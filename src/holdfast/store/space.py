@@ -181,15 +181,9 @@ async def commit(writers: Sequence[Writer], context: WriteContext = NO_CONTEXT) 
                 position += 1
         if len(records) == len(keys):
             asked.clear()
-        # Behind the first keys stands what each round asked for, by writer.
-        behind = len(keys)
-        extras: list[list[Record | None]] = [[] for _ in writers]
-        for counts in asked:
-            for extra, count in zip(extras, counts, strict=True):
-                extra += records[behind : behind + count]
-                behind += count
         further: list[bytes] = []
         counts = []
+        extras = _by_writer(records[len(keys) :], asked, len(writers))
         for writer, extra in zip(writers, extras, strict=True):
             end = position + len(writer.keys)
             need = writer.write(plan, records[position:end] + extra)
@@ -213,6 +207,19 @@ async def commit(writers: Sequence[Writer], context: WriteContext = NO_CONTEXT) 
         raise error from conflict
     space.wrote(receipt.revision)
     return receipt
+
+
+def _by_writer(
+    further: Sequence[Record | None], asked: Sequence[Sequence[int]], writers: int
+) -> list[list[Record | None]]:
+    """What each writer asked for, from what all of them did, round by round."""
+    extras: list[list[Record | None]] = [[] for _ in range(writers)]
+    position = 0
+    for counts in asked:
+        for number, count in enumerate(counts):
+            extras[number] += further[position : position + count]
+            position += count
+    return extras
 
 
 def _not_now(_key: bytes) -> Peeked:

@@ -29,7 +29,7 @@ async def explained(storage: DocumentStorage, moment: Engine, plan: QueryPlan) -
         returned += 1
     seconds = clock.monotonic() - began
     warnings = []
-    if not plan.ways and plan.query.limit != 0:
+    if not plan.ways and plan.nearest is None and plan.query.limit != 0:
         warnings.append(
             "the whole collection was looked at; an index on a field of the condition would mend it"
         )
@@ -53,7 +53,9 @@ def stages(plan: QueryPlan) -> dict[str, Any]:
     """The plan as a tree: each stage names the one it takes from as `input`."""
     query = plan.query
     tree: dict[str, Any]
-    if not plan.ways:
+    if plan.nearest is not None:
+        tree = {"stage": "fetch", "input": {"stage": "nearest", "index": plan.nearest.name}}
+    elif not plan.ways:
         tree = {"stage": "collection_scan"}
     elif plan.single is not None:
         tree = _scan(plan.single)
@@ -82,7 +84,7 @@ def _scan(way: Access) -> dict[str, Any]:
         "stage": "index_scan",
         "index": way.index.name,
         "kind": way.index.kind,
-        "bounds": way.bounds,
+        "bounds": {path: told() for path, told in way.bounds.items()},
         "spans": len(way.spans),
         "exact": bool(way.places),
     }

@@ -45,7 +45,7 @@ class LmdbEngine(EmbeddedEngine):
         self._medium = Medium(config, components.ids, components.clock)
         self._snapshots = Snapshots(config.snapshot_age_max)
         self._lineage = ""
-        self._head_known: tuple[object, int, int] = (None, 0, 0)
+        self._head_known = (0, 0, 0)
         self._relaxed: Relaxed | None = None
         self._writing: LmdbWriter | None = None
         #: The turn was taken for the group that begins next.
@@ -293,7 +293,7 @@ class LmdbEngine(EmbeddedEngine):
             with suppress(StoreError):  # The next write tells it.
                 self._relaxed.flush()
         super().before_fork()
-        self._medium.park()
+        self._medium.park(len(self._snapshots))
 
     def after_fork_in_parent(self) -> None:
         self._medium.unpark()
@@ -302,7 +302,7 @@ class LmdbEngine(EmbeddedEngine):
     def _after_fork(self) -> None:
         self._begin_read = None
         self._writing = None
-        self._head_known = (None, 0, 0)
+        self._head_known = (0, 0, 0)
         self._snapshots.disown()
         self._medium.disown()
 
@@ -333,7 +333,7 @@ class LmdbEngine(EmbeddedEngine):
     def _stored_head(self) -> int:
         """Read again only when LMDB counts another transaction: whoever waits asks often."""
         medium = self._medium
-        environment, transaction_id = medium.env, medium.last_transaction_id()
+        environment, transaction_id = id(medium.env), medium.last_transaction_id()
         known = self._head_known
         if transaction_id >= 0 and known[:2] == (environment, transaction_id):
             return known[2]
@@ -379,6 +379,7 @@ class LmdbEngine(EmbeddedEngine):
                 freed = upkeep.compact(self._medium, self._snapshots.retire)
             finally:
                 self._rows = self._medium.rows
+                self._head_known = (0, 0, 0)
                 self._begin_read = self._medium.env.begin
 
         self._committer.exclusively(compact)

@@ -8,24 +8,24 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from io import FileIO
 from typing import NoReturn, TypeVar
 
 import lmdb
 
-from holdfast.contract.errors import StorageFull, StoreLocked, StoreNotFound
+from holdfast.contract.errors import StorageFull, StoreLocked, StoreNotFound, WrongContext
 from holdfast.contract.record import Record
 from holdfast.contract.runtime import Clock, Ids
 from holdfast.engines.embedded.locking import holding
 from holdfast.engines.embedded.network import refuse_network
-from holdfast.engines.lmdb import facts, header, locks
+from holdfast.engines.lmdb import facts, header
 from holdfast.engines.lmdb.config import MAP_MIN, LmdbConfig
+from holdfast.engines.lmdb.driver import driver
 from holdfast.engines.lmdb.failures import found_no_room, full, translate
-from holdfast.engines.lmdb.files import keep_open, let_close
 from holdfast.engines.lmdb.locks import ProcessLocks, home_of_this_process
 from holdfast.engines.lmdb.long_keys import STORED_KEY_BYTES_MAX, Tree
 from holdfast.engines.lmdb.place import Place, file_bytes_max, flush_directory
 from holdfast.engines.lmdb.records import unpack
+from holdfast.engines.lmdb.watched import Watched
 
 T = TypeVar("T")
 
@@ -36,25 +36,10 @@ READ_ATTEMPTS_MAX = 16
 #: How often, and how far apart, a fork looks whether a read is under way.
 PARK_ATTEMPTS_MAX = 200
 _PARK_PAUSE_S = 0.0005
-#: How often it is looked whether the path still leads to the file that is open.
-LOOK_INTERVAL_S = 0.05
 #: Map sizes are multiples of the pages of every machine.
 MAP_STEP = 64 * 1024
 _NAMED_TREES = (b"rows", b"long", b"batches")
 _OWNER_BYTES = 6
-
-
-class _Driver:
-    """The driver takes two opens of one path at one moment for openings of two databases."""
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-
-
-_driver = _Driver()
-if hasattr(os, "register_at_fork"):
-    # Another thread may have it at the fork.
-    os.register_at_fork(after_in_child=_driver.__init__)  # type: ignore[misc]
 
 
 class Medium:
@@ -79,15 +64,10 @@ class Medium:
         self._reserve_used = False
         self.locks: ProcessLocks
         self.env: lmdb.Environment
-        self._identity: tuple[int, int] | None = None
-        self._files: list[FileIO] = []
-        self._file: int | None = None
-        self._readers_file: int | None = None
+        self._watched = Watched(self.place, clock)
         self._parked: lmdb.Transaction[bytes] | None = None
         self._references = 0
         self._pausing = threading.Event()  # Never set: waiting on it is how this thread pauses.
-        self._now = clock.monotonic
-        self._look_at = 0.0
 
     # --- Opening and closing ----------------------------------------------------------------
 
@@ -114,6 +94,12 @@ class Medium:
                 self._identify()
         except lmdb.Error as error:
             self.close()
+            if driver.inherited and "already open" in str(error):
+                raise WrongContext(
+                    f"this process was forked while another thread of its parent read from "
+                    f"{self.url}, so it cannot open that database; fork again, or fork first and "
+                    "open then"
+                ) from error
             raise translate(error, self.url) from error
         except BaseException:
             self.close()
@@ -125,8 +111,8 @@ class Medium:
         Reads under way in other threads end first.
         """
         if hasattr(self, "env"):
-            holding(_driver.lock, self.env.close)
-        self._forget_file()
+            holding(driver.lock, self.env.close)
+        self._watched.close()
         if hasattr(self, "locks"):
             self.locks.close()
 
@@ -144,14 +130,17 @@ class Medium:
 
     # --- Forks ------------------------------------------------------------------------------
 
-    def park(self) -> None:
+    def park(self, views: int) -> None:
         """Before a fork: no read is under way, and the driver's spare one is out of its hands.
 
         A child that ends a read that was its parent's frees the parent's place among the readers.
         The driver knows that of each transaction object, but not of the spare it keeps.
+
+        Args:
+            views: how many snapshots are open, each with a transaction and the environment.
         """
         for _ in range(PARK_ATTEMPTS_MAX):
-            if not self._reading():
+            if not self._reading(2 * views + 1):
                 break
             self._pausing.wait(_PARK_PAUSE_S)
         with suppress(lmdb.Error):
@@ -168,58 +157,38 @@ class Medium:
         under way at the fork after all.
         """
         self._parked = None
-        if hasattr(self, "env") and not self._reading():
-            self.env.close()
-        self._forget_file()
+        if hasattr(self, "env"):
+            if self._reading(0):
+                driver.inherited = True
+            else:
+                self.env.close()
+        self._watched.close()
         self.locks.close()
 
-    def _reading(self) -> bool:
-        """Whether there are transactions: each holds the environment."""
-        return sys.getrefcount(self.env) > self._references
+    def _reading(self, known: int) -> bool:
+        """Whether there are transactions beside what is known: each holds the environment."""
+        return sys.getrefcount(self.env) > self._references + known
 
     # --- Identity ---------------------------------------------------------------------------
 
     @property
     def replaced(self) -> bool:
         """Whether the path leads to another file by now, or to none."""
-        return self.place.identity() != self._identity
+        return self._watched.replaced
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other process has the database open, with Holdfast or without."""
+        return self._watched.alone
 
     def check_place(self) -> None:
-        """Raise StoreNotFound when it does: what were written now would be gone.
-
-        A file that was removed shows at once; that the path leads elsewhere (a folder was moved),
-        which costs twice as much to ask for, within `LOOK_INTERVAL_S`.
-        """
-        gone = self._file is not None and not os.fstat(self._file).st_nlink
-        now = self._now()
-        if now >= self._look_at and not gone:
-            self._look_at = now + LOOK_INTERVAL_S
-            gone = self.replaced
-            if not gone and file_bytes_max() != self._file_bytes_max:
-                self._keep_limit()
-        if gone:
-            self._look_at = 0.0
-            raise StoreNotFound(
-                f"the files of the database at {self.place.directory} were removed or replaced "
-                "while it was open, so what is written here would be gone; nothing was written. "
-                "Close this handle and open the database again",
-                path=str(self.place.directory),
-            )
+        """Raise StoreNotFound when the path leads elsewhere: what were written would be gone."""
+        if self._watched.looks_due() and file_bytes_max() != self._file_bytes_max:
+            self._keep_limit()
 
     def _identify(self) -> None:
-        self._references = sys.getrefcount(self.env) + 1  # The engine's way to begin a read.
-        self._forget_file()
-        keep_open(self.place.file, self._files, writable=False)
-        self._file = self._files[-1].fileno()
-        if locks.TELLS_HOLDERS and not self.config.read_only:
-            # Closed after the environment only: that would take the driver's locks with it.
-            keep_open(self.place.readers_file, self._files, writable=False)
-            self._readers_file = self._files[-1].fileno()
-        self._identity = self.place.identity()
-
-    def _forget_file(self) -> None:
-        self._file = self._readers_file = None
-        let_close(self._files)
+        self._references = sys.getrefcount(self.env)
+        self._watched.open(with_readers=not self.config.read_only)
 
     # --- Transactions -----------------------------------------------------------------------
 
@@ -291,14 +260,6 @@ class Medium:
             return self.env.info()["last_txnid"]
         except lmdb.Error:
             return -1
-
-    @property
-    def alone(self) -> bool:
-        """Whether no other process has the database open, with Holdfast or without.
-
-        One without takes no turns, so that a write may wait for it without an end.
-        """
-        return self._readers_file is not None and not locks.held_elsewhere(self._readers_file)
 
     def begin_write(self) -> lmdb.Transaction[bytes]:
         """The write transaction; waits while another program writes."""
@@ -408,7 +369,7 @@ class Medium:
 
     def _make_environment(self) -> None:
         # Kept at once, so that an interrupt finds it to close.
-        holding(_driver.lock, self._open_environment)
+        holding(driver.lock, self._open_environment)
 
     def _open_environment(self) -> None:
         config = self.config

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from weakref import ref
 
 from holdfast.contract.batch import Batch, Delete, DeleteRange, Draft, Put
@@ -29,6 +29,7 @@ from holdfast.engines.embedded.committer import Committer
 from holdfast.engines.embedded.locking import holding, let_go
 from holdfast.engines.embedded.work import Work
 from holdfast.engines.lmdb import facts
+from holdfast.engines.lmdb.flushing import Bell, flush_when_rung, told
 from holdfast.engines.lmdb.long_keys import Tree, page_of
 from holdfast.engines.lmdb.medium import Medium
 from holdfast.engines.lmdb.overlay import Layers, Overlay
@@ -40,9 +41,6 @@ ROOM_FACTOR = 2
 ROOM_MARGIN_BYTES = 4 * 1024 * 1024
 #: How long the flushing thread waits for a leader before it looks whether that one waits for it.
 _LEAD_PAUSE_S = 0.005
-
-#: Rung with the one whom it concerns, so that a thread that rests holds nothing.
-_Bell = SimpleQueue["Relaxed | None"]
 
 
 class Relaxed:
@@ -58,6 +56,7 @@ class Relaxed:
 
     Attributes:
         layers: what is acknowledged and not flushed.
+        ended: the thread shall end.
     """
 
     def __init__(
@@ -76,11 +75,11 @@ class Relaxed:
         self._group: OverlayGroup | None = None
         #: The group ends with this flush: another process waits, or room is short.
         self._last = False
-        self._noted = self._ended = False
+        self._noted = self.ended = False
         self._flushes = 0
         self._failure: StoreError | None = None
         self._thread: Worker | None = None
-        self._bell: _Bell = SimpleQueue()
+        self._bell: Bell = SimpleQueue()
         self._waiting: list[SimpleQueue[None]] = []
         self._half = max(1, medium.config.relaxed_bytes_max // 2)  # There are two overlays.
         self._room_wanted = ROOM_FACTOR * medium.config.relaxed_bytes_max + ROOM_MARGIN_BYTES
@@ -157,7 +156,7 @@ class Relaxed:
             self.flush()
         except StoreError as error:
             failure = error
-        self._ended = True
+        self.ended = True
         if self._thread is not None:
             self._ring()
             self._thread.join()
@@ -235,7 +234,7 @@ class Relaxed:
         if self._thread is None:
             me, bell = ref(self), self._bell
             spawn = self._components.host.spawn
-            self._thread = spawn("holdfast lmdb flush", lambda: _flush(me, bell))
+            self._thread = spawn("holdfast lmdb flush", lambda: flush_when_rung(me, bell))
         locks = self._medium.locks
         locks.take_turn(self._medium.config.lock_timeout)
         try:
@@ -337,11 +336,12 @@ class Relaxed:
     def _ring(self) -> None:
         self._bell.put(self)
 
-    def _look(self, *, due: bool) -> float | None:
+    def look(self, *, due: bool) -> float | None:
+        """Flush if it is time to; seconds until the next look, None: when the bell rings."""
         try:
             return self._step(due=due)
         except Exception as error:  # noqa: BLE001 - the thread goes on, and the next write hears it
-            self._tried(self._told(error))
+            self._tried(told(error, self._medium.url))
             return self._medium.config.flush_interval
 
     def _step(self, *, due: bool) -> float | None:
@@ -397,7 +397,7 @@ class Relaxed:
         try:
             self._write(group, older)
         except Exception as error:  # noqa: BLE001 - whoever waits for the flush must hear of it
-            failure = self._told(error)
+            failure = told(error, self._medium.url)
         if failure is None:
             holding(self._lock, lambda: self._lay(group, Layers(group.layers.newest)))
         self._tried(failure)
@@ -409,13 +409,6 @@ class Relaxed:
         waiting, self._waiting = self._waiting, []
         for gate in waiting:
             gate.put(None)
-
-    def _told(self, error: Exception) -> StoreError:
-        if isinstance(error, StoreError):
-            return error
-        failure = StoreError(f"flushing the database {self._medium.url} failed: {error!r}")
-        failure.__cause__ = error
-        return failure
 
     def _write(self, group: OverlayGroup, older: Overlay) -> None:
         if not older:
@@ -447,24 +440,6 @@ class Relaxed:
             writer.finish(writer.head)
         finally:
             writer.abandon()
-
-
-def _flush(me: ref[Relaxed], bell: _Bell) -> None:
-    """The thread: while it rests it holds nothing, so that a dropped engine is collected."""
-    rest: float | None = None
-    while True:
-        due = False
-        try:
-            mine = bell.get(timeout=rest)
-        except Empty:
-            mine, due = me(), True
-        rest = None
-        if mine is None:
-            continue  # Dropped: whoever collects it rings.
-        if mine._ended:  # noqa: SLF001 - ours
-            return
-        rest = mine._look(due=due)  # noqa: SLF001 - ours
-        del mine
 
 
 def _record(value: bytes | None, revision: int) -> Record | None:

@@ -125,6 +125,9 @@ class Snapshots:
         self._open.clear()
         self._retired.clear()
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     def __bool__(self) -> bool:
         return bool(self._open)
 

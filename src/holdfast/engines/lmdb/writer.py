@@ -159,6 +159,7 @@ class LmdbWriter(Writer):
     def _leave(self) -> None:
         self._open = False
         self._applied.clear()
+        self.__dict__.pop("_tree", None)  # It holds the transaction, which holds the environment.
         if not self._turn_taken:
             self._medium.locks.end_turn()
 

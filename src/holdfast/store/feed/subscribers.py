@@ -208,7 +208,10 @@ class EventService:
             if result is not None and inspect.iscoroutine(result):
                 result.close()
                 raise _CoroutineFunctionWanted
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the subscriber's own
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the subscriber's own
+            # Also a CancelledError: nothing in a plain function can be cancelled.
             self._failed(subscription, change, error)
         else:
             subscription.delivered += 1
@@ -310,6 +313,10 @@ class EventService:
             await cast("Awaitable[object]", subscription.callback(change))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the subscriber's own
             self._failed(subscription, change, error)
+        except BaseException as error:
+            if not subscription.ended:
+                self._failed(subscription, change, error)
+            raise
         else:
             subscription.delivered += 1
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from holdfast.codecs import envelope
 from holdfast.codecs.envelope import Header
-from holdfast.contract.record import Record
+from holdfast.contract.record import THIS_COMMIT, Record
 from holdfast.store import layout
 from holdfast.store.feed.row import Act, Cause
 from holdfast.store.plan import Derived, Plan
@@ -20,6 +20,7 @@ from holdfast.store.versions.entry import Metadata
 from holdfast.store.versions.past_rows import (
     END_DELETE,
     END_EXPIRED,
+    PAST,
     End,
     Grave,
     pack_grave,
@@ -155,7 +156,8 @@ class VersionPlanner:
             if self._keeps_all and not self._policies:
                 # What `_displace` would do.
                 life = before.identity + pack_life(before.incarnation, before.version)
-                rows[self._past + life] = pack_past(previous, old, None)
+                known = 0 if previous == THIS_COMMIT else previous
+                rows[self._past + life] = PAST.pack(known, 0) + old
             else:
                 self._displace(plan, data_key, row, before, extra, None)
         elif extra is not None:

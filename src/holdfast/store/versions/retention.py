@@ -8,7 +8,6 @@ ran out nothing is kept once the feed no longer tells of it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -198,7 +197,7 @@ class Retention:
             InvalidInput: the arguments cannot be; nothing was written.
         """
         number = isinstance(age_s, int | float) and not isinstance(age_s, bool)
-        if not number or not math.isfinite(age_s) or not 0 < age_s <= FEED_AGE_MAX_S:
+        if not number or not 0 < age_s <= FEED_AGE_MAX_S:  # So it is finite, too.
             raise InvalidInput(
                 f"age_s is a number of seconds above 0 and at most {FEED_AGE_MAX_S:.0f}; "
                 f"found {age_s!r}"
@@ -237,12 +236,14 @@ class Retention:
         """The same, from the key of a data row; on the path of every overwrite."""
         if not self.policies:
             return DEFAULT_POLICY
-        found = self._found.get(data_key)
+        # Taken once: what is found under policies that change meanwhile goes with the old memory.
+        memory = self._found
+        found = memory.get(data_key)
         if found is None:
             found = self.policy(layout.keyspace_of(data_key), data_key[layout.REGION_BYTES :])
-            if len(self._found) >= POLICIES_FOUND_MAX:
-                self._found.clear()
-            self._found[data_key] = found
+            if len(memory) >= POLICIES_FOUND_MAX:
+                memory.clear()
+            memory[data_key] = found
         return found
 
     # --- Carrying out -----------------------------------------------------------------------
@@ -307,9 +308,11 @@ class Retention:
             policies.setdefault(one.keyspace, []).append((one.prefix, one.policy))
         for listed in policies.values():
             listed.sort(key=lambda one: len(one[0]), reverse=True)
-        self._found.clear()
-        self.policies.clear()
+        # Writers look at it meanwhile, and must not find it empty.
+        for keyspace in self.policies.keys() - policies.keys():
+            del self.policies[keyspace]
         self.policies.update(policies)
+        self._found = {}
 
 
 def read_settings(record: Record) -> Settings:

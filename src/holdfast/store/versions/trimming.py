@@ -15,7 +15,7 @@ import msgspec
 from holdfast.codecs import envelope
 from holdfast.contract.batch import CheckKey, Draft, append_key
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import Conflict, StoreError
+from holdfast.contract.errors import Conflict, IntegrityFailed, StoreError
 from holdfast.contract.record import Range, Record
 from holdfast.store import layout
 from holdfast.store.feed.feed import Feed
@@ -185,6 +185,9 @@ async def _give_up(
             if identity:
                 # Before its grave goes: broken off here, the grave still leads to the rest.
                 done = done.plus(await purge(engine, rows, identity))
+                past = rows.past + identity
+                for key in [key for key in draft.rows if key.startswith(past)]:
+                    draft.rows[key] = None  # What was to lose its value is gone as a whole.
     draft.checks = checks
     await engine.commit(draft.batch())
     return done
@@ -209,7 +212,10 @@ async def _displaced(
     [record] = await engine.read([past_key])
     if record is None:
         return Trimmed()
-    stored = past_parts(record).stored
+    try:
+        stored = past_parts(record).stored
+    except IntegrityFailed:
+        return Trimmed()  # Damaged: `check` says so, and the feed's past is not to grow for it.
     if policy.versions == 0:
         draft.rows[past_key] = None
     elif not stored[1] & envelope.VALUE_GONE:
@@ -230,7 +236,10 @@ async def _grave_of(
     [record] = await engine.read([grave_key])
     if record is None:
         return b""
-    grave = read_grave(record)
+    try:
+        grave = read_grave(record)
+    except IntegrityFailed:
+        return b""
     if (grave.identity, grave.incarnation) != (row.identity, row.incarnation):
         return b""
     # It may come back meanwhile: then the commit is refused, and all is looked at again.
