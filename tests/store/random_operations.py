@@ -14,7 +14,14 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
-from holdfast.contract.errors import Compacted, Conflict, StoreClosed, StoreError
+from holdfast.contract.errors import (
+    Compacted,
+    Conflict,
+    DuplicateKey,
+    StoreClosed,
+    StoreError,
+    VersionNotFound,
+)
 from holdfast.database.handle import Database
 from holdfast.store.feed.change import Change
 from holdfast.store.feed.watch import Watch
@@ -55,10 +62,13 @@ class Work:
         #: What a watcher of everything believes to stand: entries, and values of stores.
         self.seen: set[str] = set()
         self.seen_stores: set[tuple[str, bytes]] = set()
+        #: What stood at some revisions.
+        self._moments: list[tuple[int, dict[str, Any]]] = []
         self._operations: list[Callable[[], Awaitable[None]]] = [
             self.set, self.set, self.delete, self.modify, self.modify_and_raise, self.cancelled,
             self.transaction, self.rolled_back, self.store, self.store, self.drop, self.expire,
             self.retain, self.reopen, self.look, self.read_past, self.subscriber, self.locked,
+            self.rename, self.remember,
         ]  # fmt: skip
 
     async def run(self, steps: int) -> None:
@@ -181,6 +191,27 @@ class Work:
                 found = await self.db.entries.get(key, at=one.revision)
                 if found is not None:
                     assert found.revision == one.revision
+
+    async def remember(self) -> None:
+        """Note what stands now, and see that an earlier moment is not told otherwise."""
+        self._moments.append((await self.db.head(), dict(self.entries)))
+        revision, entries = self.random.choice(self._moments)
+        for key in {*self.random.sample(KEYS, 3), *sorted(entries)[:1]}:
+            with contextlib.suppress(VersionNotFound):
+                found = await self.db.entries.get(key, at=revision)
+                # Of a key that ran out everything may be forgotten.
+                if found is not None and found.has_value:
+                    assert found.value == entries.get(key)
+
+    async def rename(self) -> None:
+        if not self.entries:
+            return
+        old, new = self.random.choice(sorted(self.entries)), self.key()
+        try:
+            await self.db.entries.rename(old, new)
+        except DuplicateKey:
+            return
+        self.entries[new] = self.entries.pop(old)
 
     async def locked(self) -> None:
         with contextlib.suppress(Fault):

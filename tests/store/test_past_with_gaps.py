@@ -13,7 +13,7 @@ import pytest
 from holdfast.contract.batch import Batch, Delete
 from holdfast.contract.errors import VersionNotFound
 from holdfast.database.handle import Database
-from tests.store.scene import Scene, engine_of, listed, storage_of
+from tests.store.scene import Scene, engine_of, listed, rows_of, storage_of
 
 Read = Callable[..., Any]
 GONE = "gone"
@@ -158,3 +158,52 @@ async def test_a_deleted_keys_moments_are_gone_or_empty(scene: Scene) -> None:
         assert [await read_at(db, "a:x", at=one) for one in (start, standing, deleted)] == [
             GONE, GONE, None,
         ]  # fmt: skip
+
+
+async def test_a_renamed_value_was_where_it_was(scene: Scene) -> None:
+    async with scene.open() as db:
+        moments: list[tuple[int, datetime, dict[str, Any]]] = []
+        standing: dict[str, Any] = {}
+
+        async def then(**changed: Any) -> None:
+            standing.update(changed)
+            moments.append((await db.head(), instant_of(scene), dict(standing)))
+            scene.clock.advance(1)
+
+        await then(a=None, b=None, c=None, aa=None)
+        for n in range(3):
+            await db.entries.set("a", n)
+            await then(a=n)
+        await db.entries.rename("a", "b")
+        await then(a=None, b=2)
+        await db.entries.set("b", 3)
+        await then(b=3)
+        await db.entries.set("a", "new")
+        await then(a="new")
+        await db.entries.rename("a", "aa")
+        await then(a=None, aa="new")
+        await db.entries.rename("b", "a")
+        await then(b=None, a=3)
+        await db.entries.rename("a", "c")
+        await then(a=None, c=3)
+        await db.entries.delete("c")
+        await then(c=None)
+        for revision, instant, values in moments:
+            for key, value in values.items():
+                for at in (revision, instant):
+                    assert await read_at(db, key, at=at) == value, (key, revision)
+
+
+async def test_a_renamed_key_that_ran_out_leaves_nothing(scene: Scene) -> None:
+    async with scene.open() as db:
+        await db.entries.set("lasting", 1)
+        await db.retention.keep_feed(changes_max=0)
+        await db.compact()
+        before = {key for key, _ in await rows_of(db)}
+        await db.entries.set("a", 1, ttl=5)
+        await db.entries.rename("a", "b")
+        await db.entries.rename("b", "c")
+        scene.clock.advance(6)
+        assert await db.sweep() == 1
+        await db.compact()
+        assert {key for key, _ in await rows_of(db)} == before

@@ -14,7 +14,7 @@ STEPS = 300
 STEPS_TORTURE = 3000
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, 14])
 async def test_random_operations_leave_what_they_should(scene: Scene, seed: int) -> None:
     await _leave_nothing_else(scene, seed, STEPS)
 

@@ -147,7 +147,8 @@ async def test_stores_and_entries_share_a_transaction(scene: Scene) -> None:
         store = await db.stores.create("s")
         async with db.transaction() as tx:
             inside = await tx.stores.get("s")
-            await inside.set(b"k", b"1")
+            assert await inside.set(b"k", b"1") == 0
+            assert db.revision == await db.head() < 100
             await tx.entries.set("k", 1)
             assert await inside.get(b"k") == b"1"
             assert not await store.has(b"k")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, overload
 
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import TransactionClosed
@@ -71,9 +71,15 @@ class Transaction:
         """The named stores as this transaction sees them."""
         return self._require_views().stores
 
+    @overload
+    def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
+    @overload
     def collection(
-        self, name: str, type: type[T] | None = None, *, history: str | None = None
-    ) -> Collection[T]:
+        self, name: str, type: type[T], *, history: str | None = None
+    ) -> Collection[T]: ...
+    def collection(
+        self, name: str, type: type[Any] | None = None, *, history: str | None = None
+    ) -> Collection[Any]:
         """A collection as this transaction sees it; see `Database.collection`."""
         return collection_of(self._require_views().collections, name, type, history)
 

@@ -13,8 +13,8 @@ from holdfast.documents.queries import Queries
 from holdfast.documents.query.query import Query
 from holdfast.documents.results import IndexFacts, QueryResult
 from holdfast.documents.storage import (
-    DELETE,
     KEEP,
+    REMOVE,
     DocumentStorage,
     Put,
     Step,
@@ -22,8 +22,10 @@ from holdfast.documents.storage import (
     require_key,
 )
 from holdfast.documents.walking import Results
+from holdfast.records.options import KEEP as KEEP_EXPIRY
 from holdfast.records.options import WriteOptions, write_options
 from holdfast.store.durations import ttl_milliseconds
+from holdfast.store.feed.subscription import is_coroutine_function
 from holdfast.store.versions.entry import Entry
 
 T = TypeVar("T")
@@ -38,13 +40,10 @@ class Collection(Queries[T]):
     Made by `db.collection`. A collection exists from its first write on; before it is empty. Every
     write is one commit, told in the feed (`db.watch` with `view="documents"`); inside a transaction
     it is part of that. A missing document is None; `require` raises.
-
-    Attributes:
-        name: as given.
     """
 
     def __repr__(self) -> str:
-        return f"<Collection {self.name!r} of {self._typed!r}>"
+        return f"<Collection {self._name!r} of {self._typed!r}>"
 
     # --- One document -----------------------------------------------------------------------
 
@@ -126,14 +125,14 @@ class Collection(Queries[T]):
         if storage is None:
             self._check_key(key)
             return False
-        step = Step(key, lambda _: DELETE, options)
+        step = Step(key, lambda _: REMOVE, options)
         await self._transact(storage, [step])
         return step.before is not None
 
     async def modify(
         self,
         key: str,
-        change: Callable[[T | None], T | Literal[_Act.DELETE]],
+        change: Callable[[T | None], T | Literal[_Act.REMOVE]],
         *,
         modified_by: str | int | None = None,
         comment: str | None = None,
@@ -142,25 +141,37 @@ class Collection(Queries[T]):
 
         Args:
             key: which.
-            change: from the document (None: there is none) to the new one; `DELETE` removes it. It
+            change: from the document (None: there is none) to the new one; `REMOVE` removes it. It
                 may be called more than once, and what it raises leaves everything as it was.
             modified_by, comment: who and why.
 
         Returns:
             The new document; None if it was removed.
+
+        Raises:
+            InvalidInput: `change` is a coroutine function, or returned None where a document stood.
         """
-        options = WriteOptions(modified_by, comment, keeps_expiry=True)
-        write_options(modified_by, comment, None, None, None, None)
+        if is_coroutine_function(change):
+            raise InvalidInput(
+                "the function of modify runs inside the commit and is a plain one; found a "
+                "coroutine function. Await what it needs before"
+            )
+        options = write_options(modified_by, comment, None, KEEP_EXPIRY, None, None)
         typed = self._typed
         storage = await self._require()
         outcome: T | None = None
 
-        def decide(entry: Entry[Any] | None) -> Put | Literal[_Act.KEEP, _Act.DELETE]:
+        def decide(entry: Entry[Any] | None) -> Put | Literal[_Act.KEEP, _Act.REMOVE]:
             nonlocal outcome
             changed = change(None if entry is None else self._value(entry))
-            if changed is DELETE:
+            if changed is None and entry is not None and entry.fresh().value is not None:
+                raise InvalidInput(
+                    "the function of modify returns the new document; found None where one stood. "
+                    "Return it, or REMOVE to remove it"
+                )
+            if changed is REMOVE:
                 outcome = None
-                return KEEP if entry is None else DELETE
+                return KEEP if entry is None else REMOVE
             plain = typed.to_plain(changed)
             serialized = storage.values.serialize_now(plain)
             put = Put(serialized, options)
@@ -194,8 +205,7 @@ class Collection(Queries[T]):
             raise InvalidInput(
                 f"changes is a mapping of names to values; found a {type(changes).__name__}"
             )
-        options = WriteOptions(modified_by, comment, keeps_expiry=True)
-        write_options(modified_by, comment, None, None, None, None)
+        options = write_options(modified_by, comment, None, KEEP_EXPIRY, None, None)
         storage = await self._require()
         outcome: list[T] = []
 
@@ -275,7 +285,7 @@ class Collection(Queries[T]):
             for key in wanted:
                 self._check_key(key)
             return 0
-        steps = [Step(key, lambda _: DELETE) for key in wanted]
+        steps = [Step(key, lambda _: REMOVE) for key in wanted]
         await self._transact(storage, steps)
         return sum(step.before is not None for step in steps)
 
@@ -298,7 +308,7 @@ class Collection(Queries[T]):
 
     async def drop(self) -> None:
         """Remove the collection: documents, indexes and past. Raises StoreNotFound."""
-        await self._collections.drop(self.name)
+        await self._collections.drop(self._name)
 
     # --- Walking ----------------------------------------------------------------------------
 
@@ -384,7 +394,7 @@ class Collection(Queries[T]):
         try:
             return await storage.transact(steps)
         except StoreNotFound:
-            await self._collections.lost(self.name)
+            await self._collections.lost(self._name)
             raise
 
     def _check_key(self, key: str) -> None:
@@ -393,7 +403,7 @@ class Collection(Queries[T]):
 
     def _absent(self, key: str) -> KeyNotFound:
         return KeyNotFound(
-            f"the collection {self.name!r} has no document {key!r}; `get` returns None instead",
+            f"the collection {self._name!r} has no document {key!r}; `get` returns None instead",
             key=key,
         )
 
@@ -411,4 +421,4 @@ def merge_patch(document: Any, changes: Mapping[str, Any]) -> Any:
     return merged
 
 
-__all__ = ["DELETE", "Collection", "merge_patch"]
+__all__ = ["REMOVE", "Collection", "merge_patch"]

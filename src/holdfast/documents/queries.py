@@ -37,19 +37,20 @@ PAGE_RESULTS: Final = 100
 
 
 class Queries(Generic[T]):
-    """The part of a collection that answers queries.
-
-    Attributes:
-        name: as given.
-    """
+    """The part of a collection that answers queries."""
 
     def __init__(
         self, name: str, typed: Typed[T], collections: Collections, history: History | None
     ) -> None:
-        self.name = name
+        self._name = name
         self._typed = typed
         self._collections = collections
         self._history = history
+
+    @property
+    def name(self) -> str:
+        """As given."""
+        return self._name
 
     # --- Queries ----------------------------------------------------------------------------
 
@@ -353,10 +354,10 @@ class Queries(Generic[T]):
         return self._typed.from_plain(entry.value)
 
     async def _find(self) -> DocumentStorage | None:
-        return await self._collections.find(self.name)
+        return await self._collections.find(self._name)
 
     async def _require(self) -> DocumentStorage:
-        return await self._collections.require(self.name, self._history)
+        return await self._collections.require(self._name, self._history)
 
 
 def as_query(

@@ -38,12 +38,12 @@ _READS_MAX = 64
 
 class _Act(Enum):
     KEEP = "keep"
-    DELETE = "delete"
+    REMOVE = "delete"
 
 
 #: What a decision answers: leave it as it is, or remove it.
 KEEP: Final = _Act.KEEP
-DELETE: Final = _Act.DELETE
+REMOVE: Final = _Act.REMOVE
 
 
 class Put(NamedTuple):
@@ -64,7 +64,7 @@ class Put(NamedTuple):
 
 
 #: Decides one key's part of a commit, from the document that stands there.
-Decision = Callable[[Entry[Any] | None], Put | Literal[_Act.KEEP, _Act.DELETE]]
+Decision = Callable[[Entry[Any] | None], Put | Literal[_Act.KEEP, _Act.REMOVE]]
 
 
 class Step:

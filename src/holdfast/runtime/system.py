@@ -191,7 +191,8 @@ class LoopRuntime(Runtime):
 
     async def offload(self, work: Callable[[], T]) -> T:
         def outcome() -> tuple[T | None, BaseException | None]:
-            # As a result, also a failure; see `_LoopCompletion`.
+            # As a result, also a failure: a loop takes some of what user code can raise
+            # (StopIteration, GeneratorExit) for something else.
             try:
                 return work(), None
             except BaseException as error:  # noqa: BLE001 - raised where the work is waited for

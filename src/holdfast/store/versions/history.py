@@ -15,6 +15,7 @@ from holdfast.contract.engine import Engine
 from holdfast.contract.errors import VersionNotFound
 from holdfast.contract.record import Range
 from holdfast.store.versions.entry import Entry, PastVersion, PendingRevision, metadata_of
+from holdfast.store.versions.moves import Stay, stays
 from holdfast.store.versions.past_rows import END_EXPIRED, past_version, read_grave
 from holdfast.store.versions.rows import Rows
 
@@ -105,24 +106,33 @@ class History:
         data_key = self._rows.data_key(key)
         row, grave = await self._engine.read([data_key, self._rows.grave_key(data_key)])
         living: Entry[Any] | None = None
+        identity: bytes | None = None
         if row is not None:
             living = Entry(key, row.value, self._revision(row.revision))
             if moment.saw_begin(living):
                 return await self._alive(living, instant_ms)
             identity = living.metadata.identity
-        elif grave is None or (revision is not None and grave.revision <= revision):
-            return None
-        else:
+        elif grave is not None:
+            if revision is not None and grave.revision <= revision:
+                return None
             identity = read_grave(grave).identity
-        found = await self._past_at(key, identity, living, moment)
-        return None if found is None else await self._standing(found, revision, instant_ms)
+        for stay in await stays(self._engine, self._rows, data_key, identity):
+            if stay.until is not None and moment.saw(*stay.until):
+                return None  # It had left, and nothing had come yet.
+            if moment.saw(*stay.since):
+                found = await self._past_at(key, stay, living, moment)
+                if found is not None:
+                    return await self._standing(found, revision, instant_ms)
+            living = None
+        return None
 
     # --- Inside -----------------------------------------------------------------------------
 
     async def _past_at(
-        self, key: str, identity: bytes, living: Entry[Any] | None, moment: _Moment
+        self, key: str, stay: Stay, living: Entry[Any] | None, moment: _Moment
     ) -> PastVersion[Any] | None:
         """The last past version that had begun at a moment before the living one did."""
+        identity = stay.identity
         later = living
         incarnation = (
             living.metadata.incarnation
@@ -135,7 +145,8 @@ class History:
             if after is None and later is not None and later.metadata.incarnation == incarnation:
                 after = later
             if found is not None:
-                if not _stood(found, after, later, moment):
+                place = found.metadata.incarnation, found.metadata.version
+                if place != stay.last and not _stood(found, after, later, moment):
                     raise _gone(key)
                 return found
             if after is not None:
@@ -272,6 +283,13 @@ class _Moment(NamedTuple):
             return known is not None and known <= self.revision
         assert self.instant_ms is not None
         return entry.metadata.updated_at_ms <= self.instant_ms
+
+    def saw(self, revision: int, at_ms: int) -> bool:
+        """Whether a commit had happened by then."""
+        if self.revision is not None:
+            return revision <= self.revision
+        assert self.instant_ms is not None
+        return at_ms <= self.instant_ms
 
     def saw_end(self, past: PastVersion[Any]) -> bool | None:
         """Whether a version had ended by then; None: nothing tells."""

@@ -17,6 +17,7 @@ from holdfast.store.feed.row import Act, Cause
 from holdfast.store.plan import Derived, Plan
 from holdfast.store.versions.chunks import Serialized
 from holdfast.store.versions.entry import Metadata
+from holdfast.store.versions.moves import move_rows
 from holdfast.store.versions.past_rows import (
     END_DELETE,
     END_EXPIRED,
@@ -187,6 +188,11 @@ class VersionPlanner:
         head = envelope.header_of(row.value)
         self._displace(plan, data_key, row, head, extra, None)
         plan.rows[data_key] = None
+        if self.policy(data_key).versions != 0:
+            last = head.identity, head.incarnation, head.version
+            plan.rows.update(
+                move_rows(self._rows, data_key, new_key, last, metadata.version, plan.now_ms)
+            )
         plan.derive(self._derived, data_key, row.value, None)
         self._tell_end(plan, data_key, row, head, None)
         plan.rows[new_key] = stored

@@ -21,6 +21,7 @@ from holdfast.store import layout
 from holdfast.store.feed.feed import Feed
 from holdfast.store.feed.row import Act, Cause, FeedPosition
 from holdfast.store.keyspaces import Keyspaces, dropped_key
+from holdfast.store.versions.moves import forget_moves
 from holdfast.store.versions.past_rows import past_parts, read_grave, without_value
 from holdfast.store.versions.policy import NamespacePolicy, Policy
 from holdfast.store.versions.rows import Rows
@@ -185,6 +186,7 @@ async def _give_up(
             if identity:
                 # Before its grave goes: broken off here, the grave still leads to the rest.
                 done = done.plus(await purge(engine, rows, identity))
+                await forget_moves(engine, rows, draft, row.key, identity)
                 past = rows.past + identity
                 for key in [key for key in draft.rows if key.startswith(past)]:
                     draft.rows[key] = None  # What was to lose its value is gone as a whole.
