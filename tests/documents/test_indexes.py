@@ -18,7 +18,7 @@ from holdfast.contract.errors import (
     InvalidValue,
     StoreError,
 )
-from holdfast.documents.indexes import build
+from holdfast.documents.indexing import build
 from holdfast.documents.query import F, parse_expression
 from tests.store.scene import Scene, engine_of, listed, rows_of
 

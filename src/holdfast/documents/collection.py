@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import Any, Final, Literal, TypeVar, cast
 
 from holdfast.contract.errors import InvalidInput, KeyNotFound, StoreNotFound
-from holdfast.documents.indexes import build as indexing
-from holdfast.documents.indexes.defining import defined, index_facts
+from holdfast.documents.indexing import build as indexing
+from holdfast.documents.indexing.defining import defined, index_facts
 from holdfast.documents.queries import Queries
 from holdfast.documents.query.query import Query
 from holdfast.documents.results import IndexFacts, QueryResult

@@ -12,8 +12,8 @@ from holdfast.contract.errors import IntegrityFailed, StoreClosed, StoreError
 from holdfast.contract.record import Range
 from holdfast.contract.runtime import Components
 from holdfast.documents.collections import DOCUMENTS
-from holdfast.documents.indexes.check import check_indexes
 from holdfast.documents.indexes.writers import name_of
+from holdfast.documents.indexing.check import check_indexes
 from holdfast.documents.storage import DocumentStorage
 from holdfast.records.check import KeyspaceCheck
 from holdfast.records.services.metadata import StandardMetadataService
