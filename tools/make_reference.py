@@ -46,7 +46,7 @@ MODULES = (
         )
     ),
     *(f"holdfast.store.{name}" for name in ("space", "plan", "views", "keyspaces", "layout")),
-    "holdfast.store.feed.row",
+    "holdfast.store.feed_row",
     "holdfast.store.plain.rows",
     "holdfast.records.services.protocols",
     *(

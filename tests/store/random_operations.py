@@ -23,7 +23,7 @@ from holdfast.contract.errors import (
     VersionNotFound,
 )
 from holdfast.database.handle import Database
-from holdfast.store.feed.change import Change
+from holdfast.store.change import Change
 from holdfast.store.feed.watch import Watch
 from tests.store.scene import Scene, listed
 

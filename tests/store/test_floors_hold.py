@@ -23,8 +23,8 @@ from holdfast.contract.record import Range, Record
 from holdfast.database.handle import Database
 from holdfast.engines.embedded.engine import EmbeddedEngine
 from holdfast.store import layout
-from holdfast.store.feed.change import Change
-from holdfast.store.feed.row import Act, FeedPosition, WriteContext, encode_feed_row
+from holdfast.store.change import Change
+from holdfast.store.feed_row import Act, FeedPosition, WriteContext, encode_feed_row
 from holdfast.store.format import MARKER
 from holdfast.store.instances import STUCK_S
 from holdfast.store.keyspaces import Keyspace, Keyspaces, KeyspaceSettings

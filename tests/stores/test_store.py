@@ -223,10 +223,13 @@ async def test_a_dropped_store_is_gone_for_everybody(kept_scene: Scene) -> None:
         assert scene_rows == [], "expiry rows go with their values"
 
 
-async def test_a_store_dropped_under_a_transaction_refuses_its_commit(scene: Scene) -> None:
+@pytest.mark.parametrize("level", ["read_committed", "repeatable_read", "serializable"])
+async def test_a_store_dropped_under_a_transaction_refuses_its_commit(
+    scene: Scene, level: str
+) -> None:
     async with scene.open() as db:
         await db.stores.create("s")
-        tx = await db.transaction().begin()
+        tx = await db.transaction(level).begin()
         inside = await tx.stores.get("s")
         await inside.set(b"k", b"v")
         await db.stores.delete("s")

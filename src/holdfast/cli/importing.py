@@ -23,7 +23,8 @@ from holdfast.contract.errors import InvalidInput, StoreError
 from holdfast.contract.runtime import SystemClock
 from holdfast.database.handle import Database
 from holdfast.database.transaction import Transaction
-from holdfast.store.versions.entry import Entry, milliseconds
+from holdfast.store.instants import milliseconds
+from holdfast.store.versions.entry import Entry
 
 #: A batch ends before it holds more than that, whatever `--batch` says.
 BATCH_BYTES_MAX = 16 * 1024 * 1024

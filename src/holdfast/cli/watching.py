@@ -16,7 +16,7 @@ from holdfast.cli.differences import difference, whole
 from holdfast.cli.hints import hint_if_none
 from holdfast.contract.errors import StoreError
 from holdfast.contract.record import Cursor
-from holdfast.store.feed.change import Change
+from holdfast.store.change import Change
 from holdfast.store.feed.watch import Watch
 
 #: After a request to stop, how long the rest of a commit already begun may take to arrive.

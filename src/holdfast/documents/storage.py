@@ -20,9 +20,10 @@ from holdfast.records.services.hashing import Sha256HashingService
 from holdfast.records.services.metadata import StandardMetadataService
 from holdfast.records.services.protocols import Past
 from holdfast.store import layout
-from holdfast.store.feed.row import Cause
+from holdfast.store.feed_row import Cause
 from holdfast.store.plan import Derived, Plan
 from holdfast.store.space import Space
+from holdfast.store.transaction import TransactionEngine
 from holdfast.store.versions.chunks import Serialized, Values
 from holdfast.store.versions.derived import ExpiryRows
 from holdfast.store.versions.entry import Entry, PendingRevision
@@ -125,6 +126,8 @@ class DocumentStorage:
         self._now_ms = space.clock.now_ms
         self._data = self.rows.data
         self.catalogue_key = catalogue_key(self.number)
+        if isinstance(self.engine, TransactionEngine):
+            self.engine.fence((self.catalogue_key,))
         self._key_bytes_max = min(KEY_BYTES_MAX, space.engine.capabilities.key_bytes_max)
         #: By name of an index: how often queries walked it, and how often they could not.
         self.usage: dict[str, tuple[int, int]] = {}

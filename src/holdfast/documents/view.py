@@ -19,8 +19,8 @@ from holdfast.records.check import KeyspaceCheck
 from holdfast.records.services.metadata import StandardMetadataService
 from holdfast.runtime.gate import Gate
 from holdfast.store import layout
-from holdfast.store.feed.change import Change
-from holdfast.store.feed.row import Act, FeedPosition
+from holdfast.store.change import Change
+from holdfast.store.feed_row import Act, FeedPosition
 from holdfast.store.instances import SharedDatabase
 from holdfast.store.keyspaces import Keyspace
 from holdfast.store.space import Space

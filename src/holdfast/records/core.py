@@ -35,11 +35,12 @@ from holdfast.records.services.protocols import (
     Step,
 )
 from holdfast.records.write import Delete, Modify, Rename, SetValue, Write
-from holdfast.store.feed.change import Change
-from holdfast.store.feed.row import NO_CONTEXT, Cause
+from holdfast.store.change import Change
+from holdfast.store.feed_row import NO_CONTEXT, Cause
+from holdfast.store.instants import milliseconds
 from holdfast.store.text_keys import RESERVED, refuse_reserved
 from holdfast.store.versions.chunks import Serialized
-from holdfast.store.versions.entry import Entry, PastVersion, milliseconds
+from holdfast.store.versions.entry import Entry, PastVersion
 
 #: How many keys one atomic call may name.
 KEYS_MAX = 10_000

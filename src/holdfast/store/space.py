@@ -13,7 +13,7 @@ from holdfast.contract.errors import Conflict
 from holdfast.contract.record import Record
 from holdfast.contract.runtime import Clock
 from holdfast.runtime.gate import Gate
-from holdfast.store.feed.row import NO_CONTEXT, WriteContext
+from holdfast.store.feed_row import NO_CONTEXT, WriteContext
 from holdfast.store.keyspaces import Keyspace, fence_of
 from holdfast.store.plan import Plan
 from holdfast.store.transaction import TransactionEngine
@@ -83,6 +83,7 @@ class Space:
         self.transaction: bytes | None = None
         if isinstance(engine, TransactionEngine):
             self.transaction = engine.id
+            engine.fence(self.fences)
 
     def on(self, engine: Engine) -> Self:
         """The same keyspace seen through a transaction or a snapshot."""

@@ -13,7 +13,7 @@ from holdfast.contract.errors import InvalidInput, InvalidKey, InvalidValue, Key
 from holdfast.contract.record import MISSING, THIS_COMMIT, Missing, Range, Record
 from holdfast.store import layout
 from holdfast.store.durations import ttl_milliseconds
-from holdfast.store.feed.row import NO_CONTEXT, Act, Cause, WriteContext
+from holdfast.store.feed_row import NO_CONTEXT, Act, Cause, WriteContext
 from holdfast.store.plain.rows import (
     PlainExpiryRows,
     pack_plain,

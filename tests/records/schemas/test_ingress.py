@@ -26,7 +26,7 @@ from holdfast.records.requirements import REFRESH_S, REQUIRED
 from holdfast.records.schemas import registry
 from holdfast.records.services.protocols import Outcome
 from holdfast.records.write import SetValue, Write
-from holdfast.store.feed.row import Cause
+from holdfast.store.feed_row import Cause
 from tests.records.schemas.shapes import FIRST, PERSON, SECOND
 from tests.store.scene import Scene, core_of, first, listed
 

@@ -21,7 +21,7 @@ from holdfast.records.interface import KeyValueStoreInterface, Version
 from holdfast.records.requirements import Requirements
 from holdfast.records.services.protocols import Outcome
 from holdfast.records.write import Admit, Delete, Rename, Write, migration
-from holdfast.store.feed.row import Cause
+from holdfast.store.feed_row import Cause
 from holdfast.store.versions.entry import Entry
 
 #: How often a read that migrates tries to store what it made before it only returns it.

@@ -23,7 +23,7 @@ from holdfast.codecs.trie import PatternTrie
 from holdfast.contract.errors import InvalidInput, StoreClosed, StoreError
 from holdfast.contract.runtime import Background, Components, Runtime
 from holdfast.runtime.drive import drive
-from holdfast.store.feed.change import Change
+from holdfast.store.change import Change, Held
 from holdfast.store.feed.slow_callbacks import SlowLane
 from holdfast.store.feed.subscription import (
     BUDGET_S,
@@ -35,7 +35,6 @@ from holdfast.store.feed.subscription import (
     SubscriptionFacts,
 )
 from holdfast.store.text_keys import RESERVED, shows
-from holdfast.store.versions.entry import Entry
 
 _log = logging.getLogger("holdfast")
 
@@ -354,7 +353,7 @@ def _copy(change: Change) -> Change:
 
 
 def _fresh(value: Any) -> Any:
-    return value.fresh() if isinstance(value, Entry) else value
+    return value.fresh() if isinstance(value, Held) else value
 
 
 class _CoroutineFunctionWanted(Exception):

@@ -19,7 +19,7 @@ from holdfast.contract.errors import StoreClosed, StoreError
 from holdfast.contract.runtime import Background, Completion
 from holdfast.runtime.gate import Gate
 from holdfast.store.feed.feed import Feed
-from holdfast.store.feed.row import FeedPosition
+from holdfast.store.feed_row import FeedPosition
 from holdfast.store.keyspaces import Keyspaces
 from holdfast.store.views import ChangeReader, ViewKeeper
 

@@ -14,13 +14,13 @@ from holdfast.contract.errors import Compacted, InvalidInput, StoreError, TimedO
 from holdfast.contract.record import Cursor, Range
 from holdfast.runtime.drive import drive
 from holdfast.runtime.gate import Gate
-from holdfast.store.feed.change import Change
+from holdfast.store.change import Change
 from holdfast.store.feed.feed import WHOLE, Feed
-from holdfast.store.feed.row import Act, Cause, FeedPosition
 from holdfast.store.feed.tail import EVERY_VIEW, Tail, Waiter
+from holdfast.store.feed_row import Act, Cause, FeedPosition
+from holdfast.store.instants import instant
 from holdfast.store.keyspaces import Keyspace, Keyspaces
 from holdfast.store.snapshot import SnapshotEngine
-from holdfast.store.versions.entry import instant
 from holdfast.store.views import ChangeReader
 
 #: Makes the reader of a keyspace as one handle sees it; None: nobody knows the view.

@@ -13,7 +13,7 @@ from holdfast.codecs import envelope
 from holdfast.codecs.envelope import Header
 from holdfast.contract.record import THIS_COMMIT, Record
 from holdfast.store import layout
-from holdfast.store.feed.row import Act, Cause
+from holdfast.store.feed_row import Act, Cause
 from holdfast.store.plan import Derived, Plan
 from holdfast.store.versions.chunks import Serialized
 from holdfast.store.versions.entry import Metadata

@@ -8,7 +8,7 @@ from holdfast.contract.engine import Engine
 from holdfast.contract.record import Record
 from holdfast.contract.runtime import Clock
 from holdfast.store import layout
-from holdfast.store.feed.row import WriteContext
+from holdfast.store.feed_row import WriteContext
 from holdfast.store.keyspaces import Keyspace
 from holdfast.store.plan import Plan
 from holdfast.store.versions.derived import standard_derived

@@ -22,7 +22,7 @@ from holdfast.contract.record import Record
 from holdfast.contract.runtime import Clock
 from holdfast.store import layout
 from holdfast.store.feed.feed import Feed
-from holdfast.store.feed.row import WriteContext
+from holdfast.store.feed_row import WriteContext
 from holdfast.store.keyspaces import Keyspaces
 from holdfast.store.text_keys import unpack_key
 from holdfast.store.versions.policy import (

@@ -19,7 +19,7 @@ from holdfast.contract.errors import Conflict, IntegrityFailed, StoreError
 from holdfast.contract.record import Range, Record
 from holdfast.store import layout
 from holdfast.store.feed.feed import Feed
-from holdfast.store.feed.row import Act, Cause, FeedPosition
+from holdfast.store.feed_row import Act, Cause, FeedPosition
 from holdfast.store.keyspaces import Keyspaces, dropped_key
 from holdfast.store.versions.moves import forget_moves
 from holdfast.store.versions.past_rows import past_parts, read_grave, without_value
