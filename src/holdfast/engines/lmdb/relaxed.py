@@ -263,7 +263,8 @@ class Relaxed:
     def _freeze(self, group: OverlayGroup) -> None:
         """Let what is written so far be flushed, and the next commits go to a new overlay."""
         frozen = group.layers.newest
-        frozen.head = group.revision
+        if frozen:
+            frozen.head = group.revision
         holding(self._lock, lambda: self._lay(group, Layers(Overlay(), frozen)))
 
     def _merge(self, group: OverlayGroup) -> None:
