@@ -3,7 +3,9 @@
 A ticker of one millisecond runs in a process of its own beside the long work (`ticker.py`). The
 machine that runs these tests has other work too, which makes gaps of its own: so what the same
 ticker met right before, with nothing to do, is allowed for, and of three attempts the best counts.
-What holds the loop by itself shows in every attempt.
+What holds the loop by itself shows in every attempt. Copying a big value keeps the processor busy,
+and waits for nothing: there a gap counts no more than the processor time that the process got in
+it, because another program that got the rest is not ours.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from typing import Any
 import lmdb
 import pytest
 
+import holdfast.sync
 from tests.crash.harness import environment
 from tests.crash.test_kills import Mode, every_mode
 from tests.crash.ticker import COMMITS
@@ -32,8 +35,23 @@ ATTEMPTS = 3
 HELD_S = 2.0
 FLUSH_S = 0.2
 
+#: How long the loop was held, of what the ticker said.
+Held = Callable[[dict[str, Any]], float]
 
-def _tick(mode: Mode, folder: Path, what: str, variables: Mapping[str, str] = {}) -> dict[str, Any]:
+
+def _held(said: dict[str, Any]) -> float:
+    """How long the loop was held, what the machine did by itself not counted."""
+    return float(said["gap_s"] - said["idle_gap_s"])
+
+
+def _held_busy(said: dict[str, Any]) -> float:
+    """The same of work that keeps the processor busy."""
+    return min(_held(said), float(said["busy_s"]))
+
+
+def _tick(
+    mode: Mode, folder: Path, what: str, variables: Mapping[str, str] = {}, held: Held = _held
+) -> dict[str, Any]:
     """What the ticker says at the end, from the attempt that went best."""
     said: list[dict[str, Any]] = []
     for _ in range(ATTEMPTS):
@@ -47,27 +65,25 @@ def _tick(mode: Mode, folder: Path, what: str, variables: Mapping[str, str] = {}
         )
         assert answer.returncode == 0, answer.stderr
         said.append(json.loads(answer.stdout.splitlines()[-1]))
-        if _held(said[-1]) <= GAP_S:
+        if held(said[-1]) <= GAP_S:
             break
-    return min(said, key=_held)
+    return min(said, key=held)
 
 
-def _held(said: dict[str, Any]) -> float:
-    """How long the loop was held, what the machine did by itself not counted."""
-    return float(said["gap_s"] - said["idle_gap_s"])
-
-
-def _assert_free(mode: Mode, what: str, said: dict[str, Any]) -> None:
-    gap, idle, took = (said[name] * 1000 for name in ("gap_s", "idle_gap_s", "took_s"))
-    print(f"{mode}, {what}: gap {gap:.1f} ms, idle {idle:.1f} ms, took {took:.0f} ms")  # noqa: T201
-    assert _held(said) <= GAP_S, f"a gap of {gap:.1f} ms; idle {idle:.1f} ms"
+def _assert_free(mode: Mode, what: str, said: dict[str, Any], held: Held = _held) -> None:
+    names = ("gap_s", "idle_gap_s", "busy_s", "took_s")
+    gap, idle, busy, took = (said[name] * 1000 for name in names)
+    found = f"gap {gap:.1f} ms, idle {idle:.1f} ms, busy {busy:.1f} ms, took {took:.0f} ms"
+    print(f"{mode}, {what}: {found}")  # noqa: T201
+    assert held(said) <= GAP_S, found
 
 
 @pytest.mark.row("trap 28", "I-003")
 @pytest.mark.parametrize("what", ["text", "bytes"])
 @every_mode
 def test_a_value_of_fifty_megabytes(tmp_path: Path, mode: Mode, what: str) -> None:
-    _assert_free(mode, what, _tick(mode, tmp_path, what))
+    said = _tick(mode, tmp_path, what, held=_held_busy)
+    _assert_free(mode, what, said, _held_busy)
 
 
 @pytest.mark.row("trap 28")
@@ -106,8 +122,19 @@ def test_another_program_that_holds_the_lock_of_writers(tmp_path: Path, mode: Mo
         if _held(said[-1]) <= GAP_S:
             break
     best = min(said, key=_held)
-    assert best["took_s"] >= HELD_S, "the write did wait"
+    if (mode.engine, mode.durability) == ("lmdb", "relaxed"):
+        # Acknowledged at once, as that mode promises; its flush is what waits.
+        assert best["took_s"] < HELD_S
+    else:
+        assert best["took_s"] >= HELD_S, "the write did wait"
     _assert_free(mode, "wait", best)
+    assert _stored(mode, tmp_path) == "ours", "acknowledged, and flushed once the lock was free"
+
+
+def _stored(mode: Mode, folder: Path) -> object:
+    with holdfast.sync.open(mode.url(folder)) as db:
+        entry = db.entries.get("a:small")
+        return None if entry is None else entry.value
 
 
 def _tick_while_held(mode: Mode, folder: Path) -> dict[str, Any]:

@@ -75,6 +75,17 @@ def test_what_is_acknowledged_is_seen_before_it_is_flushed(tmp_path: Path) -> No
     assert _stored(path) == sorted([*expected, b"last", b"later"]), "closing flushes"
 
 
+def test_a_batch_that_removed_nothing_keeps_its_revision(tmp_path: Path) -> None:
+    path = tmp_path / "app"
+    with _slow(path) as engine:
+        receipt = drive(engine.commit(Batch([DeleteRange(Range(b"x", b"y"))])))
+        with drive(engine.snapshot()) as snapshot:
+            assert snapshot.revision == receipt.revision
+        assert drive(engine.head()) == receipt.revision
+    with opened(path) as engine:
+        assert drive(engine.head()) == receipt.revision, "no later commit gets it again"
+
+
 def test_it_is_flushed_within_the_interval(tmp_path: Path) -> None:
     path = tmp_path / "app"
     with opened(path, durability="relaxed", flush_interval=0.01) as engine:

@@ -1,8 +1,9 @@
 """Ctrl-C at every line: a call is run again and again, interrupted one line later each time.
 
 A signal's exception comes between two bytecodes of the main thread; a trace function raises it at
-the beginning of a line, which is every place that matters but one: when a `with` block ends, its
-first line is traced once more, before the lock is given back, and no signal is looked at there.
+the beginning of a line, which is every place that matters and more: when a `with` block ends, its
+first line is traced once more, before the lock is given back, and no signal is looked at there;
+nor is one at a `try:`, which is no instruction but its name.
 
 Between the making of a coroutine and its first step lies a line, too: tests ignore the warning that
 it was never awaited.
@@ -49,15 +50,15 @@ class Interrupter:
         return self._line if frame.f_code.co_filename.startswith(_SOURCE) else None
 
     def _line(self, frame: FrameType, event: str, _argument: Any) -> Any:
-        if event == "line" and self.place is None and not _leaves_with(frame):
+        if event == "line" and self.place is None and not _passes_signals(frame):
             self._left -= 1
-            if self._left < 0 and not _collects(frame):
+            if self._left < 0 and not collects(frame):
                 self.place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
                 raise KeyboardInterrupt
         return self._line
 
 
-def _collects(frame: FrameType | None) -> bool:
+def collects(frame: FrameType | None) -> bool:
     """Whether a collected object runs this: what is raised there reaches nobody."""
     while frame is not None:
         if frame.f_code.co_name == "__del__":
@@ -66,23 +67,25 @@ def _collects(frame: FrameType | None) -> bool:
     return False
 
 
-def _leaves_with(frame: FrameType) -> bool:
-    """Whether the line is about to give back what its `with` took."""
-    return frame.f_lasti in _exits(frame.f_code)
+def _passes_signals(frame: FrameType) -> bool:
+    """Whether no signal is looked at here: at a `try:`, or before a lock is given back."""
+    return frame.f_lasti in _deaf(frame.f_code)
 
 
 @lru_cache(None)
-def _exits(code: CodeType) -> frozenset[int]:
-    """Where the code calls `__exit__` with three Nones, as the end of a `with` block does."""
+def _deaf(code: CodeType) -> frozenset[int]:
+    """Where the code does nothing, or calls `__exit__` with three Nones, as a `with` block ends."""
     instructions = list(dis.get_instructions(code))
     found = set()
     for at, instruction in enumerate(instructions):
+        if instruction.opname == "NOP":
+            found.add(instruction.offset)
         three = instructions[at : at + 3]
         if len(three) == 3 and all(
             one.opname == "LOAD_CONST" and one.argval is None for one in three
         ):
             found.add(instruction.offset)
-            if at and instructions[at - 1].opname in ("NOP", "SWAP"):
+            if at and instructions[at - 1].opname == "SWAP":
                 found.add(instructions[at - 1].offset)
     return frozenset(found)
 

@@ -154,7 +154,7 @@ async def test_a_write_handed_over_inside_a_function_is_refused(name: str, tmp_p
         if isinstance(engine, LmdbEngine) and name == "lmdb":
             # Where flushes are long, the function does not run on the loop's own thread.
             engine._pace.flush_s = FLUSH_MAX_S * 2
-            engine._pace._probe_at = math.inf
+            engine._pace._retry_at = math.inf
             with pytest.raises(WrongContext):
                 await asyncio.wait_for(engine.transact([b"a"], to_the_loop), 10)
         await engine.transact([b"a"], writing(b"a"))

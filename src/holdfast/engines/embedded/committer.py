@@ -54,6 +54,7 @@ class Committer:
             that will neither flush nor wait for another process nor take long. Asked while no
             other group runs, so it may begin the transaction that `run` then uses.
         prompt: whether `run` would wait for nothing but the flush. The same holds.
+        give_up: ends what `inline` or `prompt` began, where an interrupt came before `run`.
         pace: how long groups take.
 
     Attributes:
@@ -67,6 +68,7 @@ class Committer:
         run: Callable[[list[Work]], None],
         inline: Callable[[Work], bool],
         prompt: Callable[[], bool],
+        give_up: Callable[[], None],
         pace: Pace,
     ) -> None:
         self.pace = pace
@@ -76,6 +78,7 @@ class Committer:
         self._run = run
         self._inline = inline
         self._prompt = prompt
+        self._give_up = give_up
         # Knows its thread, so that what an interrupt left locked can be let go.
         self._leading = threading.RLock()
         self._queue: deque[Work] = deque()
@@ -137,7 +140,7 @@ class Committer:
                 self._lead_group([work])
             leading.release()
         except BaseException:
-            self._recover(work)
+            self._recover(work, begun=True)
             raise
         return work.outcome()
 
@@ -235,7 +238,7 @@ class Committer:
                 self._leading.release()
             except BaseException:
                 self.on_loop = False
-                self._recover(work)
+                self._recover(work, begun=True)
                 raise
             if work.done:
                 return
@@ -334,12 +337,15 @@ class Committer:
         if settled:
             self._host.settle(settled)
 
-    def _recover(self, work: Work | None) -> None:
+    def _recover(self, work: Work | None, *, begun: bool = False) -> None:
         """Put right what an error or an interrupt of the caller left half-way."""
         if work is not None:
             work.withdraw()
         leading = self._leading
         if owns(leading):
+            if begun:
+                with suppress(StoreError):  # The next transaction meets it again.
+                    self._give_up()
             for one in self._group:
                 # Receipt or error: its group was committed before the interrupt came.
                 if one.receipt is not None or one.error is not None:

@@ -40,6 +40,7 @@ class EmbeddedEngine(Engine):
             self._run_group,
             self._may_run_inline,
             self._may_lead_promptly,
+            self._let_go,
             self._pace,
         )
         #: The group under way, for whoever has to put right what an interrupt left of it.
@@ -74,7 +75,10 @@ class EmbeddedEngine(Engine):
         return False
 
     def _let_go(self) -> None:
-        """After an interrupt: end what a write of this thread began and did not end."""
+        """After an interrupt: end what a write of this thread began and did not end.
+
+        Nothing may have been begun, or the engine be closed by now.
+        """
 
     def _opened(self) -> None:
         self._refusal = None
@@ -190,6 +194,8 @@ class EmbeddedEngine(Engine):
         self._group_now = None
         if self._committer.on_loop:
             self._pace.note(len(works), decided - begun, now() - decided)
+        elif group.changed and not self._pace.short:
+            self._pace.note_elsewhere(now() - decided)
         return None
 
     def _recover(self) -> bool:

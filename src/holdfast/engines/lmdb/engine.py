@@ -229,6 +229,8 @@ class LmdbEngine(EmbeddedEngine):
         if self._turn_held:
             self._turn_held = False
             self._medium.locks.end_turn()
+        if self._relaxed is not None:
+            self._relaxed.recover(())
 
     # --- Inside -----------------------------------------------------------------------------
 

@@ -54,10 +54,12 @@ def examine(path: Path) -> bool:
     if struct.calcsize("P") != _POINTER_BYTES:
         return path.exists() and path.stat().st_size > 0
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        # An object: it is closed even where an interrupt comes right before that.
+        file = path.open("rb", buffering=0)
     except FileNotFoundError:
         return False
-    try:
+    with file:
+        descriptor = file.fileno()
         size = os.fstat(descriptor).st_size
         if size == 0:
             return False  # A creation was interrupted before anything was written.
@@ -68,8 +70,6 @@ def examine(path: Path) -> bool:
         if (header.last_page + 1) * header.page_size > size:
             # Legitimate when the pages at the end were freed before they were ever written.
             walk.everything()
-    finally:
-        os.close(descriptor)
     return True
 
 

@@ -20,7 +20,8 @@ class Overlay:
         rows: by key; a value of None hides what lies below.
         bytes: how much was written into it.
         ids: of batches, with their revisions.
-        head: the newest revision in it, once nothing more is written into it.
+        head: the newest revision written into it, 0 while there is none. A batch that removed
+            nothing has one too.
     """
 
     __slots__ = ("_order", "_unordered", "bytes", "head", "ids", "rows")
@@ -34,7 +35,7 @@ class Overlay:
         self._unordered: set[bytes] = set()
 
     def __bool__(self) -> bool:
-        return bool(self.rows or self.ids)
+        return bool(self.head or self.rows or self.ids)
 
     def update(self, rows: dict[bytes, Pending]) -> None:
         """Take rows in; later ones win. Whoever reads sees all of them or none."""
@@ -48,6 +49,7 @@ class Overlay:
         self.update(newer.rows)
         self.ids.update(newer.ids)
         self.bytes += newer.bytes
+        self.head = max(self.head, newer.head)
 
     def over(self, range: Range, below: Iterator[Row]) -> Iterator[Row]:
         """The rows of the range: what lies below, with these over it."""

@@ -22,7 +22,7 @@ from queue import SimpleQueue
 from weakref import ref
 
 from holdfast.contract.batch import Batch, Delete, DeleteRange, Draft, Put
-from holdfast.contract.errors import IntegrityFailed, StoreError
+from holdfast.contract.errors import IntegrityFailed, StorageFull, StoreError
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components, Worker
 from holdfast.engines.embedded.committer import Committer
@@ -263,7 +263,8 @@ class Relaxed:
     def _freeze(self, group: OverlayGroup) -> None:
         """Let what is written so far be flushed, and the next commits go to a new overlay."""
         frozen = group.layers.newest
-        frozen.head = group.revision
+        if frozen:
+            frozen.head = group.revision
         holding(self._lock, lambda: self._lay(group, Layers(Overlay(), frozen)))
 
     def _merge(self, group: OverlayGroup) -> None:
@@ -323,8 +324,13 @@ class Relaxed:
             self._refuse_growth(batch.batch() if isinstance(batch, Draft) else batch)
 
     def _refuse_growth(self, batch: Batch) -> None:
-        """While a flush finds no room, take only batches that may make some."""
+        """While a flush finds no room, take only batches that may make some.
+
+        What fails for another reason is not helped by any, and might never be flushed.
+        """
         assert self._failure is not None
+        if not isinstance(self._failure, StorageFull):
+            raise self._failure
         puts = sum(len(step.value) for step in batch.operations if type(step) is Put)
         deletes = any(type(step) in (Delete, DeleteRange) for step in batch.operations)
         limit = self._medium.config.relaxed_bytes_max + RESERVE_BYTES_MAX

@@ -142,7 +142,7 @@ class OverlayGroup(Group):
         try:
             lock.acquire()
             overlay.update(rows)
-            self.revision = revision
+            self.revision = overlay.head = revision
             lock.release()
         except BaseException:
             let_go(lock)

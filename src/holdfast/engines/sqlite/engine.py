@@ -242,8 +242,9 @@ class SqliteEngine(EmbeddedEngine):
             return False
         # A copy, because others join the queue meanwhile.
         queue = self._committer._queue.copy()  # noqa: SLF001 - the common part's
+        # In relaxed mode only the mark flushes, seldom, and nobody measured how long that takes.
         return all(map(_small, islice(queue, self._pace.batches_now()))) and self._prepare(
-            flushes=True
+            flushes=self._settings.durability == "full"
         )
 
     def _prepare(self, *, flushes: bool) -> bool:

@@ -152,7 +152,8 @@ class Descriptor:
             # On one line, lest an interrupt come between the two.
             self.number = _close(self.number)
 
-    __del__ = close
+    def __del__(self) -> None:
+        self.close()
 
 
 def _flush(file: int) -> None:
