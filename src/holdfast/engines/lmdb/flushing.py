@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
-from weakref import ref
+from typing import Protocol
 
 from holdfast.contract.errors import StoreError
 
-if TYPE_CHECKING:
-    from holdfast.engines.lmdb.relaxed import Relaxed
+
+class Flushed(Protocol):
+    """Whose commits the thread flushes: `Relaxed`."""
+
+    ended: bool
+
+    def look(self, *, due: bool) -> float | None: ...
+
 
 #: Rung with the one whom it concerns, so that a thread that rests holds nothing.
-Bell = SimpleQueue["Relaxed | None"]
+Bell = SimpleQueue["Flushed | None"]
 
 
 def told(error: Exception, url: str) -> StoreError:
@@ -24,8 +30,11 @@ def told(error: Exception, url: str) -> StoreError:
     return failure
 
 
-def flush_when_rung(me: ref[Relaxed], bell: Bell) -> None:
-    """The thread: while it rests it holds nothing, so that a dropped engine is collected."""
+def flush_when_rung(me: Callable[[], Flushed | None], bell: Bell) -> None:
+    """The thread: while it rests it holds nothing, so that a dropped engine is collected.
+
+    `me` is a weak reference.
+    """
     rest: float | None = None
     while True:
         due = False
