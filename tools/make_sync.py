@@ -224,7 +224,7 @@ OPEN_BODY = """
 """
 
 # Packages that are loaded when first needed: imported for type checkers only.
-LOADED_LATER = ("holdfast.records.schemas",)
+LOADED_LATER = ("holdfast.records.schemas", "holdfast.documents")
 
 # What the code written by hand above and below names: module and name.
 IMPORTS = {

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from holdfast.documents.collection import Collection as AsyncCollection
-from holdfast.documents.results import BatchResult, IndexFacts, QueryResult, ResultPage
-from holdfast.documents.storage import _Act
 from holdfast.runtime.drive import DrivenIterator, drive
+
+if TYPE_CHECKING:
+    from holdfast.documents.collection import Collection as AsyncCollection
+    from holdfast.documents.results import BatchResult, IndexFacts, QueryResult, ResultPage
+    from holdfast.documents.storage import _Act
 
 T = TypeVar("T")
 
