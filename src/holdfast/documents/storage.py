@@ -263,9 +263,7 @@ class DocumentStorage:
                 asked.extend(need.keys)
             return need
 
-        context = (
-            steps[0].options.context(Cause.WRITE) if steps else NO_OPTIONS.context(Cause.WRITE)
-        )
+        context = steps[0].options.context(Cause.WRITE)
         receipt = await self.space.commit((self.catalogue_key, *keys), write, context)
         return receipt.revision
 
