@@ -25,7 +25,7 @@ from holdfast.documents.aggregate.stages import (
 )
 from holdfast.documents.query.computed import Expression, FieldValue, expression_of
 from holdfast.documents.query.fields import Field, equalities, wanted_text
-from holdfast.documents.query.json_form import where_from_json
+from holdfast.documents.query.json_where import where_from_json
 from holdfast.documents.query.nodes import Node, all_of
 from holdfast.documents.query.paths import Path, path_of
 from holdfast.documents.query.query import checked_count, order_of, selected
