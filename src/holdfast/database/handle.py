@@ -223,7 +223,7 @@ class Database:
     @property
     def schemas(self) -> SchemaRegistry:
         """What values have to fit: registered schemas, requirements and migrations."""
-        return self._open_parts().composition.requirements.registry
+        return self._open_parts().composition.rules.registry
 
     async def create_payload(
         self,

@@ -9,7 +9,8 @@ from typing import Any, Final, Generic, TypeVar
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import InvalidInput
 from holdfast.documents.aggregate.budget import MEMORY_BYTES_MAX
-from holdfast.documents.aggregate.stages import Match, Sort, group_by
+from holdfast.documents.aggregate.making import group_by
+from holdfast.documents.aggregate.stages import Match, Sort
 from holdfast.documents.aggregating import aggregated, deadline_of, held, looked_up, split
 from holdfast.documents.collections import Collections
 from holdfast.documents.indexes.writers import analyzer_of
