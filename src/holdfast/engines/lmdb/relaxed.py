@@ -54,9 +54,7 @@ class Relaxed:
         validate: raises for a batch that breaks a limit.
         committer: that runs the groups; a flush begins between two of them.
 
-    Attributes:
-        layers: what is acknowledged and not flushed.
-        ended: the thread shall end.
+    `layers` is what is acknowledged and not flushed; `ended` says that the thread shall end.
     """
 
     def __init__(
