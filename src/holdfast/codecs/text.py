@@ -145,6 +145,28 @@ _set_namespace = StoreKey.__dict__["namespace"].__set__
 _set_segments = StoreKey.__dict__["segments"].__set__
 
 
+def parse_namespace(text: str) -> tuple[str, ...]:
+    """The segments of a namespace written as in keys, such as `users/active`; "" is the root.
+
+    Raises:
+        InvalidKey: the text spells no namespace, or a key.
+    """
+    if not isinstance(text, str):
+        raise InvalidKey(f"wanted a namespace as text; found {type(text).__name__}; pass a str")
+    if ":" in text:
+        raise InvalidKey(
+            "wanted a namespace, such as users/active; found a key; leave out the colon and the "
+            "name, or write %3A for a colon within a segment",
+            text=text,
+        )
+    return StoreKey.parse(f"{text}:x").namespace if text else ()
+
+
+def format_namespace(segments: Iterable[str]) -> str:
+    """The text of a namespace as it stands in keys; no segments are the root, ""."""
+    return "/".join(map(escape, segments))
+
+
 class KeyFormat(Enum):
     """A way to write the segments of a key as one text, and to read them back.
 

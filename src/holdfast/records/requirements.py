@@ -7,7 +7,7 @@ here within that time, and a write pays for a read twice a second at most.
 
 from __future__ import annotations
 
-from holdfast.codecs.text import StoreKey
+from holdfast.codecs.text import StoreKey, parse_namespace
 from holdfast.contract.errors import IntegrityFailed
 from holdfast.contract.runtime import Clock
 from holdfast.records.interface import KeyValueStoreInterface
@@ -70,11 +70,6 @@ class Requirements:
                 f"{REQUIRED} holds digests by namespace; found something else. "
                 "Run `holdfast check` on the database"
             )
-        self._digests = {namespace_of(text): digest for text, digest in stored.items()}
+        self._digests = {parse_namespace(text): digest for text, digest in stored.items()}
         self._fresh_until = (self.monotonic() if now is None else now) + REFRESH_S
         self.idle_until = -1.0 if self._digests else self._fresh_until
-
-
-def namespace_of(text: str) -> Segments:
-    """The segments of a namespace written as in keys; empty text is the root. Or InvalidKey."""
-    return StoreKey.parse(f"{text}:x").namespace if text else ()

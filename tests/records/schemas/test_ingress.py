@@ -256,7 +256,7 @@ async def test_a_write_that_names_another_schema_is_refused(scene: Scene) -> Non
         assert await db.head() == before
 
 
-@pytest.mark.parametrize("namespace", ["__schema", "__x/y", "a//b", "/", "\ud800"])
+@pytest.mark.parametrize("namespace", ["__schema", "__x/y", "a//b", "/", "\ud800", "people:a"])
 async def test_what_is_no_namespace_of_the_user_requires_nothing(namespace: str) -> None:
     async with holdfast.open("memory://", housekeeping=False) as db:
         schema = await db.schemas.register(PERSON)

@@ -145,9 +145,6 @@ _READERS: dict[str, Callable[[Path, Any, str], Node]] = {
     "within": _within,
 }
 
-OPERATORS = (*_READERS,)
-"""The operators of fields, by their names in JSON."""
-
 
 def point_from_json(found: Mapping[str, Any], path: str) -> Point:
     """The place of an object with latitude and longitude. Raises InvalidQuery."""

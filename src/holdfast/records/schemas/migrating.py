@@ -9,10 +9,10 @@ import msgspec
 
 from holdfast.codecs.digest import digest
 from holdfast.codecs.pattern import Pattern
-from holdfast.codecs.text import StoreKey
+from holdfast.codecs.text import StoreKey, parse_namespace
 from holdfast.contract.errors import Conflict, InvalidInput
 from holdfast.records.interface import KeyValueStoreInterface
-from holdfast.records.requirements import SCHEMAS, Requirements, namespace_of
+from holdfast.records.requirements import SCHEMAS, Requirements
 from holdfast.records.schemas.schema import Schema
 from holdfast.records.write import SetValue, Write, migration
 from holdfast.store.versions.entry import Entry
@@ -168,10 +168,10 @@ def _below(namespace: str) -> Pattern:
     """The keys of a namespace and below it, and at most one more."""
     if not namespace:
         return Pattern.mqtt("#")
-    exactly = Pattern.exactly(StoreKey("x", namespace_of(namespace))).text
+    exactly = Pattern.exactly(StoreKey("x", parse_namespace(namespace))).text
     return Pattern.mqtt(exactly.removesuffix(":x") + "/#")
 
 
 def _inside(key: StoreKey, namespace: str) -> bool:
-    segments = namespace_of(namespace)
+    segments = parse_namespace(namespace)
     return key.namespace[: len(segments)] == segments

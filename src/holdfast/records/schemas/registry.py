@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from holdfast.codecs.digest import Digest
-from holdfast.codecs.text import StoreKey
+from holdfast.codecs.text import StoreKey, format_namespace, parse_namespace
 from holdfast.contract.errors import (
     Conflict,
     InvalidInput,
@@ -17,7 +17,7 @@ from holdfast.contract.errors import (
     SchemaValidationFailed,
 )
 from holdfast.records.interface import KeyValueStoreInterface
-from holdfast.records.requirements import REQUIRED, SCHEMAS, Requirements, namespace_of
+from holdfast.records.requirements import REQUIRED, SCHEMAS, Requirements
 from holdfast.records.schemas.adapting import schema_of
 from holdfast.records.schemas.json_schema import JsonSchema
 from holdfast.records.schemas.migrating import Migrated, Migration
@@ -200,7 +200,7 @@ class SchemaRegistry:
     async def required(self) -> dict[str, str]:
         """What is required, of every process: digests by namespace."""
         found = await self._requirements.refresh()
-        return {_text(segments): digest for segments, digest in sorted(found.items())}
+        return {format_namespace(segments): digest for segments, digest in sorted(found.items())}
 
     # --- Migrations -------------------------------------------------------------------------
 
@@ -349,13 +349,9 @@ def _key(digest: str) -> StoreKey:
 
 def _canonical(namespace: str) -> str:
     """A namespace as it is written in keys. Raises InvalidKey, also for a reserved one."""
-    text = _text(namespace_of(namespace))
+    text = format_namespace(parse_namespace(namespace))
     refuse_reserved(text)
     return text
-
-
-def _text(segments: tuple[str, ...]) -> str:
-    return StoreKey("x", segments).text.removesuffix(":x") if segments else ""
 
 
 def _not_found(digest: str) -> SchemaNotFound:

@@ -9,12 +9,11 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
-from holdfast.codecs.text import StoreKey
+from holdfast.codecs.text import format_namespace, parse_namespace
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import (
     Fenced,
     InvalidInput,
-    InvalidKey,
     LeaseLost,
     StoreClosed,
     StoreError,
@@ -317,14 +316,7 @@ class Locks:
 
 def namespace_name(namespace: str) -> str:
     """The canonical text of a namespace. Raises InvalidKey."""
-    if not isinstance(namespace, str):
-        raise InvalidKey(f"a namespace is a str; found a {type(namespace).__name__}")
-    if ":" in namespace:
-        raise InvalidKey(
-            f"a lock is of a namespace, such as 'users/active'; found {namespace!r} with a colon, "
-            "which ends the namespace of a key"
-        )
-    return str(StoreKey.parse(f"{namespace}:x"))[:-2] if namespace else ""
+    return format_namespace(parse_namespace(namespace))
 
 
 def _seconds(what: str, duration: float | timedelta) -> float:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from holdfast.codecs.keys import pack_text
-from holdfast.codecs.text import StoreKey
+from holdfast.codecs.text import StoreKey, format_namespace, parse_namespace
 from holdfast.contract.batch import Draft
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import IntegrityFailed, InvalidInput, KeyNotFound, StoreNotFound
@@ -162,7 +162,7 @@ class Retention:
             raise InvalidInput(
                 f"versions is an int from 0 to {VERSIONS_MAX}, or None for all; found {versions!r}"
             )
-        segments = StoreKey.parse(f"{namespace}:x").namespace if namespace else ()
+        segments = parse_namespace(namespace)
         found = await self._keyspaces.get(view, keyspace)
         if found is None:
             raise _no_keyspace(view, keyspace)
@@ -219,7 +219,7 @@ class Retention:
             keyspace = await self._keyspaces.by_number(one.keyspace)
             if keyspace is not None:
                 segments = unpack_key(one.prefix).segments if one.prefix else ()
-                namespace = StoreKey("x", segments).text.removesuffix(":x") if segments else ""
+                namespace = format_namespace(segments)
                 found.append(Kept(keyspace.view, keyspace.name, namespace, one.policy))
         return sorted(found, key=lambda one: (one.view, one.keyspace, one.namespace))
 
