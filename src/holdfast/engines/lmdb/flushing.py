@@ -1,18 +1,34 @@
-"""The thread that flushes what `relaxed` mode acknowledged."""
+"""How what `relaxed` mode acknowledged reaches the file, and the thread that does it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
+from typing import Protocol
 from weakref import ref
 
-from holdfast.contract.errors import StoreError
+from holdfast.contract.errors import IntegrityFailed, StoreError
+from holdfast.contract.runtime import Clock
+from holdfast.engines.lmdb.medium import Medium
+from holdfast.engines.lmdb.overlay import Overlay
+from holdfast.engines.lmdb.writer import LmdbWriter
 
-if TYPE_CHECKING:
-    from holdfast.engines.lmdb.relaxed import Relaxed
+
+class Flushes(Protocol):
+    """Who has something to flush.
+
+    Attributes:
+        ended: the thread shall end.
+    """
+
+    ended: bool
+
+    def look(self, *, due: bool) -> float | None:
+        """Flush if it is time to; seconds until the next look, None: when the bell rings."""
+
 
 #: Rung with the one whom it concerns, so that a thread that rests holds nothing.
-Bell = SimpleQueue["Relaxed | None"]
+Bell = SimpleQueue[Flushes | None]
 
 
 def told(error: Exception, url: str) -> StoreError:
@@ -24,7 +40,7 @@ def told(error: Exception, url: str) -> StoreError:
     return failure
 
 
-def flush_when_rung(me: ref[Relaxed], bell: Bell) -> None:
+def flush_when_rung(me: ref[Flushes], bell: Bell) -> None:
     """The thread: while it rests it holds nothing, so that a dropped engine is collected."""
     rest: float | None = None
     while True:
@@ -40,3 +56,35 @@ def flush_when_rung(me: ref[Relaxed], bell: Bell) -> None:
             return
         rest = mine.look(due=due)
         del mine
+
+
+def write_overlay(medium: Medium, clock: Clock, overlay: Overlay, head: int) -> None:
+    """Write an overlay to the file, whose newest revision should be `head`; the turn is taken."""
+    medium.check_place()
+    writer = LmdbWriter(medium, clock, turn_taken=True)
+    try:
+        writer.begin()
+        if writer.head != head:
+            raise IntegrityFailed(
+                f"another program wrote to the database {medium.url} between two "
+                "flushes and took no turn; what was acknowledged since the last is lost"
+            )
+        writer.apply(sorted(overlay.rows.items()))
+        for id, revision in overlay.ids.items():
+            writer.remember(id, revision)
+        writer.finish(overlay.head)
+    finally:
+        writer.abandon()
+
+
+def note_owner(
+    medium: Medium, clock: Clock, note: Callable[..., None], *, turn_taken: bool
+) -> None:
+    """Note in the file that this process acknowledges early, or no longer does."""
+    writer = LmdbWriter(medium, clock, turn_taken=turn_taken)
+    try:
+        writer.begin()
+        writer.run(lambda transaction: note(transaction, medium.owner))
+        writer.finish(writer.head)
+    finally:
+        writer.abandon()
