@@ -28,7 +28,9 @@ from benchmarks.plan import FULL, QUICK, Bench, tell
 from benchmarks.report import Section, document
 from benchmarks.shim import compile_shim
 from benchmarks.workloads import (
+    by_hand,
     cold_open,
+    counters,
     decorators,
     events,
     file_growth,
@@ -47,8 +49,8 @@ from benchmarks.workloads import (
 WORKLOADS: dict[str, Callable[[Bench], list[Section]]] = {
     module.NAME: module.run
     for module in (
-        headline, survival, ycsb, group_commit, hot_key, scan, events, cold_open, file_growth,
-        set_cost, validated, decorators,
+        headline, by_hand, counters, survival, ycsb, group_commit, hot_key, scan, events,
+        cold_open, file_growth, set_cost, validated, decorators,
     )
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path, PurePath
 
 GATE_PERCENT = 90.0
-FLOORS = ("contract", "codecs", "engines", "runtime", "store", "records")
+FLOORS = ("contract", "codecs", "engines", "runtime", "store", "records", "stores")
 
 
 def measure() -> dict[str, Counter[str]]:

@@ -45,6 +45,9 @@ MODULES = (
             "header", "envelope", "plain", "trie",
         )
     ),
+    *(f"holdfast.store.{name}" for name in ("space", "plan", "views", "keyspaces", "layout")),
+    "holdfast.store.feed_row",
+    "holdfast.store.plain.rows",
     "holdfast.records.services.protocols",
     *(
         f"holdfast.records.decorators.{name}"
@@ -58,9 +61,9 @@ ENGINES = ("lmdb", "sqlite", "memory")
 
 REFERENCE_PROSE = """\
 Every public name with its signature, shapes, units and errors. Most programs need the first page
-only; the contract and the codecs are for authors of engines, services and decorators for who puts a
-store together. [The errors](../errors.md) have a page of their own, and so have [the
-engines](../engines.md)."""
+only; the contract and the codecs are for authors of engines, `holdfast.store` is for authors of
+views, and services and decorators are for programs that put an entry store together. [The
+errors](../errors.md) have a page of their own, and so have [the engines](../engines.md)."""
 
 ERRORS_PROSE = """\
 Every error is a class of `holdfast.contract.errors` below `StoreError`, with a stable `code`, a

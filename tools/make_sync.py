@@ -71,6 +71,11 @@ class Twin:
         return f"Async{self.handle.__name__}"
 
     @property
+    def generic(self) -> bool:
+        """Whether the handle is one of values of some type."""
+        return bool(getattr(self.handle, "__parameters__", ()))
+
+    @property
     def iterates(self) -> bool:
         return hasattr(self.handle, "__anext__")
 
@@ -97,6 +102,26 @@ if version is None and at is None and expect is None:
         return found
 """
 
+#: Of every handle that has collections: a type checker tells typed ones from plain ones.
+COLLECTION = '''
+@overload
+def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
+@overload
+def collection(
+    self, name: str, type: type[T], *, history: str | None = None
+) -> Collection[T]: ...
+def collection(
+    self, name: str, type: type[Any] | None = None, *, history: str | None = None
+) -> Collection[Any]:
+    """The collection of that name: typed documents; see `holdfast.Database.collection`.
+
+    Raises:
+        InvalidName, InvalidInput: the arguments cannot be.
+    """
+    kind = dict if type is None else type
+    return Collection(self._inner.collection(name, kind, history=history))
+'''
+
 TWINS = (
     Twin(
         "holdfast.database.handle:Database",
@@ -112,6 +137,7 @@ TWINS = (
             "changes of keys that match, in commit order, those to come included.\n\nAny thread "
             "may close it, and so end the wait of another one.",
         },
+        extra=COLLECTION,
     ),
     Twin(
         "holdfast.records.interface:KeyValueStoreInterface",
@@ -121,15 +147,18 @@ TWINS = (
         plain=("set", "set_many", "modify", "delete"),
         first={"get": PEEK},
     ),
+    Twin("holdfast.documents.collection:Collection", file="documents"),
     Twin("holdfast.stores.multistore:MultiStore", file="stores"),
     Twin("holdfast.stores.store:Store", file="stores", attributes={"name": "str"}),
     Twin(
         "holdfast.database.transaction:Transaction",
         attributes={"state": "State", "revision": "int"},
+        extra=COLLECTION,
     ),
     Twin(
         "holdfast.database.snapshot:SnapshotView",
         attributes={"revision": "int", "entries": "KeyValueStore", "stores": "MultiStore"},
+        extra=COLLECTION,
     ),
     Twin(
         "holdfast.store.versions.retention:Retention",
@@ -164,6 +193,7 @@ from __future__ import annotations
 PURPOSES = {
     "feed": "The twin of a watch.",
     "entries": "The twins of entries and their schemas.",
+    "documents": "The twin of collections.",
     "stores": "The twins of named stores.",
     "database": "The twins of the database, its transactions and snapshots, and `open`.",
 }
@@ -190,19 +220,11 @@ __all__ = {names!r}
 # The one function; its signature and the start of its docstring come from `holdfast.open`.
 OPEN_BODY = """
     used = components if components is not None else system_components()
-    handle = {call}
-    engine = engine_class(handle.config.scheme)(handle.config, used)
-    if engine.capabilities.io is Io.REMOTE:
-        raise Unsupported(
-            f"{{handle.config.scheme}}:// waits for a server, which needs an event loop; use the "
-            "asynchronous handle: `async with holdfast.open(...) as db`",
-            scheme=handle.config.scheme,
-        )
-    return Database(handle)
+    return Database({call})
 """
 
 # Packages that are loaded when first needed: imported for type checkers only.
-LOADED_LATER = ("holdfast.records.schemas",)
+LOADED_LATER = ("holdfast.records.schemas", "holdfast.documents")
 
 # What the code written by hand above and below names: module and name.
 IMPORTS = {
@@ -212,15 +234,14 @@ IMPORTS = {
     "Any": "typing",
     "Self": "typing",
     "TypeVar": "typing",
+    "Generic": "typing",
+    "overload": "typing",
     "NOT_NOW": "holdfast.contract.engine",
-    "Io": "holdfast.contract.capability",
     "StoreClosed": "holdfast.contract.errors",
     "TimedOut": "holdfast.contract.errors",
-    "Unsupported": "holdfast.contract.errors",
     "system_components": "holdfast.runtime.system",
     "DrivenIterator": "holdfast.runtime.drive",
     "drive": "holdfast.runtime.drive",
-    "engine_class": "holdfast.store.registry",
 }
 
 WORDS = (
@@ -295,7 +316,8 @@ def arguments(method: Callable[..., Any], replaced: dict[str, str]) -> str:
         if name == "self":
             continue
         given = replaced.get(name, name)
-        parts.append(f"{name}={given}" if one.kind is one.KEYWORD_ONLY else given)
+        stars = "*" * (one.kind is one.VAR_POSITIONAL) + "**" * (one.kind is one.VAR_KEYWORD)
+        parts.append(f"{name}={given}" if one.kind is one.KEYWORD_ONLY else stars + given)
     return ", ".join(parts)
 
 
@@ -303,7 +325,8 @@ def arguments(method: Callable[..., Any], replaced: dict[str, str]) -> str:
 
 
 def twin_of(annotation: str) -> str | None:
-    return NAMES.get(annotation)
+    """The twin that an annotation names, also where it says of what: `Collection[T]`."""
+    return NAMES.get(annotation.partition("[")[0])
 
 
 def plain_text(name: str, method: Callable[..., Any], doc: str) -> str:
@@ -442,7 +465,7 @@ def class_text(twin: Twin) -> str:
         return spoken(inspect.cleandoc(doc) if doc else None, twin.rewrites, used)
 
     # How the handle is made is no concern of who has a twin.
-    purpose = re.sub(r"\n\n    Args:\n(        .*\n?)+", "", twin.handle.__doc__ or "")
+    purpose = re.sub(r"\n\n    Args:(\n        .*)+", "", twin.handle.__doc__ or "")
     texts = [quoted(say(purpose)), "", initializer(twin)]
     for name, annotation in twin.attributes.items():
         texts.append(property_text(name, annotation, ""))
@@ -459,7 +482,8 @@ def class_text(twin: Twin) -> str:
     stale = twin.rewrites.keys() - used
     if stale:
         raise SystemExit(f"make_sync: {twin.source} no longer says {sorted(stale)}; see TWINS")
-    return f"class {twin.twin}:\n" + textwrap.indent("\n".join(texts), "    ")
+    bases = "(Generic[T])" if twin.generic else ""
+    return f"class {twin.twin}{bases}:\n" + textwrap.indent("\n".join(texts), "    ")
 
 
 def initializer(twin: Twin) -> str:
@@ -476,7 +500,8 @@ def initializer(twin: Twin) -> str:
         for name, type_ in types.items()
         if twin_of(type_)
     ]
-    return defined("__init__", f"(self, inner: {twin.alias}) -> None", "", "\n".join(lines))
+    inner = f"{twin.alias}[T]" if twin.generic else twin.alias
+    return defined("__init__", f"(self, inner: {inner}) -> None", "", "\n".join(lines))
 
 
 def property_type(member: property) -> str:
@@ -510,7 +535,6 @@ def _require_all_attributes(twin: Twin) -> None:
 def open_text() -> str:
     opening = importlib.import_module("holdfast.database.open").open
     doc = spoken(inspect.cleandoc(opening.__doc__ or ""), {}, set())
-    doc += "\n    Unsupported: the engine waits for a server; `holdfast.open` is for those."
     call = f"open_async({arguments(opening, {'components': 'used'})})"
     body = OPEN_BODY.format(call=call).strip("\n")
     return f"def open{signature(opening)}:\n" + textwrap.indent(quoted(doc), "    ") + f"\n{body}\n"
@@ -554,7 +578,8 @@ def imported(module: ModuleType) -> dict[str, str]:
 def imports_text(code: str, file: str) -> str:
     """The imports that the code of a file needs."""
     tree = ast.parse("from __future__ import annotations\n" + code)
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    parameters = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - parameters
     here = {twin.twin for twin in TWINS if twin.file == file}
     elsewhere = {twin.twin: twin.file for twin in TWINS if twin.file != file}
     known = origins()

@@ -24,7 +24,7 @@ from holdfast.records.decorators.evented import Evented
 from holdfast.records.decorators.read_only import ReadOnlyStore
 from holdfast.records.services.protocols import Outcome
 from holdfast.records.write import Write
-from holdfast.store.feed.change import Change
+from holdfast.store.change import Change
 
 NAME = "events"
 

@@ -35,7 +35,7 @@ from holdfast.records.decorators.logged import Logged
 from holdfast.records.decorators.read_only import ReadOnlyStore
 from holdfast.records.options import KEEP
 from holdfast.records.services.mutex import MutexLockService
-from holdfast.store.feed.change import Change
+from holdfast.store.change import Change
 from holdfast.store.feed.watch import Watch
 from holdfast.store.locks.lock import Lock
 from holdfast.store.operation_log import LoggingService, LogRecord, OperationLog

@@ -21,6 +21,8 @@ TINY = replace(
 #: What must stand in the tables of each.
 NAMED = {
     "headline": ("holdfast lmdb full, async", "holdfast lmdb full, sync", "raw lmdb"),
+    "by-hand": ("memory", "lmdb relaxed", "lmdb full", "sqlite full"),
+    "counters": ("memory, sync set", "lmdb full, async get"),
     "survival": ("holdfast lmdb full, async", "10 of 10"),
     "ycsb": ("holdfast memory, async", "holdfast lmdb full, async", "holdfast lmdb relaxed, sync"),
     "group-commit": ("holdfast lmdb full, async", "raw lmdb"),

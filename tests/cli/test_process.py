@@ -196,7 +196,7 @@ def test_an_unexpected_error_is_one_line_unless_asked_for(
     def broken(*_: object) -> None:
         raise RuntimeError("a bug\nof two lines")
 
-    monkeypatch.setattr("holdfast.cli.options.read_config", broken)
+    monkeypatch.setattr("holdfast.cli.opening.read_config", broken)
     done = cli("keys")
     assert done.code == 4
     assert done.err.count("\n") == 1

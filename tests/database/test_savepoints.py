@@ -9,7 +9,7 @@ import pytest
 from holdfast.contract.errors import InvalidInput, TransactionClosed
 from holdfast.database.handle import Database
 from holdfast.store import write_set
-from holdfast.store.feed.change import Change
+from holdfast.store.change import Change
 from tests.store.scene import Scene
 
 

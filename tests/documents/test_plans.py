@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import holdfast
-from holdfast.contract.errors import StoreError
-from holdfast.documents.planner.plan import plan_query
+from holdfast.contract.errors import DuplicateKey, StoreError
+from holdfast.documents.planner import plan
 from holdfast.documents.query import Query, Row, run_reference
 from holdfast.documents.query.nodes import And, Comparison, Membership, Nested, Node, Not, Or, Regex
 from holdfast.documents.query.ordering import OrderBy
@@ -24,7 +24,7 @@ from holdfast.documents.text.matching import matcher
 
 SCALARS = [None, True, False, 0, 1, 1.0, -3, 2.5, 2**53 + 1, "", "a", "ab", "b"]
 #: What meets often: few values, so that ranges, ties and arrays of the same values come together.
-FEW = [1, 2, 3, 2.5, "a", "x" * 150 + "y", "x" * 150 + "z", "x" * 150]
+FEW = [None, 1, 2, 3, 2.5, "a", "x" * 150 + "y", "x" * 150 + "z", "x" * 150]
 PATHS = [("a",), ("a",), ("a",), ("b",), ("b",), ("c",), ("a", "a"), ("c", "a")]
 OPERATORS: list[Any] = ["eq", "eq", "gt", "gte", "lt", "lte", "ne"]
 CASES = 40
@@ -39,9 +39,11 @@ class Making:
 
     def value(self) -> Any:
         pick = self.chance.choice
-        match self.chance.randrange(12):
+        match self.chance.randrange(8):
             case 0:
                 return [self.scalar() for _ in range(self.chance.randrange(4))]
+            case 3:
+                return [1, 3]
             case 1:
                 return {pick("ab"): self.scalar()}
             case 2:
@@ -55,8 +57,7 @@ class Making:
         names = [name for name in "abc" if self.chance.random() < 0.85]
         return {name: self.scalar() if plain else self.value() for name in names}
 
-    def comparison(self) -> Node:
-        path = self.chance.choice(PATHS)
+    def comparison(self, path: tuple[str, ...]) -> Node:
         match self.chance.randrange(10):
             case 0:
                 several = tuple(Constant(self.value()) for _ in range(self.chance.randrange(4)))
@@ -66,7 +67,9 @@ class Making:
         return Comparison(path, self.chance.choice(OPERATORS), Constant(self.value()))
 
     def condition(self, deep: int = 2) -> Node:
-        several = [self.comparison() for _ in range(self.chance.randrange(4))]
+        paths = [self.chance.choice(PATHS)] if self.chance.random() < 0.4 else PATHS
+        count = self.chance.randrange(4)
+        several = [self.comparison(self.chance.choice(paths)) for _ in range(count)]
         if deep and self.chance.random() < 0.3:
             several.append(self.condition(deep - 1))
         match self.chance.randrange(10):
@@ -115,7 +118,11 @@ def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest.mark.row("I-040", "I-005", "trap 35")
 @pytest.mark.parametrize("seed", range(CASES))
-def test_every_plan_agrees_with_the_reference(database: Any, seed: int) -> None:
+def test_every_plan_agrees_with_the_reference(
+    database: Any, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What a shape of query took is remembered where there are many indexes: here from the first on.
+    monkeypatch.setattr(plan, "_WORTH_REMEMBERING", 1 if seed % 4 < 2 else 8)
     made = Making(seed)
     plain = seed % 2 == 0
 
@@ -125,15 +132,27 @@ def test_every_plan_agrees_with_the_reference(database: Any, seed: int) -> None:
         await collection.set_many(rows)
         for at in range(4):
             fields, kind, sparse = made.index()
-            await collection.create_index(f"i{at}", fields, kind=kind, sparse=sparse)
+            unique = kind == "btree" and at == 3
+            try:
+                await collection.create_index(
+                    f"i{at}", fields, kind=kind, sparse=sparse, unique=unique
+                )
+            except DuplicateKey:
+                refused = f"i{at}"
+                assert any(one.state == "failed" for one in await collection.list_indexes())
+                await collection.drop_index(refused)
         for at in range(8):
             key = f"k{made.chance.randrange(18)}"
             if at % 3 == 0:
                 await collection.delete(key)
                 rows.pop(key, None)
             else:
-                rows[key] = made.document(plain=plain)
-                await collection.set(key, rows[key])
+                document = made.document(plain=plain)
+                try:
+                    await collection.set(key, document)
+                except DuplicateKey:
+                    continue
+                rows[key] = document
         await agree(collection, rows, [made.query() for _ in range(QUERIES)])
         assert await database.check() == []
         await collection.drop()
@@ -152,8 +171,8 @@ async def agree(collection: Any, rows: dict[str, Any], queries: list[Query]) -> 
         )
         assert await collection.count(query) == len(expected)
         storage = await collection._find()
-        plan = plan_query(query, storage.number, await storage.catalogue())
-        for way in plan.rejected:
+        chosen = plan.plan_query(query, storage.number, await storage.catalogue())
+        for way in chosen.rejected:
             hinted = [one.key async for one in collection.query(query, hint=way.index.name)]
             assert hinted == [key for key, _ in expected], way.index
         whole = replace(query, limit=None, offset=0)

@@ -83,16 +83,18 @@ async def main():
         await db.entries.set("a", {"n": 1})
         told["value"] = (await db.entries.require("a")).value
         told["snapshots"] = db.capabilities.snapshots
-        for name, use in (
-            ("begin", lambda: db.transaction().begin()),
-            ("transact", lambda: db.transact(lambda tx: tx.entries.set("a", 2))),
-            ("snapshot", lambda: db.snapshot()),
-        ):
-            try:
-                await use()
-            except StoreError as error:
-                told[name] = [error.code, str(error)]
+        try:
+            await db.snapshot()
+        except StoreError as error:
+            told["snapshot"] = [error.code, str(error)]
+        told["untouched"] = (await db.entries.require("a")).value
+        await db.transact(lambda tx: tx.entries.set("a", 2))
         told["after"] = (await db.entries.require("a")).value
+        told["how"] = (await db.explain())["abilities"]["transactions"]["source"]
+    try:
+        await holdfast.open("toy://", emulation=False).open()
+    except StoreError as error:
+        told["refused"] = [error.code, str(error)]
     print(json.dumps(told))
 
 asyncio.run(main())
@@ -103,12 +105,14 @@ asyncio.run(main())
 def test_an_installed_engine_is_listed_and_opened_and_says_what_it_lacks(site: Path) -> None:
     told = json.loads(run(USING_TOY, site=site))
     assert told["names"] == sorted([*ENGINES, "toy"])
-    assert told["value"] == told["after"] == {"n": 1}
+    assert told["value"] == told["untouched"] == {"n": 1}
     assert told["snapshots"] is False
-    for use in ("begin", "transact", "snapshot"):
-        code, message = told[use]
+    for what, said in (("snapshot", "snapshots"), ("refused", "emulation=False")):
+        code, message = told[what]
         assert code == "NOT_SUPPORTED"
-        assert "snapshots" in message
+        assert said in message
+    # What it lacks for a transaction is supplied above it, and said.
+    assert (told["after"], told["how"]) == (2, "emulated")
     listed = run("from holdfast.cli import main; main()", "engines", "--json", site=site)
     assert "toy" in {engine["engine"] for engine in json.loads(listed)}
     # Without it there is no such engine.

@@ -41,7 +41,7 @@ class Groups:
 def make(groups: Groups, inline: Callable[[Work], bool] = lambda _: False) -> Committer:
     pace = Pace(ManualClock())
     pace.note(1, 0.0, 1.0)  # Flushes are long here, so that no loop waits for one.
-    return Committer("test", SystemHost(), groups.run, inline, lambda: False, pace)
+    return Committer("test", SystemHost(), groups.run, inline, lambda: False, lambda: None, pace)
 
 
 def work() -> Work:
@@ -151,7 +151,7 @@ async def test_a_fault_of_the_engine_reaches_every_caller_of_the_group() -> None
         raise RuntimeError("a bug")
 
     host, pace = SystemHost(), Pace(ManualClock())
-    committer = Committer("test", host, broken, lambda _: False, lambda: False, pace)
+    committer = Committer("test", host, broken, lambda _: False, lambda: False, lambda: None, pace)
     results = await asyncio.gather(
         *(committer.commit(work()) for _ in range(3)), return_exceptions=True
     )

@@ -12,7 +12,7 @@ from holdfast.contract.errors import IntegrityFailed, InvalidInput
 from holdfast.contract.record import Range
 from holdfast.store import layout
 from holdfast.store.feed.feed import Feed
-from holdfast.store.feed.row import Act, FeedPosition, FeedRow
+from holdfast.store.feed_row import Act, FeedPosition, FeedRow
 from tests.store.scene import Scene, engine_of, first, listed
 
 

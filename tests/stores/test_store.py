@@ -147,7 +147,8 @@ async def test_stores_and_entries_share_a_transaction(scene: Scene) -> None:
         store = await db.stores.create("s")
         async with db.transaction() as tx:
             inside = await tx.stores.get("s")
-            await inside.set(b"k", b"1")
+            assert await inside.set(b"k", b"1") == 0
+            assert max(db.revision, await db.head()) < 100
             await tx.entries.set("k", 1)
             assert await inside.get(b"k") == b"1"
             assert not await store.has(b"k")
@@ -222,10 +223,13 @@ async def test_a_dropped_store_is_gone_for_everybody(kept_scene: Scene) -> None:
         assert scene_rows == [], "expiry rows go with their values"
 
 
-async def test_a_store_dropped_under_a_transaction_refuses_its_commit(scene: Scene) -> None:
+@pytest.mark.parametrize("level", ["read_committed", "repeatable_read", "serializable"])
+async def test_a_store_dropped_under_a_transaction_refuses_its_commit(
+    scene: Scene, level: str
+) -> None:
     async with scene.open() as db:
         await db.stores.create("s")
-        tx = await db.transaction().begin()
+        tx = await db.transaction(level).begin()
         inside = await tx.stores.get("s")
         await inside.set(b"k", b"v")
         await db.stores.delete("s")

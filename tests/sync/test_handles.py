@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,29 +12,7 @@ from holdfast.contract.errors import (
     KeyNotFound,
     StoreClosed,
     TransactionClosed,
-    Unsupported,
 )
-
-REMOTE_ENGINE = """
-from dataclasses import dataclass, replace
-from holdfast.contract.capability import Io
-from holdfast.contract.config import EngineConfig
-from holdfast.engines.memory import MemoryEngine
-
-@dataclass(frozen=True, kw_only=True)
-class FarConfig(EngineConfig):
-    scheme = "far"
-
-class FarEngine(MemoryEngine):
-    config_type = FarConfig
-
-    @property
-    def capabilities(self):
-        return replace(super().capabilities, io=Io.REMOTE)
-
-    async def open(self):
-        raise AssertionError("a sync handle must not even connect")
-"""
 
 
 def test_the_first_steps_of_the_readme(url: str) -> None:
@@ -165,18 +142,3 @@ def test_calls_run_in_the_calling_thread_without_a_loop(db: holdfast.sync.Databa
 
     assert db.entries.modify("a:1", where).value == threading.get_ident()
     assert db.transact(where) == threading.get_ident()
-
-
-def test_a_remote_engine_is_refused_before_it_connects(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "far_engine.py").write_text(REMOTE_ENGINE)
-    information = tmp_path / "far_engine-1.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: far-engine\nVersion: 1\n")
-    (information / "entry_points.txt").write_text(
-        "[holdfast.engines]\nfar = far_engine:FarEngine\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(Unsupported, match=r"async with holdfast\.open"):
-        holdfast.sync.open("far://")

@@ -114,3 +114,14 @@ def test_contributing_shows_the_toy_engine_as_it_is() -> None:
     toy = (repository.ROOT / "tests/engines/toy.py").read_text()
     body = toy.partition("\n\n")[2].strip()
     assert body in (repository.ROOT / "CONTRIBUTING.md").read_text()
+
+
+def test_contributing_shows_a_view_that_is_small_and_stands_on_floor_three() -> None:
+    text = (repository.ROOT / "CONTRIBUTING.md").read_text()
+    _, _, section = text.partition("\n## Add a view\n")
+    found = re.search(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    assert found
+    lines = [line for line in found[1].splitlines() if line.strip()]
+    assert len(lines) < 150
+    floors = set(re.findall(r"^from holdfast\.(\w+)", found[1], re.MULTILINE))
+    assert floors <= {"codecs", "contract", "runtime", "store"}

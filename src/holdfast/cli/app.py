@@ -11,7 +11,6 @@ import typer
 import holdfast
 from holdfast.cli import (
     bench,
-    care,
     changing,
     doctor,
     entries,
@@ -20,6 +19,7 @@ from holdfast.cli import (
     importing,
     keeping,
     logs,
+    maintenance,
     schemas,
     watching,
 )
@@ -63,9 +63,9 @@ for command, name, panel in (
     (logs.logs, "logs", "Entries"),
     (importing.import_, "import", "Data"),
     (exporting.export, "export", "Data"),
-    (care.info, "info", "Care"),
-    (care.check, "check", "Care"),
-    (care.compact, "compact", "Care"),
+    (maintenance.info, "info", "Care"),
+    (maintenance.check, "check", "Care"),
+    (maintenance.compact, "compact", "Care"),
     (bench.bench, "bench", "Machine"),
     (doctor.doctor, "doctor", "Machine"),
     (doctor.engines, "engines", "Machine"),

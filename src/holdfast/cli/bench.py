@@ -21,7 +21,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from holdfast.cli import exits, options, shown
+from holdfast.cli import exits, opening, options, shown
 from holdfast.cli.progress import progress
 from holdfast.contract.config import EngineConfig, PathConfig
 from holdfast.contract.runtime import SystemClock
@@ -117,7 +117,7 @@ def bench(
     """
     with _config(url, engine) as config:
         processor = sum(os.times()[:2])
-        measures = options.run(_measure(config, seconds))
+        measures = opening.run(_measure(config, seconds))
         durability = config.durability
         taken = Resources(sum(os.times()[:2]) - processor, _memory(), _disk(config))
     if as_json:

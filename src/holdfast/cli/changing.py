@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from holdfast.cli import exits, options, shown
+from holdfast.cli import exits, opening, options, shown
 from holdfast.cli.exits import BadUsage
 from holdfast.contract.errors import KeyNotFound
 from holdfast.database.handle import Database
@@ -132,12 +132,12 @@ def tag(
 
     async def work() -> list[str]:
         if not (tags or remove or clear):
-            async with options.for_reading(url) as db:
+            async with opening.for_reading(url) as db:
                 return _present(key, await db.entries.get(key)).metadata.tags
-        async with options.for_writing(url, create=False) as db:
+        async with opening.for_writing(url, create=False) as db:
             return await db.transact(change)
 
-    found = sorted(options.run(work()))
+    found = sorted(opening.run(work()))
     if as_json:
         shown.document({"key": key, "tags": found})
     else:
@@ -149,10 +149,10 @@ def _changed(url: str, work: Callable[[Database], Awaitable[Entry[Any]]], *, as_
     """Carry out a change in a database that exists, and tell of the entry it made."""
 
     async def run() -> Entry[Any]:
-        async with options.for_writing(url, create=False) as db:
+        async with opening.for_writing(url, create=False) as db:
             return await work(db)
 
-    shown.written(options.run(run()), as_json=as_json)
+    shown.written(opening.run(run()), as_json=as_json)
     return exits.OK
 
 

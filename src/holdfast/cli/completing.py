@@ -63,12 +63,12 @@ def without(before: str) -> Iterator[None]:
 
 def complete_key(ctx: Any, incomplete: str) -> list[str]:
     """The keys, or the namespaces, that begin so. Nothing where the database cannot be read."""
-    from holdfast.cli import options
+    from holdfast.cli import opening
 
     url = ctx.params.get("url") or os.environ.get("HOLDFAST_URL", "")
 
     async def work() -> list[str]:
-        async with options.for_reading(url) as db:
+        async with opening.for_reading(url) as db:
             begun = incomplete
             while True:
                 found = await offered(db, begun)
@@ -78,7 +78,7 @@ def complete_key(ctx: Any, incomplete: str) -> list[str]:
                 begun = found[0]
 
     try:
-        return options.run(work())
+        return opening.run(work())
     except Exception:  # noqa: BLE001 - a shell in the middle of a line is no place for errors
         return []
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import holdfast
-from holdfast.cli import exits, options, shown
+from holdfast.cli import exits, opening, options, shown
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig, PathConfig
 from holdfast.contract.errors import StoreError
@@ -83,7 +83,7 @@ def doctor(url: options.Url = "", as_json: options.AsJson = False) -> int:
     versions = _versions()
     parts = _parts()
     _judge_parts(parts, findings)
-    config = options.config_of(url) if url else None
+    config = opening.config_of(url) if url else None
     place = _place(config, findings)
     database = _database(url, findings) if config is not None else None
     if as_json:
@@ -203,9 +203,9 @@ def _place(config: EngineConfig | None, findings: list[Finding]) -> dict[str, An
 
 def _database(url: str, findings: list[Finding]) -> dict[str, Any] | None:
     async def work() -> dict[str, Any]:
-        async with options.for_reading(url) as db:
+        async with opening.for_reading(url) as db:
             return {
-                "url": options.config_of(url).url,
+                "url": opening.config_of(url).url,
                 "engine": db.capabilities.engine,
                 "durability": db.capabilities.durability,
                 "revision": await db.head(),
@@ -213,7 +213,7 @@ def _database(url: str, findings: list[Finding]) -> dict[str, Any] | None:
             }
 
     try:
-        found = options.run(work())
+        found = opening.run(work())
     except StoreError as error:
         findings.append(Finding(True, f"{error.code}: {error}"))
         return None

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from holdfast.cli import exits, options, shown, typed_json
+from holdfast.cli import exits, opening, options, shown, typed_json
 from holdfast.cli.exits import BadUsage
 from holdfast.cli.hints import hint
 from holdfast.cli.past import past_table
@@ -51,10 +51,10 @@ def get(
     moment = options.moment_of(at, "--at")
 
     async def work() -> Entry[Any] | None:
-        async with options.for_reading(url) as db:
+        async with opening.for_reading(url) as db:
             return await db.entries.get(key, version=wanted, at=moment)
 
-    entry = options.run(work())
+    entry = opening.run(work())
     if entry is None:
         return _absent(key, version or at, as_json=as_json)
     if as_json:
@@ -108,7 +108,7 @@ def set(
     required_version = options.version_of(if_version, "--if-version")
 
     async def work() -> Entry[Any]:
-        async with options.for_writing(url) as db:
+        async with opening.for_writing(url) as db:
             return await db.entries.set(
                 key, content, modified_by=by, comment=comment,
                 tags=[] if clear_tags else tag or None, ttl=lifetime, if_absent=if_absent,
@@ -116,7 +116,7 @@ def set(
                 if_hash=if_hash,
             )  # fmt: skip
 
-    shown.written(options.run(work()), as_json=as_json)
+    shown.written(opening.run(work()), as_json=as_json)
     return exits.OK
 
 
@@ -134,13 +134,13 @@ def delete(
     required_version = options.version_of(if_version, "--if-version")
 
     async def work() -> bool:
-        async with options.for_writing(url, create=False) as db:
+        async with opening.for_writing(url, create=False) as db:
             return await db.entries.delete(
                 key, modified_by=by, comment=comment, if_revision=if_revision,
                 if_version=required_version, if_hash=if_hash,
             )  # fmt: skip
 
-    if not options.run(work()):
+    if not opening.run(work()):
         return _absent(key, None, as_json=as_json)
     if as_json:
         shown.document({"key": str(StoreKey.of(key)), "deleted": True})
@@ -170,7 +170,7 @@ def keys(
 
     async def work() -> int:
         printed = 0
-        async with options.for_reading(url) as db:
+        async with opening.for_reading(url) as db:
             async for key in _keys(db, wanted, tag, reverse=reverse):
                 if not count:
                     if as_json:
@@ -184,7 +184,7 @@ def keys(
                 await hint(db, wanted)
         return printed
 
-    found = options.run(work())
+    found = opening.run(work())
     if count:
         if as_json:
             shown.document({"count": found})
@@ -208,7 +208,7 @@ def history(
 
     async def work() -> int:
         found = 0
-        async with options.for_reading(url) as db:
+        async with opening.for_reading(url) as db:
             async for one in _versions(db, key, reverse=reverse):
                 if found == (limit if as_json else rows_max):
                     if limit is None:
@@ -221,7 +221,7 @@ def history(
                     kept.append(one)
         return found
 
-    if not options.run(work()):
+    if not opening.run(work()):
         return _absent(key, None, as_json=as_json)
     if not as_json:
         past_table(key, kept, reverse=reverse)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from holdfast.cli import exits, files, options, settings, shown, typed_json
+from holdfast.cli import exits, files, opening, options, settings, shown, typed_json
 from holdfast.cli.hints import hint
 from holdfast.cli.progress import progress, shows_progress
 from holdfast.codecs.pattern import Pattern
@@ -41,7 +41,7 @@ def export(
     wanted = options.pattern_of(pattern, kind)
 
     async def work(target: TextIO) -> tuple[int, int]:
-        async with options.for_reading(url) as db:
+        async with opening.for_reading(url) as db:
             # Before the snapshot, which then holds every schema that they name.
             last = await settings.exported(db) if wanted == EVERYTHING else []
             done = await _write_entries(db, target, wanted)
@@ -51,10 +51,10 @@ def export(
             return done
 
     if output is None:
-        options.run(work(sys.stdout))
+        opening.run(work(sys.stdout))
         return exits.OK
     with files.written(output) as target:
-        written, revision = options.run(work(target))
+        written, revision = opening.run(work(target))
     if as_json:
         shown.document({"file": str(output), "entries": written, "revision": revision})
     else:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, BinaryIO
 
 import typer
 
-from holdfast.cli import exits, options, settings, shown
+from holdfast.cli import exits, opening, options, settings, shown
 from holdfast.cli.exporting import SCHEMAS
 from holdfast.cli.progress import progress
 from holdfast.cli.rows import Form, Row, Shape, blame, read_rows
@@ -23,7 +23,8 @@ from holdfast.contract.errors import InvalidInput, StoreError
 from holdfast.contract.runtime import SystemClock
 from holdfast.database.handle import Database
 from holdfast.database.transaction import Transaction
-from holdfast.store.versions.entry import Entry, milliseconds
+from holdfast.store.instants import milliseconds
+from holdfast.store.versions.entry import Entry
 
 #: A batch ends before it holds more than that, whatever `--batch` says.
 BATCH_BYTES_MAX = 16 * 1024 * 1024
@@ -90,7 +91,7 @@ def import_(
     tally = Tally()
 
     async def work(stream: BinaryIO, size: int | None) -> None:
-        async with options.for_writing(url) as db:
+        async with opening.for_writing(url) as db:
             with progress("import", size, sizes=True) as done:
                 found: dict[str, settings.Setting] = {}
                 rows = settings.split(read_rows(stream, form.settled(file), shape), found)
@@ -111,7 +112,7 @@ def import_(
             size = stream.seek(0, 2)
             stream.seek(0)
         try:
-            options.run(work(stream, size))
+            opening.run(work(stream, size))
         except StoreError as error:
             where = f"everything up to line {tally.line} is written" if tally.line else (
                 "nothing is written"

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from holdfast.cli import exits, options, settings, shown
+from holdfast.cli import exits, opening, options, settings, shown
 from holdfast.cli.exits import BadUsage
 
 app = typer.Typer(help="How much of the past is kept.")
@@ -33,10 +33,10 @@ def show(url: options.Url = "", as_json: options.AsJson = False) -> int:
     """Show how far the past reaches back, and what namespaces say otherwise."""
 
     async def work() -> dict[str, Any]:
-        async with options.for_reading(url) as db:
+        async with opening.for_reading(url) as db:
             return await settings.retained(db)
 
-    found = options.run(work())
+    found = opening.run(work())
     if as_json:
         shown.document(found)
         return exits.OK
@@ -88,11 +88,11 @@ def keep(
     lost: Any = Gone.EXPIRED.value if gone is None else gone.value
 
     async def work() -> dict[str, Any]:
-        async with options.for_writing(url, create=False) as db:
+        async with opening.for_writing(url, create=False) as db:
             await db.retention.keep(namespace, values=kept, versions=versions, gone=lost)
             return await settings.retained(db)
 
-    return _said(options.run(work()), as_json=as_json)
+    return _said(opening.run(work()), as_json=as_json)
 
 
 def feed(
@@ -111,7 +111,7 @@ def feed(
     age_s = options.seconds_of(age, "--age")
 
     async def work() -> dict[str, Any]:
-        async with options.for_writing(url, create=False) as db:
+        async with opening.for_writing(url, create=False) as db:
             before = await settings.retained(db)
             await db.retention.keep_feed(
                 age_s=before["age_s"] if age_s is None else age_s,
@@ -119,7 +119,7 @@ def feed(
             )
             return await settings.retained(db)
 
-    return _said(options.run(work()), as_json=as_json)
+    return _said(opening.run(work()), as_json=as_json)
 
 
 COMMANDS = ((show, "show"), (keep, "keep"), (feed, "feed"))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from holdfast.cli import exits, options, shown
+from holdfast.cli import exits, opening, options, shown
 from holdfast.cli.exits import BadUsage
 from holdfast.store.operation_log import LogRecord
 
@@ -48,7 +48,7 @@ def logs(
     duration_s = options.seconds_of(slower_than, "--slower-than")
 
     async def work() -> list[LogRecord]:
-        async with options.for_reading(url) as db:
+        async with opening.for_reading(url) as db:
             newest: list[LogRecord] = []
             async for record in db.log.query(
                 operation=operation, key=wanted, success=success, since=since_s,
@@ -59,7 +59,7 @@ def logs(
                     break
             return newest[::-1]
 
-    records = options.run(work())
+    records = opening.run(work())
     if not records:
         shown.note("no record matches; handles opened with logged=True write them")
     for record in records:

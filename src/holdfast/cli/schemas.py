@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from holdfast.cli import exits, options, shown, typed_json
+from holdfast.cli import exits, opening, options, shown, typed_json
 from holdfast.cli.exits import BadUsage
 from holdfast.contract.errors import SchemaNotFound
 from holdfast.database.handle import Database
@@ -33,7 +33,7 @@ def list_(url: options.Url = "", as_json: options.AsJson = False) -> int:
     """List the registered schemas with the namespaces that require them."""
 
     async def work() -> list[tuple[Entry[Any], list[str]]]:
-        async with options.for_reading(url) as db:
+        async with opening.for_reading(url) as db:
             required = await db.schemas.required()
             return [
                 (one, [space for space, digest in required.items() if digest == one.key.name])
@@ -41,7 +41,7 @@ def list_(url: options.Url = "", as_json: options.AsJson = False) -> int:
                 if one.key.name.isalnum()
             ]
 
-    found = options.run(work())
+    found = opening.run(work())
     if as_json:
         for one, spaces in found:
             shown.document({"schema_hash": one.key.name, "namespaces": spaces})
@@ -67,10 +67,10 @@ def show(digest: Digest, url: options.Url = "", as_json: options.AsJson = False)
     """Print a schema; with --json together with its metadata."""
 
     async def work() -> Entry[Any]:
-        async with options.for_reading(url) as db:
+        async with opening.for_reading(url) as db:
             return await _the_one(db, digest)
 
-    entry = options.run(work())
+    entry = opening.run(work())
     if as_json:
         shown.document(shown.entry_document(entry))
     else:
@@ -96,10 +96,10 @@ def register(
     form = typed_json.parse(text)
 
     async def work() -> str:
-        async with options.for_writing(url) as db:
+        async with opening.for_writing(url) as db:
             return await db.schemas.register(form, modified_by=by, comment=comment)
 
-    digest = options.run(work())
+    digest = opening.run(work())
     if as_json:
         shown.document({"schema_hash": digest})
     else:
@@ -117,12 +117,12 @@ def require(
     """Require that what is written into NAMESPACE, and below it, fits a schema."""
 
     async def work() -> str:
-        async with options.for_writing(url, create=False) as db:
+        async with opening.for_writing(url, create=False) as db:
             wanted = (await _the_one(db, digest)).key.name
             await db.schemas.require(options.namespace_of(namespace), wanted, modified_by=by)
             return wanted
 
-    wanted = options.run(work())
+    wanted = opening.run(work())
     if as_json:
         shown.document({"namespace": namespace, "schema_hash": wanted})
     else:
@@ -139,10 +139,10 @@ def waive(
     """Require nothing of NAMESPACE any more; what one above it requires holds on."""
 
     async def work() -> None:
-        async with options.for_writing(url, create=False) as db:
+        async with opening.for_writing(url, create=False) as db:
             await db.schemas.waive(options.namespace_of(namespace), modified_by=by)
 
-    options.run(work())
+    opening.run(work())
     if as_json:
         shown.document({"namespace": namespace, "schema_hash": None})
     else:

@@ -11,12 +11,12 @@ from typing import Annotated, Any
 
 import typer
 
-from holdfast.cli import exits, options, shown
+from holdfast.cli import exits, opening, options, shown
 from holdfast.cli.differences import difference, whole
 from holdfast.cli.hints import hint_if_none
 from holdfast.contract.errors import StoreError
 from holdfast.contract.record import Cursor
-from holdfast.store.feed.change import Change
+from holdfast.store.change import Change
 from holdfast.store.feed.watch import Watch
 
 #: After a request to stop, how long the rest of a commit already begun may take to arrive.
@@ -52,7 +52,7 @@ def watch(
     start = int(since) if since is not None and since.isascii() and since.isdigit() else since
 
     async def work() -> None:
-        async with options.for_reading(url) as db:
+        async with opening.for_reading(url) as db:
             lineage = Cursor.parse(db.cursor).lineage
             place = _Place(None if snapshot else _revision_of(start, await db.head()))
             # From a known revision, so that the cursor is right before the first change too.

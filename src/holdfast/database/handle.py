@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from holdfast.codecs.compression import NONE, Compression
 from holdfast.codecs.pattern import Pattern
@@ -26,9 +26,6 @@ from holdfast.database.explain import explained
 from holdfast.database.snapshot import SnapshotView
 from holdfast.database.transaction import Transaction
 from holdfast.database.views import keepers, views_on
-from holdfast.documents.collection import Collection
-from holdfast.documents.collections import Collections
-from holdfast.documents.open import collection_of
 from holdfast.layers.read_only import ReadOnlyLayer
 from holdfast.records.compose import NO_WISHES, Entries, Wishes, open_entries
 from holdfast.records.interface import KeyValueStoreInterface
@@ -52,6 +49,8 @@ from holdfast.store.views import ChangeReader
 from holdfast.stores.multistore import MultiStore
 
 if TYPE_CHECKING:
+    from holdfast.documents.collection import Collection
+    from holdfast.documents.collections import Collections
     from holdfast.records.schemas.registry import SchemaRegistry
 
 T = TypeVar("T")
@@ -196,9 +195,15 @@ class Database:
             raise self._refuse()
         return self._stores
 
+    @overload
+    def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
+    @overload
     def collection(
-        self, name: str, type: type[T] | None = None, *, history: str | None = None
-    ) -> Collection[T]:
+        self, name: str, type: type[T], *, history: str | None = None
+    ) -> Collection[T]: ...
+    def collection(
+        self, name: str, type: type[Any] | None = None, *, history: str | None = None
+    ) -> Collection[Any]:
         """The collection of that name: typed documents with queries and indexes.
 
         Args:
@@ -211,12 +216,14 @@ class Database:
         Raises:
             InvalidName, InvalidInput: the arguments cannot be.
         """
+        from holdfast.documents.open import collection_of
+
         return collection_of(self._require_collections(), name, type, history)
 
     @property
     def schemas(self) -> SchemaRegistry:
         """What values have to fit: registered schemas, requirements and migrations."""
-        return self._open_parts().composition.requirements.registry
+        return self._open_parts().composition.rules.registry
 
     async def create_payload(
         self,
@@ -360,7 +367,7 @@ class Database:
         async def begin() -> TransactionEngine:
             return await TransactionEngine.begin(engine, level, read_only=read_only)
 
-        views = views_on(parts, self.stores, self._require_collections())
+        views = views_on(parts, self.stores, self._require_collections)
         return Transaction(begin, views, self._committed, self._require_gate())
 
     async def transact(
@@ -397,7 +404,7 @@ class Database:
         self._guard()
         engine = self._open_engine()
         view = SnapshotEngine(engine, await engine.snapshot())
-        views = views_on(self._open_parts(), self.stores, self._require_collections())
+        views = views_on(self._open_parts(), self.stores, self._require_collections)
         return SnapshotView(view, views(view, None))
 
     # --- Care -------------------------------------------------------------------------------
@@ -456,15 +463,18 @@ class Database:
         self._stores = MultiStore(
             engine, shared.keyspaces, self._components.clock, self._wrote, gate
         )
-        self._collections = Collections(
-            engine, shared.keyspaces, shared.retention, self._values, self._components,
-            self._wrote, gate,
-        )  # fmt: skip
         self._revision = await engine.head()
 
     def _require_collections(self) -> Collections:
         if self._collections is None:
-            raise self._refuse()
+            # Loaded with the first use: the package is as big as all others together.
+            from holdfast.documents.collections import Collections
+
+            shared = self._require_shared()
+            self._collections = Collections(
+                self._open_engine(), shared.keyspaces, shared.retention, self._values,
+                self._components, self._wrote, self._require_gate(),
+            )  # fmt: skip
         return self._collections
 
     def _reader_of(self, engine: Engine, keyspace: Keyspace) -> ChangeReader | None:

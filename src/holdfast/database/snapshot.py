@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from holdfast.database.views import Views
-from holdfast.documents.collection import Collection
-from holdfast.documents.open import collection_of
 from holdfast.store.snapshot import SnapshotEngine
+
+if TYPE_CHECKING:
+    from holdfast.documents.collection import Collection
 
 T = TypeVar("T")
 
@@ -28,11 +29,19 @@ class SnapshotView:
         self.stores = views.stores
         self._collections = views.collections
 
+    @overload
+    def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
+    @overload
     def collection(
-        self, name: str, type: type[T] | None = None, *, history: str | None = None
-    ) -> Collection[T]:
+        self, name: str, type: type[T], *, history: str | None = None
+    ) -> Collection[T]: ...
+    def collection(
+        self, name: str, type: type[Any] | None = None, *, history: str | None = None
+    ) -> Collection[Any]:
         """A collection as of that moment; see `Database.collection`."""
-        return collection_of(self._collections, name, type, history)
+        from holdfast.documents.open import collection_of
+
+        return collection_of(self._collections(), name, type, history)
 
     async def close(self) -> None:
         """Let go of the view; closing twice does nothing."""

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import TransactionClosed
 from holdfast.database.views import Views
-from holdfast.documents.collection import Collection
-from holdfast.documents.open import collection_of
 from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.runtime.gate import Gate
 from holdfast.store.transaction import TransactionEngine
 from holdfast.store.versions.entry import PendingRevision
 from holdfast.stores.multistore import MultiStore
+
+if TYPE_CHECKING:
+    from holdfast.documents.collection import Collection
 
 T = TypeVar("T")
 State = Literal["new", "active", "committing", "committed", "rolled_back"]
@@ -71,11 +72,19 @@ class Transaction:
         """The named stores as this transaction sees them."""
         return self._require_views().stores
 
+    @overload
+    def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
+    @overload
     def collection(
-        self, name: str, type: type[T] | None = None, *, history: str | None = None
-    ) -> Collection[T]:
+        self, name: str, type: type[T], *, history: str | None = None
+    ) -> Collection[T]: ...
+    def collection(
+        self, name: str, type: type[Any] | None = None, *, history: str | None = None
+    ) -> Collection[Any]:
         """A collection as this transaction sees it; see `Database.collection`."""
-        return collection_of(self._require_views().collections, name, type, history)
+        from holdfast.documents.open import collection_of
+
+        return collection_of(self._require_views().collections(), name, type, history)
 
     async def begin(self) -> Self:
         """Take the snapshot; `async with` does."""

@@ -7,22 +7,25 @@ from datetime import timedelta
 from typing import Any, Final, Literal, TypeVar, cast
 
 from holdfast.contract.errors import InvalidInput, KeyNotFound, StoreNotFound
-from holdfast.documents.indexes import build as indexing
-from holdfast.documents.indexes.defining import defined, index_facts
-from holdfast.documents.queries import Queries
+from holdfast.documents.batching import checked_operations, run_batch
+from holdfast.documents.collections import Collections
+from holdfast.documents.indexed import Indexed
 from holdfast.documents.query.query import Query
-from holdfast.documents.results import IndexFacts, QueryResult
+from holdfast.documents.results import BatchResult, QueryResult
 from holdfast.documents.storage import (
-    DELETE,
     KEEP,
+    REMOVE,
     DocumentStorage,
     Put,
     Step,
     _Act,
     require_key,
 )
+from holdfast.documents.walking import Results
+from holdfast.records.options import KEEP as KEEP_EXPIRY
 from holdfast.records.options import WriteOptions, write_options
 from holdfast.store.durations import ttl_milliseconds
+from holdfast.store.feed.subscription import is_coroutine_function
 from holdfast.store.versions.entry import Entry
 
 T = TypeVar("T")
@@ -31,19 +34,16 @@ T = TypeVar("T")
 CLEAR_ROWS: Final = 1000
 
 
-class Collection(Queries[T]):
+class Collection(Indexed[T]):
     """Documents of one type under text keys.
 
     Made by `db.collection`. A collection exists from its first write on; before it is empty. Every
     write is one commit, told in the feed (`db.watch` with `view="documents"`); inside a transaction
     it is part of that. A missing document is None; `require` raises.
-
-    Attributes:
-        name: as given.
     """
 
     def __repr__(self) -> str:
-        return f"<Collection {self.name!r} of {self._typed!r}>"
+        return f"<Collection {self._name!r} of {self._typed!r}>"
 
     # --- One document -----------------------------------------------------------------------
 
@@ -125,14 +125,14 @@ class Collection(Queries[T]):
         if storage is None:
             self._check_key(key)
             return False
-        step = Step(key, lambda _: DELETE, options)
+        step = Step(key, lambda _: REMOVE, options)
         await self._transact(storage, [step])
         return step.before is not None
 
     async def modify(
         self,
         key: str,
-        change: Callable[[T | None], T | Literal[_Act.DELETE]],
+        change: Callable[[T | None], T | Literal[_Act.REMOVE]],
         *,
         modified_by: str | int | None = None,
         comment: str | None = None,
@@ -141,25 +141,37 @@ class Collection(Queries[T]):
 
         Args:
             key: which.
-            change: from the document (None: there is none) to the new one; `DELETE` removes it. It
+            change: from the document (None: there is none) to the new one; `REMOVE` removes it. It
                 may be called more than once, and what it raises leaves everything as it was.
             modified_by, comment: who and why.
 
         Returns:
             The new document; None if it was removed.
+
+        Raises:
+            InvalidInput: `change` is a coroutine function, or returned None where a document stood.
         """
-        options = WriteOptions(modified_by, comment, keeps_expiry=True)
-        write_options(modified_by, comment, None, None, None, None)
+        if is_coroutine_function(change):
+            raise InvalidInput(
+                "the function of modify runs inside the commit and is a plain one; found a "
+                "coroutine function. Await what it needs before"
+            )
+        options = write_options(modified_by, comment, None, KEEP_EXPIRY, None, None)
         typed = self._typed
         storage = await self._require()
         outcome: T | None = None
 
-        def decide(entry: Entry[Any] | None) -> Put | Literal[_Act.KEEP, _Act.DELETE]:
+        def decide(entry: Entry[Any] | None) -> Put | Literal[_Act.KEEP, _Act.REMOVE]:
             nonlocal outcome
             changed = change(None if entry is None else self._value(entry))
-            if changed is DELETE:
+            if changed is None and entry is not None and entry.fresh().value is not None:
+                raise InvalidInput(
+                    "the function of modify returns the new document; found None where one stood. "
+                    "Return it, or REMOVE to remove it"
+                )
+            if changed is REMOVE:
                 outcome = None
-                return KEEP if entry is None else DELETE
+                return KEEP if entry is None else REMOVE
             plain = typed.to_plain(changed)
             serialized = storage.values.serialize_now(plain)
             put = Put(serialized, options)
@@ -193,8 +205,7 @@ class Collection(Queries[T]):
             raise InvalidInput(
                 f"changes is a mapping of names to values; found a {type(changes).__name__}"
             )
-        options = WriteOptions(modified_by, comment, keeps_expiry=True)
-        write_options(modified_by, comment, None, None, None, None)
+        options = write_options(modified_by, comment, None, KEEP_EXPIRY, None, None)
         storage = await self._require()
         outcome: list[T] = []
 
@@ -274,9 +285,39 @@ class Collection(Queries[T]):
             for key in wanted:
                 self._check_key(key)
             return 0
-        steps = [Step(key, lambda _: DELETE) for key in wanted]
+        steps = [Step(key, lambda _: REMOVE) for key in wanted]
         await self._transact(storage, steps)
         return sum(step.before is not None for step in steps)
+
+    async def batch(self, operations: Iterable[Any]) -> BatchResult:
+        """Do several things in their order as one commit: all of them, or nothing.
+
+        Args:
+            operations: `("set", key, value)`, `("delete", key)` and `("clear",)`.
+
+        Returns:
+            Whether it was done; if not, which operation met what. An error of the commit itself
+            carries the position of the last operation.
+
+        Raises:
+            InvalidInput: an operation is none of these; nothing was written.
+            Unsupported: inside a transaction.
+        """
+        several = checked_operations(operations)
+        if any(one[0] == "set" for one in several):
+            await self._require()
+
+        async def apply(view: Collections, operation: tuple[Any, ...]) -> None:
+            inside = Collection[T](self._name, self._typed, view, self._history)
+            match operation:
+                case ("set", key, value):
+                    await inside.set(key, value)
+                case ("delete", key):
+                    await inside.delete(key)
+                case _:
+                    await inside.clear()
+
+        return await run_batch(self._collections, several, apply)
 
     async def clear(self) -> int:
         """Remove every document; how many there were. Each is a change of its own.
@@ -297,7 +338,7 @@ class Collection(Queries[T]):
 
     async def drop(self) -> None:
         """Remove the collection: documents, indexes and past. Raises StoreNotFound."""
-        await self._collections.drop(self.name)
+        await self._collections.drop(self._name)
 
     # --- Walking ----------------------------------------------------------------------------
 
@@ -305,73 +346,17 @@ class Collection(Queries[T]):
         """How many documents there are, in time that grows with their number."""
         return await self.count()
 
-    async def keys(self) -> AsyncIterator[str]:
-        """Every key, in order, as of one moment."""
-        async for key, _, _ in self._rows(Query()):
-            yield key
+    def keys(self) -> AsyncIterator[str]:
+        """Every key, in order, as of the moment of the first step."""
+        return Results(self._begin(Query(), None), lambda found: found[0])
 
-    async def values(self) -> AsyncIterator[T]:
-        """Every document, in the order of keys, as of one moment."""
-        async for _, _, entry in self._rows(Query()):
-            yield self._value(entry)
+    def values(self) -> AsyncIterator[T]:
+        """Every document, in the order of keys, as of the moment of the first step."""
+        return Results(self._begin(Query(), None), lambda found: self._value(found[2]))
 
-    async def entries(self) -> AsyncIterator[tuple[str, T]]:
-        """Every key with its document, in order, as of one moment."""
-        async for key, _, entry in self._rows(Query()):
-            yield key, self._value(entry)
-
-    # --- Indexes ----------------------------------------------------------------------------
-
-    async def create_index(
-        self,
-        name: str,
-        fields: Any,
-        *,
-        kind: str = "btree",
-        unique: bool = False,
-        sparse: bool = False,
-        weights: Iterable[float] | None = None,
-        language: str | None = None,
-        progress: Callable[[int], None] | None = None,
-    ) -> None:
-        """Make an index, and take in every document there is.
-
-        Writes go on meanwhile, and keep it from the first moment on; queries use it once it is
-        built. A build that was broken off goes on when the same index is asked for again.
-
-        Args:
-            name: of the index, in this collection.
-            fields: one, or several, the most important first: `F.age`, `-F.age`, `"age"`, `"-age"`.
-            kind: `btree` for equality, ranges and order; `hash` for equality of long values;
-                `text` for full-text search; `geo` for points near and within.
-            unique: refuse a document that has a value which another one has. Null and missing are
-                no values.
-            sparse: leave out documents that have none of the fields.
-            weights: of a text index, how much a word in each field counts.
-            language: of a text index: the Snowball name, for stems and stop words.
-            progress: called now and then with how many documents were taken in.
-
-        Raises:
-            IndexExists: there is one of that name.
-            DuplicateKey: two documents share values that are to be unique; `list_indexes` shows
-                the index as failed.
-            InvalidName, InvalidInput, InvalidQuery: the arguments cannot be.
-            Unsupported: inside a transaction.
-        """
-        wanted = defined(name, fields, kind, unique, sparse, weights, language)
-        await indexing.create(await self._require(), wanted, progress)
-
-    async def drop_index(self, name: str) -> None:
-        """Remove an index. Raises IndexNotFound."""
-        await indexing.drop(await self._require(), name)
-
-    async def list_indexes(self) -> list[IndexFacts]:
-        """The indexes there are, by name, with how they fare."""
-        storage = await self._find()
-        if storage is None:
-            return []
-        catalogue = await storage.catalogue()
-        return [await index_facts(storage, one) for one in catalogue.indexes]
+    def entries(self) -> AsyncIterator[tuple[str, T]]:
+        """Every key with its document, in order, as of the moment of the first step."""
+        return Results(self._begin(Query(), None), lambda found: (found[0], self._value(found[2])))
 
     # --- Inside -----------------------------------------------------------------------------
 
@@ -386,7 +371,7 @@ class Collection(Queries[T]):
         try:
             return await storage.transact(steps)
         except StoreNotFound:
-            await self._collections.lost(self.name)
+            await self._collections.lost(self._name)
             raise
 
     def _check_key(self, key: str) -> None:
@@ -395,7 +380,7 @@ class Collection(Queries[T]):
 
     def _absent(self, key: str) -> KeyNotFound:
         return KeyNotFound(
-            f"the collection {self.name!r} has no document {key!r}; `get` returns None instead",
+            f"the collection {self._name!r} has no document {key!r}; `get` returns None instead",
             key=key,
         )
 
@@ -413,4 +398,4 @@ def merge_patch(document: Any, changes: Mapping[str, Any]) -> Any:
     return merged
 
 
-__all__ = ["DELETE", "Collection", "merge_patch"]
+__all__ = ["REMOVE", "Collection", "merge_patch"]

@@ -56,16 +56,17 @@ class Collections:
         self.values = values
         self._keyspaces = keyspaces
         self._retention = retention
-        self._wrote = wrote
+        self.wrote = wrote
         self._pending = pending
         self._metadata = StandardMetadataService(components.clock, components.ids)
         self._opened: dict[str, DocumentStorage] = {}
 
     def on(self, engine: Engine, pending: PendingRevision | None) -> Collections:
         """The same collections seen through a transaction or a snapshot."""
+        # What is written there has no revision yet; the commit tells.
         return Collections(
             engine, self._keyspaces, self._retention, self.values, self.components,
-            self._wrote, self.gate, pending,
+            _nothing, self.gate, pending,
         )  # fmt: skip
 
     async def find(self, name: str) -> DocumentStorage | None:
@@ -123,7 +124,7 @@ class Collections:
         # A transaction does not see the directory row of what was made after its moment.
         fenced = not (made and isinstance(self.engine, TransactionEngine))
         space = Space(
-            self.engine, keyspace, self.components.clock, self._wrote, self.gate, fenced=fenced
+            self.engine, keyspace, self.components.clock, self.wrote, self.gate, fenced=fenced
         )
         storage = DocumentStorage(
             space, self._retention, self.values, self._metadata, self._pending
@@ -147,3 +148,7 @@ def checked_name(name: Any) -> str:
             + ("an empty one" if isinstance(name, str) else f"a {type(name).__name__}")
         )
     return name
+
+
+def _nothing(_revision: int) -> None:
+    """Nobody is told."""

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from datetime import timedelta
 from typing import Any, Final, Generic, TypeVar
 
+from holdfast.contract.engine import Engine
 from holdfast.contract.errors import InvalidInput
+from holdfast.documents.aggregate.budget import MEMORY_BYTES_MAX
+from holdfast.documents.aggregate.making import group_by
+from holdfast.documents.aggregate.stages import Match, Sort
+from holdfast.documents.aggregating import aggregated, deadline_of, held, looked_up, split
 from holdfast.documents.collections import Collections
-from holdfast.documents.planner.execute import Examined, Found, Run, moment_of
+from holdfast.documents.indexes.writers import analyzer_of
+from holdfast.documents.planner.execute import Examined, Found, Run
 from holdfast.documents.planner.plan import QueryPlan, plan_query
+from holdfast.documents.planner.quick import quick_count, quick_rows
+from holdfast.documents.planner.ranking import no_text_index, search_ranked
 from holdfast.documents.query.cursor import cursor_of, read_cursor
 from holdfast.documents.query.expression import parse_expression
+from holdfast.documents.query.ordering import OrderBy
 from holdfast.documents.query.query import Query
 from holdfast.documents.query.select import compile_select
 from holdfast.documents.results import QueryResult, ResultPage
 from holdfast.documents.storage import DocumentStorage
+from holdfast.documents.text.matching import matcher
 from holdfast.documents.typed import Typed
+from holdfast.documents.walking import Begin, Moment, Results
 from holdfast.store.keyspaces import History
 from holdfast.store.versions.entry import Entry
 
@@ -26,23 +38,24 @@ PAGE_RESULTS: Final = 100
 
 
 class Queries(Generic[T]):
-    """The part of a collection that answers queries.
-
-    Attributes:
-        name: as given.
-    """
+    """The part of a collection that answers queries."""
 
     def __init__(
         self, name: str, typed: Typed[T], collections: Collections, history: History | None
     ) -> None:
-        self.name = name
+        self._name = name
         self._typed = typed
         self._collections = collections
         self._history = history
 
+    @property
+    def name(self) -> str:
+        """As given."""
+        return self._name
+
     # --- Queries ----------------------------------------------------------------------------
 
-    async def query(
+    def query(
         self,
         *conditions: Any,
         order_by: Any = (),
@@ -73,8 +86,7 @@ class Queries(Generic[T]):
             QuotaExceeded: a sort without a limit holds too many documents.
         """
         wanted = as_query(conditions, order_by, limit, offset, select, after, equal)
-        async for found in self._rows(wanted, hint):
-            yield self._result(wanted, found)
+        return Results(self._begin(wanted, hint), lambda found: self._result(wanted, found))
 
     async def find_many(
         self,
@@ -89,7 +101,7 @@ class Queries(Generic[T]):
     ) -> list[T]:
         """The documents that match; see `query`."""
         wanted = as_query(conditions, order_by, limit, offset, select, after, equal)
-        return [self._result(wanted, found).value async for found in self._rows(wanted, hint)]
+        return [self._kept(wanted, found) for found in await self._all(wanted, hint)]
 
     async def find_one(
         self,
@@ -103,8 +115,8 @@ class Queries(Generic[T]):
     ) -> T | None:
         """The first document that matches, or None; see `query`."""
         wanted = as_query(conditions, order_by, 1, offset, select, after, equal)
-        async for found in self._rows(wanted, hint):
-            return self._result(wanted, found).value
+        for found in await self._all(wanted, hint):
+            return self._kept(wanted, found)
         return None
 
     async def count(
@@ -124,8 +136,13 @@ class Queries(Generic[T]):
         if storage is None:
             return 0
         storage.space.check()
-        async with moment_of(storage.engine) as moment:
-            plan = await self._plan(storage, wanted, hint)
+        plan = await self._plan(storage, wanted, hint)
+        self._used(storage, plan)
+        counted = quick_count(storage, plan)
+        if counted is not None:
+            return counted
+        async with Moment(storage.engine) as moment:
+            plan = await self._plan_at(storage, moment, wanted, hint)
             return await Run(storage, moment, plan, Examined()).count()
 
     async def page(
@@ -146,13 +163,108 @@ class Queries(Generic[T]):
         wanted = as_query(conditions, order_by, limit, 0, select, after, equal)
         results: list[QueryResult[T]] = []
         last: Found | None = None
-        async for found in self._rows(wanted, hint):
+        for found in await self._all(wanted, hint):
             results.append(self._result(wanted, found))
             last = found
         cursor = None
         if last is not None and len(results) == wanted.limit:
             cursor = cursor_of(wanted, last[0], last[1])
         return ResultPage(results, cursor)
+
+    async def search(
+        self,
+        text: str,
+        *conditions: Any,
+        index: str | None = None,
+        limit: int = PAGE_RESULTS,
+        select: Iterable[Any] | None = None,
+        **equal: Any,
+    ) -> list[QueryResult[T]]:
+        """The documents that a full-text search finds, best first, with their scores (BM25).
+
+        Args:
+            text: words, all of which are wanted; `"a phrase"`, `begin*`, `OR`, `NOT`.
+            conditions, equal: what else has to hold; see `query`.
+            index: the full-text index; left out, the only one there is.
+            limit: at most so many.
+            select: the fields to keep of each document.
+
+        Raises:
+            InvalidQuery: the search or a condition is malformed, or there are several indexes.
+            IndexNotFound: there is no full-text index that is ready.
+        """
+        wanted = as_query(conditions, (), limit, 0, select, None, equal)
+        storage = await self._find()
+        found = []
+        if storage is not None:
+            storage.space.check()
+            async with Moment(storage.engine) as moment:
+                catalogue = await storage.catalogue_at(moment)
+                found = await search_ranked(storage, moment, catalogue, text, wanted, index)
+        else:
+            raise no_text_index(index)
+        return [self._result(wanted, row, score) for row, score in found]
+
+    async def aggregate(
+        self,
+        pipeline: Any,
+        *,
+        timeout: float | timedelta | None = None,
+        memory_bytes_max: int = MEMORY_BYTES_MAX,
+    ) -> AsyncIterator[Any]:
+        """What a pipeline makes of the documents, in the order of keys, as of one moment.
+
+        Args:
+            pipeline: stages of `holdfast.documents.aggregate`, or their JSON form. A `match` at
+                its beginning is served by an index.
+            timeout: seconds or timedelta.
+            memory_bytes_max: how much its stages may hold, as estimated.
+
+        Raises:
+            InvalidQuery, PatternInvalid: a stage is malformed.
+            QuotaExceeded: the stages hold more.
+            TimedOut: it took longer.
+        """
+        first, stages = split(pipeline)
+        wanted = Query() if first is None else Query(first.where)
+        deadline = deadline_of(timeout, self._collections.components.clock)
+        storage = await self._find()
+        text = matcher(analyzer_of(""))
+        if storage is not None:
+            text = (await self._plan(storage, wanted, None)).text
+        others: dict[str, list[Any]] = {}
+        for name in looked_up(stages):
+            other = Queries[Any](name, Typed(), self._collections, None)
+            others[name] = await held(name, other._walk(Query()))
+        rows = self._walk(wanted)
+        try:
+            async for made in aggregated(stages, rows, others, deadline, memory_bytes_max, text):
+                yield made
+        finally:
+            await rows.aclose()
+
+    async def group_by(self, *by: Any, where: Any = None, **fields: Any) -> list[dict[str, Any]]:
+        """One dict for each different combination of fields, in their order.
+
+            await cities.group_by(F.country, population=sum_(F.population), n=count_())
+
+        Args:
+            by: fields; and by name, expressions.
+            where: a condition, spelled as for `query`.
+            fields: accumulators by name, of `holdfast.documents.aggregate`.
+
+        Raises:
+            InvalidQuery: an argument is malformed.
+            QuotaExceeded: there are too many groups.
+        """
+        group = group_by(*by, **fields)
+        stages: list[Any] = [group]
+        if group.by:
+            stages.append(Sort(tuple(OrderBy((name,)) for name, _ in group.by)))
+        if where is not None:
+            wanted = as_query((where,), (), None, 0, None, None, {})
+            stages.insert(0, Match(wanted.where))
+        return [one async for one in self.aggregate(stages)]
 
     async def explain(
         self,
@@ -165,56 +277,99 @@ class Queries(Generic[T]):
         **equal: Any,
     ) -> dict[str, Any]:
         """How the query is answered, and what that takes: it is run for it. See `query`."""
-        from holdfast.documents.planner.explain import explained
+        from holdfast.documents.planner.explain import explained, nothing_explained
 
         wanted = as_query(conditions, order_by, limit, offset, None, after, equal)
         storage = await self._find()
         if storage is None:
-            storage = await self._require()
+            return nothing_explained(wanted, self._collections.engine)
         storage.space.check()
-        async with moment_of(storage.engine) as moment:
-            plan = await self._plan(storage, wanted, hint)
+        async with Moment(storage.engine) as moment:
+            plan = plan_query(wanted, storage.number, await storage.catalogue_at(moment), hint)
             return await explained(storage, moment, plan)
 
     # --- Inside -----------------------------------------------------------------------------
 
-    async def _rows(self, wanted: Query, hint: str | None = None) -> AsyncIterator[Found]:
+    def _walk(self, wanted: Query, hint: str | None = None) -> Results[Found]:
+        return Results(self._begin(wanted, hint), lambda found: found)
+
+    def _begin(self, wanted: Query, hint: str | None) -> Begin:
         read_cursor(wanted)
+
+        async def begin() -> tuple[Moment, AsyncGenerator[Found, None]] | None:
+            storage = await self._find()
+            if storage is None:
+                return None
+            storage.space.check()
+            moment = Moment(storage.engine)
+            try:
+                engine = await moment.begin()
+                plan = await self._plan_at(storage, engine, wanted, hint)
+                self._used(storage, plan)
+                return moment, Run(storage, engine, plan, Examined()).results()
+            except BaseException:
+                moment.end()
+                raise
+
+        return begin
+
+    async def _all(self, wanted: Query, hint: str | None) -> list[Found]:
+        """Everything that the query gives."""
         storage = await self._find()
         if storage is None:
-            return
+            read_cursor(wanted)
+            return []
         storage.space.check()
-        async with moment_of(storage.engine) as moment:
-            plan = await self._plan(storage, wanted, hint)
-            async for found in Run(storage, moment, plan, Examined()).results():
-                yield found
+        plan = await self._plan(storage, wanted, hint)
+        quick = quick_rows(storage, plan)
+        if quick is not None:
+            self._used(storage, plan)
+            return quick
+        walk = self._walk(wanted, hint)
+        try:
+            return [found async for found in walk]
+        finally:
+            await walk.aclose()
 
     async def _plan(self, storage: DocumentStorage, wanted: Query, hint: str | None) -> QueryPlan:
-        plan = plan_query(wanted, storage.number, await storage.catalogue(), hint)
+        return plan_query(wanted, storage.number, await storage.catalogue(), hint, storage.choices)
+
+    @staticmethod
+    def _used(storage: DocumentStorage, plan: QueryPlan) -> None:
+        """Count which indexes a query walked, and which it could not use."""
         usage = storage.usage
-        for way in plan.ways:
-            hits, misses = usage.get(way.index.name, (0, 0))
-            usage[way.index.name] = hits + 1, misses
+        for name in plan.names:
+            hits, misses = usage.get(name, (0, 0))
+            usage[name] = hits + 1, misses
         for name in plan.missed:
             hits, misses = usage.get(name, (0, 0))
             usage[name] = hits, misses + 1
-        return plan
 
-    def _result(self, wanted: Query, found: Found) -> QueryResult[T]:
-        key, document, entry = found
-        if wanted.select is not None:
-            kept: Any = compile_select(wanted.select)(document)
-            return QueryResult(key, kept, entry.metadata)
-        return QueryResult(key, self._value(entry), entry.metadata)
+    async def _plan_at(
+        self, storage: DocumentStorage, moment: Engine, wanted: Query, hint: str | None
+    ) -> QueryPlan:
+        """The plan with the indexes as of the moment that it is run in."""
+        return plan_query(wanted, storage.number, await storage.catalogue_at(moment), hint)
+
+    def _result(self, wanted: Query, found: Found, score: float | None = None) -> QueryResult[T]:
+        key, _, entry = found
+        return QueryResult(key, self._kept(wanted, found), entry.metadata, score)
+
+    def _kept(self, wanted: Query, found: Found) -> T:
+        """The value of a result: the document, or a dict of what was selected."""
+        if wanted.select is None:
+            return self._value(found[2])
+        kept: Any = compile_select(wanted.select)(found[1])
+        return kept  # type: ignore[no-any-return]
 
     def _value(self, entry: Entry[Any]) -> T:
         return self._typed.from_plain(entry.value)
 
     async def _find(self) -> DocumentStorage | None:
-        return await self._collections.find(self.name)
+        return await self._collections.find(self._name)
 
     async def _require(self) -> DocumentStorage:
-        return await self._collections.require(self.name, self._history)
+        return await self._collections.require(self._name, self._history)
 
 
 def as_query(

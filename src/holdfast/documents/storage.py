@@ -14,15 +14,16 @@ from holdfast.contract.engine import NOT_NOW, Engine
 from holdfast.contract.errors import Conflict, IntegrityFailed, InvalidKey
 from holdfast.contract.record import THIS_COMMIT, Range, Record
 from holdfast.documents.indexes.definition import Catalogue, catalogue_key, read_catalogue
-from holdfast.documents.indexes.derived import IndexRows, known_rows
+from holdfast.documents.indexes.derived import Choices, IndexRows, known_rows
 from holdfast.records.options import NO_OPTIONS, WriteOptions
 from holdfast.records.services.hashing import Sha256HashingService
 from holdfast.records.services.metadata import StandardMetadataService
 from holdfast.records.services.protocols import Past
 from holdfast.store import layout
-from holdfast.store.feed.row import Cause
+from holdfast.store.feed_row import Cause
 from holdfast.store.plan import Derived, Plan
 from holdfast.store.space import Space
+from holdfast.store.transaction import TransactionEngine
 from holdfast.store.versions.chunks import Serialized, Values
 from holdfast.store.versions.derived import ExpiryRows
 from holdfast.store.versions.entry import Entry, PendingRevision
@@ -38,12 +39,12 @@ _READS_MAX = 64
 
 class _Act(Enum):
     KEEP = "keep"
-    DELETE = "delete"
+    REMOVE = "delete"
 
 
 #: What a decision answers: leave it as it is, or remove it.
 KEEP: Final = _Act.KEEP
-DELETE: Final = _Act.DELETE
+REMOVE: Final = _Act.REMOVE
 
 
 class Put(NamedTuple):
@@ -64,7 +65,7 @@ class Put(NamedTuple):
 
 
 #: Decides one key's part of a commit, from the document that stands there.
-Decision = Callable[[Entry[Any] | None], Put | Literal[_Act.KEEP, _Act.DELETE]]
+Decision = Callable[[Entry[Any] | None], Put | Literal[_Act.KEEP, _Act.REMOVE]]
 
 
 class Step:
@@ -125,6 +126,8 @@ class DocumentStorage:
         self._now_ms = space.clock.now_ms
         self._data = self.rows.data
         self.catalogue_key = catalogue_key(self.number)
+        if isinstance(self.engine, TransactionEngine):
+            self.engine.fence((self.catalogue_key,))
         self._key_bytes_max = min(KEY_BYTES_MAX, space.engine.capabilities.key_bytes_max)
         #: By name of an index: how often queries walked it, and how often they could not.
         self.usage: dict[str, tuple[int, int]] = {}
@@ -219,6 +222,18 @@ class DocumentStorage:
             [peeked] = await self.space.read((self.catalogue_key,))
         return self.indexes_of(None if peeked is None else peeked[0]).catalogue
 
+    async def catalogue_at(self, moment: Engine) -> Catalogue:
+        """The indexes there are at one moment."""
+        [record] = await moment.read((self.catalogue_key,))
+        if record is not None and record.value == self._catalogue:
+            return self._indexes.catalogue
+        return read_catalogue(None if record is None else record.value)
+
+    @property
+    def choices(self) -> Choices:
+        """Which indexes queries of each shape took, with the catalogue as it is."""
+        return self._indexes.choices
+
     # --- Writing ----------------------------------------------------------------------------
 
     async def transact(self, steps: Sequence[Step]) -> int:
@@ -248,9 +263,7 @@ class DocumentStorage:
                 asked.extend(need.keys)
             return need
 
-        context = (
-            steps[0].options.context(Cause.WRITE) if steps else NO_OPTIONS.context(Cause.WRITE)
-        )
+        context = steps[0].options.context(Cause.WRITE)
         receipt = await self.space.commit((self.catalogue_key, *keys), write, context)
         return receipt.revision
 
@@ -353,6 +366,20 @@ class DocumentStorage:
             chunks = [known.get(one) for one in self.rows.blob_keys(entry.stored)]
             entry.attach(_chunks([None if one is None else Record(one, 0) for one in chunks]))
 
+    def _standing(
+        self, data_key: bytes, row: Record | None, extra: Record | None
+    ) -> tuple[Entry[Any] | None, Past | None]:
+        """The living entry, or what is remembered of a key without one."""
+        if row is None:
+            if extra is None:
+                return None, None
+            grave = read_grave(extra)
+            return None, Past(grave.identity, grave.incarnation, grave.updated_at_ms)
+        if self.expired(row.value):
+            head = envelope.header_of(row.value)
+            return None, Past(head.identity, head.incarnation, head.updated_at_ms)
+        return self.entry(data_key, row.value, row.revision), None
+
     def _step(
         self,
         plan: Plan,
@@ -364,19 +391,9 @@ class DocumentStorage:
     ) -> None:
         planner = self._planner
         extra = self._extra(data_key, row, known)
-        living: Entry[Any] | None = None
-        past: Past | None = None
-        if row is None:
-            if extra is not None:
-                grave = read_grave(extra)
-                past = Past(grave.identity, grave.incarnation, grave.updated_at_ms)
-        elif self.expired(row.value):
-            head = envelope.header_of(row.value)
-            past = Past(head.identity, head.incarnation, head.updated_at_ms)
-        else:
-            living = self.entry(data_key, row.value, row.revision)
-            if indexes.writers or step.reads:
-                self._attach(living, known)
+        living, past = self._standing(data_key, row, extra)
+        if living is not None and (indexes.writers or step.reads):
+            self._attach(living, known)
         decided = step.decide(living)
         step.before, step.after, step.written = living, None, False
         if decided is KEEP:

@@ -94,7 +94,9 @@ class Typed(Generic[T]):
             if not isinstance(value, kind):
                 raise self._other(value)
             plain = msgspec.to_builtins(
-                adapter.dump_python(value, by_alias=True), builtin_types=_BUILTIN, str_keys=True
+                adapter.dump_python(value, by_alias=True, warnings=False),
+                builtin_types=_BUILTIN,
+                str_keys=True,
             )
             from_plain(plain)
             return plain

@@ -12,15 +12,15 @@ from holdfast.contract.errors import IntegrityFailed, StoreClosed, StoreError
 from holdfast.contract.record import Range
 from holdfast.contract.runtime import Components
 from holdfast.documents.collections import DOCUMENTS
-from holdfast.documents.indexes.check import check_indexes
 from holdfast.documents.indexes.writers import name_of
+from holdfast.documents.indexing.check import check_indexes
 from holdfast.documents.storage import DocumentStorage
 from holdfast.records.check import KeyspaceCheck
 from holdfast.records.services.metadata import StandardMetadataService
 from holdfast.runtime.gate import Gate
 from holdfast.store import layout
-from holdfast.store.feed.change import Change
-from holdfast.store.feed.row import Act, FeedPosition
+from holdfast.store.change import Change
+from holdfast.store.feed_row import Act, FeedPosition
 from holdfast.store.instances import SharedDatabase
 from holdfast.store.keyspaces import Keyspace
 from holdfast.store.space import Space
@@ -133,7 +133,9 @@ class DocumentReader(ChangeReader):
     async def _state(self, key: str, identity: bytes, incarnation: int, version: int) -> Any:
         """The document of one version, living or past; None where it is no longer kept."""
         text = str(StoreKey.of_stored((key,)))
-        entry = await self._history.by_place(text, identity, incarnation, version)
+        entry: Entry[Any] | None = await self._history.by_place(
+            text, identity, incarnation, version
+        )
         if entry is None:
             entry = await self._living(key, identity, incarnation, version)
         if entry is None:

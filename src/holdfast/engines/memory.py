@@ -24,7 +24,7 @@ from holdfast.contract.batch import (
 )
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
-from holdfast.contract.engine import Peeked, Snapshot
+from holdfast.contract.engine import Peeked, Snapshot, decided_batch
 from holdfast.contract.errors import InvalidInput, StoreClosed, StoreError, WrongContext
 from holdfast.contract.limits import check_draft
 from holdfast.contract.record import Page, Range, Record
@@ -44,7 +44,10 @@ UNORDERED_SPARE = 1024
 _record: Any = tuple.__new__
 
 #: What a key held before the revision that overwrote it: (that revision, the record or None).
-_Past = tuple[int, Record | None]
+_Past = tuple[int, "_Kept | None"]
+#: A record as it is kept: plain tuples of plain things are nothing to the collector, which else
+#: would look at all of a database again and again.
+_Kept = tuple[bytes, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,12 +124,12 @@ class MemoryEngine(EmbeddedEngine):
         if at is not None:
             revision = self._own(at).revision
             with state.lock:
-                return [state.at(key, revision) for key in keys]
+                return [_shown(state.at(key, revision)) for key in keys]
         get = state.records.get
         if len(keys) == 1:
-            return [get(keys[0])]
+            return [_shown(get(keys[0]))]
         with state.lock:
-            return [get(key) for key in keys]
+            return [_shown(get(key)) for key in keys]
 
     def peek(self, key: bytes) -> Peeked:
         if self._refusal is not None:
@@ -144,46 +147,61 @@ class MemoryEngine(EmbeddedEngine):
         if len(works) > 1 or work.decide is None or work.previous:
             super()._run_group(works)
             return
-        # One write that decides, as most come: what it writes goes straight into the dict.
+        try:
+            self._run_alone(work)
+        except BaseException:
+            self._let_go()  # An interrupt may have come between the lock and what releases it.
+            raise
+
+    def _run_alone(self, work: Work) -> None:
+        """Carry out one write that decides, as most come: it goes straight into the dict."""
         state = self._state
         get = state.records.get
         with state.lock:
             revision = state.head + 1
             try:
-                records = [get(key) for key in work.keys]
+                records = [_shown(get(key)) for key in work.keys]
                 answer = work.ask(records, revision)
                 if type(answer) is Need:
                     answer = _see_more(work, records, answer, state)
                 if self._refusal is WrongContext:
                     raise self._refuse()  # The function forked, and this is the child.
-                if type(answer) is Draft and not (
-                    answer.checks
-                    or answer.ranges
-                    or answer.id is not None
-                    or state.snapshots
-                    or None in answer.rows.values()
-                    or not (answer.rows or answer.appends)
-                ):
+                if type(answer) is Draft:
                     check_draft(answer, self._capabilities)
+                if type(answer) is Draft and _only_puts(answer) and not state.snapshots:
                     # First, so that an interrupt does not leave written what seems not to be.
                     work.receipt = _record(Receipt, (revision, None))
                     state.put_all(answer, revision)
                     self._watcher.publish(revision)
                     return
+                self._run_decided(work, answer)
             except Raised as raised:
                 work.error = raised.error
-                return
             except StoreError as error:
                 work.error = error
-                return
             except BaseException:
                 if state.head < revision:
                     work.receipt = None
+                else:
+                    self._watcher.publish(revision)  # An interrupt came once it was written.
                 raise
-            # Decided just now, under the same lock: a group carries out the rest.
-            decided = Work(None, (), lambda _records, _revision: answer)
-            super()._run_group([decided])
-            work.receipt, work.error = decided.receipt, decided.error
+
+    def _run_decided(self, work: Work, answer: Answer) -> None:
+        """Have a group carry out what was decided just now, under the same lock."""
+        if answer is None:
+            work.receipt = Receipt(self._state.head)
+            return
+        batch = decided_batch(answer)
+        if type(answer) is not Draft:
+            self._validate(batch)
+        decide = work.decide
+        try:
+            work.batch, work.decide = batch, None
+            super()._run_group([work])
+        except BaseException:
+            # Interrupted: unless it has a receipt, it is to be decided again.
+            work.batch, work.decide = None, decide
+            raise
 
     def _page(self, range: Range, at: Snapshot | None) -> Page:
         if self._refusal is not None:
@@ -197,8 +215,8 @@ class MemoryEngine(EmbeddedEngine):
             revision = state.head if at is None else self._own(at).revision
             walk = state.walk(range) if at is None else state.walk_at(range, revision)
             for key, record in walk:
-                rows.append((key, record))
-                bytes_left -= len(key) + len(record.value)
+                rows.append((key, _record(Record, record)))
+                bytes_left -= len(key) + len(record[0])
                 if len(rows) == wanted or bytes_left <= 0:
                     return Page(rows, range.after(key), revision)
         return Page(rows, None, revision)
@@ -214,9 +232,9 @@ class MemoryEngine(EmbeddedEngine):
         state = self._state
         with state.lock:
             wrong = [
-                f"key {key!r} has revision {record.revision}, above the head {state.head}"
-                for key, record in state.records.items()
-                if record.revision > state.head
+                f"key {key!r} has revision {revision}, above the head {state.head}"
+                for key, (_, revision) in state.records.items()
+                if revision > state.head
             ]
             if [key for key, _ in state.walk(Range())] != sorted(state.records):
                 wrong.append("the key order does not match the keys")
@@ -240,7 +258,7 @@ class MemoryEngine(EmbeddedEngine):
                     f"found {next_revision}"
                 )
             for key, record in rows:
-                state.put(key, record, record.revision)
+                state.put(key, (record.value, record.revision), record.revision)
             state.head = head if next_revision is None else next_revision - 1
 
     def _begin(self) -> Writer:
@@ -264,13 +282,29 @@ class MemoryEngine(EmbeddedEngine):
         return at
 
 
+def _only_puts(draft: Draft) -> bool:
+    """Whether the draft writes rows, and nothing but that."""
+    return not (
+        draft.checks
+        or draft.ranges
+        or draft.id is not None
+        or None in draft.rows.values()
+        or not (draft.rows or draft.appends)
+    )
+
+
+def _shown(kept: _Kept | None) -> Record | None:
+    """A record as the contract has it."""
+    return None if kept is None else _record(Record, kept)
+
+
 def _see_more(work: Work, records: list[Record | None], need: Need, state: _State) -> Answer:
     """Show the function of a write the keys it asks for, until it decides."""
     answer: Answer = need
     for _ in range(NEEDS_MAX):
         if type(answer) is not Need:
             break
-        records += [state.records.get(key) for key in answer.keys]
+        records += [_shown(state.records.get(key)) for key in answer.keys]
         answer = work.ask(records, state.head + 1)
     return answer
 
@@ -287,7 +321,7 @@ class _State:
     """
 
     def __init__(self) -> None:
-        self.records: dict[bytes, Record] = {}
+        self.records: dict[bytes, _Kept] = {}
         self.head = 0
         self.batch_ids: dict[bytes, tuple[int, int]] = {}
         self.snapshots: set[_MemorySnapshot] = set()
@@ -297,7 +331,7 @@ class _State:
         self._unordered: list[bytes] = []
         self._past: dict[bytes, list[_Past]] = {}
 
-    def put(self, key: bytes, record: Record | None, revision: int) -> Record | None:
+    def put(self, key: bytes, record: _Kept | None, revision: int) -> _Kept | None:
         """Write or (None) delete; what stood there before."""
         before = self.records.get(key)
         if self.snapshots:
@@ -319,12 +353,13 @@ class _State:
 
         All of them, or (an interrupt, no memory) none.
         """
-        new = {}
+        new: dict[bytes, _Kept] = {}
         for key, value in draft.rows.items():
-            new[key] = _record(Record, (value, revision))
+            assert value is not None
+            new[key] = value, revision
         index = 0
         for prefix, value in draft.appends:
-            new[append_key(prefix, revision, index)] = _record(Record, (value, revision))
+            new[append_key(prefix, revision, index)] = value, revision
             index += 1  # noqa: SIM113 - most drafts have one append
         records = self.records
         before = list(map(records.get, new))
@@ -342,7 +377,7 @@ class _State:
                     records.pop(key, None)
             raise
 
-    def walk(self, range: Range) -> Iterator[tuple[bytes, Record]]:
+    def walk(self, range: Range) -> Iterator[tuple[bytes, _Kept]]:
         """The rows of the range, in its order."""
         if range.empty:
             return
@@ -352,7 +387,7 @@ class _State:
         ):
             yield key, records[key]
 
-    def walk_at(self, range: Range, revision: int) -> Iterator[tuple[bytes, Record]]:
+    def walk_at(self, range: Range, revision: int) -> Iterator[tuple[bytes, _Kept]]:
         """The same as of a revision that a snapshot holds."""
         keys = {key for key, _ in self.walk(range)}
         keys.update(key for key in self._past if key in range)
@@ -361,7 +396,7 @@ class _State:
             if record is not None:
                 yield key, record
 
-    def at(self, key: bytes, revision: int) -> Record | None:
+    def at(self, key: bytes, revision: int) -> _Kept | None:
         """The record as of a revision that a snapshot holds."""
         for overwritten, before in self._past.get(key, ()):
             if overwritten > revision:
@@ -413,22 +448,23 @@ class _MemoryWriter(Writer):
     def __init__(self, state: _State, clock: Clock) -> None:
         self._state = state
         self._clock = clock
-        self._undo: list[tuple[bytes, Record | None]] = []
+        self._undo: list[tuple[bytes, _Kept | None]] = []
         self._ids: dict[bytes, tuple[int, int]] = {}
         self._open = True
         state.lock.acquire()
         self.head = state.head
 
     def read(self, key: bytes) -> Record | None:
-        return self._state.records.get(key)
+        return _shown(self._state.records.get(key))
 
     def walk(self, range: Range) -> Iterator[tuple[bytes, Record]]:
-        return self._state.walk(range)
+        for key, kept in self._state.walk(range):
+            yield key, _record(Record, kept)
 
     def apply(self, rows: Sequence[tuple[bytes, Pending]]) -> None:
         put = self._state.put
         for key, (value, revision) in rows:
-            record = None if value is None else Record(value, revision)
+            record = None if value is None else (value, revision)
             # Noted first: an interrupt may come in between.
             self._undo.append((key, self._state.records.get(key)))
             put(key, record, revision)

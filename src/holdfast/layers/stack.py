@@ -12,11 +12,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import ConfigInvalid, DriverMissing
+
+
+def entry_points(**wanted: str) -> Any:
+    """The entry points of installed distributions. Loaded when asked for: it takes its time."""
+    from importlib import metadata
+
+    return metadata.entry_points(**wanted)
+
 
 #: The entry-point group under which other distributions register layers.
 GROUP = "holdfast.layers"

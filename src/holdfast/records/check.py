@@ -25,7 +25,7 @@ from holdfast.contract.errors import IntegrityFailed, StoreError
 from holdfast.contract.record import Range, Record
 from holdfast.store import layout
 from holdfast.store.feed.feed import Feed
-from holdfast.store.feed.row import Act, FeedPosition
+from holdfast.store.feed_row import Act, FeedPosition
 from holdfast.store.versions.past_rows import ended_at, past_parts, read_grave
 from holdfast.store.versions.retention import was_set
 from holdfast.store.versions.rows import Rows

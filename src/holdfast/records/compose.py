@@ -13,7 +13,7 @@ from holdfast.records.decorators.evented import Evented
 from holdfast.records.decorators.logged import Logged
 from holdfast.records.decorators.validated import Validated
 from holdfast.records.interface import KeyValueStoreInterface
-from holdfast.records.requirements import Requirements
+from holdfast.records.rules import Rules
 from holdfast.records.services.granting import GrantingLockService
 from holdfast.records.services.hashing import Sha256HashingService
 from holdfast.records.services.keys import PathKeyService
@@ -112,13 +112,13 @@ class EntryComposition:
         extras: log and cache, where wanted.
 
     Attributes:
-        requirements: what namespaces require, with the schemas: one for all views.
+        rules: what namespaces require, with the schemas: one for all views.
     """
 
     def __init__(self, storage: EngineEntryStorage, components: Components, extras: Extras) -> None:
         self._components = components
         self._extras = extras
-        self.requirements = Requirements(self._core(storage, privileged=True), components.clock)
+        self.rules = Rules(self._core(storage, privileged=True), components.clock)
 
     def entries(self, storage: EngineEntryStorage) -> KeyValueStoreInterface:
         """The entries of the database: what a handle has under `Evented`."""
@@ -136,7 +136,7 @@ class EntryComposition:
             self._extras.cache.suspect()
 
     def _around(self, inner: KeyValueStoreInterface) -> KeyValueStoreInterface:
-        judged = Validated(inner, self.requirements)
+        judged = Validated(inner, self.rules)
         log = self._extras.log
         return judged if log is None else Logged(judged, log)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 
 from holdfast.codecs.pattern import Pattern
@@ -18,7 +19,7 @@ from holdfast.codecs.text import StoreKey
 from holdfast.contract.engine import _NotNow
 from holdfast.contract.errors import InvalidInput, KeyNotFound, StoreError, Unsupported
 from holdfast.records.interface import KeyValueStoreInterface, Version
-from holdfast.records.options import NO_CONDITIONS, the_tag
+from holdfast.records.options import NO_CONDITIONS, NO_OPTIONS, WriteOptions, the_tag
 from holdfast.records.services.granting import GrantingLockService
 from holdfast.records.services.protocols import (
     PROPOSE_DELETE,
@@ -34,11 +35,12 @@ from holdfast.records.services.protocols import (
     Step,
 )
 from holdfast.records.write import Delete, Modify, Rename, SetValue, Write
-from holdfast.store.feed.change import Change
-from holdfast.store.feed.row import Cause
+from holdfast.store.change import Change
+from holdfast.store.feed_row import NO_CONTEXT, Cause
+from holdfast.store.instants import milliseconds
 from holdfast.store.text_keys import RESERVED, refuse_reserved
 from holdfast.store.versions.chunks import Serialized
-from holdfast.store.versions.entry import Entry, PastVersion, milliseconds
+from holdfast.store.versions.entry import Entry, PastVersion
 
 #: How many keys one atomic call may name.
 KEYS_MAX = 10_000
@@ -73,6 +75,8 @@ class KeyValueStore(KeyValueStoreInterface):
         self._peek = storage.peek
         self._serialize_small = storage.serialize_small
         self._transact_now = storage.transact_now
+        self._generate_new_metadata = metadata.generate_new_metadata
+        self._generate_next_version = metadata.generate_next_version
         self._calculate_data_hash = hashing.calculate_data_hash
         self._grants = type(locks) is GrantingLockService
 
@@ -187,7 +191,9 @@ class KeyValueStore(KeyValueStoreInterface):
             payload = serialized.payload
             digest = self._calculate_data_hash(serialized.canonical)
             decide = self._set(text, write, action, serialized, digest)  # type: ignore[arg-type]
-            context = write.options.context(write.cause)
+            options, cause = write.options, write.cause
+            plain = options is NO_OPTIONS and cause is Cause.WRITE
+            context = NO_CONTEXT if plain else options.context(cause)
             return Step(text, decide, context, None, len(payload) if payload else 0)
         if kind is Modify:
             decide = self._modify(text, write, action)  # type: ignore[arg-type]
@@ -223,21 +229,32 @@ class KeyValueStore(KeyValueStoreInterface):
         self, text: str, write: Write, action: SetValue, serialized: Serialized, digest: bytes
     ) -> Decision:
         """What decides to put a value."""
-        metadata, options, required = self._metadata, write.options, write.conditions
+        options = write.options
         if write.admit is not None:
             options = options.with_schema(write.admit(action.value))
+        # Not a function made here: that is nine objects for the collector to look at.
+        return partial(self._propose, text, write, options, serialized, digest)
 
-        def decide(current: Entry[Any] | None, past: Past | None) -> Proposal | None:
-            if required is not NO_CONDITIONS:
-                required.check(text, current)
-            if current is None:
-                return Proposal(metadata.generate_new_metadata(digest, options, past), serialized)
-            previous = current.metadata
-            if write.if_changed and previous.digest == digest:
-                return None
-            return Proposal(metadata.generate_next_version(previous, digest, options), serialized)
-
-        return decide
+    def _propose(
+        self,
+        text: str,
+        write: Write,
+        options: WriteOptions,
+        serialized: Serialized,
+        digest: bytes,
+        current: Entry[Any] | None,
+        past: Past | None,
+    ) -> Proposal | None:
+        """The decision of a write that brings its value."""
+        if write.conditions is not NO_CONDITIONS:
+            write.conditions.check(text, current)
+        if current is None:
+            new = self._generate_new_metadata(digest, options, past)
+            return Proposal(new, serialized)
+        previous = current.metadata
+        if write.if_changed and previous.digest == digest:
+            return None
+        return Proposal(self._generate_next_version(previous, digest, options), serialized)
 
     def _modify(self, text: str, write: Write, action: Modify) -> Decision:
         storage, hashing, metadata = self._storage, self._hashing, self._metadata

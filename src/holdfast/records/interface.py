@@ -28,8 +28,8 @@ from holdfast.records.options import (
 )
 from holdfast.records.services.protocols import Outcome
 from holdfast.records.write import DELETE, Modify, Rename, SetValue, Write
-from holdfast.store.feed.change import Change
-from holdfast.store.feed.row import Cause
+from holdfast.store.change import Change
+from holdfast.store.feed_row import Cause
 from holdfast.store.versions.entry import Entry, PastVersion
 
 #: A version of the latest incarnation, or (incarnation, version).

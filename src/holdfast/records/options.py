@@ -13,8 +13,9 @@ from holdfast.codecs.digest import Digest
 from holdfast.contract.errors import Conflict, InvalidInput
 from holdfast.contract.errors.contention import Standing
 from holdfast.store.durations import ttl_milliseconds
-from holdfast.store.feed.row import NO_CONTEXT, Cause, WriteContext
-from holdfast.store.versions.entry import Entry, milliseconds
+from holdfast.store.feed_row import NO_CONTEXT, Cause, WriteContext
+from holdfast.store.instants import milliseconds
+from holdfast.store.versions.entry import Entry
 
 #: Limits of what travels with an entry.
 COMMENT_CHARACTERS_MAX = 4096

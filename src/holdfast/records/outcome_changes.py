@@ -8,7 +8,7 @@ from typing import Any
 
 from holdfast.records.services.protocols import Outcome
 from holdfast.records.write import Rename, Write
-from holdfast.store.feed.change import Change
+from holdfast.store.change import Change
 from holdfast.store.feed.dispatcher import Told
 from holdfast.store.feed.subscription import Place
 from holdfast.store.versions.entry import Entry

@@ -1,23 +1,16 @@
-"""Which schema the values of each namespace must fit, and the way to the schemas themselves.
+"""Which schema the values of each namespace must fit.
 
 What namespaces require is one row, `__schema/required:namespaces`, so that it changes as a whole.
 It is read again when it is older than `REFRESH_S`: what another handle or process requires holds
-here within that time, and a write pays for a read twice a second at most. The registry with its
-validators is loaded when something first needs it.
+here within that time, and a write pays for a read twice a second at most.
 """
 
 from __future__ import annotations
-
-import threading
-from typing import TYPE_CHECKING
 
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import IntegrityFailed
 from holdfast.contract.runtime import Clock
 from holdfast.records.interface import KeyValueStoreInterface
-
-if TYPE_CHECKING:
-    from holdfast.records.schemas.registry import SchemaRegistry
 
 #: The namespace of schemas and of what belongs to them.
 SCHEMAS = "__schema"
@@ -48,18 +41,6 @@ class Requirements:
         self._digests: dict[Segments, str] = {}
         self.idle_until = -1.0
         self._fresh_until = -1.0
-        self._registry: SchemaRegistry | None = None
-        self._lock = threading.Lock()
-
-    @property
-    def registry(self) -> SchemaRegistry:
-        """The schemas of the database; loaded on first use."""
-        with self._lock:
-            if self._registry is None:
-                from holdfast.records.schemas.registry import SchemaRegistry
-
-                self._registry = SchemaRegistry(self._store, self)
-            return self._registry
 
     async def of(self, key: StoreKey | str) -> str | None:
         """The digest that the namespace of a key requires; that of the longest prefix."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import repeat
 from threading import get_ident
 from typing import Any, Literal, TypeVar
@@ -11,38 +12,33 @@ from typing import Any, Literal, TypeVar
 from holdfast.codecs import envelope
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
-from holdfast.contract.batch import Decide, Draft, Need, Receipt
+from holdfast.contract.batch import Decide, Receipt
 from holdfast.contract.capability import Io
 from holdfast.contract.engine import NOT_NOW, Engine, _NotNow
 from holdfast.contract.errors import (
     Conflict,
-    DuplicateKey,
     IntegrityFailed,
     InvalidInput,
-    InvalidKey,
     StoreError,
 )
 from holdfast.contract.record import THIS_COMMIT, Range, Record
-from holdfast.records.services.protocols import Outcome, Past, Proposal, Step
+from holdfast.records.deciding import SPECIAL, BigValue, Deciding, Expiry
+from holdfast.records.services.protocols import Outcome, Step
 from holdfast.records.walk import Walk
 from holdfast.runtime.drive import drive
 from holdfast.store import layout
-from holdfast.store.plan import Plan
 from holdfast.store.space import Space
 from holdfast.store.text_keys import RESERVED_PACKED, shows, shows_all
 from holdfast.store.transaction import TransactionEngine
 from holdfast.store.versions.chunks import CHUNK_BYTES, Serialized, Values
 from holdfast.store.versions.entry import Entry, PastVersion, PayloadMissing, PendingRevision
 from holdfast.store.versions.history import History
-from holdfast.store.versions.past_rows import read_grave
 from holdfast.store.versions.plan import VersionPlanner
 from holdfast.store.versions.rows import Rows
 
 T = TypeVar("T")
 
 _REGION_BYTES = layout.REGION_BYTES
-#: Flags that need more than the row itself.
-_SPECIAL = envelope.EXPIRES | envelope.BLOB
 #: How many rows the first page of a walk has, how fast pages grow, and to what.
 FIRST_PAGE_ROWS = 32
 PAGE_GROWTH = 4
@@ -83,17 +79,18 @@ class EngineEntryStorage:
         capabilities = engine.capabilities
         self._inline = capabilities.io is Io.INLINE or capabilities.durability == "relaxed"
         self._may_hold = engine.components.host.may_hold
-        self._in_transaction = space.transaction is not None
         self._key_bytes_max = engine.capabilities.key_bytes_max
         self._rows = rows
         self._planner = planner
-        self._needs = planner.needs
         self._data_key = rows.data_key
         self._values = values
+        self.serialize_small = values.serialize_small  # type: ignore[method-assign]
         self._now_ms = space.clock.now_ms
         self._wrote = space.wrote
         self._gate = space.gate
         self._pending = pending
+        self._deciding = Deciding(space, rows, planner, self._entry)
+        self._decide_one = self._deciding.one
         self._history = History(engine, rows, self._complete, self._expired, self._entry_revision)
 
     def on(self, engine: Engine, pending: PendingRevision | None = None) -> EngineEntryStorage:
@@ -116,7 +113,7 @@ class EngineEntryStorage:
         if found is None or found is NOT_NOW:
             return found
         stored, revision = found
-        if stored[1] & _SPECIAL or self._pending is not None:
+        if stored[1] & SPECIAL or self._pending is not None:
             return NOT_NOW
         return Entry(key, stored, revision)
 
@@ -131,7 +128,7 @@ class EngineEntryStorage:
         if found is None:
             return None
         stored, revision = found
-        if stored[1] & _SPECIAL or self._pending is not None:
+        if stored[1] & SPECIAL or self._pending is not None:
             return await self._get_special(key, stored, revision)
         return Entry(key, stored, revision)
 
@@ -217,7 +214,7 @@ class EngineEntryStorage:
             entry = make(data_key[layout.REGION_BYTES :], stored, revision)
             if pattern is not None and not shows(pattern, entry.key):
                 continue
-            if stored[1] & _SPECIAL:
+            if stored[1] & SPECIAL:
                 if self._expired(stored):
                     continue
                 if whole and stored[1] & envelope.BLOB:
@@ -305,12 +302,12 @@ class EngineEntryStorage:
 
     async def transact(self, steps: Sequence[Step]) -> list[Outcome]:
         self._gate.check()
-        keys = self._keys_of(steps)
+        keys = self._deciding.keys_of(steps)
         payloads: dict[bytes, list[bytes]] = {}
         if len(steps) == 1 and steps[0].new_key is None:
-            make: Decide = self._decider(steps[0], keys[0], payloads)
+            make: Decide = partial(self._decide_one, steps[0], keys[0], payloads)
         else:
-            make = self._many_decider(steps, keys, payloads)
+            make = partial(self._deciding.many, steps, keys, payloads)
         receipt = await self._commit(keys, make, payloads, sum(step.size for step in steps))
         self._wrote(receipt.revision)
         outcomes = [self._outcome(step, receipt.revision) for step in steps]
@@ -333,10 +330,10 @@ class EngineEntryStorage:
             gate.check()
         data_key = self._data_key(step.key)
         if len(data_key) > self._key_bytes_max and step.size:
-            self._refuse_long(data_key)
+            self._deciding.refuse_long(data_key)
         try:
-            receipt = transact((data_key,), self._decider(step, data_key, None))
-        except (PayloadMissing, _BigValue):
+            receipt = transact((data_key,), partial(self._decide_one, step, data_key, None))
+        except (PayloadMissing, BigValue):
             return None  # Has to read first, or takes too long to be done here.
         except Conflict as conflict:
             current = conflict.details.get("current")
@@ -351,223 +348,9 @@ class EngineEntryStorage:
 
     async def expire(self, data_keys: list[bytes]) -> int:
         """End the entries of these rows that have run out, as one commit; how many did."""
-        planner = self._planner
-        ended = 0
-
-        def decide(records: list[Record | None], _revision: int) -> Draft | Need | None:
-            nonlocal ended
-            ended = 0
-            plan = Plan(self._now_ms())
-            due = [
-                (key, row)
-                for key, row in zip(data_keys, records, strict=False)
-                if row is not None and self._expired(row.value)
-            ]
-            extras: list[bytes] = []
-            for key, row in due:
-                extras += planner.needs(key, row)
-            if extras and len(records) == len(data_keys):
-                return Need(extras)
-            further = iter(records[len(data_keys) :])
-            for key, row in due:
-                extra = next(further) if planner.needs(key, row) else None
-                planner.expire(plan, key, row, extra, bury=True)
-                ended += 1
-            return plan.draft if ended else None
-
-        await self._engine.transact(data_keys, decide)
-        return ended
-
-    # --- Inside: deciding ---------------------------------------------------------------------
-
-    def _keys_of(self, steps: Sequence[Step]) -> list[bytes]:
-        """The data rows of the steps, then those that renames lead to."""
-        keys = [self._data_key(step.key) for step in steps]
-        for step, data_key in zip(steps, keys, strict=True):
-            if len(data_key) > self._key_bytes_max and step.size:
-                self._refuse_long(data_key)
-        keys += [self._data_key(step.new_key) for step in steps if step.new_key is not None]
-        return keys
-
-    def _decider(
-        self, step: Step, data_key: bytes, payloads: dict[bytes, list[bytes]] | None
-    ) -> Decide:
-        """What decides a single step, without the book-keeping of many."""
-        needs, now_ms, write_over = self._needs, self._now_ms, self._write_over
-        in_transaction = self._in_transaction
-
-        def decide(records: list[Record | None], _revision: int) -> Draft | Need | None:
-            row = records[0]
-            further = needs(data_key, row)
-            if row is None or further or in_transaction or row.value[1] & _SPECIAL:
-                return self._decide_rare(step, data_key, payloads, records, further)
-            plan = Plan(now_ms(), step.context)
-            write_over(plan, step, data_key, row, payloads)
-            return plan.draft if step.written else None
-
-        return decide
-
-    def _write_over(
-        self,
-        plan: Plan,
-        step: Step,
-        data_key: bytes,
-        row: Record,
-        payloads: dict[bytes, list[bytes]] | None,
-    ) -> None:
-        """`_plan_step` for most of what is written: the row lives for good and keeps its past."""
-        living: Entry[Any] = Entry(step.key, row.value, row.revision)
-        step.before = living
-        step.after = step.chunks = None
-        step.written = False
-        proposal = step.decide(living, None)
-        if proposal is None:
-            return
-        metadata, value = proposal.metadata, proposal.value
-        if metadata is None or value is None or value.payload is None:
-            self._carry_out(plan, step, data_key, None, row, None, proposal, payloads)
-            return
-        step.after = self._planner.set(plan, data_key, row, None, metadata, value, living.metadata)
-        step.written = True
-
-    def _decide_rare(
-        self,
-        step: Step,
-        data_key: bytes,
-        payloads: dict[bytes, list[bytes]] | None,
-        records: list[Record | None],
-        further: Sequence[bytes],
-    ) -> Draft | Need | None:
-        """Decide a single step on a key without a row, or with one that ends, or in a transaction.
-
-        Args:
-            further: keys that have to be seen beside the first.
-        """
-        extra = None
-        if further:
-            if len(records) == 1:
-                return Need(further)
-            extra = records[1]
-        context = step.context
-        if self._in_transaction:
-            context = self._space.context(context)
-        plan = Plan(self._now_ms(), context)
-        self._plan_step(plan, step, data_key, None, records[0], extra, payloads)
-        return plan.draft if step.written else None
-
-    def _many_decider(
-        self, steps: Sequence[Step], keys: list[bytes], payloads: dict[bytes, list[bytes]]
-    ) -> Decide:
-        """What decides several steps, or one that moves, as one plan."""
-        count = len(steps)
-        planner = self._planner
-
-        def decide(records: list[Record | None], _revision: int) -> Draft | Need | None:
-            needs = [planner.needs(key, row) for key, row in zip(keys, records, strict=False)]
-            further = [key for need in needs for key in need]
-            if further and len(records) == len(keys):
-                return Need(further)
-            found = iter(records[len(keys) :])
-            extras = [next(found) if need else None for need in needs]
-            _require_free(records[count : len(keys)], extras[count:])
-            targets = iter(keys[count:])
-            plan = Plan(self._now_ms())
-            in_transaction, write_over = self._in_transaction, self._write_over
-            for step, key, row, need, extra in zip(
-                steps, keys, records, needs, extras, strict=False
-            ):
-                plan.context = step.context
-                if in_transaction:
-                    plan.context = self._space.context(step.context)
-                elif not (
-                    row is None or need or step.new_key is not None or row.value[1] & _SPECIAL
-                ):
-                    write_over(plan, step, key, row, payloads)
-                    continue
-                target = None if step.new_key is None else next(targets)
-                self._plan_step(plan, step, key, target, row, extra, payloads)
-            return plan.draft if plan.draft.writes else None
-
-        return decide
-
-    def _plan_step(
-        self,
-        plan: Plan,
-        step: Step,
-        data_key: bytes,
-        new_key: bytes | None,
-        row: Record | None,
-        extra: Record | None,
-        payloads: dict[bytes, list[bytes]] | None,
-    ) -> None:
-        """Decide one step on what stands under its key, and put what it writes into the plan."""
-        living: Entry[Any] | None
-        living, past = self._standing(step.key, row, extra, plan.now_ms, payloads)
-        proposal = step.decide(living, past)
-        step.before = living
-        step.after = step.chunks = None
-        step.written = False
-        if proposal is not None:
-            self._carry_out(plan, step, data_key, new_key, row, extra, proposal, payloads)
-
-    def _carry_out(
-        self,
-        plan: Plan,
-        step: Step,
-        data_key: bytes,
-        new_key: bytes | None,
-        row: Record | None,
-        extra: Record | None,
-        proposal: Proposal,
-        payloads: dict[bytes, list[bytes]] | None,
-    ) -> None:
-        """Put what a step decided into the plan."""
-        planner, living = self._planner, step.before
-        metadata, value = proposal.metadata, proposal.value
-        if row is not None and living is None:
-            # Nobody has swept it yet, so this commit tells that it ran out.
-            planner.expire(plan, data_key, row, extra, bury=metadata is None)
-            step.written = True
-            row = extra = None
-        if metadata is not None:
-            if value is not None and value.payload is None:
-                if payloads is None:
-                    raise _BigValue
-                step.chunks = value.chunks
-            if new_key is None:
-                before = None if living is None or row is None else living.metadata
-                step.after = planner.set(plan, data_key, row, extra, metadata, value, before)
-            else:
-                assert row is not None
-                step.after = planner.move(plan, data_key, row, extra, new_key, metadata, value)
-            step.written = True
-        elif row is not None:
-            planner.delete(plan, data_key, row, extra)
-            step.written = True
-
-    def _standing(
-        self,
-        key: str,
-        row: Record | None,
-        extra: Record | None,
-        now_ms: int,
-        payloads: dict[bytes, list[bytes]] | None,
-    ) -> tuple[Entry[Any] | None, Past | None]:
-        """(the living entry, what is remembered of a key without one)."""
-        if row is None:
-            if extra is None:
-                return None, None
-            grave = read_grave(extra)
-            return None, Past(grave.identity, grave.incarnation, grave.updated_at_ms)
-        stored = row.value
-        if stored[1] & envelope.EXPIRES and envelope.expires_at_ms(stored) <= now_ms:
-            head = envelope.header_of(stored)
-            return None, Past(head.identity, head.incarnation, head.updated_at_ms)
-        living = self._entry(key, stored, row.revision)
-        chunks = payloads.get(stored) if payloads else None
-        if chunks is not None:
-            living.attach(chunks)
-        return living, None
+        expiry = Expiry(data_keys, self._planner, self._now_ms)
+        await self._engine.transact(data_keys, expiry.decide)
+        return expiry.ended
 
     # --- Inside -----------------------------------------------------------------------------
 
@@ -618,16 +401,6 @@ class EngineEntryStorage:
         engine = self._engine
         return isinstance(engine, TransactionEngine) or engine.capabilities.io is Io.REMOTE
 
-    def _refuse_long(self, data_key: bytes) -> None:
-        """Refuse to set what no engine call could store; a key so long is absent otherwise."""
-        limit = self._key_bytes_max
-        raise InvalidKey(
-            f"a key takes at most {limit} bytes here; found one of {len(data_key)}. "
-            "Use a shorter name, and keep the long one in the value",
-            limit=limit,
-            length=len(data_key),
-        )
-
     def _expired(self, stored: bytes) -> bool:
         """Whether stored bytes are of an entry that has run out."""
         if not stored[1] & envelope.EXPIRES:
@@ -643,7 +416,8 @@ class EngineEntryStorage:
             return Outcome(revision, before, before, written=False)
         if after is None:
             return Outcome(revision, before, None, written=True)
-        entry = self._entry(step.new_key or step.key, after, revision)
+        known = revision if self._pending is None else self._entry_revision(revision)
+        entry: Entry[Any] = Entry(step.new_key or step.key, after, known)
         if step.chunks is not None:
             entry.attach(step.chunks)
         return Outcome(revision, before, entry, written=True)
@@ -727,23 +501,10 @@ class EngineEntryStorage:
         return chunks
 
 
-class _BigValue(Exception):
-    """A decision made a value so big that it is to be written away from the loop."""
-
-
 def _plain_entries(rows: Sequence[tuple[bytes, Record]]) -> list[Entry[Any]]:
     """The entries of those rows that need nothing but themselves."""
     return [
         Entry(data_key[_REGION_BYTES:], stored, revision)
         for data_key, (stored, revision) in rows
-        if not stored[1] & _SPECIAL
+        if not stored[1] & SPECIAL
     ]
-
-
-def _require_free(rows: list[Record | None], graves: list[Record | None]) -> None:
-    """Raise unless neither an entry nor the past of one stands where a rename leads."""
-    if any(one is not None for one in (*rows, *graves)):
-        raise DuplicateKey(
-            "a rename leads to a key that was never used; found an entry, or the history of a "
-            "deleted one. Choose another name, or delete the entry and set it anew"
-        )

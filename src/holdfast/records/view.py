@@ -13,8 +13,8 @@ from holdfast.contract.runtime import Components
 from holdfast.records.check import KeyspaceCheck
 from holdfast.records.storage import EngineEntryStorage
 from holdfast.runtime.gate import Gate
-from holdfast.store.feed.change import Change
-from holdfast.store.feed.row import Act, FeedPosition
+from holdfast.store.change import Change
+from holdfast.store.feed_row import Act, FeedPosition
 from holdfast.store.instances import SharedDatabase
 from holdfast.store.keyspaces import Keyspace
 from holdfast.store.space import Space

@@ -9,7 +9,7 @@ import msgspec
 
 from holdfast.codecs.text import StoreKey
 from holdfast.records.options import NO_CONDITIONS, NO_OPTIONS, Conditions, WriteOptions
-from holdfast.store.feed.row import Cause
+from holdfast.store.feed_row import Cause
 from holdfast.store.versions.entry import Entry
 
 

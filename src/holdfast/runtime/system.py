@@ -190,7 +190,18 @@ class LoopRuntime(Runtime):
         await asyncio.sleep(seconds)
 
     async def offload(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(None, work)
+        def outcome() -> tuple[T | None, BaseException | None]:
+            # As a result, also a failure: a loop takes some of what user code can raise
+            # (StopIteration, GeneratorExit) for something else.
+            try:
+                return work(), None
+            except BaseException as error:  # noqa: BLE001 - raised where the work is waited for
+                return None, error
+
+        result, error = await asyncio.get_running_loop().run_in_executor(None, outcome)
+        if error is not None:
+            raise error
+        return cast("T", result)
 
     async def timeout(self, awaitable: Awaitable[T], seconds: float) -> T:
         try:

@@ -27,6 +27,12 @@ MARKER: Final = b"holdfast"
 _FORMAT_1: Final = (1).to_bytes(2, "big")
 
 
+class _Number(msgspec.Struct, frozen=True, array_like=True):
+    """The first field of every format row."""
+
+    number: int
+
+
 class Format(msgspec.Struct, frozen=True, array_like=True):
     """What the format row says.
 
@@ -41,6 +47,7 @@ class Format(msgspec.Struct, frozen=True, array_like=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Format).decode
+_decode_number = msgspec.msgpack.Decoder(_Number).decode
 
 
 async def require_format(engine: Engine) -> Format:
@@ -78,18 +85,15 @@ def read_format(record: Record, url: str) -> Format:
     if not value.startswith(MARKER):
         raise IntegrityFailed(f"the format row of {url} cannot be read; run `holdfast check`")
     try:
+        # The number first: what stands behind it is the business of that format.
+        number = _decode_number(value[len(MARKER) :]).number
+        if number > FORMAT:
+            raise _too_new(url, number)
         found = _decode(value[len(MARKER) :])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise IntegrityFailed(
             f"the format row of {url} cannot be read; run `holdfast check`"
         ) from error
-    if found.number > FORMAT:
-        raise FormatTooNew(
-            f"this Holdfast reads databases of format {FORMAT}; found {found.number} in {url}. "
-            "Open it with the version that wrote it, or a later one",
-            found=found.number,
-            supported=FORMAT,
-        )
     unknown = sorted(set(found.features) - FEATURES)
     if unknown:
         raise FormatTooNew(
@@ -100,6 +104,15 @@ def read_format(record: Record, url: str) -> Format:
             features=unknown,
         )
     return found
+
+
+def _too_new(url: str, number: int) -> FormatTooNew:
+    return FormatTooNew(
+        f"this Holdfast reads databases of format {FORMAT}; found {number} in {url}. "
+        "Open it with the version that wrote it, or a later one",
+        found=number,
+        supported=FORMAT,
+    )
 
 
 def _write(records: list[Record | None], _revision: int) -> Draft | None:

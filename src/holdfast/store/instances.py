@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
+from holdfast.contract.capability import Io
 from holdfast.contract.engine import Engine, Layer
 from holdfast.contract.errors import (
     FormatTooNew,
@@ -31,6 +33,9 @@ from holdfast.store.locks.lock import Locks
 from holdfast.store.operation_log import OperationLog
 from holdfast.store.versions.retention import Retention
 from holdfast.store.views import ViewKeeper
+
+if TYPE_CHECKING:
+    from holdfast.engines.remote.lease import Lease
 
 _log = logging.getLogger("holdfast")
 
@@ -80,6 +85,7 @@ class SharedDatabase:
         self._said: set[str] = set()
         self._trimmed_at = engine.components.clock.monotonic()
         self._housekeeping: Housekeeping | None = None
+        self._lease: Lease | None = None
         #: Data keys of values that could not be ended, and when they are tried again.
         self._stuck: dict[bytes, float] = {}
         if housekeeping and engine.capabilities.writable:
@@ -224,12 +230,15 @@ class SharedDatabase:
 
     async def _keep_house(self) -> float:
         """One round; seconds until the next expiry."""
+        await self._each(self.keyspaces.refresh, self.retention.refresh, self.log.flush)
+        if not await self._keeps_house():
+            return REST_MAX_S
 
         async def sweep() -> int:
             # Nobody interrupts this thread: what a view raises is its own, whatever it is.
             return await self._sweep(BaseException)
 
-        await self._each(self.keyspaces.refresh, sweep, self.retention.refresh, self.log.flush)
+        await self._each(sweep)
         now = self.components.clock.monotonic()
         if now - self._trimmed_at >= TRIM_INTERVAL_S:
             self._trimmed_at = now
@@ -252,6 +261,16 @@ class SharedDatabase:
                 raise
             except Exception as error:  # noqa: BLE001 - counted; the next step is another's
                 self._failed(error)
+
+    async def _keeps_house(self) -> bool:
+        """Whether it falls to this process: on a server's engine one holds the lease for all."""
+        if self.engine.capabilities.io is not Io.REMOTE:
+            return True
+        if self._lease is None:
+            from holdfast.engines.remote.lease import Lease
+
+            self._lease = Lease(self.engine, layout.SYSTEM_HOUSEKEEPER)
+        return await self._lease.hold()
 
     async def _finish_drops(self) -> None:
         """Remove what is left of keyspaces whose drop was broken off."""

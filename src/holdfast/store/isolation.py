@@ -92,16 +92,16 @@ class ReadSet:
         if self.checks_reads:
             self._ranges.append(CheckRange(range, revision, count))
 
-    def checks(self, written: Callable[[bytes], bool]) -> list[CheckKey | CheckRange]:
+    def checks(self, checked: Callable[[bytes], bool]) -> list[CheckKey | CheckRange]:
         """What the commit has to check.
 
         Args:
-            written: whether the transaction writes a key.
+            checked: whether a key is checked at every level: the transaction writes it, say.
         """
         if self.checks_reads:
             keys = [CheckKey(key, revision) for key, revision in self._keys.items()]
             return [*keys, *self._ranges]
-        return [CheckKey(key, revision) for key, revision in self._keys.items() if written(key)]
+        return [CheckKey(key, revision) for key, revision in self._keys.items() if checked(key)]
 
     def span(self) -> Range:
         """One range with everything that was read."""

@@ -6,8 +6,8 @@
     X  instant(8) data key                   what expires when, soonest first
 
 Regions of a keyspace: D living rows, G graves (what a deleted key will need when it comes back),
-H past versions, B chunks of big values, T tags. All of one keyspace is one range. docs/format.md
-draws every byte.
+H past versions, M moves from key to key, B chunks of big values, T tags. All of one keyspace is
+one range. docs/format.md draws every byte.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ EXPIRY: Final = b"X"
 DATA: Final = b"D"
 GRAVE: Final = b"G"
 HISTORY: Final = b"H"
+MOVE: Final = b"M"
 BLOB: Final = b"B"
 TAG: Final = b"T"
 
@@ -40,6 +41,10 @@ SYSTEM_KEYSPACE_LAST: Final = SYSTEM + b"keyspaces"
 #: Who holds a lock, by namespace; and which lock a holder of others waits for, by holder.
 SYSTEM_LEASES: Final = SYSTEM + b"lease "
 SYSTEM_WAITS: Final = SYSTEM + b"wait "
+#: There once a key was purged: a check then knows that versions may be missing rightly.
+SYSTEM_PURGED: Final = SYSTEM + b"purged"
+#: Who keeps house, where the engine is a server's.
+SYSTEM_HOUSEKEEPER: Final = SYSTEM + b"housekeeper"
 #: The log of operations: records by number, and the number of the next one.
 SYSTEM_OPERATIONS: Final = SYSTEM + b"operation "
 SYSTEM_OPERATION_NEXT: Final = SYSTEM + b"operations"

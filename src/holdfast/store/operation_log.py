@@ -23,7 +23,7 @@ from holdfast.contract.errors import IntegrityFailed, InvalidInput, InvalidKey, 
 from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.store import layout
-from holdfast.store.versions.entry import instant, milliseconds
+from holdfast.store.instants import instant, milliseconds
 
 #: Where records go for the handlers of the application.
 logger = logging.getLogger("holdfast.operations")

@@ -15,7 +15,7 @@ from holdfast.contract.batch import CheckKey, Draft
 from holdfast.contract.errors import StoreError
 from holdfast.contract.record import Range
 from holdfast.store import layout
-from holdfast.store.feed.row import (
+from holdfast.store.feed_row import (
     NO_CONTEXT,
     Act,
     Cause,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -36,6 +35,8 @@ _REMEDIES = {
 
 def engine_names() -> list[str]:
     """The schemes that can be opened, ours and those of installed distributions."""
+    from importlib.metadata import entry_points  # Reads mail headers: not for every program.
+
     return sorted({*_OURS, *(point.name for point in entry_points(group=GROUP))})
 
 
@@ -48,6 +49,8 @@ def engine_class(scheme: str) -> type[Engine]:
     """
     target = _OURS.get(scheme)
     if target is None:
+        from importlib.metadata import entry_points
+
         points = entry_points(group=GROUP, name=scheme)
         if not points:
             known = ", ".join(f"{name}://" for name in engine_names())

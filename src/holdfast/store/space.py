@@ -13,7 +13,7 @@ from holdfast.contract.errors import Conflict
 from holdfast.contract.record import Record
 from holdfast.contract.runtime import Clock
 from holdfast.runtime.gate import Gate
-from holdfast.store.feed.row import NO_CONTEXT, WriteContext
+from holdfast.store.feed_row import NO_CONTEXT, WriteContext
 from holdfast.store.keyspaces import Keyspace, fence_of
 from holdfast.store.plan import Plan
 from holdfast.store.transaction import TransactionEngine
@@ -83,6 +83,7 @@ class Space:
         self.transaction: bytes | None = None
         if isinstance(engine, TransactionEngine):
             self.transaction = engine.id
+            engine.fence(self.fences)
 
     def on(self, engine: Engine) -> Self:
         """The same keyspace seen through a transaction or a snapshot."""
@@ -181,15 +182,9 @@ async def commit(writers: Sequence[Writer], context: WriteContext = NO_CONTEXT) 
                 position += 1
         if len(records) == len(keys):
             asked.clear()
-        # Behind the first keys stands what each round asked for, by writer.
-        behind = len(keys)
-        extras: list[list[Record | None]] = [[] for _ in writers]
-        for counts in asked:
-            for extra, count in zip(extras, counts, strict=True):
-                extra += records[behind : behind + count]
-                behind += count
         further: list[bytes] = []
         counts = []
+        extras = _by_writer(records[len(keys) :], asked, len(writers))
         for writer, extra in zip(writers, extras, strict=True):
             end = position + len(writer.keys)
             need = writer.write(plan, records[position:end] + extra)
@@ -213,6 +208,19 @@ async def commit(writers: Sequence[Writer], context: WriteContext = NO_CONTEXT) 
         raise error from conflict
     space.wrote(receipt.revision)
     return receipt
+
+
+def _by_writer(
+    further: Sequence[Record | None], asked: Sequence[Sequence[int]], writers: int
+) -> list[list[Record | None]]:
+    """What each writer asked for, from what all of them did, round by round."""
+    extras: list[list[Record | None]] = [[] for _ in range(writers)]
+    position = 0
+    for counts in asked:
+        for number, count in enumerate(counts):
+            extras[number] += further[position : position + count]
+            position += count
+    return extras
 
 
 def _not_now(_key: bytes) -> Peeked:

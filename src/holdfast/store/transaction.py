@@ -10,7 +10,7 @@ nothing written. On an engine without snapshots what was read is remembered, and
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -87,6 +87,7 @@ class TransactionEngine(Layer):
         self._reads = ReadSet(isolation, read_only=read_only, fixed=snapshot is not None)
         self._writes = WriteSet(inner.capabilities)
         self._walks: OrderedDict[_Walk, Snapshot] = OrderedDict()
+        self._fences: set[bytes] = set()
 
     @classmethod
     async def begin(
@@ -121,6 +122,14 @@ class TransactionEngine(Layer):
         return bool(self._writes)
 
     # --- Reading ----------------------------------------------------------------------------
+
+    def fence(self, keys: Iterable[bytes]) -> None:
+        """Have the commit check these rows, at every level, once something was decided on them.
+
+        They say what a writer believes of its keyspace. An isolation level is about values; what a
+        keyspace is, and what has to be derived in it, must hold whatever the level.
+        """
+        self._fences.update(keys)
 
     async def head(self) -> int:
         self._require_open()
@@ -420,11 +429,15 @@ class TransactionEngine(Layer):
         writes = self._writes
         if not writes and (self._snapshot is not None or self._weak):
             return Batch([])
-        checks: list[Operation] = list(self._reads.checks(writes.rows.__contains__))
+        checks: list[Operation] = list(self._reads.checks(self._checked))
         room = self.inner.capabilities.batch_operations_max - len(writes.rows) - len(writes.appends)
         if len(checks) > room:
             checks = [await self._one_check(room)]
         return Batch([*checks, *writes.operations()], self.id if writes else None)
+
+    def _checked(self, key: bytes) -> bool:
+        """Whether a key that was read is checked where the level checks what is written."""
+        return key in self._writes.rows or key in self._fences
 
     async def _one_check(self, room: int) -> Operation:
         """One check of a range in the place of all, where more was read than a batch can check.

@@ -9,8 +9,8 @@ from typing import Any, Final
 from holdfast.codecs.pattern import Pattern
 from holdfast.contract.engine import Engine
 from holdfast.contract.record import Range
-from holdfast.store.feed.change import Change
-from holdfast.store.feed.row import FeedPosition
+from holdfast.store.change import Change
+from holdfast.store.feed_row import FeedPosition
 from holdfast.store.keyspaces import Keyspace
 
 #: After so many findings a check ends: by then it is known that the database is damaged.

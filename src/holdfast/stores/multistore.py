@@ -51,7 +51,8 @@ class MultiStore:
     def on(self, engine: Engine) -> MultiStore:
         """The same stores seen through a transaction or a snapshot."""
         # The directory too is that of the moment, and a drop meanwhile is a conflict.
-        return MultiStore(engine, Keyspaces(engine), self._clock, self._wrote, self._gate)
+        # What is written there has no revision yet; the commit tells.
+        return MultiStore(engine, Keyspaces(engine), self._clock, _nothing, self._gate)
 
     async def create(self, name: str) -> Store:
         """A new, empty store.
@@ -114,3 +115,7 @@ class MultiStore:
                 f"a store is {what} outside of transactions and snapshots; do it on the database, "
                 "before or after"
             )
+
+
+def _nothing(_revision: int) -> None:
+    """Nobody is told."""

@@ -10,10 +10,10 @@ from holdfast.codecs.envelope import EXPIRES
 from holdfast.contract.batch import Need
 from holdfast.contract.engine import NOT_NOW, Engine
 from holdfast.contract.errors import InvalidInput, InvalidKey, InvalidValue, KeyNotFound
-from holdfast.contract.record import MISSING, Missing, Range, Record
+from holdfast.contract.record import MISSING, THIS_COMMIT, Missing, Range, Record
 from holdfast.store import layout
 from holdfast.store.durations import ttl_milliseconds
-from holdfast.store.feed.row import NO_CONTEXT, Act, Cause, WriteContext
+from holdfast.store.feed_row import NO_CONTEXT, Act, Cause, WriteContext
 from holdfast.store.plain.rows import (
     PlainExpiryRows,
     pack_plain,
@@ -149,7 +149,7 @@ class Store:
         modified_by: str | int | None = None,
         comment: str | None = None,
     ) -> int:
-        """Put a value under a key; the revision of the commit.
+        """Put a value under a key; the revision of the commit, or 0 inside a transaction.
 
         Args:
             key, value: bytes.
@@ -171,7 +171,8 @@ class Store:
             return None
 
         context = _context(modified_by, comment)
-        return (await self._space.commit((data_key,), write, context)).revision
+        receipt = await self._space.commit((data_key,), write, context)
+        return 0 if receipt.revision == THIS_COMMIT else receipt.revision
 
     async def delete(
         self, key: bytes, *, modified_by: str | int | None = None, comment: str | None = None

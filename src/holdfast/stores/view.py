@@ -10,13 +10,13 @@ from holdfast.contract.errors import StoreClosed, StoreError
 from holdfast.contract.record import Range
 from holdfast.runtime.gate import Gate
 from holdfast.store import layout
-from holdfast.store.feed.change import Change
-from holdfast.store.feed.row import Act, FeedPosition
+from holdfast.store.change import Change
+from holdfast.store.feed_row import Act, FeedPosition
 from holdfast.store.instances import SharedDatabase
+from holdfast.store.instants import instant
 from holdfast.store.keyspaces import Keyspace
 from holdfast.store.plain.rows import check_plain, plain_expires_at_ms, plain_value
 from holdfast.store.space import Space
-from holdfast.store.versions.entry import instant
 from holdfast.store.views import ChangeReader, Progress, Report, ViewKeeper
 from holdfast.stores.multistore import STORES
 from holdfast.stores.store import Store

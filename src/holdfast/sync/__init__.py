@@ -21,11 +21,13 @@ from holdfast.sync.database import (
     Transaction,
     open,
 )
+from holdfast.sync.documents import Collection
 from holdfast.sync.entries import KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
 from holdfast.sync.stores import MultiStore, Store
 
 __all__ = [
+    "Collection",
     "Database",
     "KeyValueStore",
     "Lock",

@@ -6,12 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 from holdfast.codecs.pattern import Pattern
-from holdfast.contract.capability import Capabilities, Io
+from holdfast.codecs.text import StoreKey
+from holdfast.contract.capability import Capabilities
 from holdfast.contract.config import EngineConfig
-from holdfast.contract.errors import IntegrityFailed, Unsupported
+from holdfast.contract.errors import IntegrityFailed
 from holdfast.contract.record import Cursor
 from holdfast.contract.runtime import Components
 from holdfast.database.handle import Database as AsyncDatabase
@@ -19,7 +20,6 @@ from holdfast.database.open import open as open_async
 from holdfast.database.snapshot import SnapshotView as AsyncSnapshotView
 from holdfast.database.transaction import State
 from holdfast.database.transaction import Transaction as AsyncTransaction
-from holdfast.documents.collection import Collection
 from holdfast.runtime.drive import DrivenIterator, drive
 from holdfast.runtime.system import system_components
 from holdfast.store.feed.subscription import SubscriptionFacts
@@ -27,12 +27,12 @@ from holdfast.store.instances import Layers
 from holdfast.store.locks.lock import Lock as AsyncLock
 from holdfast.store.operation_log import LogRecord
 from holdfast.store.operation_log import OperationLog as AsyncOperationLog
-from holdfast.store.registry import engine_class
 from holdfast.store.versions.cache import CacheLimits
 from holdfast.store.versions.policy import GoneKept, Policy, ValuesKept
 from holdfast.store.versions.retention import Kept, Settings
 from holdfast.store.versions.retention import Retention as AsyncRetention
 from holdfast.store.versions.trimming import Trimmed
+from holdfast.sync.documents import Collection
 from holdfast.sync.entries import KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
 from holdfast.sync.stores import MultiStore
@@ -70,28 +70,21 @@ def open(
 
     Raises:
         ConfigInvalid, EngineNotFound, DriverMissing: the address or an argument cannot be used.
-        Unsupported: the engine waits for a server; `holdfast.open` is for those.
     """
     used = components if components is not None else system_components()
-    handle = open_async(
-        address,
-        serializer=serializer,
-        compression=compression,
-        housekeeping=housekeeping,
-        logged=logged,
-        cached=cached,
-        layers=layers,
-        emulation=emulation,
-        components=used,
-    )
-    engine = engine_class(handle.config.scheme)(handle.config, used)
-    if engine.capabilities.io is Io.REMOTE:
-        raise Unsupported(
-            f"{handle.config.scheme}:// waits for a server, which needs an event loop; use the "
-            "asynchronous handle: `async with holdfast.open(...) as db`",
-            scheme=handle.config.scheme,
+    return Database(
+        open_async(
+            address,
+            serializer=serializer,
+            compression=compression,
+            housekeeping=housekeeping,
+            logged=logged,
+            cached=cached,
+            layers=layers,
+            emulation=emulation,
+            components=used,
         )
-    return Database(handle)
+    )
 
 
 class Database:
@@ -157,23 +150,6 @@ class Database:
         if known is None or known._inner is not inner:  # noqa: SLF001 - of this module
             known = self._stores = MultiStore(inner)
         return known
-
-    def collection(
-        self, name: str, type: type[T] | None = None, *, history: str | None = None
-    ) -> Collection[T]:
-        """The collection of that name: typed documents with queries and indexes.
-
-        Args:
-            name: as long as nothing is written into it, it does not exist and is empty.
-            type: of its documents: dict, a dataclass, a msgspec Struct, a TypedDict or a pydantic
-                model; left out: plain documents.
-            history: of what changes, keep the `values`, the `versions` without them, or `none`;
-                left out: what it was made with, and `values` for a new one.
-
-        Raises:
-            InvalidName, InvalidInput: the arguments cannot be.
-        """
-        return self._inner.collection(name, type, history=history)
 
     @property
     def schemas(self) -> SchemaRegistry:
@@ -363,6 +339,23 @@ class Database:
         """
         return drive(self._inner.check(progress))
 
+    @overload
+    def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
+    @overload
+    def collection(
+        self, name: str, type: type[T], *, history: str | None = None
+    ) -> Collection[T]: ...
+    def collection(
+        self, name: str, type: type[Any] | None = None, *, history: str | None = None
+    ) -> Collection[Any]:
+        """The collection of that name: typed documents; see `holdfast.Database.collection`.
+
+        Raises:
+            InvalidName, InvalidInput: the arguments cannot be.
+        """
+        kind = dict if type is None else type
+        return Collection(self._inner.collection(name, kind, history=history))
+
 
 class Transaction:
     """Reads of one moment and writes that happen together or not at all.
@@ -416,12 +409,6 @@ class Transaction:
         if known is None or known._inner is not inner:  # noqa: SLF001 - of this module
             known = self._stores = MultiStore(inner)
         return known
-
-    def collection(
-        self, name: str, type: type[T] | None = None, *, history: str | None = None
-    ) -> Collection[T]:
-        """A collection as this transaction sees it; see `Database.collection`."""
-        return self._inner.collection(name, type, history=history)
 
     def begin(self) -> Self:
         """Take the snapshot; `with` does."""
@@ -479,6 +466,23 @@ class Transaction:
     ) -> None:
         drive(self._inner.__aexit__(error_type, error, traceback))
 
+    @overload
+    def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
+    @overload
+    def collection(
+        self, name: str, type: type[T], *, history: str | None = None
+    ) -> Collection[T]: ...
+    def collection(
+        self, name: str, type: type[Any] | None = None, *, history: str | None = None
+    ) -> Collection[Any]:
+        """The collection of that name: typed documents; see `holdfast.Database.collection`.
+
+        Raises:
+            InvalidName, InvalidInput: the arguments cannot be.
+        """
+        kind = dict if type is None else type
+        return Collection(self._inner.collection(name, kind, history=history))
+
 
 class SnapshotView:
     """A fixed view of the database. Close it, or use it as a context manager.
@@ -513,12 +517,6 @@ class SnapshotView:
             known = self._stores = MultiStore(inner)
         return known
 
-    def collection(
-        self, name: str, type: type[T] | None = None, *, history: str | None = None
-    ) -> Collection[T]:
-        """A collection as of that moment; see `Database.collection`."""
-        return self._inner.collection(name, type, history=history)
-
     def close(self) -> None:
         """Let go of the view; closing twice does nothing."""
         drive(self._inner.close())
@@ -535,9 +533,27 @@ class SnapshotView:
     ) -> None:
         drive(self._inner.__aexit__(error_type, error, traceback))
 
+    @overload
+    def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
+    @overload
+    def collection(
+        self, name: str, type: type[T], *, history: str | None = None
+    ) -> Collection[T]: ...
+    def collection(
+        self, name: str, type: type[Any] | None = None, *, history: str | None = None
+    ) -> Collection[Any]:
+        """The collection of that name: typed documents; see `holdfast.Database.collection`.
+
+        Raises:
+            InvalidName, InvalidInput: the arguments cannot be.
+        """
+        kind = dict if type is None else type
+        return Collection(self._inner.collection(name, kind, history=history))
+
 
 class Retention:
     """How much of the past of a database is kept: its settings, and giving up the rest.
+
     Attributes:
         policies: by keyspace, the longest prefix first. The same mapping for good, so that who
             writes sees at once that there are none.
@@ -630,6 +646,35 @@ class Retention:
             IntegrityFailed: the settings cannot be read; set them anew.
         """
         return drive(self._inner.trim(progress))
+
+    def purge(
+        self,
+        key: StoreKey | str,
+        *,
+        view: str = "entries",
+        keyspace: str = "entries",
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+    ) -> Trimmed:
+        """Remove a value with its whole past at once, for good.
+
+        The feed tells it as a delete, and keeps the key, the author and the comment as long as it
+        reaches back. Nothing else of the key is left.
+
+        Args:
+            key: which.
+            view, keyspace: where; left out: the entries.
+            modified_by, comment: who and why.
+
+        Raises:
+            KeyNotFound: the key has neither a value nor a past.
+            StoreNotFound: there is no such keyspace.
+        """
+        return drive(
+            self._inner.purge(
+                key, view=view, keyspace=keyspace, modified_by=modified_by, comment=comment
+            )
+        )
 
 
 class Lock:

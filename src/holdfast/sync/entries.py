@@ -25,7 +25,7 @@ from holdfast.records.options import (
 from holdfast.records.services.protocols import Outcome
 from holdfast.records.write import DELETE, Modify, SetValue, Write
 from holdfast.runtime.drive import DrivenIterator, drive
-from holdfast.store.feed.change import Change
+from holdfast.store.change import Change
 from holdfast.store.versions.entry import Entry, PastVersion
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Self
 
 from holdfast.contract.errors import StoreClosed, TimedOut
 from holdfast.runtime.drive import DrivenIterator, drive
-from holdfast.store.feed.change import Change
+from holdfast.store.change import Change
 from holdfast.store.feed.watch import Watch as AsyncWatch
 
 

@@ -133,7 +133,7 @@ class Store:
         modified_by: str | int | None = None,
         comment: str | None = None,
     ) -> int:
-        """Put a value under a key; the revision of the commit.
+        """Put a value under a key; the revision of the commit, or 0 inside a transaction.
 
         Args:
             key, value: bytes.

@@ -26,7 +26,7 @@ def cache_of(db: Database, limits: CacheLimits | None = None) -> EntryCache:
 MAKERS: dict[str, Make] = {
     "Logged": lambda db, inner: Logged(inner, db.log),
     "Cached": lambda db, inner: Cached(inner, cache_of(db), db._require_gate()),
-    "Validated": lambda db, inner: Validated(inner, db._open_parts().composition.requirements),
+    "Validated": lambda db, inner: Validated(inner, db._open_parts().composition.rules),
     "Evented": lambda db, inner: Evented(inner, db._open_parts().events),
     "ReadOnlyStore": lambda _db, inner: ReadOnlyStore(inner),
 }

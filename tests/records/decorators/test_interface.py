@@ -14,7 +14,7 @@ from holdfast import KEEP, Conflict, KeyValueStore, StoreKey, Unsupported
 from holdfast.contract.errors import KeyNotFound, ReadOnly, VersionNotFound
 from holdfast.records.decorators.base import AT_ONCE, VERBS, Decorator
 from holdfast.records.interface import KeyValueStoreInterface
-from holdfast.store.feed.change import Change
+from holdfast.store.change import Change
 from tests.records.decorators.stacks import MAKERS, stacked
 from tests.store.scene import Scene, core_of, listed, until
 

@@ -20,8 +20,8 @@ from holdfast.contract.errors import Conflict, InvalidInput, PatternInvalid, Sto
 from holdfast.contract.record import Range
 from holdfast.store import layout
 from holdfast.store import operation_log as log_module
+from holdfast.store.instants import instant
 from holdfast.store.operation_log import LogRecord
-from holdfast.store.versions.entry import instant
 from tests.store.scene import Scene, engine_of, listed, rows_of, until
 
 SOURCE = Path(holdfast.__file__).parents[1]

@@ -26,7 +26,7 @@ from holdfast.records.requirements import REFRESH_S, REQUIRED
 from holdfast.records.schemas import registry
 from holdfast.records.services.protocols import Outcome
 from holdfast.records.write import SetValue, Write
-from holdfast.store.feed.row import Cause
+from holdfast.store.feed_row import Cause
 from tests.records.schemas.shapes import FIRST, PERSON, SECOND
 from tests.store.scene import Scene, core_of, first, listed
 
@@ -322,7 +322,7 @@ async def test_another_handle_sees_in_time_what_is_required_and_what_no_longer(
 
 async def test_what_is_required_is_looked_up_twice_a_second_at_most(scene: Scene) -> None:
     async with scene.open() as db:
-        store: Any = db._open_parts().composition.requirements._store
+        store: Any = db._open_parts().composition.rules._store
         reads, get = [], store.get
 
         async def counting(key: StoreKey) -> Any:
@@ -389,14 +389,14 @@ async def test_the_schema_passes_through_decorators_in_any_order(
 ) -> None:
     async with scene.open() as db:
         schema = await db.schemas.register(PERSON)
-        requirements = db._open_parts().composition.requirements
+        rules = db._open_parts().composition.rules
         handing: HandingOn
         store: KeyValueStoreInterface
         if inside:
             handing = HandingOn(core_of(db))
-            store = Validated(handing, requirements)
+            store = Validated(handing, rules)
         else:
-            handing = HandingOn(Validated(core_of(db), requirements))
+            handing = HandingOn(Validated(core_of(db), rules))
             store = handing
         entry = await store.set("a", GOOD, schema_hash=schema)
         assert entry.metadata.schema_hash == schema
@@ -464,9 +464,7 @@ async def test_the_number_of_requirements_is_limited(
 async def test_the_same_judge_stands_around_another_store(scene: Scene) -> None:
     async with scene.open() as db:
         await db.schemas.require("people", await db.schemas.register(PERSON))
-        other = Validated(core_of(db), db._open_parts().composition.requirements).around(
-            core_of(db)
-        )
+        other = Validated(core_of(db), db._open_parts().composition.rules).around(core_of(db))
         with pytest.raises(SchemaValidationFailed):
             await other.set("people:a", BAD)
         await other.set("people:a", GOOD)

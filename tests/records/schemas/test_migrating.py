@@ -422,10 +422,10 @@ async def test_a_conflict_of_every_try_is_told() -> None:
             async def write(self, writes: Any) -> Any:
                 raise Conflict("somebody was faster")
 
-        requirements = db._open_parts().composition.requirements
+        rules = db._open_parts().composition.rules
         schema = await db.schemas.schema(second)
         losing: Any = Losing()
-        work = migrating.Migration(losing, requirements, schema, db.schemas.upgraded)
+        work = migrating.Migration(losing, rules, schema, db.schemas.upgraded)
         with pytest.raises(Conflict, match="Migrate again"):
             await work.run("", None)
 

@@ -10,9 +10,9 @@ from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import InvalidInput, PatternInvalid, StoreClosed
 from holdfast.contract.runtime import Components, ManualClock, SystemIds
 from holdfast.runtime.system import SystemHost, ThreadRuntime, drive
-from holdfast.store.feed.change import Change
+from holdfast.store.change import Change
 from holdfast.store.feed.subscribers import EventService
-from holdfast.store.versions.entry import instant
+from holdfast.store.instants import instant
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ from holdfast import Change
 from holdfast.contract.errors import Compacted
 from holdfast.contract.runtime import Components, ManualClock, SystemIds
 from holdfast.runtime.system import SystemHost, ThreadRuntime, drive
+from holdfast.store.change import Change as RecordChange
 from holdfast.store.feed import subscription as subscribing
-from holdfast.store.feed.change import Change as RecordChange
 from holdfast.store.feed.slow_callbacks import IDLE_S, THREADS_MAX
 from holdfast.store.feed.subscribers import EventService
 from holdfast.store.feed.subscription import BUDGET_S, CALL_S, RENEWAL_S, SubscriptionFacts
-from holdfast.store.versions.entry import instant
+from holdfast.store.instants import instant
 from tests.store.scene import Scene, until
 
 

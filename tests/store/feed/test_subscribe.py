@@ -9,7 +9,6 @@ import pytest
 
 from holdfast import Change, Conflict
 from holdfast.contract.errors import StoreClosed
-from holdfast.contract.runtime import Completion
 from holdfast.database.handle import Database
 from holdfast.engines.embedded.engine import EmbeddedEngine
 from holdfast.records.decorators.base import VERBS
@@ -34,7 +33,7 @@ def told(changes: Sequence[Change]) -> list[tuple[str, str, Any, Any]]:
     ]
 
 
-def waiting(db: Database) -> dict[Completion[int], int]:
+def waiting(db: Database) -> dict[object, None]:
     engine = engine_of(db)
     assert isinstance(engine, EmbeddedEngine)
     return engine._watcher._waiting

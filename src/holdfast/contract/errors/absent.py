@@ -15,7 +15,6 @@ class KeyNotFound(StoreError, KeyError, code=ErrorCode.KEY_NOT_FOUND):
 
     key: Fact[str | None] = Fact("the key")
     field: Fact[str | None] = Fact("the part of the value that was asked for, for payloads")
-    reply: Fact[str | None] = Fact("what the server calls it")
 
 
 class StoreNotFound(StoreError, code=ErrorCode.STORE_NOT_FOUND):
@@ -55,6 +54,8 @@ class IndexNotFound(StoreError, code=ErrorCode.INDEX_NOT_FOUND):
 
     Next: create the index, or query without it.
     """
+
+    name: Fact[str | None] = Fact("the name that was asked for")
 
 
 class SchemaNotFound(StoreError, code=ErrorCode.SCHEMA_NOT_FOUND):

@@ -75,4 +75,3 @@ class LeaseLost(StoreError, code=ErrorCode.LEASE_LOST):
     """
 
     lock: Fact[str | None] = Fact("the name of the lock")
-    key: Fact[str | None] = Fact("what was held")

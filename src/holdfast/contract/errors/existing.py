@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from holdfast.contract.errors.base import StoreError
 from holdfast.contract.errors.codes import ErrorCode
 from holdfast.contract.errors.facts import Fact
@@ -31,6 +29,8 @@ class IndexExists(StoreError, code=ErrorCode.INDEX_EXISTS):
     Next: use the index there is, or drop it first.
     """
 
+    name: Fact[str | None] = Fact("the name that is taken")
+
 
 class DuplicateKey(StoreError, code=ErrorCode.DUPLICATE_KEY):
     """The key, or a value of a unique index, is taken.
@@ -38,11 +38,12 @@ class DuplicateKey(StoreError, code=ErrorCode.DUPLICATE_KEY):
     Next: choose another key, or change the entry that is there.
     """
 
+    key: Fact[str | None] = Fact("the key, or the identifier of the document")
+    index: Fact[str | None] = Fact("the unique index whose value is taken")
+
 
 class DuplicateNamespace(StoreError, code=ErrorCode.DUPLICATE_NAMESPACE):
     """The event namespace is registered twice.
 
     Next: register each event namespace once.
     """
-
-    namespaces: Fact[Sequence[str]] = Fact("those that are registered twice", ())

@@ -50,4 +50,3 @@ class Unsupported(StoreError, code=ErrorCode.NOT_SUPPORTED):
     found: Fact[int | None] = Fact("the format that is no longer read")
     supported: Fact[int | None] = Fact("the format that is")
     key: Fact[bytes | None] = Fact("the key whose value cannot be proven")
-    slots: Fact[int | None] = Fact("how many slots of a cluster the keys lie in")

@@ -55,6 +55,7 @@ class InvalidQuery(StoreError, ValueError, code=ErrorCode.INVALID_QUERY):
     stage: Fact[str | None] = Fact("the stage of the pipeline")
     function: Fact[str | None] = Fact("the function that was asked for")
     type: Fact[str | None] = Fact("the type that stands there")
+    hint: Fact[str | None] = Fact("the index that was asked for")
     limit: Fact[int | None] = Fact("the bound that is passed")
 
 
@@ -75,7 +76,6 @@ class InvalidInput(StoreError, ValueError, code=ErrorCode.INVALID_INPUT):
     old: Fact[str | None] = Fact("the schema to migrate from")
     new: Fact[str | None] = Fact("the schema to migrate to")
     found: Fact[int | None] = Fact("what was given, or how many")
-    argument: Fact[str | None] = Fact("the argument")
     index: Fact[int | None] = Fact("the place that was asked for, from 0")
     size: Fact[int | None] = Fact("how many there are")
     old_size: Fact[int | None] = Fact("how many there were said to have been")

@@ -40,8 +40,6 @@ class QuotaExceeded(StoreError, code=ErrorCode.QUOTA_EXCEEDED):
     limit: Fact[int | None] = Fact("the limit")
     stage: Fact[str | None] = Fact("the stage of the pipeline that reached it")
     path: Fact[str | None] = Fact("the database")
-    minimum: Fact[int | None] = Fact("the least that a counter may be")
-    maximum: Fact[int | None] = Fact("the most that a counter may be")
 
 
 class IntegrityFailed(StoreError, code=ErrorCode.INTEGRITY_FAILED):
@@ -102,10 +100,6 @@ class ConnectionFailed(StoreError, code=ErrorCode.CONNECTION_FAILED, retryable=T
     Next: check the address and that the server runs; then try again.
     """
 
-    url: Fact[str | None] = Fact("the server, without its secrets")
-    group: Fact[str | None] = Fact("the group of servers that was asked for")
-    retry_after_s: Fact[float | None] = Fact("when it is tried again, in seconds")
-
 
 class ConnectionLost(StoreError, code=ErrorCode.CONNECTION_LOST, retryable=True):
     """The connection broke before the request was sent.
@@ -129,7 +123,6 @@ class TimedOut(StoreError, TimeoutError, code=ErrorCode.TIMEOUT, retryable=True)
 
     timeout_s: Fact[float | None] = Fact("how long was waited, in seconds")
     lock: Fact[str | None] = Fact("the lock that was waited for")
-    key: Fact[str | None] = Fact("what was waited for")
 
 
 class Overloaded(StoreError, code=ErrorCode.OVERLOADED, retryable=True):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from holdfast.contract.errors.base import StoreError
 from holdfast.contract.errors.codes import ErrorCode
 from holdfast.contract.errors.facts import Fact
@@ -29,8 +27,6 @@ class ScopeRequired(StoreError, code=ErrorCode.SCOPE_REQUIRED):
     Next: open the scope that the message names first.
     """
 
-    missing: Fact[Sequence[str]] = Fact("the scopes to open first", ())
-
 
 class EnvironmentRequired(StoreError, code=ErrorCode.ENVIRONMENT_REQUIRED):
     """The call needs a server environment.
@@ -44,8 +40,6 @@ class InvalidScopeKey(StoreError, ValueError, code=ErrorCode.INVALID_SCOPE_KEY):
 
     Next: declare the scope with the builder, or correct the key.
     """
-
-    known: Fact[Sequence[str]] = Fact("those that are declared", ())
 
 
 class InvalidScopeIdentifier(StoreError, ValueError, code=ErrorCode.INVALID_SCOPE_IDENTIFIER):

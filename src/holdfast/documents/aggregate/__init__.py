@@ -15,10 +15,7 @@ from holdfast.documents.aggregate.accumulators import (
     sum_,
 )
 from holdfast.documents.aggregate.budget import MEMORY_BYTES_MAX, Deadline
-from holdfast.documents.aggregate.pipeline import Collections, aggregate, aggregate_chunks
-from holdfast.documents.aggregate.stage_json import pipeline_of, pipeline_to_json
-from holdfast.documents.aggregate.stages import (
-    Stage,
+from holdfast.documents.aggregate.making import (
     add_fields,
     count,
     drop,
@@ -32,6 +29,9 @@ from holdfast.documents.aggregate.stages import (
     sort,
     unwind,
 )
+from holdfast.documents.aggregate.pipeline import Collections, aggregate, aggregate_chunks
+from holdfast.documents.aggregate.stage_json import pipeline_of, pipeline_to_json
+from holdfast.documents.aggregate.stages import Stage
 
 __all__ = [
     "MEMORY_BYTES_MAX",

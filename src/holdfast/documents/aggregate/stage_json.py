@@ -52,8 +52,9 @@ from holdfast.documents.query.computed import (
     LiteralValue,
 )
 from holdfast.documents.query.fields import wanted_text
-from holdfast.documents.query.json_form import order_from_json, order_to_json, where_from_json
+from holdfast.documents.query.json_form import order_from_json, order_to_json
 from holdfast.documents.query.json_print import where_to_json
+from holdfast.documents.query.json_where import where_from_json
 from holdfast.documents.query.paths import Path, path_form, path_of
 from holdfast.documents.query.query import checked_count
 from holdfast.documents.query.values import Constant

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from holdfast.contract.batch import Need
+from holdfast.contract.errors import StoreError
 from holdfast.contract.record import Record
 from holdfast.documents.indexes.definition import (
     Catalogue,
@@ -15,9 +16,12 @@ from holdfast.documents.indexes.definition import (
     catalogue_key,
     pack_catalogue,
 )
-from holdfast.documents.indexes.writers import IndexWriter, writer_of
+from holdfast.documents.indexes.writers import IndexWriter, name_of, writer_of
 from holdfast.store import layout
 from holdfast.store.plan import Plan, RowChange
+
+#: By shape of a query: the indexes it takes, and those it could not use.
+Choices = dict[str, tuple[frozenset[str], list[str]]]
 
 
 class IndexRows:
@@ -32,6 +36,7 @@ class IndexRows:
 
     Attributes:
         before, after: the documents of the change that is planned next.
+        choices: what queries took, as long as the catalogue stays.
     """
 
     name: Final = "indexes"
@@ -43,6 +48,7 @@ class IndexRows:
         self.writers: list[IndexWriter] = [
             writer_of(keyspace, one) for one in catalogue.indexes if one.state != "failed"
         ]
+        self.choices: Choices = {}
         self.before: Any = None
         self.after: Any = None
         self._plan: Plan | None = None
@@ -64,7 +70,16 @@ class IndexRows:
             after = None if change.after is None else one.values(self.after)
             if after is not None:
                 self._note_arrays(one, after)
-            one.change(plan, identifier, before, after, self._read)
+            lacked = len(self._missing)
+            try:
+                one.change(plan, identifier, before, after, self._read)
+            except Exception as error:
+                if len(self._missing) > lacked:
+                    continue  # It took a row for absent that has not been read yet.
+                if not isinstance(error, StoreError):
+                    raise
+                error.within(index=one.definition.name, key=name_of(identifier))
+                raise
 
     def end(self, plan: Plan) -> Need | None:
         """What the round has to read, if anything; else what it learned goes into the plan."""

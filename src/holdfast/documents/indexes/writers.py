@@ -113,12 +113,23 @@ class OrderedWriter(IndexWriter):
         """The rows of a document in a unique index, whole keys."""
         tail = self.order.tail(identifier)
         rows = {}
+        nulls = self._nulls(values, identifier)
         for key, note in self.order.entries(values, identifier).items():
-            if note and note[0] & _SHARED:
-                rows[self.prefix + key] = note
+            if (note and note[0] & _SHARED) or key in nulls:
+                rows[self.prefix + key] = note[:_NOTE_BYTES]
             else:
                 rows[self.prefix + key[: -len(tail)]] = (note or b"\0") + identifier
         return rows
+
+    def _nulls(self, values: list[Found], identifier: bytes) -> set[bytes]:
+        """The entries in which a field is null."""
+        nulls: set[bytes] = set()
+        for place, found in enumerate(values):
+            if any(one is None or (type(one) is list and None in one) for one in found):
+                nulls.update(
+                    self.order.entries([*values[:place], (None,), *values[place + 1 :]], identifier)
+                )
+        return nulls
 
     def duplicate(self, identifier: bytes) -> DuplicateKey:
         """The error of a value that stands in another document."""

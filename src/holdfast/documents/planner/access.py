@@ -1,9 +1,10 @@
-"""Ways to the documents that can match: spans of an index, by what a condition asks of its fields."""
+"""Ways to the documents that can match: spans of an index, by what a condition asks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from typing import Any, Final
 
@@ -20,6 +21,9 @@ from holdfast.documents.query.nodes import Matches, Near, Within
 from holdfast.documents.query.ordering import OrderBy
 from holdfast.documents.query.paths import path_text
 from holdfast.documents.query.values import MISSING, order_key
+from holdfast.documents.text.query import Node as Searched
+from holdfast.documents.text.query import Not as Without
+from holdfast.documents.text.query import Words, parse
 
 #: Into so many spans the lists of `in` conditions are multiplied at most.
 SPANS_MAX: Final = 1000
@@ -35,7 +39,7 @@ class Access:
         places: the conjuncts that the spans say, so that what lies in them meets them.
         fixed: how many of the leading fields have one value in all spans.
         bounded: how many of the leading fields have bounds.
-        bounds: for each bounded field, what they are, for people.
+        bounds: for each bounded field, what tells them to people.
         order: of a btree index.
         text: of a full-text index, what is searched for.
     """
@@ -46,7 +50,7 @@ class Access:
     places: set[int] = field(default_factory=set)
     fixed: int = 0
     bounded: int = 0
-    bounds: dict[str, list[str]] = field(default_factory=dict)
+    bounds: dict[str, Callable[[], list[str]]] = field(default_factory=dict)
     order: IndexOrder | None = None
     text: Matches | None = None
 
@@ -73,6 +77,8 @@ def accesses(
     served = []
     for index in indexes:
         if index.state != "ready":
+            continue
+        if index.kind == "btree" and index.fields[0].path not in by_path:
             continue
         prefix = index_prefix(keyspace, index.number)
         try:
@@ -140,18 +146,13 @@ def _ordered(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access 
         arrays = bool(index.arrays) and index.arrays[place]
         equal = [each for each in asked if each.values is not None]
         if equal:
-            chosen = min(equal, key=lambda each: len(each.values or ()))
-            values = [each.value for each in chosen.values or ()]
-            if len(heads) * len(values) > SPANS_MAX:
+            multiplied = _equal(access, heads, equal, path_text(one.path))
+            if multiplied is None:
                 break
-            heads = [(*head, value) for head, value in product(heads, values)]
-            present = present or not chosen.null
-            if len(equal) == 1 and chosen.whole:
-                access.places.add(chosen.place)
+            heads = multiplied
+            present = present or not all(each.null for each in equal)
             if len(heads) == 1:
                 access.fixed = place + 1
-            access.bounded += 1
-            access.bounds[path_text(one.path)] = [shown(value) for value in values]
             continue
         between = _between(order, heads, asked, access, arrays=arrays)
         if between is not None:
@@ -172,6 +173,21 @@ def _ordered(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access 
     return access
 
 
+def _equal(
+    access: Access, heads: list[tuple[Any, ...]], equal: list[Predicate], path: str
+) -> list[tuple[Any, ...]] | None:
+    """The beginnings of the spans with the values of one more field; None: they are too many."""
+    chosen = min(equal, key=lambda each: (each.null, len(each.values or ())))
+    values = [each.value for each in chosen.values or ()]
+    if len(heads) * len(values) > SPANS_MAX:
+        return None
+    if len(equal) == 1 and chosen.whole:
+        access.places.add(chosen.place)
+    access.bounded += 1
+    access.bounds[path] = partial(_told, values)
+    return [(*head, value) for head, value in product(heads, values)]
+
+
 def _between(
     order: IndexOrder,
     heads: list[tuple[Any, ...]],
@@ -188,7 +204,7 @@ def _between(
         starts = [one.start for one in asked if one.start]
         if not starts:
             return None
-        access.bounds[path] = [f"starts with {shown(starts[0])}"]
+        access.bounds[path] = lambda: [f"starts with {shown(starts[0])}"]
         bounds = [order.starting(head, starts[0]) for head in heads]
         return _sorted([bound.range for bound in bounds]), all(bound.exact for bound in bounds)
     low = _tightest(lows, above=True)
@@ -209,16 +225,26 @@ def _between(
         )
         for head in heads
     ]
-    left = (
-        "-" if low is None else f"{'(' if low.low_open else '['}{shown(low.low and low.low.value)}"
-    )
-    right = (
-        "-"
-        if high is None
-        else f"{shown(high.high and high.high.value)}{')' if high.high_open else ']'}"
-    )
-    access.bounds[path] = [f"{left}, {right}"]
+    access.bounds[path] = partial(_side_by_side, low, high)
     return _sorted([bound.range for bound in bounds]), all(bound.exact for bound in bounds)
+
+
+def _told(values: list[Any]) -> list[str]:
+    return [shown(value) for value in values]
+
+
+def _told_as(text: str) -> list[str]:
+    return [text]
+
+
+def _side_by_side(low: Predicate | None, high: Predicate | None) -> list[str]:
+    """A range as people write it: `[10, 12)`, `-` for an open side."""
+    left = right = "-"
+    if low is not None and low.low is not None:
+        left = f"{'(' if low.low_open else '['}{shown(low.low.value)}"
+    if high is not None and high.high is not None:
+        right = f"{shown(high.high.value)}{')' if high.high_open else ']'}"
+    return [f"{left}, {right}"]
 
 
 def _tightest(sides: list[Predicate], *, above: bool) -> Predicate | None:
@@ -228,7 +254,8 @@ def _tightest(sides: list[Predicate], *, above: bool) -> Predicate | None:
     first = sides[0]
     for one in sides[1:]:
         mine, theirs = (first.low, one.low) if above else (first.high, one.high)
-        assert mine is not None and theirs is not None
+        assert mine is not None
+        assert theirs is not None
         if mine.key[0] != theirs.key[0]:
             continue
         mine_key, their_key = order_key(mine.value), order_key(theirs.value)
@@ -251,7 +278,7 @@ def _hashed(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access |
         if len(rows) * len(values) > SPANS_MAX:
             return None
         rows = [(*row, value) for row, value in product(rows, values)]
-        access.bounds[path_text(one.path)] = [shown(value) for value in values]
+        access.bounds[path_text(one.path)] = partial(_told, values)
     access.bounded = len(index.fields)
     access.spans = [Range.prefix(prefix + key) for key in sorted({hash_key(row) for row in rows})]
     return access
@@ -271,7 +298,7 @@ def _spatial(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access 
             continue
         access = Access(index, prefix, [_below(prefix, span) for span in geo.ranges(box)])
         access.bounded = 1
-        access.bounds = {path_text(one.path): [told]}
+        access.bounds = {path_text(one.path): partial(_told_as, told)}
         return access
     return None
 
@@ -286,12 +313,25 @@ def around_point(keyspace: int, index: IndexDefinition, center: Point, metres: f
 def _textual(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access | None:
     for number, one in enumerate(index.fields):
         for asked in by_path.get(one.path, ()):
-            if isinstance(asked.node, Matches):
-                access = Access(index, prefix, [], bounded=1, text=asked.node)
-                access.bounds = {path_text(one.path): [f"matches {shown(asked.node.text)}"]}
-                access.fixed = number
-                return access
+            node = asked.node
+            if not isinstance(node, Matches):
+                continue
+            arrays = bool(index.arrays) and index.arrays[number]
+            if arrays and excludes(parse(node.text)):
+                continue  # One text of an array may lack what another one has.
+            access = Access(index, prefix, [], bounded=1, text=node)
+            told = f"matches {shown(node.text)}"
+            access.bounds = {path_text(one.path): partial(_told_as, told)}
+            access.fixed = number
+            return access
     return None
+
+
+def excludes(query: Searched) -> bool:
+    """Whether a search says what must not be there."""
+    if isinstance(query, Words):
+        return False
+    return isinstance(query, Without) or any(map(excludes, query.parts))
 
 
 _MAKERS = {"btree": _ordered, "hash": _hashed, "geo": _spatial, "text": _textual}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
@@ -12,8 +11,10 @@ from holdfast.contract.engine import Engine
 from holdfast.contract.errors import QuotaExceeded
 from holdfast.contract.record import Range
 from holdfast.documents.entries import COMPONENT_BYTES_MAX, Note
+from holdfast.documents.geo.shapes import Point
+from holdfast.documents.indexes.definition import IndexDefinition
 from holdfast.documents.indexes.writers import name_of
-from holdfast.documents.planner.access import Access
+from holdfast.documents.planner.access import Access, around_point
 from holdfast.documents.planner.plan import QueryPlan
 from holdfast.documents.planner.searching import search_index
 from holdfast.documents.query.compile import Test, compile_where
@@ -40,6 +41,10 @@ PAGE_GROWTH: Final = 4
 LAST_PAGE_ROWS: Final = 1024
 #: How many documents a walk that may meet one twice remembers at most.
 SEEN_MAX: Final = 2_000_000
+#: The first circle in which the nearest are looked for, how circles grow, and which is the earth.
+FIRST_CIRCLE_METRES: Final = 1000.0
+CIRCLE_GROWTH: Final = 4.0
+HALF_AROUND_METRES: Final = 20_100_000.0
 #: Cut components that share fewer bytes are in order.
 _CUT_SHARED = COMPONENT_BYTES_MAX - 17
 
@@ -60,19 +65,6 @@ class Examined:
 
     keys: int = 0
     documents: int = 0
-
-
-@asynccontextmanager
-async def moment_of(engine: Engine) -> AsyncIterator[Engine]:
-    """The engine as of one moment, where it can."""
-    if isinstance(engine, TransactionEngine | SnapshotEngine) or not engine.capabilities.snapshots:
-        yield engine
-        return
-    snapshot = await engine.snapshot()
-    try:
-        yield SnapshotEngine(engine, snapshot)
-    finally:
-        snapshot.close()
 
 
 class Run:
@@ -103,7 +95,7 @@ class Run:
 
     # --- Results ----------------------------------------------------------------------------
 
-    async def results(self) -> AsyncIterator[Found]:
+    async def results(self) -> AsyncGenerator[Found, None]:
         """What the query gives, in its order, whole documents."""
         query = self._plan.query
         after = read_cursor(query)
@@ -111,7 +103,12 @@ class Run:
         if end == query.offset:
             return
         left, skip = end, query.offset
-        rows = self._streamed(after, end) if self._plan.ordered else self._sorted(after, end)
+        if self._plan.nearest is not None:
+            rows = self._nearest(self._plan.nearest, end or 0)
+        elif self._plan.ordered:
+            rows = self._streamed(after, end)
+        else:
+            rows = self._sorted(after, end)
         async for row in rows:
             if left is not None:
                 left -= 1
@@ -160,34 +157,61 @@ class Run:
     ) -> AsyncIterator[Found]:
         plan = self._plan
         order = plan.query.order_by
-        behind = precedes(directions(order))
-        way = plan.single
-        if way is None:
+        if plan.single is None:
             async for rows in self._matching(after[0] if after is not None else None):
                 for row in rows:
                     yield row
             return
+        behind = precedes(directions(order))
         ties = _Ties(order, wanted)
-        async for page in self._entries(way, backwards=plan.backwards, wanted=wanted):
-            rows_by_id = {row[0]: row for row in await self._documents([one[0] for one in page])}
-            for identifier, entry_key, cut in page:
-                row: Found | None = rows_by_id.get(name_of(identifier))
-                if row is None:
-                    continue
-                [one] = keyed(cast("list[Row]", [row]), order)
-                if after is not None and not behind(after, one[0]):
-                    continue
-                if ties.belongs(one[0][:-1], entry_key, cut=cut):
-                    ties.hold(one, entry_key, cut=cut)
-                    continue
-                for kept in ties.release():
-                    yield kept
-                if plan.ties and not cut:
-                    yield row
-                else:
-                    ties.begin(one, entry_key, cut=cut)
+        async for row, entry_key, cut in self._walked(plan.single, wanted):
+            [one] = keyed(cast("list[Row]", [row]), order)
+            if after is not None and not behind(after, one[0]):
+                continue
+            if ties.belongs(one[0][:-1], entry_key, cut=cut):
+                ties.hold(one, entry_key, cut=cut)
+                continue
+            for kept in ties.release():
+                yield kept
+            if plan.ties and not cut:
+                yield row
+            else:
+                ties.begin(one, entry_key, cut=cut)
         for kept in ties.release():
             yield kept
+
+    async def _walked(
+        self, way: Access, wanted: int | None
+    ) -> AsyncIterator[tuple[Found, bytes, bool]]:
+        """The documents that match, as the index is walked, each with its row there."""
+        async for page in self._entries(way, backwards=self._plan.backwards, wanted=wanted):
+            rows = {row[0]: row for row in await self.documents([one[0] for one in page])}
+            for identifier, entry_key, cut in page:
+                row = rows.get(name_of(identifier))
+                if row is not None:
+                    yield row, entry_key, cut
+
+    async def _nearest(self, index: IndexDefinition, wanted: int) -> AsyncIterator[Found]:
+        """The nearest so many, looked for in circles that grow until these hold them."""
+        order = self._plan.query.order_by
+        near = order[0].near
+        assert near is not None
+        center = Point(near.latitude, near.longitude)
+        metres = FIRST_CIRCLE_METRES
+        while True:
+            arrangement = Arrangement(order, wanted)
+            inside = 0
+            way = around_point(self._storage.number, index, center, metres)
+            async for rows in self._matching_in([way]):
+                for one in keyed(cast("list[Row]", rows), order):
+                    if one[0][0][1] <= metres:
+                        inside += 1
+                        arrangement.add([one])
+            if inside >= wanted or metres > HALF_AROUND_METRES:
+                break
+            metres *= CIRCLE_GROWTH
+        for _, row in arrangement.rows():
+            yield cast("Found", row)
 
     # --- Documents --------------------------------------------------------------------------
 
@@ -197,17 +221,22 @@ class Run:
             async for rows in self._scanned(behind):
                 yield rows
             return
+        async for rows in self._matching_in(self._plan.ways):
+            yield rows
+
+    async def _matching_in(self, ways: list[Access]) -> AsyncIterator[list[Found]]:
+        """The documents of indexes that match, each once."""
         seen: set[bytes] | None = None
-        if len(self._plan.ways) > 1 or any(way.arrays for way in self._plan.ways):
+        if len(ways) > 1 or any(way.arrays for way in ways):
             seen = set()
-        for way in self._plan.ways:
+        for way in ways:
             async for page in self._entries(way, backwards=False):
                 identifiers = [one[0] for one in page]
                 if seen is not None:
                     identifiers = [one for one in dict.fromkeys(identifiers) if one not in seen]
                     seen.update(identifiers)
                     _require_room(seen)
-                yield await self._documents(identifiers)
+                yield await self.documents(identifiers)
 
     async def _scanned(self, behind: str | None) -> AsyncIterator[list[Found]]:
         storage, test = self._storage, self._test
@@ -234,7 +263,7 @@ class Run:
             yield rows
             rest = page.resume
 
-    async def _documents(self, identifiers: list[bytes]) -> list[Found]:
+    async def documents(self, identifiers: list[bytes]) -> list[Found]:
         """The living documents that match, in this order."""
         storage, test = self._storage, self._test
         data = storage.rows.data
@@ -283,7 +312,7 @@ class Run:
                 identifier = way.identifier
                 ordered = way.order is not None
                 met = [
-                    (identifier(key, value), key, ordered and bool(value) and _is_cut(value))
+                    (identifier(key, value), key, ordered and bool(value) and is_cut(value))
                     for key, (value, _) in page.rows
                     if not (whole and value and value[0] & _WHOLE)
                 ]
@@ -350,7 +379,8 @@ _WHOLE = int(Note.WHOLE)
 _CUT = int(Note.CUT)
 
 
-def _is_cut(value: bytes) -> bool:
+def is_cut(value: bytes) -> bool:
+    """Whether a component of an entry with this note was cut."""
     return bool(value[0] & _CUT)
 
 

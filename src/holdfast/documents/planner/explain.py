@@ -12,6 +12,7 @@ from holdfast.documents.query.json_form import query_to_json
 from holdfast.documents.query.json_print import where_to_json
 from holdfast.documents.query.nodes import EVERYTHING
 from holdfast.documents.query.paths import path_text
+from holdfast.documents.query.query import Query
 from holdfast.documents.storage import DocumentStorage
 
 
@@ -29,7 +30,7 @@ async def explained(storage: DocumentStorage, moment: Engine, plan: QueryPlan) -
         returned += 1
     seconds = clock.monotonic() - began
     warnings = []
-    if not plan.ways and plan.query.limit != 0:
+    if not plan.ways and plan.nearest is None and plan.query.limit != 0:
         warnings.append(
             "the whole collection was looked at; an index on a field of the condition would mend it"
         )
@@ -49,11 +50,27 @@ async def explained(storage: DocumentStorage, moment: Engine, plan: QueryPlan) -
     }
 
 
+def nothing_explained(query: Query, engine: Engine) -> dict[str, Any]:
+    """The same of a collection that nothing was written into."""
+    return {
+        "query": query_to_json(query),
+        "engine": engine.capabilities.engine,
+        "plan": {"stage": "empty_collection"},
+        "rejected": [],
+        "returned": 0,
+        "examined": {"keys": 0, "documents": 0},
+        "seconds": 0.0,
+        "warnings": [],
+    }
+
+
 def stages(plan: QueryPlan) -> dict[str, Any]:
     """The plan as a tree: each stage names the one it takes from as `input`."""
     query = plan.query
     tree: dict[str, Any]
-    if not plan.ways:
+    if plan.nearest is not None:
+        tree = {"stage": "fetch", "input": {"stage": "nearest", "index": plan.nearest.name}}
+    elif not plan.ways:
         tree = {"stage": "collection_scan"}
     elif plan.single is not None:
         tree = _scan(plan.single)
@@ -82,7 +99,7 @@ def _scan(way: Access) -> dict[str, Any]:
         "stage": "index_scan",
         "index": way.index.name,
         "kind": way.index.kind,
-        "bounds": way.bounds,
+        "bounds": {path: told() for path, told in way.bounds.items()},
         "spans": len(way.spans),
         "exact": bool(way.places),
     }

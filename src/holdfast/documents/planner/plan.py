@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from holdfast.contract.errors import IndexNotFound, InvalidQuery
 from holdfast.documents.indexes.definition import Catalogue, IndexDefinition
+from holdfast.documents.indexes.derived import Choices
 from holdfast.documents.indexes.writers import analyzer_of
 from holdfast.documents.planner.access import Access, accesses, order_given, whole_index
 from holdfast.documents.planner.predicates import conjuncts, predicates
-from holdfast.documents.query.nodes import EVERYTHING, Matches, Node, Or, all_of
+from holdfast.documents.query.nodes import EVERYTHING, Matches, Near, Node, Or, Within, all_of
 from holdfast.documents.query.query import Query
 from holdfast.documents.query.texts import TextMatcher
 from holdfast.documents.text.matching import matcher
+
+#: How many shapes of queries are remembered with the indexes that they took.
+CHOICES_MAX: Final = 1000
+#: With fewer indexes a choice costs less than remembering it.
+_WORTH_REMEMBERING = 8
 
 
 @dataclass
@@ -30,6 +36,7 @@ class QueryPlan:
         ties: whether those that sort alike do, too.
         text: prepares full-text searches.
         rejected: the other indexes that would serve.
+        nearest: the spatial index by which the nearest are found first.
         missed: names of indexes over fields of the condition that cannot serve it.
     """
 
@@ -41,7 +48,15 @@ class QueryPlan:
     ties: bool = False
     text: TextMatcher = field(default_factory=lambda: matcher(analyzer_of("")))
     rejected: list[Access] = field(default_factory=list)
+    nearest: IndexDefinition | None = None
     missed: list[str] = field(default_factory=list)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The indexes it takes."""
+        if self.nearest is not None:
+            return frozenset((self.nearest.name,))
+        return frozenset(way.index.name for way in self.ways)
 
     @property
     def single(self) -> Access | None:
@@ -56,12 +71,17 @@ class QueryPlan:
 
 
 def plan_query(
-    query: Query, keyspace: int, catalogue: Catalogue, hint: str | None = None
+    query: Query,
+    keyspace: int,
+    catalogue: Catalogue,
+    hint: str | None = None,
+    choices: Choices | None = None,
 ) -> QueryPlan:
     """The plan of a query.
 
     Args:
         hint: the index to use; empty: none.
+        choices: what queries of the same shape took; filled here.
 
     Raises:
         IndexNotFound: there is none of the hint's name.
@@ -74,7 +94,39 @@ def plan_query(
     if query.limit == 0:
         return plan
     usable = _usable(catalogue, language, hint)
+    if choices is None or hint is not None or len(usable) < _WORTH_REMEMBERING:
+        _choose(plan, parts, keyspace, usable, hint)
+        return plan
+    shape = query.shape()
+    known = choices.get(shape)
+    if known is not None:
+        names, missed = known
+        _choose(plan, parts, keyspace, [one for one in usable if one.name in names], hint)
+        plan.missed = missed
+        if plan.names == names:
+            return plan
+        plan = QueryPlan(query, rest=query.where, text=plan.text)
+    _choose(plan, parts, keyspace, usable, hint)
+    if len(choices) >= CHOICES_MAX:
+        choices.clear()
+    choices[shape] = plan.names, plan.missed
+    return plan
+
+
+def _choose(
+    plan: QueryPlan,
+    parts: tuple[Node, ...],
+    keyspace: int,
+    usable: Sequence[IndexDefinition],
+    hint: str | None,
+) -> None:
+    """Choose among the usable indexes."""
+    query = plan.query
     asked = predicates(parts)
+    plan.nearest = _nearest(query, parts, usable)
+    if plan.nearest is not None:
+        plan.ordered = plan.ties = True
+        return
     candidates = accesses(keyspace, usable, asked)
     paths = {one.path for one in asked}
     serving = {access.index.name for access in candidates}
@@ -83,41 +135,43 @@ def plan_query(
         for one in usable
         if one.name not in serving and any(field.path in paths for field in one.fields)
     ]
-    ordering = query.order_by
-    if ordering:
-        there = {access.index.name for access in candidates}
-        walked = [
-            whole_index(keyspace, index)
-            for index in usable
-            if index.kind == "btree"
-            and index.state == "ready"
-            and index.name not in there
-            and not index.sparse
-        ]
-        candidates += [access for access in walked if order_given(access, ordering) is not None]
+    candidates += _walked(query, keyspace, usable, serving)
     if hint and not candidates:
         raise InvalidQuery(
             f"hint wanted an index that serves the query; {hint!r} says nothing about its "
             "conditions or order. Leave the hint out",
-            hint=hint,
         )
-    union = None if hint else _union(parts, keyspace, usable)
-    if not candidates and union is None:
-        plan.ordered = plan.ties = not ordering
-        return plan
-    candidates.sort(key=lambda access: _rank(access, query), reverse=True)
+    if len(candidates) > 1:
+        candidates.sort(key=lambda access: _rank(access, query), reverse=True)
     best = candidates[0] if candidates else None
-    if union is not None and (best is None or not best.bounded):
+    union = None
+    if not hint and (best is None or not best.bounded):
+        union = _union(parts, keyspace, usable)
+    if union is not None:
         plan.ways, plan.rejected = union, candidates
-        return plan
-    assert best is not None
-    plan.ways, plan.rejected = [best], candidates[1:]
-    plan.rest = _rest(parts, best)
-    given = order_given(best, ordering)
-    if given is not None:
-        plan.backwards, plan.ties = given
-        plan.ordered = True
-    return plan
+    elif best is None:
+        plan.ordered = plan.ties = not query.order_by
+    else:
+        plan.ways, plan.rejected = [best], candidates[1:]
+        plan.rest = _rest(parts, best)
+        given = order_given(best, query.order_by)
+        if given is not None:
+            plan.backwards, plan.ties = given
+            plan.ordered = True
+
+
+def _walked(
+    query: Query, keyspace: int, usable: Sequence[IndexDefinition], serving: set[str]
+) -> list[Access]:
+    """The other indexes whose order is that of the query."""
+    if not query.order_by:
+        return []
+    walked = [
+        whole_index(keyspace, index)
+        for index in usable
+        if index.kind == "btree" and index.name not in serving and not index.sparse
+    ]
+    return [access for access in walked if order_given(access, query.order_by) is not None]
 
 
 def _usable(catalogue: Catalogue, language: str, hint: str | None) -> list[IndexDefinition]:
@@ -144,10 +198,26 @@ def _language(parts: Sequence[Node], catalogue: Catalogue) -> str:
     """The language by which searches of the query are understood: that of the index there is."""
     asked = {one.path for one in parts if isinstance(one, Matches)}
     for index in catalogue.indexes:
-        if index.kind == "text" and index.state == "ready":
-            if not asked or asked.intersection(field.path for field in index.fields):
-                return index.language
+        serves = not asked or asked.intersection(field.path for field in index.fields)
+        if index.kind == "text" and index.state == "ready" and serves:
+            return index.language
     return ""
+
+
+def _nearest(
+    query: Query, parts: Sequence[Node], usable: Sequence[IndexDefinition]
+) -> IndexDefinition | None:
+    """The spatial index for "the nearest so many": of documents that have a place there."""
+    if not query.order_by or query.limit is None or query.after is not None:
+        return None
+    first = query.order_by[0]
+    if first.near is None or first.descending:
+        return None
+    placed = any(isinstance(one, Near | Within) and one.path == first.path for one in parts)
+    for index in usable if placed else ():
+        if index.kind == "geo" and index.fields[0].path == first.path:
+            return index
+    return None
 
 
 def _union(

@@ -15,10 +15,9 @@ from holdfast.contract.errors import InvalidQuery
 from holdfast.contract.record import Range
 from holdfast.documents.indexes.writers import text_index
 from holdfast.documents.planner.access import Access
-from holdfast.documents.text.index import TextIndex
 from holdfast.documents.text.query import And, Node, Not, Or, Words, parse
 from holdfast.documents.text.rows import Read, Scan
-from holdfast.documents.text.search import Hit, matching, search
+from holdfast.documents.text.search import matching
 
 T = TypeVar("T")
 
@@ -37,57 +36,60 @@ async def search_index(moment: Engine, access: Access) -> list[bytes]:
     )
 
 
-async def ranked(
-    moment: Engine, prefix: bytes, index: TextIndex, query: Node, limit: int | None
-) -> list[Hit]:
-    """The documents that match, best first."""
-    return await replay(
-        moment, prefix, lambda read, scan: search(index, query, read, scan, limit=limit)
-    )
-
-
 async def replay(moment: Engine, prefix: bytes, work: Callable[[Read, Scan], T]) -> T:
     """Run `work` over the rows of an index until it lacks none."""
-    rows: dict[bytes, bytes | None] = {}
-    walks: dict[bytes, list[tuple[bytes, bytes]]] = {}
+    rows = _Rows()
     for _ in range(ROUNDS_MAX):
-        lacking: dict[bytes, None] = {}
-        unwalked: dict[bytes, None] = {}
-
-        def read(key: bytes, lacking: dict[bytes, None] = lacking) -> bytes | None:
-            if key not in rows:
-                lacking[key] = None
-                return None
-            return rows[key]
-
-        def scan(
-            start: bytes, unwalked: dict[bytes, None] = unwalked
-        ) -> Iterable[tuple[bytes, bytes]]:
-            if start not in walks:
-                unwalked[start] = None
-                return ()
-            return walks[start]
-
         try:
-            answer = work(read, scan)
+            answer = work(rows.read, rows.scan)
         except InvalidQuery:
             raise
         except Exception:
             # It may have stumbled over a row that it took for absent.
-            if not lacking and not unwalked:
+            if rows.complete:
                 raise
         else:
-            if not lacking and not unwalked:
+            if rows.complete:
                 return answer
-        for key, record in zip(
-            lacking, await moment.read([prefix + key for key in lacking]), strict=True
-        ):
-            rows[key] = None if record is None else record.value
-        for start in unwalked:
-            walks[start] = await _walk(moment, prefix, start)
+        await rows.fetch(moment, prefix)
     raise InvalidQuery(
         f"a search reads its index in at most {ROUNDS_MAX} rounds; it asked for more. Simplify it"
     )
+
+
+class _Rows:
+    """The rows of an index that are at hand, and which were asked for beside them."""
+
+    def __init__(self) -> None:
+        self._rows: dict[bytes, bytes | None] = {}
+        self._walks: dict[bytes, list[tuple[bytes, bytes]]] = {}
+        self._lacking: dict[bytes, None] = {}
+        self._unwalked: dict[bytes, None] = {}
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing was asked for that is not there."""
+        return not self._lacking and not self._unwalked
+
+    def read(self, key: bytes) -> bytes | None:
+        if key not in self._rows:
+            self._lacking[key] = None
+        return self._rows.get(key)
+
+    def scan(self, start: bytes) -> Iterable[tuple[bytes, bytes]]:
+        if start not in self._walks:
+            self._unwalked[start] = None
+        return self._walks.get(start, ())
+
+    async def fetch(self, moment: Engine, prefix: bytes) -> None:
+        """Read what was asked for."""
+        lacking, self._lacking = self._lacking, {}
+        unwalked, self._unwalked = self._unwalked, {}
+        records = await moment.read([prefix + key for key in lacking]) if lacking else []
+        for key, record in zip(lacking, records, strict=True):
+            self._rows[key] = None if record is None else record.value
+        for start in unwalked:
+            self._walks[start] = await _walk(moment, prefix, start)
 
 
 async def _walk(moment: Engine, prefix: bytes, start: bytes) -> list[tuple[bytes, bytes]]:

@@ -26,13 +26,9 @@ from holdfast.documents.query.evaluate import evaluate
 from holdfast.documents.query.expression import parse_expression
 from holdfast.documents.query.expression_print import expression_text
 from holdfast.documents.query.fields import F, Field
-from holdfast.documents.query.json_form import (
-    canonical,
-    query_from_json,
-    query_to_json,
-    where_from_json,
-)
+from holdfast.documents.query.json_form import canonical, query_from_json, query_to_json
 from holdfast.documents.query.json_print import where_to_json
+from holdfast.documents.query.json_where import where_from_json
 from holdfast.documents.query.nodes import EVERYTHING, Node
 from holdfast.documents.query.ordering import OrderBy, Row
 from holdfast.documents.query.places import Box, Distance, Point

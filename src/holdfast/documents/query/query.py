@@ -8,6 +8,7 @@ from typing import Any
 
 from holdfast.contract.errors import InvalidQuery
 from holdfast.documents.query.fields import Field, equalities
+from holdfast.documents.query.json_where import where_from_json
 from holdfast.documents.query.nodes import EVERYTHING, Node, all_of
 from holdfast.documents.query.ordering import OrderBy
 from holdfast.documents.query.paths import Path, path_of, path_text
@@ -91,8 +92,6 @@ def _nodes(conditions: tuple[Any, ...]) -> Iterable[Node]:
         if isinstance(condition, Node):
             yield condition
         elif isinstance(condition, Mapping):
-            from holdfast.documents.query.json_form import where_from_json
-
             yield where_from_json(condition)
         else:
             raise InvalidQuery(

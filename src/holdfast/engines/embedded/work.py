@@ -9,15 +9,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
 
 from holdfast.contract.batch import Answer, Batch, Decide, Receipt
 from holdfast.contract.errors import WrongContext
 from holdfast.contract.record import Record
 from holdfast.contract.runtime import Completion
-
-if TYPE_CHECKING:
-    from holdfast.engines.embedded.committer import Committer
 
 _this_thread = threading.get_ident
 
@@ -36,6 +32,7 @@ class Work:
         done: it has a receipt or an error and nobody will look at it again; or it was withdrawn.
         queued: it waits for whoever leads.
         deciding: its function runs now.
+        committer: of its database, by which alone two databases are told apart.
         inside: the batch whose function this one's was called from, of another engine.
         thread: whose call it is.
     """
@@ -57,7 +54,7 @@ class Work:
         self.receipt: Receipt | None = None
         self.error: BaseException | None = None
         self.completion: Completion[Receipt] | None = None
-        self.committer: Committer | None = None
+        self.committer: object | None = None
         self.inside: Work | None = None
         self.thread = _this_thread()
 
@@ -110,7 +107,7 @@ class Work:
 _deciding: ContextVar[Work | None] = ContextVar("deciding", default=None)
 
 
-def refuse_inside(committer: Committer) -> None:
+def refuse_inside(committer: object) -> None:
     """Raise WrongContext in a function that decides a commit of the same database."""
     work = _deciding.get()
     while work is not None:
@@ -124,7 +121,7 @@ def refuse_inside(committer: Committer) -> None:
         work = work.inside
 
 
-def leave_interrupted(committer: Committer) -> None:
+def leave_interrupted(committer: object) -> None:
     """After an interrupt: this context no longer decides anything for the committer.
 
     What it decided last may be another caller's, who decides it again meanwhile.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Protocol
-from weakref import ref
 
 from holdfast.contract.errors import IntegrityFailed, StoreError
 from holdfast.contract.runtime import Clock
@@ -14,21 +13,16 @@ from holdfast.engines.lmdb.overlay import Overlay
 from holdfast.engines.lmdb.writer import LmdbWriter
 
 
-class Flushes(Protocol):
-    """Who has something to flush.
-
-    Attributes:
-        ended: the thread shall end.
-    """
+class Flushed(Protocol):
+    """Whose commits the thread flushes: `Relaxed`."""
 
     ended: bool
 
-    def look(self, *, due: bool) -> float | None:
-        """Flush if it is time to; seconds until the next look, None: when the bell rings."""
+    def look(self, *, due: bool) -> float | None: ...
 
 
 #: Rung with the one whom it concerns, so that a thread that rests holds nothing.
-Bell = SimpleQueue[Flushes | None]
+Bell = SimpleQueue["Flushed | None"]
 
 
 def told(error: Exception, url: str) -> StoreError:
@@ -40,8 +34,11 @@ def told(error: Exception, url: str) -> StoreError:
     return failure
 
 
-def flush_when_rung(me: ref[Flushes], bell: Bell) -> None:
-    """The thread: while it rests it holds nothing, so that a dropped engine is collected."""
+def flush_when_rung(me: Callable[[], Flushed | None], bell: Bell) -> None:
+    """The thread: while it rests it holds nothing, so that a dropped engine is collected.
+
+    `me` is a weak reference.
+    """
     rest: float | None = None
     while True:
         due = False

@@ -31,7 +31,6 @@ from holdfast.engines.embedded.work import Work
 from holdfast.engines.lmdb import facts
 from holdfast.engines.lmdb.flushing import (
     Bell,
-    Flushes,
     flush_when_rung,
     note_owner,
     told,
@@ -61,9 +60,7 @@ class Relaxed:
         validate: raises for a batch that breaks a limit.
         committer: that runs the groups; a flush begins between two of them.
 
-    Attributes:
-        layers: what is acknowledged and not flushed.
-        ended: the thread shall end.
+    `layers` is what is acknowledged and not flushed; `ended` says that the thread shall end.
     """
 
     def __init__(
@@ -239,8 +236,7 @@ class Relaxed:
     def _take_turn(self) -> bool:
         """Wait for the turn and open a group; False where room is short."""
         if self._thread is None:
-            me: ref[Flushes] = ref(self)
-            bell = self._bell
+            me, bell = ref(self), self._bell
             spawn = self._components.host.spawn
             self._thread = spawn("holdfast lmdb flush", lambda: flush_when_rung(me, bell))
         locks = self._medium.locks

@@ -12,7 +12,7 @@ from holdfast.codecs.text import StoreKey
 from holdfast.records.interface import KeyValueStoreInterface, Version
 from holdfast.records.services.protocols import Outcome
 from holdfast.records.write import Write
-from holdfast.store.feed.change import Change
+from holdfast.store.change import Change
 from holdfast.store.versions.entry import Entry, PastVersion
 
 #: The verbs of the interface: whoever handles these has handled every call.

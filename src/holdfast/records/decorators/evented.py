@@ -10,7 +10,7 @@ from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.records.outcome_changes import changes_of
 from holdfast.records.services.protocols import Outcome
 from holdfast.records.write import Write
-from holdfast.store.feed.change import Change
+from holdfast.store.change import Change
 from holdfast.store.feed.dispatcher import Dispatcher
 from holdfast.store.feed.subscription import SubscriptionFacts
 

@@ -13,8 +13,8 @@ from holdfast.records.interface import KeyValueStoreInterface, Version
 from holdfast.records.services.protocols import Outcome
 from holdfast.records.tracing import Tracing, installed_tracing
 from holdfast.records.write import Delete, Modify, Rename, Write
-from holdfast.store.feed.change import Change
-from holdfast.store.feed.row import Cause
+from holdfast.store.change import Change
+from holdfast.store.feed_row import Cause
 from holdfast.store.operation_log import LoggingService
 from holdfast.store.versions.entry import Entry, PastVersion
 

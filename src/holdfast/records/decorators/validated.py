@@ -18,10 +18,10 @@ from holdfast.contract.errors import (
 )
 from holdfast.records.decorators.base import Decorator
 from holdfast.records.interface import KeyValueStoreInterface, Version
-from holdfast.records.requirements import Requirements
+from holdfast.records.rules import Rules
 from holdfast.records.services.protocols import Outcome
 from holdfast.records.write import Admit, Delete, Rename, Write, migration
-from holdfast.store.feed.row import Cause
+from holdfast.store.feed_row import Cause
 from holdfast.store.versions.entry import Entry
 
 #: How often a read that migrates tries to store what it made before it only returns it.
@@ -37,20 +37,20 @@ class Validated(Decorator):
 
     Args:
         inner: the store below.
-        requirements: of the database, with the schemas.
+        rules: of the database, with the schemas.
     """
 
-    def __init__(self, inner: KeyValueStoreInterface, requirements: Requirements) -> None:
+    def __init__(self, inner: KeyValueStoreInterface, rules: Rules) -> None:
         super().__init__(inner)
-        self._requirements = requirements
-        self._monotonic = requirements.monotonic
+        self._rules = rules
+        self._monotonic = rules.monotonic
         self._get = inner.get
         self._write = inner.write
         self._write_now = inner.write_now
         self.peek = inner.peek  # type: ignore[method-assign]
 
     def around(self, inner: KeyValueStoreInterface) -> Validated:
-        return Validated(inner, self._requirements)
+        return Validated(inner, self._rules)
 
     # --- Out --------------------------------------------------------------------------------
 
@@ -83,7 +83,7 @@ class Validated(Decorator):
         A value of the expected schema is returned as it is. One without a schema is returned when
         it fits. Anything else is migrated, and the result judged.
         """
-        registry = self._requirements.registry
+        registry = self._rules.registry
         schema = await registry.resolve(expect)
         stores = write_back and version is None and at is None
         for _ in range(WRITE_BACK_TRIES):
@@ -94,7 +94,7 @@ class Validated(Decorator):
             if value is entry.value:
                 return entry
             migrated = msgspec.structs.replace(entry, _value=value)
-            if not stores or await self._requirements.of(entry.key) not in (None, schema.digest):
+            if not stores or await self._rules.of(entry.key) not in (None, schema.digest):
                 return migrated
             try:
                 return await self._store(entry, value, schema.digest)
@@ -112,7 +112,7 @@ class Validated(Decorator):
 
     async def write(self, writes: Sequence[Write]) -> list[Outcome]:
         # Nothing is required, as far as a look not long ago told: is a schema named?
-        if self._monotonic() < self._requirements.idle_until:
+        if self._monotonic() < self._rules.idle_until:
             for write in writes:
                 if write.options.schema_hash is not None:
                     break
@@ -121,9 +121,7 @@ class Validated(Decorator):
         return await self._write([await self._judged(write) for write in writes])
 
     def write_now(self, write: Write) -> Outcome | None:
-        if write.options.schema_hash is None and (
-            self._monotonic() < self._requirements.idle_until
-        ):
+        if write.options.schema_hash is None and self._monotonic() < self._rules.idle_until:
             return self._write_now(write)
         return None
 
@@ -133,7 +131,7 @@ class Validated(Decorator):
         if type(action) is Delete:
             return write
         key = action.new_key if type(action) is Rename else write.key
-        required = await self._requirements.of(key)
+        required = await self._rules.of(key)
         digest = write.options.schema_hash
         if required is not None:
             # What is brought back, touched or moved brings its schema along; it has to fit.
@@ -146,7 +144,7 @@ class Validated(Decorator):
         return msgspec.structs.replace(write, admit=await self._judge(key, digest))
 
     async def _judge(self, key: StoreKey | str, digest: str) -> Admit:
-        schema = await self._requirements.registry.schema(digest)
+        schema = await self._rules.registry.schema(digest)
         validate = schema.validate
 
         def admit(value: Any) -> str:

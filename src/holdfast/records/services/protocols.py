@@ -15,7 +15,7 @@ from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.engine import _NotNow
 from holdfast.records.options import WriteOptions
-from holdfast.store.feed.row import NO_CONTEXT, WriteContext
+from holdfast.store.feed_row import NO_CONTEXT, WriteContext
 from holdfast.store.versions.chunks import Serialized
 from holdfast.store.versions.entry import Entry, Metadata, PastVersion
 

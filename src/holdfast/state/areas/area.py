@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from holdfast.contract.errors import DeserializationFailed, SerializationFailed, StoreError
 from holdfast.contract.runtime import Components
 from holdfast.state.adapter import StateAdapter
-from holdfast.state.events.names import EventNameRules
+from holdfast.state.event_names import EventNameRules
 from holdfast.state.keys import KeySpace, ScopedKeys
 from holdfast.state.limits import KEY_BYTES_ADVISED, VALUE_BYTES_ADVISED
 from holdfast.state.observing import Observer

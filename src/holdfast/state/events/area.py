@@ -10,9 +10,9 @@ from typing import Any, Literal, TypeVar
 from holdfast.contract.errors import InvalidInput, SchemaValidationFailed, StoreError
 from holdfast.state.adapter import StateAdapter
 from holdfast.state.areas.area import Area, Scene
+from holdfast.state.event_names import EventNameRules
 from holdfast.state.events.classes import EventClass
 from holdfast.state.events.message import Message, envelope, opened
-from holdfast.state.events.names import EventNameRules
 from holdfast.state.events.registry import EventRegistry, Leaf, Tree
 from holdfast.state.events.subscription import Handler, OnError, Subscription
 from holdfast.state.keys import ScopeEntry, escape_glob

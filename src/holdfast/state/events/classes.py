@@ -10,24 +10,30 @@ await store.events.of(OrderEvents).placed.publish(OrderPlaced(id="1", amount=5))
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
 
 from holdfast.contract.errors import InvalidInput
 from holdfast.state.events.message import Message
 from holdfast.state.events.registry import EventGroup, EventRegistry, Events
 from holdfast.state.events.subscription import Subscription
 
-if TYPE_CHECKING:
-    from holdfast.state.events.area import EventsArea
-
 T = TypeVar("T")
 G = TypeVar("G", bound="EventClass")
+
+
+class Channels(Protocol):
+    """Where declared events are published and heard: `EventsArea`, which gives them out."""
+
+    async def publish(self, channel: str, data: Any) -> None: ...
+    async def subscribe(
+        self, channel: str, handler: Callable[[Message[Any]], Any]
+    ) -> Subscription: ...
 
 
 class TypedAccessor(Generic[T]):
     """One declared event with the type of its data."""
 
-    def __init__(self, area: EventsArea, channel: str) -> None:
+    def __init__(self, area: Channels, channel: str) -> None:
         self._area = area
         self.channel = channel
 
@@ -94,7 +100,7 @@ class EventClass:
         super().__init_subclass__(**keywords)
         cls.namespace = namespace
 
-    def __init__(self, area: EventsArea, path: str) -> None:
+    def __init__(self, area: Channels, path: str) -> None:
         self.area = area
         self.path = path
 

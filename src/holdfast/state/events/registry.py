@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from holdfast.contract.errors import DuplicateNamespace, InvalidInput, InvalidName
-from holdfast.state.events.names import EventNameRules
+from holdfast.state.event_names import EventNameRules
 from holdfast.state.events.shapes import Shape, shape_of
 
 #: Names to events or further groups.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from holdfast.state.events.names import EventNameRules
+from holdfast.state.event_names import EventNameRules
 from holdfast.state.keys import DEFAULT_PREFIX, HashTags, ScopedKeys
 
 #: The commands of the adapter, and those a connection begins with.

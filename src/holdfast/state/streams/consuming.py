@@ -7,17 +7,14 @@ told to, once what is in hand is done.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from holdfast.contract.errors import KeyNotFound, StoreClosed, StoreError
 from holdfast.contract.runtime import Background, Completion, Components
 from holdfast.state.calling import call
 from holdfast.state.streams.message import StreamMessage
-
-if TYPE_CHECKING:
-    from holdfast.state.streams.group import StreamGroup
 
 _log = logging.getLogger("holdfast")
 
@@ -36,6 +33,20 @@ class Settings:
     deliveries_max: int
 
 
+class Member(Protocol):
+    """What a consumer asks of its place in a group; see `StreamGroup`, which is one."""
+
+    name: str
+
+    async def ensure(self, stream: str) -> bool: ...
+    async def read(self, stream: str, *, count: int, block: float) -> list[StreamMessage]: ...
+    async def ack(self, stream: str, ids: Sequence[str]) -> int: ...
+    async def reclaim_idle(
+        self, stream: str, idle: float, *, count: int
+    ) -> list[StreamMessage]: ...
+    async def dead_letter(self, stream: str, message: StreamMessage, reason: str) -> str: ...
+
+
 class Consumption:
     """A consumer at work; see `StreamGroup.consume`.
 
@@ -48,7 +59,7 @@ class Consumption:
 
     def __init__(
         self,
-        group: StreamGroup,
+        group: Member,
         stream: str,
         handler: Callable[[StreamMessage], Any],
         settings: Settings,

@@ -19,8 +19,7 @@ from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import Compacted, StoreClosed, StoreError, TimedOut
 from holdfast.contract.runtime import Background, Completion, Components, Runtime
 from holdfast.runtime.gate import Gate
-from holdfast.store.feed.change import Change
-from holdfast.store.feed.row import FeedPosition
+from holdfast.store.change import Change
 from holdfast.store.feed.subscribers import CLOSE_WAIT_S, RETRY_S, EventService
 from holdfast.store.feed.subscription import (
     INDEX_END,
@@ -33,6 +32,7 @@ from holdfast.store.feed.subscription import (
 )
 from holdfast.store.feed.tail import Waiter
 from holdfast.store.feed.watch import Changes, Wanted
+from holdfast.store.feed_row import FeedPosition
 from holdfast.store.text_keys import shows
 
 _log = logging.getLogger("holdfast")

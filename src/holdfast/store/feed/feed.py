@@ -10,7 +10,7 @@ from holdfast.contract.engine import Engine
 from holdfast.contract.errors import Compacted, InvalidInput
 from holdfast.contract.record import Range, after_prefix
 from holdfast.store import layout
-from holdfast.store.feed.row import FeedPosition, position_of
+from holdfast.store.feed_row import FeedPosition, position_of
 
 _END: Final = after_prefix(layout.FEED)
 

@@ -23,7 +23,7 @@ from holdfast.codecs.trie import PatternTrie
 from holdfast.contract.errors import InvalidInput, StoreClosed, StoreError
 from holdfast.contract.runtime import Background, Components, Runtime
 from holdfast.runtime.drive import drive
-from holdfast.store.feed.change import Change
+from holdfast.store.change import Change, Held
 from holdfast.store.feed.slow_callbacks import SlowLane
 from holdfast.store.feed.subscription import (
     BUDGET_S,
@@ -35,7 +35,6 @@ from holdfast.store.feed.subscription import (
     SubscriptionFacts,
 )
 from holdfast.store.text_keys import RESERVED, shows
-from holdfast.store.versions.entry import Entry
 
 _log = logging.getLogger("holdfast")
 
@@ -208,7 +207,10 @@ class EventService:
             if result is not None and inspect.iscoroutine(result):
                 result.close()
                 raise _CoroutineFunctionWanted
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the subscriber's own
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the subscriber's own
+            # Also a CancelledError: nothing in a plain function can be cancelled.
             self._failed(subscription, change, error)
         else:
             subscription.delivered += 1
@@ -310,6 +312,10 @@ class EventService:
             await cast("Awaitable[object]", subscription.callback(change))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the subscriber's own
             self._failed(subscription, change, error)
+        except BaseException as error:
+            if not subscription.ended:
+                self._failed(subscription, change, error)
+            raise
         else:
             subscription.delivered += 1
 
@@ -347,7 +353,7 @@ def _copy(change: Change) -> Change:
 
 
 def _fresh(value: Any) -> Any:
-    return value.fresh() if isinstance(value, Entry) else value
+    return value.fresh() if isinstance(value, Held) else value
 
 
 class _CoroutineFunctionWanted(Exception):

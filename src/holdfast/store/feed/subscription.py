@@ -11,9 +11,8 @@ import msgspec
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.contract.errors import InvalidInput
-from holdfast.store.feed.change import Change
+from holdfast.store.change import Change, Held
 from holdfast.store.feed.feed import WHOLE
-from holdfast.store.versions.entry import Entry
 
 #: How many changes wait for one subscriber in memory; further ones are read from the feed later.
 QUEUE_MAX = 1024
@@ -183,6 +182,6 @@ def is_coroutine_function(callback: object) -> bool:
 
 def _size(value: Any) -> int:
     """How many bytes a value of a change holds in memory."""
-    if isinstance(value, Entry):
+    if isinstance(value, Held):
         return value.bytes_held
     return len(value) if isinstance(value, bytes) else 0

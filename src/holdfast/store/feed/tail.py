@@ -19,7 +19,7 @@ from holdfast.contract.errors import StoreClosed, StoreError
 from holdfast.contract.runtime import Background, Completion
 from holdfast.runtime.gate import Gate
 from holdfast.store.feed.feed import Feed
-from holdfast.store.feed.row import FeedPosition
+from holdfast.store.feed_row import FeedPosition
 from holdfast.store.keyspaces import Keyspaces
 from holdfast.store.views import ChangeReader, ViewKeeper
 
@@ -181,7 +181,8 @@ class Tail:
                 pause = REST_S
             except StoreClosed:
                 break
-            except Exception as error:  # noqa: BLE001 - those who wait look for themselves
+            except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001
+                # Those who wait look for themselves.
                 said = str(error) if isinstance(error, StoreError) else type(error).__name__
                 _log.warning("the feed is read again for those who wait: %s", said)
                 with self._lock:
@@ -202,7 +203,10 @@ class Tail:
             view, reader = known
             segments = None
             if reader is not None and row.key:
-                segments = reader.segments(reader.key(row.key))
+                try:
+                    segments = reader.segments(reader.key(row.key))
+                except BaseException as error:  # noqa: BLE001 - whoever waits reads it, is told
+                    _log.warning("a change of %s was not read: %s", view, type(error).__name__)
             with self._lock:
                 for name in (view, EVERY_VIEW):
                     trie = self._tries.get(name)

@@ -14,17 +14,20 @@ from holdfast.contract.errors import Compacted, InvalidInput, StoreError, TimedO
 from holdfast.contract.record import Cursor, Range
 from holdfast.runtime.drive import drive
 from holdfast.runtime.gate import Gate
-from holdfast.store.feed.change import Change
+from holdfast.store.change import Change
 from holdfast.store.feed.feed import WHOLE, Feed
-from holdfast.store.feed.row import Act, Cause, FeedPosition
 from holdfast.store.feed.tail import EVERY_VIEW, Tail, Waiter
+from holdfast.store.feed_row import Act, Cause, FeedPosition
+from holdfast.store.instants import instant
 from holdfast.store.keyspaces import Keyspace, Keyspaces
 from holdfast.store.snapshot import SnapshotEngine
-from holdfast.store.versions.entry import instant
 from holdfast.store.views import ChangeReader
 
 #: Makes the reader of a keyspace as one handle sees it; None: nobody knows the view.
 MakeReader = Callable[[Engine, Keyspace], ChangeReader | None]
+
+#: How many keyspaces' readers are remembered.
+READERS_MAX = 1000
 
 #: How `Change` spells what a feed row says.
 _OPERATIONS: Mapping[int, str] = {act: act.name.lower() for act in Act}
@@ -72,7 +75,7 @@ class Changes:
         self._keyspaces = keyspaces
         self._tail = tail
         self._make_reader = make_reader
-        self._readers: dict[int, tuple[Keyspace, ChangeReader | None]] = {}
+        self._readers: dict[int, ChangeReader | None] = {}
 
     def watch(
         self,
@@ -102,17 +105,14 @@ class Changes:
         """Have a waiter for the changes of keys that match."""
         return self._tail.join(view, pattern, self.gate)
 
-    async def reader_of(self, number: int) -> tuple[Keyspace | None, ChangeReader | None]:
-        """The keyspace of that number, and what tells its changes."""
-        known = self._readers.get(number)
-        if known is not None:
-            return known
-        keyspace = await self._keyspaces.by_number(number)
-        if keyspace is None:
-            return None, None
-        known = keyspace, self._make_reader(self.engine, keyspace)
-        self._readers[number] = known
-        return known
+    def _reader_of(self, keyspace: Keyspace) -> ChangeReader | None:
+        """What tells the changes of a keyspace."""
+        number = keyspace.number
+        if number not in self._readers:
+            if len(self._readers) >= READERS_MAX:
+                self._readers.clear()
+            self._readers[number] = self._make_reader(self.engine, keyspace)
+        return self._readers[number]
 
     async def readers(self, view: str) -> list[tuple[Keyspace, ChangeReader]]:
         """What tells the changes of a view's keyspaces; of all views' that are known."""
@@ -126,9 +126,11 @@ class Changes:
     async def read(self, view: str, position: FeedPosition, *, last: bool = False) -> Wanted | None:
         """The change, if it is of the view."""
         row = position.row
-        keyspace, reader = await self.reader_of(row.keyspace)
+        # Which keyspace first: another view's reader is none of this watch's business.
+        keyspace = await self._keyspaces.by_number(row.keyspace)
         if view != EVERY_VIEW and (keyspace is None or keyspace.view != view):
             return None
+        reader = None if keyspace is None else self._reader_of(keyspace)
         if reader is None or not row.key:
             # A whole keyspace, or one that nobody here can read: told to whoever watches it.
             return Wanted(position, keyspace, reader, row.key or None, last)
@@ -239,9 +241,11 @@ class Watch:
                 if not error.retryable:
                     await self.aclose()
                 raise
-            # Taken out only now: whoever is cancelled before gets it with the next call.
-            self._ready.popleft()
-            return change
+            # Taken out only now: whoever is cancelled before gets it with the next call. Another
+            # task on the same watch may have been faster meanwhile.
+            if self._ready and self._ready[0] is first:
+                self._ready.popleft()
+                return change
         raise StopAsyncIteration
 
     async def poll(self, timeout_s: float = 0) -> Change | None:

@@ -193,7 +193,9 @@ class EntryCache:
                 async for positions in self._feed.after(since):
                     rows = [position.row for position in positions]
                     changed = [row.key for row in rows if row.keyspace == self._keyspace]
-                    if changed:
+                    if not all(changed):
+                        self._forget_all()  # The whole keyspace was changed.
+                    elif changed:
                         self.forget(str(unpack_key(key)) for key in changed)
             except Compacted:
                 self._forget_all()

@@ -8,7 +8,7 @@ them can reach what is stored.
 from __future__ import annotations
 
 import struct
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Generic, Self, TypeVar
 
 import msgspec
@@ -22,6 +22,7 @@ from holdfast.contract.errors import (
     StoreError,
     VersionNotFound,
 )
+from holdfast.store.instants import instant
 from holdfast.store.text_keys import unpack_key
 
 T = TypeVar("T")
@@ -34,7 +35,6 @@ _ELSEWHERE = 0xFF & ~(envelope.EXPIRES | envelope.TAGGED)
 _unpack_header = envelope.unpack_header
 _UNKNOWN = ~envelope.FLAGS
 _HEADER_BYTES = envelope.HEADER_BYTES
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: No value can be this; it stays itself through pickling and copying.
 _UNREAD: Any = msgspec.UNSET
 #: How an entry keeps what it decoded, although it is frozen for everybody else.
@@ -360,13 +360,3 @@ def metadata_of(stored: bytes, revision: int | PendingRevision) -> Metadata:
         extras.tags,
         extras.schema_hash,
     )
-
-
-def instant(milliseconds: int) -> datetime:
-    """The aware instant of milliseconds since 1970 UTC."""
-    return _EPOCH + timedelta(milliseconds=milliseconds)
-
-
-def milliseconds(moment: datetime) -> int:
-    """Milliseconds since 1970 UTC of an aware instant."""
-    return (moment - _EPOCH) // timedelta(milliseconds=1)

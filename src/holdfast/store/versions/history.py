@@ -7,13 +7,15 @@ walking them is a scan and finding one is a look-up or a binary search, however 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from holdfast.codecs import envelope
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.engine import Engine
+from holdfast.contract.errors import VersionNotFound
 from holdfast.contract.record import Range
 from holdfast.store.versions.entry import Entry, PastVersion, PendingRevision, metadata_of
+from holdfast.store.versions.moves import Stay, stays
 from holdfast.store.versions.past_rows import END_EXPIRED, past_version, read_grave
 from holdfast.store.versions.rows import Rows
 
@@ -95,63 +97,95 @@ class History:
     async def at(
         self, key: str, *, revision: int | None, instant_ms: int | None
     ) -> Entry[Any] | None:
-        """The entry as it stood at a revision or instant; None when there was none."""
+        """The entry as it stood at a revision or instant; None when there was none.
 
-        def began(entry: Entry[Any]) -> bool:
-            if revision is not None:
-                known = entry.known_revision
-                return known is not None and known <= revision
-            assert instant_ms is not None
-            return entry.metadata.updated_at_ms <= instant_ms
-
+        Raises:
+            VersionNotFound: what stood there then is no longer kept.
+        """
+        moment = _Moment(revision, instant_ms)
         data_key = self._rows.data_key(key)
-        [row] = await self._engine.read([data_key])
+        row, grave = await self._engine.read([data_key, self._rows.grave_key(data_key)])
         living: Entry[Any] | None = None
+        identity: bytes | None = None
         if row is not None:
             living = Entry(key, row.value, self._revision(row.revision))
-            if began(living):
+            if moment.saw_begin(living):
                 return await self._alive(living, instant_ms)
-        identity = await self._identity(key)
-        if identity is None:
-            return None
+            identity = living.metadata.identity
+        elif grave is not None:
+            if revision is not None and grave.revision <= revision:
+                return None
+            identity = read_grave(grave).identity
+        for stay in await stays(self._engine, self._rows, data_key, identity):
+            if stay.until is not None and moment.saw(*stay.until):
+                return None  # It had left, and nothing had come yet.
+            if moment.saw(*stay.since):
+                found = await self._past_at(key, stay, living, moment)
+                if found is not None:
+                    return await self._standing(found, revision, instant_ms)
+            living = None
+        return None
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    async def _past_at(
+        self, key: str, stay: Stay, living: Entry[Any] | None, moment: _Moment
+    ) -> PastVersion[Any] | None:
+        """The last past version that had begun at a moment before the living one did."""
+        identity = stay.identity
+        later = living
         incarnation = (
             living.metadata.incarnation
             if living is not None
             else await self._last_incarnation(identity)
         )
         while incarnation is not None and incarnation > 0:
-            found = await self._search(key, identity, incarnation, began)
+            found, follows = await self._search(key, identity, incarnation, moment)
+            after: Entry[Any] | None = follows
+            if after is None and later is not None and later.metadata.incarnation == incarnation:
+                after = later
             if found is not None:
-                return await self._standing(found, revision, instant_ms)
+                place = found.metadata.incarnation, found.metadata.version
+                if place != stay.last and not _stood(found, after, later, moment):
+                    raise _gone(key)
+                return found
+            if after is not None:
+                if not _is_first(after, moment):
+                    raise _gone(key)  # It had earlier versions.
+                later = after
             incarnation = await self._last_incarnation(identity, before=incarnation)
+        if later is None or later.metadata.incarnation > 1:
+            raise _gone(key)  # The key had lives before.
         return None
 
-    # --- Inside -----------------------------------------------------------------------------
-
     async def _search(
-        self,
-        key: str,
-        identity: bytes,
-        incarnation: int,
-        began: Callable[[Entry[Any]], bool],
-    ) -> PastVersion[Any] | None:
-        """The last version of an incarnation that had begun, by halving."""
-        first = await self._edge(key, identity, incarnation, reverse=False)
+        self, key: str, identity: bytes, incarnation: int, moment: _Moment
+    ) -> tuple[PastVersion[Any] | None, PastVersion[Any] | None]:
+        """The last version of an incarnation that had begun, and the next one that is kept.
+
+        By halving. Retention leaves gaps, so a probe is the first version that is kept from its
+        place on.
+        """
+        first = await self._edge(key, identity, incarnation)
         last = await self._edge(key, identity, incarnation, reverse=True)
-        if first is None or last is None or not began(first):
-            return None
-        if began(last):
-            return last
+        if first is None or last is None:
+            return None, None
+        if not moment.saw_begin(first):
+            return None, first
+        if moment.saw_begin(last):
+            return last, None
+        found, follows = first, last
         low, high = first.metadata.version, last.metadata.version
-        found = first
         while high - low > 1:
             middle = (low + high) // 2
-            probe = await self.by_place(key, identity, incarnation, middle)
-            if probe is not None and began(probe):
-                low, found = middle, probe
+            probe = await self._edge(key, identity, incarnation, middle, high)
+            if probe is None:
+                high = middle  # Nothing is kept between here and what follows.
+            elif moment.saw_begin(probe):
+                low, found = probe.metadata.version, probe
             else:
-                high = middle
-        return found
+                high, follows = middle, probe
+        return found, follows
 
     async def _standing(
         self, found: PastVersion[Any], revision: int | None, instant_ms: int | None
@@ -185,11 +219,19 @@ class History:
         return past
 
     async def _edge(
-        self, key: str, identity: bytes, incarnation: int, *, reverse: bool
+        self,
+        key: str,
+        identity: bytes,
+        incarnation: int,
+        start: int = 0,
+        end: int = _VERSION_MAX,
+        *,
+        reverse: bool = False,
     ) -> PastVersion[Any] | None:
+        """The first version that is kept with `start <= version < end`, or the last one."""
         range = Range(
-            self._rows.past_key(identity, incarnation, 0),
-            self._rows.past_key(identity, incarnation, _VERSION_MAX),
+            self._rows.past_key(identity, incarnation, start),
+            self._rows.past_key(identity, incarnation, end),
             reverse,
             limit=1,
         )
@@ -226,3 +268,69 @@ class History:
         if row is not None:
             return metadata_of(row.value, row.revision).identity
         return read_grave(grave).identity if grave is not None else None
+
+
+class _Moment(NamedTuple):
+    """A revision or an instant of the past."""
+
+    revision: int | None
+    instant_ms: int | None
+
+    def saw_begin(self, entry: Entry[Any]) -> bool:
+        """Whether a version had begun by then."""
+        if self.revision is not None:
+            known = entry.known_revision
+            return known is not None and known <= self.revision
+        assert self.instant_ms is not None
+        return entry.metadata.updated_at_ms <= self.instant_ms
+
+    def saw(self, revision: int, at_ms: int) -> bool:
+        """Whether a commit had happened by then."""
+        if self.revision is not None:
+            return revision <= self.revision
+        assert self.instant_ms is not None
+        return at_ms <= self.instant_ms
+
+    def saw_end(self, past: PastVersion[Any]) -> bool | None:
+        """Whether a version had ended by then; None: nothing tells."""
+        if self.revision is not None:
+            return past.ended_at_revision <= self.revision
+        assert self.instant_ms is not None
+        return past.end_at_ms <= self.instant_ms if past.end_at_ms else None
+
+
+def _is_first(version: Entry[Any], moment: _Moment) -> bool:
+    """Whether nothing of its incarnation stood there at a moment before this version began."""
+    metadata = version.metadata
+    if metadata.version == 1:
+        return True
+    return moment.instant_ms is not None and moment.instant_ms < metadata.created_at_ms
+
+
+def _stood(
+    found: PastVersion[Any],
+    follows: Entry[Any] | None,
+    later: Entry[Any] | None,
+    moment: _Moment,
+) -> bool:
+    """Whether it is sure what a moment saw, when this was the last version kept of what began.
+
+    Args:
+        follows: the next version of the same incarnation that is kept; None: there is none.
+        later: the next version of any incarnation.
+    """
+    metadata = found.metadata
+    ended = moment.saw_end(found)
+    if found.end_cause == "set":
+        if follows is not None and follows.metadata.version == metadata.version + 1:
+            return True
+        return ended is False  # Versions behind it are missing, and it may have been one of them.
+    # It ended its incarnation. Was there a life between it and the next one that is kept?
+    return later is None or ended is False or later.metadata.incarnation == metadata.incarnation + 1
+
+
+def _gone(key: str) -> VersionNotFound:
+    return VersionNotFound(
+        f"what {key!r} was at that moment is no longer kept; history(key) tells what is. Raise "
+        "the retention of versions to keep more"
+    )

@@ -18,7 +18,8 @@ from holdfast.store.versions.entry import PastVersion, PendingRevision
 END_DELETE = "delete"
 END_EXPIRED = "expired"
 
-_PAST = struct.Struct(">QH")
+#: What a past version's row begins with: its revision, and the length of how it ended.
+PAST = struct.Struct(">QH")
 #: In the place of the revision: a compaction wrote the row anew, and which commit ended the version
 #: follows. Else that is the commit that wrote the row.
 _ENDED_FOLLOWS = 1 << 63
@@ -81,19 +82,19 @@ def pack_past(revision: int, stored: bytes, end: End | None) -> bytes:
     """
     known = 0 if revision == THIS_COMMIT else revision
     if end is None:
-        return _PAST.pack(known, 0) + stored
+        return PAST.pack(known, 0) + stored
     packed = _encode(end)
-    return _PAST.pack(known, len(packed)) + packed + stored
+    return PAST.pack(known, len(packed)) + packed + stored
 
 
 def past_parts(record: Record) -> PastParts:
     """The parts of a past version's row."""
     value = record.value
     try:
-        revision, end_bytes = _PAST.unpack_from(value)
+        revision, end_bytes = PAST.unpack_from(value)
     except struct.error as error:
         raise _unreadable() from error
-    end_at = _PAST.size
+    end_at = PAST.size
     if revision & _ENDED_FOLLOWS:
         revision ^= _ENDED_FOLLOWS
         end_at += _ENDED.size
@@ -104,7 +105,7 @@ def past_parts(record: Record) -> PastParts:
 def ended_at(record: Record) -> int:
     """The revision of the commit that ended the past version in a row."""
     if record.value[0] & 0x80:
-        ended: int = _ENDED.unpack_from(record.value, _PAST.size)[0]
+        ended: int = _ENDED.unpack_from(record.value, PAST.size)[0]
         return ended
     return record.revision
 
@@ -132,7 +133,7 @@ def past_version(
 def without_value(record: Record) -> bytes:
     """A past version's row with the value given up."""
     revision, end, stored = past_parts(record)
-    packed = _PAST.pack(revision | _ENDED_FOLLOWS, len(end)) + _ENDED.pack(ended_at(record))
+    packed = PAST.pack(revision | _ENDED_FOLLOWS, len(end)) + _ENDED.pack(ended_at(record))
     return packed + end + envelope.without_payload(stored)
 
 

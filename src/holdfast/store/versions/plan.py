@@ -11,15 +11,17 @@ from typing import Protocol
 
 from holdfast.codecs import envelope
 from holdfast.codecs.envelope import Header
-from holdfast.contract.record import Record
+from holdfast.contract.record import THIS_COMMIT, Record
 from holdfast.store import layout
-from holdfast.store.feed.row import Act, Cause
+from holdfast.store.feed_row import Act, Cause
 from holdfast.store.plan import Derived, Plan
 from holdfast.store.versions.chunks import Serialized
 from holdfast.store.versions.entry import Metadata
+from holdfast.store.versions.moves import move_rows
 from holdfast.store.versions.past_rows import (
     END_DELETE,
     END_EXPIRED,
+    PAST,
     End,
     Grave,
     pack_grave,
@@ -155,7 +157,8 @@ class VersionPlanner:
             if self._keeps_all and not self._policies:
                 # What `_displace` would do.
                 life = before.identity + pack_life(before.incarnation, before.version)
-                rows[self._past + life] = pack_past(previous, old, None)
+                known = 0 if previous == THIS_COMMIT else previous
+                rows[self._past + life] = PAST.pack(known, 0) + old
             else:
                 self._displace(plan, data_key, row, before, extra, None)
         elif extra is not None:
@@ -185,6 +188,11 @@ class VersionPlanner:
         head = envelope.header_of(row.value)
         self._displace(plan, data_key, row, head, extra, None)
         plan.rows[data_key] = None
+        if self.policy(data_key).versions != 0:
+            last = head.identity, head.incarnation, head.version
+            plan.rows.update(
+                move_rows(self._rows, data_key, new_key, last, metadata.version, plan.now_ms)
+            )
         plan.derive(self._derived, data_key, row.value, None)
         self._tell_end(plan, data_key, row, head, None)
         plan.rows[new_key] = stored

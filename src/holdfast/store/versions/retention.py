@@ -8,7 +8,6 @@ ran out nothing is kept once the feed no longer tells of it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -18,11 +17,12 @@ from holdfast.codecs.keys import pack_text
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.batch import Draft
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import IntegrityFailed, InvalidInput, StoreNotFound
+from holdfast.contract.errors import IntegrityFailed, InvalidInput, KeyNotFound, StoreNotFound
 from holdfast.contract.record import Record
 from holdfast.contract.runtime import Clock
 from holdfast.store import layout
 from holdfast.store.feed.feed import Feed
+from holdfast.store.feed_row import WriteContext
 from holdfast.store.keyspaces import Keyspaces
 from holdfast.store.text_keys import unpack_key
 from holdfast.store.versions.policy import (
@@ -32,6 +32,7 @@ from holdfast.store.versions.policy import (
     Policy,
     ValuesKept,
 )
+from holdfast.store.versions.purging import purge_key
 from holdfast.store.versions.trimming import Limits, Trimmed, apply, trim
 
 FEED_AGE_S: Final = 7 * 86400.0
@@ -164,9 +165,7 @@ class Retention:
         segments = StoreKey.parse(f"{namespace}:x").namespace if namespace else ()
         found = await self._keyspaces.get(view, keyspace)
         if found is None:
-            raise StoreNotFound(
-                f"{view} {keyspace!r} was wanted; there is none. Create it first", name=keyspace
-            )
+            raise _no_keyspace(view, keyspace)
         place = (found.number, b"".join(map(pack_text, segments)))
         policy = NamespacePolicy(*place, Policy(values, versions, gone))
 
@@ -198,7 +197,7 @@ class Retention:
             InvalidInput: the arguments cannot be; nothing was written.
         """
         number = isinstance(age_s, int | float) and not isinstance(age_s, bool)
-        if not number or not math.isfinite(age_s) or not 0 < age_s <= FEED_AGE_MAX_S:
+        if not number or not 0 < age_s <= FEED_AGE_MAX_S:  # So it is finite, too.
             raise InvalidInput(
                 f"age_s is a number of seconds above 0 and at most {FEED_AGE_MAX_S:.0f}; "
                 f"found {age_s!r}"
@@ -237,12 +236,14 @@ class Retention:
         """The same, from the key of a data row; on the path of every overwrite."""
         if not self.policies:
             return DEFAULT_POLICY
-        found = self._found.get(data_key)
+        # Taken once: what is found under policies that change meanwhile goes with the old memory.
+        memory = self._found
+        found = memory.get(data_key)
         if found is None:
             found = self.policy(layout.keyspace_of(data_key), data_key[layout.REGION_BYTES :])
-            if len(self._found) >= POLICIES_FOUND_MAX:
-                self._found.clear()
-            self._found[data_key] = found
+            if len(memory) >= POLICIES_FOUND_MAX:
+                memory.clear()
+            memory[data_key] = found
         return found
 
     # --- Carrying out -----------------------------------------------------------------------
@@ -271,6 +272,41 @@ class Retention:
             self._engine, self._feed, self._keyspaces, limits, self.policy, progress
         )
         return total.plus(given_up)
+
+    async def purge(
+        self,
+        key: StoreKey | str,
+        *,
+        view: str = "entries",
+        keyspace: str = "entries",
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+    ) -> Trimmed:
+        """Remove a value with its whole past at once, for good.
+
+        The feed tells it as a delete, and keeps the key, the author and the comment as long as it
+        reaches back. Nothing else of the key is left.
+
+        Args:
+            key: which.
+            view, keyspace: where; left out: the entries.
+            modified_by, comment: who and why.
+
+        Raises:
+            KeyNotFound: the key has neither a value nor a past.
+            StoreNotFound: there is no such keyspace.
+        """
+        text = str(StoreKey.of(key))
+        found = await self._keyspaces.get(view, keyspace)
+        if found is None:
+            raise _no_keyspace(view, keyspace)
+        context = WriteContext(modified_by, comment=comment)
+        done = await purge_key(self._engine, found, self, self._clock, text, context)
+        if done is None:
+            raise KeyNotFound(
+                f"{text!r} was to be purged; it has neither a value nor a past", key=text
+            )
+        return done
 
     # --- Inside -----------------------------------------------------------------------------
 
@@ -307,9 +343,15 @@ class Retention:
             policies.setdefault(one.keyspace, []).append((one.prefix, one.policy))
         for listed in policies.values():
             listed.sort(key=lambda one: len(one[0]), reverse=True)
-        self._found.clear()
-        self.policies.clear()
+        # Writers look at it meanwhile, and must not find it empty.
+        for keyspace in self.policies.keys() - policies.keys():
+            del self.policies[keyspace]
         self.policies.update(policies)
+        self._found = {}
+
+
+def _no_keyspace(view: str, name: str) -> StoreNotFound:
+    return StoreNotFound(f"{view} {name!r} was wanted; there is none. Create it first", name=name)
 
 
 def read_settings(record: Record) -> Settings:
@@ -328,6 +370,6 @@ def _is_count(number: Any, most: int) -> bool:
 
 
 async def was_set(engine: Engine) -> bool:
-    """Whether retention was ever set in the database, so that versions may be missing rightly."""
-    [record] = await engine.read([SETTINGS_KEY])
-    return record is not None
+    """Whether retention was set or a key purged, so that versions may be missing rightly."""
+    settings, purged = await engine.read([SETTINGS_KEY, layout.SYSTEM_PURGED])
+    return settings is not None or purged is not None

@@ -15,12 +15,13 @@ import msgspec
 from holdfast.codecs import envelope
 from holdfast.contract.batch import CheckKey, Draft, append_key
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import Conflict, StoreError
+from holdfast.contract.errors import Conflict, IntegrityFailed, StoreError
 from holdfast.contract.record import Range, Record
 from holdfast.store import layout
 from holdfast.store.feed.feed import Feed
-from holdfast.store.feed.row import Act, Cause, FeedPosition
+from holdfast.store.feed_row import Act, Cause, FeedPosition
 from holdfast.store.keyspaces import Keyspaces, dropped_key
+from holdfast.store.versions.moves import forget_moves
 from holdfast.store.versions.past_rows import past_parts, read_grave, without_value
 from holdfast.store.versions.policy import NamespacePolicy, Policy
 from holdfast.store.versions.rows import Rows
@@ -185,6 +186,10 @@ async def _give_up(
             if identity:
                 # Before its grave goes: broken off here, the grave still leads to the rest.
                 done = done.plus(await purge(engine, rows, identity))
+                await forget_moves(engine, rows, draft, row.key, identity)
+                past = rows.past + identity
+                for key in [key for key in draft.rows if key.startswith(past)]:
+                    draft.rows[key] = None  # What was to lose its value is gone as a whole.
     draft.checks = checks
     await engine.commit(draft.batch())
     return done
@@ -209,7 +214,10 @@ async def _displaced(
     [record] = await engine.read([past_key])
     if record is None:
         return Trimmed()
-    stored = past_parts(record).stored
+    try:
+        stored = past_parts(record).stored
+    except IntegrityFailed:
+        return Trimmed()  # Damaged: `check` says so, and the feed's past is not to grow for it.
     if policy.versions == 0:
         draft.rows[past_key] = None
     elif not stored[1] & envelope.VALUE_GONE:
@@ -230,7 +238,10 @@ async def _grave_of(
     [record] = await engine.read([grave_key])
     if record is None:
         return b""
-    grave = read_grave(record)
+    try:
+        grave = read_grave(record)
+    except IntegrityFailed:
+        return b""
     if (grave.identity, grave.incarnation) != (row.identity, row.incarnation):
         return b""
     # It may come back meanwhile: then the commit is refused, and all is looked at again.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 from typing import Any
 
-from holdfast.cli import exits, options, shown
+from holdfast.cli import exits, opening, options, shown
 from holdfast.cli.progress import progress
 from holdfast.contract.config import EngineConfig, PathConfig
 from holdfast.store.versions.trimming import Trimmed
@@ -21,13 +21,13 @@ def info(url: options.Url = "", as_json: options.AsJson = False) -> int:
 
     async def work() -> tuple[dict[str, Any], int, str]:
         # Not opened for reading only: what a handle of that kind can do is not the question.
-        async with options.for_writing(url, create=False) as db:
+        async with opening.for_writing(url, create=False) as db:
             return await db.explain(), await db.entries.count(), db.cursor
 
-    explained, entries, cursor = options.run(work())
+    explained, entries, cursor = opening.run(work())
     # The view's place in memory says nothing to anybody.
     explained["stack"] = ["KeyValueStore", *explained["stack"][1:]]
-    explained["url"] = options.config_of(url).url
+    explained["url"] = opening.config_of(url).url
     capabilities, keyspaces = explained.pop("capabilities"), explained["keyspaces"]
     if as_json:
         shown.document(
@@ -71,13 +71,13 @@ def check(url: options.Url = "", as_json: options.AsJson = False) -> int:
     """
 
     async def work() -> tuple[int, list[str], bool]:
-        async with options.for_reading(url) as db:
+        async with opening.for_reading(url) as db:
             entries = await db.entries.count()
             with progress("check", entries) as done:
                 faults = await db.check(done)
             return entries, faults, db.capabilities.checks
 
-    entries, faults, checks = options.run(work())
+    entries, faults, checks = opening.run(work())
     if as_json:
         shown.document(
             {"ok": not faults, "entries": entries, "engine_checked": checks, "faults": faults}
@@ -95,15 +95,15 @@ def check(url: options.Url = "", as_json: options.AsJson = False) -> int:
 
 def compact(url: options.Url = "", as_json: options.AsJson = False) -> int:
     """Give up the past that is no longer to be kept, and free the space where the engine can."""
-    config = options.config_of(url)
+    config = opening.config_of(url)
 
     async def work() -> Trimmed:
-        async with options.for_writing(url, create=False) as db:
+        async with opening.for_writing(url, create=False) as db:
             with progress("compact", None) as done:
                 return await db.compact(done)
 
     before = _bytes_on_disk(config)
-    trimmed = options.run(work())
+    trimmed = opening.run(work())
     after = _bytes_on_disk(config)
     if as_json:
         shown.document(

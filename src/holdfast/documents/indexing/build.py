@@ -102,15 +102,20 @@ async def drop(storage: DocumentStorage, name: str) -> None:
     def change(catalogue: Catalogue) -> Catalogue:
         index = catalogue.get(name)
         if index is None:
-            raise IndexNotFound(
-                f"an index {name!r} was wanted; the collection has none. `list_indexes` tells "
-                "which there are",
-                name=name,
-            )
+            raise no_index(name)
         return catalogue.without(index)
 
     await _change(storage, change)
     await finish_drops(storage)
+
+
+def no_index(name: str) -> IndexNotFound:
+    """The error of a name that no index has."""
+    return IndexNotFound(
+        f"an index {name!r} was wanted; the collection has none. `list_indexes` tells which there "
+        "are",
+        name=name,
+    )
 
 
 async def finish_drops(storage: DocumentStorage) -> None:

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol, Self, runtime_checkable
 
 import msgspec
 
 from holdfast.contract.record import Cursor
+
+
+@runtime_checkable
+class Held(Protocol):
+    """A value that a change hands out and that knows how much memory it holds, as entries do."""
+
+    @property
+    def bytes_held(self) -> int:
+        """How many bytes it holds."""
+        ...
+
+    def fresh(self) -> Self:
+        """The same value with nothing decoded yet, so that subscribers share no object."""
+        ...
 
 
 class Change(msgspec.Struct, frozen=True):

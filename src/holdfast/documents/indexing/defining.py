@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import Any, cast, get_args
 
 from holdfast.contract.errors import InvalidInput, InvalidName
-from holdfast.documents.indexes.build import facts_of
 from holdfast.documents.indexes.definition import IndexDefinition, IndexField, Kind
 from holdfast.documents.indexes.writers import analyzer_of
+from holdfast.documents.indexing.build import facts_of
 from holdfast.documents.query.ordering import OrderBy
 from holdfast.documents.query.paths import path_text
 from holdfast.documents.query.query import order_of

@@ -6,7 +6,7 @@ from typing import Final
 
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import StoreError
-from holdfast.contract.record import Range
+from holdfast.contract.record import Range, Record
 from holdfast.documents.indexes.derived import IndexRows
 from holdfast.documents.indexes.writers import IndexWriter, TextWriter, index_rows
 from holdfast.documents.storage import DocumentStorage
@@ -54,7 +54,7 @@ async def _check_page(
     moment: Engine,
     storage: DocumentStorage,
     writer: IndexWriter,
-    rows: list[tuple[bytes, object]],
+    rows: list[tuple[bytes, Record]],
     report: Report,
     expected: dict[str, int],
 ) -> None:
@@ -64,9 +64,7 @@ async def _check_page(
     for data_key, record in rows:
         identifier = data_key[layout.REGION_BYTES :]
         try:
-            entry = await storage.complete(
-                storage.entry(data_key, record.value, record.revision)  # type: ignore[attr-defined]
-            )
+            entry = await storage.complete(storage.entry(data_key, *record))
             wanted |= index_rows(writer, entry.value, identifier)
         except StoreError as error:
             report.wrong(f"collection {name!r}, row {data_key.hex()}: {error}")
@@ -74,11 +72,11 @@ async def _check_page(
     keys = list(wanted)
     for start in range(0, len(keys), READ_ROWS):
         part = keys[start : start + READ_ROWS]
-        for key, record in zip(part, await moment.read(part), strict=True):
-            if record is None or record.value != wanted[key]:
+        for key, found in zip(part, await moment.read(part), strict=True):
+            if found is None or found.value != wanted[key]:
                 report.wrong(
                     f"collection {name!r}, index {index!r}: a row is "
-                    f"{'missing' if record is None else 'wrong'}. Drop it and create it again"
+                    f"{'missing' if found is None else 'wrong'}. Drop it and create it again"
                 )
 
 

@@ -1,0 +1,75 @@
+"""The database that a command was told to use, and the loop that its work runs on."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from holdfast.cli.exits import BadUsage
+from holdfast.contract.config import EngineConfig
+from holdfast.contract.errors import StoreNotFound
+from holdfast.database.handle import Database
+from holdfast.database.open import open
+from holdfast.store.registry import read_config
+
+T = TypeVar("T")
+
+
+def config_of(url: str) -> EngineConfig:
+    """The configuration of a `--url`. Raises BadUsage when none was given."""
+    if not url:
+        raise BadUsage("no database given; add --url lmdb:///app, or set HOLDFAST_URL")
+    return read_config(url)
+
+
+@asynccontextmanager
+async def for_reading(url: str) -> AsyncIterator[Database]:
+    """The database, for commands that write nothing and must not make one."""
+    async with _existing(config_of(url), read_only=True) as db:
+        yield db
+
+
+@asynccontextmanager
+async def for_writing(url: str, *, create: bool = True) -> AsyncIterator[Database]:
+    """The database, for commands that write; `create=False`: only one that exists."""
+    config = config_of(url)
+    async with open(config) if create else _existing(config, read_only=config.read_only) as db:
+        yield db
+
+
+@asynccontextmanager
+async def _existing(config: EngineConfig, *, read_only: bool) -> AsyncIterator[Database]:
+    """A database that has to be there."""
+    db = open(replace(config, create=False, read_only=read_only))
+    try:
+        await db.open()
+    except StoreNotFound as error:
+        # The user asked for none of what the engine's advice would have left out.
+        raise StoreNotFound(
+            f"there is no database at {config.url}; correct --url or HOLDFAST_URL, or make one "
+            "with `holdfast set` or `holdfast import`",
+            **error.details,
+        ) from error
+    try:
+        yield db
+    finally:
+        await db.close()
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a command's coroutine. Ctrl-C ends it at once, also while it reads stdin."""
+    import asyncio
+
+    # asyncio's own handler, which comes only in place of Python's, would wait for the next await.
+    before = signal.signal(signal.SIGINT, _interrupt)
+    try:
+        return asyncio.run(work)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupt(_number: int, _frame: Any) -> None:
+    raise KeyboardInterrupt

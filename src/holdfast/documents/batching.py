@@ -1,0 +1,62 @@
+"""Several operations on a collection in their order, as one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final
+
+from holdfast.contract.errors import InvalidInput, StoreError, Unsupported
+from holdfast.documents.collections import Collections
+from holdfast.documents.results import BatchFailure, BatchResult
+from holdfast.store.isolation import IsolationLevel
+from holdfast.store.snapshot import SnapshotEngine
+from holdfast.store.transaction import TransactionEngine
+from holdfast.store.versions.entry import PendingRevision
+
+#: The parts of an operation by its name, the name among them.
+PARTS: Final = {"set": 3, "delete": 2, "clear": 1}
+
+
+def checked_operations(operations: Iterable[Any]) -> list[tuple[Any, ...]]:
+    """The operations of a batch. Raises InvalidInput, saying which is none."""
+    several = []
+    for position, one in enumerate(operations):
+        if not isinstance(one, Sequence) or not one or len(one) != PARTS.get(one[0]):
+            raise InvalidInput(
+                "an operation is ('set', key, value), ('delete', key) or ('clear',); that at "
+                f"position {position} is none. Correct it",
+            )
+        several.append(tuple(one))
+    return several
+
+
+async def run_batch(
+    collections: Collections,
+    operations: list[tuple[Any, ...]],
+    apply: Callable[[Collections, tuple[Any, ...]], Awaitable[object]],
+) -> BatchResult:
+    """Apply the operations one after the other to what they see of each other, and commit.
+
+    Raises:
+        Unsupported: inside a transaction, which is such a batch already.
+    """
+    engine = collections.engine
+    if isinstance(engine, TransactionEngine | SnapshotEngine):
+        raise Unsupported(
+            "a batch is a commit of its own; inside a transaction write one by one, and all of it "
+            "is committed together"
+        )
+    collections.gate.check()
+    inside = await TransactionEngine.begin(engine, IsolationLevel.SERIALIZABLE, read_only=False)
+    pending = PendingRevision()
+    position = 0
+    try:
+        view = collections.on(inside, pending)
+        for position, operation in enumerate(operations):  # noqa: B007 - told when one fails
+            await apply(view, operation)
+        collections.wrote(await inside.finish(pending.settle))
+    except StoreError as error:
+        return BatchResult(False, 0, [BatchFailure(position, error)])
+    finally:
+        inside.release()
+    return BatchResult(True, len(operations), [])

@@ -1,0 +1,73 @@
+"""The indexes of a collection, as its users make and see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from holdfast.documents.indexing import build as building
+from holdfast.documents.indexing.defining import defined, index_facts
+from holdfast.documents.queries import Queries
+from holdfast.documents.results import IndexFacts
+
+T = TypeVar("T")
+
+
+class Indexed(Queries[T]):
+    """The part of a collection that has indexes."""
+
+    # --- Indexes ----------------------------------------------------------------------------
+
+    async def create_index(
+        self,
+        name: str,
+        fields: Any,
+        *,
+        kind: str = "btree",
+        unique: bool = False,
+        sparse: bool = False,
+        weights: Iterable[float] | None = None,
+        language: str | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Make an index, and take in every document there is.
+
+        Writes go on meanwhile, and keep it from the first moment on; queries use it once it is
+        built. A build that was broken off goes on when the same index is asked for again.
+
+        Args:
+            name: of the index, in this collection.
+            fields: one, or several, the most important first: `F.age`, `-F.age`, `"age"`, `"-age"`.
+            kind: `btree` for equality, ranges and order; `hash` for equality of long values;
+                `text` for full-text search; `geo` for points near and within.
+            unique: refuse a document that has a value which another one has. Null and missing are
+                no values.
+            sparse: leave out documents that have none of the fields.
+            weights: of a text index, how much a word in each field counts.
+            language: of a text index: the Snowball name, for stems and stop words.
+            progress: called now and then with how many documents were taken in.
+
+        Raises:
+            IndexExists: there is one of that name.
+            DuplicateKey: two documents share values that are to be unique; `list_indexes` shows
+                the index as failed.
+            InvalidName, InvalidInput, InvalidQuery: the arguments cannot be.
+            Unsupported: inside a transaction.
+        """
+        wanted = defined(name, fields, kind, unique, sparse, weights, language)
+        await building.create(await self._require(), wanted, progress)
+
+    async def drop_index(self, name: str) -> None:
+        """Remove an index. Raises IndexNotFound."""
+        storage = await self._find()
+        if storage is None:
+            raise building.no_index(name)
+        await building.drop(storage, name)
+
+    async def list_indexes(self) -> list[IndexFacts]:
+        """The indexes there are, by name, with how they fare."""
+        storage = await self._find()
+        if storage is None:
+            return []
+        catalogue = await storage.catalogue()
+        return [await index_facts(storage, one) for one in catalogue.indexes]

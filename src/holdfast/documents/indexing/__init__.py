@@ -1,0 +1,1 @@
+"""Making, building and checking indexes: what stands on a collection's storage."""

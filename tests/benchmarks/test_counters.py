@@ -1,0 +1,73 @@
+"""What one operation does is bounded: a change that adds a coroutine or many calls fails here.
+
+The bounds are what was counted when they were last lowered. A change that needs more says why.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from benchmarks.child import Session
+from benchmarks.counting import count
+from benchmarks.workloads import counters
+
+#: By engine and operation: coroutine steps, and calls of Python functions.
+BOUNDS: dict[str, dict[str, tuple[float, float]]] = {
+    "memory": {
+        "sync set": (0, 55), "sync get": (0, 7), "sync modify": (0, 65),
+        "sync items, each": (0.1, 2.6), "async set": (1, 61), "async get": (1, 9),
+        "async modify": (1, 71),
+    },
+    # Meets its flush thread now and then, so there is some room.
+    "lmdb relaxed": {
+        "sync set": (0, 80), "sync get": (0, 9), "sync modify": (0, 90),
+        "sync items, each": (0.1, 8), "async get": (1, 11),
+    },
+    "lmdb full": {
+        "sync set": (0, 101), "sync get": (0, 7), "sync modify": (0, 111),
+        "sync items, each": (0.1, 1.8), "async get": (1, 9),
+    },
+    "sqlite full": {
+        "sync set": (0, 109), "sync get": (0, 11), "sync modify": (0, 119),
+        "sync items, each": (0.1, 2.8), "async get": (1, 13),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", counters.ENGINES)
+def test_an_operation_does_no_more_than_it_did(name: str, tmp_path: Path) -> None:
+    found = counters.count_all(Session(), name, tmp_path)
+    assert found.keys() == BOUNDS[name].keys()
+    over = {
+        what: (counts.coroutines, counts.calls)
+        for what, counts in found.items()
+        if counts.coroutines > BOUNDS[name][what][0] or counts.calls > BOUNDS[name][what][1]
+    }
+    assert not over, f"coroutine steps and calls above their bounds {BOUNDS[name]}"
+
+
+async def nothing() -> None:
+    pass
+
+
+def test_coroutines_and_calls_are_counted() -> None:
+    def one(_number: int) -> None:
+        coroutine = nothing()
+        with pytest.raises(StopIteration):
+            coroutine.send(None)
+
+    def two(number: int) -> None:
+        one(number)
+        one(number)
+
+    single, double = count(one), count(two)
+    assert (single.coroutines, double.coroutines) == (1, 2)
+    assert double.calls == 2 * single.calls + 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="needs /proc/self/io")
+def test_bytes_are_counted(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("wb", buffering=0) as file:
+        counts = count(lambda _number: os.write(file.fileno(), b"x" * 10))
+    assert counts.bytes_written == 10
