@@ -31,7 +31,7 @@ class ReadsAfterClosing(GoodEngine):
 class ServesForkedChildren(GoodEngine):
     """Lets a forked child write through the parent's handle."""
 
-    def _after_fork(self) -> None:
+    def after_fork_in_child(self) -> None:
         pass
 
 

@@ -20,7 +20,7 @@ from holdfast.engines.embedded.pace import (
     RETRY_FIRST_S,
     Pace,
 )
-from holdfast.engines.embedded.work import Work
+from holdfast.engines.embedded.work import Work, _deciding
 from holdfast.engines.memory import MemoryConfig, MemoryEngine
 from holdfast.runtime.system import SystemHost
 from tests.engines.embedded.engines import ENGINES, writing
@@ -186,6 +186,24 @@ async def test_whoever_is_cancelled_in_between_has_handed_over() -> None:
             break
         await asyncio.sleep(0.001)
     assert groups.sizes == [1]
+    groups.committer.close()
+
+
+async def test_an_interrupted_leader_is_not_taken_for_one_that_still_decides() -> None:
+    """It decided another caller's batch, which that one decides again meanwhile."""
+    groups = Groups(0.0)
+    another = work()
+
+    def interrupted(works: list[Work]) -> None:
+        another.committer, another.deciding = groups.committer, True
+        _deciding.set(another)
+        raise KeyboardInterrupt
+
+    groups.committer._run = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        groups.committer.commit_here(work())
+    groups.committer._run = groups.run
+    assert groups.committer.commit_here(work()) == Receipt(1)
     groups.committer.close()
 
 

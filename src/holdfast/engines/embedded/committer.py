@@ -27,7 +27,7 @@ from holdfast.contract.errors import StoreClosed, StoreError, StoreLocked, Timed
 from holdfast.contract.runtime import Completion, Host, Runtime, Worker
 from holdfast.engines.embedded.locking import let_go, owns
 from holdfast.engines.embedded.pace import Pace
-from holdfast.engines.embedded.work import Work, refuse_inside
+from holdfast.engines.embedded.work import Work, leave_interrupted, refuse_inside
 
 #: The most batches that share one transaction. Bounds how long the first of them waits.
 GROUP_BATCHES_MAX = 1024
@@ -343,10 +343,12 @@ class Committer:
             work.withdraw()
         leading = self._leading
         if owns(leading):
+            leave_interrupted(self)
             if begun:
                 with suppress(StoreError):  # The next transaction meets it again.
                     self._give_up()
             for one in self._group:
+                one.deciding = False
                 # Receipt or error: its group was committed before the interrupt came.
                 if one.receipt is not None or one.error is not None:
                     one.done = True

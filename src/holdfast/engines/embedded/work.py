@@ -119,3 +119,15 @@ def refuse_inside(committer: object) -> None:
                 "Return what to write, or write after the call"
             )
         work = work.inside
+
+
+def leave_interrupted(committer: object) -> None:
+    """After an interrupt: this context no longer decides anything for the committer.
+
+    What it decided last may be another caller's, who decides it again meanwhile.
+    """
+    work = left = _deciding.get()
+    while left is not None and left.committer is committer:
+        left = left.inside
+    if left is not work:
+        _deciding.set(left)

@@ -1,4 +1,4 @@
-"""The thread that flushes what `relaxed` mode acknowledged."""
+"""How what `relaxed` mode acknowledged reaches the file, and the thread that does it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from holdfast.contract.errors import StoreError
+from holdfast.contract.errors import IntegrityFailed, StoreError
+from holdfast.contract.runtime import Clock
+from holdfast.engines.lmdb.medium import Medium
+from holdfast.engines.lmdb.overlay import Overlay
+from holdfast.engines.lmdb.writer import LmdbWriter
 
 
 class Flushed(Protocol):
@@ -49,3 +53,35 @@ def flush_when_rung(me: Callable[[], Flushed | None], bell: Bell) -> None:
             return
         rest = mine.look(due=due)
         del mine
+
+
+def write_overlay(medium: Medium, clock: Clock, overlay: Overlay, head: int) -> None:
+    """Write an overlay to the file, whose newest revision should be `head`; the turn is taken."""
+    medium.check_place()
+    writer = LmdbWriter(medium, clock, turn_taken=True)
+    try:
+        writer.begin()
+        if writer.head != head:
+            raise IntegrityFailed(
+                f"another program wrote to the database {medium.url} between two "
+                "flushes and took no turn; what was acknowledged since the last is lost"
+            )
+        writer.apply(sorted(overlay.rows.items()))
+        for id, revision in overlay.ids.items():
+            writer.remember(id, revision)
+        writer.finish(overlay.head)
+    finally:
+        writer.abandon()
+
+
+def note_owner(
+    medium: Medium, clock: Clock, note: Callable[..., None], *, turn_taken: bool
+) -> None:
+    """Note in the file that this process acknowledges early, or no longer does."""
+    writer = LmdbWriter(medium, clock, turn_taken=turn_taken)
+    try:
+        writer.begin()
+        writer.run(lambda transaction: note(transaction, medium.owner))
+        writer.finish(writer.head)
+    finally:
+        writer.abandon()

@@ -22,19 +22,25 @@ from queue import SimpleQueue
 from weakref import ref
 
 from holdfast.contract.batch import Batch, Delete, DeleteRange, Draft, Put
-from holdfast.contract.errors import IntegrityFailed, StorageFull, StoreError
+from holdfast.contract.errors import StorageFull, StoreError
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components, Worker
 from holdfast.engines.embedded.committer import Committer
 from holdfast.engines.embedded.locking import holding, let_go
 from holdfast.engines.embedded.work import Work
 from holdfast.engines.lmdb import facts
-from holdfast.engines.lmdb.flushing import Bell, flush_when_rung, told
+from holdfast.engines.lmdb.flushing import (
+    Bell,
+    flush_when_rung,
+    note_owner,
+    told,
+    write_overlay,
+)
 from holdfast.engines.lmdb.long_keys import Tree, page_of
 from holdfast.engines.lmdb.medium import Medium
 from holdfast.engines.lmdb.overlay import Layers, Overlay
 from holdfast.engines.lmdb.relaxed_group import OverlayGroup
-from holdfast.engines.lmdb.writer import RESERVE_BYTES_MAX, LmdbWriter
+from holdfast.engines.lmdb.writer import RESERVE_BYTES_MAX
 
 #: Room that a group may want: its rows, the pages they leave half full, the trees above.
 ROOM_FACTOR = 2
@@ -415,35 +421,12 @@ class Relaxed:
             gate.put(None)
 
     def _write(self, group: OverlayGroup, older: Overlay) -> None:
-        if not older:
-            return
-        medium = self._medium
-        medium.check_place()
-        writer = LmdbWriter(medium, self._components.clock, turn_taken=True)
-        try:
-            writer.begin()
-            if writer.head != group.writer.head:
-                raise IntegrityFailed(
-                    f"another program wrote to the database {medium.url} between two "
-                    "flushes and took no turn; what was acknowledged since the last is lost"
-                )
-            writer.apply(sorted(older.rows.items()))
-            for id, revision in older.ids.items():
-                writer.remember(id, revision)
-            writer.finish(older.head)
+        if older:
+            write_overlay(self._medium, self._components.clock, older, group.writer.head)
             group.writer.head = older.head
-        finally:
-            writer.abandon()
 
     def _note(self, note: Callable[..., None], *, turn_taken: bool = False) -> None:
-        owner = self._medium.owner
-        writer = LmdbWriter(self._medium, self._components.clock, turn_taken=turn_taken)
-        try:
-            writer.begin()
-            writer.run(lambda transaction: note(transaction, owner))
-            writer.finish(writer.head)
-        finally:
-            writer.abandon()
+        note_owner(self._medium, self._components.clock, note, turn_taken=turn_taken)
 
 
 def _record(value: bytes | None, revision: int) -> Record | None:
