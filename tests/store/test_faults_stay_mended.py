@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 
 from holdfast.contract.batch import Batch, Put
-from holdfast.contract.errors import Compacted, InvalidInput, KeyNotFound, VersionNotFound
+from holdfast.contract.errors import (
+    Compacted,
+    InvalidInput,
+    InvalidKey,
+    KeyNotFound,
+    VersionNotFound,
+)
 from holdfast.contract.record import Cursor, Range
 from holdfast.database.handle import Database
 from holdfast.store import layout
@@ -45,6 +51,8 @@ async def test_settings_that_cannot_be_are_not_written(
                       {"gone": None}):  # fmt: skip
             with pytest.raises(InvalidInput):
                 await db.retention.keep("n", **wrong)
+        with pytest.raises(InvalidKey, match="found a key"):
+            await db.retention.keep("n:key", versions=0)
         assert await db.head() == before
 
 
