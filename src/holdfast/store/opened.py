@@ -111,17 +111,22 @@ async def acquire(
         if waiting is None:
             break
         await waiting.wait()
+    database = None
     try:
         engine = engine_class(config.scheme)(config, components)
         database = SharedDatabase(stack(engine, layers), make_views, housekeeping=housekeeping)
         await database.open()
         opening.database = database
         _openings[database] = opening
-    except BaseException:
-        _leave(opening)
+    except BaseException as error:
+        if database is None or isinstance(error, Exception):
+            _leave(opening)
+            _over(opening, components)
+        else:
+            # Cancelled: a thread may still be opening it, and until it let go the path is taken.
+            await _close_whatever_happens(database, opening)
         raise
-    finally:
-        _over(opening, components)
+    _over(opening, components)
     return database
 
 
@@ -134,17 +139,24 @@ async def release(database: SharedDatabase, token: object) -> None:
     if opening is None:
         await database.close()
         return
-    runtime = database.components.host.runtime()
     with _registry_lock:
         opening.tokens.discard(token)
         if opening.tokens:
             return
         # Until it is closed the path stays taken; who wants it meanwhile waits.
         opening.busy = True
+    await _close_whatever_happens(database, opening)
+
+
+# --- Inside -----------------------------------------------------------------------------------
+
+
+async def _close_whatever_happens(database: SharedDatabase, opening: _Opening) -> None:
+    """Close it, also when the caller is cancelled meanwhile; only then is the path free."""
+    runtime = database.components.host.runtime()
     if runtime.blocking:
         await _close(database, opening)
         return
-    # Closing goes on when its caller is cancelled, and only then is the path free.
     completion: Completion[None] = runtime.completion()
 
     async def work() -> None:
@@ -158,9 +170,6 @@ async def release(database: SharedDatabase, token: object) -> None:
     task: Background = runtime.start("holdfast close", work)
     await completion.wait()
     del task  # Held until here, so that the loop cannot lose it.
-
-
-# --- Inside -----------------------------------------------------------------------------------
 
 
 async def _close(database: SharedDatabase, opening: _Opening) -> None:

@@ -123,6 +123,8 @@ class Ownership:
             self._taking = False
 
     def _take_now(self, open: Callable[[], None]) -> None:
+        if self._unwanted:
+            return  # Cancelled before this thread came to it; whoever closes did not wait for it.
         open()
         self._open = True
         if self._unwanted:
