@@ -60,6 +60,8 @@ class Interrupter:
 
 def collects(frame: FrameType | None) -> bool:
     """Whether a collected object runs this: what is raised there reaches nobody."""
+    if sys.exc_info()[0] is GeneratorExit:
+        return True  # A generator that nobody asks any more runs its `finally`.
     while frame is not None:
         if frame.f_code.co_name == "__del__":
             return True
