@@ -67,8 +67,7 @@ def test_coroutines_and_calls_are_counted() -> None:
     assert double.calls == 2 * single.calls + 1
 
 
-@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="needs /proc/self/io")
-def test_bytes_are_counted(tmp_path: Path) -> None:
+def test_bytes_are_counted_where_the_system_tells_them(tmp_path: Path) -> None:
     with (tmp_path / "file").open("wb", buffering=0) as file:
         counts = count(lambda _number: os.write(file.fileno(), b"x" * 10))
-    assert counts.bytes_written == 10
+    assert counts.bytes_written == (10 if Path("/proc/self/io").exists() else None)

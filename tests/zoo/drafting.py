@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -36,9 +37,9 @@ class Redrafting(GoodEngine):
 
         return await super().transact(keys, redrafted, previous=previous)
 
+    @abstractmethod
     def redraft(self, draft: Draft, revision: int) -> Answer:
         """What is committed in place of the draft."""
-        raise NotImplementedError
 
 
 class RangesOfADraftLast(Redrafting):

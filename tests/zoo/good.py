@@ -7,6 +7,7 @@ transaction copies, and a file that each commit appends the whole state to. One 
 from __future__ import annotations
 
 import fcntl
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -230,6 +231,6 @@ class Rewriting(GoodEngine):
         self._validate(batch)
         return await super().transact([], lambda _, revision: self.rewrite(batch, revision))
 
+    @abstractmethod
     def rewrite(self, batch: Batch, revision: int) -> Batch:
         """What is committed in place of the batch."""
-        raise NotImplementedError

@@ -7,6 +7,7 @@ more than `NODES_MAX` nodes.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Literal, NoReturn, get_args
 
@@ -32,7 +33,7 @@ COMPARISONS: tuple[ComparisonOperator, ...] = get_args(ComparisonOperator)
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class Node(ABC):
     """A condition on one document."""
 
     #: How many nodes stand above each other here, and how many there are.
@@ -54,9 +55,9 @@ class Node:
             "conditions with &, | and ~ in parentheses, not with and, or, not or a < b < c"
         )
 
+    @abstractmethod
     def shape(self) -> str:
         """The condition with brackets in place of values: equal for queries that plan alike."""
-        raise NotImplementedError
 
     def _holds(self, *children: Node) -> None:
         deep = 1 + max((child.deep for child in children), default=0)
