@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
 from holdfast.contract.batch import (
@@ -77,6 +78,7 @@ class TransactionEngine(Layer):
         read_only: bool,
     ) -> None:
         super().__init__(inner)
+        self._capabilities = _inside_a_transaction(inner.capabilities, read_only)
         #: Of this transaction; its changes carry it.
         self.id = inner.components.ids.new()
         self.snapshot_revision = revision
@@ -105,16 +107,7 @@ class TransactionEngine(Layer):
 
     @property
     def capabilities(self) -> Capabilities:
-        return replace(
-            self.inner.capabilities,
-            writable=self.inner.capabilities.writable and not self._read_only,
-            transacts_once=True,
-            snapshots=False,
-            waits=False,
-            compacts=False,
-            checks=False,
-            loads=False,
-        )
+        return self._capabilities
 
     @property
     def changed(self) -> bool:
@@ -467,6 +460,21 @@ class TransactionEngine(Layer):
         self._require_open()
         if self._read_only:
             raise ReadOnly("the transaction was opened for reading only; open another to write")
+
+
+@lru_cache(maxsize=16)
+def _inside_a_transaction(outside: Capabilities, read_only: bool) -> Capabilities:
+    """What the engine can do here; the same for all transactions of one engine."""
+    return replace(
+        outside,
+        writable=outside.writable and not read_only,
+        transacts_once=True,
+        snapshots=False,
+        waits=False,
+        compacts=False,
+        checks=False,
+        loads=False,
+    )
 
 
 def _unsupported(wish: str) -> Unsupported:

@@ -84,6 +84,8 @@ class Opened:
             if not self.readers.freeze(FORK_WAIT_S):
                 return False
             undo.callback(self.readers.thaw)
+            if len(self.snapshots):
+                return False  # Taken between the first look and the freezing.
             if not self.newest.lock.acquire(timeout=FORK_WAIT_S):
                 return False
             undo.callback(self.newest.lock.release)

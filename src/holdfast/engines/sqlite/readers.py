@@ -126,6 +126,21 @@ class Readers:
         """A reader is kept for a snapshot, which counts for itself."""
         self._busy.pop()
 
+    def take_back(self, reader: Reader) -> None:
+        """A snapshot that kept this reader is closed."""
+        # As in `take`: who freezes sees the one or this sees the other.
+        self._busy.append(None)
+        if self._frozen:
+            self.discard(reader)
+            return
+        try:
+            if reader.connection.in_transaction:
+                reader.connection.execute("ROLLBACK")
+        except BaseException:
+            self.discard(reader)
+            raise
+        self.give_back(reader)
+
     def discard(self, reader: Reader) -> None:
         """The read failed or was interrupted, so that it may hold a view."""
         try:
@@ -244,9 +259,9 @@ class SqliteSnapshot(Snapshot):
             reader.connection.close()  # Nobody has it any more.
 
     def _let_go(self) -> None:
-        if self._reader is not None:
-            self.snapshots.release(self, self._reader)
-            self._reader = None
+        # Taken out first: interrupted in between, it is closed where it is collected.
+        reader, self._reader = self._reader, None
+        self.snapshots.release(self, reader)
 
 
 class Snapshots:
@@ -302,11 +317,13 @@ class Snapshots:
         ages = [self._monotonic() - snapshot.born for snapshot in snapshots]
         return max(self._age_max_s - max(ages), 0.0) if ages else None
 
-    def release(self, snapshot: SqliteSnapshot, reader: Reader) -> None:
-        """Let go of a view."""
-        holding(self._lock, lambda: self._open.discard(snapshot))
-        # Not kept: whatever an interrupt did to it, its view must end.
-        reader.connection.close()
+    def release(self, snapshot: SqliteSnapshot, reader: Reader | None) -> None:
+        """Let go of a view; its connection serves the next one."""
+        try:
+            if reader is not None:
+                self._readers.take_back(reader)
+        finally:
+            holding(self._lock, lambda: self._open.discard(snapshot))
 
     def close(self) -> None:
         """Close every snapshot."""
