@@ -13,7 +13,8 @@ from holdfast.contract.batch import Batch, Put
 from holdfast.contract.errors import StorageFull, StoreClosed, StoreLocked
 from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import ManualClock
-from holdfast.engines.lmdb import LmdbEngine, batch_ids
+from holdfast.engines.embedded.group import BATCH_ID_MS
+from holdfast.engines.lmdb import LmdbEngine
 from holdfast.runtime.system import drive
 from tests import needs
 from tests.engines.lmdb_database import (
@@ -334,7 +335,7 @@ def test_ids_of_batches_are_forgotten_and_leave_no_space_behind(tmp_path: Path) 
             return drive(engine.commit(Batch([Put(b"key", b"")], id=b"%d" % number))).revision
 
         assert [commit(number % 50) for number in range(100)] == list(range(1, 51)) * 2
-        clock.advance(batch_ids.REMEMBERED_MS / 1000 + 1)
+        clock.advance(BATCH_ID_MS / 1000 + 1)
         assert commit(0) == 51, "forgotten, so it counts again"
         for number in range(1000, 1010):
             commit(number)

@@ -21,7 +21,8 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import ManualClock
-from holdfast.engines.sqlite import readers, writer
+from holdfast.engines.embedded.group import BATCH_ID_MS
+from holdfast.engines.sqlite import readers
 from holdfast.engines.sqlite.upkeep import Upkeep
 from holdfast.runtime.system import SystemHost, drive
 from tests import needs
@@ -231,7 +232,7 @@ def test_batch_ids_are_forgotten_after_some_minutes(tmp_path: Path) -> None:
         repeated = drive(engine.commit(Batch([Put(b"key", b"other")], id=b"2")))
         assert repeated.revision == 3
         assert get(engine, b"key") == b""
-        clock.advance(writer.BATCH_ID_MS / 1000 + 1)
+        clock.advance(BATCH_ID_MS / 1000 + 1)
         assert drive(engine.commit(Batch([Put(b"key", b"")], id=b"2"))).revision == 6
         assert sql(path, "SELECT count(*) FROM batch_ids") == [(1,)]
 

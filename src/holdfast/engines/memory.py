@@ -8,6 +8,7 @@ dict. While snapshots are open, overwritten records are kept for them and for no
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -30,12 +31,9 @@ from holdfast.contract.limits import check_draft
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Clock, Components
 from holdfast.engines.embedded.engine import EmbeddedEngine
-from holdfast.engines.embedded.group import Pending, Work, Writer
+from holdfast.engines.embedded.group import BATCH_ID_MS, Pending, Work, Writer
 from holdfast.engines.embedded.locking import let_go
 from holdfast.engines.embedded.work import Raised
-
-#: How long the id of a batch is remembered.
-BATCH_ID_MS = 10 * 60 * 1000
 
 #: How many more new keys than keys may wait to be put into order.
 UNORDERED_SPARE = 1024
@@ -315,7 +313,7 @@ class _State:
     Attributes:
         records: by key, the newest.
         head: the newest revision.
-        batch_ids: id of a batch to (revision, instant in milliseconds).
+        batch_ids: id of a batch to (revision, instant in milliseconds), the oldest first.
         snapshots: the open ones.
         lock: held while a group is written in, and by readers of more than one key.
     """
@@ -323,7 +321,7 @@ class _State:
     def __init__(self) -> None:
         self.records: dict[bytes, _Kept] = {}
         self.head = 0
-        self.batch_ids: dict[bytes, tuple[int, int]] = {}
+        self.batch_ids: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
         self.snapshots: set[_MemorySnapshot] = set()
         self.lock = threading.RLock()
         self._order: SortedList[Any] | None = None
@@ -471,7 +469,9 @@ class _MemoryWriter(Writer):
 
     def recall(self, id: bytes) -> int | None:
         known = self._ids.get(id) or self._state.batch_ids.get(id)
-        return known[0] if known is not None else None
+        if known is None or known[1] < self._clock.now_ms() - BATCH_ID_MS:
+            return None
+        return known[0]
 
     def remember(self, id: bytes, revision: int) -> None:
         self._ids[id] = (revision, self._clock.now_ms())
@@ -480,9 +480,12 @@ class _MemoryWriter(Writer):
         state = self._state
         state.head = head
         if self._ids:
-            oldest = self._clock.now_ms() - BATCH_ID_MS
-            kept = {id: known for id, known in state.batch_ids.items() if known[1] >= oldest}
-            state.batch_ids = kept | self._ids
+            ids, oldest = state.batch_ids, self._clock.now_ms() - BATCH_ID_MS
+            for id, known in self._ids.items():
+                ids[id] = known
+                ids.move_to_end(id)
+            while ids and next(iter(ids.values()))[1] < oldest:
+                ids.popitem(last=False)
         self._release()
 
     def abandon(self) -> None:

@@ -30,11 +30,13 @@ from holdfast.contract.errors import Conflict, StoreError
 from holdfast.contract.record import Range, Record
 from holdfast.engines.embedded.work import Raised, Work
 
-__all__ = ["Group", "Pending", "Work", "Writer"]
+__all__ = ["BATCH_ID_MS", "Group", "Pending", "Work", "Writer"]
 
 #: A write that waits to reach the driver: the new value (None: delete) and its revision.
 Pending = tuple[bytes | None, int]
 
+#: How long the id of a batch is remembered.
+BATCH_ID_MS = 10 * 60 * 1000
 #: How many keys a range delete gathers before it hands them to the driver.
 DELETE_KEYS_MAX = 10_000
 

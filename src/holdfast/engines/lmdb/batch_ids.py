@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 import lmdb
 
-#: How long an id is remembered.
-REMEMBERED_MS = 10 * 60 * 1000
+from holdfast.engines.embedded.group import BATCH_ID_MS
+
 #: How many more forgotten ids than new ones a commit clears away.
 CLEARED_MAX = 16
 
@@ -25,7 +25,7 @@ def recall(
 ) -> int | None:
     """The revision of the batch with the id, while remembered."""
     found = transaction.get(_BY_ID + _digest(id), None, tree)
-    if found is None or int.from_bytes(found[8:]) < now_ms - REMEMBERED_MS:
+    if found is None or int.from_bytes(found[8:]) < now_ms - BATCH_ID_MS:
         return None
     return int.from_bytes(found[:8])
 
@@ -48,7 +48,7 @@ def remember(
 def _forget(
     transaction: lmdb.Transaction[bytes], tree: lmdb._Database, now_ms: int, most: int
 ) -> None:
-    oldest = _BY_TIME + max(0, now_ms - REMEMBERED_MS).to_bytes(8)
+    oldest = _BY_TIME + max(0, now_ms - BATCH_ID_MS).to_bytes(8)
     cursor = transaction.cursor(tree)
     try:
         for _ in range(most):

@@ -10,7 +10,7 @@ from holdfast.contract.batch import APPEND_BYTES
 from holdfast.contract.errors import StorageFull, StoreError, StoreLocked, StoreNotFound
 from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import Clock
-from holdfast.engines.embedded.group import Pending, Writer
+from holdfast.engines.embedded.group import BATCH_ID_MS, Pending, Writer
 from holdfast.engines.sqlite.appended import INDEX_BITS, AppendedKeys, appended_id
 from holdfast.engines.sqlite.belonging import NOTE
 from holdfast.engines.sqlite.config import SqliteConfig
@@ -22,8 +22,7 @@ from holdfast.engines.sqlite.statements import FIND, STATE, find, record_of, wal
 
 #: Stands for the start of a machine that gives it no name.
 UNNAMED = "unnamed"
-#: How long the id of a batch is remembered, and how often old ones are taken out.
-BATCH_ID_MS = 10 * 60 * 1000
+#: How often the ids of batches that are too old are taken out.
 _FORGET_EVERY_MS = 60 * 1000
 #: After this many new bytes in the log it is verified that the main file will find room for its
 #: growth: meanwhile the log takes room, and the file may have come to need as much.
