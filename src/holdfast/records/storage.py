@@ -14,11 +14,7 @@ from holdfast.codecs.text import StoreKey
 from holdfast.contract.batch import Decide, Receipt
 from holdfast.contract.capability import Io
 from holdfast.contract.engine import NOT_NOW, Engine, _NotNow
-from holdfast.contract.errors import (
-    Conflict,
-    IntegrityFailed,
-    InvalidInput,
-)
+from holdfast.contract.errors import Conflict, IntegrityFailed, InvalidInput
 from holdfast.contract.record import THIS_COMMIT, Range, Record
 from holdfast.records.big_values import BigValues
 from holdfast.records.deciding import SPECIAL, BigValue, Deciding, Expiry
