@@ -119,7 +119,7 @@ def require(
     async def work() -> str:
         async with opening.for_writing(url, create=False) as db:
             wanted = (await _the_one(db, digest)).key.name
-            await db.schemas.require(options.namespace_of(namespace), wanted, modified_by=by)
+            await db.schemas.require(namespace, wanted, modified_by=by)
             return wanted
 
     wanted = opening.run(work())
@@ -140,7 +140,7 @@ def waive(
 
     async def work() -> None:
         async with opening.for_writing(url, create=False) as db:
-            await db.schemas.waive(options.namespace_of(namespace), modified_by=by)
+            await db.schemas.waive(namespace, modified_by=by)
 
     opening.run(work())
     if as_json:
