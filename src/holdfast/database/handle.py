@@ -178,8 +178,8 @@ class Database(Handle):
 
     async def explain(self) -> dict[str, Any]:
         """What stands below this handle, from the view to the engine, and what it can do."""
-        told = await explained(self._open_engine(), self.entries, self._require_shared())
-        return told | {"url": self.config.url, "revision": await self.head()}
+        below = await explained(self._open_engine(), self.entries, self._require_shared())
+        return {"url": self.config.url, "revision": await self.head()} | below
 
     # --- Changes ----------------------------------------------------------------------------
 
