@@ -304,8 +304,13 @@ class Database(Handle):
         self._guard()
         engine = self._open_engine()
         view = SnapshotEngine(engine, await engine.snapshot())
-        views = views_on(self._open_parts(), self.stores, self._require_collections)
-        return SnapshotView(view, views(view, None))
+        try:
+            views = views_on(self._open_parts(), self.stores, self._require_collections)
+            return SnapshotView(view, views(view, None))
+        except BaseException:
+            # Of a handle that was closed while this waited, for one.
+            await view.close()
+            raise
 
     # --- Care -------------------------------------------------------------------------------
 
