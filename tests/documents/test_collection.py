@@ -272,7 +272,7 @@ async def test_a_batch_is_all_or_nothing(scene: Scene) -> None:
         twice = await things.batch([("set", "c", {"n": 5}), ("set", "d", {"n": 5})])
         assert [(one.position, type(one.error)) for one in twice.errors] == [(1, DuplicateKey)]
         assert await listed(things.keys()) == ["b"]
-        for wrong in ([("set", "a")], [("explode",)], [7], [()]):
+        for wrong in ([("set", "a")], [("explode",)], [7], [()], [([], "k")], [(None,)]):
             with pytest.raises(InvalidInput):
                 await things.batch(wrong)
         async with db.transaction() as tx:
