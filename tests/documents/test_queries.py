@@ -31,6 +31,7 @@ from holdfast.documents.aggregate import (
     unwind,
 )
 from holdfast.documents.query import F, Query
+from holdfast.documents.query.select import compile_select
 from tests.store.scene import Scene, listed
 
 ROWS = {
@@ -283,7 +284,6 @@ async def test_a_selection_is_prepared_once(scene: Scene, monkeypatch: pytest.Mo
         prepared.append(paths)
         return compile_select(paths)
 
-    compile_select = queries.compile_select
     monkeypatch.setattr(queries, "compile_select", counting)
     async with scene.open() as db:
         things = await filled(db)
