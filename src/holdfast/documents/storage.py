@@ -197,10 +197,10 @@ class DocumentStorage:
             return Entry(data_key[layout.REGION_BYTES :], stored, self._pending)
         return Entry(data_key[layout.REGION_BYTES :], stored, revision)
 
-    async def complete(self, entry: Entry[Any]) -> Entry[Any]:
-        """The entry with the chunks of a big value read. Raises IntegrityFailed."""
+    async def complete(self, entry: Entry[Any], moment: Engine | None = None) -> Entry[Any]:
+        """The entry with the chunks of a big value read, at its moment. Raises IntegrityFailed."""
         if entry.stored[1] & envelope.BLOB:
-            records = await self.engine.read(self.rows.blob_keys(entry.stored))
+            records = await (moment or self.engine).read(self.rows.blob_keys(entry.stored))
             entry.attach(_chunks(records))
         return entry
 
