@@ -12,6 +12,7 @@ from holdfast.contract.batch import Decide, Receipt
 from holdfast.contract.capability import Io
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import Conflict, IntegrityFailed, StoreError
+from holdfast.contract.record import Record
 from holdfast.runtime.drive import drive
 from holdfast.store.transaction import TransactionEngine
 from holdfast.store.versions.chunks import Values
@@ -61,10 +62,8 @@ class BigValues:
         for _ in repeat(None, READS_MAX):
             try:
                 return await self.complete(entry)
-            except IntegrityFailed:
-                [record] = await self._read((self._rows.data_key(str(entry.key)),))
-                if record is not None and record.value == entry.stored:
-                    raise  # It stands there and its chunks do not: they are missing.
+            except IntegrityFailed as error:
+                record = await self.successor(entry, error)
             if record is None or self._expired(record.value):
                 return None
             entry = self._entry(entry.key, *record)
@@ -73,6 +72,17 @@ class BigValues:
             "was being read; try again, or read it from a snapshot",
             key=str(entry.key),
         )
+
+    async def successor(self, entry: Entry[Any], missing: IntegrityFailed) -> Record | None:
+        """What stands in place of a living entry whose chunks are gone by now.
+
+        Raises:
+            IntegrityFailed: `missing`, because the entry stands there and its chunks do not.
+        """
+        [record] = await self._read((self._rows.data_key(str(entry.key)),))
+        if record is not None and record.value == entry.stored:
+            raise missing
+        return record
 
     async def complete(self, entry: Entry[Any]) -> Entry[Any]:
         """The entry with the chunks of a big value read. Raises IntegrityFailed."""

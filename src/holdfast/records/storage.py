@@ -261,8 +261,12 @@ class EngineEntryStorage:
         if record is not None:
             head = envelope.header_of(record.value)
             if (head.identity, head.incarnation, head.version) == (identity, incarnation, version):
-                return await self._big.complete(self._entry(key, record.value, record.revision))
-        # Between the two reads it may have become past.
+                entry = self._entry(key, record.value, record.revision)
+                try:
+                    return await self._big.complete(entry)
+                except IntegrityFailed as missing:
+                    await self._big.successor(entry, missing)
+        # Between two reads it may have become past.
         return await self._history.by_place(key, identity, incarnation, version)
 
     async def at(

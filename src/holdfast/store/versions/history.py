@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from holdfast.codecs import envelope
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import VersionNotFound
+from holdfast.contract.errors import IntegrityFailed, VersionNotFound
 from holdfast.contract.record import Range
 from holdfast.store.versions.entry import Entry, PastVersion, PendingRevision, metadata_of
 from holdfast.store.versions.moves import Stay, stays
@@ -215,7 +215,14 @@ class History:
         if record is None:
             return None
         past = past_version(key, record, self._revision)
-        await self._complete(past)
+        try:
+            await self._complete(past)
+        except IntegrityFailed:
+            # Unless its chunks are missing, retention gave it up, or its value alone, meanwhile.
+            [again] = await self._engine.read([past_key])
+            if again == record:
+                raise
+            return None if again is None else past_version(key, again, self._revision)
         return past
 
     async def _edge(
