@@ -296,6 +296,20 @@ def test_what_the_caller_changes_later_is_not_what_is_stored() -> None:
     assert list(tree.items()) == [(b"key", b"value")]
 
 
+@pytest.mark.row("E-010")
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_a_key_that_is_no_bytes_object_is_removed_from_the_index_too(
+    kind: Callable[[bytes], bytes],
+) -> None:
+    rows, state = saved(fast_index=True)
+    tree = IavlTree(rows, fast_index=True)
+    for key in (b"key 01", b"key 02"):
+        assert tree.remove(kind(key) if key == b"key 01" else key) == state.pop(key)
+    rows.save(tree)
+    assert dict(IavlTree(rows, fast_index=True).items()) == state
+    assert not [key for key in rows.rows if key in {b"fkey 01", b"fkey 02"}]
+
+
 def test_steps_that_something_else_overtook_are_refused() -> None:
     rows, _ = saved()
     tree = IavlTree(rows)

@@ -185,6 +185,7 @@ class IavlTree:
         Raises:
             InvalidKey: the key is no bytes, empty, or too long.
             InvalidValue: the value is no bytes.
+            ValueTooLarge: the value is too long.
         """
         if type(key) is not bytes or not 0 < len(key) <= KEY_BYTES_MAX:
             key = checked_key(key)
@@ -194,7 +195,8 @@ class IavlTree:
 
     def remove(self, key: bytes) -> bytes | None:
         """Remove a key; returns the value it had, or None when it had none."""
-        root, value = working.remove(self._nodes, self._writable(), checked_key(key))
+        key = checked_key(key)
+        root, value = working.remove(self._nodes, self._writable(), key)
         if value is not None and self.indexed:
             self._removed.add(key)
         self._root = root
