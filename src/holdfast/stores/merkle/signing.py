@@ -57,7 +57,7 @@ def verify_head(head: SignedHead, public_key: bytes) -> None:
     try:
         key = ed25519.Ed25519PublicKey.from_public_bytes(public_key)
         key.verify(head.signature, _message(head.size, head.root))
-    except InvalidSignature:
+    except (InvalidSignature, OverflowError):  # a size that no signed message can hold
         raise IntegrityFailed(
             f"the head of {head.size} rows is not signed with that key. Ask who keeps the feed "
             "for its key",
