@@ -85,14 +85,7 @@ def inner_hash(height: int, size: int, version: bytes, left: bytes, right: bytes
 
 def inner_head(node: Node, version: int) -> bytes:
     """What the hash of an inner node begins with: its height, size and version."""
-    size = node.size
-    return b"".join(
-        (
-            _ZIGZAG[node.height],
-            _ZIGZAG[size] if size < _SMALL else zigzag(size),
-            _ZIGZAG[version] if version < _SMALL else zigzag(version),
-        )
-    )
+    return zigzag(node.height) + zigzag(node.size) + zigzag(version)
 
 
 def leaf_rows(key: bytes, value: bytes, version: bytes) -> tuple[bytes, bytes]:
