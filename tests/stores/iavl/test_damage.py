@@ -18,7 +18,7 @@ from holdfast.contract.errors import (
     ValueTooLarge,
     VersionNotFound,
 )
-from holdfast.stores.iavl import VALUE_BYTES_MAX, IavlTree
+from holdfast.stores.iavl import VALUE_BYTES_MAX, IavlTree, index
 from tests.stores.iavl.memory import MemoryRows
 
 
@@ -392,7 +392,8 @@ def test_an_index_that_is_not_complete_is_not_asked() -> None:
     tree = IavlTree(rows, fast_index=True)
     assert not tree.indexed
     assert all(tree.get(key) == value for key, value in state.items())
-    rows.write(tree.rebuild_index())
+    for batch in tree.rebuild_index():
+        rows.write(batch)
     tree.refresh()
     assert tree.indexed
     rows.reads = 0
@@ -403,6 +404,32 @@ def test_an_index_that_is_not_complete_is_not_asked() -> None:
     plain.set(b"key 01", b"other")
     rows.save(plain)
     assert not IavlTree(rows, fast_index=True).indexed
+
+
+@pytest.mark.row("E-034")
+def test_an_index_that_is_made_anew_is_asked_when_all_of_it_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(index, "BATCH_BYTES", 40)
+    assert list(IavlTree(MemoryRows(), fast_index=True).rebuild_index()) == []
+    rows, state = saved(fast_index=True)
+    rows.rows[b"fkey 01"] = b"damaged"
+    tree = IavlTree(rows, fast_index=True)
+    with pytest.raises(IntegrityFailed, match="rebuild_index"):
+        tree.get(b"key 01")
+    batches = 0
+    for batch in tree.rebuild_index():
+        assert sum(len(key) + len(row) for key, row in batch.puts) < 200
+        # Whoever stops here, or opens the tree meanwhile, has no index and right answers.
+        for one in (tree, IavlTree(rows, fast_index=True)) if batches else ():
+            assert not one.indexed
+            assert all(one.get(key) == value for key, value in state.items())
+        rows.write(batch)
+        batches += 1
+    assert batches > 3
+    tree.refresh()
+    assert tree.indexed
+    assert all(tree.get(key) == value for key, value in state.items())
 
 
 @pytest.mark.row("E-034")
