@@ -54,8 +54,7 @@ def proven_value_in(
     if root is None:
         raise IntegrityFailed(
             f"the first proof shows that no store {name!r} was committed. Ask for a proof of its "
-            "root hash",
-            name=name,
+            "root hash"
         )
     return proven_value(IAVL, root, proof, key)
 

@@ -12,7 +12,6 @@ from msgspec import Struct
 from holdfast.contract.errors import DriverMissing, IntegrityFailed, InvalidInput
 
 KEY_BYTES = 32
-SIGNATURE_BYTES = 64
 _PURPOSE = b"holdfast feed head v1\x00"
 
 
