@@ -53,7 +53,7 @@ $(addprefix torture-,$(torture_parts)): torture-%: $(venv)
 bench: .venv/.bench  ## measure ours beside the raw drivers and beside rivals; prints Markdown tables
 	$(python) -m benchmarks
 
-bench-quick: .venv/.bench  ## half a minute: one caller beside the same rows by hand, and work counted
+bench-quick: .venv/.bench  ## in a minute: one caller beside the same rows by hand, and work counted
 	$(python) -m benchmarks --quick --without-peers --only by-hand counters
 
 docs: $(venv)  ## check the links and run the code blocks of every document
