@@ -10,12 +10,19 @@ venv := .venv/.ready
 rows_reports := build/rows
 pytest := $(python) -m pytest -n 2 --dist worksteal
 sources := src tests tools $(wildcard examples) $(wildcard benchmarks)
+# Each part of the long runs takes half an hour at the most, and has the files that it runs.
+torture_parts := kills power random content
+torture_kills := tests/crash/test_kills.py
+torture_power := tests/crash/test_power_loss.py
+torture_random := tests/store/test_random_operations.py
+torture_content := tests/stores/merkle/test_content.py
 
-.PHONY: help demo test check torture bench docs rows pythons format lint types floors sync reference clean
+.PHONY: $(addprefix torture-,$(torture_parts))
+.PHONY: help demo test check torture bench bench-quick docs rows pythons format lint types floors sync reference clean
 
 help:  ## print this list
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | \
-	  while IFS='|' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | \
+	  while IFS='|' read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
 
 demo: $(venv)  ## store, change, watch, kill and reopen real data, and verify all of it
 	$(python) -m examples.demo
@@ -38,11 +45,16 @@ check: $(venv)  ## format, lint, types, floors, generated files, tests, coverage
 	@tools/step "rows" $(MAKE) --no-print-directory rows
 	@echo "check: all green"
 
-torture: $(venv)  ## the long runs: hundreds of kills per engine, wide random exploration
-	HOLDFAST_HYPOTHESIS=explore $(python) -m pytest -m torture --timeout=1800 --rows-report=$(rows_reports)/torture.json tests
+torture: $(addprefix torture-,$(or $(part),$(torture_parts)))  ## the long runs, or one of them (part=kills|power|random|content)
+
+$(addprefix torture-,$(torture_parts)): torture-%: $(venv)
+	$(python) -m pytest -m torture --timeout=1800 --rows-report=$(rows_reports)/torture-$*.json $(torture_$*)
 
 bench: .venv/.bench  ## measure ours beside the raw drivers and beside rivals; prints Markdown tables
 	$(python) -m benchmarks
+
+bench-quick: .venv/.bench  ## in a minute: one caller beside the same rows by hand, and work counted
+	$(python) -m benchmarks --quick --without-peers --only by-hand counters
 
 docs: $(venv)  ## check the links and run the code blocks of every document
 	$(python) -m pytest -q -p no:randomly tests/tidy/test_documents.py

@@ -100,20 +100,24 @@ def main() -> int:
     }  # fmt: skip
     with asyncio.Runner() as runner:
         runner.run(engine.open())
-        print("| microseconds a call | transport alone | one task | 64 tasks | without a loop |")
-        print("|---|---|---|---|---|")
-        for name, (alone, verb) in verbs.items():
-            figures = [
-                microseconds(lambda call=alone: runner.run(several(call, CALLS)), CALLS),  # type: ignore[misc]
-                microseconds(lambda call=verb: runner.run(several(call, CALLS)), CALLS),  # type: ignore[misc]
-                microseconds(
-                    lambda call=verb: runner.run(crowd(call)),  # type: ignore[misc]
-                    CALLS // TASKS * TASKS,
-                ),
-                microseconds(lambda call=verb: drive(several(call, CALLS // 4)), CALLS // 4),  # type: ignore[misc]
-            ]
-            print(f"| {name} | " + " | ".join(f"{figure:.1f}" for figure in figures) + " |")
-        runner.run(engine.close())
+        try:
+            print(
+                "| microseconds a call | transport alone | one task | 64 tasks | without a loop |"
+            )
+            print("|---|---|---|---|---|")
+            for name, (alone, verb) in verbs.items():
+                figures = [
+                    microseconds(lambda call=alone: runner.run(several(call, CALLS)), CALLS),  # type: ignore[misc]
+                    microseconds(lambda call=verb: runner.run(several(call, CALLS)), CALLS),  # type: ignore[misc]
+                    microseconds(
+                        lambda call=verb: runner.run(crowd(call)),  # type: ignore[misc]
+                        CALLS // TASKS * TASKS,
+                    ),
+                    microseconds(lambda call=verb: drive(several(call, CALLS // 4)), CALLS // 4),  # type: ignore[misc]
+                ]
+                print(f"| {name} | " + " | ".join(f"{figure:.1f}" for figure in figures) + " |")
+        finally:
+            runner.run(engine.close())
     return 0
 
 

@@ -162,9 +162,12 @@ def _run(command: list[str], *, check: bool = True) -> int:
             command, capture_output=True, text=True, timeout=INSTALL_S_MAX, check=False
         )
     except subprocess.TimeoutExpired:
+        if check:
+            raise LookupError(f"{command[0]} took longer than {INSTALL_S_MAX} s") from None
         return 1
     if check and done.returncode:
-        raise LookupError((done.stderr or done.stdout).strip().splitlines()[-1])
+        told = (done.stderr or done.stdout).strip().splitlines()
+        raise LookupError(told[-1] if told else f"{command[0]} ended with {done.returncode}")
     return done.returncode
 
 

@@ -1,6 +1,6 @@
 """Print requirement rows by floor, the tests that hold them and the results of the last test run.
 
-    python tools/rows.py [--floor spine] [--seed K] build/rows/test.json build/rows/torture.json
+    python tools/rows.py [--floor spine] [--seed K] build/rows/*.json
 
 The reports are what `pytest --rows-report=FILE` wrote; no test is run here. A later report on the
 command line replaces what an earlier one says of the same test.

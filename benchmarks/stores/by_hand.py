@@ -30,6 +30,8 @@ _HEADER = struct.Struct(">BBQIqqq32s16sH")
 _LIFE = struct.Struct(">IQ")
 _PAST_HEAD = struct.Struct(">QH")
 _REVISION_BYTES = 8
+#: Where the header ends, with two bytes that say how long what stands before the value is.
+_HEADER_END = _REVISION_BYTES + _HEADER.size
 _encode_value = msgspec.msgpack.Encoder(order="deterministic").encode
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
@@ -112,9 +114,8 @@ class HandStore(CallingStore):
 def _value(stored: bytes | None) -> Value | None:
     if stored is None:
         return None
-    value: Value = _decode(
-        stored[_REVISION_BYTES + _HEADER.size + 1 + (stored[94] << 8) + stored[95] :]
-    )
+    between = (stored[_HEADER_END - 2] << 8) + stored[_HEADER_END - 1]
+    value: Value = _decode(stored[_HEADER_END + 1 + between :])
     return value
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks import measuring
 from benchmarks.child import Child, Session
-from benchmarks.data import Model, key_of
+from benchmarks.data import Model, Wrong, key_of
 from benchmarks.figures import Figure
 from benchmarks.plan import Bench, tell
 from benchmarks.profiling import profile
@@ -167,7 +167,8 @@ def verify(session: Session, name: str) -> None:
     measuring.verify_store(session, CONTESTS[name].ours)
     store, model = session.stores[_HAND], session.models[_HAND]
     for number in range(0, RECORDS, 97):
-        assert store.value(key_of(number)) == model.values.of(number, model.writes[number])
+        if store.value(key_of(number)) != model.values.of(number, model.writes[number]):
+            raise Wrong(f"the value of {key_of(number)!r} by hand is not what was written")
 
 
 def _each_us(work: Callable[[], list[int]], count: int) -> float:

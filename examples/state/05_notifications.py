@@ -1,6 +1,7 @@
 """Case D: high orders reach every dashboard, as server-sent events over real sockets."""
 
 import asyncio
+from contextlib import closing
 from dataclasses import dataclass
 
 from where import adapter, service
@@ -33,19 +34,18 @@ async def main() -> None:
                 writer.write(f"event: alert\ndata: {message.data.order_id}\n\n".encode())
                 seen.set()
 
-            async with await orders.high_value_placed.subscribe(push):
-                listening.set()
-                await seen.wait()
-            writer.close()
+            with closing(writer):
+                async with await orders.high_value_placed.subscribe(push):
+                    listening.set()
+                    await seen.wait()
 
-        server = await asyncio.start_server(dashboard, "127.0.0.1", 0)
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        writer.write(b"GET /alerts HTTP/1.1\r\n\r\n")
-        await listening.wait()
-        await orders.high_value_placed.publish(Placed("123", 5000))
-        answer = (await reader.read()).decode()
-        writer.close()
-        server.close()
+        async with await asyncio.start_server(dashboard, "127.0.0.1", 0) as server:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            with closing(writer):
+                writer.write(b"GET /alerts HTTP/1.1\r\n\r\n")
+                await listening.wait()
+                await orders.high_value_placed.publish(Placed("123", 5000))
+                answer = (await reader.read()).decode()
         print(answer.splitlines()[-2])
         assert "event: alert\ndata: 123\n\n" in answer
 

@@ -50,10 +50,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HandStore]
     # After what the opening wrote.
     made.head = asyncio.run(head_of_a_new_database())
     made.start()
-    for number in range(4):
-        made.load([(key, {"n": number, "key": key}) for key in KEYS])
-    yield made
-    made.stop()
+    try:
+        for number in range(4):
+            made.load([(key, {"n": number, "key": key}) for key in KEYS])
+        yield made
+    finally:
+        made.stop()
 
 
 def test_the_rows_by_hand_pass_our_check(store: HandStore) -> None:

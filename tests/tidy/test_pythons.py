@@ -61,6 +61,18 @@ def test_a_failure_fails(capsys: pytest.CaptureFixture[str]) -> None:
     assert "3.13   FAILED" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [("exec sleep 5", "took longer than 0.1 s"), ("exit 3", "ended with 3"), ("echo no", "no")],
+)
+def test_an_environment_that_cannot_be_made_is_told(
+    monkeypatch: pytest.MonkeyPatch, script: str, told: str
+) -> None:
+    monkeypatch.setattr(pythons, "INSTALL_S_MAX", 0.1 if "sleep" in script else 5)
+    with pytest.raises(LookupError, match=told):
+        pythons._run(["sh", "-c", script + "; exit 1"])
+
+
 def test_the_core_is_there_and_lmdb_can_be_left_out() -> None:
     whole = pythons.core(set())
     for path in (*pythons.CORE, *pythons.CORE_OF_LMDB):

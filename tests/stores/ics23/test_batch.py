@@ -88,7 +88,10 @@ def answer(root: bytes, data: bytes, key: bytes) -> tuple[str, bytes | None] | N
 def test_other_bytes_are_no_batch() -> None:
     _, proofs = some()
     whole = encode_compressed(proofs)
-    for data in (b"", b"\x00", encode(proofs[0]), whole[:-1], whole + b"\x00", b"\x1a\x02\x0a\x00"):
+    unknown = field(4, field(1, field(1, b"")) + field(3, b""))
+    for data in (
+        b"", b"\x00", encode(proofs[0]), whole[:-1], whole + b"\x00", b"\x1a\x02\x0a\x00", unknown,
+    ):  # fmt: skip
         with pytest.raises(DeserializationFailed):
             decode_batch(data)
     with pytest.raises(DeserializationFailed, match="at most"):

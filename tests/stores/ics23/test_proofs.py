@@ -229,6 +229,10 @@ def test_a_key_is_proven_in_its_store() -> None:
         for name, store_proof in (("orders", orders), ("users", orders), ("orders", users)):
             with pytest.raises(IntegrityFailed):
                 proven_value_in(app, name, store_proof, proof, key)
+    between = NonExistenceProof(b"things", orders, users)
+    assert proven_value(TENDERMINT, app, encode(between), b"things") is None
+    with pytest.raises(IntegrityFailed, match="no store 'things'"):
+        proven_value_in(app, "things", encode(between), tree.view(1).prove(b"key 002"), b"key 002")
     with pytest.raises(StoreNotFound):
         prove_store(roots, "nobody")
     with pytest.raises(InvalidName):

@@ -241,6 +241,14 @@ def test_a_chain_of_chosen_keys_is_slow_but_whole() -> None:
     assert sum(1 for _ in made.tree.diff(1, 2)) == len(chain)
 
 
+@pytest.mark.parametrize("row", [b"", bytes(8), bytes(7) + b"\x01\x00", b"\x01"])
+def test_a_latest_version_that_was_not_written_is_no_empty_tree(row: bytes) -> None:
+    made = kept([{b"key": value_digest(b"value")}])
+    made.rows.rows[b"mcontent"] = row
+    with pytest.raises(IntegrityFailed, match="latest version"):
+        ContentTree(made.rows)
+
+
 @pytest.mark.torture
 @pytest.mark.row("trap 33")
 def test_one_change_among_a_million_keys_writes_less_than_100_kb() -> None:

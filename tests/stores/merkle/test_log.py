@@ -201,6 +201,8 @@ def test_a_head_is_signed_and_no_other_passes() -> None:
     for wrong, key in (
         (head, other.public_key),
         (replace(head, size=69), signer.public_key),
+        (replace(head, size=-1), signer.public_key),
+        (replace(head, size=1 << 64), signer.public_key),
         (replace(head, root=log.root(69)), signer.public_key),
         (replace(head, signature=bytes(64)), signer.public_key),
         (replace(head, signature=b""), signer.public_key),

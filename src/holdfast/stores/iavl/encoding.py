@@ -33,8 +33,6 @@ from holdfast.stores.iavl.nodes import (
 HASH_BYTES = 32
 EMPTY_ROOT = sha256(b"").digest()
 
-# One byte of zigzag varint reaches to 63, and no balanced tree of 2**40 leaves is higher.
-HEIGHT_MAX = 63
 _CHILDREN_BY_NODE_KEY = 0
 _VARINT_BYTES_MAX = 10
 _MORE = 0x80  # the bit of a varint's byte that says another one follows
@@ -87,14 +85,7 @@ def inner_hash(height: int, size: int, version: bytes, left: bytes, right: bytes
 
 def inner_head(node: Node, version: int) -> bytes:
     """What the hash of an inner node begins with: its height, size and version."""
-    size = node.size
-    return b"".join(
-        (
-            _ZIGZAG[node.height],
-            _ZIGZAG[size] if size < _SMALL else zigzag(size),
-            _ZIGZAG[version] if version < _SMALL else zigzag(version),
-        )
-    )
+    return zigzag(node.height) + zigzag(node.size) + zigzag(version)
 
 
 def leaf_rows(key: bytes, value: bytes, version: bytes) -> tuple[bytes, bytes]:
@@ -129,6 +120,7 @@ def decode_node(id: NodeId, row: bytes) -> Node:
         MalformedNode: the row is cut, too long, or says what no node can say.
     """
     try:
+        # One byte of zigzag varint reaches to 63; no balanced tree of 2**40 leaves is higher.
         height = row[0]
         if height & 0x81:
             raise MalformedNode("its height is out of range")

@@ -6,7 +6,7 @@ index does not have is looked for in the tree, so a lost row is found out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from zlib import crc32
 
 from holdfast.contract.errors import IntegrityFailed
@@ -21,6 +21,8 @@ from holdfast.stores.iavl.rows import INDEX, INDEX_COMPLETE, RowBatch, Rows
 
 _FORMAT = "1.1.0"
 _CHECK_BYTES = 4
+#: How many bytes of keys and values a batch of a new index has before the next one begins.
+BATCH_BYTES = 8 << 20
 
 
 def index_row(key: bytes, value: bytes, version: int) -> tuple[bytes, bytes]:
@@ -54,8 +56,8 @@ def index_value(rows: Rows, key: bytes) -> bytes | None:
 def damaged(key: bytes, what: str) -> IntegrityFailed:
     """The error for a row of the index."""
     return IntegrityFailed(
-        f"the row of the fast index for a key of {len(key)} bytes {what}; the tree itself is "
-        "another matter. Build the index anew with rebuild_index",
+        f"the row of the fast index for a key of {len(key)} bytes {what}; that says "
+        "nothing of the tree. Build the index anew with rebuild_index",
         key=key,
     )
 
@@ -68,6 +70,20 @@ def write(batch: RowBatch, changes: Iterable[tuple[bytes, bytes | None]], versio
         else:
             batch.puts.append(index_row(key, value, version))
     batch.puts.append(complete_row(version))
+
+
+def rebuilt(leaves: Iterable[tuple[bytes, bytes]], version: int) -> Iterator[RowBatch]:
+    """The batches that make the index anew; it is complete with the last one, not before."""
+    yield RowBatch(deletes=[INDEX_COMPLETE], ranges=[(INDEX, bytes([INDEX[0] + 1]))])
+    batch, room = RowBatch(), BATCH_BYTES
+    for key, value in leaves:
+        batch.puts.append(index_row(key, value, version))
+        room -= len(key) + len(value)
+        if room <= 0:
+            yield batch
+            batch, room = RowBatch(), BATCH_BYTES
+    batch.puts.append(complete_row(version))
+    yield batch
 
 
 def complete_row(version: int) -> tuple[bytes, bytes]:

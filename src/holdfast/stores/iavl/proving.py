@@ -10,7 +10,7 @@ from holdfast.contract.errors import InvalidInput, Unsupported
 from holdfast.stores.iavl.encoding import inner_head, zigzag
 from holdfast.stores.iavl.loading import NodeStore
 from holdfast.stores.iavl.nodes import NODE_KEY_BYTES, Link, Node, link_version
-from holdfast.stores.iavl.walking import check_absent, descend
+from holdfast.stores.iavl.walking import check_absent, descend, neighbour
 from holdfast.stores.ics23.proofs import (
     ExistenceProof,
     Hash,
@@ -43,26 +43,10 @@ def prove(nodes: NodeStore, root: Link | None, key: bytes) -> Proof:
         return _existence(path, leaf, key)
     check_absent(nodes, path, leaf, key)
     after = leaf.key < key
-    other = _beside(nodes, path, key, after=after)
+    other = neighbour(nodes, path, key, after=after)
     here = _existence(path, leaf, key)
-    there = None if other is None else _existence(*other)
+    there = None if other is None else _existence(*other, other[1].key)
     return NonExistenceProof(key, here, there) if after else NonExistenceProof(key, there, here)
-
-
-def _beside(
-    nodes: NodeStore, path: list[Node], key: bytes, *, after: bool
-) -> tuple[list[Node], Node, bytes] | None:
-    """The way to the leaf next to where `path` ends, as for `_existence`; None at the edge."""
-    for depth in range(len(path) - 1, -1, -1):
-        turn = path[depth]
-        if (key < turn.key) is after:
-            way = path[: depth + 1]
-            node = nodes.right(turn) if after else nodes.left(turn)
-            while node.height:
-                way.append(node)
-                node = nodes.left(node) if after else nodes.right(node)
-            return way, node, node.key
-    return None
 
 
 def _existence(path: list[Node], leaf: Node, key: bytes) -> ExistenceProof:

@@ -30,7 +30,7 @@ from holdfast.stores.iavl.limits import KEY_BYTES_MAX, VALUE_BYTES_MAX, checked_
 from holdfast.stores.iavl.loading import CACHE_NODES, NodeStore
 from holdfast.stores.iavl.nodes import VERSION_MAX, Link, Root
 from holdfast.stores.iavl.pruning import without_version
-from holdfast.stores.iavl.rows import INDEX, RowBatch, Rows, root_hash_row, versions_range
+from holdfast.stores.iavl.rows import RowBatch, Rows, root_hash_row, versions_range
 from holdfast.stores.iavl.steps import Kind, Saved, Step
 from holdfast.stores.iavl.view import View
 
@@ -185,6 +185,7 @@ class IavlTree:
         Raises:
             InvalidKey: the key is no bytes, empty, or too long.
             InvalidValue: the value is no bytes.
+            ValueTooLarge: the value is too long.
         """
         if type(key) is not bytes or not 0 < len(key) <= KEY_BYTES_MAX:
             key = checked_key(key)
@@ -194,7 +195,8 @@ class IavlTree:
 
     def remove(self, key: bytes) -> bytes | None:
         """Remove a key; returns the value it had, or None when it had none."""
-        root, value = working.remove(self._nodes, self._writable(), checked_key(key))
+        key = checked_key(key)
+        root, value = working.remove(self._nodes, self._writable(), key)
         if value is not None and self.indexed:
             self._removed.add(key)
         self._root = root
@@ -291,12 +293,17 @@ class IavlTree:
         hash = saving.root_hash(root)
         return Step(Kind.ROLLBACK, version, hash, batch, saved, after, root, [], [])
 
-    def rebuild_index(self) -> RowBatch:
-        """The batch that makes the fast index of the latest version; call `refresh` afterwards."""
-        batch = RowBatch(ranges=[(INDEX, bytes([INDEX[0] + 1]))])
-        leaves = walking.leaves(self._nodes, self._saved.root, None, None, reverse=False)
-        index.write(batch, ((leaf.key, leaf.value) for leaf in leaves), self._saved.latest)
-        return batch
+    def rebuild_index(self) -> Iterator[RowBatch]:
+        """The batches that make the fast index of the latest version.
+
+        Commit each before asking for the next, and call `refresh` afterwards. Until then the tree
+        answers without the index.
+        """
+        if not self._saved.latest:
+            return  # of nothing it is complete
+        self._index_complete = False
+        with self.view(self._saved.latest) as view:
+            yield from index.rebuilt(view.items(), view.version)
 
     def adopt(self, step: Step) -> None:
         """Go on from a step that was committed.

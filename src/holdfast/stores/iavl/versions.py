@@ -11,7 +11,7 @@ from holdfast.stores.iavl.encoding import (
     zigzag,
 )
 from holdfast.stores.iavl.loading import NodeStore
-from holdfast.stores.iavl.nodes import NODE_KEY_BYTES, NONCE_BITS, Link, node_key
+from holdfast.stores.iavl.nodes import NODE_KEY_BYTES, NONCE_BITS, VERSION_MAX, Link, node_key
 from holdfast.stores.iavl.rows import (
     NODE,
     SAVED_VERSIONS,
@@ -32,7 +32,7 @@ def saved_versions(rows: Rows) -> tuple[int, int]:
         latest, at = read_zigzag(row, at)
     except (MalformedNode, IndexError):
         first, latest, at = 0, 0, -1
-    if at != len(row) or not 0 < first <= latest:
+    if at != len(row) or not 0 < first <= latest <= VERSION_MAX:
         raise IntegrityFailed(
             "the row of saved versions is not what was written. Restore from a backup",
             row="saved_versions",

@@ -59,7 +59,7 @@ def check_absent(nodes: NodeStore, path: list[Node], leaf: Node, key: bytes) -> 
         return
     goes_on = leaf.key < key
     other = neighbour(nodes, path, key, after=goes_on)
-    if other is not None and (other.key <= key) is goes_on:
+    if other is not None and (other[1].key <= key) is goes_on:
         raise IntegrityFailed(
             f"an inner node on the way from {text(path[0].link)} to {text(leaf.link)} leads to a "
             "wrong place. Restore from a backup",
@@ -67,19 +67,23 @@ def check_absent(nodes: NodeStore, path: list[Node], leaf: Node, key: bytes) -> 
         )
 
 
-def neighbour(nodes: NodeStore, path: list[Node], key: bytes, *, after: bool) -> Node | None:
-    """The leaf before or after the one where `path` for `key` ends; None at the edge."""
-    for turn in reversed(path):
+def neighbour(
+    nodes: NodeStore, path: list[Node], key: bytes, *, after: bool
+) -> tuple[list[Node], Node] | None:
+    """The way to the leaf before or after the one where `path` for `key` ends, and that leaf.
+
+    None at the edge.
+    """
+    for depth in range(len(path) - 1, -1, -1):
+        turn = path[depth]
         if (key < turn.key) is after:
-            return edge(nodes, nodes.right(turn) if after else nodes.left(turn), last=not after)
+            way = path[: depth + 1]
+            node = nodes.right(turn) if after else nodes.left(turn)
+            while node.height:
+                way.append(node)
+                node = nodes.left(node) if after else nodes.right(node)
+            return way, node
     return None
-
-
-def edge(nodes: NodeStore, node: Node, *, last: bool) -> Node:
-    """The first or the last leaf below a node."""
-    while node.height:
-        node = nodes.right(node) if last else nodes.left(node)
-    return node
 
 
 def leaf_at(nodes: NodeStore, root: Root, index: int) -> Node:

@@ -112,6 +112,8 @@ def _compressed(proof: ExistenceProof, places: dict[InnerOp, int]) -> bytes:
 
 def _decompressed(data: bytes) -> list[Proof]:
     parts = list(fields(data))
+    if not {number for number, _ in parts} <= {1, 2}:
+        raise ValueError("a field of it is unknown")
     lookups = [decode_inner(content_of(content)) for number, content in parts if number == 2]  # noqa: PLR2004
     room = [STEPS_MAX]
     return [

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
-from holdfast.contract.errors import InvalidName, StoreNotFound
+from holdfast.contract.errors import IntegrityFailed, InvalidName, StoreNotFound
 from holdfast.stores.ics23.operations import leaf_hash
 from holdfast.stores.ics23.proofs import (
     IAVL,
@@ -21,7 +21,7 @@ from holdfast.stores.ics23.proofs import (
     InnerOp,
     Proof,
 )
-from holdfast.stores.ics23.verify import proven_value, verify_presence
+from holdfast.stores.ics23.verify import proven_value
 
 _LEAF = TENDERMINT.leaf_spec
 _INNER = b"\x01"
@@ -51,8 +51,11 @@ def proven_value_in(
         IntegrityFailed: they do not show it below the hash of all stores.
     """
     root = proven_value(TENDERMINT, app, store_proof, name.encode())
-    assert root is not None  # a proof of absence is refused below
-    verify_presence(TENDERMINT, app, store_proof, name.encode(), root)
+    if root is None:
+        raise IntegrityFailed(
+            f"the first proof shows that no store {name!r} was committed. Ask for a proof of its "
+            "root hash"
+        )
     return proven_value(IAVL, root, proof, key)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from holdfast.stores.merkle.comparing import DigestChange
 from holdfast.stores.merkle.content import ContentTree, Folded, value_digest
-from holdfast.stores.merkle.log import FeedLog, Head, LogRows, leaf_hash
+from holdfast.stores.merkle.log import FeedLog, Head, leaf_hash
 from holdfast.stores.merkle.log_proofs import (
     consistency_holds,
     inclusion_holds,
@@ -30,7 +30,6 @@ __all__ = [
     "FeedLog",
     "Folded",
     "Head",
-    "LogRows",
     "SignedHead",
     "consistency_holds",
     "decode_proof",

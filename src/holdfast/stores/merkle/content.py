@@ -75,6 +75,10 @@ class ContentTree:
     Args:
         rows: where rows are read; what `get` finds must be committed.
         cache_nodes: how many nodes are kept in memory.
+
+    Raises:
+        IntegrityFailed: the latest version is not what was written.
+        VersionNotFound: its root is missing.
     """
 
     def __init__(self, rows: Rows, *, cache_nodes: int = CACHE_NODES) -> None:
@@ -85,8 +89,15 @@ class ContentTree:
         self._young: dict[Link, Node] = {}
         self._old: dict[Link, Node] = {}
         latest = rows.get(LATEST)
-        version = 0 if latest is None else int.from_bytes(latest, "big")
-        self._saved = Saved(version, self._root_of(version) if version else None)
+        self._saved = Saved(0, None)
+        if latest is not None:
+            version = int.from_bytes(latest, "big")
+            if len(latest) != VERSION_BYTES or not version:
+                raise IntegrityFailed(
+                    "the latest version of the content tree is not what was written. Fold all "
+                    "keys anew"
+                )
+            self._saved = Saved(version, self._root_of(version))
 
     @property
     def version(self) -> int:

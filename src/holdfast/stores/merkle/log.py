@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
-from typing import Protocol
 
 from msgspec import Struct
 
 from holdfast.contract.errors import IntegrityFailed, InvalidInput
-from holdfast.stores.iavl.rows import RowBatch
+from holdfast.stores.iavl.rows import RowBatch, Rows
 
 HEAD = b"mfeed"
 NODE = b"h"
@@ -24,14 +23,6 @@ HASH_BYTES = 32
 BLOCK_HEIGHT = 4
 BLOCK_ROWS = 1 << BLOCK_HEIGHT
 EMPTY_ROOT = sha256(b"").digest()
-
-
-class LogRows(Protocol):
-    """Where a log is read."""
-
-    def get(self, key: bytes) -> bytes | None:
-        """The value of a row, or None when there is no such row."""
-        ...
 
 
 class Head(Struct, frozen=True):
@@ -75,7 +66,7 @@ class FeedLog:
         IntegrityFailed: the head is not what was written.
     """
 
-    def __init__(self, rows: LogRows) -> None:
+    def __init__(self, rows: Rows) -> None:
         self._rows = rows
         self.head = _decode_head(rows.get(HEAD))
 

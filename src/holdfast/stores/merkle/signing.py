@@ -12,7 +12,6 @@ from msgspec import Struct
 from holdfast.contract.errors import DriverMissing, IntegrityFailed, InvalidInput
 
 KEY_BYTES = 32
-SIGNATURE_BYTES = 64
 _PURPOSE = b"holdfast feed head v1\x00"
 
 
@@ -57,7 +56,7 @@ def verify_head(head: SignedHead, public_key: bytes) -> None:
     try:
         key = ed25519.Ed25519PublicKey.from_public_bytes(public_key)
         key.verify(head.signature, _message(head.size, head.root))
-    except InvalidSignature:
+    except (InvalidSignature, OverflowError):  # a size that no signed message can hold
         raise IntegrityFailed(
             f"the head of {head.size} rows is not signed with that key. Ask who keeps the feed "
             "for its key",
