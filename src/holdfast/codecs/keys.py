@@ -100,6 +100,14 @@ def pack_text(text: str) -> bytes:
 # --- Packing --------------------------------------------------------------------------------
 
 
+def unpack_text(packed: bytes) -> str:
+    """The text of a key that `pack_text` packed. Raises UnicodeDecodeError when it is none."""
+    body = packed[1:-1]
+    if b"\0" in body:
+        body = body.replace(b"\0\xff", b"\0")
+    return body.decode()
+
+
 def _pack(element: Element, depth: int) -> bytes:
     if isinstance(element, str):
         return pack_text(element)

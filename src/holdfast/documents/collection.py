@@ -10,6 +10,7 @@ from holdfast.contract.errors import InvalidInput, KeyNotFound, StoreNotFound
 from holdfast.documents.batching import checked_operations, run_batch
 from holdfast.documents.collections import Collections
 from holdfast.documents.indexed import Indexed
+from holdfast.documents.keys import require_key
 from holdfast.documents.query.query import Query
 from holdfast.documents.results import BatchResult, QueryResult
 from holdfast.documents.storage import (
@@ -19,7 +20,6 @@ from holdfast.documents.storage import (
     Put,
     Step,
     _Act,
-    require_key,
 )
 from holdfast.documents.walking import Results
 from holdfast.records.options import KEEP as KEEP_EXPIRY

@@ -7,7 +7,6 @@ from enum import Enum
 from typing import Any, Final, Literal, NamedTuple
 
 from holdfast.codecs import envelope
-from holdfast.codecs.keys import pack_text
 from holdfast.codecs.serializers import MESSAGE_PACK
 from holdfast.contract.batch import Need
 from holdfast.contract.engine import NOT_NOW, Engine
@@ -15,6 +14,7 @@ from holdfast.contract.errors import Conflict, IntegrityFailed, InvalidKey
 from holdfast.contract.record import THIS_COMMIT, Range, Record
 from holdfast.documents.indexes.definition import Catalogue, catalogue_key, read_catalogue
 from holdfast.documents.indexes.derived import Choices, IndexRows, known_rows
+from holdfast.documents.keys import require_key
 from holdfast.records.options import NO_OPTIONS, WriteOptions
 from holdfast.records.services.hashing import Sha256HashingService
 from holdfast.records.services.metadata import StandardMetadataService
@@ -24,7 +24,7 @@ from holdfast.store.feed_row import Cause
 from holdfast.store.plan import Derived, Plan
 from holdfast.store.space import Space
 from holdfast.store.transaction import TransactionEngine
-from holdfast.store.versions.chunks import Serialized, Values
+from holdfast.store.versions.chunks import Serialized, Values, chunk_values
 from holdfast.store.versions.derived import ExpiryRows
 from holdfast.store.versions.entry import Entry, PendingRevision
 from holdfast.store.versions.past_rows import read_grave
@@ -210,7 +210,7 @@ class DocumentStorage:
         """The entry with the chunks of a big value read, at its moment. Raises IntegrityFailed."""
         if entry.stored[1] & envelope.BLOB:
             records = await (moment or self.engine).read(self.rows.blob_keys(entry.stored))
-            entry.attach(_chunks(records))
+            entry.attach(chunk_values(records))
         return entry
 
     def expired(self, stored: bytes) -> bool:
@@ -372,7 +372,7 @@ class DocumentStorage:
     def _attach(self, entry: Entry[Any], known: dict[bytes, bytes | None]) -> None:
         if entry.stored[1] & envelope.BLOB:
             chunks = [known.get(one) for one in self.rows.blob_keys(entry.stored)]
-            entry.attach(_chunks([None if one is None else Record(one, 0) for one in chunks]))
+            entry.attach(chunk_values([None if one is None else Record(one, 0) for one in chunks]))
 
     def _standing(
         self, data_key: bytes, row: Record | None, extra: Record | None
@@ -434,19 +434,6 @@ class DocumentStorage:
         step.written = True
 
 
-def require_key(key: Any) -> bytes:
-    """The packed key of a document. Raises InvalidKey."""
-    if type(key) is not str or not key:
-        raise InvalidKey(
-            "the key of a document is a str of at least one character; found "
-            + ("an empty one" if isinstance(key, str) else f"a {type(key).__name__}")
-        )
-    try:
-        return pack_text(key)
-    except UnicodeEncodeError as error:
-        raise InvalidKey("a key is Unicode text; found a lone surrogate in it") from error
-
-
 def _extra(
     planner: VersionPlanner, key: bytes, row: Record | None, known: dict[bytes, bytes | None]
 ) -> Record | None:
@@ -455,14 +442,3 @@ def _extra(
         value = known.get(one)
         return None if value is None else Record(value, 0)
     return None
-
-
-def _chunks(records: Sequence[Record | None]) -> list[bytes]:
-    chunks = []
-    for record in records:
-        if record is None:
-            raise IntegrityFailed(
-                "a chunk of a big document is missing; run `holdfast check` on the database"
-            )
-        chunks.append(record.value)
-    return chunks

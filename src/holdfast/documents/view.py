@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from holdfast.codecs import envelope
+from holdfast.codecs.keys import unpack_text
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import IntegrityFailed, StoreClosed, StoreError
+from holdfast.contract.errors import IntegrityFailed, StoreClosed
 from holdfast.contract.record import Range
 from holdfast.contract.runtime import Components
 from holdfast.documents.collections import DOCUMENTS
-from holdfast.documents.indexes.writers import name_of
 from holdfast.documents.indexing.check import check_indexes
 from holdfast.documents.storage import DocumentStorage
 from holdfast.records.check import KeyspaceCheck
@@ -88,7 +88,7 @@ class DocumentReader(ChangeReader):
 
     def key(self, packed: bytes) -> str:
         try:
-            return name_of(packed)
+            return unpack_text(packed)
         except UnicodeDecodeError as error:
             raise IntegrityFailed(
                 "a change of a collection has a key that is none; run `holdfast check`"
@@ -158,7 +158,9 @@ class DocumentReader(ChangeReader):
             return None
         try:
             return await storage.complete(storage.entry(data_key, *record))
-        except StoreError:
+        except IntegrityFailed:
+            if await storage.engine.read((data_key,)) == [record]:
+                raise
             return None  # Its chunks went with it meanwhile.
 
 

@@ -15,7 +15,7 @@ from holdfast.contract.errors import Conflict, IntegrityFailed, StoreError
 from holdfast.contract.record import Record
 from holdfast.runtime.drive import drive
 from holdfast.store.transaction import TransactionEngine
-from holdfast.store.versions.chunks import Values
+from holdfast.store.versions.chunks import Values, chunk_values
 from holdfast.store.versions.entry import Entry
 from holdfast.store.versions.rows import Rows
 
@@ -122,10 +122,5 @@ class BigValues:
     async def _chunks(self, keys: list[bytes]) -> list[bytes]:
         chunks: list[bytes] = []
         for start in range(0, len(keys), CHUNKS_READ_MAX):
-            for record in await self._read(keys[start : start + CHUNKS_READ_MAX]):
-                if record is None:
-                    raise IntegrityFailed(
-                        "a chunk of a big value is missing; run `holdfast check` on the database"
-                    )
-                chunks.append(record.value)
+            chunks += chunk_values(await self._read(keys[start : start + CHUNKS_READ_MAX]))
         return chunks

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from holdfast.codecs.keys import unpack_text
 from holdfast.contract.batch import Need
 from holdfast.contract.errors import StoreError
 from holdfast.contract.record import Record
@@ -16,7 +17,7 @@ from holdfast.documents.indexes.definition import (
     catalogue_key,
     pack_catalogue,
 )
-from holdfast.documents.indexes.writers import IndexWriter, name_of, writer_of
+from holdfast.documents.indexes.writers import IndexWriter, writer_of
 from holdfast.store import layout
 from holdfast.store.plan import Plan, RowChange
 
@@ -78,7 +79,7 @@ class IndexRows:
                     continue  # It took a row for absent that has not been read yet.
                 if not isinstance(error, StoreError):
                     raise
-                error.within(index=one.definition.name, key=name_of(identifier))
+                error.within(index=one.definition.name, key=unpack_text(identifier))
                 raise
 
     def end(self, plan: Plan) -> Need | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
+from holdfast.codecs.keys import unpack_text
 from holdfast.contract.errors import DuplicateKey
 from holdfast.documents.entries import Found, IndexOrder, Note, hash_entries
 from holdfast.documents.geo import index as geo
@@ -139,7 +140,7 @@ class OrderedWriter(IndexWriter):
             "document has; found them in one. Nothing was written: change them, or the document "
             "that has them",
             index=self.definition.name,
-            key=name_of(identifier),
+            key=unpack_text(identifier),
         )
 
 
@@ -246,14 +247,6 @@ def identifier_in(
     if definition.unique and len(value) > _NOTE_BYTES:
         return value[_NOTE_BYTES:]
     return order.identifier(key)
-
-
-def name_of(identifier: bytes) -> str:
-    """The key of a document, from its packed form."""
-    body = identifier[1:-1]
-    if b"\0" in body:
-        body = body.replace(b"\0\xff", b"\0")
-    return body.decode()
 
 
 def index_rows(writer: IndexWriter, document: Any, identifier: bytes) -> dict[bytes, bytes]:

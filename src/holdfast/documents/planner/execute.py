@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from holdfast.codecs import envelope
+from holdfast.codecs.keys import unpack_text
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import QuotaExceeded
 from holdfast.contract.record import Range
 from holdfast.documents.entries import COMPONENT_BYTES_MAX, Note
 from holdfast.documents.geo.shapes import Point
 from holdfast.documents.indexes.definition import IndexDefinition
-from holdfast.documents.indexes.writers import name_of
 from holdfast.documents.planner.access import Access, around_point
 from holdfast.documents.planner.plan import QueryPlan
 from holdfast.documents.planner.searching import search_index
@@ -187,7 +187,7 @@ class Run:
         async for page in self._entries(way, backwards=self._plan.backwards, wanted=wanted):
             rows = {row[0]: row for row in await self.documents([one[0] for one in page])}
             for identifier, entry_key, cut in page:
-                row = rows.get(name_of(identifier))
+                row = rows.get(unpack_text(identifier))
                 if row is not None:
                     yield row, entry_key, cut
 
@@ -258,7 +258,7 @@ class Run:
                     await storage.complete(entry, self._engine)
                 document = entry.value
                 if test is None or test(document):
-                    rows.append((name_of(data_key[skip:]), document, entry))
+                    rows.append((unpack_text(data_key[skip:]), document, entry))
             self._examined.documents += len(page.rows)
             yield rows
             rest = page.resume
@@ -280,7 +280,7 @@ class Run:
                 await storage.complete(entry, self._engine)
             document = entry.value
             if test is None or test(document):
-                rows.append((name_of(data_key[layout.REGION_BYTES :]), document, entry))
+                rows.append((unpack_text(data_key[layout.REGION_BYTES :]), document, entry))
         return rows
 
     # --- Entries ----------------------------------------------------------------------------

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any, Final, Literal, cast
 
 from holdfast.codecs import envelope
+from holdfast.codecs.keys import unpack_text
 from holdfast.contract.engine import NOT_NOW, Engine, _NotNow
 from holdfast.contract.record import Range
-from holdfast.documents.indexes.writers import name_of
 from holdfast.documents.planner.access import Access
 from holdfast.documents.planner.execute import Found, is_cut
 from holdfast.documents.planner.plan import QueryPlan
@@ -125,4 +125,4 @@ def _document(
     if storage.expired(stored):
         return None
     entry: Entry[Any] = Entry(identifier, stored, written)
-    return name_of(identifier), entry.value, entry
+    return unpack_text(identifier), entry.value, entry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import msgspec
@@ -10,7 +10,8 @@ import msgspec
 from holdfast.codecs import header
 from holdfast.codecs.compression import NONE, Compression
 from holdfast.codecs.serializers import MESSAGE_PACK, Serializer
-from holdfast.contract.errors import ValueTooLarge
+from holdfast.contract.errors import IntegrityFailed, ValueTooLarge
+from holdfast.contract.record import Record
 from holdfast.contract.runtime import Host
 
 T = TypeVar("T")
@@ -23,6 +24,18 @@ VALUE_BYTES_MAX = 192 * 1024 * 1024
 _PLAIN = bytes((MESSAGE_PACK.code,))
 _NO_CHUNKS: list[bytes] = []  # Nobody adds to it.
 _TEXT_SLICE = CHUNK_BYTES // 4
+
+
+def chunk_values(records: Iterable[Record | None]) -> list[bytes]:
+    """The chunks of a big value as they were read. Raises IntegrityFailed when one is missing."""
+    chunks = []
+    for record in records:
+        if record is None:
+            raise IntegrityFailed(
+                "a chunk of a big value is missing; run `holdfast check` on the database"
+            )
+        chunks.append(record.value)
+    return chunks
 
 
 class Serialized(msgspec.Struct, frozen=True):

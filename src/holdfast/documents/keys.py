@@ -1,0 +1,21 @@
+"""Keys of documents: text of at least one character, packed as one segment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from holdfast.codecs.keys import pack_text
+from holdfast.contract.errors import InvalidKey
+
+
+def require_key(key: Any) -> bytes:
+    """The packed key of a document. Raises InvalidKey."""
+    if type(key) is not str or not key:
+        raise InvalidKey(
+            "the key of a document is a str of at least one character; found "
+            + ("an empty one" if isinstance(key, str) else f"a {type(key).__name__}")
+        )
+    try:
+        return pack_text(key)
+    except UnicodeEncodeError as error:
+        raise InvalidKey("a key is Unicode text; found a lone surrogate in it") from error
