@@ -15,6 +15,7 @@ from holdfast.contract.batch import Batch, Delete, Put
 from holdfast.contract.errors import VersionNotFound
 from holdfast.contract.record import Range
 from holdfast.database.handle import Database
+from holdfast.store import layout
 from holdfast.store.versions.past_rows import past_parts
 from tests.store.scene import Scene, engine_of, listed, rows_of, storage_of
 
@@ -296,3 +297,17 @@ async def test_a_damaged_version_does_not_keep_the_rest_of_the_past(
             assert past == []
         for one, record in past:
             assert one == key or past_parts(record).stored[1] & envelope.VALUE_GONE
+
+
+@pytest.mark.parametrize("off", [False, True])
+async def test_a_purge_leaves_no_word_of_the_names_a_key_had(scene: Scene, off: bool) -> None:
+    async with scene.open() as db:
+        await db.entries.set("lasting", 1)
+        if off:
+            await db.retention.keep("a", versions=0)
+        kept = await rows_of(db, Range.prefix(layout.KEYSPACE))
+        await db.entries.set("real name", 1)
+        await db.entries.rename("real name", "other name")
+        await db.entries.rename("other name", "a:x")
+        assert (await db.retention.purge("a:x")).versions
+        assert await rows_of(db, Range.prefix(layout.KEYSPACE)) == kept

@@ -108,12 +108,18 @@ async def stays(engine: Engine, rows: Rows, data_key: bytes, now: bytes | None) 
 
 
 async def forget_moves(
-    engine: Engine, rows: Rows, draft: Draft, key: bytes, identity: bytes, last: tuple[int, int]
+    engine: Engine,
+    rows: Rows,
+    draft: Draft,
+    key: bytes,
+    identity: bytes,
+    last: tuple[int, int] | None = None,
 ) -> None:
     """Delete what tells of the renames of an identity whose past goes, from its last key on.
 
     Args:
-        last: incarnation and version of the last version that goes; later renames stay.
+        last: incarnation and version of the last version that goes, later renames stay; None:
+            all go.
     """
     todo, seen = [key], {key}
     while todo:
@@ -125,7 +131,7 @@ async def forget_moves(
                     move = read_move(record)
                 except IntegrityFailed:
                     continue  # `check` says so; the rest is not to wait for it.
-                if (move.incarnation, move.version) > last:
+                if last is not None and (move.incarnation, move.version) > last:
                     continue
                 draft.rows[row] = None
                 other = move.other
