@@ -134,7 +134,6 @@ class OperationLog:
     # --- Recording --------------------------------------------------------------------------
 
     def log_start(self, operation: str, keys: Sequence[str] = ()) -> str:
-        """An operation begins; the transaction id that no other operation has."""
         """Note that an operation begins; a transaction id that no other operation has."""
         transaction_id = self._ids.new().hex()
         names = tuple(map(_name, keys[:KEYS_MAX]))
@@ -150,7 +149,6 @@ class OperationLog:
         return transaction_id
 
     def log_end(self, transaction_id: str, error: BaseException | None = None) -> LogRecord | None:
-        """It has ended, with that error or well; its record, None when it is not under way."""
         """Record how it ended; None when no such operation is under way."""
         ended = self._clock.monotonic()
         with self._lock:
