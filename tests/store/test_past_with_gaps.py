@@ -10,9 +10,13 @@ from typing import Any
 
 import pytest
 
-from holdfast.contract.batch import Batch, Delete
+from holdfast.codecs import envelope
+from holdfast.contract.batch import Batch, Delete, Put
 from holdfast.contract.errors import VersionNotFound
+from holdfast.contract.record import Range
 from holdfast.database.handle import Database
+from holdfast.store import layout
+from holdfast.store.versions.past_rows import past_parts
 from tests.store.scene import Scene, engine_of, listed, rows_of, storage_of
 
 Read = Callable[..., Any]
@@ -207,3 +211,103 @@ async def test_a_renamed_key_that_ran_out_leaves_nothing(scene: Scene) -> None:
         assert await db.sweep() == 1
         await db.compact()
         assert {key for key, _ in await rows_of(db)} == before
+
+
+async def test_where_nothing_is_kept_a_past_that_a_rename_brought_along_goes(scene: Scene) -> None:
+    async with scene.open() as db:
+        await db.entries.set("lasting", 1)
+        await db.retention.keep("off", versions=0)
+        await db.retention.keep_feed(changes_max=0)
+        await db.compact()
+        before = {key for key, _ in await rows_of(db)}
+        for value in ("first", "x" * 300_000, "last"):
+            await db.entries.set("kept:a", value)
+        await db.compact()  # The feed no longer leads to these versions.
+        await db.entries.rename("kept:a", "off:a")
+        await db.entries.set("off:a", "y" * 300_000)
+        await db.entries.delete("off:a")
+        await db.compact()
+        assert {key for key, _ in await rows_of(db)} == before
+
+
+async def test_a_key_deleted_before_its_policy_was_carried_out_leaves_nothing(scene: Scene) -> None:
+    async with scene.open() as db:
+        await db.entries.set("lasting", 1)
+        await db.retention.keep("a", versions=0)
+        await db.retention.keep_feed(changes_max=0)
+        await db.compact()
+        before = {key for key, _ in await rows_of(db)}
+        await db.retention.keep("a")
+        for n in range(3):
+            await db.entries.set("a:x", n)
+        await db.compact()
+        await db.retention.keep("a", versions=0)
+        await db.entries.delete("a:x")
+        await db.compact()
+        assert {key for key, _ in await rows_of(db)} == before
+
+
+async def test_what_lives_on_under_another_key_keeps_its_past(scene: Scene) -> None:
+    async with scene.open() as db:
+        await db.retention.keep("off", versions=0)
+        for n in range(3):
+            await db.entries.set("kept:a", n)
+        await db.entries.rename("kept:a", "off:a")
+        await db.entries.rename("off:a", "kept:b")
+        # This one came back from its grave before it left a key of which nothing is kept any more.
+        await db.entries.set("left:c", "first life")
+        await db.entries.delete("left:c")
+        await db.entries.set("left:c", 1)
+        await db.entries.rename("left:c", "kept:c")
+        moved = await db.head()
+        await db.entries.set("kept:c", 2)
+        await db.retention.keep("left", versions=0)
+        await db.retention.keep_feed(changes_max=0)
+        await db.compact()
+        for key, expected in (
+            ("kept:b", [(1, 1), (1, 2), (1, 3)]),
+            ("kept:c", [(2, 2)]),
+        ):
+            past = await listed(db.entries.history(key))
+            places = sorted((one.metadata.incarnation, one.metadata.version) for one in past)
+            assert places == expected, key
+        assert await read_at(db, "kept:c", at=moved - 1) is None, "it had not arrived yet"
+
+
+@pytest.mark.parametrize("policy", [{"versions": 0}, {"values": "none"}, {"gone": "feed"}], ids=str)
+@pytest.mark.parametrize("left", [0, 4, 11])
+async def test_a_damaged_version_does_not_keep_the_rest_of_the_past(
+    scene: Scene, policy: dict[str, Any], left: int
+) -> None:
+    async with scene.open_unchecked() as db:
+        for n in range(4):
+            await db.entries.set("a:x", n)
+        await db.entries.rename("a:x", "a:y")
+        entry = await db.entries.require("a:y")
+        key = storage_of(db)._rows.past_key(entry.metadata.identity, 1, 2)
+        [record] = await engine_of(db).read([key])
+        assert record is not None
+        await engine_of(db).commit(Batch([Put(key, record.value[:left])]))
+        await db.retention.keep("a", **policy)
+        await db.entries.delete("a:y")
+        await db.retention.keep_feed(changes_max=0)
+        await db.compact()
+        past = await rows_of(db, Range.prefix(key[:-12]))
+        if "values" not in policy:
+            assert past == []
+        for one, record in past:
+            assert one == key or past_parts(record).stored[1] & envelope.VALUE_GONE
+
+
+@pytest.mark.parametrize("off", [False, True])
+async def test_a_purge_leaves_no_word_of_the_names_a_key_had(scene: Scene, off: bool) -> None:
+    async with scene.open() as db:
+        await db.entries.set("lasting", 1)
+        if off:
+            await db.retention.keep("a", versions=0)
+        kept = await rows_of(db, Range.prefix(layout.KEYSPACE))
+        await db.entries.set("real name", 1)
+        await db.entries.rename("real name", "other name")
+        await db.entries.rename("other name", "a:x")
+        assert (await db.retention.purge("a:x")).versions
+        assert await rows_of(db, Range.prefix(layout.KEYSPACE)) == kept

@@ -13,7 +13,6 @@ LONG_FILES = {
     "src/holdfast/sync/entries.py": "generated, one short method for each call",
     "src/holdfast/engines/memory.py": "a whole engine, all of it in one place to read",
     "src/holdfast/records/interface.py": "nine verbs and what is spelled in them, with docstrings",
-    "src/holdfast/store/transaction.py": "every verb of an engine, over one overlay of rows",
 }
 
 # Modules that nothing in the package imports because people and tools import them.

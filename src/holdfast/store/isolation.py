@@ -64,6 +64,11 @@ class ReadSet:
         #: What was read, where nothing else keeps it the same: without a snapshot.
         self._records: dict[bytes, Record | None] | None = None if fixed or level.weak else {}
 
+    @property
+    def remembers(self) -> bool:
+        """Whether what was read has to agree, and nothing but this set sees to it."""
+        return self._records is not None
+
     def known(self, key: bytes) -> tuple[Record | None] | None:
         """(what the key held when it was first read,), where the set has to remember that."""
         if self._records is not None and key in self._records:

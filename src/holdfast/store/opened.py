@@ -50,8 +50,8 @@ class _Opening:
 
     @property
     def joinable(self) -> SharedDatabase | None:
-        """The database, unless its path leads to another one by now."""
-        database = self.database
+        """The database, unless it opens or closes, or its path leads to another one by now."""
+        database = None if self.busy else self.database
         return None if database is None or database.stale() else database
 
 
@@ -85,49 +85,29 @@ async def acquire(
     Raises:
         ConfigInvalid: it is open in this process with other settings or layers.
     """
-    identity = config.identity
-    while True:
-        waiting: Completion[None] | None = None
-        with _registry_lock:
-            opening = None if identity is None else _registry.get(identity)
-            if opening is not None and opening.busy:
-                _require_same(opening, config, layers)
-                waiting = components.host.runtime().completion()
-                opening.waiting.append(waiting)
-            elif opening is not None:
-                database = opening.joinable
-                if database is not None:
-                    _require_same(opening, config, layers)
-                    opening.tokens.add(token)
-                    return database
-                opening = None
-            if opening is None:
-                opening = _Opening(config, layers)
-                opening.tokens.add(token)
-                if identity is not None:
-                    _forget_collected()
-                    # What was there before is closed by its own handles.
-                    _registry[identity] = opening
-        if waiting is None:
-            break
-        await waiting.wait()
-    database = None
+    mine = _Opening(config, layers)
+    mine.tokens.add(token)
+    database: SharedDatabase | None = None
+    # From taking the path to giving it out: an interrupt at any line gives the path back.
     try:
+        there = await _join_or_take(mine, token, components)
+        if there is not None:
+            return there
         engine = engine_class(config.scheme)(config, components)
         database = SharedDatabase(stack(engine, layers), make_views, housekeeping=housekeeping)
         await database.open()
-        opening.database = database
-        _openings[database] = opening
+        mine.database = database
+        _openings[database] = mine
+        _over(mine, components)
+        return database
     except BaseException as error:
         if database is None or isinstance(error, Exception):
-            _leave(opening)
-            _over(opening, components)
+            _leave(mine)
+            _over(mine, components)
         else:
             # Cancelled: a thread may still be opening it, and until it let go the path is taken.
-            await _close_whatever_happens(database, opening)
+            await _close_whatever_happens(database, mine)
         raise
-    _over(opening, components)
-    return database
 
 
 async def release(database: SharedDatabase, token: object) -> None:
@@ -149,6 +129,30 @@ async def release(database: SharedDatabase, token: object) -> None:
 
 
 # --- Inside -----------------------------------------------------------------------------------
+
+
+async def _join_or_take(
+    mine: _Opening, token: object, components: Components
+) -> SharedDatabase | None:
+    """The open database of that configuration, joined; None: its path is taken by `mine` now."""
+    identity = mine.config.identity
+    while True:
+        with _registry_lock:
+            there = None if identity is None else _registry.get(identity)
+            database = None if there is None else there.joinable
+            if there is None or (database is None and not there.busy):
+                if identity is not None:
+                    _forget_collected()
+                    # What was there before is closed by its own handles.
+                    _registry[identity] = mine
+                return None
+            _require_same(there, mine.config, mine.layers)
+            if database is not None:
+                there.tokens.add(token)
+                return database
+            waiting: Completion[None] = components.host.runtime().completion()
+            there.waiting.append(waiting)
+        await waiting.wait()
 
 
 async def _close_whatever_happens(database: SharedDatabase, opening: _Opening) -> None:
@@ -199,8 +203,9 @@ def _over(opening: _Opening, components: Components) -> None:
     """Wake those who waited for an opening or a closing."""
     with _registry_lock:
         opening.busy = False
-        waiting, opening.waiting = opening.waiting, []
-    components.host.settle((one, None, None) for one in waiting)
+        # Forgotten last: interrupted, this is repeated, and settling twice is settling once.
+        components.host.settle((one, None, None) for one in opening.waiting)
+        opening.waiting = []
 
 
 def _require_same(there: _Opening, config: EngineConfig, layers: Layers) -> None:

@@ -135,7 +135,6 @@ class OperationLog:
 
     def log_start(self, operation: str, keys: Sequence[str] = ()) -> str:
         """An operation begins; the transaction id that no other operation has."""
-        """Note that an operation begins; a transaction id that no other operation has."""
         transaction_id = self._ids.new().hex()
         names = tuple(map(_name, keys[:KEYS_MAX]))
         start = _Start(operation, names, len(keys), self._clock.monotonic())
@@ -151,7 +150,6 @@ class OperationLog:
 
     def log_end(self, transaction_id: str, error: BaseException | None = None) -> LogRecord | None:
         """It has ended, with that error or well; its record, None when it is not under way."""
-        """Record how it ended; None when no such operation is under way."""
         ended = self._clock.monotonic()
         with self._lock:
             start = self._under_way.pop(transaction_id, None)

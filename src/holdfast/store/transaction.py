@@ -9,7 +9,6 @@ nothing written. On an engine without snapshots what was read is remembered, and
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -43,15 +42,11 @@ from holdfast.contract.errors import (
 from holdfast.contract.record import THIS_COMMIT, Page, Range, Record
 from holdfast.contract.runtime import Completion
 from holdfast.store.isolation import IsolationLevel, ReadSet
+from holdfast.store.moment import Moment
 from holdfast.store.write_set import WriteSet
 
-#: How many walks of a `read_committed` transaction may be under way, each with its moment.
-WALKS_MAX: Final = 16
 #: How often a commit is repeated whose outcome is not known; its id keeps it from counting twice.
 COMMIT_ATTEMPTS: Final = 5
-
-#: The keys that are left of a walk: where it goes on.
-_Walk = tuple[bytes | None, bytes | None, bool]
 
 
 class TransactionEngine(Layer):
@@ -82,13 +77,11 @@ class TransactionEngine(Layer):
         #: Of this transaction; its changes carry it.
         self.id = inner.components.ids.new()
         self.snapshot_revision = revision
-        self._snapshot = snapshot
-        self._weak = isolation.weak
         self._read_only = read_only
         self._closed = False
         self._reads = ReadSet(isolation, read_only=read_only, fixed=snapshot is not None)
+        self._below = Moment(inner, snapshot, self._reads, weak=isolation.weak)
         self._writes = WriteSet(inner.capabilities)
-        self._walks: OrderedDict[_Walk, Snapshot] = OrderedDict()
         self._fences: set[bytes] = set()
 
     @classmethod
@@ -132,28 +125,19 @@ class TransactionEngine(Layer):
         self, keys: Sequence[bytes], *, at: Snapshot | None = None
     ) -> list[Record | None]:
         self._require_open()
-        below = await self._read_below(keys)
+        below = await self._below.read(keys)
         self._reads.keys_read(keys, below)
-        return self._over(keys, below)
+        return self._writes.over(keys, below)
 
     async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
         self._require_open()
         rest: Range | None = range
         rows: list[tuple[bytes, Record]] = []
-        written = self._writes.rows
         while rest is not None and not rows:
-            page = await self._page_below(rest)
+            page = await self._below.scan(rest)
             covered = _covered(rest, page)
             self._reads.range_read(covered, page.revision, len(page.rows))
-            rows = page.rows
-            if written:
-                rows = [row for row in rows if row[0] not in written]
-                rows += [
-                    (key, Record(value, THIS_COMMIT))
-                    for key in written.irange(covered.start, covered.end, (True, False))
-                    if (value := written[key]) is not None
-                ]
-                rows.sort(key=lambda row: row[0], reverse=range.reverse)
+            rows = self._writes.over_range(covered, page.rows, reverse=range.reverse)
             rest = page.resume
         wanted = range.rows_wanted(self.capabilities.page_rows_max)
         if len(rows) > wanted:
@@ -166,9 +150,9 @@ class TransactionEngine(Layer):
     async def commit(self, batch: Batch) -> Receipt:
         self._require_writable()
         keys = [one.key for one in batch.operations if isinstance(one, Put | Delete | CheckKey)]
-        below = await self._read_below(keys)
+        below = await self._below.read(keys)
         self._reads.keys_decided(keys, below)
-        before = dict(zip(keys, self._over(keys, below), strict=True))
+        before = dict(zip(keys, self._writes.over(keys, below), strict=True))
         return await self._apply(batch, before)
 
     async def transact(
@@ -181,9 +165,9 @@ class TransactionEngine(Layer):
         for _ in range(NEEDS_MAX + 1):
             if type(answer) is not Need:
                 break
-            below = await self._read_below(answer.keys)
+            below = await self._below.read(answer.keys)
             self._reads.keys_decided(answer.keys, below)
-            records = records + self._over(answer.keys, below)
+            records = records + self._writes.over(answer.keys, below)
             wanted += answer.keys
             answer = decide(records, THIS_COMMIT)
         if answer is None:
@@ -196,7 +180,7 @@ class TransactionEngine(Layer):
                 for one in batch.operations
                 if isinstance(one, Put | Delete) and one.key not in wanted
             ]
-            records = records + self._over(missing, await self._read_below(missing))
+            records = records + self._writes.over(missing, await self._below.read(missing))
             wanted += missing
         return await self._apply(batch, dict(zip(wanted, records, strict=True)))
 
@@ -282,57 +266,7 @@ class TransactionEngine(Layer):
     def release(self) -> None:
         """Let go of the moment and refuse every further use."""
         self._closed = True
-        if self._snapshot is not None:
-            self._snapshot.close()
-        while self._walks:
-            self._walks.popitem()[1].close()
-
-    # --- Inside: reading --------------------------------------------------------------------
-
-    async def _read_below(self, keys: Sequence[bytes]) -> list[Record | None]:
-        if self._snapshot is not None:
-            return await self.inner.read(keys, at=None if self._weak else self._snapshot)
-        known = [self._reads.known(key) for key in keys]
-        unknown = [key for key, one in zip(keys, known, strict=True) if one is None]
-        found = iter(await self.inner.read(unknown) if unknown else ())
-        return [next(found) if one is None else one[0] for one in known]
-
-    async def _page_below(self, range: Range) -> Page:
-        if self._snapshot is None:
-            return await self.inner.scan(range)
-        if not self._weak:
-            return await self.inner.scan(range, at=self._snapshot)
-        # Each walk is a statement: all its pages are of the moment of the first.
-        moment = self._walks.pop((range.start, range.end, range.reverse), None)
-        if moment is None:
-            moment = await self.inner.snapshot()
-        try:
-            page = await self.inner.scan(range, at=moment)
-        except BaseException:
-            moment.close()
-            raise
-        rest = page.resume
-        if rest is None:
-            moment.close()
-        else:
-            self._walks[rest.start, rest.end, rest.reverse] = moment
-            if len(self._walks) > WALKS_MAX:
-                self._walks.popitem(last=False)[1].close()
-        return page
-
-    def _over(self, keys: Sequence[bytes], below: Sequence[Record | None]) -> list[Record | None]:
-        """What the transaction sees: its own writes over what lies below."""
-        written = self._writes.rows
-        if not written:
-            return list(below)
-        seen = []
-        for key, record in zip(keys, below, strict=True):
-            if key in written:
-                value = written[key]
-                seen.append(None if value is None else Record(value, THIS_COMMIT))
-            else:
-                seen.append(record)
-        return seen
+        self._below.close()
 
     # --- Inside: writing --------------------------------------------------------------------
 
@@ -420,7 +354,7 @@ class TransactionEngine(Layer):
     async def _batch(self) -> Batch:
         """The checks of what was read, and the writes; without any when nothing is to be done."""
         writes = self._writes
-        if not writes and (self._snapshot is not None or self._weak):
+        if not writes and not self._reads.remembers:
             return Batch([])
         checks: list[Operation] = list(self._reads.checks(self._checked))
         room = self.inner.capabilities.batch_operations_max - len(writes.rows) - len(writes.appends)
@@ -445,7 +379,7 @@ class TransactionEngine(Layer):
         span, count = self._reads.span(), 0
         rest: Range | None = span
         while rest is not None:
-            page = await self.inner.scan(rest, at=self._snapshot)
+            page = await self.inner.scan(rest, at=self._below.snapshot)
             count += len(page.rows)
             rest = page.resume
         return CheckRange(span, self.snapshot_revision, count)

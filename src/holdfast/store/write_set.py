@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from sortedcontainers import SortedDict
@@ -9,7 +10,7 @@ from sortedcontainers import SortedDict
 from holdfast.contract.batch import Append, Delete, Operation, Put
 from holdfast.contract.capability import Capabilities
 from holdfast.contract.errors import InvalidInput, ValueTooLarge
-from holdfast.contract.record import MISSING, Missing
+from holdfast.contract.record import MISSING, THIS_COMMIT, Missing, Range, Record
 
 #: How many savepoints a transaction may have at once.
 SAVEPOINTS_MAX: Final = 1000
@@ -72,6 +73,38 @@ class WriteSet:
             Delete(key) if value is None else Put(key, value) for key, value in self.rows.items()
         ]
         return [*rows, *self.appends]
+
+    # --- Over the database ------------------------------------------------------------------
+
+    def over(self, keys: Sequence[bytes], below: Sequence[Record | None]) -> list[Record | None]:
+        """The rows under the keys, as written here where they were, else as they lie below."""
+        written = self.rows
+        if not written:
+            return list(below)
+        seen = []
+        for key, record in zip(keys, below, strict=True):
+            if key in written:
+                value = written[key]
+                seen.append(None if value is None else Record(value, THIS_COMMIT))
+            else:
+                seen.append(record)
+        return seen
+
+    def over_range(
+        self, range: Range, below: list[tuple[bytes, Record]], *, reverse: bool
+    ) -> list[tuple[bytes, Record]]:
+        """All rows of a range, in the order asked for: those written here over those below."""
+        written = self.rows
+        if not written:
+            return below
+        rows = [row for row in below if row[0] not in written]
+        rows += [
+            (key, Record(value, THIS_COMMIT))
+            for key in written.irange(range.start, range.end, (True, False))
+            if (value := written[key]) is not None
+        ]
+        rows.sort(key=lambda row: row[0], reverse=reverse)
+        return rows
 
     # --- Savepoints -------------------------------------------------------------------------
 

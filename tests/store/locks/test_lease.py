@@ -364,3 +364,12 @@ async def test_a_damaged_row_is_named_as_such(scene: Scene) -> None:
         with pytest.raises(IntegrityFailed, match="holdfast check"):
             await db.lock("a").acquire()
         assert len(db._require_shared().locks.table) == 0
+
+
+async def test_a_damaged_row_does_not_keep_the_dead_ones(scene: Scene) -> None:
+    async with scene.handle() as db, scene.handle() as killed:
+        await killed.lock("z", ttl=10).acquire()
+        await engine_of(db).commit(Batch([Put(lease_key("a"), b"\xc1")]))
+        scene.clock.advance(60)
+        assert await db._require_shared().locks.sweep() == 1
+        assert await rows_of_locks(db) == 1, "the damaged one"

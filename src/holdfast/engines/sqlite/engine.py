@@ -110,7 +110,8 @@ class SqliteEngine(EmbeddedEngine):
             self._upkeep.close()
         finally:
             # In any case, for what an interrupt leaves open would stay so.
-            self._open_parts().close()
+            if self._database is not None:  # Else the opening was interrupted before that.
+                self._database.close()
 
     def before_fork(self) -> None:
         self._released = False

@@ -280,7 +280,10 @@ class Leases:
         return removed
 
     def _dead(self, key: bytes, record: Record) -> bool:
-        row = lease_of(record) if key.startswith(layout.SYSTEM_LEASES) else wait_of(record)
+        try:
+            row = lease_of(record) if key.startswith(layout.SYSTEM_LEASES) else wait_of(record)
+        except IntegrityFailed:
+            return False  # Whoever wants the lock is told; the other rows are not to wait for it.
         return row is not None and row.until_ms <= self._clock.now_ms()
 
     async def _remove(self, keys: list[bytes]) -> int:

@@ -108,17 +108,33 @@ async def stays(engine: Engine, rows: Rows, data_key: bytes, now: bytes | None) 
 
 
 async def forget_moves(
-    engine: Engine, rows: Rows, draft: Draft, key: bytes, identity: bytes
+    engine: Engine,
+    rows: Rows,
+    draft: Draft,
+    key: bytes,
+    identity: bytes,
+    last: tuple[int, int] | None = None,
 ) -> None:
-    """Delete what tells of the renames of an identity whose past goes, from its last key on."""
+    """Delete what tells of the renames of an identity whose past goes, from its last key on.
+
+    Args:
+        last: incarnation and version of the last version that goes, later renames stay; None:
+            all go.
+    """
     todo, seen = [key], {key}
     while todo:
         rest: Range | None = Range.prefix(_of_identity(rows, todo.pop(), identity))
         while rest is not None:
             page = await engine.scan(rest)
             for row, record in page.rows:
+                try:
+                    move = read_move(record)
+                except IntegrityFailed:
+                    continue  # `check` says so; the rest is not to wait for it.
+                if last is not None and (move.incarnation, move.version) > last:
+                    continue
                 draft.rows[row] = None
-                other = read_move(record).other
+                other = move.other
                 if other not in seen:
                     seen.add(other)
                     todo.append(other)

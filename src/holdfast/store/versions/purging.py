@@ -12,6 +12,7 @@ from holdfast.store.feed_row import WriteContext
 from holdfast.store.keyspaces import Keyspace
 from holdfast.store.plan import Plan
 from holdfast.store.versions.derived import standard_derived
+from holdfast.store.versions.moves import forget_moves
 from holdfast.store.versions.past_rows import read_grave
 from holdfast.store.versions.plan import Policies, VersionPlanner
 from holdfast.store.versions.rows import Rows
@@ -61,13 +62,16 @@ async def purge_key(
     await engine.transact([], lambda _records, _revision: mark)
     done = await purge(engine, rows, gone)
 
+    moves = Draft()
+    await forget_moves(engine, rows, moves, data_key[layout.REGION_BYTES :], gone)
+
     def forget(records: list[Record | None], _revision: int) -> Draft | None:
         grave = records[0]
-        if grave is None or read_grave(grave).identity != gone:
-            return None  # The key has come back meanwhile.
         draft = Draft()
-        draft.rows[grave_key] = None
-        return draft
+        draft.rows.update(moves.rows)
+        if grave is not None and read_grave(grave).identity == gone:
+            draft.rows[grave_key] = None  # Else the key has come back meanwhile.
+        return draft if draft.rows else None
 
     await engine.transact([grave_key], forget)
     return done

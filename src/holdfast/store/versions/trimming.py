@@ -132,19 +132,27 @@ async def trim(
     return total
 
 
-async def purge(engine: Engine, rows: Rows, identity: bytes) -> Trimmed:
-    """Remove the whole past of an identity, in bounded commits."""
+async def purge(
+    engine: Engine, rows: Rows, identity: bytes, last: tuple[int, int] | None = None
+) -> Trimmed:
+    """Remove the past of an identity, in bounded commits.
+
+    Args:
+        last: incarnation and version of the last version that goes; None: all go.
+    """
     values = versions = 0
-    rest: Range | None = Range.prefix(rows.past + identity)
+    whole = Range.prefix(rows.past + identity)
+    end = whole.end if last is None else rows.past_key(identity, last[0], last[1] + 1)
+    rest: Range | None = Range(whole.start, end)
     while rest is not None:
         page = await engine.scan(Range(rest.start, rest.end, limit=PURGE_BATCH))
         draft = Draft()
         for key, record in page.rows:
             draft.rows[key] = None
-            stored = past_parts(record).stored
+            has_value, chunks = _contents(rows, record)
             versions += 1
-            values += not stored[1] & envelope.VALUE_GONE
-            for chunk in _chunks(rows, stored):
+            values += has_value
+            for chunk in chunks:
                 draft.rows[chunk] = None
         await _write(engine, draft)
         rest = page.resume
@@ -182,11 +190,13 @@ async def _give_up(
         policy = policy_of(row.keyspace, row.key)
         done = done.plus(await _displaced(engine, draft, rows, policy, position))
         if row.act == Act.DELETE and _goes(policy, row.cause):
-            identity = await _grave_of(engine, draft, checks, rows, position)
-            if identity:
-                # Before its grave goes: broken off here, the grave still leads to the rest.
-                done = done.plus(await purge(engine, rows, identity))
-                await forget_moves(engine, rows, draft, row.key, identity)
+            buried = await _give_up_grave(engine, draft, checks, rows, position)
+            # Where nothing is kept nothing is buried, but a rename may have brought a past along.
+            if buried or policy.versions == 0:
+                identity, ended = row.identity, (row.incarnation, row.version)
+                # Before its grave and this feed row go: broken off here, they lead to the rest.
+                done = done.plus(await purge(engine, rows, identity, ended))
+                await forget_moves(engine, rows, draft, row.key, identity, ended)
                 past = rows.past + identity
                 for key in [key for key in draft.rows if key.startswith(past)]:
                     draft.rows[key] = None  # What was to lose its value is gone as a whole.
@@ -197,6 +207,10 @@ async def _give_up(
 
 def _goes(policy: Policy, cause: int) -> bool:
     """Whether the past of a key goes with the feed row of its end."""
+    if cause == Cause.RENAMED:
+        return False  # It lives on under another key.
+    if policy.versions == 0:
+        return True
     if policy.values == "forever":
         return False
     return policy.gone == "feed" or (policy.gone == "expired" and cause == Cause.EXPIRED)
@@ -207,6 +221,8 @@ async def _displaced(
 ) -> Trimmed:
     """Give up the value of the version that a change displaced, or the version."""
     row = position.row
+    if row.act != Act.DELETE and row.cause == Cause.RENAMED:
+        return Trimmed()  # What it displaced stood under the other key, whose end tells of it.
     displaced = row.version if row.act == Act.DELETE else row.version - 1
     if displaced < 1 or policy.values == "forever":
         return Trimmed()
@@ -214,40 +230,37 @@ async def _displaced(
     [record] = await engine.read([past_key])
     if record is None:
         return Trimmed()
-    try:
-        stored = past_parts(record).stored
-    except IntegrityFailed:
-        return Trimmed()  # Damaged: `check` says so, and the feed's past is not to grow for it.
+    has_value, chunks = _contents(rows, record)
     if policy.versions == 0:
         draft.rows[past_key] = None
-    elif not stored[1] & envelope.VALUE_GONE:
+    elif has_value:
         draft.rows[past_key] = without_value(record)
     else:
         return Trimmed()
-    for chunk in _chunks(rows, stored):
+    for chunk in chunks:
         draft.rows[chunk] = None
-    return Trimmed(0, 1, policy.versions == 0)
+    return Trimmed(0, has_value, policy.versions == 0)
 
 
-async def _grave_of(
+async def _give_up_grave(
     engine: Engine, draft: Draft, checks: list[CheckKey], rows: Rows, position: FeedPosition
-) -> bytes:
-    """Give up the grave of a key that is still gone; its identity, whose past goes too."""
+) -> bool:
+    """Give up the grave of a key that is still gone; whether there was one."""
     row = position.row
     grave_key = rows.graves + row.key
     [record] = await engine.read([grave_key])
     if record is None:
-        return b""
+        return False
     try:
         grave = read_grave(record)
     except IntegrityFailed:
-        return b""
+        return False
     if (grave.identity, grave.incarnation) != (row.identity, row.incarnation):
-        return b""
+        return False
     # It may come back meanwhile: then the commit is refused, and all is looked at again.
     checks.append(CheckKey(grave_key, record.revision))
     draft.rows[grave_key] = None
-    return row.identity
+    return True
 
 
 async def apply(engine: Engine, keyspaces: Keyspaces, wanted: NamespacePolicy) -> Trimmed:
@@ -280,8 +293,7 @@ async def _shorten(engine: Engine, rows: Rows, identity: bytes, policy: Policy) 
         draft, checks = Draft(), list[CheckKey]()
         for key, record in page.rows:
             kept += 1
-            stored = past_parts(record).stored
-            has_value = not stored[1] & envelope.VALUE_GONE
+            has_value, chunks = _contents(rows, record)
             if policy.versions is not None and kept > policy.versions:
                 draft.rows[key] = None
                 versions += 1
@@ -292,7 +304,7 @@ async def _shorten(engine: Engine, rows: Rows, identity: bytes, policy: Policy) 
             # Its row may be trimmed by another process at the same time, to the same end.
             checks.append(CheckKey(key, record.revision))
             values += has_value
-            for chunk in _chunks(rows, stored):
+            for chunk in chunks:
                 draft.rows[chunk] = None
         draft.checks = checks
         try:
@@ -329,8 +341,17 @@ async def _write(engine: Engine, draft: Draft) -> None:
         await engine.commit(draft.batch())
 
 
-def _chunks(rows: Rows, stored: bytes) -> list[bytes]:
-    return rows.blob_keys(stored) if stored[1] & envelope.BLOB else []
+def _contents(rows: Rows, record: Record) -> tuple[bool, list[bytes]]:
+    """Whether a past version has its value, and the keys of the value's chunks.
+
+    A damaged row has neither: `check` says so, and the rest of the past is not to wait for it.
+    """
+    try:
+        stored = past_parts(record).stored
+        flags = envelope.header_of(stored).flags
+    except StoreError:
+        return False, []
+    return not flags & envelope.VALUE_GONE, rows.blob_keys(stored) if flags & envelope.BLOB else []
 
 
 def _living_identity(record: Record) -> bytes:
