@@ -12,7 +12,6 @@ LONG_FILES = {
     "src/holdfast/sync/documents.py": "generated, one short method for each call",
     "src/holdfast/sync/entries.py": "generated, one short method for each call",
     "src/holdfast/database/handle.py": "the handle: short methods, a docstring longer than each",
-    "src/holdfast/engines/memory.py": "a whole engine, all of it in one place to read",
     "src/holdfast/records/interface.py": "nine verbs and what is spelled in them, with docstrings",
     "src/holdfast/records/storage.py": "one engine verb for each verb of entries, on shared state",
     "src/holdfast/store/transaction.py": "every verb of an engine, over one overlay of rows",
