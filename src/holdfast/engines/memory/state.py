@@ -42,7 +42,7 @@ class State:
     Attributes:
         records: by key, the newest.
         head: the newest revision.
-        batch_ids: id of a batch to (revision, instant in milliseconds), the oldest first.
+        batch_ids: id of a batch to (revision, instant by the monotonic clock), the oldest first.
         snapshots: the open ones.
         lock: held while a group is written in, and by readers of more than one key.
     """
@@ -50,7 +50,7 @@ class State:
     def __init__(self) -> None:
         self.records: dict[bytes, Kept] = {}
         self.head = 0
-        self.batch_ids: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
+        self.batch_ids: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
         self.snapshots: set[MemorySnapshot] = set()
         self.lock = threading.RLock()
         self._order: SortedList[Any] | None = None

@@ -17,7 +17,7 @@ class MemoryWriter(Writer):
         self._state = state
         self._clock = clock
         self._undo: list[tuple[bytes, Kept | None]] = []
-        self._ids: dict[bytes, tuple[int, int]] = {}
+        self._ids: dict[bytes, tuple[int, float]] = {}
         self._open = True
         state.lock.acquire()
         self.head = state.head
@@ -39,30 +39,37 @@ class MemoryWriter(Writer):
 
     def recall(self, id: bytes) -> int | None:
         known = self._ids.get(id) or self._state.batch_ids.get(id)
-        if known is None or known[1] < self._clock.now_ms() - BATCH_ID_MS:
+        if known is None or known[1] < self._oldest():
             return None
         return known[0]
 
     def remember(self, id: bytes, revision: int) -> None:
-        self._ids[id] = (revision, self._clock.now_ms())
+        self._ids[id] = (revision, self._clock.monotonic())
 
     def finish(self, head: int) -> None:
         state = self._state
-        state.head = head
         if self._ids:
-            ids, oldest = state.batch_ids, self._clock.now_ms() - BATCH_ID_MS
+            ids, oldest = state.batch_ids, self._oldest()
             for id, known in self._ids.items():
                 ids[id] = known
                 ids.move_to_end(id)
             while ids and next(iter(ids.values()))[1] < oldest:
                 ids.popitem(last=False)
+        # Last, for from here on an interrupt leaves the group committed.
+        state.head = head
         self._release()
 
     def abandon(self) -> None:
         if self._open:
             for key, before in reversed(self._undo):
                 self._state.put(key, before, self.head)
+            for id in self._ids:
+                self._state.batch_ids.pop(id, None)
             self._release()
+
+    def _oldest(self) -> float:
+        """Since when ids are remembered."""
+        return self._clock.monotonic() - BATCH_ID_MS / 1000
 
     def _release(self) -> None:
         self._open = False
