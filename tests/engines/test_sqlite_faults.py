@@ -413,6 +413,10 @@ def compact(engine: SqliteEngine) -> None:
     drive(engine.compact())
 
 
+def check(engine: SqliteEngine) -> None:
+    drive(engine.check())
+
+
 def peek(engine: SqliteEngine) -> None:
     engine.peek(b"key")
     drive(engine.head())
@@ -420,7 +424,7 @@ def peek(engine: SqliteEngine) -> None:
 
 @pytest.mark.parametrize("durability", ["full", "relaxed"])
 @pytest.mark.parametrize(
-    "action", [transact, append, read_two, scan, use_snapshot, load, compact, peek]
+    "action", [transact, append, read_two, scan, use_snapshot, load, compact, check, peek]
 )
 def test_an_interrupt_at_any_line_leaves_the_database_usable(
     quick: Path, durability: str, action: Callable[[SqliteEngine], None]

@@ -347,11 +347,14 @@ class SqliteEngine(EmbeddedEngine):
         readers = self._open_parts().readers
         reader = readers.take()
         try:
-            return what_is_wrong(reader.connection)
-        except sqlite3.DatabaseError as error:
-            return [str(translate(error, self._settings.path))]
-        finally:
-            readers.give_back(reader)
+            wrong = what_is_wrong(reader.connection)
+        except BaseException as error:
+            readers.discard(reader)
+            if isinstance(error, sqlite3.DatabaseError):
+                return [str(translate(error, self._settings.path))]
+            raise
+        readers.give_back(reader)
+        return wrong
 
     def _compact(self) -> int:
         path = self._settings.path
