@@ -43,7 +43,7 @@ class State:
         records: by key, the newest.
         head: the newest revision.
         batch_ids: id of a batch to (revision, instant by the monotonic clock), the oldest first.
-        snapshots: the open ones.
+        snapshots: tokens of the open ones.
         lock: held while a group is written in, and by readers of more than one key.
     """
 
@@ -51,7 +51,7 @@ class State:
         self.records: dict[bytes, Kept] = {}
         self.head = 0
         self.batch_ids: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
-        self.snapshots: set[MemorySnapshot] = set()
+        self.snapshots: set[object] = set()
         self.lock = threading.RLock()
         self._order: SortedList[Any] | None = None
         # New keys since the order was made, some of them twice or gone again.
@@ -130,12 +130,15 @@ class State:
                 return before
         return self.records.get(key)
 
-    def release(self, snapshot: MemorySnapshot) -> None:
+    def release(self, token: object, *, wait: bool = True) -> None:
         """A snapshot is closed; with the last one the past goes."""
-        with self.lock:
-            self.snapshots.discard(snapshot)
-            if not self.snapshots:
-                self._past.clear()
+        self.snapshots.discard(token)
+        if self.lock.acquire(blocking=wait):
+            try:
+                if not self.snapshots:
+                    self._past.clear()
+            finally:
+                self.lock.release()
 
     def forget_order(self) -> None:
         """Make the key order anew, after an interrupt that may have come while it was made."""
@@ -156,14 +159,21 @@ class State:
 
 
 class MemorySnapshot(Snapshot):
+    """A view of the revision at which it was made; one that nobody has any more ends by itself."""
+
     def __init__(self, state: State) -> None:
         self.state = state
         self.closed = False
+        self._token = object()
         with state.lock:
             self.revision = state.head
-            state.snapshots.add(self)
+            state.snapshots.add(self._token)
 
     def close(self) -> None:
-        if not self.closed:
-            self.closed = True
-            self.state.release(self)
+        self.closed = True
+        self.state.release(self._token)
+
+    def __del__(self) -> None:
+        # Collected in any thread, which is not to wait for a writer. Closed already, it is quick.
+        if hasattr(self, "_token"):
+            self.state.release(self._token, wait=False)
