@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from holdfast.contract.batch import Batch, Put
 from holdfast.engines.memory import MemoryConfig, MemoryEngine
 from holdfast.runtime.system import drive, system_components
+from tests.engines.embedded.engines import writing
 from tests.faults.interrupts import each_line
 
 
@@ -25,12 +26,19 @@ def put(engine: MemoryEngine) -> None:
     drive(engine.commit(Batch([Put(b"key", b"")])))
 
 
-def keeps_nothing(engine: MemoryEngine) -> bool:
-    put(engine)
+def keeps_nothing(engine: MemoryEngine, write: Callable[[MemoryEngine], object] = put) -> bool:
+    write(engine)
     return not engine._state.snapshots and not engine._state._past
 
 
-def test_the_past_is_kept_until_the_last_snapshot_is_dropped(engine: MemoryEngine) -> None:
+def decide(engine: MemoryEngine) -> None:
+    drive(engine.transact([], writing(b"key")))
+
+
+@pytest.mark.parametrize("write", [put, decide])
+def test_the_past_is_kept_until_the_last_snapshot_is_dropped(
+    engine: MemoryEngine, write: Callable[[MemoryEngine], object]
+) -> None:
     put(engine)
     first, second = drive(engine.snapshot()), drive(engine.snapshot())
     put(engine)
@@ -39,7 +47,7 @@ def test_the_past_is_kept_until_the_last_snapshot_is_dropped(engine: MemoryEngin
     assert drive(engine.read([b"key"], at=second)) != drive(engine.read([b"key"]))
     del second
     gc.collect()
-    assert keeps_nothing(engine)
+    assert keeps_nothing(engine, write)
 
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")

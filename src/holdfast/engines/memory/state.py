@@ -63,6 +63,8 @@ class State:
         before = self.records.get(key)
         if self.snapshots:
             self._past.setdefault(key, []).append((revision, before))
+        elif self._past:
+            self._past.clear()  # The last snapshot was dropped.
         if record is not None:
             if before is None and self._order is not None:
                 self._unordered.append(key)
@@ -88,6 +90,8 @@ class State:
         for prefix, value in draft.appends:
             new[append_key(prefix, revision, index)] = value, revision
             index += 1  # noqa: SIM113 - most drafts have one append
+        if self._past:
+            self._past.clear()  # The last snapshot was dropped.
         records = self.records
         before = list(map(records.get, new))
         try:
@@ -130,15 +134,12 @@ class State:
                 return before
         return self.records.get(key)
 
-    def release(self, token: object, *, wait: bool = True) -> None:
+    def release(self, token: object) -> None:
         """A snapshot is closed; with the last one the past goes."""
-        self.snapshots.discard(token)
-        if self.lock.acquire(blocking=wait):
-            try:
-                if not self.snapshots:
-                    self._past.clear()
-            finally:
-                self.lock.release()
+        with self.lock:
+            self.snapshots.discard(token)
+            if not self.snapshots:
+                self._past.clear()
 
     def forget_order(self) -> None:
         """Make the key order anew, after an interrupt that may have come while it was made."""
@@ -174,6 +175,6 @@ class MemorySnapshot(Snapshot):
         self.state.release(self._token)
 
     def __del__(self) -> None:
-        # Collected in any thread, which is not to wait for a writer. Closed already, it is quick.
+        # Collected in any thread, which must not wait for a lock: the next write forgets the past.
         if hasattr(self, "_token"):
-            self.state.release(self._token, wait=False)
+            self.state.snapshots.discard(self._token)
