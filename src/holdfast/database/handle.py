@@ -295,9 +295,9 @@ class Database:
         """The changes of keys that match, in commit order, those to come included.
 
         Args:
-            pattern: see `Pattern`; a text is an mqtt pattern. Of stores it matches the name of the
-                store, then the key: `ledger:#`.
-            view: whose changes: `entries`, `stores`, or `*` for all of them in commit order.
+            pattern: see `Pattern`; a text is an mqtt pattern. Of stores and collections it
+                matches their name, then the key: `ledger:#`.
+            view: whose changes: `entries`, `documents`, `stores`, or `*` for all in commit order.
             since: a `change.cursor`, `db.cursor` or revision: every change after it. Left out:
                 from now on.
             snapshot: first the values as they stand, then a change with `op="snapshot_end"`.
