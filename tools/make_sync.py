@@ -438,13 +438,17 @@ def defined(name: str, signature_text: str, doc: str, body: str) -> str:
 def members(handle: type) -> Iterator[tuple[str, Any]]:
     """What users of the handle may call, in the order of the source."""
     seen = set()
-    for owner in handle.__mro__:
-        if owner.__module__.partition(".")[0] == "holdfast":
-            for name, member in vars(owner).items():
-                shown = (not name.startswith("_") or name in SPECIAL) and name not in AT_ONCE
-                if shown and name not in seen and callable_or_property(member):
-                    seen.add(name)
-                    yield name, member
+    for owner in own_classes(handle):
+        for name, member in vars(owner).items():
+            shown = (not name.startswith("_") or name in SPECIAL) and name not in AT_ONCE
+            if shown and name not in seen and callable_or_property(member):
+                seen.add(name)
+                yield name, member
+
+
+def own_classes(handle: type) -> list[type]:
+    """The handle and its bases, as far as they are this project's."""
+    return [one for one in handle.__mro__ if one.__module__.partition(".")[0] == "holdfast"]
 
 
 #: What does a verb at once is for decorators, not for callers.
@@ -511,10 +515,10 @@ def property_type(member: property) -> str:
 
 def _require_all_attributes(twin: Twin) -> None:
     """Refuse when the handle has a public attribute that the table does not know."""
-    source = textwrap.dedent(inspect.getsource(twin.handle))
     set_there = {
         target.attr
-        for node in ast.walk(ast.parse(source))
+        for owner in own_classes(twin.handle)
+        for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(owner))))
         for target in ast.walk(node)
         if isinstance(target, ast.Attribute)
         and isinstance(target.ctx, ast.Store)

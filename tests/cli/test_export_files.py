@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import holdfast.sync
+from holdfast.cli import files
 from tests.cli.conftest import Cli
 
 
@@ -87,6 +88,16 @@ def test_an_export_that_fails_leaves_the_old_file(
     monkeypatch.setattr("holdfast.cli.exporting.typed_json.text_of", fail)
     assert filled("export", "--output", str(file)).code == 4
     assert file.read_text() == "old"
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_two_exports_into_one_folder_do_not_disturb_each_other(filled: Cli, tmp_path: Path) -> None:
+    # Of one process, as two machines may give their processes one number.
+    with files.written(tmp_path / "one.jsonl") as stream:
+        stream.write("whole\n")
+        assert filled("export", "--output", str(tmp_path / "two.jsonl")).code == 0
+    assert (tmp_path / "one.jsonl").read_text() == "whole\n"
+    assert json.loads((tmp_path / "two.jsonl").read_text())["key"] == "a"
     assert not list(tmp_path.glob("*.partial"))
 
 

@@ -143,7 +143,8 @@ def test_an_object_of_names_and_values(cli: Cli, url: str) -> None:
     assert cli("keys").out.split() == ["c:x", "c:y"]
     for bad in ('"text"', "{"):
         assert cli("import", "-", "--format", "json", stdin=bad).code == 2
-    assert cli("import", "-", "--namespace", "a:b", stdin="").code == 2
+    for bad in ("a:b", "a//b", ""):
+        assert cli("import", "-", "--namespace", bad, stdin="").code == 2
 
 
 def test_author_and_comment_can_be_given_for_all(cli: Cli, url: str) -> None:

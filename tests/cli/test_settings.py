@@ -94,8 +94,8 @@ def test_retention_is_shown_and_changed(cli: Cli, url: str) -> None:
     "arguments",
     [
         ["keep", "cities", "--values", "some"], ["keep", "cities", "--versions", "-1"],
-        ["keep", "a:b"], ["feed", "--age", "soon"], ["feed", "--changes", "-5"], ["feed"],
-        ["keep", "cities"],
+        ["keep", "a:b", "--versions", "1"], ["feed", "--age", "soon"], ["feed", "--changes", "-5"],
+        ["feed"], ["keep", "cities"],
     ],
 )  # fmt: skip
 def test_retention_that_cannot_be_is_refused(cli: Cli, url: str, arguments: list[str]) -> None:

@@ -10,9 +10,16 @@ import pytest
 
 from holdfast.contract.batch import Batch, Put, Receipt
 from holdfast.contract.capability import Capabilities
-from holdfast.contract.engine import Engine, Layer
-from holdfast.contract.errors import Conflict, InvalidInput, OutcomeUnknown
+from holdfast.contract.engine import Engine, Layer, Snapshot
+from holdfast.contract.errors import (
+    Conflict,
+    InvalidInput,
+    OutcomeUnknown,
+    StoreClosed,
+    TransactionClosed,
+)
 from holdfast.contract.record import Range
+from holdfast.database.transaction import Transaction
 from holdfast.store.isolation import IsolationLevel
 from holdfast.store.transaction import TransactionEngine
 from tests.store.scene import Scene, engine_of, until
@@ -131,6 +138,78 @@ async def test_a_cancelled_commit_says_what_became_of_it(scene: Scene) -> None:
         slow.go_on.set()
         await until(lambda: tx.state == "committed")
         assert entry.revision == tx.revision == (await db.entries.require("a")).revision
+
+
+class Moments(Layer):
+    """Takes its time over a snapshot, and keeps those it took."""
+
+    def __init__(self, inner: Engine) -> None:
+        super().__init__(inner)
+        self.taken: list[Snapshot] = []
+        self.go_on = asyncio.Event()
+
+    async def snapshot(self) -> Snapshot:
+        taken = await self.inner.snapshot()
+        self.taken.append(taken)
+        await self.go_on.wait()
+        return taken
+
+    async def all_closed(self) -> bool:
+        """Whether none of them can be read any more."""
+        for one in self.taken:
+            with pytest.raises(StoreClosed):
+                await self.inner.read([b"x"], at=one)
+        return True
+
+
+async def test_a_moment_is_let_go_when_the_handle_closes_before_it_is_handed_out(
+    scene: Scene,
+) -> None:
+    async with scene.open() as kept:
+        db = await scene.handle()
+        db._engine = moments = Moments(engine_of(kept))
+        snapshot = asyncio.ensure_future(db.snapshot())
+        transaction = asyncio.ensure_future(db.transaction().begin())
+        await until(lambda: len(moments.taken) == 2)
+        await db.close()
+        moments.go_on.set()
+        with pytest.raises(StoreClosed):
+            await snapshot
+        with pytest.raises(StoreClosed):
+            await transaction
+        assert await moments.all_closed()
+
+
+async def test_a_transaction_begun_twice_at_once_begins_once(scene: Scene) -> None:
+    async with scene.open() as db:
+        db._engine = moments = Moments(engine_of(db))
+        tx = db.transaction()
+        works = [asyncio.ensure_future(tx.begin()) for _ in range(2)]
+        await until(lambda: len(moments.taken) == 2)
+        moments.go_on.set()
+        done = await asyncio.gather(*works, return_exceptions=True)
+        assert [type(one) for one in done] == [Transaction, TransactionClosed]
+        await tx.rollback()
+        assert await moments.all_closed()
+
+
+async def test_a_block_whose_handle_was_closed_lets_its_moment_go(scene: Scene) -> None:
+    async with scene.open() as kept:
+        db = await scene.handle()
+        db._engine = moments = Moments(engine_of(kept))
+        moments.go_on.set()
+        tx = db.transaction()
+
+        async def work() -> None:
+            async with tx:
+                await tx.entries.set("a", 1)
+                await db.close()
+
+        with pytest.raises(StoreClosed):
+            await work()
+        assert tx.state == "rolled_back"
+        assert await moments.all_closed()
+        assert await kept.entries.get("a") is None
 
 
 async def test_an_unknown_outcome_is_asked_for_with_the_same_id(scene: Scene) -> None:

@@ -10,8 +10,10 @@ import pydantic
 import pytest
 
 import holdfast
+from holdfast.contract.batch import Draft
 from holdfast.contract.errors import (
     DuplicateKey,
+    IntegrityFailed,
     InvalidInput,
     InvalidKey,
     InvalidName,
@@ -272,7 +274,8 @@ async def test_a_batch_is_all_or_nothing(scene: Scene) -> None:
         twice = await things.batch([("set", "c", {"n": 5}), ("set", "d", {"n": 5})])
         assert [(one.position, type(one.error)) for one in twice.errors] == [(1, DuplicateKey)]
         assert await listed(things.keys()) == ["b"]
-        for wrong in ([("set", "a")], [("explode",)], [7], [()]):
+        wrong: Any
+        for wrong in ([("set", "a")], [("explode",)], [7], [()], [([], "k")], [(None,)]):
             with pytest.raises(InvalidInput):
                 await things.batch(wrong)
         async with db.transaction() as tx:
@@ -428,6 +431,23 @@ async def test_big_documents(scene: Scene) -> None:
         assert await listed(things.keys()) == ["a", "b"]
         await things.delete("a")
         assert [one.entries for one in await things.list_indexes()] == [1]
+
+
+async def test_a_chunk_that_is_missing_is_told_by_queries_too(scene: Scene) -> None:
+    async with scene.open_unchecked() as db:
+        things = db.collection("things")
+        await things.set("a", {"name": "a", "text": "x" * 700_000})
+        await things.create_index("name", "name")
+        storage = await things._find()
+        assert storage is not None
+        [row] = await storage.engine.read((storage.data_key("a"),))
+        assert row is not None
+        draft = Draft()
+        draft.rows.update(dict.fromkeys(storage.rows.blob_keys(row.value)))
+        await storage.engine.transact([], lambda *_: draft)
+        for reading in (things.get("a"), things.find_many(name="a"), things.find_many()):
+            with pytest.raises(IntegrityFailed, match="chunk"):
+                await reading
 
 
 async def test_drop(scene: Scene) -> None:

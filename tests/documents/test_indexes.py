@@ -20,6 +20,7 @@ from holdfast.contract.errors import (
 )
 from holdfast.documents.indexing import build
 from holdfast.documents.query import F, parse_expression
+from holdfast.documents.storage import Put, Step
 from tests.store.scene import Scene, engine_of, listed, rows_of
 
 PEOPLE = [
@@ -602,3 +603,21 @@ async def test_another_process_learns_of_an_index_before_its_next_write(kept_sce
             writer.kill()
         assert await db.collection("things").count(n=7, hint="n") == 2
         assert (await db.collection("things").list_indexes())[0].entries == 22
+
+
+async def test_who_looks_at_an_earlier_catalogue_disturbs_no_commit(scene: Scene) -> None:
+    async with scene.open() as db:
+        things = db.collection("things")
+        await things.set("old", {"n": 0})
+        await things.create_index("n", "n")
+        storage = await things._find()
+        assert storage is not None
+        put = Put(await storage.values.serialize({"n": 1}))
+
+        def decide(_entry: object) -> Put:
+            # A query of another thread, which reads as of before the index was made.
+            assert storage.indexes_of(None).writers == []
+            return put
+
+        await storage.transact([Step("a", decide), Step("b", decide)])
+        assert [await things.count(n=n, hint="n") for n in (0, 1)] == [1, 2]

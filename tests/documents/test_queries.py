@@ -13,6 +13,7 @@ from holdfast.contract.errors import (
     QuotaExceeded,
     TimedOut,
 )
+from holdfast.documents import aggregating, queries
 from holdfast.documents.aggregate import (
     Stage,
     aggregate,
@@ -30,6 +31,7 @@ from holdfast.documents.aggregate import (
     unwind,
 )
 from holdfast.documents.query import F, Query
+from holdfast.documents.query.select import compile_select
 from tests.store.scene import Scene, listed
 
 ROWS = {
@@ -230,3 +232,62 @@ def test_the_examples_run(name: str, capsys: pytest.CaptureFixture[str]) -> None
     runpy.run_path(str(Path(__file__).parents[2] / "examples" / "documents" / f"{name}.py"))
     told = capsys.readouterr().out
     assert "500 without an index" in told or "1 has it" in told
+
+
+async def test_a_lookup_that_fails_holds_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aggregating, "LOOKUP_DOCUMENTS_MAX", 1)
+    async with scene.open() as db:
+        things = await filled(db)
+        stages: list[Stage] = [lookup("things", local="n", foreign="n", name="same")]
+        kept: list[QuotaExceeded] = []
+        # More than an engine has moments for; an error that is kept keeps what it went through.
+        for _ in range(150):
+            with pytest.raises(QuotaExceeded) as caught:
+                await listed(things.aggregate(stages))
+            kept.append(caught.value)
+
+
+async def test_another_collection_is_read_once_and_in_time(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    async def counting(name: str, rows: Any, deadline: Any) -> list[Any]:
+        read.append(name)
+        return await aggregating.held(name, rows, deadline)
+
+    monkeypatch.setattr(queries, "held", counting)
+
+    def over() -> None:
+        raise TimedOut("it took too long")
+
+    async with scene.open() as db:
+        things = await filled(db)
+        stages: list[Stage] = [
+            lookup("things", local="n", foreign="n", name="same"),
+            lookup("things", local="a.b", foreign="n", name="other"),
+            limit(1),
+        ]
+        [found] = await listed(things.aggregate(stages))
+        assert len(found["same"]) == len(found["other"]) == 1
+        assert read == ["things"]
+        with pytest.raises(TimedOut):
+            await aggregating.held("things", things._walk(Query()), over)
+
+
+async def test_a_selection_is_prepared_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared: list[Any] = []
+
+    def counting(paths: Any) -> Any:
+        prepared.append(paths)
+        return compile_select(paths)
+
+    monkeypatch.setattr(queries, "compile_select", counting)
+    async with scene.open() as db:
+        things = await filled(db)
+        assert await things.find_many(F.n < 2, select=["n"]) == [{"n": 0}, {"n": 1}]
+        assert len(await listed(things.query(select=["n"]))) == 100
+        assert len((await things.page(select=["n"])).results) == 100
+        assert len(prepared) == 3

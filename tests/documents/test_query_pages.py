@@ -11,7 +11,7 @@ import pytest
 from holdfast.codecs.keys import pack
 from holdfast.contract.errors import InvalidQuery, QuotaExceeded
 from holdfast.documents.query import F, Query, Row, cursor_of, run, run_reference
-from holdfast.documents.query.cursor import CURSOR_CHARACTERS_MAX
+from holdfast.documents.query.cursor import CURSOR_CHARACTERS_MAX, fingerprint
 from holdfast.documents.query.places import Point
 
 PEOPLE: list[Row] = [
@@ -119,6 +119,19 @@ def test_a_cursor_belongs_to_its_conditions_and_order() -> None:
 def test_what_is_no_cursor_is_refused(after: str) -> None:
     with pytest.raises(InvalidQuery, match="after wanted a cursor"):
         run(Query.of(after=after), PEOPLE)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [(1, "x"), (1,), (2, 5), (1, None), (9, 1), (True, 1), (3, 2, 5, -1), (1, (1,))],
+    ids=str,
+)
+def test_a_forged_cursor_is_refused(forged: tuple[Any, ...]) -> None:
+    query = Query.of(order_by="age")
+    packed = pack((1, fingerprint(query), "p001", forged))
+    after = base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
+    with pytest.raises(InvalidQuery, match="after wanted a cursor"):
+        list(run(Query.of(order_by="age", after=after), PEOPLE))
 
 
 def test_a_cursor_holds_every_kind_of_value() -> None:

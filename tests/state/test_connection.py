@@ -24,6 +24,7 @@ from holdfast.contract.errors import (
     Unauthenticated,
 )
 from holdfast.state import BatchEntry, RedisAdapter, build_store
+from holdfast.state.redis import subscriber as subscribing
 from holdfast.state.redis.config import RedisConfig
 from tests.needs import fork
 from tests.state.conftest import RedisServer, command, free_port, opened, run
@@ -274,6 +275,73 @@ def test_a_second_loss_while_subscriptions_are_restored(redis: RedisServer, serv
             await store.events.publish(one, 1)
         await until(lambda: len(got) == 500)
         assert set(got) == set(many)
+
+    through(redis, service, test)
+
+
+def test_a_gap_is_told_when_another_caller_restores_the_connection(
+    own_redis: RedisServer, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscribing, "BACKOFF_S", 1.0)
+
+    async def main() -> None:
+        async with opened(own_redis, service) as store:
+            first = await store.events.subscribe("a", print)
+            own_redis.kill()
+            await asyncio.sleep(0.1)  # The upkeep has found nobody, and rests for a second.
+            await asyncio.to_thread(own_redis.start)
+            second = await store.events.subscribe("b", print)
+            await until(lambda: first.gaps, 5)
+            assert (first.gaps, second.gaps) == (1, 1)
+
+    run(main())
+
+
+def test_closing_while_a_subscription_connects(redis: RedisServer, service: str) -> None:
+    async def test(proxy: Proxy, store: Any) -> None:
+        adapter = store._scene.adapter
+        proxy.open.clear()
+        doomed = asyncio.create_task(store.events.subscribe("a", print))
+        await until(lambda: proxy.connections)
+        subscriber = adapter._connections.here().subscriber
+        await adapter.close()
+        proxy.open.set()
+        with pytest.raises(StoreClosed):
+            await doomed
+        assert subscriber._link is None
+
+    through(redis, service, test)
+
+
+def test_closing_while_a_read_that_blocks_connects(redis: RedisServer, service: str) -> None:
+    async def test(proxy: Proxy, store: Any) -> None:
+        adapter = store._scene.adapter
+        group = store.streams.group("g", "c")
+        await group.ensure("s")
+        proxy.open.clear()
+        doomed = asyncio.create_task(group.read("s", block=5))
+        await until(lambda: proxy.connections == 2)
+        await adapter.close()
+        proxy.open.set()
+        async with asyncio.timeout(1):
+            with pytest.raises(StoreClosed):
+                await doomed
+
+    through(redis, service, test)
+
+
+def test_links_of_reads_that_block_are_forgotten_when_they_are_lost(
+    redis: RedisServer, service: str
+) -> None:
+    async def test(proxy: Proxy, store: Any) -> None:
+        group = store.streams.group("g", "c")
+        await group.ensure("s")
+        reads = store._scene.adapter._connections.here().blocking
+        for _ in range(5):
+            assert await group.read("s", block=0.01) == []
+            assert not reads._busy
+            [link] = reads._idle
+            link.abort()
 
     through(redis, service, test)
 

@@ -17,7 +17,16 @@ from holdfast.contract.errors import (
     SchemaValidationFailed,
     SerializationFailed,
 )
-from holdfast.state import EventClass, Events, Message, ScopedStore, StoreBuilder, event, group
+from holdfast.state import (
+    EventClass,
+    Events,
+    Message,
+    MockStoreAdapter,
+    ScopedStore,
+    StoreBuilder,
+    event,
+    group,
+)
 from holdfast.state.events.shapes import output_type
 from holdfast.state.limits import SUBSCRIBER_QUEUE_MAX
 from tests.state.conftest import RedisServer, command, opened, run
@@ -387,6 +396,35 @@ def test_whatever_a_handler_raises_the_next_message_comes(
             await until(lambda: len(plain) == len(waiting) == len(other) == 3)
             await until(lambda: first.failed == second.failed == 3)
             assert len(errors) == 6
+
+    run(main())
+
+
+@pytest.mark.parametrize("raised", [RuntimeError("no"), StopIteration(), SystemExit(1)], ids=repr)
+def test_whatever_a_schema_raises_the_next_message_comes(
+    service: str, raised: BaseException
+) -> None:
+    errors: list[BaseException] = []
+
+    def picky(data: Any) -> bool:
+        if data == 1:
+            raise raised
+        return True
+
+    async def main() -> None:
+        builder = StoreBuilder.create().with_adapter(MockStoreAdapter()).with_service(service)
+        builder = builder.add_events(Events.create("a").event("b", picky).build())
+        builder = builder.with_events_validation(publish=False)
+        builder = builder.with_event_errors(lambda error, _: errors.append(error))
+        async with builder.build() as store:
+            got: list[int] = []
+            subscription = await store.events.subscribe("a:b", lambda m: got.append(m.data))
+            for number in range(3):
+                await store.events.publish("a:b", number)
+            await until(lambda: len(got) == 2)
+            assert got == [0, 2]
+            assert subscription.refused == 1
+            assert errors == [raised]
 
     run(main())
 

@@ -1,13 +1,14 @@
 """Values kept in the process: dropped on every change, never wrong, bounded."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from holdfast.contract.errors import ConfigInvalid, StoreError
-from holdfast.state import LocalRedisAdapter, RedisAdapter, ScopedStore, build_store
-from tests.state.conftest import RedisServer, opened, run
+from holdfast.state import LocalRedisAdapter, RedisAdapter, ScopedStore, acl_rule, build_store
+from tests.state.conftest import RedisServer, command, opened, run
 from tests.state.test_connection import Proxy
 from tests.state.test_events import until
 
@@ -73,6 +74,30 @@ def test_while_the_line_is_down_nothing_is_kept(redis: RedisServer, service: str
                     assert await store.kv.get("a") == n
 
     run(main())
+
+
+def test_a_line_that_the_server_refuses_is_given_up(tmp_path: Path, service: str) -> None:
+    server = RedisServer(tmp_path / "acl")
+    server.start()
+
+    async def main() -> None:
+        async with opened(server, service) as owner:
+            # What acl_rule() allows is enough for values, and not for being told of changes.
+            await command(owner, "ACL", "SETUSER", *acl_rule("app", service).split()[2:], ">word")
+            url = server.url.replace("//", "//app:word@")
+            config = RedisAdapter.from_url(url, backoff_max_s=0.05).config
+            async with build_store(LocalRedisAdapter(config), service) as store:
+                await store.kv.set("a", 1)
+                for _ in range(10):
+                    assert await store.kv.get("a") == 1
+                    await asyncio.sleep(0.05)
+                clients = await command(owner, "CLIENT", "LIST")
+                assert clients.count(b"user=app") <= 3
+
+    try:
+        run(main())
+    finally:
+        server.kill()
 
 
 def test_a_read_that_a_change_overtakes_is_not_kept(redis: RedisServer, service: str) -> None:

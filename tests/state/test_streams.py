@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from holdfast.contract.errors import InvalidInput, KeyNotFound
-from holdfast.state import StreamMessage
+from holdfast.contract.errors import InvalidInput, InvalidValue, KeyNotFound
+from holdfast.state import MockStoreAdapter, StreamMessage, build_store
+from holdfast.state.limits import CONCURRENCY_MAX, DELIVERIES_MAX
 from tests.state.conftest import RedisServer, command, opened, run
 from tests.state.test_events import until
 
@@ -411,5 +412,43 @@ def test_a_consumer_that_is_cancelled_leaves_nothing_running(
             await asyncio.gather(running, return_exceptions=True)
             await until(lambda: len(ended) == 3)
             assert len(await group.pending("s")) == 3
+
+    run(main())
+
+
+def test_loops_rest_and_have_their_limits(service: str) -> None:
+    async def main() -> None:
+        async with build_store(MockStoreAdapter(), service) as store:
+            group = store.streams.group("g", "c")
+            # A loop whose reads do not wait would take all the time there is.
+            for block in (0, 0.0, -1):
+                with pytest.raises(InvalidValue, match="block"):
+                    group.consume("s", print, block=block)
+                with pytest.raises(InvalidValue, match="block"):
+                    await anext(store.streams.follow("s", block=block))
+            with pytest.raises(InvalidInput, match="count"):
+                await anext(store.streams.follow("s", count=0))
+            with pytest.raises(InvalidInput, match=str(CONCURRENCY_MAX)):
+                group.consume("s", print, concurrency=CONCURRENCY_MAX + 1)
+            with pytest.raises(InvalidInput, match=str(DELIVERIES_MAX)):
+                group.consume("s", print, max_deliveries=DELIVERIES_MAX + 1)
+
+    run(main())
+
+
+def test_who_waits_in_memory_is_forgotten(service: str) -> None:
+    async def main() -> None:
+        adapter = MockStoreAdapter()
+        async with build_store(adapter, service) as store:
+            group = store.streams.group("g", "c")
+            await group.ensure("s")
+            for _ in range(3):
+                assert await group.read("s", block=0.001) == []
+            doomed = asyncio.create_task(group.read("s", block=5))
+            await asyncio.sleep(0.01)
+            doomed.cancel()
+            await asyncio.wait([doomed])
+            [kept] = adapter._kept.values()
+            assert kept.value.waiting == []
 
     run(main())

@@ -11,9 +11,7 @@ LONG_FILES = {
     "src/holdfast/sync/database.py": "generated, one short method for each call",
     "src/holdfast/sync/documents.py": "generated, one short method for each call",
     "src/holdfast/sync/entries.py": "generated, one short method for each call",
-    "src/holdfast/database/handle.py": "the handle: short methods, a docstring longer than each",
     "src/holdfast/records/interface.py": "nine verbs and what is spelled in them, with docstrings",
-    "src/holdfast/records/storage.py": "one engine verb for each verb of entries, on shared state",
     "src/holdfast/store/transaction.py": "every verb of an engine, over one overlay of rows",
 }
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+from holdfast.contract.runtime import SystemClock, SystemIds
+
 
 @contextmanager
 def written(output: Path) -> Iterator[TextIO]:
@@ -27,8 +29,9 @@ def written(output: Path) -> Iterator[TextIO]:
         with place.open("w", encoding="utf-8", newline="\n") as stream:
             yield stream
         return
-    # A name of its own: a long name of the output would leave no room for an ending.
-    partial = place.with_name(f"holdfast-{os.getpid()}.partial")
+    # A name that nobody else has, nor the same process number elsewhere on a shared disk. That of
+    # the output stays out of it: a long one would leave no room for an ending.
+    partial = place.with_name(f"holdfast-{SystemIds(SystemClock()).new().hex()}.partial")
     try:
         with partial.open("x", encoding="utf-8", newline="\n") as stream:
             if before is not None:

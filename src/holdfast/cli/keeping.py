@@ -83,7 +83,6 @@ def keep(
             "say what is kept: --values feed, forever or none, --versions N, or --gone. "
             "`--values feed` alone is what holds where nothing is said"
         )
-    options.namespace_of(namespace)
     kept: Any = Values.FEED.value if values is None else values.value
     lost: Any = Gone.EXPIRED.value if gone is None else gone.value
 

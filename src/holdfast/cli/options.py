@@ -77,13 +77,6 @@ def pattern_of(text: str, kind: Kind) -> Pattern:
     return Pattern(text, kind.value)
 
 
-def namespace_of(text: str) -> str:
-    """A namespace as it is written in keys; empty text is everywhere."""
-    if ":" in text:
-        raise BadUsage(f"a namespace reads segments such as cities/DE; found {text!r}")
-    return text
-
-
 def seconds_of(text: str | None, option: str) -> float | None:
     """`90`, `15m`, `2h` or `7d` in seconds."""
     if text is None:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 from holdfast.cli import typed_json
 from holdfast.cli.exits import BadUsage
 from holdfast.cli.settings import Setting, setting_of
-from holdfast.codecs.text import StoreKey
+from holdfast.codecs.text import StoreKey, parse_namespace
 from holdfast.contract.errors import InvalidInput, StoreError
 
 #: The longest line: the biggest value there can be, in base64.
@@ -84,10 +84,10 @@ class Shape(NamedTuple):
         """The shape that the options ask for."""
         if namespace is None:
             return cls(None, key_field)
-        if not namespace or ":" in namespace:
-            raise BadUsage(f"--namespace reads segments such as cities/DE; found {namespace!r}")
-        # Any name will do: what is wanted is how the text form reads the segments before it.
-        return cls(StoreKey.parse(f"{namespace}:name").namespace, key_field)
+        if not namespace:
+            # More likely a variable of a script that was not set than the root.
+            raise BadUsage("--namespace reads segments such as cities/DE; found none")
+        return cls(parse_namespace(namespace), key_field)
 
     def row(self, line: int, position: int, weight: int, content: Any) -> Row | Setting:
         """The row, or the setting, that a JSON object spells."""

@@ -38,7 +38,6 @@ def list_(url: options.Url = "", as_json: options.AsJson = False) -> int:
             return [
                 (one, [space for space, digest in required.items() if digest == one.key.name])
                 async for one in db.schemas.items()
-                if one.key.name.isalnum()
             ]
 
     found = opening.run(work())
@@ -119,7 +118,7 @@ def require(
     async def work() -> str:
         async with opening.for_writing(url, create=False) as db:
             wanted = (await _the_one(db, digest)).key.name
-            await db.schemas.require(options.namespace_of(namespace), wanted, modified_by=by)
+            await db.schemas.require(namespace, wanted, modified_by=by)
             return wanted
 
     wanted = opening.run(work())
@@ -140,7 +139,7 @@ def waive(
 
     async def work() -> None:
         async with opening.for_writing(url, create=False) as db:
-            await db.schemas.waive(options.namespace_of(namespace), modified_by=by)
+            await db.schemas.waive(namespace, modified_by=by)
 
     opening.run(work())
     if as_json:
@@ -158,11 +157,7 @@ async def _the_one(db: Database, digits: str) -> Entry[Any]:
     """The only schema whose digest begins so."""
     if not digits:
         raise BadUsage("a schema is named by its digest or its first digits; found none")
-    found = [
-        one
-        async for one in db.schemas.items()
-        if one.key.name.isalnum() and one.key.name.startswith(digits)
-    ]
+    found = [one async for one in db.schemas.items() if one.key.name.startswith(digits)]
     if not found:
         raise SchemaNotFound(
             f"no schema begins with {digits!r}; `holdfast schema list` lists those there are",

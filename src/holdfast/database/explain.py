@@ -23,9 +23,7 @@ async def explained(
         layer = getattr(layer, "inner", None)
     capabilities = engine.capabilities
     return {
-        "url": engine.config.url,
         "lineage": engine.lineage,
-        "revision": await engine.head(),
         "feed_oldest": await shared.feed.oldest(),
         "stack": [repr(entries), *stack],
         "cache": _cache(entries),

@@ -7,50 +7,30 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from holdfast.codecs.compression import NONE, Compression
 from holdfast.codecs.pattern import Pattern
-from holdfast.codecs.serializers import MESSAGE_PACK, Serializer
 from holdfast.contract.capability import Capabilities
-from holdfast.contract.config import EngineConfig
-from holdfast.contract.engine import Engine
-from holdfast.contract.errors import (
-    Conflict,
-    InvalidInput,
-    ReadOnly,
-    StoreClosed,
-    StoreError,
-)
+from holdfast.contract.errors import Conflict, InvalidInput, ReadOnly
 from holdfast.contract.record import Cursor
-from holdfast.contract.runtime import Components
 from holdfast.database.explain import explained
+from holdfast.database.lifecycle import Handle
 from holdfast.database.snapshot import SnapshotView
 from holdfast.database.transaction import Transaction
-from holdfast.database.views import keepers, views_on
-from holdfast.layers.read_only import ReadOnlyLayer
-from holdfast.records.compose import NO_WISHES, Entries, Wishes, open_entries
+from holdfast.database.views import views_on
 from holdfast.records.interface import KeyValueStoreInterface
-from holdfast.runtime.gate import Gate
-from holdfast.store.abilities import refuse_emulation
 from holdfast.store.check import check_rows
 from holdfast.store.feed.subscription import SubscriptionFacts
-from holdfast.store.feed.watch import Changes, Watch
-from holdfast.store.instances import Layers, SharedDatabase
+from holdfast.store.feed.watch import Watch
 from holdfast.store.isolation import IsolationLevel
-from holdfast.store.keyspaces import Keyspace
 from holdfast.store.locks.lock import TTL_S, Lock
-from holdfast.store.opened import acquire, release
 from holdfast.store.operation_log import OperationLog
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.transaction import TransactionEngine
-from holdfast.store.versions.chunks import Values
 from holdfast.store.versions.retention import Retention
 from holdfast.store.versions.trimming import Trimmed
-from holdfast.store.views import ChangeReader
 from holdfast.stores.multistore import MultiStore
 
 if TYPE_CHECKING:
     from holdfast.documents.collection import Collection
-    from holdfast.documents.collections import Collections
     from holdfast.records.schemas.registry import SchemaRegistry
 
 T = TypeVar("T")
@@ -62,83 +42,18 @@ PAUSE_FIRST_S = 0.001
 PAUSE_LAST_S = 0.1
 
 
-class Database:
+class Database(Handle):
     """A database and its views. Made by `holdfast.open`; an asynchronous context manager.
 
     It belongs to the event loop it was opened on. Handles of one process on one path share the
     engine, so opening it again, on another loop or in another thread, is cheap and right.
     """
 
-    def __init__(
-        self,
-        config: EngineConfig,
-        components: Components,
-        *,
-        serializer: Serializer = MESSAGE_PACK,
-        compression: Compression = NONE,
-        housekeeping: bool = True,
-        wishes: Wishes = NO_WISHES,
-        layers: Layers = (),
-        emulation: bool = True,
-    ) -> None:
-        self.config = config
-        self._components = components
-        self._values = Values(components.host, serializer, compression)
-        self._with_housekeeping = housekeeping
-        self._wishes = wishes
-        self._layers = layers
-        self._emulation = emulation
-        self._shared: SharedDatabase | None = None
-        #: What this handle takes part in, until it has let go; and by which token.
-        self._leaving: SharedDatabase | None = None
-        self._token: object = None
-        self._gate: Gate | None = None
-        self._closed = False
-        self._engine: Engine | None = None
-        self._changes: Changes | None = None
-        self._entries: Entries | None = None
-        self._stores: MultiStore | None = None
-        self._collections: Collections | None = None
-        self._revision = 0
-
     # --- Opening and closing ----------------------------------------------------------------
 
     async def open(self) -> Self:
         """Open it; `async with` and `await holdfast.open(...)` do."""
-        if self._closed:
-            raise self._refuse()
-        if self._shared is not None:
-            return self
-        gate = Gate(self._components.host.runtime(), self._refuse)
-        token = object()
-        shared = await acquire(
-            self.config, self._components, keepers, token,
-            housekeeping=self._with_housekeeping, layers=self._layers,
-        )  # fmt: skip
-        try:
-            if self._closed:
-                raise self._refuse()  # By another task, while this one waited.
-            if self._leaving is not None:
-                raise InvalidInput(
-                    "a handle is opened once; another task is opening this one. Await that one, "
-                    "or open another handle: handles share the database"
-                )
-            self._leaving, self._token = shared, token
-            self._shared, self._gate = shared, gate
-            engine = shared.engine
-            if self.config.read_only and engine.capabilities.writable:
-                engine = ReadOnlyLayer(engine)
-            self._engine = engine
-            if not self._emulation:
-                refuse_emulation(engine.capabilities)
-            await self._open_views(engine)
-            if self._closed:
-                raise self._refuse()
-        except BaseException:
-            if self._token is token:
-                self._shared = self._leaving = None
-            await release(shared, token)
-            raise
+        await self._open()
         return self
 
     async def close(self) -> None:
@@ -146,22 +61,7 @@ class Database:
 
         A close that was cancelled or interrupted goes on when it is called again.
         """
-        self._closed = True
-        if self._gate is not None:
-            self._gate.close()
-        self._shared = None
-        # Until all of it is let go: a close that was cancelled or interrupted can be repeated.
-        shared = self._leaving
-        if shared is not None:
-            try:
-                if self._gate is not None:
-                    shared.tail.wake(self._gate)
-                if self._entries is not None:
-                    await self._entries.events.close()
-                await shared.let_go(self._gate)
-            finally:
-                await release(shared, self._token)
-            self._leaving = None
+        await self._close()
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self.open().__await__()
@@ -278,8 +178,8 @@ class Database:
 
     async def explain(self) -> dict[str, Any]:
         """What stands below this handle, from the view to the engine, and what it can do."""
-        told = await explained(self._open_engine(), self.entries, self._require_shared())
-        return told | {"url": self.config.url, "revision": await self.head()}
+        below = await explained(self._open_engine(), self.entries, self._require_shared())
+        return {"url": self.config.url, "revision": await self.head()} | below
 
     # --- Changes ----------------------------------------------------------------------------
 
@@ -404,8 +304,13 @@ class Database:
         self._guard()
         engine = self._open_engine()
         view = SnapshotEngine(engine, await engine.snapshot())
-        views = views_on(self._open_parts(), self.stores, self._require_collections)
-        return SnapshotView(view, views(view, None))
+        try:
+            views = views_on(self._open_parts(), self.stores, self._require_collections)
+            return SnapshotView(view, views(view, None))
+        except BaseException:
+            # Of a handle that was closed while this waited, for one.
+            await view.close()
+            raise
 
     # --- Care -------------------------------------------------------------------------------
 
@@ -449,85 +354,3 @@ class Database:
         engine = self._open_engine()
         faults = await engine.check() if engine.capabilities.checks else []
         return faults + await check_rows(self._require_shared(), engine, progress)
-
-    # --- Inside -----------------------------------------------------------------------------
-
-    async def _open_views(self, engine: Engine) -> None:
-        shared, gate = self._require_shared(), self._require_gate()
-        self._changes = Changes(
-            engine, shared.feed, shared.keyspaces, shared.tail, self._reader_of, gate
-        )
-        self._entries = await open_entries(
-            engine, shared, self._changes, self._values, self._wishes, self._wrote, gate
-        )
-        self._stores = MultiStore(
-            engine, shared.keyspaces, self._components.clock, self._wrote, gate
-        )
-        self._revision = await engine.head()
-
-    def _require_collections(self) -> Collections:
-        if self._collections is None:
-            # Loaded with the first use: the package is as big as all others together.
-            from holdfast.documents.collections import Collections
-
-            shared = self._require_shared()
-            self._collections = Collections(
-                self._open_engine(), shared.keyspaces, shared.retention, self._values,
-                self._components, self._wrote, self._require_gate(),
-            )  # fmt: skip
-        return self._collections
-
-    def _reader_of(self, engine: Engine, keyspace: Keyspace) -> ChangeReader | None:
-        view = self._require_shared().view_of(keyspace.view)
-        return None if view is None else view.reader(engine, keyspace)
-
-    def _require_changes(self) -> Changes:
-        if self._changes is None:
-            raise self._refuse()
-        return self._changes
-
-    def _open_parts(self) -> Entries:
-        if self._entries is None or self._shared is None:
-            raise self._refuse()
-        return self._entries
-
-    def _wrote(self, revision: int) -> None:
-        """A commit of this handle."""
-        self._revision = max(self._revision, revision)
-        if self._shared is not None:
-            self._shared.wrote()
-
-    async def _committed(self, revision: int) -> None:
-        """A transaction of this handle: its subscribers are told before its writer goes on."""
-        self._wrote(revision)
-        if self._entries is not None:
-            self._entries.composition.committed()
-            if self._entries.events.active:
-                await self._entries.events.committed(revision)
-
-    def _guard(self) -> None:
-        """Raise unless the handle may be used here and now."""
-        self._require_gate().check()
-
-    def _require_gate(self) -> Gate:
-        if self._gate is None:
-            raise self._refuse()
-        return self._gate
-
-    def _refuse(self) -> StoreError:
-        if self._closed:
-            return StoreClosed(f"the handle on {self.config.url} is closed; open another one")
-        return StoreClosed(
-            f"the handle on {self.config.url} is not open yet; use it inside "
-            "`async with holdfast.open(...) as db`, or `await` it first"
-        )
-
-    def _open_engine(self) -> Engine:
-        if self._engine is None or self._shared is None:
-            raise self._refuse()
-        return self._engine
-
-    def _require_shared(self) -> SharedDatabase:
-        if self._shared is None:
-            raise self._refuse()
-        return self._shared

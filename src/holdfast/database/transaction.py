@@ -89,14 +89,18 @@ class Transaction:
     async def begin(self) -> Self:
         """Take the snapshot; `async with` does."""
         self._gate.check()
-        if self.state != "new":
-            raise TransactionClosed(
-                f"a transaction begins once; this one is {self.state}. Begin another one"
-            )
-        self._engine = await self._begin()
-        self._views = self._make_views(self._engine, self._pending)
-        self.revision = self._engine.snapshot_revision
-        self.state = "active"
+        self._require_new()
+        engine = await self._begin()
+        try:
+            self._gate.check()
+            self._require_new()  # Another task may have begun it meanwhile.
+            self._views = self._make_views(engine, self._pending)
+            self._engine = engine
+            self.revision = engine.snapshot_revision
+            self.state = "active"
+        except BaseException:
+            engine.release()
+            raise
         return self
 
     async def commit(self) -> int:
@@ -156,10 +160,12 @@ class Transaction:
     ) -> None:
         if not self.active:
             return  # Committed or rolled back by hand inside the block.
-        if error_type is None:
-            await self.commit()
-        else:
-            await self.rollback()
+        try:
+            if error_type is None:
+                await self.commit()
+        finally:
+            if self.active:  # Also when the handle was closed, and nothing can be committed.
+                await self.rollback()
 
     def _finished(self, revision: int | None) -> None:
         """The commit has ended, at this revision or (None) with an error.
@@ -169,6 +175,12 @@ class Transaction:
         self.state = "rolled_back" if revision is None else "committed"
         self.revision = revision or self.revision
         self._pending.settle(revision)
+
+    def _require_new(self) -> None:
+        if self.state != "new":
+            raise TransactionClosed(
+                f"a transaction begins once; this one is {self.state}. Begin another one"
+            )
 
     def _require_views(self) -> Views:
         self._require_active()

@@ -14,6 +14,7 @@ from holdfast.documents.aggregate.stage_json import pipeline_of
 from holdfast.documents.aggregate.stages import Facet, Lookup, Match, Stage
 from holdfast.documents.planner.execute import Found
 from holdfast.documents.query.texts import TextMatcher
+from holdfast.documents.walking import Results
 
 #: How many documents of another collection a `lookup` holds at most.
 LOOKUP_DOCUMENTS_MAX: Final = 1_000_000
@@ -118,15 +119,21 @@ def deadline_of(timeout: float | timedelta | None, clock: Clock) -> Deadline | N
     return ask
 
 
-async def held(name: str, rows: AsyncIterator[Found]) -> list[Any]:
+async def held(name: str, rows: Results[Found], deadline: Deadline | None) -> list[Any]:
     """All documents of another collection. Raises QuotaExceeded when there are too many."""
     documents: list[Any] = []
-    async for _, document, _ in rows:
-        documents.append(document)
-        if len(documents) > LOOKUP_DOCUMENTS_MAX:
-            raise QuotaExceeded(
-                f"a lookup holds at most {LOOKUP_DOCUMENTS_MAX} documents of another collection; "
-                f"{name!r} has more. Query it by itself",
-                limit=LOOKUP_DOCUMENTS_MAX,
-            )
+    try:
+        async for _, document, _ in rows:
+            if deadline is not None and len(documents) % CHUNK_DOCUMENTS == 0:
+                deadline()
+            documents.append(document)
+            if len(documents) > LOOKUP_DOCUMENTS_MAX:
+                raise QuotaExceeded(
+                    f"a lookup holds at most {LOOKUP_DOCUMENTS_MAX} documents of another "
+                    f"collection; {name!r} has more. Query it by itself",
+                    limit=LOOKUP_DOCUMENTS_MAX,
+                )
+    finally:
+        # Whoever keeps the error keeps this walk, and would keep its moment.
+        await rows.aclose()
     return documents

@@ -21,7 +21,8 @@ def checked_operations(operations: Iterable[Any]) -> list[tuple[Any, ...]]:
     """The operations of a batch. Raises InvalidInput, saying which is none."""
     several = []
     for position, one in enumerate(operations):
-        if not isinstance(one, Sequence) or not one or len(one) != PARTS.get(one[0]):
+        named = isinstance(one, Sequence) and len(one) > 0 and isinstance(one[0], str)
+        if not named or len(one) != PARTS.get(one[0]):
             raise InvalidInput(
                 "an operation is ('set', key, value), ('delete', key) or ('clear',); that at "
                 f"position {position} is none. Correct it",

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from holdfast.codecs.keys import pack, pack_text
 from holdfast.contract.errors import InvalidKey, InvalidValue
-from holdfast.documents.query.values import MISSING
+from holdfast.documents.query.values import MISSING, microseconds
 
 NULL = b"\x05"
 _NUMBERS = (0x09, 0x1E)
@@ -30,8 +30,6 @@ _BOOLEANS = (0x40, 0x42)
 _DATETIME = b"\x48"
 
 _END = b"\0"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 # --- Values ---------------------------------------------------------------------------------
 
@@ -85,7 +83,7 @@ def _encode_datetime(value: datetime) -> bytes:
             "an index orders instants, and a datetime without a time zone is none; "
             "give it one, for example value.replace(tzinfo=UTC)"
         )
-    return _DATETIME + pack(((value - _EPOCH) // _MICROSECOND,))[:-1]
+    return _DATETIME + pack((microseconds(value),))[:-1]
 
 
 def _encode_nested(value: Any) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from datetime import timedelta
 from typing import Any, Final, Generic, TypeVar
 
@@ -86,7 +86,8 @@ class Queries(Generic[T]):
             QuotaExceeded: a sort without a limit holds too many documents.
         """
         wanted = as_query(conditions, order_by, limit, offset, select, after, equal)
-        return Results(self._begin(wanted, hint), lambda found: self._result(wanted, found))
+        keep = self._keep(wanted)
+        return Results(self._begin(wanted, hint), lambda found: _result(keep, found))
 
     async def find_many(
         self,
@@ -101,7 +102,7 @@ class Queries(Generic[T]):
     ) -> list[T]:
         """The documents that match; see `query`."""
         wanted = as_query(conditions, order_by, limit, offset, select, after, equal)
-        return [self._kept(wanted, found) for found in await self._all(wanted, hint)]
+        return list(map(self._keep(wanted), await self._all(wanted, hint)))
 
     async def find_one(
         self,
@@ -116,7 +117,7 @@ class Queries(Generic[T]):
         """The first document that matches, or None; see `query`."""
         wanted = as_query(conditions, order_by, 1, offset, select, after, equal)
         for found in await self._all(wanted, hint):
-            return self._kept(wanted, found)
+            return self._keep(wanted)(found)
         return None
 
     async def count(
@@ -161,15 +162,12 @@ class Queries(Generic[T]):
         whatever is written between them.
         """
         wanted = as_query(conditions, order_by, limit, 0, select, after, equal)
-        results: list[QueryResult[T]] = []
-        last: Found | None = None
-        for found in await self._all(wanted, hint):
-            results.append(self._result(wanted, found))
-            last = found
+        rows = await self._all(wanted, hint)
+        keep = self._keep(wanted)
         cursor = None
-        if last is not None and len(results) == wanted.limit:
-            cursor = cursor_of(wanted, last[0], last[1])
-        return ResultPage(results, cursor)
+        if rows and len(rows) == wanted.limit:
+            cursor = cursor_of(wanted, rows[-1][0], rows[-1][1])
+        return ResultPage([_result(keep, found) for found in rows], cursor)
 
     async def search(
         self,
@@ -195,15 +193,14 @@ class Queries(Generic[T]):
         """
         wanted = as_query(conditions, (), limit, 0, select, None, equal)
         storage = await self._find()
-        found = []
-        if storage is not None:
-            storage.space.check()
-            async with Moment(storage.engine) as moment:
-                catalogue = await storage.catalogue_at(moment)
-                found = await search_ranked(storage, moment, catalogue, text, wanted, index)
-        else:
+        if storage is None:
             raise no_text_index(index)
-        return [self._result(wanted, row, score) for row, score in found]
+        storage.space.check()
+        async with Moment(storage.engine) as moment:
+            catalogue = await storage.catalogue_at(moment)
+            found = await search_ranked(storage, moment, catalogue, text, wanted, index)
+        keep = self._keep(wanted)
+        return [_result(keep, row, score) for row, score in found]
 
     async def aggregate(
         self,
@@ -233,9 +230,9 @@ class Queries(Generic[T]):
         if storage is not None:
             text = (await self._plan(storage, wanted, None)).text
         others: dict[str, list[Any]] = {}
-        for name in looked_up(stages):
+        for name in dict.fromkeys(looked_up(stages)):
             other = Queries[Any](name, Typed(), self._collections, None)
-            others[name] = await held(name, other._walk(Query()))
+            others[name] = await held(name, other._walk(Query()), deadline)
         rows = self._walk(wanted)
         try:
             async for made in aggregated(stages, rows, others, deadline, memory_bytes_max, text):
@@ -351,16 +348,12 @@ class Queries(Generic[T]):
         """The plan with the indexes as of the moment that it is run in."""
         return plan_query(wanted, storage.number, await storage.catalogue_at(moment), hint)
 
-    def _result(self, wanted: Query, found: Found, score: float | None = None) -> QueryResult[T]:
-        key, _, entry = found
-        return QueryResult(key, self._kept(wanted, found), entry.metadata, score)
-
-    def _kept(self, wanted: Query, found: Found) -> T:
-        """The value of a result: the document, or a dict of what was selected."""
+    def _keep(self, wanted: Query) -> Callable[[Found], T]:
+        """What makes the value of a result: the document, or a dict of what was selected."""
         if wanted.select is None:
-            return self._value(found[2])
-        kept: Any = compile_select(wanted.select)(found[1])
-        return kept  # type: ignore[no-any-return]
+            return lambda found: self._value(found[2])
+        select: Callable[[Any], Any] = compile_select(wanted.select)
+        return lambda found: select(found[1])
 
     def _value(self, entry: Entry[Any]) -> T:
         return self._typed.from_plain(entry.value)
@@ -370,6 +363,11 @@ class Queries(Generic[T]):
 
     async def _require(self) -> DocumentStorage:
         return await self._collections.require(self._name, self._history)
+
+
+def _result(keep: Callable[[Found], T], found: Found, score: float | None = None) -> QueryResult[T]:
+    key, _, entry = found
+    return QueryResult(key, keep(found), entry.metadata, score)
 
 
 def as_query(

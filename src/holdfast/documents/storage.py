@@ -95,6 +95,18 @@ class Step:
         self.written = False
 
 
+class _Derived(NamedTuple):
+    """What plans commits, for one row of the catalogue.
+
+    It is handed on as a whole: a commit may plan in another thread while queries look at the
+    catalogue of an earlier moment.
+    """
+
+    stored: bytes | None
+    indexes: IndexRows
+    planner: VersionPlanner
+
+
 class DocumentStorage:
     """The documents of one collection, on the engine or on a transaction's or snapshot's view.
 
@@ -131,10 +143,7 @@ class DocumentStorage:
         self._key_bytes_max = min(KEY_BYTES_MAX, space.engine.capabilities.key_bytes_max)
         #: By name of an index: how often queries walked it, and how often they could not.
         self.usage: dict[str, tuple[int, int]] = {}
-        #: The row of the catalogue that the planner below is made for.
-        self._catalogue: bytes | None = None
-        self._indexes = IndexRows(self.number, read_catalogue(None))
-        self._planner = self._make_planner()
+        self._derived = self._make_derived(None)
 
     def on(self, engine: Engine, pending: PendingRevision | None) -> DocumentStorage:
         """The same documents seen through a transaction or a snapshot."""
@@ -197,10 +206,10 @@ class DocumentStorage:
             return Entry(data_key[layout.REGION_BYTES :], stored, self._pending)
         return Entry(data_key[layout.REGION_BYTES :], stored, revision)
 
-    async def complete(self, entry: Entry[Any]) -> Entry[Any]:
-        """The entry with the chunks of a big value read. Raises IntegrityFailed."""
+    async def complete(self, entry: Entry[Any], moment: Engine | None = None) -> Entry[Any]:
+        """The entry with the chunks of a big value read, at its moment. Raises IntegrityFailed."""
         if entry.stored[1] & envelope.BLOB:
-            records = await self.engine.read(self.rows.blob_keys(entry.stored))
+            records = await (moment or self.engine).read(self.rows.blob_keys(entry.stored))
             entry.attach(_chunks(records))
         return entry
 
@@ -225,14 +234,15 @@ class DocumentStorage:
     async def catalogue_at(self, moment: Engine) -> Catalogue:
         """The indexes there are at one moment."""
         [record] = await moment.read((self.catalogue_key,))
-        if record is not None and record.value == self._catalogue:
-            return self._indexes.catalogue
+        derived = self._derived
+        if record is not None and record.value == derived.stored:
+            return derived.indexes.catalogue
         return read_catalogue(None if record is None else record.value)
 
     @property
     def choices(self) -> Choices:
         """Which indexes queries of each shape took, with the catalogue as it is."""
-        return self._indexes.choices
+        return self._derived.indexes.choices
 
     # --- Writing ----------------------------------------------------------------------------
 
@@ -250,15 +260,15 @@ class DocumentStorage:
         def write(plan: Plan, records: Sequence[Record | None]) -> Need | None:
             if len(records) == count:
                 asked.clear()
-            indexes = self.indexes_of(None if records[0] is None else records[0].value)
+            derived = self._derived_of(None if records[0] is None else records[0].value)
             rows = records[1:count]
             known = known_rows(asked, records[count:])
-            need = self._needs(steps, keys, rows, known, bool(indexes.writers))
+            need = self._needs(derived, steps, keys, rows, known)
             if need is None:
-                indexes.begin(known)
+                derived.indexes.begin(known)
                 for step, key, row in zip(steps, keys, rows, strict=True):
-                    self._step(plan, indexes, step, key, row, known)
-                need = indexes.end(plan)
+                    self._step(plan, derived, step, key, row, known)
+                need = derived.indexes.end(plan)
             if need is not None:
                 asked.extend(need.keys)
             return need
@@ -278,7 +288,8 @@ class DocumentStorage:
             if len(records) == count:
                 asked.clear()
             ended = 0
-            indexes = self.indexes_of(None if records[0] is None else records[0].value)
+            stored = None if records[0] is None else records[0].value
+            _, indexes, planner = self._derived_of(stored)
             known = known_rows(asked, records[count:])
             due = [
                 (key, row)
@@ -288,7 +299,7 @@ class DocumentStorage:
             wanted = [
                 one
                 for key, row in due
-                for one in self._wanted(key, row, reads=bool(indexes.writers))
+                for one in self._wanted(planner, key, row, reads=bool(indexes.writers))
                 if one not in known
             ]
             if wanted:
@@ -297,7 +308,7 @@ class DocumentStorage:
             indexes.begin(known)
             for key, row in due:
                 indexes.before = self.document(row, known) if indexes.writers else None
-                self._planner.expire(plan, key, row, self._extra(key, row, known), bury=True)
+                planner.expire(plan, key, row, _extra(planner, key, row, known), bury=True)
                 ended += 1
             need = indexes.end(plan)
             if need is not None:
@@ -311,49 +322,46 @@ class DocumentStorage:
 
     def indexes_of(self, stored: bytes | None) -> IndexRows:
         """What derives the index rows, by the row of the catalogue."""
-        if stored != self._catalogue:
-            self._indexes = IndexRows(self.number, read_catalogue(stored))
-            self._catalogue = stored
-            self._planner = self._make_planner()
-        return self._indexes
+        return self._derived_of(stored).indexes
 
-    def _make_planner(self) -> VersionPlanner:
-        derived: tuple[Derived, ...] = (ExpiryRows(),)
-        if self._indexes.writers:
-            derived = (*derived, self._indexes)
-        return VersionPlanner(self.rows, derived, self._retention)
+    def _derived_of(self, stored: bytes | None) -> _Derived:
+        derived = self._derived
+        if stored != derived.stored:
+            derived = self._derived = self._make_derived(stored)
+        return derived
+
+    def _make_derived(self, stored: bytes | None) -> _Derived:
+        indexes = IndexRows(self.number, read_catalogue(stored))
+        rows: tuple[Derived, ...] = (ExpiryRows(),)
+        if indexes.writers:
+            rows = (*rows, indexes)
+        return _Derived(stored, indexes, VersionPlanner(self.rows, rows, self._retention))
 
     def _needs(
         self,
+        derived: _Derived,
         steps: Sequence[Step],
         keys: Sequence[bytes],
         rows: Sequence[Record | None],
         known: dict[bytes, bytes | None],
-        indexed: bool,
     ) -> Need | None:
         """Graves, past rows that fall out, and chunks of big values that have to be seen."""
+        indexed = bool(derived.indexes.writers)
         wanted = [
             one
             for step, key, row in zip(steps, keys, rows, strict=True)
-            for one in self._wanted(key, row, reads=indexed or step.reads)
+            for one in self._wanted(derived.planner, key, row, reads=indexed or step.reads)
             if one not in known
         ]
         return Need(wanted) if wanted else None
 
-    def _wanted(self, key: bytes, row: Record | None, *, reads: bool) -> Sequence[bytes]:
-        wanted = self._planner.needs(key, row)
+    def _wanted(
+        self, planner: VersionPlanner, key: bytes, row: Record | None, *, reads: bool
+    ) -> Sequence[bytes]:
+        wanted = planner.needs(key, row)
         if row is not None and reads and row.value[1] & envelope.BLOB:
             return [*wanted, *self.rows.blob_keys(row.value)]
         return wanted
-
-    def _extra(
-        self, key: bytes, row: Record | None, known: dict[bytes, bytes | None]
-    ) -> Record | None:
-        """What the planner asked for, as it stands."""
-        for one in self._planner.needs(key, row):
-            value = known.get(one)
-            return None if value is None else Record(value, 0)
-        return None
 
     def document(self, row: Record, known: dict[bytes, bytes | None]) -> Any:
         """The plain document of a row, its chunks among the rows that are known."""
@@ -383,14 +391,14 @@ class DocumentStorage:
     def _step(
         self,
         plan: Plan,
-        indexes: IndexRows,
+        derived: _Derived,
         step: Step,
         data_key: bytes,
         row: Record | None,
         known: dict[bytes, bytes | None],
     ) -> None:
-        planner = self._planner
-        extra = self._extra(data_key, row, known)
+        _, indexes, planner = derived
+        extra = _extra(planner, data_key, row, known)
         living, past = self._standing(data_key, row, extra)
         if living is not None and (indexes.writers or step.reads):
             self._attach(living, known)
@@ -437,6 +445,16 @@ def require_key(key: Any) -> bytes:
         return pack_text(key)
     except UnicodeEncodeError as error:
         raise InvalidKey("a key is Unicode text; found a lone surrogate in it") from error
+
+
+def _extra(
+    planner: VersionPlanner, key: bytes, row: Record | None, known: dict[bytes, bytes | None]
+) -> Record | None:
+    """What the planner asked for, as it stands."""
+    for one in planner.needs(key, row):
+        value = known.get(one)
+        return None if value is None else Record(value, 0)
+    return None
 
 
 def _chunks(records: Sequence[Record | None]) -> list[bytes]:

@@ -23,6 +23,7 @@ from holdfast.codecs.serializers import MESSAGE_PACK, registry
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import IntegrityFailed, StoreError
 from holdfast.contract.record import Range, Record
+from holdfast.records.big_values import CHUNKS_READ_MAX
 from holdfast.store import layout
 from holdfast.store.feed.feed import Feed
 from holdfast.store.feed_row import Act, FeedPosition
@@ -33,9 +34,6 @@ from holdfast.store.views import Progress, Report
 
 #: How many entries are looked at between two calls of a progress.
 PROGRESS_STEP = 200
-
-#: How many chunks of a big value are read at once.
-_CHUNKS_READ_MAX = 64
 
 
 class _Version(NamedTuple):
@@ -299,8 +297,8 @@ class KeyspaceCheck:
             rest = page.resume
 
     async def _read(self, keys: list[bytes]) -> AsyncIterator[Record | None]:
-        for start in range(0, len(keys), _CHUNKS_READ_MAX):
-            for record in await self._view.read(keys[start : start + _CHUNKS_READ_MAX]):
+        for start in range(0, len(keys), CHUNKS_READ_MAX):
+            for record in await self._view.read(keys[start : start + CHUNKS_READ_MAX]):
                 yield record
 
     async def _count(self, range: Range, keyspace: int | None = None) -> int:

@@ -116,7 +116,9 @@ class EntryComposition:
     """
 
     def __init__(self, storage: EngineEntryStorage, components: Components, extras: Extras) -> None:
-        self._components = components
+        self._keys = PathKeyService()
+        self._hashing = Sha256HashingService()
+        self._metadata = StandardMetadataService(components.clock, components.ids)
         self._extras = extras
         self.rules = Rules(self._core(storage, privileged=True), components.clock)
 
@@ -141,12 +143,12 @@ class EntryComposition:
         return judged if log is None else Logged(judged, log)
 
     def _core(self, storage: EngineEntryStorage, *, privileged: bool = False) -> KeyValueStore:
-        components = self._components
+        # One of each for all views of a handle: a transaction finds the keys remembered.
         return KeyValueStore(
             storage=storage,
-            keys=PathKeyService(),
-            hashing=Sha256HashingService(),
-            metadata=StandardMetadataService(components.clock, components.ids),
+            keys=self._keys,
+            hashing=self._hashing,
+            metadata=self._metadata,
             locks=GrantingLockService(),
             privileged=privileged,
         )

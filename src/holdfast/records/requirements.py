@@ -64,12 +64,20 @@ class Requirements:
         return self._digests
 
     def use(self, stored: object, now: float | None = None) -> None:
-        """Take over what stands, or was just written, in the row."""
+        """Take over what stands, or was just written, in the row; nothing older than is known.
+
+        Args:
+            stored: the value of the row.
+            now: the instant before it was read; None: it is as new as can be.
+        """
+        known_until = (self.monotonic() if now is None else now) + REFRESH_S
+        if known_until < self._fresh_until:
+            return  # While it was read, this handle wrote or read a newer one.
         if not isinstance(stored, dict):
             raise IntegrityFailed(
                 f"{REQUIRED} holds digests by namespace; found something else. "
                 "Run `holdfast check` on the database"
             )
         self._digests = {parse_namespace(text): digest for text, digest in stored.items()}
-        self._fresh_until = (self.monotonic() if now is None else now) + REFRESH_S
+        self._fresh_until = known_until
         self.idle_until = -1.0 if self._digests else self._fresh_until

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import repeat
 from threading import get_ident
 from typing import Any, Literal, TypeVar
 
@@ -15,21 +14,15 @@ from holdfast.codecs.text import StoreKey
 from holdfast.contract.batch import Decide, Receipt
 from holdfast.contract.capability import Io
 from holdfast.contract.engine import NOT_NOW, Engine, _NotNow
-from holdfast.contract.errors import (
-    Conflict,
-    IntegrityFailed,
-    InvalidInput,
-    StoreError,
-)
+from holdfast.contract.errors import Conflict, IntegrityFailed, InvalidInput
 from holdfast.contract.record import THIS_COMMIT, Range, Record
+from holdfast.records.big_values import BigValues
 from holdfast.records.deciding import SPECIAL, BigValue, Deciding, Expiry
 from holdfast.records.services.protocols import Outcome, Step
 from holdfast.records.walk import Walk
-from holdfast.runtime.drive import drive
 from holdfast.store import layout
 from holdfast.store.space import Space
 from holdfast.store.text_keys import RESERVED_PACKED, shows, shows_all
-from holdfast.store.transaction import TransactionEngine
 from holdfast.store.versions.chunks import CHUNK_BYTES, Serialized, Values
 from holdfast.store.versions.entry import Entry, PastVersion, PayloadMissing, PendingRevision
 from holdfast.store.versions.history import History
@@ -43,12 +36,6 @@ _REGION_BYTES = layout.REGION_BYTES
 FIRST_PAGE_ROWS = 32
 PAGE_GROWTH = 4
 LAST_PAGE_ROWS = 1024
-#: How often a big value is read again that was replaced meanwhile.
-CHUNK_READS_MAX = 64
-#: How many chunks of a big value are read at once.
-_CHUNKS_READ_MAX = 64
-#: A value of more chunks is read away from the loop.
-_CHUNKS_INLINE_MAX = 8
 
 
 class EngineEntryStorage:
@@ -91,7 +78,11 @@ class EngineEntryStorage:
         self._pending = pending
         self._deciding = Deciding(space, rows, planner, self._entry)
         self._decide_one = self._deciding.one
-        self._history = History(engine, rows, self._complete, self._expired, self._entry_revision)
+        self._big = BigValues(engine, rows, values, self._entry, self._expired)
+        self._current = self._big.current
+        self._history = History(
+            engine, rows, self._big.complete, self._expired, self._entry_revision
+        )
 
     def on(self, engine: Engine, pending: PendingRevision | None = None) -> EngineEntryStorage:
         """The same entries seen through a transaction or a snapshot."""
@@ -270,7 +261,7 @@ class EngineEntryStorage:
         if record is not None:
             head = envelope.header_of(record.value)
             if (head.identity, head.incarnation, head.version) == (identity, incarnation, version):
-                return await self._complete(self._entry(key, record.value, record.revision))
+                return await self._big.complete(self._entry(key, record.value, record.revision))
         # Between the two reads it may have become past.
         return await self._history.by_place(key, identity, incarnation, version)
 
@@ -366,12 +357,12 @@ class EngineEntryStorage:
         while True:
             try:
                 if size > CHUNK_BYTES:
-                    return await self._transact_apart(keys, make)
+                    return await self._big.transact(keys, make)
                 return await self._engine.transact(keys, make)
             except PayloadMissing as missing:
                 stored = missing.entry.stored
                 try:
-                    payloads[stored] = chunks = await self._payload(stored)
+                    payloads[stored] = chunks = await self._big.chunks(stored)
                 except IntegrityFailed:
                     # Replaced meanwhile? Then the next attempt sees another value.
                     [record] = await self._read((self._data_key(str(missing.entry.key)),))
@@ -384,22 +375,6 @@ class EngineEntryStorage:
                 if isinstance(current, Entry) and await self._current(current) is not current:
                     continue  # Another one stands there by now: it is to be decided with that.
                 raise
-
-    async def _transact_apart(self, keys: list[bytes], make: Decide) -> Receipt:
-        """Transact away from the loop.
-
-        An engine that need not flush commits where it is asked to, and cannot see beforehand how
-        much a decision will write.
-        """
-        engine = self._engine
-        if self._remote_or_mine():
-            return await engine.transact(keys, make)  # Nothing is written here and now.
-        return await self.apart(lambda: drive(engine.transact(keys, make)))
-
-    def _remote_or_mine(self) -> bool:
-        """Whether the engine has to be used where the caller is: a server's, a transaction's."""
-        engine = self._engine
-        return isinstance(engine, TransactionEngine) or engine.capabilities.io is Io.REMOTE
 
     def _expired(self, stored: bytes) -> bool:
         """Whether stored bytes are of an entry that has run out."""
@@ -428,7 +403,7 @@ class EngineEntryStorage:
         if after is None or step.chunks is not None or not after.in_chunks:
             return
         try:
-            await self._complete(after)
+            await self._big.complete(after)
         except IntegrityFailed:
             # It was replaced meanwhile, and its value is not kept: reading the value says so.
             if await self._current(after) is after:
@@ -449,56 +424,6 @@ class EngineEntryStorage:
         if self._expired(stored):
             return None
         return await self._current(self._entry(key, stored, revision))
-
-    async def _current(self, entry: Entry[Any]) -> Entry[Any] | None:
-        """A living entry with the chunks of its big value read.
-
-        Its chunks may go between the two reads, where its past is not kept: then another version
-        stands there, or none, and that is what is returned.
-        """
-        for _ in repeat(None, CHUNK_READS_MAX):
-            try:
-                return await self._complete(entry)
-            except IntegrityFailed:
-                [record] = await self._read((self._data_key(str(entry.key)),))
-                if record is not None and record.value == entry.stored:
-                    raise  # It stands there and its chunks do not: they are missing.
-            if record is None or self._expired(record.value):
-                return None
-            entry = self._entry(entry.key, *record)
-        raise Conflict(
-            f"the big value of {str(entry.key)!r} was replaced {CHUNK_READS_MAX} times while it "
-            "was being read; try again, or read it from a snapshot",
-            key=str(entry.key),
-        )
-
-    async def _complete(self, entry: Entry[Any]) -> Entry[Any]:
-        """The entry with the chunks of a big value read."""
-        if entry.stored[1] & envelope.BLOB:
-            try:
-                entry.attach(await self._payload(entry.stored))
-            except StoreError as error:
-                error.within(key=str(entry.key))
-                raise
-        return entry
-
-    async def _payload(self, stored: bytes) -> list[bytes]:
-        """The chunks of a big value."""
-        keys = self._rows.blob_keys(stored)
-        if len(keys) > _CHUNKS_INLINE_MAX and not self._remote_or_mine():
-            return await self.apart(lambda: drive(self._chunks(keys)))
-        return await self._chunks(keys)
-
-    async def _chunks(self, keys: list[bytes]) -> list[bytes]:
-        chunks: list[bytes] = []
-        for start in range(0, len(keys), _CHUNKS_READ_MAX):
-            for record in await self._read(keys[start : start + _CHUNKS_READ_MAX]):
-                if record is None:
-                    raise IntegrityFailed(
-                        "a chunk of a big value is missing; run `holdfast check` on the database"
-                    )
-                chunks.append(record.value)
-        return chunks
 
 
 def _plain_entries(rows: Sequence[tuple[bytes, Record]]) -> list[Entry[Any]]:

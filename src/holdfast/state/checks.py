@@ -33,6 +33,15 @@ def block_ms(block: Duration | None) -> int:
     return _milliseconds("block", block, BLOCK_MAX_S)
 
 
+def loop_block_ms(block: Duration) -> int:
+    """How long each read of a loop blocks: above zero, or the loop would never rest.
+
+    Raises:
+        InvalidValue: it is zero, or longer than `BLOCK_MAX_S`.
+    """
+    return _milliseconds("block", block, BLOCK_MAX_S)
+
+
 def duration_ms(name: str, duration: Duration) -> int:
     """Another duration of that name."""
     return _milliseconds(name, duration, TTL_MAX_S)

@@ -37,3 +37,5 @@ BLOCK_MAX_S: Final = 3600.0
 SCAN_COUNT_MAX: Final = 10_000
 #: Messages of a stream that one consumer works on at the same time, at most.
 CONCURRENCY_MAX: Final = 1024
+#: How often a message is given out before it becomes a dead letter, at most.
+DELIVERIES_MAX: Final = 1_000_000

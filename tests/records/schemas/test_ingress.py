@@ -320,6 +320,31 @@ async def test_another_handle_sees_in_time_what_is_required_and_what_no_longer(
         await other.entries.set("people:a", BAD)
 
 
+async def test_a_look_that_began_before_does_not_undo_what_was_required_since(scene: Scene) -> None:
+    async with scene.open() as db:
+        schema = await db.schemas.register(PERSON)
+        store: Any = db._open_parts().composition.rules._store
+        get, has_read, goes_on = store.get, asyncio.Event(), asyncio.Event()
+
+        async def slow(key: StoreKey) -> Any:
+            entry = await get(key)
+            has_read.set()
+            await goes_on.wait()
+            return entry
+
+        store.get = slow
+        scene.clock.advance(REFRESH_S)
+        writer = asyncio.ensure_future(db.entries.set("a", 1))
+        await has_read.wait()
+        store.get = get
+        scene.clock.advance(0.001)
+        await db.schemas.require("people", schema)
+        goes_on.set()
+        await writer
+        with pytest.raises(SchemaValidationFailed):
+            await db.entries.set("people:a", BAD)
+
+
 async def test_what_is_required_is_looked_up_twice_a_second_at_most(scene: Scene) -> None:
     async with scene.open() as db:
         store: Any = db._open_parts().composition.rules._store

@@ -33,7 +33,7 @@ from holdfast.documents.query.computed import (
 from holdfast.documents.query.paths import Path, index_of
 from holdfast.documents.query.places import Distance, haversine
 from holdfast.documents.query.texts import TextMatcher, all_words
-from holdfast.documents.query.values import MISSING
+from holdfast.documents.query.values import ARRAY, MISSING, OBJECT
 
 #: From a document to a value, or MISSING.
 Compute = Callable[[Any], Any]
@@ -84,7 +84,7 @@ def compile_expression(
     return build(expression)
 
 
-_CONTAINERS = (3, 4)
+_CONTAINERS = (OBJECT, ARRAY)
 
 
 def _path(path: Path) -> Compute:

@@ -255,7 +255,7 @@ class Run:
                     continue
                 entry = storage.entry(data_key, stored, revision)
                 if stored[1] & envelope.BLOB:
-                    await self._attach(entry)
+                    await storage.complete(entry, self._engine)
                 document = entry.value
                 if test is None or test(document):
                     rows.append((name_of(data_key[skip:]), document, entry))
@@ -277,15 +277,11 @@ class Run:
                 continue
             entry = storage.entry(data_key, *record)
             if record.value[1] & envelope.BLOB:
-                await self._attach(entry)
+                await storage.complete(entry, self._engine)
             document = entry.value
             if test is None or test(document):
                 rows.append((name_of(data_key[layout.REGION_BYTES :]), document, entry))
         return rows
-
-    async def _attach(self, entry: Entry[Any]) -> None:
-        records = await self._engine.read(self._storage.rows.blob_keys(entry.stored))
-        entry.attach([record.value for record in records if record is not None])
 
     # --- Entries ----------------------------------------------------------------------------
 

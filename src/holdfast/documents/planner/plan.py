@@ -88,9 +88,8 @@ def plan_query(
         InvalidQuery: the index of the hint does not serve the query.
     """
     parts = conjuncts(query.where)
-    plan = QueryPlan(query, rest=query.where)
     language = _language(parts, catalogue)
-    plan.text = matcher(analyzer_of(language))
+    plan = QueryPlan(query, rest=query.where, text=matcher(analyzer_of(language)))
     if query.limit == 0:
         return plan
     usable = _usable(catalogue, language, hint)

@@ -17,12 +17,17 @@ from holdfast.contract.errors import DeserializationFailed, InvalidKey, InvalidQ
 from holdfast.documents.query.ordering import sort_key
 from holdfast.documents.query.places import Distance, haversine
 from holdfast.documents.query.query import Query
+from holdfast.documents.query.values import BOOL, BYTES, INSTANT, KEY_END, NUMBER, TEXT
 
 CURSOR_CHARACTERS_MAX = 65_536
 """The longest cursor, in characters."""
 
 _VERSION = 1
 _FINGERPRINT_BYTES = 12
+#: What stands behind the bracket of a value without parts.
+_KINDS: dict[int, tuple[type, ...]] = {
+    NUMBER: (int, float), TEXT: (str,), BYTES: (bytes,), BOOL: (bool,), INSTANT: (int,),
+}  # fmt: skip
 
 
 def fingerprint(query: Query) -> bytes:
@@ -74,7 +79,17 @@ def read_cursor(query: Query) -> tuple[Any, ...] | None:
 
 
 def _is_key(key: object) -> bool:
-    return isinstance(key, tuple) and bool(key) and type(key[0]) is int
+    """Whether it reads as `order_key` writes, so that it compares with the keys of documents."""
+    if not isinstance(key, tuple) or not key:
+        return False
+    tokens = iter(key)
+    for bracket in tokens:
+        if type(bracket) is not int or not KEY_END <= bracket <= INSTANT:
+            return False
+        kinds = _KINDS.get(bracket)
+        if kinds is not None and type(next(tokens, None)) not in kinds:
+            return False
+    return True
 
 
 def _refuse(found: str, advice: str = "Pass what the page before gave, unchanged") -> NoReturn:

@@ -46,7 +46,7 @@ BRACKETS: tuple[Bracket, ...] = (
 NULL_KEY: OrderKey = (NULL,)
 
 # Ends an object or array inside a key: what is a prefix of another sorts before it.
-_END = -1
+KEY_END: Final = -1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -111,7 +111,7 @@ def _flat(value: Any) -> Iterator[Any]:
         else:
             stack.pop()
             if stack:
-                yield _END
+                yield KEY_END
 
 
 class _Name:

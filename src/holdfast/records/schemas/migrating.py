@@ -63,6 +63,7 @@ class Migration:
     async def run(self, namespace: str, progress: Callable[[int, int], None] | None) -> Migrated:
         """Do what is left to do. The namespace is in its canonical spelling."""
         place = self._place(namespace)
+        segments = parse_namespace(namespace)
         kept = await self._store.get(place)
         after: StoreKey | None = None
         done = Migrated()
@@ -71,8 +72,10 @@ class Migration:
             done = Migrated(kept.value["entries"], kept.value["written"])
         batch: list[Entry[Any]] = []
         size = 0
-        async for entry in self._store.items(_below(namespace)):
-            if (after is not None and entry.key <= after) or not _inside(entry.key, namespace):
+        async for entry in self._store.items(_below(segments)):
+            if entry.key.namespace[: len(segments)] != segments:
+                continue
+            if after is not None and entry.key <= after:
                 continue
             batch.append(entry)
             size += entry.bytes_held
@@ -164,14 +167,9 @@ def _mark(place: StoreKey, after: StoreKey, done: Migrated) -> Write:
     return Write(place, SetValue(value))
 
 
-def _below(namespace: str) -> Pattern:
+def _below(segments: tuple[str, ...]) -> Pattern:
     """The keys of a namespace and below it, and at most one more."""
-    if not namespace:
+    if not segments:
         return Pattern.mqtt("#")
-    exactly = Pattern.exactly(StoreKey("x", parse_namespace(namespace))).text
+    exactly = Pattern.exactly(StoreKey("x", segments)).text
     return Pattern.mqtt(exactly.removesuffix(":x") + "/#")
-
-
-def _inside(key: StoreKey, namespace: str) -> bool:
-    segments = parse_namespace(namespace)
-    return key.namespace[: len(segments)] == segments

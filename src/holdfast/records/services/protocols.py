@@ -1,7 +1,7 @@
 """The five services a `KeyValueStore` is put together from, each with one job.
 
-They are protocols: any object with these methods serves. The default ones stand in `keys.py`,
-`hashing.py`, `metadata.py`, `locks.py` and `storage.py`.
+They are protocols: any object with these methods serves. The default ones stand beside them, in
+`keys.py`, `hashing.py`, `metadata.py` and `granting.py`, and in `records/storage.py`.
 """
 
 from __future__ import annotations

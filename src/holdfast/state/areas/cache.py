@@ -7,6 +7,7 @@ when its lease is over. What the function raises goes to those who waited, and i
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from holdfast.codecs.digest import digest
-from holdfast.contract.errors import InvalidInput, SerializationFailed, StoreError, TimedOut
+from holdfast.contract.errors import InvalidInput, SerializationFailed, StoreError
 from holdfast.contract.runtime import Runtime
 from holdfast.state.areas.area import Area, Scene
 from holdfast.state.areas.claim import Claim
@@ -274,11 +275,9 @@ class Cache(Area):
             await self._store(whole, result, stamps, rules)
             return (result,)
         finally:
-            try:
-                await lease.release()
-            except (StoreError, TimedOut):
+            with contextlib.suppress(StoreError):
                 # It ends by itself; whoever waits looks again.
-                lease.cancel_on_loss = False
+                await lease.release()
 
     async def _look(self, whole: str, tags: list[str]) -> tuple[tuple[Any] | None, bool]:
         """The kept result in a tuple, and whether it is fresh."""

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
-from holdfast.contract.errors import LeaseLost, TimedOut
+from holdfast.contract.errors import LeaseLost
 from holdfast.state.areas.area import Area, Scene
+from holdfast.state.areas.holding import wait_for
 from holdfast.state.areas.lease import Lease
-from holdfast.state.checks import Duration, duration_ms, name, ttl_ms
+from holdfast.state.checks import Duration, name, ttl_ms
 from holdfast.state.limits import TTL_MAX_S
 from holdfast.state.telemetry import operation
 
@@ -26,9 +27,6 @@ _HOLDER = operation("claim.holder", "claim", success={"ctx.claim.found": bool})
 
 #: How long a lease lasts without being renewed, in seconds.
 LEASE_S = 30.0
-#: Between two attempts to get a lease that another one holds, in seconds: at first, and at most.
-ATTEMPT_S = 0.02
-ATTEMPT_MAX_S = 0.5
 #: The one key of a scope that tokens are drawn from.
 _TOKENS = "token"
 _OWNER_CHARACTERS_MAX = 256
@@ -163,7 +161,13 @@ class Claim(Area):
             TimedOut: another one held it all the time.
             LeaseLost: it was lost before the block ended.
         """
-        lease = await self._wait(key, owner, ttl, wait)
+        owner = self._owner(owner)
+        lease = await wait_for(
+            lambda: self.acquire(key, owner=owner, ttl=ttl),
+            wait,
+            self._scene.components,
+            f"another one holds {key!r}",
+        )
         lease.cancel_on_loss = cancel_on_loss
         async with lease:
             yield lease
@@ -188,29 +192,6 @@ class Claim(Area):
                 continue
 
     # --- Inside -----------------------------------------------------------------------------
-
-    async def _wait(
-        self, key: str, owner: str | None, ttl: Duration, wait: Duration | None
-    ) -> Lease:
-        components = self._scene.components
-        clock, runtime = components.clock, components.host.runtime()
-        until = clock.monotonic() + (duration_ms("wait", wait) / 1000 if wait else 0.0)
-        owner = self._owner(owner)
-        pause = ATTEMPT_S
-        while True:
-            lease = await self.acquire(key, owner=owner, ttl=ttl)
-            if lease is not None:
-                return lease
-            left = until - clock.monotonic()
-            if left <= 0:
-                raise TimedOut(
-                    f"another one holds {key!r}; waited for {wait or 0} s. Try again later, or "
-                    "give a longer wait"
-                )
-            await runtime.sleep(min(pause, left))
-            # Different waiters come at different times: the last byte of an identity is random.
-            jitter = 1 + components.ids.new()[-1] / 512
-            pause = min(pause * 1.5, ATTEMPT_MAX_S) * jitter
 
     def _owner(self, owner: str | None) -> str:
         if owner is None:

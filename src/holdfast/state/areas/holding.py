@@ -7,16 +7,50 @@ so it knows of a loss no later than the keeper does.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from collections.abc import Awaitable, Callable
+from typing import Any, Self, TypeVar
 
-from holdfast.contract.errors import LeaseLost, StoreError
+from holdfast.contract.errors import LeaseLost, StoreError, TimedOut
 from holdfast.contract.runtime import Background, Components
+from holdfast.state.checks import Duration, duration_ms
 from holdfast.state.shared import Shared
+
+H = TypeVar("H", bound="Holding")
 
 #: A holding is renewed when this part of its time is over.
 RENEW_AT = 1 / 3
 #: The shortest pause between two attempts to renew, in seconds.
 RETRY_S = 0.02
+#: Between two attempts to get what others hold, in seconds: at first, and at most.
+ATTEMPT_S = 0.02
+ATTEMPT_MAX_S = 0.5
+
+
+async def wait_for(
+    acquire: Callable[[], Awaitable[H | None]],
+    wait: Duration | None,
+    components: Components,
+    taken: str,
+) -> H:
+    """What `acquire` gets, tried again and again for so long; `taken` says who has it meanwhile.
+
+    Raises:
+        TimedOut: it got nothing all the time.
+    """
+    clock, runtime = components.clock, components.host.runtime()
+    until = clock.monotonic() + (duration_ms("wait", wait) / 1000 if wait else 0.0)
+    pause = ATTEMPT_S
+    while (held := await acquire()) is None:
+        left = until - clock.monotonic()
+        if left <= 0:
+            raise TimedOut(
+                f"{taken}; waited for {wait or 0} s. Try again later, or give a longer wait"
+            )
+        await runtime.sleep(min(pause, left))
+        # Different waiters come at different times: the last byte of an identity is random.
+        jitter = 1 + components.ids.new()[-1] / 512
+        pause = min(pause * 1.5, ATTEMPT_MAX_S) * jitter
+    return held
 
 
 class Holding(ABC):

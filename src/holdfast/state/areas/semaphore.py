@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from holdfast.contract.errors import TimedOut
 from holdfast.contract.runtime import Components
 from holdfast.state.adapter import StateAdapter
 from holdfast.state.areas.area import Area
-from holdfast.state.areas.claim import ATTEMPT_MAX_S, ATTEMPT_S, LEASE_S
-from holdfast.state.areas.holding import Holding
-from holdfast.state.checks import Duration, duration_ms, ttl_ms, whole
+from holdfast.state.areas.claim import LEASE_S
+from holdfast.state.areas.holding import Holding, wait_for
+from holdfast.state.checks import Duration, ttl_ms, whole
 from holdfast.state.telemetry import operation
 
 _ACQUIRE = operation(
@@ -99,18 +98,12 @@ class Semaphore(Area):
             TimedOut: all places were taken for as long as `wait`.
             LeaseLost: the place was lost before the block ended.
         """
-        components = self._scene.components
-        until = components.clock.monotonic() + (duration_ms("wait", wait) / 1000 if wait else 0)
-        pause = ATTEMPT_S
-        while (permit := await self.acquire(key, permits, ttl=ttl)) is None:
-            left = until - components.clock.monotonic()
-            if left <= 0:
-                raise TimedOut(
-                    f"all {permits} places of {key!r} are taken; waited for {wait or 0} s. Try "
-                    "again later, or give a longer wait"
-                )
-            await components.host.runtime().sleep(min(pause, left))
-            pause = min(pause * 1.5, ATTEMPT_MAX_S)
+        permit = await wait_for(
+            lambda: self.acquire(key, permits, ttl=ttl),
+            wait,
+            self._scene.components,
+            f"all {permits} places of {key!r} are taken",
+        )
         async with permit:
             yield permit
 

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
-from holdfast.contract.errors import StoreError
 from holdfast.contract.runtime import Host
 from holdfast.state.calling import call
 from holdfast.state.events.message import Message
@@ -98,13 +97,14 @@ class Subscription:
             self._draining = False
 
     async def _hand_over(self, channel: str, data: bytes) -> None:
-        try:
-            message = self._read(channel, data)
-        except StoreError as error:
+        message: list[Message[Any]] = []
+        # A schema is the caller's code, too.
+        failure = await call(self._host, lambda: message.append(self._read(channel, data)))
+        if failure is not None:
             self.refused += 1
-            self._report(error, channel)
+            self._report(failure, channel)
             return
-        failure = await call(self._host, self.handler, message)
+        failure = await call(self._host, self.handler, *message)
         if failure is None:
             self.delivered += 1
         else:

@@ -388,11 +388,15 @@ class MemoryAdapter(StateAdapter):
         until = self._clock.monotonic() + block_ms / 1000
         while not found and (left := until - self._clock.monotonic()) > 0:
             came: Completion[None] = self._components.host.runtime().completion()
-            # Somebody who only waits makes no stream.
-            self._made(stream).waiting.append(came.settle)
+            # Who appends has to find who waits, so the stream is made if there is none.
+            waiting = self._made(stream).waiting
+            waiting.append(came.settle)
             try:
                 await came.wait(left)
             except TimedOut:
                 break
+            finally:
+                if came.settle in waiting:
+                    waiting.remove(came.settle)
             found = take()
         return found

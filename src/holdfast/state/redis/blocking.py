@@ -46,10 +46,13 @@ class BlockingReads:
         link: Link | None = None
         try:
             link = await self._take()
+            if self._closed:
+                raise StoreClosed("the adapter was closed while it connected; make another one")
             self._busy.add(link)
             async with asyncio.timeout(block_ms / 1000 + self._config.timeout_s):
                 reply = await link.send(words, reads=True)
             if not self._closed and len(self._idle) < IDLE_MAX:
+                self._busy.discard(link)
                 self._idle.append(link)
                 link = None
         except TimeoutError as error:

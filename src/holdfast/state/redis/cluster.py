@@ -17,7 +17,7 @@ from holdfast.state.adapter import ScanPage
 from holdfast.state.redis.adapter import LoopState, RedisAdapter
 from holdfast.state.redis.blocking import BlockingReads
 from holdfast.state.redis.config import RedisConfig
-from holdfast.state.redis.connection import LoopConnection
+from holdfast.state.redis.connection import LoopConnection, again
 from holdfast.state.redis.link import Word
 from holdfast.state.redis.slots import SLOTS, keys_of, one_slot, slot_of
 
@@ -193,7 +193,7 @@ class _ClusterState(LoopState):
         learning = self._learning
         await asyncio.wait([learning])
         if not learning.cancelled() and (error := learning.exception()) is not None:
-            raise type(error)(*error.args) from error
+            raise again(error) if isinstance(error, StoreError) else error
 
     async def _ask_around(self) -> None:
         try:
@@ -247,6 +247,11 @@ class _ClusterReads(BlockingReads):
         return await self._cluster.routed(
             slot, lambda node: self._at(node).read(words, block_ms), words, reads=True
         )
+
+    def close(self) -> None:
+        super().close()
+        for reads in self._by_node.values():
+            reads.close()
 
     def abandon(self) -> None:
         for reads in self._by_node.values():

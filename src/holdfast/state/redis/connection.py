@@ -83,7 +83,7 @@ class LoopConnection:
         loop = asyncio.get_running_loop()
         if self._connecting is None:
             if self._failed is not None and loop.time() - self._failed_at < ATTEMPT_PAUSE_S:
-                raise _again(self._failed)
+                raise again(self._failed)
             self._connecting = loop.create_task(self._connect(), name="holdfast redis connect")
             # Callers may all be cancelled: then nobody asks how it ended.
             self._connecting.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -94,7 +94,7 @@ class LoopConnection:
             raise StoreClosed("the adapter was closed while it connected; make another one")
         error = connecting.exception()
         if error is not None:
-            raise _again(error) if isinstance(error, StoreError) else error
+            raise again(error) if isinstance(error, StoreError) else error
         return connecting.result()
 
     async def resolve(self) -> RedisConfig:
@@ -174,7 +174,7 @@ class LoopConnection:
             self._link = None
 
 
-def _again(error: StoreError) -> StoreError:
+def again(error: StoreError) -> StoreError:
     """The same failure for another caller, with a traceback of its own."""
     copy = type(error)(error.message, **error.details)
     copy.__cause__ = error

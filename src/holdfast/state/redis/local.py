@@ -160,6 +160,9 @@ class Tracker:
             except StoreError:
                 pass
             self._down()
+            if self._link is not None:
+                # Of no use any more, also when it was the server that said no.
+                self._link.abort()
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, self._config.backoff_max_s)
 
@@ -246,7 +249,7 @@ class LocalRedisAdapter(RedisAdapter):
         mark, asked_at = values.reads(key), loop.time()
         reading = asyncio.ensure_future(super().get(key))
         try:
-            # Right behind it: how long it may be kept.
+            # In the same packet: how long it may be kept.
             left = await self._read("PTTL", key)
             value = await reading
         except BaseException:

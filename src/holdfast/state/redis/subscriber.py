@@ -57,6 +57,7 @@ class Subscriber:
         self._channels: dict[tuple[bool, bytes], _Channel] = {}
         self._numbers = 0
         self._link: Link | None = None
+        #: A connection was lost, and who listens has not been told.
         self._lost = asyncio.Event()
         self._upkeep: asyncio.Task[None] | None = None
         self._connecting = asyncio.Lock()
@@ -127,8 +128,10 @@ class Subscriber:
         config = await self._resolve()
         link = ListeningLink(self._loop, config, self._ended, self._hear)
         await connect(config, lambda: link)
+        if self._closed:
+            link.abort()
+            raise StoreClosed("the adapter was closed while it connected; make another one")
         self._link = link
-        self._lost.clear()
         if link.lost:
             self._ended(link)
             raise ConnectionLost("the connection was lost as soon as it was made")
@@ -138,7 +141,8 @@ class Subscriber:
 
     def _ended(self, link: Link) -> None:
         if link is self._link:
-            self._lost.set()
+            if self._channels:
+                self._lost.set()
             for channel in self._channels.values():
                 channel.confirmed = None
 
@@ -150,13 +154,16 @@ class Subscriber:
                 async with asyncio.timeout(self._config.ping_s):
                     await self._lost.wait()
             link = self._link
-            if link is not None and not link.lost:
-                link.send(("PING",), reads=True)
+            if not self._lost.is_set():
+                if link is not None and not link.lost:
+                    link.send(("PING",), reads=True)
                 continue
             try:
                 async with self._connecting:
+                    # A caller that subscribes may have restored it, and tells nobody else.
                     if self._link is None or self._link.lost:
                         await self._connect()
+                    self._lost.clear()
                 await self._confirmed()
             except StoreError:
                 await asyncio.sleep(pause_s)

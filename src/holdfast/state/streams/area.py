@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from holdfast.state.areas.area import Area
-from holdfast.state.checks import Duration, block_ms, name, whole
+from holdfast.state.checks import Duration, loop_block_ms, name, whole
 from holdfast.state.limits import READ_COUNT_MAX
 from holdfast.state.observing import fail
 from holdfast.state.streams.group import StreamGroup
@@ -88,7 +88,8 @@ class Streams(Area):
             block: how long one step waits.
         """
         whole_key = self._key(stream)
-        span = block_ms(block)
+        whole("count", count, 1, READ_COUNT_MAX)
+        span = loop_block_ms(block)
         if after == "$":
             # Fixed once, or what comes between two steps would be missed.
             newest = await self._adapter.read_last(whole_key, 1)

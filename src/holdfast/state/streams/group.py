@@ -8,8 +8,8 @@ from typing import Any
 from holdfast.contract.errors import InvalidInput
 from holdfast.state.adapter import Pending
 from holdfast.state.areas.area import Area, Scene
-from holdfast.state.checks import Duration, block_ms, duration_ms, whole
-from holdfast.state.limits import READ_COUNT_MAX
+from holdfast.state.checks import Duration, block_ms, duration_ms, loop_block_ms, whole
+from holdfast.state.limits import CONCURRENCY_MAX, DELIVERIES_MAX, READ_COUNT_MAX
 from holdfast.state.streams.consuming import Consumption, Settings
 from holdfast.state.streams.message import StreamMessage, read
 from holdfast.state.telemetry import operation
@@ -166,9 +166,9 @@ class StreamGroup(Area):
         """
         self._key(stream)
         settings = Settings(
-            concurrency=whole("concurrency", concurrency, 1, READ_COUNT_MAX),
-            block_s=block_ms(block) / 1000,
+            concurrency=whole("concurrency", concurrency, 1, CONCURRENCY_MAX),
+            block_s=loop_block_ms(block) / 1000,
             reclaim_s=duration_ms("reclaim_idle", reclaim_idle) / 1000,
-            deliveries_max=whole("max_deliveries", max_deliveries, 1, 1_000_000),
+            deliveries_max=whole("max_deliveries", max_deliveries, 1, DELIVERIES_MAX),
         )
         return Consumption(self, stream, handler, settings, on_error, self._scene.components)
