@@ -14,6 +14,7 @@ from holdfast.contract.batch import Batch, DeleteRange, Put
 from holdfast.contract.errors import (
     Overloaded,
     StoreClosed,
+    StoreError,
     StoreLocked,
 )
 from holdfast.contract.record import Range, Record
@@ -248,6 +249,43 @@ def test_reads_go_on_while_the_map_grows_and_the_file_is_compacted(tmp_path: Pat
             thread.join()
         assert not failures
         assert drive(engine.check()) == []
+
+
+def test_a_read_waits_while_the_compacted_file_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a moment the environment is the new one, and the trees are those of the old one."""
+    opening, go_on = threading.Event(), threading.Event()
+    with opened(tmp_path / "app") as engine:
+        put(engine, b"key")
+        locks = engine._medium.locks
+        take_turn = locks.take_turn
+
+        def slowly(timeout_s: float) -> None:
+            opening.set()
+            assert go_on.wait(20)
+            take_turn(timeout_s)
+
+        found: list[object] = []
+
+        def read() -> None:
+            try:
+                found.append(drive(engine.scan(Range())).rows)
+            except StoreError as error:
+                found.append(error)
+
+        compacting = threading.Thread(target=lambda: drive(engine.compact()))
+        reading = threading.Thread(target=read)
+        with monkeypatch.context() as patch:
+            patch.setattr(locks, "take_turn", slowly)
+            compacting.start()
+            assert opening.wait(20)
+            reading.start()
+            reading.join(0.2)
+            go_on.set()
+            compacting.join()
+        reading.join()
+        assert found == [[(b"key", Record(b"value", 1))]]
 
 
 def test_the_driver_alone_reads_what_is_stored(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The memory engine forgets the ids of batches as the engines with files do."""
+"""The memory engine forgets the ids of batches in time, whatever the wall clock does meanwhile."""
 
 from __future__ import annotations
 
@@ -29,5 +29,22 @@ def test_batch_ids_are_forgotten_after_some_minutes(jump_ms: int) -> None:
         clock.advance(jump_ms / 1000)
         assert commit(engine, b"2") == 6, "its id is too old to mean the same batch"
         assert list(engine._state.batch_ids) == [b"2"]
+    finally:
+        drive(engine.close())
+
+
+def test_a_wall_clock_that_was_wrong_for_a_while_keeps_no_batch_id() -> None:
+    clock = ManualClock()
+    engine = MemoryEngine(MemoryConfig(), with_clock(clock))
+    drive(engine.open())
+    try:
+        wall = clock.now_ms()
+        clock._now_ms = wall + 1000 * BATCH_ID_MS
+        commit(engine, b"early")
+        clock._now_ms = wall
+        commit(engine, b"right")
+        clock.advance(BATCH_ID_MS / 1000 + 1)
+        commit(engine, b"late")
+        assert list(engine._state.batch_ids) == [b"late"]
     finally:
         drive(engine.close())

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from holdfast.contract.batch import Append, Batch, Draft, Put
+from holdfast.contract.engine import Snapshot
 from holdfast.contract.errors import IntegrityFailed, StoreClosed, StoreError, StoreNotFound
 from holdfast.contract.record import Range, Record
 from holdfast.engines.embedded import network
@@ -412,6 +413,10 @@ def compact(engine: SqliteEngine) -> None:
     drive(engine.compact())
 
 
+def check(engine: SqliteEngine) -> None:
+    drive(engine.check())
+
+
 def peek(engine: SqliteEngine) -> None:
     engine.peek(b"key")
     drive(engine.head())
@@ -419,7 +424,7 @@ def peek(engine: SqliteEngine) -> None:
 
 @pytest.mark.parametrize("durability", ["full", "relaxed"])
 @pytest.mark.parametrize(
-    "action", [transact, append, read_two, scan, use_snapshot, load, compact, peek]
+    "action", [transact, append, read_two, scan, use_snapshot, load, compact, check, peek]
 )
 def test_an_interrupt_at_any_line_leaves_the_database_usable(
     quick: Path, durability: str, action: Callable[[SqliteEngine], None]
@@ -444,6 +449,54 @@ def test_an_interrupt_at_any_line_leaves_the_database_usable(
         assert line > 5, "lines were traced"
         assert drive(engine.check()) == []
         drive(engine.snapshot()).close()
+
+
+class InterruptInside(Interrupt):
+    """The same at the n-th instruction: a signal comes between two calls of one line, too."""
+
+    def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
+        frame.f_trace_opcodes = True
+        return super().__call__(frame, "line" if event == "opcode" else "", argument)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda engine, at: drive(engine.read([b"key"], at=at)),
+        lambda engine, at: drive(engine.scan(Range(), at=at)),
+    ],
+    ids=["read", "scan"],
+)
+def test_a_read_of_a_snapshot_interrupted_at_any_instruction_keeps_no_view(
+    tmp_path: Path, read: Callable[[SqliteEngine, Snapshot], object]
+) -> None:
+    """Its connection serves later reads, also while somebody looks at the traceback."""
+    with opened(tmp_path / "app.sqlite") as engine:
+        put(engine, b"key", b"1")
+        at = 0
+        hit = True
+        while hit:
+            at += 1
+            snapshot, other = drive(engine.snapshot()), drive(engine.snapshot())
+            interrupt = InterruptInside(at)
+            traceback: BaseException | None = None
+            before = sys.gettrace()
+            sys.settrace(interrupt)
+            try:
+                read(engine, snapshot)
+            except (KeyboardInterrupt, StoreError) as error:
+                traceback = error
+            finally:
+                sys.settrace(before)
+            hit = interrupt.hit
+            assert hit == (traceback is not None)
+            snapshot.close()
+            other.close()  # Its connection is the next to serve.
+            head = put(engine, b"key")
+            assert drive(engine.scan(Range(b"key"))).rows[0][1].revision == head, f"after {at}"
+            traceback = None
+            assert engine._open_parts().pen.log.checkpoint(), f"a view is left after {at}"
+        assert at > 100
 
 
 @needs.linux

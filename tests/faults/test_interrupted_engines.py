@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.contract.batch import Batch, CheckKey, Delete, DeleteRange, Draft, Put
+from holdfast.contract.batch import Append, Batch, CheckKey, Delete, DeleteRange, Draft, Put
 from holdfast.contract.engine import Engine
 from holdfast.contract.record import Range, Record
 from holdfast.runtime.system import drive
@@ -75,6 +75,28 @@ def test_a_verb_interrupted_at_any_line(name: str, verb: str, tmp_path: Path) ->
         assert left == right
         revisions = [record.revision for _, record in drive(engine.scan(Range.prefix(b"log"))).rows]
         assert len(set(revisions)) == len(revisions), "no batch is written twice"
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_batch_with_an_id_is_repeated_after_an_interrupt_at_any_line(
+    name: str, tmp_path: Path
+) -> None:
+    """Whether the interrupted call wrote or not: once it is repeated, it has written once."""
+    with driven(name, tmp_path) as engine:
+        number = 0
+
+        def commit() -> int:
+            batch = Batch([Append(b"log", b"%d" % number)], id=b"%d" % number)
+            return drive(engine.commit(batch)).revision
+
+        for place in each_line(commit):
+            revision = commit()
+            assert commit() == revision, place
+            rows = drive(engine.scan(Range.prefix(b"log"))).rows
+            written = [record.revision for _, record in rows if record.value == b"%d" % number]
+            assert written == [revision], place
+            number += 1
+        assert number > 10
 
 
 @pytest.mark.parametrize("name", ENGINES)

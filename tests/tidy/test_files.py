@@ -11,7 +11,6 @@ LONG_FILES = {
     "src/holdfast/sync/database.py": "generated, one short method for each call",
     "src/holdfast/sync/documents.py": "generated, one short method for each call",
     "src/holdfast/sync/entries.py": "generated, one short method for each call",
-    "src/holdfast/engines/memory.py": "a whole engine, all of it in one place to read",
     "src/holdfast/records/interface.py": "nine verbs and what is spelled in them, with docstrings",
 }
 

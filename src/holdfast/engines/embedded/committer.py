@@ -401,6 +401,8 @@ def _write(committer: ref[Committer], bell: _Bell) -> None:
             return
         with suppress(Exception):  # Whom it concerned was told.
             mine._serve()  # noqa: SLF001 - ours
+        if mine._closed:  # noqa: SLF001 - ours
+            return  # Whoever met the close may have started this thread behind it.
         del mine
 
 

@@ -240,6 +240,8 @@ class Medium:
             finally:
                 transaction.abort()
                 del transaction  # Its place among the readers is free once the object is gone.
+            with self._remapping:
+                pass  # Not before the map, or environment and trees together, are the new ones.
         raise translate(failure, self.url) from failure
 
     def record(self, key: bytes) -> Record | None:

@@ -108,9 +108,11 @@ class Gathering:
                 try:
                     await self._carry(works)
                 except Exception as error:  # noqa: BLE001 - a fault of a driver too is told to each
-                    # It concerns the whole group: the way to the server.
+                    # It concerns the whole group, the way to the server, but not what was put off.
+                    later = set(self._waiting)
                     for work in works:
-                        work.settle(error)
+                        if work not in later:
+                            work.settle(error)
         finally:
             self._leader = None
             # The loop ends, or there is a fault here: nobody waits for ever.

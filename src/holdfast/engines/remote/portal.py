@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from holdfast.contract.errors import StoreClosed, WrongContext
 from holdfast.contract.runtime import Completion, Host, Worker
@@ -92,12 +92,21 @@ class Portal:
         if self._closed:
             raise _closed()
         if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._thread = self._host.spawn(self.name, self._turn)
+            loop = asyncio.new_event_loop()
+            try:
+                self._thread = self._host.spawn(self.name, lambda: self._turn(loop))
+            except Exception:
+                loop.close()  # There is no thread for it.
+                raise
+            except BaseException:
+                loop.call_soon_threadsafe(loop.stop)  # Interrupted: it may turn already.
+                raise
+            # Only now: whoever hands work to a loop that never turns would wait for ever.
+            self._loop = loop
         return self._loop
 
-    def _turn(self) -> None:
-        loop = cast("asyncio.AbstractEventLoop", self._loop)
+    @staticmethod
+    def _turn(loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
         try:
             loop.run_forever()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from holdfast.contract.errors import Overloaded, StoreClosed, StoreError
+from holdfast.contract.errors import Overloaded, StoreClosed
 from holdfast.engines.remote.line import Line
 
 
@@ -77,7 +77,7 @@ class Waiting:
                     writes=False,
                     longest=True,
                 )
-            except StoreError as error:
+            except Exception as error:  # noqa: BLE001 - a fault of a driver too is told to each
                 self._fail(error)
                 self._watch = None
                 return
@@ -86,7 +86,7 @@ class Waiting:
                 self._watch = None  # Whoever waits next asks anew.
                 return
 
-    def _fail(self, error: StoreError) -> None:
+    def _fail(self, error: Exception) -> None:
         for reached in list(self._waiting):
             if not reached.done():
                 reached.set_exception(error)

@@ -17,7 +17,6 @@ from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.engine import EmbeddedEngine
 from holdfast.engines.embedded.group import Group, Pending, Work, Writer
-from holdfast.engines.embedded.locking import holding
 from holdfast.engines.sqlite.config import SqliteConfig
 from holdfast.engines.sqlite.failures import DRIVER_ERRORS, told, translate
 from holdfast.engines.sqlite.opening import Opened, keep_for_ever, open_database
@@ -310,7 +309,7 @@ class SqliteEngine(EmbeddedEngine):
             raise self._refuse()
         snapshot = self._open_parts().snapshots.own(at)
         try:
-            return holding(snapshot.lock, lambda: read(snapshot.reader))
+            return snapshot.reading(read)
         except DRIVER_ERRORS as error:
             raise translate(error, self._settings.path) from error
 
@@ -349,11 +348,14 @@ class SqliteEngine(EmbeddedEngine):
         readers = self._open_parts().readers
         reader = readers.take()
         try:
-            return what_is_wrong(reader.connection)
-        except sqlite3.DatabaseError as error:
-            return [str(translate(error, self._settings.path))]
-        finally:
-            readers.give_back(reader)
+            wrong = what_is_wrong(reader.connection)
+        except BaseException as error:
+            readers.discard(reader)
+            if isinstance(error, sqlite3.DatabaseError):
+                return [str(translate(error, self._settings.path))]
+            raise
+        readers.give_back(reader)
+        return wrong
 
     def _compact(self) -> int:
         path = self._settings.path

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import TypeVar
 from weakref import WeakSet
 
 from holdfast.contract.engine import Snapshot
@@ -20,6 +21,8 @@ from holdfast.engines.embedded.locking import holding
 from holdfast.engines.sqlite.appended import AppendedKeys
 from holdfast.engines.sqlite.failures import Translated
 from holdfast.engines.sqlite.statements import FIND, HEAD, VIEW, find, record_of, walk
+
+T = TypeVar("T")
 
 #: How many connections are kept for reading. More threads at once open more for that while.
 READERS_KEPT_MAX = 8
@@ -126,11 +129,11 @@ class Readers:
         """A reader is kept for a snapshot, which counts for itself."""
         self._busy.pop()
 
-    def take_back(self, reader: Reader) -> None:
-        """A snapshot that kept this reader is closed."""
+    def take_back(self, reader: Reader, *, whole: bool) -> None:
+        """A snapshot that kept this reader is closed; whether all its reads came to their end."""
         # As in `take`: who freezes sees the one or this sees the other.
         self._busy.append(None)
-        if self._frozen:
+        if self._frozen or not whole:
             self.discard(reader)
             return
         try:
@@ -233,8 +236,9 @@ class SqliteSnapshot(Snapshot):
         #: When it was taken, by the monotonic clock.
         self.born = born
         self.expired = False
-        self.lock = threading.RLock()
+        self._lock = threading.RLock()
         self._reader = reader
+        self._whole = True
 
     @property
     def reader(self) -> Reader:
@@ -251,17 +255,29 @@ class SqliteSnapshot(Snapshot):
     def close(self) -> None:
         if self.snapshots.inherited:
             return  # The parent's: a forked child must not touch the connection.
-        holding(self.lock, self._let_go)
+        holding(self._lock, self._let_go)
+
+    def reading(self, read: Callable[[Reader], T]) -> T:
+        """What `read` finds in it."""
+        return holding(self._lock, lambda: self._reading(read))
 
     def __del__(self) -> None:
         reader = self._reader
         if reader is not None and not self.snapshots.inherited:
             reader.connection.close()  # Nobody has it any more.
 
+    def _reading(self, read: Callable[[Reader], T]) -> T:
+        try:
+            return read(self.reader)
+        except BaseException:
+            # A statement left half-way would hold the view when the transaction is over.
+            self._whole = False
+            raise
+
     def _let_go(self) -> None:
         # Taken out first: interrupted in between, it is closed where it is collected.
         reader, self._reader = self._reader, None
-        self.snapshots.release(self, reader)
+        self.snapshots.release(self, reader, whole=self._whole)
 
 
 class Snapshots:
@@ -317,11 +333,11 @@ class Snapshots:
         ages = [self._monotonic() - snapshot.born for snapshot in snapshots]
         return max(self._age_max_s - max(ages), 0.0) if ages else None
 
-    def release(self, snapshot: SqliteSnapshot, reader: Reader | None) -> None:
-        """Let go of a view; its connection serves the next one."""
+    def release(self, snapshot: SqliteSnapshot, reader: Reader | None, *, whole: bool) -> None:
+        """Let go of a view; its connection serves the next one if all reads came to their end."""
         try:
             if reader is not None:
-                self._readers.take_back(reader)
+                self._readers.take_back(reader, whole=whole)
         finally:
             holding(self._lock, lambda: self._open.discard(snapshot))
 

@@ -1,0 +1,180 @@
+"""What a database in memory holds: records, their order, and the past that snapshots look at.
+
+A dict holds the records; the key order is a sorted list that the first scan builds and later
+scans bring up to date, because inserting into sorted order costs several times an insert into a
+dict. While snapshots are open, overwritten records are kept for them and for nobody else.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+
+from sortedcontainers import SortedList
+
+from holdfast.contract.batch import Draft, append_key
+from holdfast.contract.engine import Snapshot
+from holdfast.contract.record import Range, Record
+
+#: How many more new keys than keys may wait to be put into order.
+UNORDERED_SPARE = 1024
+
+#: A record as it is kept: plain tuples of plain things are nothing to the collector, which else
+#: would look at all of a database again and again.
+Kept = tuple[bytes, int]
+#: What a key held before the revision that overwrote it: (that revision, the record or None).
+_Past = tuple[int, Kept | None]
+
+#: A tuple of a class, a record say, without the call that its class would make.
+make: Any = tuple.__new__
+
+
+def shown(kept: Kept | None) -> Record | None:
+    """A record as the contract has it."""
+    return None if kept is None else make(Record, kept)
+
+
+class State:
+    """What the database holds.
+
+    Attributes:
+        records: by key, the newest.
+        head: the newest revision.
+        batch_ids: id of a batch to (revision, instant by the monotonic clock), the oldest first.
+        snapshots: tokens of the open ones.
+        lock: held while a group is written in, and by readers of more than one key.
+    """
+
+    def __init__(self) -> None:
+        self.records: dict[bytes, Kept] = {}
+        self.head = 0
+        self.batch_ids: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
+        self.snapshots: set[object] = set()
+        self.lock = threading.RLock()
+        self._order: SortedList[Any] | None = None
+        # New keys since the order was made, some of them twice or gone again.
+        self._unordered: list[bytes] = []
+        self._past: dict[bytes, list[_Past]] = {}
+
+    def put(self, key: bytes, record: Kept | None, revision: int) -> Kept | None:
+        """Write or (None) delete; what stood there before."""
+        before = self.records.get(key)
+        if self.snapshots:
+            self._past.setdefault(key, []).append((revision, before))
+        elif self._past:
+            self._past.clear()  # The last snapshot was dropped.
+        if record is not None:
+            if before is None and self._order is not None:
+                self._unordered.append(key)
+            self.records[key] = record
+        elif before is not None:
+            del self.records[key]
+            if self._order is not None:
+                self._order.discard(key)
+                if len(self._unordered) > len(self.records) + UNORDERED_SPARE:
+                    self._ordered()  # Keys that come and go stand in it many times.
+        return before
+
+    def put_all(self, draft: Draft, revision: int) -> None:
+        """Write the rows and appends of a draft that deletes nothing, while no snapshot is open.
+
+        All of them, or (an interrupt, no memory) none.
+        """
+        new: dict[bytes, Kept] = {}
+        for key, value in draft.rows.items():
+            assert value is not None
+            new[key] = value, revision
+        index = 0
+        for prefix, value in draft.appends:
+            new[append_key(prefix, revision, index)] = value, revision
+            index += 1  # noqa: SIM113 - most drafts have one append
+        if self._past:
+            self._past.clear()  # The last snapshot was dropped.
+        records = self.records
+        before = list(map(records.get, new))
+        try:
+            if self._order is not None:
+                self._unordered += [key for key in new if key not in records]
+            records.update(new)
+            self.head = revision
+        except BaseException:
+            self.head = revision - 1
+            for key, record in zip(new, before, strict=True):
+                if record is not None:
+                    records[key] = record
+                else:
+                    records.pop(key, None)
+            raise
+
+    def walk(self, range: Range) -> Iterator[tuple[bytes, Kept]]:
+        """The rows of the range, in its order."""
+        if range.empty:
+            return
+        records = self.records
+        for key in self._ordered().irange(
+            range.start, range.end, inclusive=(True, False), reverse=range.reverse
+        ):
+            yield key, records[key]
+
+    def walk_at(self, range: Range, revision: int) -> Iterator[tuple[bytes, Kept]]:
+        """The same as of a revision that a snapshot holds."""
+        keys = {key for key, _ in self.walk(range)}
+        keys.update(key for key in self._past if key in range)
+        for key in sorted(keys, reverse=range.reverse):
+            record = self.at(key, revision)
+            if record is not None:
+                yield key, record
+
+    def at(self, key: bytes, revision: int) -> Kept | None:
+        """The record as of a revision that a snapshot holds."""
+        for overwritten, before in self._past.get(key, ()):
+            if overwritten > revision:
+                return before
+        return self.records.get(key)
+
+    def release(self, token: object) -> None:
+        """A snapshot is closed; with the last one the past goes."""
+        with self.lock:
+            self.snapshots.discard(token)
+            if not self.snapshots:
+                self._past.clear()
+
+    def forget_order(self) -> None:
+        """Make the key order anew, after an interrupt that may have come while it was made."""
+        self._order = None
+        self._unordered.clear()
+
+    def _ordered(self) -> SortedList[Any]:
+        try:
+            if self._order is None:
+                self._order = SortedList(self.records)
+            elif self._unordered:
+                self._order.update(self.records.keys() & self._unordered)
+            self._unordered.clear()
+        except BaseException:
+            self.forget_order()
+            raise
+        return self._order
+
+
+class MemorySnapshot(Snapshot):
+    """A view of the revision at which it was made; one that nobody has any more ends by itself."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.closed = False
+        self._token = object()
+        with state.lock:
+            self.revision = state.head
+            state.snapshots.add(self._token)
+
+    def close(self) -> None:
+        self.closed = True
+        self.state.release(self._token)
+
+    def __del__(self) -> None:
+        # Collected in any thread, which must not wait for a lock: the next write forgets the past.
+        if hasattr(self, "_token"):
+            self.state.snapshots.discard(self._token)
