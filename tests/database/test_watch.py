@@ -30,6 +30,12 @@ def waiting(db: Any) -> int:
     return waiting
 
 
+async def test_a_view_that_is_none_is_refused_and_the_known_ones_are_named(scene: Scene) -> None:
+    async with scene.open() as db:
+        with pytest.raises(InvalidInput, match=r"'entires' is unknown.*documents, entries, stores"):
+            db.watch(view="entires")
+
+
 @pytest.mark.row("K-061")
 async def test_create_update_and_delete_tell_what_was_before_and_after(scene: Scene) -> None:
     async with scene.open() as db:

@@ -20,14 +20,14 @@ MODES = ("full", "relaxed")
 
 
 def _resources() -> tuple[int, int]:
-    gc.collect()
     return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
 
 
 def _collected(dropped: ref[LmdbEngine]) -> None:
     """Return when the engine is gone: its thread may just be flushing."""
-    for _ in range(500):
-        gc.collect()
+    for look in range(500):
+        if look % 50 == 0:  # Often enough, and dear in a process that holds much.
+            gc.collect()
         if dropped() is None:
             return
         threading.Event().wait(0.01)

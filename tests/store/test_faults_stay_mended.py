@@ -19,8 +19,10 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.record import Cursor, Range
 from holdfast.database.handle import Database
+from holdfast.records.big_values import BigValues
 from holdfast.store import layout
 from holdfast.store.versions import trimming
+from holdfast.store.versions.entry import Entry
 from holdfast.store.versions.retention import SETTINGS_KEY
 from holdfast.store.versions.trimming import _COUNTED, _decode_counted
 from tests.store.scene import Scene, engine_of, first, listed, rows_of
@@ -294,6 +296,30 @@ async def test_big_values_without_a_past_are_read_whole_or_not_at_all(scene: Sce
         work = BigWork(db)
         async with asyncio.timeout(50):
             await asyncio.gather(work.write(), work.read(), work.change(), work.watch(db.cursor))
+
+
+async def test_a_watch_passes_a_big_value_that_is_replaced_while_it_is_read(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene.open() as db:
+        await db.retention.keep("files", versions=0)
+        since = db.cursor
+        await db.entries.set("files:a", big(1))
+        complete, replaced = BigValues.complete, False
+
+        async def replaced_meanwhile(self: BigValues, entry: Entry[Any]) -> Entry[Any]:
+            nonlocal replaced
+            if not replaced and str(entry.key) == "files:a":
+                replaced = True
+                await db.entries.set("files:a", big(2))
+            return await complete(self, entry)
+
+        monkeypatch.setattr(BigValues, "complete", replaced_meanwhile)
+        changes = await first(db.watch("files:#", since=since), 2)
+        assert replaced
+        assert changes[0].after is None  # Nobody keeps it any more.
+        assert changes[1].after is not None
+        assert changes[1].after.value == big(2)
 
 
 @pytest.mark.parametrize(

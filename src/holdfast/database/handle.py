@@ -204,6 +204,7 @@ class Database(Handle):
             conflate: of changes that are waiting, only the newest of each key.
 
         Raises:
+            InvalidInput: a view that this database does not know.
             Compacted: changes after `since` are gone, or the cursor is of another lineage.
         """
         self._guard()

@@ -15,7 +15,4 @@ def require_key(key: Any) -> bytes:
             "the key of a document is a str of at least one character; found "
             + ("an empty one" if isinstance(key, str) else f"a {type(key).__name__}")
         )
-    try:
-        return pack_text(key)
-    except UnicodeEncodeError as error:
-        raise InvalidKey("a key is Unicode text; found a lone surrogate in it") from error
+    return pack_text(key)

@@ -15,7 +15,7 @@ from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.trie import PatternTrie
 from holdfast.contract.capability import Io
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import StoreClosed, StoreError
+from holdfast.contract.errors import InvalidInput, StoreClosed, StoreError
 from holdfast.contract.runtime import Background, Completion
 from holdfast.runtime.gate import Gate
 from holdfast.store.feed.feed import Feed
@@ -102,6 +102,14 @@ class Tail:
         """How many of them wait right now."""
         with self._lock:
             return sum(one.completion is not None for one in self._waiters)
+
+    def check_view(self, view: str) -> None:
+        """Refuse a name that is no view of this database: nothing would ever be told of it."""
+        if view != EVERY_VIEW and view not in self._views:
+            known = ", ".join(sorted(self._views))
+            raise InvalidInput(
+                f"the view {view!r:.80} is unknown; give {EVERY_VIEW!r} or one of: {known}"
+            )
 
     def join(self, view: str, pattern: Pattern, gate: Gate) -> Waiter:
         """Have a waiter for changes of a view's keys that match; `*`: of every view's."""

@@ -87,6 +87,7 @@ class Changes:
         conflate: bool = False,
     ) -> Watch:
         """The changes of a view's keys that match; see `Database.watch`."""
+        self._tail.check_view(view)
         if since is not None and snapshot:
             raise InvalidInput("give since or snapshot, not both: a snapshot starts from now")
         position: Position | None = None
