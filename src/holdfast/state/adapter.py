@@ -91,6 +91,8 @@ class StateAdapter(ABC):
 
     #: What telemetry and errors call it.
     name: str
+    #: Whether it works on an event loop alone; others wait as their caller does.
+    needs_loop: bool = False
 
     @property
     def client(self) -> Any:

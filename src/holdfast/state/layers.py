@@ -45,6 +45,7 @@ class AdapterLayer(_Whole):
     def __init__(self, inner: StateAdapter) -> None:
         self.inner = inner
         self.name = inner.name
+        self.needs_loop = inner.needs_loop
 
     @property
     def client(self) -> Any:

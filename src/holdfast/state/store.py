@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Self, TypeVar
 
-from holdfast.state.adapter import Moment
+from holdfast.state.adapter import Moment, StateAdapter
 from holdfast.state.areas.area import ExtensionArea, Scene
 from holdfast.state.areas.batch import BatchArea
 from holdfast.state.areas.cache import Cache, Caching
@@ -77,6 +77,12 @@ class ScopedStore:
         """
         scene = replace(self._scene, adapter=self._scene.adapter.on(moment))
         return ScopedStore(scene, self._hub)
+
+    def around(self, layer: Callable[[StateAdapter], StateAdapter]) -> ScopedStore:
+        """The same store with a layer around each of its adapters: `store.around(RetryAdapter)`."""
+        pins = {entry: layer(adapter) for entry, adapter in self._hub.pins.items()}
+        scene = replace(self._scene, adapter=layer(self._scene.adapter))
+        return ScopedStore(scene, replace(self._hub, pins=pins))
 
     def area(self, kind: type[A]) -> A:
         """An area that is not built in; see `ExtensionArea`."""

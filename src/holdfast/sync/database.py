@@ -6,12 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.capability import Capabilities
 from holdfast.contract.config import EngineConfig
+from holdfast.contract.engine import Engine
 from holdfast.contract.errors import IntegrityFailed
 from holdfast.contract.record import Cursor
 from holdfast.contract.runtime import Components
@@ -36,6 +37,9 @@ from holdfast.sync.documents import Collection
 from holdfast.sync.entries import KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
 from holdfast.sync.stores import MultiStore
+
+if TYPE_CHECKING:
+    from holdfast.state.adapter import StateAdapter
 
 T = TypeVar("T")
 
@@ -340,6 +344,10 @@ class Database:
         """
         return drive(self._inner.check(progress))
 
+    def state_adapter(self) -> StateAdapter:
+        """A keeper of state in this database: `StoreBuilder.with_adapter(db)` asks for it."""
+        return self._inner.state_adapter()
+
     @overload
     def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
     @overload
@@ -410,6 +418,11 @@ class Transaction:
         if known is None or known._inner is not inner:  # noqa: SLF001 - of this module
             known = self._stores = MultiStore(inner)
         return known
+
+    @property
+    def engine(self) -> Engine:
+        """What it reads and writes: `store.on(transaction)` of state asks for it."""
+        return self._inner.engine
 
     def begin(self) -> Self:
         """Take the snapshot; `with` does."""
@@ -491,6 +504,7 @@ class SnapshotView:
     Attributes:
         revision: of the last commit it contains.
         entries, stores: as of that moment, for reading. What expires is absent here too.
+        engine: what it reads; `store.on(snapshot)` of state asks for it.
     """
 
     def __init__(self, inner: AsyncSnapshotView) -> None:
@@ -517,6 +531,10 @@ class SnapshotView:
         if known is None or known._inner is not inner:  # noqa: SLF001 - of this module
             known = self._stores = MultiStore(inner)
         return known
+
+    @property
+    def engine(self) -> Engine:
+        return self._inner.engine
 
     def close(self) -> None:
         """Let go of the view; closing twice does nothing."""

@@ -7,14 +7,19 @@ sequence in an id is that number: `1700000000000-42`. A head row says which numb
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
-
-import msgspec
+from typing import Final
 
 from holdfast.contract.batch import Need
-from holdfast.contract.errors import InvalidInput, KeyNotFound
 from holdfast.contract.record import Range, Record
 from holdfast.state.adapter import Delivered, Pending
+from holdfast.state.embedded.appending import (
+    Given,
+    append_message,
+    given_of,
+    no_group,
+    parsed,
+    text,
+)
 from holdfast.state.embedded.base import EmbeddedPart
 from holdfast.state.embedded.listening import EmbeddedListening
 from holdfast.state.embedded.rows import (
@@ -24,32 +29,14 @@ from holdfast.state.embedded.rows import (
     living,
     message_of,
     number_of,
-    pack_message,
     pack_number,
 )
 from holdfast.state.embedded.site import Ground
 from holdfast.store.plain.rows import pack_plain, plain_value
 from holdfast.store.plan import Plan
 
-#: Approximate trimming waits until so many messages are too many.
-TRIM_SLACK: Final = 100
-#: Up to so many messages are trimmed one by one, more as a range.
-_SINGLY: Final = 64
 #: Rows of pending messages that one commit of a reclaim takes over at most.
 _RECLAIM_ROWS: Final = 1000
-
-
-class Given(NamedTuple):
-    """A message that was given out and not acknowledged."""
-
-    at_ms: int
-    consumer: str
-    given_ms: int
-    deliveries: int
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_given = msgspec.msgpack.Decoder(Given).decode
 
 
 class EmbeddedStreams(EmbeddedListening, EmbeddedPart):
@@ -63,7 +50,9 @@ class EmbeddedStreams(EmbeddedListening, EmbeddedPart):
 
         def write(plan: Plan, data_key: bytes, record: Record | None) -> None:
             nonlocal id
-            id = _append(ground, plan, data_key, record, data, length_max, approximate=approximate)
+            id = append_message(
+                ground, plan, data_key, record, data, length_max, approximate=approximate
+            )
 
         await ground.decide(stream, write)
         return id
@@ -120,7 +109,7 @@ class EmbeddedStreams(EmbeddedListening, EmbeddedPart):
                 return None
             row.require(STREAM)
             for key, record in zip(wanted, records[1:], strict=True):
-                if record is not None and _given(plain_value(record.value)).at_ms == wanted[key]:
+                if record is not None and given_of(record.value).at_ms == wanted[key]:
                     plan.delete(key)
                     acknowledged += 1
             return None
@@ -138,7 +127,7 @@ class EmbeddedStreams(EmbeddedListening, EmbeddedPart):
         while rest is not None and len(found) < count:
             page = await ground.space.scan(rest)
             for key, record in page.rows[: count - len(found)]:
-                one = _given(plain_value(record.value))
+                one = given_of(record.value)
                 id = text(one.at_ms, number_of(key))
                 idle_ms = max(now_ms - one.given_ms, 0)
                 found.append(Pending(id, one.consumer, idle_ms, one.deliveries))
@@ -158,7 +147,7 @@ class EmbeddedStreams(EmbeddedListening, EmbeddedPart):
             idle = [
                 key
                 for key, record in page.rows
-                if now_ms - _given(plain_value(record.value)).given_ms >= idle_ms
+                if now_ms - given_of(record.value).given_ms >= idle_ms
             ]
             # Those that were trimmed away do not count, so there may be more to take.
             while idle and len(found) < count:
@@ -211,8 +200,8 @@ class EmbeddedStreams(EmbeddedListening, EmbeddedPart):
         def write(plan: Plan, records: Sequence[Record | None]) -> Need | None:
             nonlocal moved
             record, given = records
-            moved = _append(ground, plan, to_key, record, data, 0, approximate=False)
-            if given is not None and _given(plain_value(given.value)).at_ms == at_ms:
+            moved = append_message(ground, plan, to_key, record, data, 0, approximate=False)
+            if given is not None and given_of(given.value).at_ms == at_ms:
                 plan.delete(given_key)
             return None
 
@@ -310,7 +299,7 @@ class EmbeddedStreams(EmbeddedListening, EmbeddedPart):
                 at_ms, data = message_of(message.value)
                 found.append(Delivered(text(at_ms, number), data))
                 given = Given(at_ms, consumer, plan.now_ms, 1)
-                plan.put(prefix + pack_number(number), pack_plain(_encode(given)))
+                plan.put(prefix + pack_number(number), given.packed())
             plan.put(group_key, pack_plain(pack_number(asked[-1] + 1)))
             return None
 
@@ -337,7 +326,7 @@ class EmbeddedStreams(EmbeddedListening, EmbeddedPart):
             for key, given, message in zip(keys, records[:half], records[half:], strict=True):
                 if given is None:
                     continue
-                one = _given(plain_value(given.value))
+                one = given_of(given.value)
                 if plan.now_ms - one.given_ms < idle_ms:
                     continue  # Another consumer was faster.
                 if message is None:
@@ -345,66 +334,10 @@ class EmbeddedStreams(EmbeddedListening, EmbeddedPart):
                     continue
                 times = one.deliveries + 1
                 taken = Given(one.at_ms, consumer, plan.now_ms, times)
-                plan.put(key, pack_plain(_encode(taken)))
+                plan.put(key, taken.packed())
                 id = text(one.at_ms, number_of(key))
                 found.append(Delivered(id, message_of(message.value)[1], times))
             return None
 
         await ground.commit((*keys, *messages), write)
         return found
-
-
-def _append(
-    ground: Ground,
-    plan: Plan,
-    data_key: bytes,
-    record: Record | None,
-    data: bytes,
-    length_max: int,
-    *,
-    approximate: bool,
-) -> str:
-    """Put a message behind the others, and trim; its id."""
-    row = living(record, plan.now_ms)
-    head = Head() if row is None else Head.of(row.require(STREAM))
-    places = ground.places.stream(data_key)
-    at_ms, number, first = max(plan.now_ms, head.newest_ms), head.next, head.first
-    too_many = number + 1 - first - length_max if length_max else 0
-    if too_many > (TRIM_SLACK if approximate else 0):
-        _trim(plan, places, first, first + too_many)
-        first += too_many
-    ground.put(
-        plan, data_key, record, STREAM, Head(at_ms, number + 1, first).packed(),
-        0 if row is None else row.until_ms,
-    )  # fmt: skip
-    if number >= first:
-        plan.put(places.message(number), pack_message(at_ms, data))
-    return text(at_ms, number)
-
-
-def _trim(plan: Plan, places: StreamPlaces, first: int, end: int) -> None:
-    if end - first > _SINGLY:
-        plan.delete_range(places.messages(first, end))
-        return
-    for number in range(first, end):
-        plan.delete(places.message(number))
-
-
-def no_group() -> KeyNotFound:
-    """The error where a group was wanted."""
-    return KeyNotFound("the stream has no such group; call ensure() first")
-
-
-def text(at_ms: int, number: int) -> str:
-    """An id as callers see it."""
-    return f"{at_ms}-{number}"
-
-
-def parsed(id: str) -> tuple[int, int]:
-    """(instant, number) of an id. Raises InvalidInput."""
-    instant, _, number = id.partition("-")
-    if instant.isdecimal() and (number.isdecimal() or not number) and len(id) <= 41:  # noqa: PLR2004 - two numbers of 64 bits
-        pair = int(instant), int(number or 0)
-        if max(pair) < 1 << 64:
-            return pair
-    raise InvalidInput("an id of a stream reads milliseconds-sequence")
