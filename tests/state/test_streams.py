@@ -14,13 +14,14 @@ from holdfast.contract.errors import InvalidInput, InvalidValue, KeyNotFound
 from holdfast.state import MockStoreAdapter, StreamMessage, build_store
 from holdfast.state.limits import CONCURRENCY_MAX, DELIVERIES_MAX
 from tests.state.conftest import RedisServer, command, opened, run
+from tests.state.places import Place
 from tests.state.test_events import until
 
 
 @pytest.mark.row("D-053", "D-187")
-def test_append_and_trim(redis: RedisServer, service: str) -> None:
+def test_append_and_trim(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             ids = [await store.streams.append("a", {"n": n}) for n in range(3)]
             assert ids == sorted(ids, key=lambda id: tuple(map(int, id.split("-"))))
             assert all(len(id.split("-")) == 2 for id in ids)
@@ -42,9 +43,9 @@ def test_append_and_trim(redis: RedisServer, service: str) -> None:
 
 
 @pytest.mark.row("D-054", "D-055", "D-056", "trap 45")
-def test_groups_share_the_messages(redis: RedisServer, service: str) -> None:
+def test_groups_share_the_messages(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             one = store.streams.group("g", "one")
             two = store.streams.group("g", "two")
             with pytest.raises(KeyNotFound):
@@ -72,9 +73,9 @@ def test_groups_share_the_messages(redis: RedisServer, service: str) -> None:
 
 
 @pytest.mark.row("D-055", "trap 45")
-def test_a_read_blocks_until_something_comes(redis: RedisServer, service: str) -> None:
+def test_a_read_blocks_until_something_comes(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store, opened(redis, service) as sender:
+        async with opened(place, service) as store, opened(place, service) as sender:
             group = store.streams.group("g", "one")
             await group.ensure("s")
             began = time.monotonic()
@@ -173,9 +174,9 @@ def test_what_a_killed_consumer_had_is_done_by_another(redis: RedisServer, servi
 
 
 @pytest.mark.row("D-151")
-def test_a_poison_message_becomes_a_dead_letter(redis: RedisServer, service: str) -> None:
+def test_a_poison_message_becomes_a_dead_letter(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             await store.streams.append("s", "poison")
             await store.streams.append("s", "fine")
             await command(store, "XADD", f"holdfast:state:{service}:streams:s", "*", "data", "{bad")
@@ -219,10 +220,10 @@ def test_a_poison_message_becomes_a_dead_letter(redis: RedisServer, service: str
     ids=lambda error: type(error).__name__,
 )
 def test_whatever_a_handler_raises_the_loop_goes_on(
-    redis: RedisServer, service: str, raised: BaseException
+    place: Place, service: str, raised: BaseException
 ) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             for n in range(4):
                 await store.streams.append("s", n)
             calls: list[int] = []
@@ -247,9 +248,9 @@ def test_whatever_a_handler_raises_the_loop_goes_on(
     run(main())
 
 
-def test_a_consumer_takes_no_more_than_it_can_do(redis: RedisServer, service: str) -> None:
+def test_a_consumer_takes_no_more_than_it_can_do(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             for n in range(20):
                 await store.streams.append("s", n)
             go = asyncio.Event()
@@ -278,9 +279,9 @@ def test_a_consumer_takes_no_more_than_it_can_do(redis: RedisServer, service: st
     run(main())
 
 
-def test_a_group_that_vanished_is_made_again(redis: RedisServer, service: str) -> None:
+def test_a_group_that_vanished_is_made_again(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             done: list[Any] = []
             group = store.streams.group("g", "one")
             consumption = group.consume(
@@ -323,9 +324,9 @@ def test_a_consumer_survives_an_outage(own_redis: RedisServer, service: str) -> 
     run(main())
 
 
-def test_what_was_trimmed_away_is_no_longer_pending(redis: RedisServer, service: str) -> None:
+def test_what_was_trimmed_away_is_no_longer_pending(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             group = store.streams.group("g", "one")
             await group.ensure("s")
             for n in range(4):
@@ -341,9 +342,9 @@ def test_what_was_trimmed_away_is_no_longer_pending(redis: RedisServer, service:
 
 
 @pytest.mark.row("D-193", "D-092")
-def test_the_dashboard_of_the_seed(redis: RedisServer, service: str) -> None:
+def test_the_dashboard_of_the_seed(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             for n in range(5):
                 await store.streams.append("truck:1:gps", {"lat": n}, max_len=100)
             # As printed: the group was never made.
@@ -362,9 +363,9 @@ def test_the_dashboard_of_the_seed(redis: RedisServer, service: str) -> None:
     run(main())
 
 
-def test_following_sees_each_message_once(redis: RedisServer, service: str) -> None:
+def test_following_sees_each_message_once(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             await store.streams.append("s", "before")
             got: list[Any] = []
 
@@ -388,11 +389,9 @@ def test_following_sees_each_message_once(redis: RedisServer, service: str) -> N
     run(main())
 
 
-def test_a_consumer_that_is_cancelled_leaves_nothing_running(
-    redis: RedisServer, service: str
-) -> None:
+def test_a_consumer_that_is_cancelled_leaves_nothing_running(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             for n in range(3):
                 await store.streams.append("s", n)
             began: list[int] = []
