@@ -32,6 +32,8 @@ REST_S = 0.002
 RETRY_S = 0.5
 #: How long a close waits, in seconds, for the tail to end.
 CLOSE_WAIT_S = 1.0
+#: How many keyspaces' readers are remembered.
+READERS_MAX = 1000
 #: Stands for all views.
 EVERY_VIEW = "*"
 
@@ -235,6 +237,8 @@ class Tail:
             return "", None  # It may be made known later.
         keeper = self._views.get(keyspace.view)
         reader = None if keeper is None else keeper.reader(self._engine, keyspace)
+        if len(self._readers) >= READERS_MAX:
+            self._readers.clear()
         self._readers[number] = found = (keyspace.view, reader)
         return found
 

@@ -16,7 +16,7 @@ from holdfast.runtime.drive import drive
 from holdfast.runtime.gate import Gate
 from holdfast.store.change import Change
 from holdfast.store.feed.feed import WHOLE, Feed
-from holdfast.store.feed.tail import EVERY_VIEW, Tail, Waiter
+from holdfast.store.feed.tail import EVERY_VIEW, READERS_MAX, Tail, Waiter
 from holdfast.store.feed_row import Act, Cause, FeedPosition
 from holdfast.store.instants import instant
 from holdfast.store.keyspaces import Keyspace, Keyspaces
@@ -25,9 +25,6 @@ from holdfast.store.views import ChangeReader
 
 #: Makes the reader of a keyspace as one handle sees it; None: the view is unknown.
 MakeReader = Callable[[Engine, Keyspace], ChangeReader | None]
-
-#: How many keyspaces' readers are remembered.
-READERS_MAX = 1000
 
 #: How `Change` spells what a feed row says.
 _OPERATIONS: Mapping[int, str] = {act: act.name.lower() for act in Act}
