@@ -28,7 +28,7 @@ class _Node(Generic[T]):
 class PatternTrie(Generic[T]):
     """Items under patterns. Exact and mqtt patterns share a trie; glob and regex are tried in turn.
 
-    Not locked: whoever shares one between threads guards it.
+    Not locked: threads that share one guard it themselves.
     """
 
     __slots__ = ("_patterns", "_root", "_text_items", "_tokens")

@@ -79,7 +79,7 @@ class _Closed(BaseException):
 
 
 class DrivenIterator(Iterator[T]):
-    """The items of an asynchronous iterator of this library, driven by whoever takes one.
+    """The items of an asynchronous iterator of this library, driven by the caller that takes one.
 
     Threads may share it: each item goes to one of them. An interrupted wait (Ctrl-C, a time-out)
     loses nothing; the next call goes on waiting.

@@ -136,7 +136,7 @@ class _LoopCompletion(Completion[T]):
         try:
             self.loop.call_soon_threadsafe(self.settle_here, result, error)
         except RuntimeError:
-            # The loop is closed: whoever waited is gone.
+            # The loop is closed, and its waiters with it.
             return
 
     def settle_here(self, result: T | None, error: BaseException | None) -> None:
@@ -289,7 +289,7 @@ class SystemHost(Host):
             try:
                 loop.call_soon_threadsafe(_settle_here, settled)
             except RuntimeError:
-                # The loop is closed: whoever waited is gone.
+                # The loop is closed, and its waiters with it.
                 continue
 
 

@@ -167,7 +167,7 @@ async def _close_whatever_happens(database: SharedDatabase, opening: _Opening) -
         error: BaseException | None = None
         try:
             await _close(database, opening)
-        except BaseException as raised:  # noqa: BLE001 - it belongs to whoever waits
+        except BaseException as raised:  # noqa: BLE001 - it belongs to the caller that waits
             error = raised
         completion.settle(None, error)
 

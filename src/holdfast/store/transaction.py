@@ -3,7 +3,7 @@
 A transaction is an engine over an engine, so every view works inside it unchanged. Reads come
 from a snapshot with the transaction's own writes over it; the commit is one batch that checks
 what was read: the keys that writes were decided on (`repeatable_read`), or every key and range
-read (`serializable`, which stops write skew and phantoms). Somebody was faster: `Conflict`,
+read (`serializable`, which stops write skew and phantoms). Another write came first: `Conflict`,
 nothing written. On an engine without snapshots what was read is remembered, and all of it checked.
 """
 
@@ -255,7 +255,7 @@ class TransactionEngine(Layer):
         async def work() -> None:
             try:
                 completion.settle(await self._commit(batch, ended))
-            except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
+            except BaseException as error:  # noqa: BLE001 - it belongs to the caller that waits
                 completion.settle(error=error)
 
         task = runtime.start("holdfast commit", work)

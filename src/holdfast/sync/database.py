@@ -699,9 +699,9 @@ class Retention:
 class Lock:
     """The mutex of a namespace; a context manager. Made by `Database.lock`.
 
-    It excludes who asks for it too: tasks, threads, other processes. In one process first come is
-    first served; between processes one that has waited a while comes next. It locks its own
-    namespace only, not those above or below, and keeps nobody from writing who does not ask.
+    It holds off other callers that ask for it, be they tasks, threads or processes; writes that do
+    not ask for it go on. In one process first come is first served; between processes one that has
+    waited a while comes next. It locks its own namespace only, not those above or below.
     Writes need no lock to be atomic: `modify`, conditions and transactions are cheaper.
 
     While its holder lives, its lease is renewed. What a holder that was held up longer than the
@@ -738,7 +738,7 @@ class Lock:
 
         Raises:
             TimedOut: the time is up.
-            DeadlockDetected: the caller holds it already, or whoever does waits for the caller.
+            DeadlockDetected: the caller holds it already, or its holder waits for the caller.
             ReadOnly, StorageFull: the lease cannot be written.
         """
         drive(self._inner.acquire())
@@ -758,7 +758,7 @@ class Lock:
         """Ask the database whether the lock is held still.
 
         Raises:
-            LeaseLost: the lease ran out; nobody else has the lock.
+            LeaseLost: the lease ran out, and the lock is free.
             Fenced: it ran out, and another holder has the lock.
         """
         drive(self._inner.check())

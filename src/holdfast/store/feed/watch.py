@@ -16,18 +16,15 @@ from holdfast.runtime.drive import drive
 from holdfast.runtime.gate import Gate
 from holdfast.store.change import Change
 from holdfast.store.feed.feed import WHOLE, Feed
-from holdfast.store.feed.tail import EVERY_VIEW, Tail, Waiter
+from holdfast.store.feed.tail import EVERY_VIEW, READERS_MAX, Tail, Waiter
 from holdfast.store.feed_row import Act, Cause, FeedPosition
 from holdfast.store.instants import instant
 from holdfast.store.keyspaces import Keyspace, Keyspaces
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.views import ChangeReader
 
-#: Makes the reader of a keyspace as one handle sees it; None: nobody knows the view.
+#: Makes the reader of a keyspace as one handle sees it; None: the view is unknown.
 MakeReader = Callable[[Engine, Keyspace], ChangeReader | None]
-
-#: How many keyspaces' readers are remembered.
-READERS_MAX = 1000
 
 #: How `Change` spells what a feed row says.
 _OPERATIONS: Mapping[int, str] = {act: act.name.lower() for act in Act}
@@ -133,7 +130,7 @@ class Changes:
             return None
         reader = None if keyspace is None else self._reader_of(keyspace)
         if reader is None or not row.key:
-            # A whole keyspace, or one that nobody here can read: told to whoever watches it.
+            # A whole keyspace, or one of an unknown view: told to every watch of it.
             return Wanted(position, keyspace, reader, row.key or None, last)
         return Wanted(position, keyspace, reader, reader.key(row.key), last)
 
@@ -242,7 +239,7 @@ class Watch:
                 if not error.retryable:
                     await self.aclose()
                 raise
-            # Taken out only now: whoever is cancelled before gets it with the next call. Another
+            # Taken out only now: a call that is cancelled earlier leaves it for the next. Another
             # task on the same watch may have been faster meanwhile.
             if self._ready and self._ready[0] is first:
                 self._ready.popleft()
@@ -284,7 +281,7 @@ class Watch:
         await self.aclose()
 
     def __del__(self) -> None:
-        # Abandoned: nobody is to be woken for it any more.
+        # Abandoned: the tail must not wake it any more.
         waiter = getattr(self, "_waiter", None)
         if waiter is not None:
             waiter.leave()

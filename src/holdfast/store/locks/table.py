@@ -1,7 +1,7 @@
 """The queues of one process: who holds which lock, and who waits for it, first come first served.
 
-A lock that nobody holds or wants leaves nothing in the table. A caller that would wait for itself,
-over however many others, is refused before it waits.
+A lock that is neither held nor wanted leaves nothing in the table. A caller that would wait for
+itself, over however many others, is refused before it waits.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class _Caller:
     """What the table knows of a task or thread that holds or waits for something."""
 
     def __init__(self, caller: object, number: int) -> None:
-        self.caller = caller  # Kept, so that nobody else can get its identity meanwhile.
+        self.caller = caller  # Kept alive, so that no other object can get its identity.
         self.number = number
         self.held = 0
         self.waits_for: str | None = None
@@ -69,10 +69,10 @@ class LockTable:
         return len(self._callers)
 
     def claim(self, name: str, caller: object, completion: Callable[[], Completion[None]]) -> Claim:
-        """Stand in line for a lock; it is granted at once when nobody is there.
+        """Stand in line for a lock; it is granted at once when it is free.
 
         Raises:
-            DeadlockDetected: the caller holds it, or whoever does waits for the caller.
+            DeadlockDetected: the caller holds it, or its holder waits for the caller.
         """
         with self._lock:
             known = self._callers.get(id(caller))
@@ -130,7 +130,7 @@ class LockTable:
             self._host.settle(((woken, None, None),))
 
     def _refuse_cycle(self, name: str, caller: object) -> None:
-        """Raise when whoever holds the lock waits, over others, for the caller."""
+        """Raise when the holder of the lock waits, directly or over others, for the caller."""
         chain = [name]
         for _ in range(CHAIN_MAX):
             holder = self._queues[chain[-1]][0].caller

@@ -82,7 +82,7 @@ class Waiting:
         """Wait for the turn, then for the lease. Leaves nothing behind when it fails.
 
         Raises:
-            TimedOut: somebody else has it, and the time is up.
+            TimedOut: another caller has it, and the time is up.
             DeadlockDetected: its holder waits for this caller.
         """
         try:
