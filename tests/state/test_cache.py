@@ -13,6 +13,7 @@ from holdfast.contract.errors import InvalidInput, InvalidValue, SerializationFa
 from holdfast.state.areas import cache as caching
 from tests.state.conftest import command, opened, run
 from tests.state.places import Place
+from tests.tidy import repository
 
 
 @pytest.mark.row("D-081")
@@ -224,17 +225,17 @@ def test_an_old_result_is_given_while_one_computes(place: Place, service: str) -
 
 COMPUTING = """
 import asyncio, sys
-from holdfast.state import RedisAdapter, build_store
 from holdfast.state.areas import cache
+from tests.state.places import opened_at
 cache.COMPUTING_S = 0.4
 
 async def main():
-    store = build_store(RedisAdapter.from_url(sys.argv[1]), sys.argv[2])
-    @store.cached(ttl=60, key="k")
-    async def function():
-        print("computes", flush=True)
-        await asyncio.sleep(60)
-    await function()
+    async with opened_at(sys.argv[1], sys.argv[2]) as store:
+        @store.cached(ttl=60, key="k")
+        async def function():
+            print("computes", flush=True)
+            await asyncio.sleep(60)
+        await function()
 
 asyncio.run(main())
 """
@@ -242,7 +243,9 @@ asyncio.run(main())
 
 def test_when_who_computes_is_killed_another_one_computes(place: Place, service: str) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", COMPUTING, place.url, service], stdout=subprocess.PIPE
+        [sys.executable, "-c", COMPUTING, place.url, service],
+        cwd=repository.ROOT,
+        stdout=subprocess.PIPE,
     )
     assert process.stdout is not None
     try:

@@ -12,6 +12,7 @@ import pytest
 from holdfast.contract.errors import Fenced, LeaseLost, TimedOut
 from tests.state.conftest import command, opened, run
 from tests.state.places import Place
+from tests.tidy import repository
 
 
 @pytest.mark.row("D-039", "D-040", "D-189")
@@ -132,15 +133,15 @@ def test_a_lost_lease_cancels_its_block(place: Place, service: str) -> None:
 
 HOLDER = """
 import asyncio, sys
-from holdfast.state import RedisAdapter, build_store
+from tests.state.places import opened_at
 
 async def main():
-    store = build_store(RedisAdapter.from_url(sys.argv[1]), sys.argv[2])
-    async def work(lease):
-        await store.kv.set("leader", sys.argv[3])
-        print("leads", flush=True)
-        await asyncio.sleep(60)
-    await store.claim.lead("cron", work, owner=sys.argv[3], ttl=0.5)
+    async with opened_at(sys.argv[1], sys.argv[2]) as store:
+        async def work(lease):
+            await store.kv.set("leader", sys.argv[3])
+            print("leads", flush=True)
+            await asyncio.sleep(60)
+        await store.claim.lead("cron", work, owner=sys.argv[3], ttl=0.5)
 
 asyncio.run(main())
 """
@@ -150,7 +151,9 @@ asyncio.run(main())
 def test_when_the_leader_is_killed_another_one_leads(place: Place, service: str) -> None:
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", HOLDER, place.url, service, str(number)], stdout=subprocess.PIPE
+            [sys.executable, "-c", HOLDER, place.url, service, str(number)],
+            cwd=repository.ROOT,
+            stdout=subprocess.PIPE,
         )
         for number in range(3)
     ]

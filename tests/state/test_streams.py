@@ -16,6 +16,7 @@ from holdfast.state.limits import CONCURRENCY_MAX, DELIVERIES_MAX
 from tests.state.conftest import RedisServer, command, opened, run
 from tests.state.places import Place
 from tests.state.test_events import until
+from tests.tidy import repository
 
 
 @pytest.mark.row("D-053", "D-187")
@@ -128,27 +129,29 @@ def test_streams_and_what_is_pending_survive_a_restart(
 
 WORKER = """
 import asyncio, sys
-from holdfast.state import RedisAdapter, build_store
+from tests.state.places import opened_at
 
 async def main():
-    store = build_store(RedisAdapter.from_url(sys.argv[1]), sys.argv[2])
-    async def handle(message):
-        print(message.message, flush=True)
-        await asyncio.sleep(60)
-    await store.streams.group("g", "victim").consume("s", handle, concurrency=3).run()
+    async with opened_at(sys.argv[1], sys.argv[2]) as store:
+        async def handle(message):
+            print(message.message, flush=True)
+            await asyncio.sleep(60)
+        await store.streams.group("g", "victim").consume("s", handle, concurrency=3).run()
 
 asyncio.run(main())
 """
 
 
 @pytest.mark.row("D-056", "D-087")
-def test_what_a_killed_consumer_had_is_done_by_another(redis: RedisServer, service: str) -> None:
+def test_what_a_killed_consumer_had_is_done_by_another(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             for n in range(3):
                 await store.streams.append("s", n)
             victim = subprocess.Popen(  # noqa: ASYNC220 - it is killed, never waited for
-                [sys.executable, "-c", WORKER, redis.url, service], stdout=subprocess.PIPE
+                [sys.executable, "-c", WORKER, place.url, service],
+                cwd=repository.ROOT,
+                stdout=subprocess.PIPE,
             )
             assert victim.stdout is not None
             try:

@@ -108,6 +108,6 @@ SUBJECTS: dict[str, Callable[[RedisServer, str], AbstractAsyncContextManager[Sub
     "cluster": on_cluster,
     "redis with local values": on_redis_with_local_values,
     "memory": on_database("memory://"),
-    "lmdb": on_database("lmdb://{folder}/db?durability=relaxed"),
-    "sqlite": on_database("sqlite://{folder}/db?durability=relaxed"),
+    "lmdb": on_database("lmdb:///{folder}/db?durability=relaxed"),
+    "sqlite": on_database("sqlite:///{folder}/db?durability=relaxed"),
 }
