@@ -84,7 +84,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     if request.param == "redis":
         server: RedisServer = request.getfixturevalue("redis")
         return server
-    return Folder(f"lmdb:///{tmp_path}/state?durability=relaxed")
+    return Folder(f"lmdb:///{tmp_path}/state")
 
 
 @pytest.fixture(scope="session")
