@@ -10,6 +10,7 @@ import time
 import pytest
 
 from holdfast.contract.errors import Fenced, LeaseLost, TimedOut
+from holdfast.state import ScopedStore
 from tests.state.conftest import command, opened, run
 from tests.state.places import Place
 from tests.tidy import repository
@@ -265,5 +266,35 @@ def test_limiters(place: Place, service: str) -> None:
             assert not await store.limiter.fixed("stuck", 100, 0.1)
             await asyncio.sleep(0.15)
             assert await store.limiter.fixed("stuck", 100, 0.1)
+
+    run(main())
+
+
+async def nobody_holds(store: ScopedStore) -> None:
+    for _ in range(2000):
+        if not await store.semaphore.holders("b") and not await store.claim.holder("a"):
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it is held by nobody who is there")
+
+
+@pytest.mark.row("D-040")
+def test_a_caller_that_is_cancelled_holds_nothing(place: Place, service: str) -> None:
+    async def main() -> None:
+        async with opened(place, service) as store:
+            for turns in [*range(5)] * 20:
+                asking = [
+                    asyncio.create_task(store.claim.acquire("a", ttl=3600)),
+                    asyncio.create_task(store.semaphore.acquire("b", 1, ttl=3600)),
+                ]
+                for _ in range(turns):
+                    await asyncio.sleep(0 if turns < 4 else 0.0002)
+                for task in asking:
+                    task.cancel()
+                for held in await asyncio.gather(*asking, return_exceptions=True):
+                    if held is not None and not isinstance(held, BaseException):
+                        await held.release()
+                # What it still got is given back, wherever it was cancelled.
+                await nobody_holds(store)
 
     run(main())

@@ -27,7 +27,7 @@ from typing import Final, NamedTuple
 
 from holdfast.codecs.envelope import EXPIRES
 from holdfast.codecs.keys import pack_text
-from holdfast.contract.errors import InvalidKey, InvalidValue
+from holdfast.contract.errors import IntegrityFailed, InvalidKey, InvalidValue
 from holdfast.contract.record import Range, Record
 from holdfast.store import layout
 from holdfast.store.keyspaces import KeyspaceSettings
@@ -104,8 +104,11 @@ class Head(NamedTuple):
 
     @classmethod
     def of(cls, payload: bytes) -> Head:
-        """The head of a payload."""
-        return cls(*_HEAD.unpack(payload))
+        """The head of a payload. Raises IntegrityFailed."""
+        try:
+            return cls(*_HEAD.unpack(payload))
+        except struct.error:
+            raise _cut_off() from None
 
 
 # --- Rows under a key -----------------------------------------------------------------------------
@@ -120,11 +123,13 @@ def row_of(stored: bytes) -> Row:
     """The row of its stored form. Raises IntegrityFailed, FormatTooNew."""
     if stored[0] != FORMAT or stored[1] & ~EXPIRES:
         check_plain(stored)
-    if stored[1]:
-        return Row(
-            stored[_EXPIRING], stored[_EXPIRING + 1 :], _INSTANT.unpack_from(stored, _LASTING)[0]
-        )
-    return Row(stored[_LASTING], stored[_LASTING + 1 :], 0)
+    try:
+        if stored[1]:
+            until_ms = _INSTANT.unpack_from(stored, _LASTING)[0]
+            return Row(stored[_EXPIRING], stored[_EXPIRING + 1 :], until_ms)
+        return Row(stored[_LASTING], stored[_LASTING + 1 :], 0)
+    except (IndexError, struct.error):
+        raise _cut_off() from None
 
 
 def living(record: Record | tuple[bytes, int] | None, now_ms: int) -> Row | None:
@@ -138,6 +143,10 @@ def living(record: Record | tuple[bytes, int] | None, now_ms: int) -> Row | None
 def another_kind() -> InvalidValue:
     """The error where another kind of row was wanted."""
     return InvalidValue("another kind of value stands there; choose another key")
+
+
+def _cut_off() -> IntegrityFailed:
+    return IntegrityFailed("a row of state is cut off; run `holdfast check` on the database")
 
 
 # --- Keys -----------------------------------------------------------------------------------------
