@@ -195,7 +195,7 @@ TWINS = (
             "revision": "int",
             "entries": "KeyValueStore",
             "stores": "MultiStore",
-            "engine": "Engine",
+            "engine": "Any",
         },
         extra=COLLECTION,
     ),

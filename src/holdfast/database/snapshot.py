@@ -5,7 +5,6 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from holdfast.contract.engine import Engine
 from holdfast.database.views import Views
 from holdfast.store.snapshot import SnapshotEngine
 
@@ -26,7 +25,7 @@ class SnapshotView:
 
     def __init__(self, engine: SnapshotEngine, views: Views) -> None:
         self._engine = engine
-        self.engine: Engine = engine
+        self.engine: Any = engine
         self.revision = engine.revision
         self.entries = views.entries
         self.stores = views.stores

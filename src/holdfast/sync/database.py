@@ -6,13 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.capability import Capabilities
 from holdfast.contract.config import EngineConfig
-from holdfast.contract.engine import Engine
 from holdfast.contract.errors import IntegrityFailed
 from holdfast.contract.record import Cursor
 from holdfast.contract.runtime import Components
@@ -37,9 +36,6 @@ from holdfast.sync.documents import Collection
 from holdfast.sync.entries import KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
 from holdfast.sync.stores import MultiStore
-
-if TYPE_CHECKING:
-    from holdfast.state.adapter import StateAdapter
 
 T = TypeVar("T")
 
@@ -344,7 +340,7 @@ class Database:
         """
         return drive(self._inner.check(progress))
 
-    def state_adapter(self) -> StateAdapter:
+    def state_adapter(self) -> Any:
         """A keeper of state in this database: `StoreBuilder.with_adapter(db)` asks for it."""
         return self._inner.state_adapter()
 
@@ -420,7 +416,7 @@ class Transaction:
         return known
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> Any:
         """What it reads and writes: `store.on(transaction)` of state asks for it."""
         return self._inner.engine
 
@@ -533,7 +529,7 @@ class SnapshotView:
         return known
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> Any:
         return self._inner.engine
 
     def close(self) -> None:
