@@ -692,8 +692,7 @@ def _require_all_attributes(twin: Twin) -> None:
     set_there = {
         target.attr
         for owner in own_classes(twin.handle)
-        for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(owner))))
-        for target in ast.walk(node)
+        for target in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(owner))))
         if isinstance(target, ast.Attribute)
         and isinstance(target.ctx, ast.Store)
         and isinstance(target.value, ast.Name)
@@ -718,6 +717,7 @@ def open_text() -> str:
     return f"def open{signature(opening)}:\n" + textwrap.indent(quoted(doc), "    ") + f"\n{body}\n"
 
 
+@functools.cache
 def origins() -> dict[str, str]:
     """Where the names in signatures of the handles come from: name to module."""
     found = dict(IMPORTS)
@@ -743,6 +743,7 @@ def origins() -> dict[str, str]:
     return found
 
 
+@functools.cache
 def imported(module: ModuleType) -> dict[str, str]:
     return {
         alias.name: node.module
