@@ -53,6 +53,9 @@ MODULES = (
         f"holdfast.records.decorators.{name}"
         for name in ("base", "validated", "evented", "logged", "cached", "read_only")
     ),
+    "holdfast.state",
+    "holdfast.state.adapter",
+    "holdfast.state.telemetry",
     "holdfast.testing",
 )  # fmt: skip
 
