@@ -104,6 +104,8 @@ class Cache(Area):
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene)
         self._tag = scene.keys.area("tag")
+        #: Stamps of tags stay when results have to go: without them old results would count again.
+        self._stamps = scene.adapter.of("tag")
         self._locks = Claim(scene)
         #: What is being computed in this process, by key and by loop.
         self._flights: dict[tuple[str, Runtime], Shared[Any]] = {}
@@ -146,7 +148,7 @@ class Cache(Area):
         stamp = self._scene.components.ids.new()
         kept_ms = round(KEPT_MAX_S * 1000)
         for tag in self.tag_keys(tags):
-            await self._observer.run(_INVALIDATE, "", self._adapter.set(tag, stamp, ttl_ms=kept_ms))
+            await self._observer.run(_INVALIDATE, "", self._stamps.set(tag, stamp, ttl_ms=kept_ms))
 
     async def forget(self, key: str) -> None:
         """Forget one result."""
