@@ -224,7 +224,13 @@ OPEN_BODY = """
 """
 
 # Packages that are loaded when first needed: imported for type checkers only.
-LOADED_LATER = ("holdfast.records.schemas", "holdfast.documents")
+LOADED_LATER = ("holdfast.records.schemas", "holdfast.documents", "holdfast.backups")
+
+# Functions that are no method of a handle: module and name.
+FUNCTIONS = (
+    ("holdfast.database.restoring", "restore"),
+    ("holdfast.database.restoring", "verify_backups"),
+)
 
 # What the code written by hand above and below names: module and name.
 IMPORTS = {
@@ -544,11 +550,24 @@ def open_text() -> str:
     return f"def open{signature(opening)}:\n" + textwrap.indent(quoted(doc), "    ") + f"\n{body}\n"
 
 
+def function_text(module: str, name: str) -> str:
+    """The twin of a function."""
+    function = getattr(importlib.import_module(module), name)
+    doc = spoken(inspect.cleandoc(function.__doc__ or ""), {}, set())
+    body = f"return drive({name}_async({arguments(function, {})}))"
+    return f"def {name}{signature(function)}:\n" + textwrap.indent(
+        f"{quoted(doc)}\n{body}\n", "    "
+    )
+
+
 def origins() -> dict[str, str]:
     """Where the names in signatures of the handles come from: name to module."""
     found = dict(IMPORTS)
     opening = importlib.import_module("holdfast.database.open")
     mentions = [(opening, str(inspect.signature(opening.open)))]
+    for module_name, name in FUNCTIONS:
+        module = importlib.import_module(module_name)
+        mentions.append((module, str(inspect.signature(getattr(module, name)))))
     for twin in TWINS:
         own = sys.modules[twin.handle.__module__]
         mentions += [(own, " ".join(twin.attributes.values()))]
@@ -599,6 +618,11 @@ def imports_text(code: str, file: str) -> str:
     lines |= {f"from {known[name]} import {name}" for name in others if name in known}
     if "open_async" in names:
         lines.add("from holdfast.database.open import open as open_async")
+    lines |= {
+        f"from {module} import {name} as {name}_async"
+        for module, name in FUNCTIONS
+        if f"{name}_async" in names
+    }
     later = {line for line in lines if line.split()[1].startswith(LOADED_LATER)}
     text = "\n".join(sorted(lines - later)) + "\n"
     if later:
@@ -613,7 +637,7 @@ def generate() -> dict[Path, str]:
     for file, purpose in PURPOSES.items():
         parts = [class_text(twin) for twin in TWINS if twin.file == file]
         if file == "database":
-            parts.insert(0, open_text())
+            parts[:0] = [open_text(), *(function_text(*one) for one in FUNCTIONS)]
         code = "\n\n".join(parts)
         variable = re.search(r"\bT\b", code) is not None
         text = PREAMBLE.format(purpose=purpose) + imports_text(
@@ -625,6 +649,7 @@ def generate() -> dict[Path, str]:
             ruff(text, path, "check", "--select", "I", "--fix", "--quiet"), path, "format"
         )
     names = {twin.twin: twin.file for twin in TWINS} | {"open": "database"}
+    names |= {name: "database" for _, name in FUNCTIONS}
     imports = "\n".join(f"from holdfast.sync.{names[name]} import {name}" for name in sorted(names))
     text = PACKAGE.format(imports=imports, names=sorted(names))
     path = TARGET / "__init__.py"

@@ -27,6 +27,7 @@ from holdfast.contract.errors import (
 from holdfast.contract.record import Cursor
 from holdfast.database.handle import Database
 from holdfast.database.open import open
+from holdfast.database.restoring import restore, verify_backups
 from holdfast.database.snapshot import SnapshotView
 from holdfast.database.transaction import Transaction
 from holdfast.records.core import KeyValueStore
@@ -86,4 +87,6 @@ __all__ = [
     "canonical_json",
     "digest",
     "open",
+    "restore",
+    "verify_backups",
 ]

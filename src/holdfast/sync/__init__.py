@@ -20,6 +20,8 @@ from holdfast.sync.database import (
     SnapshotView,
     Transaction,
     open,
+    restore,
+    verify_backups,
 )
 from holdfast.sync.documents import Collection
 from holdfast.sync.entries import KeyValueStore, SchemaRegistry
@@ -40,4 +42,6 @@ __all__ = [
     "Transaction",
     "Watch",
     "open",
+    "restore",
+    "verify_backups",
 ]

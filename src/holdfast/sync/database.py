@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
@@ -17,6 +18,8 @@ from holdfast.contract.record import Cursor
 from holdfast.contract.runtime import Components
 from holdfast.database.handle import Database as AsyncDatabase
 from holdfast.database.open import open as open_async
+from holdfast.database.restoring import restore as restore_async
+from holdfast.database.restoring import verify_backups as verify_backups_async
 from holdfast.database.snapshot import SnapshotView as AsyncSnapshotView
 from holdfast.database.transaction import State
 from holdfast.database.transaction import Transaction as AsyncTransaction
@@ -36,6 +39,11 @@ from holdfast.sync.documents import Collection
 from holdfast.sync.entries import KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
 from holdfast.sync.stores import MultiStore
+
+if TYPE_CHECKING:
+    from holdfast.backups.chain import BackupFacts
+    from holdfast.backups.restoring import Restored
+    from holdfast.backups.taking import Taken
 
 T = TypeVar("T")
 
@@ -85,6 +93,46 @@ def open(
             components=used,
         )
     )
+
+
+def restore(
+    files: Sequence[Path | str],
+    address: str | EngineConfig,
+    *,
+    to: int | datetime | None = None,
+    progress: Callable[[int], None] | None = None,
+    components: Components | None = None,
+) -> Restored:
+    """Make a database of a full backup and the backups that continue it.
+
+    Every file is verified before anything is written. The database goes on from the revision of
+    the backup, under a new lineage: cursors of the old one raise `Compacted`.
+
+    Args:
+        files: in whatever order.
+        address: of the new database; nothing may stand there.
+        to: restore the newest backup no newer than this revision or aware instant.
+        progress: called after each step with how many rows are in place; from another thread.
+        components: clock, ids and ways to wait other than the machine's; for tests.
+
+    Raises:
+        StoreExists: something stands at the address.
+        InvalidInput: the files do not belong together, or one is missing.
+        NotADatabase, FormatTooNew, IntegrityFailed: a file cannot be restored.
+        VersionNotFound: all of them are newer than `to`.
+    """
+    return drive(restore_async(files, address, to=to, progress=progress, components=components))
+
+
+def verify_backups(
+    files: Sequence[Path | str], *, components: Components | None = None
+) -> list[BackupFacts]:
+    """Read backup files, compare all their checksums, and return what each is of.
+
+    Raises:
+        NotADatabase, FormatTooNew, IntegrityFailed: a file cannot be restored.
+    """
+    return drive(verify_backups_async(files, components=components))
 
 
 class Database:
@@ -339,6 +387,54 @@ class Database:
             progress: called now and then with how many entries were looked at; from any thread.
         """
         return drive(self._inner.check(progress))
+
+    def backup(
+        self,
+        target: Path | str | IO[bytes],
+        *,
+        since: Path | str | None = None,
+        compression: str | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Taken:
+        """Write the present moment of the whole database to a file, while writes go on.
+
+        The file gets its name once it is whole; until then it ends with `.partial`, and a backup
+        that was broken off goes on there when it is asked for again. `holdfast.restore` makes a
+        database of it.
+
+        Args:
+            target: a path, a binary stream, or a URL that fsspec knows, such as `s3://b/app`.
+            since: an earlier backup of this database: the file holds what is newer, and restores
+                together with that one.
+            compression: of the rows: `zstd`, `gzip`, `lz4`, `snappy` or `none`; left out, `zstd`
+                where it is installed, else `gzip`.
+            progress: called after each page with (rows looked at, bytes of rows written); from
+                another thread.
+
+        Raises:
+            StoreExists: a file of that name is there.
+            StoreLocked: another backup is being written to it.
+            Compacted: `since` is of another lineage; take a full backup.
+            NotADatabase, IntegrityFailed: `since` is no whole backup.
+        """
+        return drive(
+            self._inner.backup(target, since=since, compression=compression, progress=progress)
+        )
+
+    def copy_to(
+        self, address: str | EngineConfig, *, progress: Callable[[int], None] | None = None
+    ) -> Restored:
+        """Make another database of the present moment of this one, on whatever engine.
+
+        Args:
+            address: of the new database; nothing may stand there.
+            progress: called after each step with how many rows are copied; from another thread.
+
+        Raises:
+            StoreExists: something stands at the address.
+            ConfigInvalid, EngineNotFound, DriverMissing: the address cannot be used.
+        """
+        return drive(self._inner.copy_to(address, progress=progress))
 
     @overload
     def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
