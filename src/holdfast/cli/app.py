@@ -10,6 +10,7 @@ import typer
 
 import holdfast
 from holdfast.cli import (
+    backing_up,
     bench,
     changing,
     doctor,
@@ -66,6 +67,7 @@ for command, name, panel in (
     (maintenance.info, "info", "Care"),
     (maintenance.check, "check", "Care"),
     (maintenance.compact, "compact", "Care"),
+    (backing_up.copy, "copy", "Data"),
     (bench.bench, "bench", "Machine"),
     (doctor.doctor, "doctor", "Machine"),
     (doctor.engines, "engines", "Machine"),
@@ -75,6 +77,7 @@ for command, name, panel in (
 for group, name, members in (
     (schemas.app, "schema", schemas.COMMANDS),
     (keeping.app, "retention", keeping.COMMANDS),
+    (backing_up.app, "backup", backing_up.COMMANDS),
 ):
     for member, part in members:
         group.command(part, epilog=_EPILOG)(_until_reader_gone(member))
