@@ -1,8 +1,8 @@
-"""Values of a collection: from what its users hold to the plain document that is stored, and back.
+"""Values of one type: from what users hold to the plain value that is stored, and back.
 
-A collection of `dict` (or of no type) holds plain documents as they are. A dataclass, a
-`msgspec.Struct`, a `TypedDict` and a pydantic model are turned into plain ones, and checked, when
-they are written; read, they are made anew each time.
+`dict` (or no type) stands for plain values as they are. A dataclass, a `msgspec.Struct`, a
+`TypedDict` and a pydantic model are turned into plain ones, and checked, when they are written;
+read, they are made anew each time.
 """
 
 from __future__ import annotations
@@ -14,44 +14,47 @@ from typing import Any, Generic, TypeVar, is_typeddict
 
 import msgspec
 
+from holdfast.codecs.violations import is_pydantic, msgspec_violations, pydantic_violations
 from holdfast.contract.errors import InvalidInput, InvalidValue, SchemaValidationFailed
 
 T = TypeVar("T")
 
-#: What plain documents hold besides the types of JSON.
+#: What plain values hold besides the types of JSON.
 _BUILTIN = (bytes, datetime)
 
 
 class Typed(Generic[T]):
-    """Turns the values of one type into plain documents and back.
+    """Turns the values of one type into plain ones and back.
 
     Args:
-        kind: the type; None, dict, object and Any: plain documents.
+        kind: the type; None, dict, object and Any: plain values.
+        holder: what holds the values, for messages.
 
     Attributes:
-        plain: whether values are plain documents themselves.
-        to_plain: the plain document of a value; it may share parts with the value. Raises
-            InvalidValue and SchemaValidationFailed.
-        from_plain: the value of a plain document. Raises SchemaValidationFailed.
+        plain: whether values are plain themselves.
+        to_plain: the plain value of one; it may share parts with it. Raises InvalidValue and
+            SchemaValidationFailed.
+        from_plain: the value of a plain one. Raises SchemaValidationFailed.
 
     Raises:
-        InvalidInput: there is no way from the type to plain documents.
+        InvalidInput: there is no way from the type to plain values.
     """
 
-    def __init__(self, kind: Any = None) -> None:
+    def __init__(self, kind: Any = None, holder: str = "collection") -> None:
         self.kind = kind
+        self.holder = holder
         self.plain = kind in (None, dict, object, Any)
         self.to_plain: Callable[[Any], Any] = _as_it_is
         self.from_plain: Callable[[Any], T] = _as_it_is
         if self.plain:
             return
-        if hasattr(kind, "__pydantic_validator__"):
+        if is_pydantic(kind):
             self._with_pydantic(kind)
         elif _is_struct(kind) or is_typeddict(kind) or dataclasses.is_dataclass(kind):
             self._with_msgspec(kind)
         else:
             raise InvalidInput(
-                "the type of a collection is dict, a dataclass, a msgspec Struct, a TypedDict or a "
+                f"the type of a {holder} is dict, a dataclass, a msgspec Struct, a TypedDict or a "
                 f"pydantic model; found {getattr(kind, '__qualname__', type(kind).__name__)}. "
                 "Wrap the value in one of them, or leave the type out"
             )
@@ -69,7 +72,7 @@ class Typed(Generic[T]):
                 plain = msgspec.to_builtins(value, builtin_types=_BUILTIN, str_keys=True)
             except (TypeError, ValueError, RecursionError) as error:
                 raise InvalidValue(
-                    f"a {self!r} that becomes a plain document was wanted; found one that does "
+                    f"a {self!r} that becomes a plain value was wanted; found one that does "
                     f"not: {type(error).__name__}. Give its fields types that msgspec converts"
                 ) from error
             from_plain(plain)
@@ -79,8 +82,6 @@ class Typed(Generic[T]):
             try:
                 return msgspec.convert(plain, kind, builtin_types=_BUILTIN, str_keys=True)
             except msgspec.ValidationError as error:
-                from holdfast.records.schemas.classes import msgspec_violations
-
                 raise self._unfit(msgspec_violations(error)) from error
 
         self.to_plain, self.from_plain = to_plain, from_plain
@@ -105,22 +106,20 @@ class Typed(Generic[T]):
             try:
                 return adapter.validate_python(plain)
             except ValidationError as error:
-                from holdfast.records.schemas.classes import pydantic_violations
-
                 raise self._unfit(pydantic_violations(error)) from error
 
         self.to_plain, self.from_plain = to_plain, from_plain
 
     def _other(self, value: Any) -> InvalidValue:
         return InvalidValue(
-            f"the collection holds values of {self!r}; found a {type(value).__name__}. "
+            f"the {self.holder} holds values of {self!r}; found a {type(value).__name__}. "
             f"Make a {self!r} of it first"
         )
 
     def _unfit(self, violations: list[tuple[str, str]]) -> SchemaValidationFailed:
         path, message = violations[0]
         return SchemaValidationFailed(
-            f"a document that fits {self!r} was wanted; found one that does not at {path}: "
+            f"a value that fits {self!r} was wanted; found one that does not at {path}: "
             f"{message}. `violations` lists what to correct",
             violations=violations,
         )
