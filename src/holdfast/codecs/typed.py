@@ -10,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
+from operator import is_not
 from typing import Any, Generic, TypeVar, is_typeddict
 
 import msgspec
@@ -18,6 +20,9 @@ from holdfast.codecs.violations import is_pydantic, msgspec_violations, pydantic
 from holdfast.contract.errors import InvalidInput, InvalidValue, SchemaValidationFailed
 
 T = TypeVar("T")
+
+#: How many classes have what makes their instances kept.
+TYPES_KEPT_MAX = 1_000
 
 #: What plain values hold besides the types of JSON.
 _BUILTIN = (bytes, datetime)
@@ -50,7 +55,7 @@ class Typed(Generic[T]):
             return
         if is_pydantic(kind):
             self._with_pydantic(kind)
-        elif _is_struct(kind) or is_typeddict(kind) or dataclasses.is_dataclass(kind):
+        elif _is_struct(kind) or is_typeddict(kind) or _is_dataclass(kind):
             self._with_msgspec(kind)
         else:
             raise InvalidInput(
@@ -76,7 +81,7 @@ class Typed(Generic[T]):
                     f"not: {type(error).__name__}. Give its fields types that msgspec converts"
                 ) from error
             from_plain(plain)
-            return plain
+            return without_tuples(plain)
 
         def from_plain(plain: Any) -> Any:
             try:
@@ -100,7 +105,7 @@ class Typed(Generic[T]):
                 str_keys=True,
             )
             from_plain(plain)
-            return plain
+            return without_tuples(plain)
 
         def from_plain(plain: Any) -> Any:
             try:
@@ -125,8 +130,32 @@ class Typed(Generic[T]):
         )
 
 
+def without_tuples(plain: Any) -> Any:
+    """A value with lists in place of its tuples, which no format gives back; itself without any."""
+    kind = type(plain)
+    if kind is tuple:
+        return [without_tuples(part) for part in plain]
+    if kind is list:
+        parts = [without_tuples(part) for part in plain]
+        return parts if any(map(is_not, parts, plain)) else plain
+    if kind is dict:
+        kept = {key: without_tuples(part) for key, part in plain.items()}
+        return kept if any(map(is_not, kept.values(), plain.values())) else plain
+    return plain
+
+
+@lru_cache(maxsize=TYPES_KEPT_MAX)
+def instance_of(kind: Any) -> Callable[[Any], Any]:
+    """What makes an instance of a class from a plain value; made once for each class."""
+    return Typed[Any](kind, "schema").from_plain
+
+
 def _as_it_is(value: Any) -> Any:
     return value
+
+
+def _is_dataclass(kind: Any) -> bool:
+    return isinstance(kind, type) and dataclasses.is_dataclass(kind)
 
 
 def _is_struct(kind: Any) -> bool:

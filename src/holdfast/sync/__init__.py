@@ -22,13 +22,15 @@ from holdfast.sync.database import (
     open,
 )
 from holdfast.sync.documents import Collection
-from holdfast.sync.entries import KeyValueStore, SchemaRegistry
+from holdfast.sync.entries import EntryScope, KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
 from holdfast.sync.stores import MultiStore, Store
+from holdfast.sync.walk import Walk
 
 __all__ = [
     "Collection",
     "Database",
+    "EntryScope",
     "KeyValueStore",
     "Lock",
     "MultiStore",
@@ -38,6 +40,7 @@ __all__ = [
     "SnapshotView",
     "Store",
     "Transaction",
+    "Walk",
     "Watch",
     "open",
 ]

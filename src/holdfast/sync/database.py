@@ -131,6 +131,7 @@ class Database:
         drive(self._inner.__aexit__(error_type, error, traceback))
 
     def __repr__(self) -> str:
+        """Return repr(self)."""
         return self._inner.__repr__()
 
     @property
@@ -694,6 +695,7 @@ class Lock:
         self._inner = inner
 
     def __repr__(self) -> str:
+        """Return repr(self)."""
         return self._inner.__repr__()
 
     @property
