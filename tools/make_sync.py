@@ -42,6 +42,7 @@ class Twin:
         plain: coroutines that the twin runs itself, statement by statement: it drives what they
             await, and what they find done at once was never a coroutine.
         first: what the twin tries before it drives the coroutine of a method.
+        hidden: attributes that are for other modules, not for users.
     """
 
     source: str
@@ -53,6 +54,7 @@ class Twin:
     extra: str = ""
     plain: tuple[str, ...] = ()
     first: dict[str, str] = field(default_factory=dict)
+    hidden: tuple[str, ...] = ()
 
     @property
     def handle(self) -> type:
@@ -150,9 +152,11 @@ TWINS = (
     Twin(
         "holdfast.records.scope:EntryScope",
         file="entries",
+        hidden=("places",),
         plain=("set", "set_many", "modify", "delete"),
     ),
     Twin("holdfast.documents.collection:Collection", file="documents"),
+    Twin("holdfast.database.scope:Scope"),
     Twin("holdfast.stores.multistore:MultiStore", file="stores"),
     Twin("holdfast.stores.store:Store", file="stores", attributes={"name": "str"}),
     Twin(
@@ -548,7 +552,7 @@ def initializer(twin: Twin) -> str:
         if isinstance(member, property):
             types[name] = property_type(member)
     lines += [
-        f"self._{name}: {twin_of(type_)} | None = None"
+        f"self._{name}: {typed(type_)} | None = None"
         for name, type_ in types.items()
         if twin_of(type_)
     ]
@@ -574,6 +578,7 @@ def _require_all_attributes(twin: Twin) -> None:
         and target.value.id == "self"
         and not target.attr.startswith("_")
     }
+    set_there -= set(twin.hidden)
     if set_there != twin.attributes.keys():
         raise SystemExit(
             f"make_sync: {twin.source} sets {sorted(set_there)}; TWINS lists "

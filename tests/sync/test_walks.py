@@ -60,3 +60,15 @@ def test_many_are_written_and_deleted_in_several_commits(db: holdfast.sync.Datab
     assert told == [1000, 2000, 2500]
     assert db.entries.delete_matching("n/#", limit=2400) == 2400
     assert db.entries.count() == 100
+
+
+def test_a_scope_of_the_database_has_a_twin(db: holdfast.sync.Database) -> None:
+    begin = db.cursor
+    user = db.scope("users", "+")
+    user.entries.set("a", 1)
+    db.entries.set("users/ada:a", 2)
+    [change] = list(user.watch(since=begin, limit=1))
+    assert (str(change.key), change.after.value) == ("a", 1)
+    with user.scope("b").lock("c") as lock:
+        assert lock.namespace == "users/+/b/c"
+    assert user.entries is user.entries

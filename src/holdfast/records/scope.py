@@ -17,11 +17,11 @@ from holdfast.contract.engine import NOT_NOW, _NotNow
 from holdfast.contract.errors import (
     Conflict,
     InvalidInput,
-    SchemaValidationFailed,
     StoreError,
 )
 from holdfast.records.calls import EntryCalls
 from holdfast.records.parts import is_cursor
+from holdfast.records.places import Places
 from holdfast.records.services.protocols import Outcome
 from holdfast.records.verbs import EntryVerbs, Version
 from holdfast.records.walk import LastPage, Walk
@@ -32,60 +32,6 @@ from holdfast.store.versions.entry import Entry, PastVersion
 
 T = TypeVar("T")
 S = TypeVar("S")
-Kept = TypeVar("Kept", bound=Entry[Any])
-
-
-class Places:
-    """Keys and patterns below some segments, as seen from there and as seen from the root.
-
-    Args:
-        segments: literal, whatever characters they hold.
-    """
-
-    def __init__(self, segments: Iterable[str]) -> None:
-        self.segments = tuple(segments)
-        # A key of its own, and not within: what lies below begins behind it.
-        self.top = StoreKey.of_segments(self.segments) if self.segments else None
-        self._depth = len(self.segments)
-
-    def out(self, key: StoreKey | str) -> StoreKey:
-        """A key as it is called from the root. Raises InvalidKey."""
-        inside = StoreKey.of(key)
-        return StoreKey.of_segments((*self.segments, *inside.segments)) if self.top else inside
-
-    def into(self, key: StoreKey) -> StoreKey:
-        """A key below the segments as it is called from there."""
-        return StoreKey.of_stored(key.segments[self._depth :]) if self.top else key
-
-    def holds(self, key: Any) -> bool:
-        """Whether a key, as it is called from the root, lies below the segments."""
-        if not isinstance(key, StoreKey):
-            return False
-        depth = self._depth
-        return len(key.segments) > depth and key.segments[:depth] == self.segments
-
-    def pattern(self, pattern: Pattern | str) -> tuple[Pattern, Pattern | None]:
-        """A pattern as seen from the root; and another one that keys, as seen from here, pass.
-
-        A glob or a regex says nothing of segments, so everything is asked for and then looked at.
-        """
-        given = Pattern.of(pattern)
-        top = self.top
-        if top is None:
-            return given, None
-        if given.kind != "mqtt":
-            return Pattern(_below(top, "#")), given
-        return Pattern(_below(top, given.text)), None
-
-
-def _below(top: StoreKey, text: str) -> str:
-    """The text of an mqtt pattern below a key."""
-    # Of a key directly below: what stands before the colon is then escaped as it has to be.
-    base = Pattern.exactly(StoreKey("x", top.segments)).text.rpartition(":")[0]
-    head, colon, name = text.partition(":")
-    if colon:
-        return f"{base}/{head}:{name}" if head else f"{base}:{name}"
-    return f"{base}/{text}" if "/" in text else f"{base}:{text}"
 
 
 class EntryScope(EntryCalls[T]):
@@ -99,18 +45,17 @@ class EntryScope(EntryCalls[T]):
         self, inner: EntryVerbs[Any], segments: Iterable[str], typed: Typed[T] | None = None
     ) -> None:
         self._inner = inner
-        self._places = Places(segments)
-        self._typed = typed if typed is not None and not typed.plain else None
-        self._plain = self._typed is None and not self._places.segments
+        self.places = Places(segments, typed)
+        self._typed = self.places.typed
 
     def __repr__(self) -> str:
         kind = "" if self._typed is None else f" of {self._typed!r}"
-        return f"<EntryScope {'/'.join(self._places.segments)!r}{kind} on {self._inner!r}>"
+        return f"<EntryScope {'/'.join(self.places.segments)!r}{kind} on {self._inner!r}>"
 
     @property
     def segments(self) -> tuple[str, ...]:
         """What its keys are called below."""
-        return self._places.segments
+        return self.places.segments
 
     def scope(self, *segments: str) -> EntryScope[T]:
         """The entries further below: below these segments, seen from here."""
@@ -157,23 +102,23 @@ class EntryScope(EntryCalls[T]):
         write_back: bool = True,
     ) -> Entry[Any] | None:
         found = await self._inner.get(
-            self._places.out(key), version=version, at=at, expect=expect, write_back=write_back
+            self.places.out(key), version=version, at=at, expect=expect, write_back=write_back
         )
         if found is None:
             return None
-        return self._into(found) if expect is None else self._called(found)
+        return self.places.seen(found) if expect is None else self.places.called(found)
 
     def peek(self, key: StoreKey | str) -> Entry[T] | Literal[_NotNow.NOT_NOW] | None:
-        found = self._inner.peek(self._places.out(key))
-        return found if found is None or found is NOT_NOW else self._into(found)
+        found = self._inner.peek(self.places.out(key))
+        return found if found is None or found is NOT_NOW else self.places.seen(found)
 
     async def get_many(self, keys: Iterable[StoreKey | str]) -> dict[StoreKey, Entry[T]]:
-        found = await self._inner.get_many([self._places.out(key) for key in keys])
-        entries = map(self._into, found.values())
+        found = await self._inner.get_many([self.places.out(key) for key in keys])
+        entries = map(self.places.seen, found.values())
         return {entry.key: entry for entry in entries}
 
     async def has(self, key: StoreKey | str) -> bool:
-        return await self._inner.has(self._places.out(key))
+        return await self._inner.has(self.places.out(key))
 
     def keys(
         self,
@@ -187,11 +132,11 @@ class EntryScope(EntryCalls[T]):
         lt: StoreKey | str | None = None,
         lte: StoreKey | str | None = None,
     ) -> Walk[StoreKey]:
-        asked, kept = self._places.pattern(pattern)
+        asked, kept = self.places.pattern(pattern)
         walk = self._inner.keys(
             asked, reverse=reverse, **self._part(limit, after, gt, gte, lt, lte, kept)
         )
-        places = self._places
+        places = self.places
         return _mapped(walk, places.into, places.out, self._shows(kept, _itself), limit)
 
     def items(
@@ -206,11 +151,13 @@ class EntryScope(EntryCalls[T]):
         lt: StoreKey | str | None = None,
         lte: StoreKey | str | None = None,
     ) -> Walk[Entry[T]]:
-        asked, kept = self._places.pattern(pattern)
+        asked, kept = self.places.pattern(pattern)
         walk = self._inner.items(
             asked, reverse=reverse, **self._part(limit, after, gt, gte, lt, lte, kept)
         )
-        return _mapped(walk, self._into, self._outside, self._shows(kept, _key_of), limit)
+        return _mapped(
+            walk, self.places.seen, self.places.outside, self._shows(kept, _key_of), limit
+        )
 
     def history(
         self,
@@ -220,8 +167,8 @@ class EntryScope(EntryCalls[T]):
         limit: int | None = None,
         after: tuple[int, int] | str | None = None,
     ) -> Walk[PastVersion[T]]:
-        walk = self._inner.history(self._places.out(key), reverse=reverse, limit=limit, after=after)
-        return _mapped(walk, self._into, self._outside, None, None)
+        walk = self._inner.history(self.places.out(key), reverse=reverse, limit=limit, after=after)
+        return _mapped(walk, self.places.seen, self.places.outside, None, None)
 
     def find_by_tag(
         self,
@@ -232,11 +179,11 @@ class EntryScope(EntryCalls[T]):
         limit: int | None = None,
         after: StoreKey | str | None = None,
     ) -> Walk[Entry[T]]:
-        asked, kept = self._places.pattern(pattern)
-        top = self._places.top
+        asked, kept = self.places.pattern(pattern)
+        top = self.places.top
 
         def shown(entry: Entry[Any]) -> bool:
-            inside = self._places.into(entry.key) if entry.key != top else None
+            inside = self.places.into(entry.key) if entry.key != top else None
             return inside is not None and (kept is None or kept.matches(inside))
 
         # One entry more, because the key of the segments themselves may carry the tag too.
@@ -244,15 +191,15 @@ class EntryScope(EntryCalls[T]):
         walk = self._inner.find_by_tag(
             tag, asked, reverse=reverse, limit=asked_for, after=self._after(after)
         )
-        return _mapped(walk, self._into, self._outside, shown, limit)
+        return _mapped(walk, self.places.seen, self.places.outside, shown, limit)
 
     def subscribe(
         self, pattern: Pattern | str, callback: Callable[[Change], object]
     ) -> Callable[[], None]:
-        asked, kept = self._places.pattern(pattern)
+        asked, kept = self.places.pattern(pattern)
 
         def told(change: Change) -> Change | None:
-            seen = self.change(change)
+            seen = self.places.change(change)
             return seen if seen is None or kept is None or kept.matches(seen.key) else None
 
         if is_coroutine_function(callback):
@@ -293,47 +240,11 @@ class EntryScope(EntryCalls[T]):
 
     # --- As seen from here, and from the root -------------------------------------------------
 
-    def change(self, change: Change) -> Change | None:
-        """A change as it is seen from here; None: it is not within."""
-        if not self._places.holds(change.key):
-            return None
-        return msgspec.structs.replace(
-            change,
-            key=self._places.into(change.key),
-            before=None if change.before is None else self._into(change.before),
-            after=None if change.after is None else self._into(change.after),
-        )
-
-    def _called(self, entry: Kept) -> Kept:
-        """An entry under the key that it has here."""
-        if not self._places.segments:
-            return entry
-        return msgspec.structs.replace(entry, _key=self._places.into(entry.key))
-
-    def _into(self, entry: Kept) -> Kept:
-        """An entry as it is seen from here."""
-        if self._plain:
-            return entry
-        inside = self._called(entry)
-        typed = self._typed
-        if typed is None or not entry.has_value:
-            return inside
-        try:
-            value = typed.from_plain(entry.fresh().value)
-        except SchemaValidationFailed as error:
-            error.within(key=str(inside.key))
-            raise
-        return msgspec.structs.replace(inside, _value=value)
-
-    def _outside(self, entry: Entry[Any]) -> Any:
-        """An entry under the key that it has from the root, for cursors alone."""
-        return msgspec.structs.replace(entry, _key=self._places.out(entry.key))
-
     def _write(self, write: Write) -> Write:
         action = write.action
         typed = self._typed
         if isinstance(action, Rename):
-            action = Rename(str(self._places.out(action.new_key)))
+            action = Rename(str(self.places.out(action.new_key)))
         elif typed is None:
             pass
         elif isinstance(action, SetValue):
@@ -344,23 +255,21 @@ class EntryScope(EntryCalls[T]):
                 raise
         elif isinstance(action, Modify) and not action.keeps_schema:
             action = msgspec.structs.replace(action, change=_converted(typed, action.change))
-        return msgspec.structs.replace(write, key=self._places.out(write.key), action=action)
+        return msgspec.structs.replace(write, key=self.places.out(write.key), action=action)
 
     def _outcome(self, outcome: Outcome) -> Outcome:
-        if self._plain:
-            return outcome
         before, after = outcome.before, outcome.after
         # What stood there before may be of another shape; whoever looks at it sees it plain.
         return msgspec.structs.replace(
             outcome,
-            before=None if before is None else self._called(before),
-            after=None if after is None else self._into(after),
+            before=None if before is None else self.places.called(before),
+            after=None if after is None else self.places.seen(after),
         )
 
     def _seen(self, conflict: Conflict) -> None:
         current = conflict.details.get("current")
         if isinstance(current, Entry):
-            conflict.details["current"] = self._into(current)
+            conflict.details["current"] = self.places.seen(current)
 
     def _shows(
         self, kept: Pattern | None, key_of: Callable[[S], StoreKey]
@@ -368,11 +277,11 @@ class EntryScope(EntryCalls[T]):
         """Whether an item of a walk passes what the walk could not be asked for; None: all do."""
         if kept is None:
             return None
-        passes, into = kept.matches, self._places.into
+        passes, into = kept.matches, self.places.into
         return lambda item: passes(into(key_of(item)))
 
     def _after(self, after: StoreKey | str | None) -> StoreKey | str | None:
-        return after if after is None or is_cursor(after) else self._places.out(after)
+        return after if after is None or is_cursor(after) else self.places.out(after)
 
     def _part(
         self,
@@ -385,7 +294,7 @@ class EntryScope(EntryCalls[T]):
         kept: Pattern | None,
     ) -> dict[str, Any]:
         """The options of a walk as seen from the root: what is not asked for is left out."""
-        out, top = self._places.out, self._places.top
+        out, top = self.places.out, self.places.top
         part: dict[str, Any] = {} if limit is None or kept is not None else {"limit": limit}
         if after is not None:
             part["after"] = self._after(after)

@@ -791,10 +791,6 @@ class EntryScope(Generic[T]):
         """
         return drive(self._inner.write(writes))
 
-    def change(self, change: Change) -> Change | None:
-        """A change as it is seen from here; None: it is not within."""
-        return self._inner.change(change)
-
     def require(self, key: StoreKey | str) -> Entry[T]:
         """The entry. Raises KeyNotFound when there is none."""
         return drive(self._inner.require(key))
