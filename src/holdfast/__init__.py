@@ -35,7 +35,9 @@ from holdfast.records.decorators.cached import Cached
 from holdfast.records.decorators.logged import Logged
 from holdfast.records.decorators.read_only import ReadOnlyStore
 from holdfast.records.options import KEEP
+from holdfast.records.scope import EntryScope
 from holdfast.records.services.mutex import MutexLockService
+from holdfast.records.walk import Walk
 from holdfast.store.change import Change
 from holdfast.store.feed.watch import Watch
 from holdfast.store.locks.lock import Lock
@@ -59,6 +61,7 @@ __all__ = [
     "Database",
     "Digest",
     "Entry",
+    "EntryScope",
     "ErrorCode",
     "KeyFormat",
     "KeyNotFound",
@@ -83,6 +86,7 @@ __all__ = [
     "StoreKey",
     "Transaction",
     "Unsupported",
+    "Walk",
     "Watch",
     "canonical_json",
     "digest",

@@ -13,6 +13,7 @@ from holdfast.contract.errors import Conflict, InvalidInput, ReadOnly
 from holdfast.contract.record import Cursor
 from holdfast.database.explain import explained
 from holdfast.database.maintenance import Maintained
+from holdfast.database.scope import Scope
 from holdfast.database.snapshot import SnapshotView
 from holdfast.database.transaction import Transaction
 from holdfast.database.views import views_on
@@ -149,6 +150,20 @@ class Database(Maintained):
                 view.entries, mapping, into=into, missing=missing, default=default
             )
 
+    def scope(self, *segments: str) -> Scope:
+        """What lies below these segments, called from there on; no key and no pattern leaves it.
+
+        Segments are literal, whatever characters they hold: the name of a user can be one.
+
+        Raises:
+            InvalidKey, InvalidInput: the segments cannot be.
+        """
+
+        def lock(namespace: str, ttl: float | timedelta, timeout: float | timedelta | None) -> Lock:
+            return self.lock(namespace, ttl=ttl, timeout=timeout)
+
+        return Scope(segments, self.entries, self._require_changes(), lock)
+
     # --- Facts ------------------------------------------------------------------------------
 
     @property
@@ -188,6 +203,7 @@ class Database(Maintained):
         since: int | str | Cursor | None = None,
         snapshot: bool = False,
         conflate: bool = False,
+        limit: int | None = None,
     ) -> Watch:
         """The changes of keys that match, in commit order, those to come included.
 
@@ -199,6 +215,7 @@ class Database(Maintained):
                 from now on.
             snapshot: first the values as they stand, then a change with `op="snapshot_end"`.
             conflate: of changes that are waiting, only the newest of each key.
+            limit: the watch ends after so many; fewer are read of those that there are.
 
         Raises:
             InvalidInput: a view that this database does not know.
@@ -206,7 +223,7 @@ class Database(Maintained):
         """
         self._guard()
         return self._require_changes().watch(
-            pattern, view=view, since=since, snapshot=snapshot, conflate=conflate
+            pattern, view=view, since=since, snapshot=snapshot, conflate=conflate, limit=limit
         )
 
     def subscriptions(self) -> list[SubscriptionFacts]:

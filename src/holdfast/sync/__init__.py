@@ -17,6 +17,7 @@ from holdfast.sync.database import (
     Lock,
     OperationLog,
     Retention,
+    Scope,
     SnapshotView,
     Transaction,
     open,
@@ -24,22 +25,26 @@ from holdfast.sync.database import (
     verify_backups,
 )
 from holdfast.sync.documents import Collection
-from holdfast.sync.entries import KeyValueStore, SchemaRegistry
+from holdfast.sync.entries import EntryScope, KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
 from holdfast.sync.stores import MultiStore, Store
+from holdfast.sync.walk import Walk
 
 __all__ = [
     "Collection",
     "Database",
+    "EntryScope",
     "KeyValueStore",
     "Lock",
     "MultiStore",
     "OperationLog",
     "Retention",
     "SchemaRegistry",
+    "Scope",
     "SnapshotView",
     "Store",
     "Transaction",
+    "Walk",
     "Watch",
     "open",
     "restore",

@@ -20,6 +20,7 @@ from holdfast.database.handle import Database as AsyncDatabase
 from holdfast.database.open import open as open_async
 from holdfast.database.restoring import restore as restore_async
 from holdfast.database.restoring import verify_backups as verify_backups_async
+from holdfast.database.scope import Scope as AsyncScope
 from holdfast.database.snapshot import SnapshotView as AsyncSnapshotView
 from holdfast.database.transaction import State
 from holdfast.database.transaction import Transaction as AsyncTransaction
@@ -36,7 +37,7 @@ from holdfast.store.versions.retention import Kept, Settings
 from holdfast.store.versions.retention import Retention as AsyncRetention
 from holdfast.store.versions.trimming import Trimmed
 from holdfast.sync.documents import Collection
-from holdfast.sync.entries import KeyValueStore, SchemaRegistry
+from holdfast.sync.entries import EntryScope, KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
 from holdfast.sync.stores import MultiStore
 
@@ -179,6 +180,7 @@ class Database:
         drive(self._inner.__aexit__(error_type, error, traceback))
 
     def __repr__(self) -> str:
+        """Return repr(self)."""
         return self._inner.__repr__()
 
     @property
@@ -232,6 +234,16 @@ class Database:
             self._inner.create_payload(mapping, into=into, missing=missing, default=default)
         )
 
+    def scope(self, *segments: str) -> Scope:
+        """What lies below these segments, called from there on; no key and no pattern leaves it.
+
+        Segments are literal, whatever characters they hold: the name of a user can be one.
+
+        Raises:
+            InvalidKey, InvalidInput: the segments cannot be.
+        """
+        return Scope(self._inner.scope(*segments))
+
     @property
     def capabilities(self) -> Capabilities:
         """What the engine, as configured, can do."""
@@ -263,6 +275,7 @@ class Database:
         since: int | str | Cursor | None = None,
         snapshot: bool = False,
         conflate: bool = False,
+        limit: int | None = None,
     ) -> Watch:
         """The changes of keys that match, in commit order, those to come included.
 
@@ -276,13 +289,16 @@ class Database:
                 from now on.
             snapshot: first the values as they stand, then a change with `op="snapshot_end"`.
             conflate: of changes that are waiting, only the newest of each key.
+            limit: the watch ends after so many; fewer are read of those that there are.
 
         Raises:
             InvalidInput: a view that this database does not know.
             Compacted: changes after `since` are gone, or the cursor is of another lineage.
         """
         return Watch(
-            self._inner.watch(pattern, view=view, since=since, snapshot=snapshot, conflate=conflate)
+            self._inner.watch(
+                pattern, view=view, since=since, snapshot=snapshot, conflate=conflate, limit=limit
+            )
         )
 
     def subscriptions(self) -> list[SubscriptionFacts]:
@@ -452,6 +468,73 @@ class Database:
         """
         kind = dict if type is None else type
         return Collection(self._inner.collection(name, kind, history=history))
+
+
+class Scope:
+    """One part of a database. Made by `Database.scope`.
+
+    Its keys, patterns and namespaces are called from its segments on. These are literal, whatever
+    characters they hold, and nothing leaves them.
+    """
+
+    def __init__(self, inner: AsyncScope) -> None:
+        self._inner = inner
+        self._entries: EntryScope[Any] | None = None
+
+    def __repr__(self) -> str:
+        """Return repr(self)."""
+        return self._inner.__repr__()
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """What everything in it is called below."""
+        return self._inner.segments
+
+    @property
+    def entries(self) -> EntryScope[Any]:
+        """The entries below the segments."""
+        inner = self._inner.entries
+        known = self._entries
+        if known is None or known._inner is not inner:  # noqa: SLF001 - of this module
+            known = self._entries = EntryScope(inner)
+        return known
+
+    def scope(self, *segments: str) -> Scope:
+        """The part further below: below these segments, seen from here.
+
+        Raises:
+            InvalidKey, InvalidInput: the segments cannot be.
+        """
+        return Scope(self._inner.scope(*segments))
+
+    def watch(
+        self,
+        pattern: Pattern | str = "#",
+        *,
+        since: int | str | Cursor | None = None,
+        snapshot: bool = False,
+        conflate: bool = False,
+        limit: int | None = None,
+    ) -> Watch:
+        """The changes of entries below the segments; see `Database.watch`."""
+        return Watch(
+            self._inner.watch(
+                pattern, since=since, snapshot=snapshot, conflate=conflate, limit=limit
+            )
+        )
+
+    def lock(
+        self,
+        namespace: str = "",
+        *,
+        ttl: float | timedelta = 30.0,
+        timeout: float | timedelta | None = None,
+    ) -> Lock:
+        """The mutex of a namespace below the segments; empty: of the segments themselves.
+
+        See `Database.lock`.
+        """
+        return Lock(self._inner.lock(namespace, ttl=ttl, timeout=timeout))
 
 
 class Transaction:
@@ -790,6 +873,7 @@ class Lock:
         self._inner = inner
 
     def __repr__(self) -> str:
+        """Return repr(self)."""
         return self._inner.__repr__()
 
     @property

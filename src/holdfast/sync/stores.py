@@ -76,6 +76,7 @@ class Store:
         return self._inner.name
 
     def __repr__(self) -> str:
+        """Return repr(self)."""
         return self._inner.__repr__()
 
     def on(self, engine: Engine) -> Store:
