@@ -1,0 +1,61 @@
+"""What tests of the engine on Redis do often."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from holdfast.contract.batch import Batch, Put
+from holdfast.engines.redis import RedisConfig, RedisEngine
+from holdfast.engines.redis.connection import connect
+from holdfast.runtime.system import system_components
+
+#: Where the server listens, for this process and those that tests start.
+PORT = "HOLDFAST_TEST_REDIS"
+
+
+def redis_config(name: object, **settings: Any) -> RedisConfig:
+    """A database of the running server, named after whatever the test has for itself."""
+    settings.setdefault("port", int(os.environ.get(PORT, "0")) or 6379)
+    settings.setdefault("host", "127.0.0.1")
+    return RedisConfig(prefix=str(name)[-200:], **settings)
+
+
+@asynccontextmanager
+async def opened(config: RedisConfig) -> AsyncIterator[RedisEngine]:
+    """An engine on that database, open."""
+    engine = RedisEngine(config, system_components())
+    await engine.open()
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+async def told(port: int, *words: str | int | bytes) -> Any:
+    """What the server on that port answers to a command."""
+    connection = await connect(RedisConfig(host="127.0.0.1"), ("127.0.0.1", port))
+    try:
+        return await connection.ask(*words)
+    finally:
+        await connection.close()
+
+
+async def put(engine: RedisEngine, key: bytes, value: bytes = b"") -> int:
+    return (await engine.commit(Batch([Put(key, value)]))).revision
+
+
+async def value(engine: RedisEngine, key: bytes) -> bytes | None:
+    [record] = await engine.read([key])
+    return None if record is None else record.value
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(50):
+            await test()
+
+    asyncio.run(main())
