@@ -10,8 +10,9 @@ import pytest
 from tests.engines.redis.scene import PORT
 from tests.servers.fixtures import redis_address
 from tests.servers.shared import Address
+from tests.store.scene import pytest_pyfunc_call
 
-__all__ = ["redis_address"]
+__all__ = ["pytest_pyfunc_call", "redis_address"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,14 +16,15 @@ from holdfast.contract.batch import (
     Put,
     Receipt,
 )
-from holdfast.contract.errors import Conflict, StoreError, ValueTooLarge
+from holdfast.contract.errors import Conflict, StorageFull, StoreError, ValueTooLarge
 from holdfast.contract.record import Range, Record
 from holdfast.engines.redis.connection import Word
+from holdfast.engines.redis.failures import FULL
 from holdfast.engines.remote.conflicts import key_conflict, range_conflict
 
 #: How long the server remembers a batch id.
 BATCH_ID_MEMORY_S = 15 * 60
-#: A batch that deletes makes room if it writes no more than this beside: the rows that tell of it.
+#: How much a batch that deletes may add to a server at its limit: the rows that tell of it.
 ROOM_BYTES_MAX = 4096
 #: How many rows one CheckRange may walk; the same number stands in commit.lua.
 CHECK_RANGE_ROWS_MAX = 10_000
@@ -37,12 +38,20 @@ class Call(NamedTuple):
         arguments: those behind the lineage.
         checks: of the batch, in the order of their numbers.
         previous: whether previous records are answered.
+        deletes: whether it deletes something.
     """
 
     id: bytes | None
     arguments: list[Word]
     checks: Sequence[CheckKey | CheckRange]
     previous: bool
+    deletes: bool
+
+    def for_full_server(self) -> Call:
+        """The same, for a server that refused it because it is full."""
+        arguments = list(self.arguments)
+        arguments[2] = ROOM_BYTES_MAX
+        return self._replace(arguments=arguments)
 
     def outcome(self, reply: list[Any]) -> Receipt | StoreError:
         """What became of the batch."""
@@ -50,6 +59,8 @@ class Call(NamedTuple):
         if outcome == b"conflict":
             number, found = rest
             return _conflict(self.checks[number - 1], found)
+        if outcome == b"full":
+            return StorageFull(FULL)
         if outcome == b"wide":
             return ValueTooLarge(
                 f"a check of a range walks at most {CHECK_RANGE_ROWS_MAX} rows on Redis, which "
@@ -70,12 +81,13 @@ def call_of(batch: Batch) -> Call:
     arguments: list[Word] = [
         BATCH_ID_MEMORY_S if batch.id is not None else 0,
         int(batch.previous),
-        int(_makes_room(writes)),
+        b"",
         len(checks),
     ]
     for operation in (*checks, *writes):
         arguments += _words(operation)
-    return Call(batch.id, arguments, checks, batch.previous)
+    deletes = any(isinstance(one, Delete | DeleteRange) for one in writes)
+    return Call(batch.id, arguments, checks, batch.previous, deletes)
 
 
 def bounds(range: Range) -> tuple[bytes, bytes]:
@@ -91,16 +103,6 @@ def record_of(stored: bytes) -> Record:
 
 def record_or_none(stored: bytes | None) -> Record | None:
     return None if stored is None else record_of(stored)
-
-
-def _makes_room(writes: Sequence[Operation]) -> bool:
-    deletes, written = False, 0
-    for one in writes:
-        if isinstance(one, Put | Append):
-            written += len(one[0]) + len(one.value)
-        else:
-            deletes = True
-    return deletes and written <= ROOM_BYTES_MAX
 
 
 def _words(operation: Operation) -> list[Word]:

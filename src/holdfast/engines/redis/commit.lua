@@ -4,14 +4,15 @@
 --       3 records (hash: key -> revision, 8 bytes big endian, and value)   4 receipt of the batch id
 --       5 channel that tells of commits
 -- ARGV  1 lineage   2 seconds to remember the id ('0': the batch has none)
---       3 '1': answer previous records   4 '1': it makes room   5 number of checks
+--       3 '1': answer previous records   5 number of checks
+--       4 how many bytes it may add to a server that is full; '' when it is not known to be full
 --       6 .. the checks, then the writes, each a letter and its arguments:
 --         k key revision ('' for absent) | r from to at_revision count
 --         p key value | d key | D from to | a prefix value      (from, to: as ZRANGEBYLEX has them)
 -- Reply {'done', revision, previous ...} | {'known', revision} | {'lineage'}
 --       | {'conflict', number of the check, what was found}
 --       (a key's revision or ''; of a range a count of keys, or r and the newer revision)
---       | {'wide', number of the check, keys in the range}
+--       | {'wide', number of the check, keys in the range} | {'full'}
 --
 -- A script has no rollback, so nothing after the first write may fail: arguments are validated
 -- before they are sent, and a server that takes no writes (full, a replica, unable to write its
@@ -103,8 +104,20 @@ while wants_previous and ahead <= #ARGV do
 end
 
 -- At its limit of memory a server refuses commands that may grow it, until a script has written.
--- A batch that makes room begins with a command that it takes; any other is refused here.
-if ARGV[4] == '1' then redis.call('ZREM', order, '') end
+-- A batch that makes room, or moves what it deletes, begins with a command that the server takes.
+if ARGV[4] ~= '' then
+  local grows, from = 0, at
+  while from <= #ARGV do
+    local letter, first, second = ARGV[from], ARGV[from + 1], ARGV[from + 2]
+    if letter == 'p' or letter == 'd' then
+      grows = grows - redis.call('HSTRLEN', records, first)
+    end
+    if letter == 'p' or letter == 'a' then grows = grows + #first + #second end
+    from = from + (letter == 'd' and 2 or 3)
+  end
+  if grows > tonumber(ARGV[4]) then return {'full'} end
+  redis.call('ZREM', order, '')
+end
 redis.call('SET', head_name, string.format('%.0f ', revision) .. ARGV[1])
 while at <= #ARGV do
   local letter, first, second = ARGV[at], ARGV[at + 1], ARGV[at + 2]

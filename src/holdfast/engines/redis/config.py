@@ -13,7 +13,8 @@ from holdfast.contract.errors import ConfigInvalid
 from holdfast.engines.remote import RemoteConfig
 
 #: Keys of a database begin with its prefix in braces, so a prefix holds no braces itself.
-_PREFIX = re.compile(r"[^{}\x00-\x20\x7f]{1,200}")
+#: A `?`, `&`, `=` or `#` in one is a slip in a URL.
+_PREFIX = re.compile(r"[^{}?&=#\x00-\x20\x7f]{1,200}")
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:,\s]+)(?::(\d{1,5}))?")
 _PORT_MAX = 65_535
 
@@ -62,8 +63,8 @@ class RedisConfig(RemoteConfig):
         if not _PREFIX.fullmatch(self.prefix):
             self._refuse(
                 "prefix",
-                "a prefix has 1 to 200 characters, none of them a brace, a space or a control "
-                f"character; found {self.prefix[:200]!r}",
+                "a prefix has 1 to 200 characters, no spaces and none of {}?&=#; "
+                f"found {self.prefix[:200]!r}",
             )
         if self.database and not (self.database.isascii() and self.database.isdigit()):
             self._refuse(

@@ -6,6 +6,7 @@ from holdfast.contract.errors import (
     ConfigInvalid,
     ConnectionLost,
     ConsistencyViolation,
+    NotADatabase,
     Overloaded,
     PermissionDenied,
     StorageFull,
@@ -13,6 +14,9 @@ from holdfast.contract.errors import (
     Unauthenticated,
     Unsupported,
 )
+
+#: What is said of a server at its limit of memory.
+FULL = "Redis is at its maxmemory and refused the write; delete something, or raise maxmemory"
 
 #: First word of an error reply, the error, and what is said of it. ConnectionLost: nothing was
 #: done, and another attempt, perhaps at another server, may work.
@@ -23,10 +27,7 @@ _KNOWN: dict[str, tuple[type[StoreError], str]] = {
         PermissionDenied,
         "the ACL of the Redis user forbids what the engine needs; see docs/engines/redis.md",
     ),
-    "OOM": (
-        StorageFull,
-        "Redis is at its maxmemory and refused the write; delete something, or raise maxmemory",
-    ),
+    "OOM": (StorageFull, FULL),
     "MISCONF": (
         StorageFull,
         "Redis cannot write its files, so it takes no writes; free disk space, see its log",
@@ -47,6 +48,7 @@ _KNOWN: dict[str, tuple[type[StoreError], str]] = {
     "MOVED": (ConnectionLost, "the slot of the database has gone to another node"),
     "BUSY": (ConnectionLost, "the Redis server runs a long script of somebody; see SCRIPT KILL"),
     "UNKILLABLE": (ConnectionLost, "the Redis server runs a long script of somebody"),
+    "WRONGTYPE": (NotADatabase, "keys of that prefix are not those of a database of Holdfast"),
     "NOSCRIPT": (ConnectionLost, "the Redis server was told to forget its scripts"),
 }
 _PLAIN: dict[str, tuple[type[StoreError], str]] = {

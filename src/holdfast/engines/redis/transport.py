@@ -136,12 +136,14 @@ class RedisTransport(Transport):
         calls = [call_of(batch) for batch in batches]
         replies = await self._commit(calls)
         # Told to forget its scripts: refused commits are sent again, in their order.
-        missing = [at for at, reply in enumerate(replies) if _lacks_script(reply)]
+        missing = [at for at, reply in enumerate(replies) if _word(reply) == "NOSCRIPT"]
         if missing:
             await self._tell_scripts(self._here())
-            again = await self._commit([calls[at] for at in missing])
-            for at, reply in zip(missing, again, strict=True):
-                replies[at] = reply
+            await self._again(replies, {at: calls[at] for at in missing})
+        full = [at for at, reply in enumerate(replies) if _word(reply) == "OOM"]
+        await self._again(
+            replies, {at: calls[at].for_full_server() for at in full if calls[at].deletes}
+        )
         outcomes = [self._outcome(call, reply) for call, reply in zip(calls, replies, strict=True)]
         lost = next((one for one in outcomes if isinstance(one, ConnectionLost)), None)
         if lost is not None:
@@ -255,7 +257,7 @@ class RedisTransport(Transport):
         connection = self._here()
         command = ("EVALSHA", script(name).digest, len(keys), *keys, *words)
         [reply] = await connection.replies([command], writes=writes)
-        if _lacks_script(reply):
+        if _word(reply) == "NOSCRIPT":
             await self._tell_scripts(connection)
             [reply] = await connection.replies([command], writes=writes)
         if isinstance(reply, hiredis.ReplyError):
@@ -271,6 +273,13 @@ class RedisTransport(Transport):
             for call in calls
         ]  # fmt: skip
         return await (self._writing or self._here()).replies(commands, writes=True)
+
+    async def _again(self, replies: list[Any], calls: dict[int, Call]) -> None:
+        """Send those that were refused once more; their replies take the places of the refusals."""
+        if calls:
+            found = await self._commit(list(calls.values()))
+            for at, reply in zip(calls, found, strict=True):
+                replies[at] = reply
 
     def _outcome(self, call: Call, reply: Any) -> Receipt | StoreError:
         if isinstance(reply, hiredis.ReplyError):
@@ -319,8 +328,9 @@ class RedisTransport(Transport):
         return await connect(self._config, self._here().address, hear=hear)
 
 
-def _lacks_script(reply: Any) -> bool:
-    return isinstance(reply, hiredis.ReplyError) and word_of(reply) == "NOSCRIPT"
+def _word(reply: Any) -> str:
+    """The kind of a refusal; '' for what is none."""
+    return word_of(reply) if isinstance(reply, hiredis.ReplyError) else ""
 
 
 def _check_server(facts: dict[str, str]) -> None:
