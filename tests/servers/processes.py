@@ -108,9 +108,7 @@ class Server:
 
 
 @contextmanager
-def redis_server(
-    *, appendfsync: str | None = "always", **settings: str | int
-) -> Iterator[Server]:
+def redis_server(*, appendfsync: str | None = "always", **settings: str | int) -> Iterator[Server]:
     """A Redis of its own; `appendfsync` None keeps everything in memory only.
 
     Further settings are those of its configuration, such as `replicaof="127.0.0.1 6379"`.

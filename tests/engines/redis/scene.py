@@ -44,6 +44,26 @@ async def told(port: int, *words: str | int | bytes) -> Any:
         await connection.close()
 
 
+async def eventually(ask: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until the answer is yes."""
+    for _ in range(2_000):
+        if await ask():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come to pass within 20 s")
+
+
+async def linked(replica: int, primary: int) -> None:
+    """Wait until the replica on that port follows the primary, and the primary counts on it."""
+
+    async def both() -> bool:
+        return b"master_link_status:up" in await told(
+            replica, "INFO", "replication"
+        ) and b"state=online" in await told(primary, "INFO", "replication")
+
+    await eventually(both)
+
+
 async def put(engine: RedisEngine, key: bytes, value: bytes = b"") -> int:
     return (await engine.commit(Batch([Put(key, value)]))).revision
 

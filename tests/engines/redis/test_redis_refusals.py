@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import holdfast
-from holdfast.contract.batch import Batch, CheckRange, Delete, DeleteRange, Put
+from holdfast.contract.batch import Batch, CheckRange, Delete, DeleteRange, Operation, Put
 from holdfast.contract.errors import (
     ConfigInvalid,
     ConnectionFailed,
@@ -24,7 +25,7 @@ from holdfast.contract.errors import (
     ValueTooLarge,
 )
 from holdfast.contract.record import Range
-from tests.engines.redis.scene import opened, put, redis_config, run, told, value
+from tests.engines.redis.scene import linked, opened, put, redis_config, run, told, value
 from tests.servers.processes import Server, free_port, redis_server
 
 MARKER = "marker-of-a-password"
@@ -33,7 +34,7 @@ MARKER = "marker-of-a-password"
 @pytest.fixture
 def server() -> Iterator[Server]:
     """One of its own: what is done to it concerns all its databases."""
-    with redis_server() as started:
+    with redis_server(repl_diskless_sync_delay=0) as started:
         yield started
 
 
@@ -52,8 +53,6 @@ def test_no_server_is_a_failed_connection() -> None:
 
 
 def test_another_kind_of_server_is_told_from_redis(server: Server) -> None:
-    import asyncio
-
     async def test() -> None:
         async def web(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read(1)
@@ -104,10 +103,11 @@ def test_a_full_server_refuses_whole_and_takes_deletes(server: Server) -> None:
         async with opened(config) as engine:
             await engine.commit(Batch([Put(b"a", bytes(100_000)), Put(b"b", b"1")]))
             await told(server.port, "CONFIG", "SET", "maxmemory", 1)
-            for refused in (
+            refusals: list[list[Operation]] = [
                 [Put(b"c", b"")],
                 [Delete(b"b"), Put(b"c", bytes(100_000))],
-            ):
+            ]
+            for refused in refusals:
                 with pytest.raises(StorageFull, match="maxmemory"):
                     await engine.commit(Batch(refused))
             assert await engine.head() == 1
@@ -142,7 +142,7 @@ def test_a_replica_is_read_and_not_written(server: Server) -> None:
         async with opened(redis_config("a", port=server.port)) as engine:
             await put(engine, b"a", b"1")
             with redis_server(appendfsync=None, replicaof=f"127.0.0.1 {server.port}") as replica:
-                await _linked(replica)
+                await linked(replica.port, server.port)
                 with pytest.raises(ReadOnly, match="replica"):
                     async with opened(redis_config("a", port=replica.port)):
                         raise AssertionError
@@ -264,10 +264,3 @@ def test_a_check_of_a_range_has_a_limit(tmp_path: Path) -> None:
             assert await value(engine, b"never") is None
 
     run(test)
-
-
-async def _linked(replica: Server) -> None:
-    import asyncio
-
-    while b"master_link_status:up" not in await told(replica.port, "INFO", "replication"):
-        await asyncio.sleep(0.02)
