@@ -134,6 +134,8 @@ def redis_in(folder: Path, *, appendfsync: str | None, **settings: str | int) ->
         executable("redis-server"),
         *("--port", str(port), "--bind", LOOPBACK, "--dir", str(folder), "--save", ""),
         *("--maxmemory-policy", "noeviction", "--shutdown-timeout", "0", *persistence),
+        # Replicas follow at once, and are asked each second whether they do.
+        *("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"),
     ]
     for name, value in settings.items():
         command += [f"--{name.replace('_', '-')}", *str(value).split()]

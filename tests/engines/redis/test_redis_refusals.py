@@ -34,7 +34,7 @@ MARKER = "marker-of-a-password"
 @pytest.fixture
 def server() -> Iterator[Server]:
     """One of its own: what is done to it concerns all its databases."""
-    with redis_server(repl_diskless_sync_delay=0) as started:
+    with redis_server() as started:
         yield started
 
 

@@ -94,7 +94,7 @@ def test_a_replica_that_lacked_writes_begins_another_lineage() -> None:
 
     async def test() -> None:
         with (
-            redis_server(appendfsync=None, repl_diskless_sync_delay=0) as primary,
+            redis_server(appendfsync=None) as primary,
             redis_server(appendfsync=None, replicaof=f"127.0.0.1 {primary.port}") as replica,
         ):
             config = redis_config("a", port=primary.port, hosts=f"127.0.0.1:{replica.port}")
@@ -125,7 +125,7 @@ def test_a_replica_that_lacked_writes_begins_another_lineage() -> None:
 def test_replicas_have_a_write_before_it_is_acknowledged() -> None:
     async def test() -> None:
         with (
-            redis_server(appendfsync=None, repl_diskless_sync_delay=0) as primary,
+            redis_server(appendfsync=None) as primary,
             redis_server(appendfsync=None, replicaof=f"127.0.0.1 {primary.port}") as replica,
         ):
             config = redis_config("a", port=primary.port, wait_replicas=1, wait_timeout=0.2)
@@ -140,7 +140,7 @@ def test_replicas_have_a_write_before_it_is_acknowledged() -> None:
                 replica.process.send_signal(signal.SIGSTOP)
                 try:
                     batch = Batch([Append(b"log", b"")], id=b"mine")
-                    with pytest.raises(OutcomeUnknown, match="1 replicas"):
+                    with pytest.raises(OutcomeUnknown, match="1 replicas were"):
                         await engine.commit(batch)
                     assert await value(engine, b"a") == b"49", "reads are not held up"
                 finally:

@@ -12,6 +12,7 @@ from holdfast.contract.batch import Batch, Receipt
 from holdfast.contract.errors import (
     ConfigInvalid,
     ConnectionLost,
+    ConsistencyViolation,
     FormatTooNew,
     InvalidInput,
     NotADatabase,
@@ -205,7 +206,9 @@ class RedisTransport(Transport):
             raise self._absent()
         if outcome == b"format":
             self._check_format(rest[0])
-        if outcome != b"open":
+        if outcome == b"made" and self._config.wait_replicas:
+            await self._require_replicas(self._here())
+        if outcome not in (b"open", b"made"):
             raise NotADatabase(
                 f"keys of the prefix {self._config.prefix!r} at {self._config.url} are no database "
                 "of Holdfast; choose another prefix"
@@ -304,22 +307,33 @@ class RedisTransport(Transport):
         self, calls: Sequence[Call], outcomes: list[Receipt | StoreError]
     ) -> list[Receipt | StoreError]:
         """The outcomes, unknown where fewer replicas than wanted have the write."""
-        wanted, connection = self._config.wait_replicas, self._writing or self._here()
-        command = ("WAIT", wanted, max(1, round(self._config.wait_timeout * 1000)))
-        [reached] = await connection.replies([command], writes=True)
-        if isinstance(reached, hiredis.ReplyError):
-            raise refusal(reached)
-        if reached >= wanted:
+        try:
+            await self._require_replicas(self._writing or self._here())
+        except ConsistencyViolation as error:
+            unknown = OutcomeUnknown(
+                f"{error}. Redis itself has it and a fail-over may lose it; repeat the batch with "
+                "the same id"
+            )
+        else:
             return outcomes
-        unknown = OutcomeUnknown(
-            f"{wanted} replicas were to have the write within {self._config.wait_timeout} s; "
-            f"{reached} told that they do, and Redis itself has it. A fail-over may lose it; "
-            "repeat the batch with the same id"
-        )
         return [
             unknown if isinstance(one, Receipt) and call.id is not None else one
             for call, one in zip(calls, outcomes, strict=True)
         ]
+
+    async def _require_replicas(self, connection: Connection) -> None:
+        """Wait until enough replicas have what this connection has written."""
+        wanted, seconds = self._config.wait_replicas, self._config.wait_timeout
+        [reached] = await connection.replies(
+            [("WAIT", wanted, max(1, round(seconds * 1000)))], writes=True
+        )
+        if isinstance(reached, hiredis.ReplyError):
+            raise refusal(reached)
+        if reached < wanted:
+            raise ConsistencyViolation(
+                f"{wanted} replicas were to have a write within {seconds} s (wait_replicas, "
+                f"wait_timeout); {reached} told that they do"
+            )
 
     async def _head(self) -> int:
         return (await self.read(()))[1]

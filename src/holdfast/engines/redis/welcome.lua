@@ -7,7 +7,7 @@
 --       6 id of the history that its own continues ('' for none): it was a replica
 --       7 lineage that the caller knows, or ''   8 the newest revision that the caller has seen
 --       9 how far revisions of a new lineage stand above those that may have been lost
--- Reply {'absent'} | {'format', found} | {'foreign'} | {'open', lineage, head}
+-- Reply {'absent'} | {'format', found} | {'foreign'} | {'open' or 'made', lineage, head}
 --
 -- A replica that was promoted, and a server that lost what it had not flushed, may lack commits
 -- that somebody was told of. Nobody can say which, so another lineage begins: cursors of the one
@@ -20,7 +20,7 @@ if not format then
   if ARGV[2] ~= '1' then return {'absent'} end
   redis.call('SET', head_name, '0 ' .. ARGV[3])
   redis.call('HSET', database, 'format', ARGV[1], 'lineage', ARGV[3], 'era', ARGV[4])
-  return {'open', ARGV[3], 0}
+  return {'made', ARGV[3], 0}
 end
 if format ~= ARGV[1] then return {'format', format} end
 
