@@ -9,6 +9,7 @@ method drives the handle's own coroutine; only what is in TWINS below is written
 
 import argparse
 import ast
+import functools
 import importlib
 import inspect
 import re
@@ -43,6 +44,7 @@ class Twin:
             await, and what they find done at once was never a coroutine.
         first: what the twin tries before it drives the coroutine of a method.
         hidden: attributes that are for other modules, not for users.
+        without: methods that the twin does not have.
     """
 
     source: str
@@ -55,6 +57,7 @@ class Twin:
     plain: tuple[str, ...] = ()
     first: dict[str, str] = field(default_factory=dict)
     hidden: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
     @property
     def handle(self) -> type:
@@ -70,7 +73,8 @@ class Twin:
     @property
     def alias(self) -> str:
         """What the generated module calls the async handle."""
-        return f"Async{self.handle.__name__}"
+        name = self.handle.__name__
+        return f"ASYNC_{name}" if name.isupper() else f"Async{name}"
 
     @property
     def generic(self) -> bool:
@@ -124,6 +128,36 @@ def collection(
     return Collection(self._inner.collection(name, kind, history=history))
 '''
 
+#: Of what keeps results: the decorator makes a plain function.
+CACHED = '''
+def cached(
+    self,
+    *,
+    ttl: Duration,
+    key: str | Callable[..., str] | None = None,
+    tags: Sequence[str] | Callable[..., Sequence[str]] = (),
+    stale: Duration | None = None,
+) -> Callable[[Callable[P, R]], DrivenFunction[P, R]]:
+    """Keep what a plain function returns; see `holdfast.state.areas.cache.Cache.cached`."""
+    from holdfast.state.driven import DrivenFunction
+
+    caching = self._inner.cached(ttl=ttl, key=key, tags=tags, stale=stale)
+    return lambda function: DrivenFunction(caching(function))
+'''
+
+#: Of every place in the tree of declared events.
+STEPS = '''
+def __getitem__(self, name: str) -> Any:
+    """The event or group of that name."""
+    return _twin_of(self._inner[name])
+
+def __getattr__(self, name: str) -> Any:
+    return _twin_of(getattr(self._inner, name))
+
+def __dir__(self) -> list[str]:
+    return [*super().__dir__(), *dir(self._inner)]
+'''
+
 TWINS = (
     Twin(
         "holdfast.database.handle:Database",
@@ -166,7 +200,12 @@ TWINS = (
     ),
     Twin(
         "holdfast.database.snapshot:SnapshotView",
-        attributes={"revision": "int", "entries": "KeyValueStore", "stores": "MultiStore"},
+        attributes={
+            "revision": "int",
+            "entries": "KeyValueStore",
+            "stores": "MultiStore",
+            "engine": "Engine",
+        },
         extra=COLLECTION,
     ),
     Twin(
@@ -187,6 +226,77 @@ TWINS = (
         },
         extra=POLL,
     ),
+    *(
+        Twin(f"holdfast.state.areas.{module}", file="state")
+        for module in (
+            "kv:KV",
+            "counter:Counter",
+            "batch:BatchArea",
+            "dev:Dev",
+            "limiter:Limiter",
+            "presence:Presence",
+        )
+    ),
+    Twin(
+        "holdfast.state.areas.lease:Lease",
+        file="state",
+        attributes={
+            "key": "str",
+            "cancel_on_loss": "bool",
+            "whole": "str",
+            "owner": "str",
+            "token": "int",
+            "stamp": "bytes",
+        },
+        without=("__aenter__", "__aexit__"),
+    ),
+    Twin("holdfast.state.areas.claim:Claim", file="state"),
+    Twin(
+        "holdfast.state.areas.semaphore:Permit",
+        file="state",
+        attributes={"key": "str", "cancel_on_loss": "bool", "holder": "str"},
+        without=("__aenter__", "__aexit__"),
+    ),
+    Twin("holdfast.state.areas.semaphore:Semaphore", file="state"),
+    Twin(
+        "holdfast.state.areas.cache:Cache",
+        file="state",
+        extra=CACHED,
+        without=("through", "forget", "tag_keys"),
+    ),
+    Twin(
+        "holdfast.state.events.subscription:Subscription",
+        file="state",
+        attributes=dict.fromkeys(("delivered", "failed", "refused", "dropped", "gaps"), "int")
+        | {
+            "channel": "str",
+            "handler": "Handler",
+            "closed": "bool",
+            "runtime": "object",
+            "ready": "object",
+        },
+        without=("deliver", "gap", "close"),
+    ),
+    Twin("holdfast.state.events.area:EventAccessor", file="state", attributes={"channel": "str"}),
+    Twin("holdfast.state.events.area:EventDirectory", file="state", extra=STEPS),
+    Twin(
+        "holdfast.state.events.area:EventsArea",
+        file="state",
+        extra=STEPS,
+        without=("republish", "plain", "of"),
+    ),
+    Twin(
+        "holdfast.state.streams.consuming:Consumption",
+        file="state",
+        attributes=dict.fromkeys(("done", "failed", "dead", "interruptions"), "int"),
+    ),
+    Twin(
+        "holdfast.state.streams.group:StreamGroup",
+        file="state",
+        attributes={"name": "str", "consumer": "str"},
+    ),
+    Twin("holdfast.state.streams.area:Streams", file="state"),
+    Twin("holdfast.state.store:ScopedStore", file="state", extra=CACHED, without=("area",)),
 )
 
 NAMES = {known: twin.twin for twin in TWINS for known in (twin.handle.__name__, *twin.stands_for)}
@@ -206,6 +316,7 @@ PURPOSES = {
     "entries": "The twins of entries and their schemas.",
     "documents": "The twin of collections.",
     "stores": "The twins of named stores.",
+    "state": "The twins of a store of state and its areas, and `state_store`.",
     "database": "The twins of the database, its transactions and snapshots, and `open`.",
 }
 
@@ -234,8 +345,36 @@ OPEN_BODY = """
     return Database({call})
 """
 
+#: How a store gets its twin, and places in the tree of declared events theirs.
+STATE_STORE = '''
+def state_store(store: Any, service: str | None = None, **settings: Any) -> ScopedStore:
+    """A store of state for callers without an event loop.
+
+        with holdfast.sync.open("lmdb:///app") as db:
+            store = holdfast.sync.state_store(db, "api")
+            store.kv.set("a", 1)
+
+    Args:
+        store: an open database, an adapter, a builder, or a store that was built.
+        service, settings: those of `holdfast.state.build_store`, where it is no builder or store.
+
+    Raises:
+        AdapterRequired, ServiceRequired, ConfigInvalid: it cannot be built.
+    """
+    from holdfast.state.driven import plain_store
+
+    return ScopedStore(plain_store(store, service, settings))
+
+
+def _twin_of(found: Any) -> Any:
+    """The twin of a place in the tree of declared events."""
+    return EventAccessor(found) if hasattr(found, "publish") else EventDirectory(found)
+'''
+
 # Packages that are loaded when first needed: imported for type checkers only.
-LOADED_LATER = ("holdfast.records.schemas", "holdfast.documents", "holdfast.backups")
+LOADED_LATER = (
+    "holdfast.records.schemas", "holdfast.documents", "holdfast.backups", "holdfast.state",
+)  # fmt: skip
 
 # Functions that are no method of a handle: module and name.
 FUNCTIONS = (
@@ -245,6 +384,12 @@ FUNCTIONS = (
 
 # What the code written by hand above and below names: module and name.
 IMPORTS = {
+    "AbstractContextManager": "contextlib",
+    "P": "holdfast.state.driven",
+    "R": "holdfast.state.driven",
+    "DrivenFunction": "holdfast.state.driven",
+    "Duration": "holdfast.state.checks",
+    "Sequence": "collections.abc",
     "Callable": "collections.abc",
     "Iterator": "collections.abc",
     "TracebackType": "types",
@@ -273,6 +418,8 @@ WORDS = (
     (r"\bholdfast\.open\b", "holdfast.sync.open"),
 )
 
+OPTIONAL = re.compile(r"(\w+) \| None")
+LISTED = re.compile(r"list\[(\w+)\]")
 CALLBACK = re.compile(r"Callable\[\[(\w+)\], Awaitable\[(\w+)\]\]")
 
 
@@ -398,8 +545,14 @@ def method_text(twin: Twin, name: str, method: Callable[..., Any], doc: str) -> 
     call = f"self._inner.{name}({arguments(method, replaced)})"
     if inspect.iscoroutinefunction(method):
         call = f"drive({call})"
-    kept = twin_of(result)
     setup += twin.first.get(name, "").lstrip()
+    managed = re.fullmatch(r"AsyncIterator\[(\w+)\]", result)
+    if managed and hasattr(method, "__wrapped__"):
+        # Decorated with asynccontextmanager: a block, not an iteration.
+        kept = NAMES[managed[1]]
+        text = signature(method, untyped).replace("Iterator[", "AbstractContextManager[")
+        body = f"from holdfast.state.driven import driven\n\nreturn driven({call}, {kept})"
+        return defined(called(name), text, doc, setup + body)
     if result == "Self":
         body = f"{call}\nreturn self"
     elif result == "None":
@@ -407,7 +560,7 @@ def method_text(twin: Twin, name: str, method: Callable[..., Any], doc: str) -> 
     elif "AsyncIterator" in result:
         body = f"return DrivenIterator({call})"
     else:
-        body = f"return {kept}({call})" if kept else f"return {call}"
+        body = result_text(result, call)
     text = defined(called(name), signature(method, untyped), doc, setup + body)
     return overloads_text(name, method, untyped) + text
 
@@ -426,6 +579,9 @@ def callbacks(method: Callable[..., Any]) -> tuple[str, dict[str, str]]:
     """Coroutine functions around plain callbacks, and by which parameter each is given."""
     setup, replaced = "", {}
     for name, one in inspect.signature(method).parameters.items():
+        if OPTIONAL.fullmatch(str(one.annotation)) and twin_of(str(one.annotation).split()[0]):
+            setup += f"{name}_inner = None if {name} is None else {name}._inner  # noqa: SLF001\n"
+            replaced[name] = f"{name}_inner"
         match = CALLBACK.fullmatch(str(one.annotation))
         if match:
             handle, result = match.groups()
@@ -435,6 +591,17 @@ def callbacks(method: Callable[..., Any]) -> tuple[str, dict[str, str]]:
             )
             replaced[name] = "awaited"
     return setup, replaced
+
+
+def result_text(result: str, call: str) -> str:
+    """What the twin returns: twins for what the handle returns of its own kind."""
+    optional, listed = OPTIONAL.fullmatch(result), LISTED.fullmatch(result)
+    if optional and optional[1] in NAMES:
+        return f"found = {call}\nreturn None if found is None else {NAMES[optional[1]]}(found)"
+    if listed and listed[1] in NAMES:
+        return f"return [{NAMES[listed[1]]}(one) for one in {call}]"
+    kept = twin_of(result)
+    return f"return {kept}({call})" if kept else f"return {call}"
 
 
 def called(name: str) -> str:
@@ -511,11 +678,19 @@ def own_classes(handle: type) -> list[type]:
 
 #: What does a verb at once is for decorators, not for callers.
 AT_ONCE = ("peek", "write_now")
-SPECIAL = ("__aenter__", "__aexit__", "__aiter__", "__anext__", "__repr__")
+SPECIAL = ("__aenter__", "__aexit__", "__aiter__", "__anext__", "__repr__", "__call__")
+PROPERTIES = (property, functools.cached_property)
 
 
 def callable_or_property(member: Any) -> bool:
-    return isinstance(member, property) or inspect.isfunction(member)
+    return isinstance(member, PROPERTIES) or inspect.isfunction(member)
+
+
+def getter(member: Any) -> Callable[..., Any]:
+    """The function behind a property."""
+    found = member.func if isinstance(member, functools.cached_property) else member.fget
+    assert inspect.isfunction(found)
+    return found
 
 
 def class_text(twin: Twin) -> str:
@@ -532,8 +707,10 @@ def class_text(twin: Twin) -> str:
     for name, annotation in twin.attributes.items():
         texts.append(property_text(name, annotation, ""))
     for name, member in members(twin.handle):
+        if name in twin.without:
+            continue
         doc = say(member.__doc__ or inherited(twin.handle, name))
-        if isinstance(member, property):
+        if isinstance(member, PROPERTIES):
             texts.append(property_text(name, property_type(member), doc))
         else:
             if f"def {name}(" in twin.extra:
@@ -555,7 +732,7 @@ def initializer(twin: Twin) -> str:
         lines.append("self._items = DrivenIterator(inner)")
     types = dict(twin.attributes)
     for name, member in members(twin.handle):
-        if isinstance(member, property):
+        if isinstance(member, PROPERTIES):
             types[name] = property_type(member)
     lines += [
         f"self._{name}: {typed(type_)} | None = None"
@@ -566,9 +743,8 @@ def initializer(twin: Twin) -> str:
     return defined("__init__", f"(self, inner: {inner}) -> None", "", "\n".join(lines))
 
 
-def property_type(member: property) -> str:
-    assert member.fget is not None
-    return str(inspect.signature(member.fget).return_annotation)
+def property_type(member: Any) -> str:
+    return str(inspect.signature(getter(member)).return_annotation)
 
 
 def _require_all_attributes(twin: Twin) -> None:
@@ -625,8 +801,7 @@ def origins() -> dict[str, str]:
         own = sys.modules[twin.handle.__module__]
         mentions += [(own, " ".join(twin.attributes.values()))]
         for _, member in members(twin.handle):
-            function = member.fget if isinstance(member, property) else member
-            assert function is not None
+            function = getter(member) if isinstance(member, PROPERTIES) else member
             module = sys.modules[function.__module__]
             mentions.append((module, str(inspect.signature(function))))
             if function.__name__ in twin.plain:
@@ -691,6 +866,8 @@ def generate() -> dict[Path, str]:
         parts = [class_text(twin) for twin in TWINS if twin.file == file]
         if file == "database":
             parts[:0] = [open_text(), *(function_text(*one) for one in FUNCTIONS)]
+        if file == "state":
+            parts += [STATE_STORE]
         code = "\n\n".join(parts)
         used = [one for one in sorted(VARIABLES) if re.search(rf"\b{one}\b", code)]
         text = PREAMBLE.format(purpose=purpose) + imports_text(
@@ -701,13 +878,15 @@ def generate() -> dict[Path, str]:
         written[path] = ruff(
             ruff(text, path, "check", "--select", "I", "--fix", "--quiet"), path, "format"
         )
-    names = {twin.twin: twin.file for twin in TWINS} | {"open": "database", "Walk": "walk"}
+    names = {twin.twin: twin.file for twin in TWINS} | {
+        "open": "database", "Walk": "walk", "state_store": "state",
+    }  # fmt: skip
     names |= {name: "database" for _, name in FUNCTIONS}
     imports = "\n".join(f"from holdfast.sync.{names[name]} import {name}" for name in sorted(names))
     text = PACKAGE.format(imports=imports, names=sorted(names))
     path = TARGET / "__init__.py"
     written[path] = ruff(
-        ruff(text, path, "check", "--select", "I", "--fix", "--quiet"), path, "format"
+        ruff(text, path, "check", "--select", "I,RUF022", "--fix", "--quiet"), path, "format"
     )
     return written
 

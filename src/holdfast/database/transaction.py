@@ -72,6 +72,11 @@ class Transaction:
         """The named stores as this transaction sees them."""
         return self._require_views().stores
 
+    @property
+    def engine(self) -> Engine:
+        """What it reads and writes: `store.on(transaction)` of state asks for it."""
+        return self._require_views().engine
+
     @overload
     def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
     @overload

@@ -13,6 +13,7 @@ from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.capability import Capabilities
 from holdfast.contract.config import EngineConfig
+from holdfast.contract.engine import Engine
 from holdfast.contract.errors import IntegrityFailed
 from holdfast.contract.record import Cursor
 from holdfast.contract.runtime import Components
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from holdfast.backups.chain import BackupFacts
     from holdfast.backups.restoring import Restored
     from holdfast.backups.taking import Taken
+    from holdfast.state.adapter import StateAdapter
 
 T = TypeVar("T")
 
@@ -452,6 +454,10 @@ class Database:
         """
         return drive(self._inner.copy_to(address, progress=progress))
 
+    def state_adapter(self) -> StateAdapter:
+        """A keeper of state in this database: `StoreBuilder.with_adapter(db)` asks for it."""
+        return self._inner.state_adapter()
+
     @overload
     def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
     @overload
@@ -590,6 +596,11 @@ class Transaction:
             known = self._stores = MultiStore(inner)
         return known
 
+    @property
+    def engine(self) -> Engine:
+        """What it reads and writes: `store.on(transaction)` of state asks for it."""
+        return self._inner.engine
+
     def begin(self) -> Self:
         """Take the snapshot; `with` does."""
         drive(self._inner.begin())
@@ -670,6 +681,7 @@ class SnapshotView:
     Attributes:
         revision: of the last commit it contains.
         entries, stores: as of that moment, for reading. What expires is absent here too.
+        engine: what it reads; `store.on(snapshot)` of state asks for it.
     """
 
     def __init__(self, inner: AsyncSnapshotView) -> None:
@@ -696,6 +708,10 @@ class SnapshotView:
         if known is None or known._inner is not inner:  # noqa: SLF001 - of this module
             known = self._stores = MultiStore(inner)
         return known
+
+    @property
+    def engine(self) -> Engine:
+        return self._inner.engine
 
     def close(self) -> None:
         """Let go of the view; closing twice does nothing."""
