@@ -15,6 +15,7 @@ import dis
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FrameType
@@ -102,16 +103,12 @@ def each_line(
     """
     for line in range(first, most, step):
         interrupter = Interrupter(line)
-        try:
-            with interrupter:
-                call()
-        except KeyboardInterrupt:
-            assert interrupter.place is not None
-            yield interrupter.place
-            continue
+        # It may be caught where that is right, such as on the way to a clean end.
+        with suppress(KeyboardInterrupt), interrupter:
+            call()
         if interrupter.place is None:
             return
-        # It was caught where that is right, such as on the way to a clean end.
+        # Nothing holds the traceback any more, and with it what the call had.
         yield interrupter.place
     raise AssertionError(f"the call has more than {most} lines")
 

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Generator, Iterator
 from queue import Empty, SimpleQueue
 from types import CodeType
 from typing import Any, TypeVar, cast
@@ -285,9 +285,58 @@ class Hold:
             return False if first == own else None
         return True
 
+    def limit(self, deadline: float) -> bool:
+        """Wait until this monotonic instant at the longest; whether that is sooner than before."""
+        sooner = self._deadline is None or deadline < self._deadline
+        if sooner:
+            self._deadline = deadline
+        return sooner
+
     def give_up(self) -> None:
         """Wake the thread that is held."""
         self._gate.put(None)
+
+
+class Limited(Awaitable[T]):
+    """The result of an awaitable, which is cancelled where it waits once its time is up.
+
+    Raises:
+        TimedOut: it was cancelled.
+    """
+
+    def __init__(self, awaitable: Awaitable[T], timeout_s: float) -> None:
+        self._awaitable = awaitable
+        self._timeout_s = timeout_s
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        deadline = time.monotonic() + self._timeout_s
+        steps = self._awaitable.__await__()
+        opened: bool | None = None
+        failure: BaseException | None = None
+        expired = False
+        while True:
+            try:
+                if failure is None:
+                    wish = steps.send(opened)
+                else:
+                    error, failure = failure, None
+                    wish = steps.throw(error)
+            except StopIteration as finished:
+                return cast("T", finished.value)
+            except _Closed:
+                if not expired:
+                    raise
+                raise TimedOut(
+                    f"not done within {self._timeout_s} s", timeout_s=self._timeout_s
+                ) from None
+            ours = not expired and type(wish) is Hold and wish.limit(deadline)
+            try:
+                opened = yield wish
+            except BaseException as error:  # noqa: BLE001 - it belongs to what waits inside
+                failure = error
+            else:
+                if ours and opened is False:
+                    expired, failure = True, _Closed()
 
 
 class ThreadCompletion(Completion[T]):

@@ -30,6 +30,7 @@ class MemoryEngine(EmbeddedEngine):
         super().__init__(config, components)
         self._state = State()
         self._lineage = ""
+        self._emptied = False
         self._capabilities = Capabilities(
             engine="memory",
             io=Io.INLINE,
@@ -59,9 +60,11 @@ class MemoryEngine(EmbeddedEngine):
         self._opened()
 
     async def close(self) -> None:
-        if self._refusal is None:
+        # Until all of it is done: an interrupted close is repeated.
+        if self._lineage and not self._emptied and self._refusal is not WrongContext:
             self._retire()
             self._state = State()
+            self._emptied = True
 
     async def head(self) -> int:
         if self._refusal is not None:

@@ -120,6 +120,7 @@ class Opened:
     def inherit(self) -> None:
         """In a forked child: the connections are the parent's."""
         self.snapshots.inherited = True
+        keep_for_ever(self.readers.inherited())
         file = self._identity.file
         if file is not None:
             _inherited_files.add(file)
