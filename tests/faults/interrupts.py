@@ -77,11 +77,13 @@ def _passes_signals(frame: FrameType) -> bool:
 
 @lru_cache(None)
 def _deaf(code: CodeType) -> frozenset[int]:
-    """Where the code does nothing, or calls `__exit__` with three Nones, as a `with` block ends."""
+    """Where the code does nothing, begins a call, or ends a `with` block (`__exit__` of Nones)."""
     instructions = list(dis.get_instructions(code))
     found = set()
     for at, instruction in enumerate(instructions):
-        if instruction.opname == "NOP":
+        # The line of a call is traced once more when its arguments are there: not a place of a
+        # signal, and Python 3.11 takes what is raised there for the end of a `with`.
+        if instruction.opname in ("NOP", "PRECALL"):
             found.add(instruction.offset)
         three = instructions[at : at + 3]
         if len(three) == 3 and all(

@@ -11,7 +11,9 @@ import pytest
 
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import StoreClosed, StoreError
+from holdfast.contract.record import Range
 from holdfast.engines.embedded.life import Ownership
+from holdfast.engines.embedded.watcher import Watcher
 from holdfast.engines.sqlite import SqliteEngine
 from holdfast.runtime.system import SystemHost, drive
 from tests.engines.embedded.engines import writing
@@ -158,7 +160,7 @@ def test_readers_and_forks_at_once(quick: Path) -> None:
             try:
                 while not done.is_set():
                     assert engine.peek(b"a") is not None
-                    drive(engine.snapshot()).close()
+                    assert len(drive(engine.scan(Range())).rows) == 1
                     counts[number] += 1
             except BaseException as error:
                 failed.append(error)
@@ -171,8 +173,8 @@ def test_readers_and_forks_at_once(quick: Path) -> None:
             engine.before_fork()
             if engine._released:
                 released += 1
-                assert not engine._open_parts().readers._idle
-                assert not [one for one in engine._open_parts().readers._made if not one.away]
+                made = engine._open_parts().readers.inherited()
+                assert not [one for one in made if not one.away], "a connection is inherited"
             engine.after_fork_in_parent()
             done.wait(0.002)
         done.set()
@@ -180,5 +182,19 @@ def test_readers_and_forks_at_once(quick: Path) -> None:
             thread.join(20)
             assert not thread.is_alive()
         assert not failed
-        assert released > 10
+        assert released > 50
         assert min(counts) > 0
+
+
+def test_a_counter_that_cannot_be_read_for_once_ends_no_wait() -> None:
+    heads: list[int | StoreError] = [1, StoreClosed("not now"), StoreClosed("not now"), 2]
+
+    def head() -> int:
+        found = heads.pop(0) if len(heads) > 1 else heads[0]
+        if isinstance(found, StoreError):
+            raise found
+        return found
+
+    watcher = Watcher(SystemHost(), head, lambda: True)
+    assert drive(watcher.wait(1)) == 2
+    watcher.close()

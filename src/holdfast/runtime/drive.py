@@ -343,28 +343,27 @@ class ThreadCompletion(Completion[T]):
     """A result that threads wait for, each at a gate of its own."""
 
     def __init__(self) -> None:
-        self._unsettled = threading.Lock()
-        self._settled = False
         self._gates: list[SimpleQueue[None]] = []
-        self._result: T | None = None
-        self._error: BaseException | None = None
+        # The first one counts. To append is one step, so threads and interrupts leave it whole.
+        self._outcomes: list[tuple[T | None, BaseException | None]] = []
 
     async def wait(self, timeout_s: float | None = None) -> T:
-        if not await Hold(self, timeout_s) and not self._settled:
+        if not await Hold(self, timeout_s) and not self._outcomes:
             raise TimedOut(f"no answer within {timeout_s} s", timeout_s=timeout_s)
-        if self._error is not None:
-            raise self._error
-        return cast("T", self._result)
+        result, error = self._outcomes[0]
+        if error is not None:
+            raise error
+        return cast("T", result)
 
     def settle(self, result: T | None = None, error: BaseException | None = None) -> None:
-        if self._unsettled.acquire(blocking=False):
-            self._result, self._error = result, error
-            self._settled = True
-            for gate in self._gates:
-                gate.put(None)
+        if not self._outcomes:
+            self._outcomes.append((result, error))
+        # Also the second time: the first may have been interrupted here.
+        for gate in self._gates:
+            gate.put(None)
 
     def join(self, gate: SimpleQueue[None]) -> None:
         """Have the gate opened once it is settled."""
         self._gates.append(gate)
-        if self._settled:
+        if self._outcomes:
             gate.put(None)

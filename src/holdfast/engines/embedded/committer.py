@@ -201,8 +201,10 @@ class Committer:
             self._writer.join()
 
     def __del__(self) -> None:
-        # Nobody closed it: its thread, which waits for the bell alone, is to end.
-        self._bell.put(False)
+        # Not closed: its thread, which waits for the bell alone, is to end.
+        bell: _Bell | None = getattr(self, "_bell", None)
+        if bell is not None:
+            bell.put(False)
 
     def pause(self, timeout_s: float) -> bool:
         """Let no group run until `resume`; False when one runs for longer than the time."""

@@ -20,7 +20,7 @@ from holdfast.contract.record import Page, Range, Record
 from holdfast.engines.embedded.locking import holding
 from holdfast.engines.sqlite.appended import AppendedKeys
 from holdfast.engines.sqlite.failures import Translated
-from holdfast.engines.sqlite.statements import FIND, HEAD, VIEW, find, record_of, walk
+from holdfast.engines.sqlite.statements import FIND, HEAD, VIEW, close, find, record_of, walk
 
 T = TypeVar("T")
 
@@ -39,26 +39,29 @@ class Reader:
         away: it is kept for a snapshot, or closed.
     """
 
-    __slots__ = ("__weakref__", "_execute", "away", "connection")
+    __slots__ = ("__weakref__", "_cursor", "_execute", "away", "connection")
 
     connection: sqlite3.Connection
 
     def __init__(self) -> None:
         self.away = False
+        self._cursor: sqlite3.Cursor | None = None
 
     def attach(self, connection: sqlite3.Connection) -> None:
         """Read through this connection."""
         self.connection = connection
-        self._execute = connection.cursor().execute
+        self._cursor = cursor = connection.cursor()
+        self._execute = cursor.execute
 
     def close(self) -> None:
         """Close its connection, if it has one."""
         connection = getattr(self, "connection", None)
         if connection is not None:
-            connection.close()
+            close(self._cursor, connection)
 
-    # Nobody has it any more: an interrupt came before whoever took it had it.
-    __del__ = close
+    def __del__(self) -> None:
+        # An interrupt came before the caller that took it had it.
+        self.close()
 
     def one(self, key: bytes) -> Record | None:
         """The record of the key."""
@@ -251,7 +254,8 @@ class Newest:
     def attach(self, connection: sqlite3.Connection) -> None:
         """Use this connection from now on."""
         self.connection = connection
-        self._execute = connection.cursor().execute
+        self._cursor = connection.cursor()
+        self._execute = self._cursor.execute
         self._counter: int | None = None
         # The first read also has SQLite make the log, where there is none.
         self._look()
@@ -262,7 +266,7 @@ class Newest:
 
     def close(self) -> None:
         """Let go of the connection."""
-        holding(self.lock, self.connection.close)
+        holding(self.lock, lambda: close(self._cursor, self.connection))
 
     def _look(self) -> int:
         (counter,) = self._execute("PRAGMA data_version").fetchone()
