@@ -153,8 +153,16 @@ def interrupt_all(url: str, verb: str, *, first: int, step: int) -> int:
         assert len(shared.locks.table) == shared.locks.table.callers == 0
         assert shared.tail.joined == 0
         assert moments_of(db) == 0
-    assert not [one for one in threading.enumerate() if one.name.startswith("holdfast")]
+    require_no_threads("the last interrupt")
     return places
+
+
+def require_no_threads(place: str) -> None:
+    """Threads that are told to end do so soon."""
+    for thread in threading.enumerate():
+        if thread.name.startswith("holdfast"):
+            thread.join(5)
+            assert not thread.is_alive(), f"after {place} {thread.name} goes on"
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -199,10 +207,7 @@ def open_and_close_all(url: str, *, first: int, step: int) -> int:
             db.close()  # Whoever was interrupted has the handle, and may close it.
         kept.clear()
         elsewhere(works, place)
-        left = [one for one in threading.enumerate() if one.name.startswith("holdfast")]
-        for thread in left:
-            thread.join(5)
-        assert not [one for one in left if one.is_alive()], place
+        require_no_threads(place)
     with holdfast.sync.open(url) as db:
         assert db.check() == []
     return places
