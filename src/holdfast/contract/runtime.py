@@ -142,6 +142,10 @@ class Runtime(ABC):
     def start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Background:
         """Let a coroutine go on in the background. It handles its own errors."""
 
+    @abstractmethod
+    async def shielded(self, name: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What the work returns; it goes on to its end also when the caller is cancelled."""
+
     @property
     @abstractmethod
     def runs(self) -> Callable[[], bool]:

@@ -117,8 +117,13 @@ class Transaction:
         """
         engine = self._require_active()
         self._gate.check()
-        self.state = "committing"
-        revision = await engine.finish(self._finished)
+        try:
+            self.state = "committing"
+            revision = await engine.finish(self._finished)
+        except BaseException:
+            if not engine.over:
+                self.state = "active"  # Interrupted before anything was done.
+            raise
         await self._committed(revision)
         return revision
 

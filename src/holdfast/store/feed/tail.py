@@ -116,11 +116,15 @@ class Tail:
     def join(self, view: str, pattern: Pattern, gate: Gate) -> Waiter:
         """Have a waiter for changes of a view's keys that match; `*`: of every view's."""
         waiter = Waiter(self, gate)
-        with self._lock:
-            waiter.view = view
-            waiter.token = self._tries.setdefault(view, PatternTrie()).add(pattern, waiter)
-            self._waiters.add(waiter)
-        return waiter
+        try:
+            with self._lock:
+                waiter.view = view
+                self._waiters.add(waiter)
+                waiter.token = self._tries.setdefault(view, PatternTrie()).add(pattern, waiter)
+            return waiter
+        except BaseException:
+            self.leave(waiter)
+            raise
 
     def leave(self, waiter: Waiter) -> None:
         """The waiter waits no more."""
@@ -128,8 +132,10 @@ class Tail:
         with self._lock:
             if waiter not in self._waiters:
                 return
+            trie = self._tries.get(waiter.view)
+            if trie is not None:  # Else its joining was interrupted.
+                trie.remove(waiter.token)
             self._waiters.discard(waiter)
-            self._tries[waiter.view].remove(waiter.token)
             if not self._waiters:
                 reader, self._reader = self._reader, None
                 self._stopped = reader or self._stopped

@@ -282,12 +282,13 @@ class Watch:
         """End the watch; ending twice does nothing."""
         self._closed = True
         self._ready.clear()
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None:
-            waiter.leave()
-        standing, self._standing = self._standing, None
-        if standing is not None:
-            standing.close()
+        # Forgotten last: what was interrupted is done by the next call, or with the last reference.
+        if self._waiter is not None:
+            self._waiter.leave()
+            self._waiter = None
+        if self._standing is not None:
+            self._standing.close()
+            self._standing = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -409,9 +410,9 @@ class _Standing:
 
     def close(self) -> None:
         """Let go of the moment."""
-        moment, self._moment = self._moment, None
-        if moment is not None:
-            moment.close()
+        if self._moment is not None:
+            self._moment.close()
+            self._moment = None
 
     def __del__(self) -> None:
         self.close()
