@@ -121,6 +121,8 @@ class Handle:
             try:
                 if self._gate is not None:
                     shared.tail.wake(self._gate)
+                if self._collections is not None:
+                    await self._collections.close()
                 if self._entries is not None:
                     await self._entries.events.close()
                 await shared.let_go(self._gate)
@@ -151,7 +153,7 @@ class Handle:
             shared = self._require_shared()
             self._collections = Collections(
                 self._open_engine(), shared.keyspaces, shared.retention, self._values,
-                self._components, self._wrote, self._require_gate(),
+                self._components, self._wrote, self._require_gate(), changes=self._changes,
             )  # fmt: skip
         return self._collections
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import InvalidInput, InvalidName, Unsupported
@@ -12,6 +12,7 @@ from holdfast.documents.storage import DocumentStorage
 from holdfast.records.services.hashing import Sha256HashingService
 from holdfast.records.services.metadata import StandardMetadataService
 from holdfast.runtime.gate import Gate
+from holdfast.store.feed.watch import Changes
 from holdfast.store.keyspaces import History, Keyspace, Keyspaces, KeyspaceSettings
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.space import Space
@@ -19,6 +20,9 @@ from holdfast.store.transaction import TransactionEngine
 from holdfast.store.versions.chunks import Values
 from holdfast.store.versions.entry import PendingRevision
 from holdfast.store.versions.plan import Policies
+
+if TYPE_CHECKING:
+    from holdfast.documents.live.hub import LiveHub
 
 #: The name of the view.
 DOCUMENTS: Final = "documents"
@@ -37,6 +41,7 @@ class Collections:
         wrote: told the revision of each commit.
         gate: of the handle.
         pending: the revision of what is written, where that is a transaction's.
+        changes: of the handle; None in a transaction or a snapshot, where nothing is told.
     """
 
     def __init__(
@@ -49,6 +54,7 @@ class Collections:
         wrote: Callable[[int], None],
         gate: Gate,
         pending: PendingRevision | None = None,
+        changes: Changes | None = None,
     ) -> None:
         self.engine = engine
         self.components = components
@@ -60,6 +66,8 @@ class Collections:
         self._pending = pending
         self._metadata = StandardMetadataService(components.clock, components.ids)
         self._opened: dict[str, DocumentStorage] = {}
+        self._changes = changes
+        self._hubs: dict[str, LiveHub] = {}
 
     def on(self, engine: Engine, pending: PendingRevision | None) -> Collections:
         """The same collections seen through a transaction or a snapshot."""
@@ -116,6 +124,34 @@ class Collections:
         """Somebody dropped the collection: it is looked for again."""
         self._opened.pop(name, None)
         await self._keyspaces.refresh()
+
+    def live_hub(self, name: str) -> LiveHub:
+        """What keeps the live queries of a collection current.
+
+        Raises:
+            Unsupported: in a transaction or a snapshot.
+        """
+        from holdfast.documents.live.hub import LiveHub, pattern_of
+
+        self.gate.check()
+        changes = self._changes
+        if changes is None:
+            raise Unsupported(
+                "a transaction or snapshot sees one moment, so nothing in it is live; ask on the "
+                "database"
+            )
+        hub = self._hubs.get(name)
+        if hub is None:
+            hub = self._hubs[name] = LiveHub(
+                lambda: self.find(name), lambda: self.lost(name),
+                lambda: changes.join(DOCUMENTS, pattern_of(name)), self.gate, self.engine,
+            )  # fmt: skip
+        return hub
+
+    async def close(self) -> None:
+        """End what goes on by itself."""
+        for hub in list(self._hubs.values()):
+            await hub.close()
 
     def _storage(self, keyspace: Keyspace, *, made: bool) -> DocumentStorage:
         known = self._opened.get(keyspace.name)

@@ -21,7 +21,7 @@ from holdfast.sync.database import (
     Transaction,
     open,
 )
-from holdfast.sync.documents import Collection
+from holdfast.sync.documents import Collection, LiveQuery
 from holdfast.sync.entries import KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
 from holdfast.sync.stores import MultiStore, Store
@@ -30,6 +30,7 @@ __all__ = [
     "Collection",
     "Database",
     "KeyValueStore",
+    "LiveQuery",
     "Lock",
     "MultiStore",
     "OperationLog",
