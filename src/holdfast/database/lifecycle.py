@@ -180,6 +180,8 @@ class Handle:
     async def _committed(self, revision: int) -> None:
         """A transaction of this handle: its subscribers are told before its writer goes on."""
         self._wrote(revision)
+        if self._collections is not None:
+            await self._collections.committed(revision)
         if self._entries is not None:
             self._entries.composition.committed()
             if self._entries.events.active:

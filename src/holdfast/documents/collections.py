@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from holdfast.codecs.pattern import Pattern
+from holdfast.codecs.text import escape
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import InvalidInput, InvalidName, Unsupported
 from holdfast.contract.runtime import Components
+from holdfast.documents.observing.hooks import Hooks
 from holdfast.documents.storage import DocumentStorage
 from holdfast.records.services.hashing import Sha256HashingService
 from holdfast.records.services.metadata import StandardMetadataService
@@ -23,6 +26,7 @@ from holdfast.store.versions.plan import Policies
 
 if TYPE_CHECKING:
     from holdfast.documents.live.hub import LiveHub
+    from holdfast.documents.observing.observers import Observers
 
 #: The name of the view.
 DOCUMENTS: Final = "documents"
@@ -68,14 +72,18 @@ class Collections:
         self._opened: dict[str, DocumentStorage] = {}
         self._changes = changes
         self._hubs: dict[str, LiveHub] = {}
+        self._hooks: dict[str, Hooks] = {}
+        self._observers: dict[str, Observers] = {}
 
     def on(self, engine: Engine, pending: PendingRevision | None) -> Collections:
         """The same collections seen through a transaction or a snapshot."""
         # What is written there has no revision yet; the commit tells.
-        return Collections(
+        view = Collections(
             engine, self._keyspaces, self._retention, self.values, self.components,
             _nothing, self.gate, pending,
         )  # fmt: skip
+        view._hooks = self._hooks
+        return view
 
     async def find(self, name: str) -> DocumentStorage | None:
         """The documents of a collection, or None where nothing was written yet."""
@@ -125,21 +133,22 @@ class Collections:
         self._opened.pop(name, None)
         await self._keyspaces.refresh()
 
+    # --- What is told -----------------------------------------------------------------------
+
+    def hooks(self, name: str) -> Hooks:
+        """The handlers around the operations on a collection."""
+        known = self._hooks.get(name)
+        return known if known is not None else self._hooks.setdefault(name, Hooks())
+
     def live_hub(self, name: str) -> LiveHub:
         """What keeps the live queries of a collection current.
 
         Raises:
             Unsupported: in a transaction or a snapshot.
         """
-        from holdfast.documents.live.hub import LiveHub, pattern_of
+        from holdfast.documents.live.hub import LiveHub
 
-        self.gate.check()
-        changes = self._changes
-        if changes is None:
-            raise Unsupported(
-                "a transaction or snapshot sees one moment, so nothing in it is live; ask on the "
-                "database"
-            )
+        changes = self._require_changes()
         hub = self._hubs.get(name)
         if hub is None:
             hub = self._hubs[name] = LiveHub(
@@ -148,10 +157,48 @@ class Collections:
             )  # fmt: skip
         return hub
 
+    def observers(self, name: str) -> Observers:
+        """Those who are told what is committed to a collection.
+
+        Raises:
+            Unsupported: in a transaction or a snapshot.
+        """
+        from holdfast.documents.observing.observers import Observers
+
+        changes = self._require_changes()
+        known = self._observers.get(name)
+        if known is None:
+            known = self._observers[name] = Observers(
+                name, DOCUMENTS, changes, lambda: changes.join(DOCUMENTS, pattern_of(name))
+            )
+        return known
+
+    def observing(self, name: str) -> Observers | None:
+        """The same, if there are any."""
+        known = self._observers.get(name)
+        return known if known is not None and known.active else None
+
+    async def committed(self, revision: int) -> None:
+        """A commit of this handle: its observers are told before its writer goes on."""
+        for one in list(self._observers.values()):
+            if one.active:
+                await one.committed(revision)
+
     async def close(self) -> None:
         """End what goes on by itself."""
         for hub in list(self._hubs.values()):
             await hub.close()
+        for observers in list(self._observers.values()):
+            await observers.close()
+
+    def _require_changes(self) -> Changes:
+        self.gate.check()
+        if self._changes is None:
+            raise Unsupported(
+                "a transaction or snapshot sees one moment, and nothing in it is told; observe "
+                "the collection of the database"
+            )
+        return self._changes
 
     def _storage(self, keyspace: Keyspace, *, made: bool) -> DocumentStorage:
         known = self._opened.get(keyspace.name)
@@ -184,6 +231,12 @@ def checked_name(name: Any) -> str:
             + ("an empty one" if isinstance(name, str) else f"a {type(name).__name__}")
         )
     return name
+
+
+def pattern_of(name: str) -> Pattern:
+    """What matches every change of a collection."""
+    escaped = {"+": "%2B", "#": "%23"}.get(name) or escape(name)
+    return Pattern(f"{escaped}:#")
 
 
 def _nothing(_revision: int) -> None:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
 from holdfast.contract.errors import TimedOut
 from holdfast.runtime.drive import DrivenIterator, drive
+from holdfast.store.change import Change
 
 if TYPE_CHECKING:
     from holdfast.documents.collection import Collection as AsyncCollection
     from holdfast.documents.live.query import LiveQuery as AsyncLiveQuery
+    from holdfast.documents.observed import WatchSubscription
     from holdfast.documents.results import (
         BatchResult,
         IndexFacts,
@@ -305,6 +307,58 @@ class Collection(Generic[T]):
                 **equal,
             )
         )
+
+    def on(self, event: str, handler: Callable[..., object]) -> None:
+        """Have a handler called, a plain function or (on a loop) a coroutine function.
+
+        Handlers belong to the collection of this handle on the database, whatever object it was
+        asked for by; they are called one after the other, and an operation waits for them.
+
+        - `before:get` (key), `before:set` (key, value), `before:delete` (key): what one raises
+          comes out of the operation, and nothing is done.
+        - `after:get` (key, value or None), `after:set` (key, value), `after:delete` (key, existed):
+          what one raises is logged. In a transaction they are called before its commit.
+        - `change` (list of `Change`): a commit to the collection, by whatever process, expiry
+          included; of a commit of this handle before its caller goes on. Never before a commit,
+          never for one that failed.
+        - `error` (StoreError): an operation failed with it.
+
+        Raises:
+            InvalidInput: there is no such event, or the handler cannot be called here.
+            QuotaExceeded: the event has too many handlers.
+            Unsupported: `change` in a transaction or a snapshot.
+        """
+        self._inner.on(event, handler)
+
+    def off(self, event: str, handler: Callable[..., object]) -> None:
+        """Call a handler of `on` no more; one that is not there is none.
+
+        Raises:
+            InvalidInput: there is no such event.
+        """
+        self._inner.off(event, handler)
+
+    def watch(self, wanted: Any, handler: Callable[[Change], object]) -> WatchSubscription:
+        """Have a handler told each committed change of the documents wanted.
+
+            subscription = users.watch("user:*", print)
+            users.watch(re.compile("user:[0-9]+"), print)
+            users.watch(F.age >= 18, print)  # that meet it, or met it before the change
+            subscription.unsubscribe()
+
+        Args:
+            wanted: a text that keys match as a whole, where `*` stands for any characters, `?` for
+                one and `[a-z]` for one of some; a compiled expression of `re` that matches a whole
+                key (it need not be anchored); or a condition, spelled as for `query`.
+            handler: of one change; called as one of the event `change` is. The end of the whole
+                collection (`op="drop"`) is told to every handler.
+
+        Raises:
+            InvalidInput, InvalidQuery, PatternInvalid: the arguments cannot be.
+            QuotaExceeded: there are too many handlers.
+            Unsupported: in a transaction or a snapshot.
+        """
+        return self._inner.watch(wanted, handler)
 
     @property
     def name(self) -> str:

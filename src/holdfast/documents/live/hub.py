@@ -17,8 +17,6 @@ from typing import Any, Final
 
 from holdfast.codecs import envelope
 from holdfast.codecs.keys import unpack_text
-from holdfast.codecs.pattern import Pattern
-from holdfast.codecs.text import escape
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import Compacted, QuotaExceeded, StoreClosed, StoreError
 from holdfast.contract.runtime import Background, Completion, Runtime
@@ -103,7 +101,7 @@ class LiveHub:
                 self._routes.add(result, result.query.where)
             waiter = self._waiter
             if self._background is None:
-                runtime = self._host.runtime()
+                runtime = self._gate.runtime
                 self._background = runtime.start(
                     "holdfast live queries", lambda: self._run(runtime)
                 )
@@ -344,9 +342,3 @@ class LiveHub:
         with self._lock:
             if result in self._results:
                 result.load(rows, text)
-
-
-def pattern_of(name: str) -> Pattern:
-    """What matches every change of a collection."""
-    escaped = {"+": "%2B", "#": "%23"}.get(name) or escape(name)
-    return Pattern(f"{escaped}:#")
