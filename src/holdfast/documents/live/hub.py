@@ -288,7 +288,8 @@ class LiveHub:
                 elif row.keyspace == number:
                     # The whole collection was dropped or put back.
                     await self._lost()
-                    self._number = None
+                    self._reload()
+                    return []
         return list(keys)
 
     async def _apply(self, storage: DocumentStorage, view: Engine, keys: list[bytes]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable
+from copy import deepcopy
 from typing import Any, Final
 
 import msgspec
@@ -234,5 +235,7 @@ class Observers:
 
 def own_change(change: Change, make: Callable[[Any], Any]) -> Change:
     """A change with values of a handler's own."""
-    before, after = (None if one is None else make(one) for one in (change.before, change.after))
+    before, after = (
+        None if one is None else make(deepcopy(one)) for one in (change.before, change.after)
+    )
     return msgspec.structs.replace(change, before=before, after=after)
