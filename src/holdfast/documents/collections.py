@@ -183,6 +183,8 @@ class Collections:
         for one in list(self._observers.values()):
             if one.active:
                 await one.committed(revision)
+        for hub in self._hubs.values():
+            hub.wake()
 
     async def close(self) -> None:
         """End what goes on by itself."""
@@ -206,9 +208,14 @@ class Collections:
             return known
         # A transaction does not see the directory row of what was made after its moment.
         fenced = not (made and isinstance(self.engine, TransactionEngine))
-        space = Space(
-            self.engine, keyspace, self.components.clock, self.wrote, self.gate, fenced=fenced
-        )
+        hubs, name, tell = self._hubs, keyspace.name, self.wrote
+
+        def wrote(revision: int) -> None:
+            tell(revision)
+            if name in hubs:
+                hubs[name].wake()
+
+        space = Space(self.engine, keyspace, self.components.clock, wrote, self.gate, fenced=fenced)
         storage = DocumentStorage(
             space, self._retention, self.values, self._metadata, self._pending
         )

@@ -29,6 +29,7 @@ from holdfast.documents.walking import Moment
 from holdfast.runtime.gate import Gate
 from holdfast.store.feed.feed import Feed
 from holdfast.store.feed.tail import Waiter
+from holdfast.store.versions.entry import Entry
 
 _log = logging.getLogger("holdfast")
 
@@ -79,6 +80,9 @@ class LiveHub:
         #: Guards what follows, and every result: readers take from them in threads of their own.
         self._lock = threading.Lock()
         self._results: dict[LiveResult, list[Completion[None]]] = {}
+        #: Those that have to be read as a whole, and those that this moment may have changed.
+        self._unread: dict[LiveResult, None] = {}
+        self._touched: dict[LiveResult, None] = {}
         self._abandoned: deque[LiveResult] = deque()
         self._settled = True
         self._background: Background | None = None
@@ -97,6 +101,7 @@ class LiveHub:
                     limit=LIVE_QUERIES_MAX,
                 )
             self._results[result] = []
+            self._unread[result] = None
             if result.query.limit != 0:
                 self._routes.add(result, result.query.where)
             waiter = self._waiter
@@ -105,6 +110,12 @@ class LiveHub:
                 self._background = runtime.start(
                     "holdfast live queries", lambda: self._run(runtime)
                 )
+        if waiter is not None:
+            waiter.wake()
+
+    def wake(self) -> None:
+        """A writer of this handle has committed: look at once, before the tail has."""
+        waiter = self._waiter
         if waiter is not None:
             waiter.wake()
 
@@ -138,6 +149,8 @@ class LiveHub:
             if waiting is None or self._is_ready(result):
                 return
             waiting.append(completion)
+            if not self._settled:
+                self._touched[result] = None  # It may have been ready before this moment.
         try:
             await completion.wait()
         finally:
@@ -177,6 +190,7 @@ class LiveHub:
         waiters = self._results.pop(result, None)
         if waiters is None:
             return []
+        self._unread.pop(result, None)
         if result.query.limit != 0:
             self._routes.remove(result)
         result.forget()
@@ -197,10 +211,12 @@ class LiveHub:
         ready: list[Completion[None]] = []
         with self._lock:
             self._settled = True
-            for result, waiters in self._results.items():
+            for result in self._touched:
+                waiters = self._results.get(result)
                 if waiters and self._is_ready(result):
                     ready += waiters
                     waiters.clear()
+            self._touched = {}
         self._host.settle((one, None, None) for one in ready)
 
     async def _run(self, runtime: Runtime) -> None:
@@ -243,6 +259,7 @@ class LiveHub:
         with self._lock:
             for result in self._results:
                 result.loaded = False
+            self._unread = dict.fromkeys(self._results)
 
     # --- Inside: one moment after the other -------------------------------------------------
 
@@ -264,9 +281,8 @@ class LiveHub:
                     if start:
                         await runtime.sleep(0)
                     await self._apply(storage, view, keys[start : start + READ_DOCUMENTS])
-            for result in list(self._results):
-                if result.lacks and result.failure is None:
-                    await self._load(storage, view, result)
+            for result in list(self._unread):
+                await self._load(storage, view, result)
             self.position = head
         finally:
             moment.end()
@@ -293,17 +309,7 @@ class LiveHub:
         return list(keys)
 
     async def _apply(self, storage: DocumentStorage, view: Engine, keys: list[bytes]) -> None:
-        data = storage.rows.data
-        records = await view.read([data + key for key in keys])
-        found: list[tuple[str, Any, Any]] = []
-        for key, record in zip(keys, records, strict=True):
-            if record is None or storage.expired(record.value):
-                found.append((unpack_text(key), None, None))
-                continue
-            entry = storage.entry(data + key, *record)
-            if record.value[1] & envelope.BLOB:
-                await storage.complete(entry, view)
-            found.append((unpack_text(key), entry.value, entry))
+        found = await self._read(storage, view, keys)
         failed: list[tuple[LiveResult, StoreError]] = []
         with self._lock:
             for name, document, entry in found:
@@ -313,12 +319,33 @@ class LiveHub:
                 for result in concerned:
                     if not result.loaded:
                         continue  # It is read as a whole.
+                    self._touched[result] = None
                     try:
                         self.evaluations += result.apply(name, document, entry)
+                        if result.lacks:
+                            self._unread[result] = None
                     except QuotaExceeded as error:
                         failed.append((result, error))
         for result, refusal in failed:
             self._fail(result, refusal)
+
+    @staticmethod
+    async def _read(
+        storage: DocumentStorage, view: Engine, keys: list[bytes]
+    ) -> list[tuple[str, Any, Entry[Any] | None]]:
+        """The documents under the keys, with the entries of those that there are."""
+        data = storage.rows.data
+        records = await view.read([data + key for key in keys])
+        found: list[tuple[str, Any, Entry[Any] | None]] = []
+        for key, record in zip(keys, records, strict=True):
+            if record is None or storage.expired(record.value):
+                found.append((unpack_text(key), None, None))
+                continue
+            entry = storage.entry(data + key, *record)
+            if record.value[1] & envelope.BLOB:
+                await storage.complete(entry, view)
+            found.append((unpack_text(key), entry.value, entry))
+        return found
 
     async def _load(
         self, storage: DocumentStorage | None, view: Engine, result: LiveResult
@@ -341,5 +368,7 @@ class LiveHub:
             self._fail(result, error)
             return
         with self._lock:
+            self._unread.pop(result, None)
             if result in self._results:
                 result.load(rows, text)
+                self._touched[result] = None
