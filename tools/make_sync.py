@@ -101,6 +101,25 @@ def poll(self, timeout_s: float = 0) -> Change | None:
         raise StoreClosed("the watch is closed; begin another one with `db.watch`") from None
 '''
 
+LIVE = '''
+def __len__(self) -> int:
+    return len(self._inner)
+
+def __bool__(self) -> bool:
+    return True  # Also without a result.
+
+def poll(self, timeout_s: float = 0) -> LiveChange[T] | None:
+    """The next change, or None when none comes within that time.
+
+    Raises:
+        StoreClosed: the handle is closed.
+    """
+    try:
+        return self._items.take(timeout_s)
+    except (TimedOut, StopIteration):
+        return None
+'''
+
 PEEK = """
 if version is None and at is None and expect is None:
     found = self._inner.peek(key)
@@ -191,6 +210,17 @@ TWINS = (
     ),
     Twin("holdfast.documents.collection:Collection", file="documents"),
     Twin("holdfast.database.scope:Scope"),
+    Twin(
+        "holdfast.documents.live.query:LiveQuery",
+        file="documents",
+        rewrites={
+            "Cancelled while it waits (a time-out), it can\nbe asked again, and nothing is lost.": (
+                "Interrupted while it waits (Ctrl-C), it can\nbe asked again, and nothing is lost. "
+                "Threads that share it get each\nchange once among them."
+            )
+        },
+        extra=LIVE,
+    ),
     Twin("holdfast.stores.multistore:MultiStore", file="stores"),
     Twin("holdfast.stores.store:Store", file="stores", attributes={"name": "str"}),
     Twin(
@@ -314,7 +344,7 @@ from __future__ import annotations
 PURPOSES = {
     "feed": "The twin of a watch.",
     "entries": "The twins of entries and their schemas.",
-    "documents": "The twin of collections.",
+    "documents": "The twins of collections and live queries.",
     "stores": "The twins of named stores.",
     "state": "The twins of a store of state and its areas, and `state_store`.",
     "database": "The twins of the database, its transactions and snapshots, and `open`.",
@@ -615,13 +645,14 @@ def called(name: str) -> str:
     }.get(name, name)
 
 
-def iterator_method(name: str, method: Callable[..., Any], doc: str) -> str | None:
+def iterator_method(twin: Twin, name: str, method: Callable[..., Any], doc: str) -> str | None:
     """A method of a twin that is an iterator: those that concern the iteration."""
+    begin = "drive(self._inner.begin())\n" if hasattr(twin.handle, "begin") else ""
     bodies = {
         "__aiter__": "return self",
         "__anext__": "return next(self._items)",
         "aclose": "self._items.close()\ndrive(self._inner.aclose())",
-        "__aenter__": "return self",
+        "__aenter__": f"{begin}return self",
         "__aexit__": "self.close()",
     }
     if name not in bodies:
@@ -715,7 +746,7 @@ def class_text(twin: Twin) -> str:
         else:
             if f"def {name}(" in twin.extra:
                 continue  # Written by hand.
-            text = iterator_method(name, member, doc) if twin.iterates else None
+            text = iterator_method(twin, name, member, doc) if twin.iterates else None
             texts.append(text or method_text(twin, name, member, doc))
     texts.append(twin.extra.strip() + "\n")
     stale = twin.rewrites.keys() - used

@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 
 from holdfast.documents.indexing import build as building
 from holdfast.documents.indexing.defining import defined, index_facts
-from holdfast.documents.queries import Queries
+from holdfast.documents.observed import Observed
 from holdfast.documents.results import IndexFacts
 
 T = TypeVar("T")
 
 
-class Indexed(Queries[T]):
+class Indexed(Observed[T]):
     """The part of a collection that has indexes."""
 
     # --- Indexes ----------------------------------------------------------------------------

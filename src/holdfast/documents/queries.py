@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from holdfast.codecs.typed import Typed
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import InvalidInput
+from holdfast.contract.errors import InvalidInput, StoreError
 from holdfast.documents.aggregate.budget import MEMORY_BYTES_MAX
 from holdfast.documents.aggregate.making import group_by
 from holdfast.documents.aggregate.stages import Match, Sort
@@ -47,6 +47,7 @@ class Queries(Generic[T]):
         self._typed = typed
         self._collections = collections
         self._history = history
+        self._hooks = collections.hooks(name)
 
     @property
     def name(self) -> str:
@@ -304,8 +305,10 @@ class Queries(Generic[T]):
                 plan = await self._plan_at(storage, engine, wanted, hint)
                 self._used(storage, plan)
                 return moment, Run(storage, engine, plan, Examined()).results()
-            except BaseException:
+            except BaseException as error:
                 moment.end()
+                if isinstance(error, StoreError):
+                    await self._hooks.failed(error)
                 raise
 
         return begin

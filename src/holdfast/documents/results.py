@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import msgspec
 
@@ -90,3 +90,26 @@ class IndexFacts(msgspec.Struct, frozen=True):
     hits: int
     misses: int
     failure: str = ""
+
+
+class LiveChange(msgspec.Struct, Generic[T], frozen=True):
+    """A change of the result of a live query.
+
+    Attributes:
+        kind: `added`, `changed` (in its place), `moved` (changed, and so to another place) or
+            `removed`.
+        key: of the document.
+        value: the document, or with `select` what was selected; None if it left the result.
+        before: the same as told before; None if it was not in the result.
+        index: its place from now on, from 0; -1 if it left.
+        previous: its place until now; -1 if it came.
+        last: whether the result is up to date with this one.
+    """
+
+    kind: Literal["added", "changed", "moved", "removed"]
+    key: str
+    value: T | None
+    before: T | None
+    index: int
+    previous: int
+    last: bool

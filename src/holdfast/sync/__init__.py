@@ -24,7 +24,7 @@ from holdfast.sync.database import (
     restore,
     verify_backups,
 )
-from holdfast.sync.documents import Collection
+from holdfast.sync.documents import Collection, LiveQuery
 from holdfast.sync.entries import EntryScope, KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
 from holdfast.sync.state import (
@@ -69,6 +69,7 @@ __all__ = [
     "KeyValueStore",
     "Lease",
     "Limiter",
+    "LiveQuery",
     "Lock",
     "MultiStore",
     "OperationLog",
