@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import StoreNotFound, Unsupported
+from holdfast.contract.errors import Conflict, StoreExists, StoreNotFound, Unsupported
 from holdfast.contract.runtime import Clock
 from holdfast.runtime.gate import Gate
-from holdfast.store.keyspaces import Keyspace, Keyspaces, KeyspaceSettings
+from holdfast.store.keyspaces import Keyspace, Keyspaces
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.space import Space
 from holdfast.store.transaction import TransactionEngine
+from holdfast.stores.config import Remembered, StoreConfig, remembered
+from holdfast.stores.content import Content
+from holdfast.stores.kinds import content_of
+from holdfast.stores.lifecycle import CREATED, DELETED, Lifecycle, StoreEvent
 from holdfast.stores.store import Store
 
 #: The name of the view.
 STORES: Final = "stores"
-#: Stores keep no past: their changes are told, and what they replaced is gone.
-SETTINGS: Final = KeyspaceSettings(history="none")
 
 
 class MultiStore:
@@ -30,6 +32,7 @@ class MultiStore:
         clock: decides what has expired.
         wrote: told the revision of each commit.
         gate: of the handle.
+        lifecycle: what happens to stores is told there.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class MultiStore:
         clock: Clock,
         wrote: Callable[[int], None],
         gate: Gate,
+        lifecycle: Lifecycle | None = None,
     ) -> None:
         self._engine = engine
         self._keyspaces = keyspaces
@@ -47,28 +51,81 @@ class MultiStore:
         self._gate = gate
         #: Whether it is a transaction's or a snapshot's.
         self._fixed = isinstance(engine, TransactionEngine | SnapshotEngine)
+        self._lifecycle = Lifecycle(engine.components) if lifecycle is None else lifecycle
+        self._home = _Home(self)
+        #: By the number of their keyspace: whoever asks for a store twice gets one object.
+        self._known: dict[int, Store] = {}
 
     def on(self, engine: Engine) -> MultiStore:
         """The same stores seen through a transaction or a snapshot."""
         # The directory too is that of the moment, and a drop meanwhile is a conflict.
         # What is written there has no revision yet; the commit tells.
-        return MultiStore(engine, Keyspaces(engine), self._clock, _nothing, self._gate)
+        return MultiStore(
+            engine, Keyspaces(engine), self._clock, _nothing, self._gate, self._lifecycle
+        )
 
-    async def create(self, name: str) -> Store:
+    # --- Stores -----------------------------------------------------------------------------
+
+    async def create(
+        self,
+        name: str,
+        kind: str | None = None,
+        config: StoreConfig | Mapping[str, Any] | None = None,
+    ) -> Store:
         """A new, empty store.
+
+        Args:
+            name: 1 to 255 bytes of text.
+            kind: `plain`, or `iavl` for versions that stay readable; left out, that of `config`.
+            config: how it keeps its values. The store remembers it: `get` takes none.
 
         Raises:
             StoreExists: there is one of that name.
             InvalidName: the name is empty, too long, or no text.
+            ConfigInvalid: the configuration cannot be.
             Unsupported: inside a transaction.
         """
         self._require_outside("created")
-        found = await self._keyspaces.create(STORES, name, SETTINGS)
+        settings = Remembered(StoreConfig.of(config, kind)).settings()
+        found = await self._keyspaces.create(STORES, name, settings)
         self._wrote(0)
-        return self._store(found)
+        store = self._store(found)
+        self._lifecycle.publish(
+            CREATED, name, engine=self._engine.capabilities.engine, path=store.path,
+            kind=store.config.kind,
+        )  # fmt: skip
+        return store
+
+    async def open(
+        self,
+        name: str,
+        kind: str | None = None,
+        config: StoreConfig | Mapping[str, Any] | None = None,
+    ) -> Store:
+        """The store of that name, made if there is none; see `create`.
+
+        Raises:
+            StoreExists: there is one, and it was made with another configuration.
+        """
+        wanted = StoreConfig.of(config, kind)
+        while True:
+            found = await self._find(name)
+            if found is not None:
+                store = self._store(found)
+                if (kind is not None or config is not None) and store.config != wanted:
+                    raise StoreExists(
+                        f"the store {name!r} was made as {store.config}; wanted {wanted}. Get it "
+                        "as it is, or choose another name",
+                        name=name,
+                    )
+                return store
+            try:
+                return await self.create(name, kind, config)
+            except StoreExists:
+                continue  # Somebody was faster.
 
     async def get(self, name: str) -> Store:
-        """The store of that name. Raises StoreNotFound."""
+        """The store of that name; the same object each time. Raises StoreNotFound."""
         found = await self._find(name)
         if found is None:
             raise StoreNotFound(
@@ -92,10 +149,52 @@ class MultiStore:
 
         Raises:
             StoreNotFound: there is none of that name.
+            Conflict: a branch of it is there.
             Unsupported: inside a transaction.
         """
         self._require_outside("deleted")
+        found = await self._find(name)
+        if found is not None:
+            await self._refuse_held(found)
         await self._keyspaces.drop(STORES, name)
+        if found is not None:
+            dropped = self._known.pop(found.number, None)
+            if dropped is not None:
+                dropped.dropped()
+        self._lifecycle.publish(DELETED, name)
+
+    async def close_all(self) -> None:
+        """Close every store that was handed out; whoever asks for one gets another object.
+
+        Raises:
+            ExceptionGroup: some could not be closed; all others are.
+        """
+        errors = []
+        for store in list(self._known.values()):
+            try:
+                await store.close()
+            except Exception as error:  # noqa: BLE001 - the others are to be closed all the same
+                errors.append(error)
+        if errors:
+            raise ExceptionGroup(f"{len(errors)} stores could not be closed", errors)
+
+    def subscribe(self, topic: str, callback: Callable[[StoreEvent], object]) -> Callable[[], None]:
+        """Call `callback` with what happens to stores through this handle.
+
+        Args:
+            topic: such as `store.created`, `store.version.+`, or `store.#` for everything.
+            callback: a plain function, called before the call goes on, or a coroutine function.
+
+        Returns:
+            What ends it.
+
+        Raises:
+            PatternInvalid: no topic matches.
+        """
+        self._gate.check()
+        return self._lifecycle.subscribe(topic, callback)
+
+    # --- Inside -----------------------------------------------------------------------------
 
     async def _find(self, name: str) -> Keyspace | None:
         self._gate.check()
@@ -105,8 +204,16 @@ class MultiStore:
         return await self._keyspaces.get(STORES, name)
 
     def _store(self, keyspace: Keyspace) -> Store:
-        space = Space(self._engine, keyspace, self._clock, self._wrote, self._gate, fenced=True)
-        return Store(space)
+        known = self._known.get(keyspace.number)
+        if known is None:
+            facts = remembered(keyspace.settings)
+            made = Store(content_of(self._space(keyspace), facts), facts.config, self._home)
+            # Another thread may have been faster: everybody gets one object.
+            known = self._known.setdefault(keyspace.number, made)
+        return known
+
+    def _space(self, keyspace: Keyspace) -> Space:
+        return Space(self._engine, keyspace, self._clock, self._wrote, self._gate, fenced=True)
 
     def _require_outside(self, what: str) -> None:
         self._gate.check()
@@ -115,6 +222,71 @@ class MultiStore:
                 f"a store is {what} outside of transactions and snapshots; do it on the database, "
                 "before or after"
             )
+
+    async def _refuse_held(self, keyspace: Keyspace) -> None:
+        """Raise Conflict if branches of a store stand on its rows."""
+        if remembered(keyspace.settings).config.kind != "iavl":
+            return
+        from holdfast.stores.versions.holds import held_versions
+        from holdfast.stores.versions.tree_content import TreeContent
+
+        content = content_of(self._space(keyspace))
+        assert isinstance(content, TreeContent)  # that is its kind
+        held = await held_versions(content)
+        if held:
+            raise Conflict(
+                f"the branch {held[0][1]!r} of the store {keyspace.name!r} stands on its rows; "
+                "delete the branch first",
+                name=keyspace.name,
+            )
+
+
+class _Home:
+    """Where the stores of a multi-store belong; see `home.Home`."""
+
+    def __init__(self, stores: MultiStore) -> None:
+        self._stores = stores
+        self.lifecycle = stores._lifecycle  # noqa: SLF001 - ours
+        self.fixed = stores._fixed  # noqa: SLF001 - ours
+        self.writable = stores._engine.capabilities.writable  # noqa: SLF001 - ours
+
+    def path_of(self, content: Content) -> str | None:
+        engine = content.space.engine
+        if not engine.capabilities.persistent:
+            return None
+        path = getattr(engine.config, "path", None)
+        return None if path is None else str(path)
+
+    async def renewed(self, content: Content, conflict: Conflict) -> Content | None:
+        keyspace = content.space.keyspace
+        if self.fixed or conflict.details.keys() != {"name"}:
+            return None
+        stores = self._stores
+        found = await stores._find(keyspace.name)  # noqa: SLF001 - ours
+        if found is None or found.number != keyspace.number or found == keyspace:
+            return None
+        return content_of(stores._space(found))  # noqa: SLF001 - ours
+
+    async def tracked(self, content: Content) -> Content:
+        stores = self._stores
+        while True:
+            keyspace = content.space.keyspace
+            facts = remembered(keyspace.settings)
+            if facts.config.kind != "plain" or facts.tracked:
+                return content
+            settings = Remembered(facts.config, tracked=True).settings()
+            try:
+                changed = await stores._keyspaces.change(keyspace, settings)  # noqa: SLF001 - ours
+            except Conflict as conflict:
+                renewed = await self.renewed(content, conflict)
+                if renewed is None:
+                    raise
+                content = renewed
+                continue
+            return content_of(stores._space(changed))  # noqa: SLF001 - ours
+
+    def forget(self, number: int) -> None:
+        self._stores._known.pop(number, None)  # noqa: SLF001 - ours
 
 
 def _nothing(_revision: int) -> None:

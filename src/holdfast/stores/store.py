@@ -2,60 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Final, NoReturn, TypeVar
+from typing import Final, TypeVar
 
-from holdfast.codecs.envelope import EXPIRES
-from holdfast.contract.batch import Need
-from holdfast.contract.engine import NOT_NOW, Engine
-from holdfast.contract.errors import InvalidInput, InvalidKey, InvalidValue, KeyNotFound
-from holdfast.contract.record import MISSING, THIS_COMMIT, Missing, Range, Record
-from holdfast.store import layout
-from holdfast.store.durations import ttl_milliseconds
-from holdfast.store.feed_row import NO_CONTEXT, Act, Cause, WriteContext
-from holdfast.store.plain.rows import (
-    PlainExpiryRows,
-    pack_plain,
-    plain_expires_at_ms,
-    plain_value,
+from holdfast.contract.errors import (
+    Conflict,
+    InvalidInput,
+    InvalidKey,
+    KeyNotFound,
+    StoreClosed,
+    StoreError,
+    StoreNotFound,
+    Unsupported,
 )
-from holdfast.store.plan import Derived, Plan
-from holdfast.store.space import Space
+from holdfast.contract.record import MISSING, Missing, after_prefix
+from holdfast.store.durations import ttl_milliseconds
+from holdfast.store.feed_row import NO_CONTEXT, WriteContext
+from holdfast.stores.batch import StoreBatch
+from holdfast.stores.config import StoreConfig
+from holdfast.stores.content import Bounds, Content, Pair, Wish, Written
+from holdfast.stores.home import Home
+from holdfast.stores.lifecycle import CLOSED
+from holdfast.stores.limits import (
+    TREE_VALUE_BYTES_MAX,
+    VALUE_BYTES_MAX,
+    checked_key,
+    checked_value,
+    context_of,
+)
+from holdfast.stores.versioned import VersionedVerbs
 
 T = TypeVar("T")
 
-#: The most bytes a key of a store can have.
-KEY_BYTES_MAX: Final = 4000
-#: The most bytes a value of a store can have.
-VALUE_BYTES_MAX: Final = 32 * 1024 * 1024
+#: How often a write is repeated that meets a store whose settings others are changing.
+_ATTEMPTS: Final = 8
 
 
-class Store:
+class Store(VersionedVerbs):
     """Bytes under byte keys, in the order of the keys.
 
     Made by `db.stores`. Every write is one durable commit, told in the feed (`db.watch` with
     `view="stores"`); inside a transaction it is part of that.
-
-    Attributes:
-        name: as given.
     """
 
-    def __init__(self, space: Space) -> None:
-        self.name = space.keyspace.name
-        self._space = space
-        self._data = layout.region(space.keyspace.number, layout.DATA)
-        self._derived: tuple[Derived, ...] = (PlainExpiryRows(),)
-        self._number = space.keyspace.number
-        self._tells = space.keyspace.settings.feed
-        self._skip = layout.REGION_BYTES
+    def __init__(self, content: Content, config: StoreConfig, home: Home) -> None:
+        self._content = content
+        self._config = config
+        self._home = home
+        self._name = content.space.keyspace.name
+        self._refusal: StoreError | None = None
+        self._value_bytes_max = VALUE_BYTES_MAX if config.kind == "plain" else TREE_VALUE_BYTES_MAX
 
     def __repr__(self) -> str:
         return f"<Store {self.name!r}>"
 
-    def on(self, engine: Engine) -> Store:
-        """The same store seen through a transaction or a snapshot."""
-        return Store(self._space.on(engine))
+    # --- Facts ------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """As given when it was made."""
+        return self._name
+
+    @property
+    def path(self) -> str | None:
+        """Where the database is that holds it; None where nothing is on a disk."""
+        return self._home.path_of(self._content)
+
+    @property
+    def config(self) -> StoreConfig:
+        """How it keeps its values, as given when it was made."""
+        return self._config
+
+    @property
+    def supports_range_queries(self) -> bool:
+        """Whether `iterate_range` works here."""
+        return True
+
+    @property
+    def supports_transactions(self) -> bool:
+        """Whether `transaction` works here."""
+        return not self._home.fixed
+
+    @property
+    def supports_versioning(self) -> bool:
+        """Whether `save_version` works here."""
+        return not self._home.fixed and self._home.writable
+
+    async def close(self) -> None:
+        """Let go of it: every later call raises StoreClosed. Closing twice does nothing."""
+        if self._refusal is None:
+            self._refusal = StoreClosed(
+                f"the store {self._name!r} was closed; get it again from `db.stores`"
+            )
+            self._home.forget(self._content.space.keyspace.number)
+            self._home.lifecycle.publish(CLOSED, self._name)
+
+    def dropped(self) -> None:
+        """It was deleted: every later call raises StoreNotFound."""
+        if self._refusal is None:
+            self._refusal = StoreNotFound(
+                f"the store {self._name!r} was deleted; nothing is there any more. Create another",
+                name=self._name,
+            )
 
     # --- Reading ----------------------------------------------------------------------------
 
@@ -70,34 +119,59 @@ class Store:
             KeyNotFound: there is none.
             InvalidKey: the key cannot be one.
         """
-        stored = await self._stored(self._data_key(key))
-        if stored is not None:
-            return plain_value(stored)
+        value = await self._open().value(checked_key(key))
+        if value is not None:
+            return value
         if not isinstance(default, Missing):
             return default
-        raise KeyNotFound(
-            f"the store {self.name!r} has no value under the key of {len(key)} bytes; "
-            "`get(key, default)` returns a default instead",
-            key=key,
-        )
+        raise self._absent(key)
 
     async def has(self, key: bytes) -> bool:
-        """Whether there is a value under the key."""
-        return await self._stored(self._data_key(key)) is not None
+        """Whether there is a value under the key; reads nothing of a big value."""
+        return await self._open().has(checked_key(key))
 
-    async def iterate(self, *, reverse: bool = False) -> AsyncIterator[tuple[bytes, bytes]]:
+    async def length(self, key: bytes) -> int:
+        """How many bytes the value under a key has. Raises KeyNotFound."""
+        found = await self._open().length(checked_key(key))
+        if found is None:
+            raise self._absent(key)
+        return found
+
+    async def get_range(self, key: bytes, offset: int = 0, length: int | None = None) -> bytes:
+        """Some bytes of the value under a key; of a big value, only the chunks touched are read.
+
+        Args:
+            key: which.
+            offset: the first byte, from 0; behind the end there is nothing.
+            length: how many bytes; None: all that follow.
+
+        Raises:
+            KeyNotFound: there is no value.
+            InvalidInput: offset or length are no numbers from 0.
+        """
+        for name, number in (("offset", offset), ("length", length)):
+            if number is None and name == "length":
+                continue
+            if type(number) is not int or number < 0:
+                raise InvalidInput(f"{name} is an int from 0; found {number!r}")
+        found = await self._open().part(checked_key(key), offset, length)
+        if found is None:
+            raise self._absent(key)
+        return found
+
+    async def iterate(self, ascending: bool = True) -> AsyncIterator[Pair]:
         """Every (key, value) in key order; see `iterate_range`."""
-        async for row in self.iterate_range(reverse=reverse):
-            yield row
+        async for pair in self.iterate_range(ascending=ascending):
+            yield pair
 
     async def iterate_range(
         self,
         start: bytes | None = None,
         end: bytes | None = None,
+        ascending: bool = True,
         *,
-        reverse: bool = False,
         limit: int | None = None,
-    ) -> AsyncIterator[tuple[bytes, bytes]]:
+    ) -> AsyncIterator[Pair]:
         """The (key, value) pairs with `start <= key < end`, in key order.
 
         Read page by page, each page of one moment: for one moment throughout, walk a snapshot or
@@ -106,37 +180,53 @@ class Store:
         Args:
             start: first key; None: from the first there is.
             end: first key behind the range; None: to the last there is.
-            reverse: from the last to the first.
-            limit: at most so many.
+            ascending: from the first to the last; False: from the last to the first.
+            limit: at most so many; no more rows are read.
         """
-        if limit is not None and (
-            not isinstance(limit, int) or isinstance(limit, bool) or limit < 0
-        ):
-            raise InvalidInput(f"limit is an int from 0, or None; found {limit!r}")
-        for bound in (start, end):
-            if bound is not None and type(bound) is not bytes:
-                raise InvalidKey(f"start and end are bytes; found a {type(bound).__name__}")
-        self._space.check()
-        whole = Range.prefix(self._data)
-        rest: Range | None = Range(
-            self._data + (start or b""),
-            whole.end if end is None else self._data + end,
-            reverse,
-        )
-        left = limit
-        skip = len(self._data)
-        while rest is not None and (left is None or left > 0) and not rest.empty:
-            page = await self._space.scan(rest)
-            now = self._space.clock.now_ms()
-            for data_key, record in page.rows:
-                if self._gone(record.value, now):
-                    continue
-                if left is not None:
-                    if not left:
-                        return
-                    left -= 1
-                yield data_key[skip:], plain_value(record.value)
-            rest = page.resume
+        bounds = Bounds.checked(start, end, reverse=not ascending, limit=limit)
+        content = self._open()
+        content.space.check()
+        async for pair in content.walk(bounds):
+            yield pair
+            self._open()
+
+    async def prefix(
+        self, prefix: bytes, ascending: bool = True, *, limit: int | None = None
+    ) -> AsyncIterator[Pair]:
+        """The pairs whose keys begin with `prefix`; see `iterate_range`."""
+        start, end = _bounds_of(prefix)
+        async for pair in self.iterate_range(start, end, ascending, limit=limit):
+            yield pair
+
+    async def visit(
+        self,
+        callback: Callable[[bytes, bytes], object],
+        start: bytes | None = None,
+        end: bytes | None = None,
+        ascending: bool = True,
+    ) -> int:
+        """Call `callback(key, value)` with each pair until it returns False; how many calls.
+
+        Only the very False ends the walk, so a function without a result sees everything.
+        """
+        calls = 0
+        async for key, value in self.iterate_range(start, end, ascending):
+            calls += 1
+            if callback(key, value) is False:
+                break
+        return calls
+
+    async def count(
+        self, start: bytes | None = None, end: bytes | None = None, *, prefix: bytes | None = None
+    ) -> int:
+        """How many keys there are with `start <= key < end`, or that begin with `prefix`."""
+        if prefix is not None:
+            if start is not None or end is not None:
+                raise InvalidInput("count takes either a range or a prefix; found both")
+            start, end = _bounds_of(prefix)
+        content = self._open()
+        content.space.check()
+        return await content.count(Bounds.checked(start, end, reverse=False, limit=None))
 
     # --- Writing ----------------------------------------------------------------------------
 
@@ -159,122 +249,111 @@ class Store:
         Raises:
             InvalidKey, InvalidValue, InvalidInput: nothing was written.
             StoreNotFound: the store was deleted meanwhile.
+            Unsupported: a time to live in a store of kind `iavl`.
         """
-        data_key = self._data_key(key)
-        if type(value) is not bytes or len(value) > VALUE_BYTES_MAX:
-            _refuse_value(value)
-        ttl_ms = 0 if ttl is None else ttl_milliseconds(ttl)
-
-        def write(plan: Plan, records: Sequence[Record | None]) -> Need | None:
-            stored = pack_plain(value, plan.now_ms + ttl_ms) if ttl_ms else pack_plain(value)
-            self._put(plan, data_key, records[0], stored)
-            return None
-
-        context = _context(modified_by, comment)
-        receipt = await self._space.commit((data_key,), write, context)
-        return 0 if receipt.revision == THIS_COMMIT else receipt.revision
+        wish = self._wish(key, value, ttl)
+        return (await self._write((wish,), context_of(modified_by, comment))).revision
 
     async def delete(
         self, key: bytes, *, modified_by: str | int | None = None, comment: str | None = None
     ) -> bool:
         """Remove the value under a key; whether there was one."""
-        data_key = self._data_key(key)
-        there = False
+        wish = Wish(checked_key(key), None)
+        return (await self._write((wish,), context_of(modified_by, comment))).existed[0]
 
-        def write(plan: Plan, records: Sequence[Record | None]) -> Need | None:
-            nonlocal there
-            row = records[0]
-            there = row is not None and not self._gone(row.value, plan.now_ms)
-            if row is not None:
-                self._remove(plan, data_key, row, None if there else Cause.EXPIRED)
-            return None
+    async def set_many(
+        self,
+        pairs: Mapping[bytes, bytes] | Iterable[Pair],
+        *,
+        ttl: float | timedelta | None = None,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+    ) -> int:
+        """Put many values in one commit; its revision. Of one key given twice the last counts.
 
-        await self._space.commit((data_key,), write, _context(modified_by, comment))
-        return there
+        Raises:
+            InvalidKey, InvalidValue, InvalidInput, ValueTooLarge: nothing was written.
+        """
+        given = pairs.items() if isinstance(pairs, Mapping) else pairs
+        wishes: dict[bytes, Wish] = {}
+        for key, value in given:
+            wish = self._wish(key, value, ttl)
+            wishes.pop(key, None)  # Of one key the last counts, in the place of the last.
+            wishes[key] = wish
+        if not wishes:
+            return 0
+        context = context_of(modified_by, comment)
+        return (await self._write(tuple(wishes.values()), context)).revision
 
-    async def expire(self, data_keys: list[bytes]) -> int:
-        """End the values of these rows that have run out, as one commit; how many did."""
-        ended = 0
+    async def delete_many(
+        self,
+        keys: Iterable[bytes],
+        *,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+    ) -> int:
+        """Remove many values in one commit; how many there were."""
+        wishes = tuple(Wish(key, None) for key in dict.fromkeys(map(checked_key, keys)))
+        if not wishes:
+            return 0
+        return sum((await self._write(wishes, context_of(modified_by, comment))).existed)
 
-        def write(plan: Plan, records: Sequence[Record | None]) -> Need | None:
-            nonlocal ended
-            ended = 0
-            for data_key, row in zip(data_keys, records, strict=True):
-                if row is not None and self._gone(row.value, plan.now_ms):
-                    self._remove(plan, data_key, row, Cause.EXPIRED)
-                    ended += 1
-            return None
+    def batch(
+        self, *, modified_by: str | int | None = None, comment: str | None = None
+    ) -> StoreBatch:
+        """Sets and deletes that happen together at the end of an `async with` block."""
+        self._open()
+        context = context_of(modified_by, comment)
 
-        await self._space.commit(data_keys, write)
-        return ended
+        async def write(wishes: Sequence[Wish]) -> int:
+            return (await self._write(wishes, context)).revision
+
+        return StoreBatch(self._wish, write)
 
     # --- Inside -----------------------------------------------------------------------------
 
-    def _data_key(self, key: bytes) -> bytes:
-        if type(key) is not bytes:
-            raise InvalidKey(f"a key of a store is bytes; found a {type(key).__name__}")
-        if not 0 < len(key) <= KEY_BYTES_MAX:
-            raise InvalidKey(
-                f"a key of a store has 1 to {KEY_BYTES_MAX} bytes; found {len(key)}",
-                limit=KEY_BYTES_MAX,
-                found=len(key),
+    def _open(self) -> Content:
+        """The content, if the store may be used."""
+        if self._refusal is not None:
+            raise self._refusal
+        return self._content
+
+    def _wish(self, key: bytes, value: bytes, ttl: float | timedelta | None) -> Wish:
+        ttl_ms = 0 if ttl is None else ttl_milliseconds(ttl)
+        return Wish(checked_key(key), checked_value(value, self._value_bytes_max), ttl_ms)
+
+    async def _write(self, wishes: Sequence[Wish], context: WriteContext = NO_CONTEXT) -> Written:
+        for _ in range(_ATTEMPTS):
+            content = self._open()
+            try:
+                return await content.write(wishes, context)
+            except Conflict as conflict:
+                if content is not self._content:
+                    continue  # Another task noticed it before.
+                renewed = await self._home.renewed(content, conflict)
+                if renewed is None:
+                    raise
+                self._content = renewed
+        return await self._open().write(wishes, context)
+
+    def _absent(self, key: bytes) -> KeyNotFound:
+        return KeyNotFound(
+            f"the store {self._name!r} has no value under the key of {len(key)} bytes; "
+            "`get(key, default)` returns a default instead",
+            key=key,
+        )
+
+    def _require_writable_outside(self, what: str) -> Content:
+        content = self._open()
+        content.space.check()
+        if self._home.fixed:
+            raise Unsupported(
+                f"{what} outside of transactions and snapshots; do it on the store of the database"
             )
-        return self._data + key
-
-    async def _stored(self, data_key: bytes) -> bytes | None:
-        """The living row of a key."""
-        space = self._space
-        space.check()
-        found = space.peek(data_key)
-        if found is NOT_NOW:
-            [found] = await space.read((data_key,))
-        if found is None or self._gone(found[0], space.clock.now_ms()):
-            return None
-        return found[0]
-
-    @staticmethod
-    def _gone(stored: bytes, now_ms: int) -> bool:
-        return 0 < plain_expires_at_ms(stored) <= now_ms
-
-    def _put(self, plan: Plan, data_key: bytes, row: Record | None, stored: bytes) -> None:
-        before = None if row is None else row[0]
-        flags = stored[1]
-        if before is not None:
-            flags |= before[1]
-            if before[1] & EXPIRES and self._gone(before, plan.now_ms):
-                # Nobody has swept it yet, so this commit tells that it ran out.
-                assert row is not None
-                self._remove(plan, data_key, row, Cause.EXPIRED)
-                before = row = None
-        plan.rows[data_key] = stored
-        if flags & EXPIRES:
-            plan.derive(self._derived, data_key, before, stored)
-        if self._tells:
-            previous = 0 if row is None else row[1]
-            plan.tell(self._number, Act.SET, data_key[self._skip :], previous, plan.now_ms)
-
-    def _remove(self, plan: Plan, data_key: bytes, row: Record, cause: Cause | None) -> None:
-        plan.delete(data_key)
-        plan.derive(self._derived, data_key, row.value, None)
-        if self._tells:
-            plan.tell(
-                self._number, Act.DELETE, data_key[self._skip :], row.revision, plan.now_ms,
-                cause=cause,
-            )  # fmt: skip
+        return content
 
 
-def _refuse_value(value: object) -> NoReturn:
-    if not isinstance(value, bytes):
-        raise InvalidValue(f"a value of a store is bytes; found a {type(value).__name__}")
-    raise InvalidValue(
-        f"a value of a store has at most {VALUE_BYTES_MAX} bytes; found {len(value)}. "
-        "Split it over keys",
-        limit=VALUE_BYTES_MAX,
-        found=len(value),
-    )
-
-
-def _context(modified_by: str | int | None, comment: str | None) -> WriteContext:
-    if modified_by is None and comment is None:
-        return NO_CONTEXT
-    return WriteContext(modified_by, comment=comment)
+def _bounds_of(prefix: object) -> tuple[bytes | None, bytes | None]:
+    if type(prefix) is not bytes:
+        raise InvalidKey(f"a prefix is bytes; found a {type(prefix).__name__}")
+    return prefix or None, after_prefix(prefix)
