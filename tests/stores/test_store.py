@@ -20,7 +20,7 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.record import Range
 from holdfast.store import layout
-from holdfast.stores import store as store_module
+from holdfast.stores import verbs as store_module
 from tests.store.scene import Scene, engine_of, first, listed, rows_of
 
 

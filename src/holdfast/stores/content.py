@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import InvalidInput, InvalidKey
+from holdfast.contract.errors import Conflict, InvalidInput, InvalidKey
 from holdfast.contract.record import THIS_COMMIT, Range
 from holdfast.store.feed_row import NO_CONTEXT, WriteContext
-from holdfast.store.space import Space
+from holdfast.store.space import Space, WritePlan
 
 #: A pair of a store.
 Pair = tuple[bytes, bytes]
+
+#: How often a write is prepared anew while others save and load versions.
+WRITE_ATTEMPTS: Final = 64
+
+
+class Moved(Exception):
+    """Another saved version is below the unsaved changes than the one that was looked at."""
+
+
+def moving() -> Conflict:
+    """The error for whoever met that all the time."""
+    return Conflict("versions of the store were saved or loaded all the time; try again later")
 
 
 class Wish(NamedTuple):
@@ -40,6 +52,20 @@ class Written(NamedTuple):
 
     revision: int
     existed: tuple[bool, ...]
+
+
+class Prepared(NamedTuple):
+    """A write that only has to be committed.
+
+    Attributes:
+        keys: what the commit has to see.
+        write: decides; fills `existed`.
+        existed: for each wish, whether its key had a value before.
+    """
+
+    keys: Sequence[bytes]
+    write: WritePlan
+    existed: list[bool]
 
 
 class Bounds(NamedTuple):
@@ -111,8 +137,23 @@ class Content(ABC):
         """How many pairs there are within bounds."""
 
     @abstractmethod
+    async def prepared(self, wishes: Sequence[Wish]) -> Prepared:
+        """What does all of it in a commit; no two wishes are of one key.
+
+        Raises:
+            Unsupported: a wish that this kind of store cannot fulfil.
+        """
+
     async def write(self, wishes: Sequence[Wish], context: WriteContext = NO_CONTEXT) -> Written:
-        """Do all of it in one commit, or none; no two wishes are of one key."""
+        """Do all of it in one commit, or none."""
+        for _ in range(WRITE_ATTEMPTS):
+            prepared = await self.prepared(wishes)
+            try:
+                receipt = await self.space.commit(prepared.keys, prepared.write, context)
+            except Moved:
+                continue
+            return Written(told_revision(receipt.revision), tuple(prepared.existed))
+        raise moving()
 
 
 def told_revision(revision: int) -> int:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
-from holdfast.contract.errors import Conflict
 from holdfast.stores.content import Content
 from holdfast.stores.lifecycle import Lifecycle
 
@@ -26,12 +25,16 @@ class Home(Protocol):
         """Where the rows of the store are, on an engine that keeps them on a disk."""
         ...
 
-    async def renewed(self, content: Content, conflict: Conflict) -> Content | None:
-        """The store as its settings are by now; None when the conflict is another one."""
+    async def renewed(self, content: Content) -> Content | None:
+        """The store as its settings are by now; None when they are the same, or it is gone."""
         ...
 
     async def tracked(self, content: Content) -> Content:
         """The store with its changed keys recorded from now on."""
+        ...
+
+    async def branched(self, content: Content, name: str, version: int | None) -> Any:
+        """A new store that begins as a saved version of this one."""
         ...
 
     def forget(self, number: int) -> None:

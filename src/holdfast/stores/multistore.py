@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import Conflict, StoreExists, StoreNotFound, Unsupported
 from holdfast.contract.runtime import Clock
 from holdfast.runtime.gate import Gate
+from holdfast.store import layout
 from holdfast.store.keyspaces import Keyspace, Keyspaces
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.space import Space
@@ -17,7 +18,11 @@ from holdfast.stores.config import Remembered, StoreConfig, remembered
 from holdfast.stores.content import Content
 from holdfast.stores.kinds import content_of
 from holdfast.stores.lifecycle import CREATED, DELETED, Lifecycle, StoreEvent
+from holdfast.stores.limits import checked_key
 from holdfast.stores.store import Store
+
+if TYPE_CHECKING:
+    from holdfast.stores.versions.together import AllStores, StoreProof, Together
 
 #: The name of the view.
 STORES: Final = "stores"
@@ -63,6 +68,49 @@ class MultiStore:
         return MultiStore(
             engine, Keyspaces(engine), self._clock, _nothing, self._gate, self._lifecycle
         )
+
+    # --- Versions of all stores -------------------------------------------------------------
+
+    async def save_version(self) -> AllStores:
+        """Save the next version of every store, under one hash over all of their roots.
+
+        Raises:
+            StoreNotFound: there is no store.
+            Unsupported: inside a transaction or on a snapshot.
+        """
+        return await (await self._together()).save()
+
+    async def list_versions(self) -> list[int]:
+        """The numbers of the versions of all stores, ascending."""
+        from holdfast.stores.versions.together import numbers_of
+
+        self._gate.check()
+        await self._heal()
+        return await numbers_of(self._engine)
+
+    async def root(self, version: int | None = None) -> AllStores:
+        """A version of all stores, with the root of each and the hash over all; else the latest.
+
+        Raises:
+            VersionNotFound: it is not saved.
+        """
+        from holdfast.stores.versions.together import version_of
+
+        self._gate.check()
+        await self._heal()
+        return await version_of(self._engine, version)
+
+    async def prove(self, name: str, key: bytes, version: int | None = None) -> StoreProof:
+        """The proof of what a version of all stores says of a key of one of them.
+
+        Raises:
+            StoreNotFound: the store is not there, or was not at that version.
+            VersionNotFound: the version is not saved, or that of the store was pruned.
+        """
+        from holdfast.stores.versions.together import proof_of
+
+        store = await self.get(name)
+        return await proof_of(store._open(), checked_key(key), await self.root(version))  # noqa: SLF001 - ours
 
     # --- Stores -----------------------------------------------------------------------------
 
@@ -160,7 +208,7 @@ class MultiStore:
         if found is not None:
             dropped = self._known.pop(found.number, None)
             if dropped is not None:
-                dropped.dropped()
+                dropped._dropped()  # noqa: SLF001 - ours
         self._lifecycle.publish(DELETED, name)
 
     async def close_all(self) -> None:
@@ -195,6 +243,27 @@ class MultiStore:
         return self._lifecycle.subscribe(topic, callback)
 
     # --- Inside -----------------------------------------------------------------------------
+
+    async def _together(self) -> Together:
+        """All stores as they are now, ready to be saved."""
+        from holdfast.stores.versions.together import Together
+
+        self._require_outside("saved together")
+        contents = []
+        for name in await self.list():
+            store = await self.get(name)
+            contents.append(await store._recorded())  # noqa: SLF001 - ours
+        if not contents:
+            raise StoreNotFound("a version of all stores was wanted; there is no store", name="")
+        return Together(contents)
+
+    async def _heal(self) -> None:
+        """Finish a version of all stores that somebody began and did not end."""
+        if self._fixed or not self._engine.capabilities.writable:
+            return
+        [record] = await self._engine.read((layout.SYSTEM_STORES + b"saving",))
+        if record is not None:
+            await (await self._together()).heal()
 
     async def _find(self, name: str) -> Keyspace | None:
         self._gate.check()
@@ -257,10 +326,8 @@ class _Home:
         path = getattr(engine.config, "path", None)
         return None if path is None else str(path)
 
-    async def renewed(self, content: Content, conflict: Conflict) -> Content | None:
+    async def renewed(self, content: Content) -> Content | None:
         keyspace = content.space.keyspace
-        if self.fixed or conflict.details.keys() != {"name"}:
-            return None
         stores = self._stores
         found = await stores._find(keyspace.name)  # noqa: SLF001 - ours
         if found is None or found.number != keyspace.number or found == keyspace:
@@ -277,13 +344,31 @@ class _Home:
             settings = Remembered(facts.config, tracked=True).settings()
             try:
                 changed = await stores._keyspaces.change(keyspace, settings)  # noqa: SLF001 - ours
-            except Conflict as conflict:
-                renewed = await self.renewed(content, conflict)
+            except Conflict:
+                renewed = await self.renewed(content)
                 if renewed is None:
                     raise
                 content = renewed
                 continue
             return content_of(stores._space(changed))  # noqa: SLF001 - ours
+
+    async def branched(self, content: Content, name: str, version: int | None) -> Store:
+        from holdfast.stores.versions.branches import make_branch
+
+        stores = self._stores
+        keyspace = await make_branch(
+            content,
+            version,
+            lambda settings: stores._keyspaces.create(STORES, name, settings),  # noqa: SLF001 - ours
+            stores._space,  # noqa: SLF001 - ours
+            name,
+        )
+        store = stores._store(keyspace)  # noqa: SLF001 - ours
+        self.lifecycle.publish(
+            CREATED, name, engine=content.space.engine.capabilities.engine, path=store.path,
+            kind=store.config.kind,
+        )  # fmt: skip
+        return store
 
     def forget(self, number: int) -> None:
         self._stores._known.pop(number, None)  # noqa: SLF001 - ours

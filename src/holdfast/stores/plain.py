@@ -11,7 +11,7 @@ from holdfast.contract.engine import NOT_NOW, Engine
 from holdfast.contract.errors import Conflict, IntegrityFailed
 from holdfast.contract.record import Range, Record
 from holdfast.store import layout
-from holdfast.store.feed_row import NO_CONTEXT, Act, Cause, WriteContext
+from holdfast.store.feed_row import Act, Cause
 from holdfast.store.plain.rows import (
     LASTING,
     PlainExpiryRows,
@@ -22,7 +22,7 @@ from holdfast.store.plan import Derived, Plan
 from holdfast.store.space import Space
 from holdfast.stores.cells import Cell, Cells, ChunkRows, Reference, whole_value
 from holdfast.stores.config import Remembered
-from holdfast.stores.content import Bounds, Content, Pair, Wish, Written, told_revision
+from holdfast.stores.content import Bounds, Content, Pair, Prepared, Wish
 from holdfast.stores.pending import PendingKeys
 
 #: How often a big value is read again that others replace meanwhile.
@@ -146,7 +146,7 @@ class PlainContent(Content):
 
     # --- Writing ----------------------------------------------------------------------------
 
-    async def write(self, wishes: Sequence[Wish], context: WriteContext = NO_CONTEXT) -> Written:
+    async def prepared(self, wishes: Sequence[Wish]) -> Prepared:
         keys = [self._data + wish.key for wish in wishes]
         cells = [
             None if wish.value is None else self._cells.pack(wish.value, self._new_id())
@@ -166,8 +166,7 @@ class PlainContent(Content):
                     self._remove(plan, data_key, row, None if there else Cause.EXPIRED)
             return None
 
-        receipt = await self.space.commit(keys, write, context)
-        return Written(told_revision(receipt.revision), tuple(existed))
+        return Prepared(keys, write, existed)
 
     async def expire(self, data_keys: list[bytes]) -> int:
         """End the values of these rows that have run out, as one commit; how many did."""

@@ -2,44 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Final, TypeVar
 
 from holdfast.contract.errors import (
     Conflict,
-    InvalidInput,
-    InvalidKey,
-    KeyNotFound,
     StoreClosed,
     StoreError,
     StoreNotFound,
     Unsupported,
 )
-from holdfast.contract.record import MISSING, Missing, after_prefix
-from holdfast.store.durations import ttl_milliseconds
-from holdfast.store.feed_row import NO_CONTEXT, WriteContext
-from holdfast.stores.batch import StoreBatch
+from holdfast.store.feed_row import WriteContext
 from holdfast.stores.config import StoreConfig
-from holdfast.stores.content import Bounds, Content, Pair, Wish, Written
+from holdfast.stores.content import Content
 from holdfast.stores.home import Home
 from holdfast.stores.lifecycle import CLOSED
-from holdfast.stores.limits import (
-    TREE_VALUE_BYTES_MAX,
-    VALUE_BYTES_MAX,
-    checked_key,
-    checked_value,
-    context_of,
-)
+from holdfast.stores.mounts import MountedStore, mounted, part_of
+from holdfast.stores.transaction import StoreTransaction
+from holdfast.stores.verbs import Verbs
 from holdfast.stores.versioned import VersionedVerbs
 
-T = TypeVar("T")
 
-#: How often a write is repeated that meets a store whose settings others are changing.
-_ATTEMPTS: Final = 8
-
-
-class Store(VersionedVerbs):
+class Store(Verbs, VersionedVerbs):
     """Bytes under byte keys, in the order of the keys.
 
     Made by `db.stores`. Every write is one durable commit, told in the feed (`db.watch` with
@@ -47,37 +30,11 @@ class Store(VersionedVerbs):
     """
 
     def __init__(self, content: Content, config: StoreConfig, home: Home) -> None:
-        self._content = content
-        self._config = config
-        self._home = home
-        self._name = content.space.keyspace.name
+        super().__init__(content, config, home)
         self._refusal: StoreError | None = None
-        self._value_bytes_max = VALUE_BYTES_MAX if config.kind == "plain" else TREE_VALUE_BYTES_MAX
 
     def __repr__(self) -> str:
         return f"<Store {self.name!r}>"
-
-    # --- Facts ------------------------------------------------------------------------------
-
-    @property
-    def name(self) -> str:
-        """As given when it was made."""
-        return self._name
-
-    @property
-    def path(self) -> str | None:
-        """Where the database is that holds it; None where nothing is on a disk."""
-        return self._home.path_of(self._content)
-
-    @property
-    def config(self) -> StoreConfig:
-        """How it keeps its values, as given when it was made."""
-        return self._config
-
-    @property
-    def supports_range_queries(self) -> bool:
-        """Whether `iterate_range` works here."""
-        return True
 
     @property
     def supports_transactions(self) -> bool:
@@ -89,6 +46,91 @@ class Store(VersionedVerbs):
         """Whether `save_version` works here."""
         return not self._home.fixed and self._home.writable
 
+    def transaction(
+        self,
+        isolation: str = "serializable",
+        *,
+        read_only: bool = False,
+        timeout: float | timedelta | None = None,
+    ) -> StoreTransaction:
+        """A transaction on this store, which is a store itself; `db.transaction` is one on all.
+
+        Args:
+            isolation: `read_committed`, `repeatable_read` (also `snapshot`) or `serializable`.
+            read_only: it writes nothing.
+            timeout: seconds or a timedelta, after which it is rolled back.
+
+        Raises:
+            InvalidInput: the arguments cannot be.
+            Unsupported: inside another transaction, or on a snapshot.
+        """
+        content = self._require_outside("a transaction begins")
+        return StoreTransaction(
+            content, self._config, self._home, isolation, read_only=read_only, timeout=timeout
+        )
+
+    def under(self, prefix: bytes) -> MountedStore:
+        """The keys that begin with `prefix`, as a store in which they do not. Raises InvalidInput.
+
+        What is set, walked or counted there stays within the prefix.
+        """
+        return part_of(self, prefix)
+
+    def mount(self, prefix: bytes, store: Verbs) -> MountedStore:
+        """This store with another one under a prefix: keys that begin with it are that store's.
+
+        What this store has under the prefix itself is hidden there. A batch that writes into both
+        is one commit.
+
+        Raises:
+            InvalidInput: the prefix is empty, or another mount stands in its way.
+            Unsupported: the stores are not of one database.
+        """
+        return mounted(self, prefix, store)
+
+    async def branch(self, name: str, version: int | None = None) -> Store:
+        """A new store that begins as a saved version of this one; nothing is copied.
+
+        Both go on by themselves, share the rows that neither has changed, and can be merged.
+
+        Args:
+            name: of the new store.
+            version: where it begins; left out, at the current one.
+
+        Raises:
+            VersionNotFound: it is not saved, or none is.
+            StoreExists, InvalidName: the name cannot be had.
+            Unsupported: of a plain store, inside a transaction, or on a snapshot.
+        """
+        content = self._require_outside("a store is branched")
+        branch: Store = await self._home.branched(content, name, version)
+        return branch
+
+    async def merge(self, branch: Store, *, prefer: str | None = None) -> int:
+        """Bring what changed in a branch since it began into this store, as one commit.
+
+        Args:
+            branch: a branch of this store, with its unsaved changes.
+            prefer: which value is taken where both changed a key to different values: `ours` of
+                this store, or `theirs` of the branch; left out, that is a conflict.
+
+        Returns:
+            How many keys were changed here.
+
+        Raises:
+            Conflict: both changed a key to different values; `keys` names them. Nothing was
+                changed.
+            InvalidInput: the other store is no branch of this one.
+        """
+        from holdfast.stores.versions.branches import merged_wishes
+
+        content = self._require_outside("stores are merged")
+        wishes = await merged_wishes(content, branch._open(), prefer)
+        if wishes:
+            comment = f"merge of {branch.name}"
+            await self._write(wishes, WriteContext(comment=comment))
+        return len(wishes)
+
     async def close(self) -> None:
         """Let go of it: every later call raises StoreClosed. Closing twice does nothing."""
         if self._refusal is None:
@@ -98,7 +140,9 @@ class Store(VersionedVerbs):
             self._home.forget(self._content.space.keyspace.number)
             self._home.lifecycle.publish(CLOSED, self._name)
 
-    def dropped(self) -> None:
+    # --- Inside -----------------------------------------------------------------------------
+
+    def _dropped(self) -> None:
         """It was deleted: every later call raises StoreNotFound."""
         if self._refusal is None:
             self._refusal = StoreNotFound(
@@ -106,244 +150,20 @@ class Store(VersionedVerbs):
                 name=self._name,
             )
 
-    # --- Reading ----------------------------------------------------------------------------
-
-    async def get(self, key: bytes, default: T | Missing = MISSING) -> bytes | T:
-        """The value under a key.
-
-        Args:
-            key: which.
-            default: returned where there is none; left out, that raises.
-
-        Raises:
-            KeyNotFound: there is none.
-            InvalidKey: the key cannot be one.
-        """
-        value = await self._open().value(checked_key(key))
-        if value is not None:
-            return value
-        if not isinstance(default, Missing):
-            return default
-        raise self._absent(key)
-
-    async def has(self, key: bytes) -> bool:
-        """Whether there is a value under the key; reads nothing of a big value."""
-        return await self._open().has(checked_key(key))
-
-    async def length(self, key: bytes) -> int:
-        """How many bytes the value under a key has. Raises KeyNotFound."""
-        found = await self._open().length(checked_key(key))
-        if found is None:
-            raise self._absent(key)
-        return found
-
-    async def get_range(self, key: bytes, offset: int = 0, length: int | None = None) -> bytes:
-        """Some bytes of the value under a key; of a big value, only the chunks touched are read.
-
-        Args:
-            key: which.
-            offset: the first byte, from 0; behind the end there is nothing.
-            length: how many bytes; None: all that follow.
-
-        Raises:
-            KeyNotFound: there is no value.
-            InvalidInput: offset or length are no numbers from 0.
-        """
-        for name, number in (("offset", offset), ("length", length)):
-            if number is None and name == "length":
-                continue
-            if type(number) is not int or number < 0:
-                raise InvalidInput(f"{name} is an int from 0; found {number!r}")
-        found = await self._open().part(checked_key(key), offset, length)
-        if found is None:
-            raise self._absent(key)
-        return found
-
-    async def iterate(self, ascending: bool = True) -> AsyncIterator[Pair]:
-        """Every (key, value) in key order; see `iterate_range`."""
-        async for pair in self.iterate_range(ascending=ascending):
-            yield pair
-
-    async def iterate_range(
-        self,
-        start: bytes | None = None,
-        end: bytes | None = None,
-        ascending: bool = True,
-        *,
-        limit: int | None = None,
-    ) -> AsyncIterator[Pair]:
-        """The (key, value) pairs with `start <= key < end`, in key order.
-
-        Read page by page, each page of one moment: for one moment throughout, walk a snapshot or
-        inside a transaction.
-
-        Args:
-            start: first key; None: from the first there is.
-            end: first key behind the range; None: to the last there is.
-            ascending: from the first to the last; False: from the last to the first.
-            limit: at most so many; no more rows are read.
-        """
-        bounds = Bounds.checked(start, end, reverse=not ascending, limit=limit)
-        content = self._open()
-        content.space.check()
-        async for pair in content.walk(bounds):
-            yield pair
-            self._open()
-
-    async def prefix(
-        self, prefix: bytes, ascending: bool = True, *, limit: int | None = None
-    ) -> AsyncIterator[Pair]:
-        """The pairs whose keys begin with `prefix`; see `iterate_range`."""
-        start, end = _bounds_of(prefix)
-        async for pair in self.iterate_range(start, end, ascending, limit=limit):
-            yield pair
-
-    async def visit(
-        self,
-        callback: Callable[[bytes, bytes], object],
-        start: bytes | None = None,
-        end: bytes | None = None,
-        ascending: bool = True,
-    ) -> int:
-        """Call `callback(key, value)` with each pair until it returns False; how many calls.
-
-        Only the very False ends the walk, so a function without a result sees everything.
-        """
-        calls = 0
-        async for key, value in self.iterate_range(start, end, ascending):
-            calls += 1
-            if callback(key, value) is False:
-                break
-        return calls
-
-    async def count(
-        self, start: bytes | None = None, end: bytes | None = None, *, prefix: bytes | None = None
-    ) -> int:
-        """How many keys there are with `start <= key < end`, or that begin with `prefix`."""
-        if prefix is not None:
-            if start is not None or end is not None:
-                raise InvalidInput("count takes either a range or a prefix; found both")
-            start, end = _bounds_of(prefix)
-        content = self._open()
-        content.space.check()
-        return await content.count(Bounds.checked(start, end, reverse=False, limit=None))
-
-    # --- Writing ----------------------------------------------------------------------------
-
-    async def set(
-        self,
-        key: bytes,
-        value: bytes,
-        *,
-        ttl: float | timedelta | None = None,
-        modified_by: str | int | None = None,
-        comment: str | None = None,
-    ) -> int:
-        """Put a value under a key; the revision of the commit, or 0 inside a transaction.
-
-        Args:
-            key, value: bytes.
-            ttl: seconds or timedelta until it expires; left out it does not.
-            modified_by, comment: who and why, for the feed.
-
-        Raises:
-            InvalidKey, InvalidValue, InvalidInput: nothing was written.
-            StoreNotFound: the store was deleted meanwhile.
-            Unsupported: a time to live in a store of kind `iavl`.
-        """
-        wish = self._wish(key, value, ttl)
-        return (await self._write((wish,), context_of(modified_by, comment))).revision
-
-    async def delete(
-        self, key: bytes, *, modified_by: str | int | None = None, comment: str | None = None
-    ) -> bool:
-        """Remove the value under a key; whether there was one."""
-        wish = Wish(checked_key(key), None)
-        return (await self._write((wish,), context_of(modified_by, comment))).existed[0]
-
-    async def set_many(
-        self,
-        pairs: Mapping[bytes, bytes] | Iterable[Pair],
-        *,
-        ttl: float | timedelta | None = None,
-        modified_by: str | int | None = None,
-        comment: str | None = None,
-    ) -> int:
-        """Put many values in one commit; its revision. Of one key given twice the last counts.
-
-        Raises:
-            InvalidKey, InvalidValue, InvalidInput, ValueTooLarge: nothing was written.
-        """
-        given = pairs.items() if isinstance(pairs, Mapping) else pairs
-        wishes: dict[bytes, Wish] = {}
-        for key, value in given:
-            wish = self._wish(key, value, ttl)
-            wishes.pop(key, None)  # Of one key the last counts, in the place of the last.
-            wishes[key] = wish
-        if not wishes:
-            return 0
-        context = context_of(modified_by, comment)
-        return (await self._write(tuple(wishes.values()), context)).revision
-
-    async def delete_many(
-        self,
-        keys: Iterable[bytes],
-        *,
-        modified_by: str | int | None = None,
-        comment: str | None = None,
-    ) -> int:
-        """Remove many values in one commit; how many there were."""
-        wishes = tuple(Wish(key, None) for key in dict.fromkeys(map(checked_key, keys)))
-        if not wishes:
-            return 0
-        return sum((await self._write(wishes, context_of(modified_by, comment))).existed)
-
-    def batch(
-        self, *, modified_by: str | int | None = None, comment: str | None = None
-    ) -> StoreBatch:
-        """Sets and deletes that happen together at the end of an `async with` block."""
-        self._open()
-        context = context_of(modified_by, comment)
-
-        async def write(wishes: Sequence[Wish]) -> int:
-            return (await self._write(wishes, context)).revision
-
-        return StoreBatch(self._wish, write)
-
-    # --- Inside -----------------------------------------------------------------------------
-
     def _open(self) -> Content:
-        """The content, if the store may be used."""
         if self._refusal is not None:
             raise self._refusal
         return self._content
 
-    def _wish(self, key: bytes, value: bytes, ttl: float | timedelta | None) -> Wish:
-        ttl_ms = 0 if ttl is None else ttl_milliseconds(ttl)
-        return Wish(checked_key(key), checked_value(value, self._value_bytes_max), ttl_ms)
+    async def _renew(self, conflict: Conflict) -> bool:
+        if self._home.fixed or conflict.details.keys() != {"name"}:
+            return False
+        renewed = await self._home.renewed(self._content)
+        if renewed is not None:
+            self._content = renewed
+        return True  # Another task may have noticed it before.
 
-    async def _write(self, wishes: Sequence[Wish], context: WriteContext = NO_CONTEXT) -> Written:
-        for _ in range(_ATTEMPTS):
-            content = self._open()
-            try:
-                return await content.write(wishes, context)
-            except Conflict as conflict:
-                if content is not self._content:
-                    continue  # Another task noticed it before.
-                renewed = await self._home.renewed(content, conflict)
-                if renewed is None:
-                    raise
-                self._content = renewed
-        return await self._open().write(wishes, context)
-
-    def _absent(self, key: bytes) -> KeyNotFound:
-        return KeyNotFound(
-            f"the store {self._name!r} has no value under the key of {len(key)} bytes; "
-            "`get(key, default)` returns a default instead",
-            key=key,
-        )
-
-    def _require_writable_outside(self, what: str) -> Content:
+    def _require_outside(self, what: str) -> Content:
         content = self._open()
         content.space.check()
         if self._home.fixed:
@@ -351,9 +171,3 @@ class Store(VersionedVerbs):
                 f"{what} outside of transactions and snapshots; do it on the store of the database"
             )
         return content
-
-
-def _bounds_of(prefix: object) -> tuple[bytes | None, bytes | None]:
-    if type(prefix) is not bytes:
-        raise InvalidKey(f"a prefix is bytes; found a {type(prefix).__name__}")
-    return prefix or None, after_prefix(prefix)

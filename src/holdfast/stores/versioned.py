@@ -42,10 +42,7 @@ class VersionedVerbs:
             Unsupported: inside a transaction or on a snapshot.
             ReadOnly: the handle was opened for reading.
         """
-        content = self._require_writable_outside("versions are saved")
-        renewed = await self._home.tracked(content)
-        if renewed is not content and self._content is content:
-            self._content = renewed
+        await self._recorded()
         saved = await self._versions().save()
         self._home.lifecycle.publish(
             VERSION_SAVED, self._name, version=saved.number, root=saved.root
@@ -136,7 +133,7 @@ class VersionedVerbs:
             VersionNotFound: it is not saved, or not any more; nothing was changed.
             Unsupported: of a plain store, inside a transaction, or on a snapshot.
         """
-        self._require_writable_outside("versions are loaded")
+        self._require_outside("versions are loaded")
         loaded = await self._versions().load(version)
         self._home.lifecycle.publish(VERSION_LOADED, self._name, version=version)
         return loaded
@@ -149,7 +146,7 @@ class VersionedVerbs:
             Conflict: a branch began at a version that would go.
             Unsupported: of a plain store, inside a transaction, or on a snapshot.
         """
-        self._require_writable_outside("versions are dropped")
+        self._require_outside("versions are dropped")
         return await self._versions().rollback(version)
 
     async def prune(self, to: int) -> int:
@@ -162,7 +159,7 @@ class VersionedVerbs:
             InvalidInput: the latest version would go.
             Conflict: others saved or dropped versions meanwhile.
         """
-        self._require_writable_outside("versions are dropped")
+        self._require_outside("versions are dropped")
         if type(to) is not int or to < 0:
             raise InvalidInput(f"versions are pruned up to a number from 0; found {to!r}")
         return await self._versions().prune(to)
@@ -174,8 +171,16 @@ class VersionedVerbs:
         """The content, if the store may be used."""
 
     @abstractmethod
-    def _require_writable_outside(self, what: str) -> Content:
+    def _require_outside(self, what: str) -> Content:
         """The content, if versions can be changed here."""
+
+    async def _recorded(self) -> Content:
+        """The content, with its changed keys recorded from now on."""
+        content = self._require_outside("versions are saved")
+        renewed = await self._home.tracked(content)
+        if renewed is not content and self._content is content:
+            self._content = renewed
+        return self._content
 
     def _versions(self) -> Versions:
         content = self._open()

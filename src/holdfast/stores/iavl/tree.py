@@ -154,6 +154,11 @@ class IavlTree:
 
     # --- The working state --------------------------------------------------------------------
 
+    @property
+    def working_root(self) -> Root:
+        """The root of the working state: whatever is done later makes another one."""
+        return self._root
+
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, or None."""
         indexed = self.indexed and self._root is self._saved.root

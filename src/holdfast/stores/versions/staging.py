@@ -14,13 +14,14 @@ from holdfast.contract.batch import Need
 from holdfast.contract.record import Range, Record
 from holdfast.store import layout
 from holdfast.store.plan import Plan
+from holdfast.stores.content import Moved
 from holdfast.stores.iavl.rows import NODE, SAVED_VERSIONS, RowBatch, versions_range
 from holdfast.stores.iavl.steps import Step
 from holdfast.stores.iavl.tree import IavlTree
 from holdfast.stores.versions import oplog
 from holdfast.stores.versions.rows import tree_prefix
 from holdfast.stores.versions.state import State, encode_state, state_of
-from holdfast.stores.versions.tree_content import Moved, TreeContent
+from holdfast.stores.versions.tree_content import TreeContent
 
 #: How many rows, and how many bytes of them, one commit of a version writes at most.
 ROWS_MAX: Final = 20_000

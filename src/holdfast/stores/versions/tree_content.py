@@ -17,17 +17,17 @@ from typing import Final, TypeVar
 from holdfast.contract.batch import Need
 from holdfast.contract.capability import Io
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import Conflict, IntegrityFailed, Unsupported
+from holdfast.contract.errors import IntegrityFailed, Unsupported
 from holdfast.contract.record import Range, Record
 from holdfast.store import layout
-from holdfast.store.feed_row import NO_CONTEXT, Act, WriteContext
+from holdfast.store.feed_row import Act
 from holdfast.store.plain.rows import ABSENT, pack_plain
 from holdfast.store.plan import Plan
 from holdfast.store.space import Space
 from holdfast.store.transaction import TransactionEngine
 from holdfast.stores.cells import Cells, Reference
 from holdfast.stores.config import Remembered
-from holdfast.stores.content import Bounds, Content, Pair, Wish, Written, told_revision
+from holdfast.stores.content import Bounds, Content, Moved, Pair, Prepared, Wish
 from holdfast.stores.iavl import walking
 from holdfast.stores.iavl.cache import CACHE_NODES, NodeCache
 from holdfast.stores.iavl.loading import NodeStore
@@ -42,13 +42,7 @@ T = TypeVar("T")
 
 #: How often a read is repeated while others save, load and prune.
 READ_ATTEMPTS: Final = 16
-#: How often a write is decided anew while others save and load.
-WRITE_ATTEMPTS: Final = 64
 _ABSENT_ROW: Final = pack_plain(b"", flags=ABSENT)
-
-
-class Moved(Exception):
-    """Another version is below the unsaved changes than the one that was looked at."""
 
 
 class TreeContent(Content):
@@ -153,19 +147,41 @@ class TreeContent(Content):
 
     # --- Writing ----------------------------------------------------------------------------
 
-    async def write(self, wishes: Sequence[Wish], context: WriteContext = NO_CONTEXT) -> Written:
+    async def prepared(self, wishes: Sequence[Wish]) -> Prepared:
         for wish in wishes:
             if wish.ttl_ms:
                 raise Unsupported(
                     "values of a store of kind 'iavl' do not expire: a saved version keeps them. "
                     "Use a plain store for what has a time to live"
                 )
-        for _ in range(WRITE_ATTEMPTS):
-            try:
-                return await self._write(wishes, context)
-            except Moved:
-                continue
-        raise Conflict("versions of the store were saved or loaded all the time; try again later")
+        keys = [self.data + wish.key for wish in wishes]
+        rows = [self._row(wish) for wish in wishes]
+        state, saved = await self._looked_up(wishes)
+        existed: list[bool] = []
+
+        def write(plan: Plan, records: Sequence[Record | None]) -> Need | None:
+            existed.clear()
+            now = state_of(records[-1])
+            if state is not None and now != state:
+                raise Moved
+            operations: list[oplog.Operation] = []
+            for key, row, wish, unsaved in zip(keys, rows, wishes, records, strict=False):
+                if unsaved is None:
+                    there, previous = wish.key in saved, now.revision if now.base else 0
+                else:
+                    there, previous = not unsaved.value[1] & ABSENT, unsaved.revision
+                existed.append(there)
+                if wish.value is None and not there:
+                    continue
+                plan.rows[key] = row
+                operations.append((wish.value is not None, wish.key))
+                if self._tells:
+                    act = Act.DELETE if wish.value is None else Act.SET
+                    plan.tell(self.number, act, wish.key, previous, plan.now_ms)
+            oplog.append(plan, self.log, operations)
+            return None
+
+        return Prepared([*keys, self.state_key], write, existed)
 
     # --- For versions -----------------------------------------------------------------------
 
@@ -214,54 +230,28 @@ class TreeContent(Content):
         """Whether a node is missing because another version is below by now."""
         return bool(error.details.get("missing")) and await self.state() != state
 
-    async def _write(self, wishes: Sequence[Wish], context: WriteContext) -> Written:
-        keys = [self.data + wish.key for wish in wishes]
-        rows = [
-            _ABSENT_ROW
-            if wish.value is None
-            else pack_plain((cell := self.cells.pack(wish.value, b"")).payload, 0, cell.flags)
-            for wish in wishes
-        ]
-        state, saved = await self._looked_up(wishes)
-        existed: list[bool] = []
-
-        def write(plan: Plan, records: Sequence[Record | None]) -> Need | None:
-            existed.clear()
-            now = state_of(records[-1])
-            if state is not None and now != state:
-                raise Moved
-            operations: list[oplog.Operation] = []
-            for key, row, wish, unsaved in zip(keys, rows, wishes, records, strict=False):
-                if unsaved is None:
-                    there, previous = wish.key in saved, now.revision if now.base else 0
-                else:
-                    there, previous = not unsaved.value[1] & ABSENT, unsaved.revision
-                existed.append(there)
-                if wish.value is None and not there:
-                    continue
-                plan.rows[key] = row
-                operations.append((wish.value is not None, wish.key))
-                if self._tells:
-                    act = Act.DELETE if wish.value is None else Act.SET
-                    plan.tell(self.number, act, wish.key, previous, plan.now_ms)
-            oplog.append(plan, self.log, operations)
-            return None
-
-        receipt = await self.space.commit([*keys, self.state_key], write, context)
-        return Written(told_revision(receipt.revision), tuple(existed))
+    def _row(self, wish: Wish) -> bytes:
+        if wish.value is None:
+            return _ABSENT_ROW
+        cell = self.cells.pack(wish.value, b"")
+        return pack_plain(cell.payload, flags=cell.flags)
 
     async def _looked_up(self, wishes: Sequence[Wish]) -> tuple[State | None, set[bytes]]:
         """Which of the keys to be removed the saved version has, and which version that is."""
         wanted = [wish.key for wish in wishes if wish.value is None]
         if not wanted:
             return None, set()
-        state = await self.state()
-        try:
-            found = await self.asked(
-                lambda: {key for key in wanted if self._saved(state, key) is not None}
-            )
-        except IntegrityFailed as error:
-            if await self._moved_on(state, error):
-                raise Moved from error
-            raise
-        return state, found
+        for attempt in range(READ_ATTEMPTS):
+            state = await self.state()
+            try:
+                found = await self.asked(
+                    lambda state=state: {  # type: ignore[misc]
+                        key for key in wanted if self._saved(state, key) is not None
+                    }
+                )
+            except IntegrityFailed as error:
+                if attempt == READ_ATTEMPTS - 1 or not await self._moved_on(state, error):
+                    raise
+                continue
+            return state, found
+        raise AssertionError("the last attempt returns or raises")

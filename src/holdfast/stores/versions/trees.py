@@ -14,6 +14,7 @@ from holdfast.runtime.drive import drive
 from holdfast.store.feed_row import Act
 from holdfast.store.plan import Plan
 from holdfast.store.views import Report
+from holdfast.stores.content import WRITE_ATTEMPTS, Moved, moving
 from holdfast.stores.iavl.loading import NodeStore
 from holdfast.stores.iavl.nodes import Link
 from holdfast.stores.iavl.proving import prove
@@ -36,7 +37,7 @@ from holdfast.stores.versions.holds import held_versions
 from holdfast.stores.versions.rows import EngineRows, tree_prefix
 from holdfast.stores.versions.staging import Fold, commit_step, put_batch
 from holdfast.stores.versions.state import State, encode_state, state_of
-from holdfast.stores.versions.tree_content import WRITE_ATTEMPTS, Moved, TreeContent
+from holdfast.stores.versions.tree_content import TreeContent
 
 T = TypeVar("T")
 
@@ -70,7 +71,7 @@ class TreeVersions(Versions):
                 continue
             await self.trim()
             return SavedVersion(fold.step.version, fold.step.root_hash)
-        raise _busy()
+        raise moving()
 
     async def folded(self, moment: Moment) -> Fold:
         """What stood in the store at a moment, as the next version; away from the loop."""
@@ -88,26 +89,37 @@ class TreeVersions(Versions):
             except Conflict:
                 return  # Somebody else is at it; the next version that is saved tries again.
 
+    async def working(self, engine: Engine) -> IavlTree:
+        """The tree with the unsaved changes done to it."""
+        return (await self._applied(engine))[0]
+
     async def _fold(self, moment: Moment) -> Fold:
         content, engine = self._content, moment.engine
         record, saved = await engine.read((content.state_key, self._saved_key))
+        tree, unsaved = await self._applied(engine)
+        step = tree.save_version()
+        revision = 0 if saved is None else saved.revision
+        return Fold(tree, step, moment.revision, moment.fixed, state_of(record), revision, unsaved)
+
+    async def _applied(self, engine: Engine) -> tuple[IavlTree, list[bytes]]:
+        """The tree with the unsaved changes done to it, and the keys of their rows."""
+        content = self._content
+        [record] = await engine.read((content.state_key,))
         state = state_of(record)
         tree = self._tree(engine)
         if state.base and state.base != tree.latest_version:
             tree.load_version(state.base)
         rows = [row.value for _, row in await _scanned(engine, _whole(content.log))]
-        unsaved = dict(await _scanned(engine, _whole(content.data)))
+        unsaved = await _scanned(engine, _whole(content.data))
         skip = len(content.data)
-        values = {key[skip:]: content.value_of(row.value) for key, row in unsaved.items()}
+        values = {key[skip:]: content.value_of(row.value) for key, row in unsaved}
         for is_set, key in oplog.operations_of(rows):
             if is_set:
                 # What it was between two operations that are saved together changes no hash.
                 tree.set(key, values.get(key) or b"")
             else:
                 tree.remove(key)
-        step = tree.save_version()
-        revision = 0 if saved is None else saved.revision
-        return Fold(tree, step, moment.revision, moment.fixed, state, revision, list(unsaved))
+        return tree, [key for key, _ in unsaved]
 
     # --- Looking at versions ----------------------------------------------------------------
 
@@ -209,7 +221,7 @@ class TreeVersions(Versions):
             except Moved:
                 continue
             return SavedVersion(version, step.root_hash)
-        raise _busy()
+        raise moving()
 
     async def prune(self, to: int) -> int:
         versions = await self.numbers()
@@ -314,7 +326,3 @@ async def _scanned(engine: Engine, range: Range) -> list[tuple[bytes, Record]]:
         rows += page.rows
         rest = page.resume
     return rows
-
-
-def _busy() -> Conflict:
-    return Conflict("versions of the store were saved or loaded all the time; try again later")
