@@ -149,7 +149,15 @@ TWINS = (
     ),
     Twin("holdfast.documents.collection:Collection", file="documents"),
     Twin("holdfast.stores.multistore:MultiStore", file="stores"),
-    Twin("holdfast.stores.store:Store", file="stores", attributes={"name": "str"}),
+    Twin("holdfast.stores.store:Store", file="stores", stands_for=("Verbs",)),
+    Twin("holdfast.stores.batch:StoreBatch", file="stores"),
+    Twin("holdfast.stores.transaction:StoreTransaction", file="stores"),
+    Twin("holdfast.stores.mounts:MountedStore", file="stores"),
+    Twin(
+        "holdfast.stores.versions.saved:SavedStore",
+        file="stores",
+        attributes={"name": "str", "version": "int", "root": "bytes"},
+    ),
     Twin(
         "holdfast.database.transaction:Transaction",
         attributes={"state": "State", "revision": "int"},
@@ -224,7 +232,7 @@ OPEN_BODY = """
 """
 
 # Packages that are loaded when first needed: imported for type checkers only.
-LOADED_LATER = ("holdfast.records.schemas", "holdfast.documents")
+LOADED_LATER = ("holdfast.records.schemas", "holdfast.documents", "holdfast.stores.versions")
 
 # What the code written by hand above and below names: module and name.
 IMPORTS = {
@@ -369,7 +377,14 @@ def method_text(twin: Twin, name: str, method: Callable[..., Any], doc: str) -> 
         body = f"return DrivenIterator({call})"
     else:
         body = f"return {kept}({call})" if kept else f"return {call}"
+    if any(twin_of(str(one.annotation)) not in (None, twin.twin) for one in parameters(method)):
+        body += "  # noqa: SLF001 - of this module"
     return defined(called(name), signature(method), doc, setup + body)
+
+
+def parameters(method: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The parameters of a method."""
+    return list(inspect.signature(method).parameters.values())
 
 
 def callbacks(method: Callable[..., Any]) -> tuple[str, dict[str, str]]:
@@ -384,6 +399,8 @@ def callbacks(method: Callable[..., Any]) -> tuple[str, dict[str, str]]:
                 f"    return {name}({NAMES[handle]}(handle))\n\n"
             )
             replaced[name] = "awaited"
+        elif twin_of(str(one.annotation)):
+            replaced[name] = f"{name}._inner"
     return setup, replaced
 
 

@@ -19,7 +19,7 @@ from holdfast.codecs.serializers import JSON, MESSAGE_PACK
 from holdfast.contract.errors import DeserializationFailed, IntegrityFailed
 from holdfast.contract.record import Range, Record
 from holdfast.store import layout
-from holdfast.store.plain.rows import LASTING, PACKED, plain_payload
+from holdfast.store.plain.rows import LASTING, PACKED, plain_value
 from holdfast.store.plan import Plan, RowChange
 from holdfast.store.versions.chunks import CHUNK_BYTES
 from holdfast.stores.config import Remembered
@@ -103,7 +103,7 @@ class Cells:
         """The value of a row, or where it is. Raises IntegrityFailed, FormatTooNew."""
         if stored[:2] == LASTING:
             return stored[2:]
-        payload = plain_payload(stored)
+        payload = plain_value(stored)
         flags = stored[1]
         if flags & BLOB:
             return reference_of(payload)
@@ -190,7 +190,7 @@ class ChunkRows:
 def _blob_of(stored: bytes | None) -> bytes | None:
     if stored is None or not stored[1] & BLOB:
         return None
-    return reference_of(plain_payload(stored)).id
+    return reference_of(plain_value(stored)).id
 
 
 def _pieces(value: bytes, size: int) -> Iterator[bytes]:

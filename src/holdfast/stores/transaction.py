@@ -18,7 +18,7 @@ from holdfast.stores.home import Home
 from holdfast.stores.lifecycle import BEGIN, COMMIT, ROLLBACK
 from holdfast.stores.verbs import Verbs
 
-State = Literal["new", "active", "committing", "committed", "rolled_back"]
+Stage = Literal["new", "active", "committing", "committed", "rolled_back"]
 
 
 class StoreTransaction(Verbs):
@@ -50,7 +50,7 @@ class StoreTransaction(Verbs):
         self._outer = outer
         #: What a savepoint is called: how deep it stands.
         self._savepoint: str = "" if outer is None else outer._savepoint + "+"  # noqa: SLF001 - ours
-        self._state: State = "new"
+        self._state: Stage = "new"
         self._engine: TransactionEngine | None = None
         self._changes = 0
         self._revision = 0
@@ -71,7 +71,7 @@ class StoreTransaction(Verbs):
         return self._state == "active" and (self._outer is None or self._outer.active)
 
     @property
-    def state(self) -> State:
+    def state(self) -> str:
         """`new`, `active`, `committing`, `committed` or `rolled_back`."""
         return self._state
 

@@ -24,19 +24,30 @@ from holdfast.sync.database import (
 from holdfast.sync.documents import Collection
 from holdfast.sync.entries import KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
-from holdfast.sync.stores import MultiStore, Store
+from holdfast.sync.stores import (
+    MountedStore,
+    MultiStore,
+    SavedStore,
+    Store,
+    StoreBatch,
+    StoreTransaction,
+)
 
 __all__ = [
     "Collection",
     "Database",
     "KeyValueStore",
     "Lock",
+    "MountedStore",
     "MultiStore",
     "OperationLog",
     "Retention",
+    "SavedStore",
     "SchemaRegistry",
     "SnapshotView",
     "Store",
+    "StoreBatch",
+    "StoreTransaction",
     "Transaction",
     "Watch",
     "open",

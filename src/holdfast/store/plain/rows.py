@@ -38,7 +38,7 @@ def pack_plain(payload: bytes, expires_at_ms: int = 0, flags: int = 0) -> bytes:
     return (bytes((FORMAT, flags)) if flags else LASTING) + payload
 
 
-def plain_payload(stored: bytes) -> bytes:
+def plain_value(stored: bytes) -> bytes:
     """What a plain row holds behind its head. Raises IntegrityFailed, FormatTooNew."""
     if stored[:HEAD_BYTES] == LASTING:
         return stored[HEAD_BYTES:]

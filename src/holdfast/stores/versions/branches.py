@@ -119,7 +119,6 @@ async def merged_wishes(content: Content, branch: Content, prefer: str | None) -
             f"{branch.space.keyspace.name!r}, to different values. Say which to prefer, 'ours' or "
             "'theirs', or make them equal",
             keys=conflicts[:KEYS_NAMED_MAX],
-            conflicts=len(conflicts),
         )
     return [
         Wish(key, value)

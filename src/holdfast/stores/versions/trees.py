@@ -203,7 +203,7 @@ class TreeVersions(Versions):
                 raise Conflict(
                     f"the branch {name!r} began at version {held}, which would be dropped; delete "
                     "the branch first",
-                    version=held,
+                    versions=[held],
                 )
         for _ in range(WRITE_ATTEMPTS):
             saved = await self._saved_revision()
