@@ -222,7 +222,15 @@ TWINS = (
         extra=LIVE,
     ),
     Twin("holdfast.stores.multistore:MultiStore", file="stores"),
-    Twin("holdfast.stores.store:Store", file="stores", attributes={"name": "str"}),
+    Twin("holdfast.stores.store:Store", file="stores", stands_for=("Verbs",)),
+    Twin("holdfast.stores.batch:StoreBatch", file="stores"),
+    Twin("holdfast.stores.transaction:StoreTransaction", file="stores"),
+    Twin("holdfast.stores.mounts:MountedStore", file="stores"),
+    Twin(
+        "holdfast.stores.versions.saved:SavedStore",
+        file="stores",
+        attributes={"name": "str", "version": "int", "root": "bytes"},
+    ),
     Twin(
         "holdfast.database.transaction:Transaction",
         attributes={"state": "State", "revision": "int"},
@@ -404,6 +412,7 @@ def _twin_of(found: Any) -> Any:
 # Packages that are loaded when first needed: imported for type checkers only.
 LOADED_LATER = (
     "holdfast.records.schemas", "holdfast.documents", "holdfast.backups", "holdfast.state",
+    "holdfast.stores.versions",
 )  # fmt: skip
 
 # Functions that are no method of a handle: module and name.
@@ -591,6 +600,8 @@ def method_text(twin: Twin, name: str, method: Callable[..., Any], doc: str) -> 
         body = f"return DrivenIterator({call})"
     else:
         body = result_text(result, call)
+    if any(twin_of(str(one.annotation)) not in (None, twin.twin) for one in parameters(method)):
+        body += "  # noqa: SLF001 - of this module"
     text = defined(called(name), signature(method, untyped), doc, setup + body)
     return overloads_text(name, method, untyped) + text
 
@@ -603,6 +614,11 @@ def leaves_open(twin: Twin, method: Callable[..., Any]) -> bool:
         if vars(owner).get(method.__name__) is method:
             return bool(getattr(owner, "__parameters__", ()))
     return False
+
+
+def parameters(method: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The parameters of a method."""
+    return list(inspect.signature(method).parameters.values())
 
 
 def callbacks(method: Callable[..., Any]) -> tuple[str, dict[str, str]]:
@@ -620,6 +636,8 @@ def callbacks(method: Callable[..., Any]) -> tuple[str, dict[str, str]]:
                 f"    return {name}({NAMES[handle]}(handle))\n\n"
             )
             replaced[name] = "awaited"
+        elif twin_of(str(one.annotation)):
+            replaced[name] = f"{name}._inner"
     return setup, replaced
 
 

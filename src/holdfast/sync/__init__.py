@@ -49,7 +49,14 @@ from holdfast.sync.state import (
     Subscription,
     state_store,
 )
-from holdfast.sync.stores import MultiStore, Store
+from holdfast.sync.stores import (
+    MountedStore,
+    MultiStore,
+    SavedStore,
+    Store,
+    StoreBatch,
+    StoreTransaction,
+)
 from holdfast.sync.walk import Walk
 
 __all__ = [
@@ -71,17 +78,21 @@ __all__ = [
     "Limiter",
     "LiveQuery",
     "Lock",
+    "MountedStore",
     "MultiStore",
     "OperationLog",
     "Permit",
     "Presence",
     "Retention",
+    "SavedStore",
     "SchemaRegistry",
     "Scope",
     "ScopedStore",
     "Semaphore",
     "SnapshotView",
     "Store",
+    "StoreBatch",
+    "StoreTransaction",
     "StreamGroup",
     "Streams",
     "Subscription",
