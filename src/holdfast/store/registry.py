@@ -22,6 +22,7 @@ _OURS = {
     "memory": "holdfast.engines.memory:MemoryEngine",
     "lmdb": "holdfast.engines.lmdb:LmdbEngine",
     "sqlite": "holdfast.engines.sqlite:SqliteEngine",
+    "file": "holdfast.engines.file:FileEngine",
 }
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*", re.ASCII)
