@@ -23,6 +23,7 @@ _OURS = {
     "lmdb": "holdfast.engines.lmdb:LmdbEngine",
     "sqlite": "holdfast.engines.sqlite:SqliteEngine",
     "redis": "holdfast.engines.redis:RedisEngine",
+    "file": "holdfast.engines.file:FileEngine",
 }
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*", re.ASCII)
