@@ -18,6 +18,7 @@ from holdfast.engines.embedded.engine import EmbeddedEngine
 from holdfast.engines.embedded.group import Work, Writer
 from holdfast.engines.lmdb import facts, locks, upkeep
 from holdfast.engines.lmdb.config import LmdbConfig
+from holdfast.engines.lmdb.layered import Layered, held_bytes
 from holdfast.engines.lmdb.long_keys import STORED_KEY_BYTES_MAX, Tree
 from holdfast.engines.lmdb.medium import Medium
 from holdfast.engines.lmdb.relaxed import Relaxed
@@ -143,13 +144,15 @@ class LmdbEngine(EmbeddedEngine):
         bytes_max = self._capabilities.page_bytes_max
         return own.reading(lambda tree: tree.page(range, rows_max, bytes_max))
 
-    async def snapshot(self) -> Snapshot:
+    async def snapshot(self) -> LmdbSnapshot:
         if self._refusal is not None:
             raise self._refuse()
-        if self._relaxed is not None:
-            await self.components.host.runtime().offload(self._relaxed.flush)
+        layered = self._relaxed
+        if layered is not None and not self._may_hold(layered):
+            await self.components.host.runtime().offload(layered.flush)
+            layered = None
         now = self.components.clock.monotonic()
-        return await self._patiently(lambda: self._snapshots.take(self._medium, now))
+        return await self._patiently(lambda: self._snapshots.take(self._medium, now, layered))
 
     async def check(self) -> list[str]:
         if self._refusal is not None:
@@ -291,9 +294,8 @@ class LmdbEngine(EmbeddedEngine):
             self._relaxed.close()
 
     def before_fork(self) -> None:
-        if self._relaxed is not None:
-            with suppress(StoreError):  # The next write tells it.
-                self._relaxed.flush()
+        with suppress(StoreError):  # The next write tells it.
+            self._flush()
         super().before_fork()
         self._medium.park(len(self._snapshots))
 
@@ -358,6 +360,16 @@ class LmdbEngine(EmbeddedEngine):
                 raise self._refuse() from None  # Closed by another thread meanwhile.
             raise
 
+    def _flush(self) -> None:
+        """Have the file hold everything that is acknowledged. Holds the thread."""
+        if self._relaxed is not None:
+            self._relaxed.flush()
+
+    def _may_hold(self, layered: Layered) -> bool:
+        """Whether a snapshot may keep the layers of now, beside what others keep."""
+        held = self._snapshots.held_bytes
+        return held + held_bytes(layered.layers) <= self._medium.config.relaxed_bytes_max
+
     def _own(self, at: Snapshot) -> LmdbSnapshot:
         if not isinstance(at, LmdbSnapshot) or at.snapshots is not self._snapshots:
             raise InvalidInput("a snapshot is read through the engine that made it")
@@ -365,8 +377,7 @@ class LmdbEngine(EmbeddedEngine):
         return at
 
     def _check(self) -> list[str]:
-        if self._relaxed is not None:
-            self._relaxed.flush()
+        self._flush()
         return self._reading_raw(lambda transaction: upkeep.check(self._medium, transaction))
 
     def _compact(self) -> int:
@@ -374,8 +385,7 @@ class LmdbEngine(EmbeddedEngine):
 
         def compact() -> None:
             nonlocal freed
-            if self._relaxed is not None:
-                self._relaxed.flush()
+            self._flush()
             self._begin_read = None  # So that no read meets one file with the trees of the other.
             try:
                 freed = upkeep.compact(self._medium, self._snapshots.retire)
@@ -389,8 +399,7 @@ class LmdbEngine(EmbeddedEngine):
 
     def _load(self, rows: Sequence[tuple[bytes, Record]], next_revision: int | None) -> None:
         def load() -> None:
-            if self._relaxed is not None:
-                self._relaxed.flush()
+            self._flush()
             writer = self._begin()
             try:
                 head = max([writer.head, *(record.revision for _, record in rows)])
