@@ -110,16 +110,19 @@ class Layered:
         return records_over(self.layers, keys, stored)
 
     def _scan(self, range: Range, rows_max: int, bytes_max: int) -> Page:
-        head, layers, tree_of = self.head(), self.layers, self._medium.tree
+        layers, tree_of = self.layers, self._medium.tree
 
-        def page(tree: Tree) -> Page:
-            if head is None or layers.hides_nothing:
-                page = tree.page(range, rows_max, bytes_max)
-                return page if head is None else page._replace(revision=head)
+        def page(transaction: lmdb.Transaction[bytes]) -> Page:
+            tree = tree_of(transaction)
+            if not layers.head:
+                return tree.page(range, rows_max, bytes_max)
+            revision = max(layers.head, facts.read_head(transaction).revision)
+            if layers.hides_nothing:
+                return tree.page(range, rows_max, bytes_max)._replace(revision=revision)
             rows = layers.over(range, tree.walk_range(range))
-            return page_of(rows, range, rows_max, bytes_max, head)
+            return page_of(rows, range, rows_max, bytes_max, revision)
 
-        return self._medium.reading(lambda transaction: page(tree_of(transaction)))
+        return self._medium.reading(page)
 
     def _view(self) -> View:
         # While the lock is held nothing leaves the layers, so the file has all that they lack.

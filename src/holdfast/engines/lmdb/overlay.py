@@ -16,6 +16,9 @@ Row = tuple[bytes, Record]
 class Overlay:
     """The newest write of each key, in memory.
 
+    Args:
+        generation: of the journal that holds it, if one does.
+
     Attributes:
         rows: by key; a value of None hides what lies below.
         bytes: how much was written into it.
@@ -24,9 +27,10 @@ class Overlay:
             nothing has one too.
     """
 
-    __slots__ = ("_order", "_unordered", "bytes", "head", "ids", "rows")
+    __slots__ = ("_order", "_unordered", "bytes", "generation", "head", "ids", "rows")
 
-    def __init__(self) -> None:
+    def __init__(self, generation: int = 0) -> None:
+        self.generation = generation
         self.rows: dict[bytes, Pending] = {}
         self.bytes = 0
         self.ids: dict[bytes, int] = {}

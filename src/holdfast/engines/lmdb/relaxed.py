@@ -217,7 +217,7 @@ class Relaxed(Layered):
             # Durable before the first acknowledgement, so that a loss shows.
             self._note(facts.add_owner, turn_taken=True)
             self._noted = True
-        if medium.room_left() < self._room_wanted:
+        if medium.room.left() < self._room_wanted:
             return False
         head = medium.reading(facts.read_head).revision
         group = OverlayGroup(medium, self._components.clock, head, self._check, self._lock)
@@ -361,7 +361,7 @@ class Relaxed(Layered):
         elif group.layers.older is None:
             if not group.layers.newest:
                 self._end(group)
-            elif self._medium.locks.awaited or self._medium.room_left() < self._room_wanted:
+            elif self._medium.locks.awaited or self._medium.room.left() < self._room_wanted:
                 self._last = True
                 self._freeze(group)
                 self._ring()
