@@ -28,10 +28,7 @@ from pathlib import Path
 
 from holdfast.contract.errors import StoreLocked
 from holdfast.engines.lmdb import byte_locks
-from holdfast.engines.lmdb.byte_locks import AVAILABLE
 from holdfast.engines.lmdb.files import keep_open, let_close
-
-__all__ = ["AVAILABLE", "ProcessLocks", "home_of_this_process"]
 
 _QUEUE, _WRITER, _PRESENCE, _DOOR = range(4)
 _OWNERS = 1 << 32
@@ -62,7 +59,7 @@ class ProcessLocks:
 
     def open(self) -> None:
         """Open the file."""
-        if not AVAILABLE:
+        if not byte_locks.AVAILABLE:
             return
         try:
             keep_open(self._path, self._files, writable=True)
@@ -135,7 +132,7 @@ class ProcessLocks:
     def alone(self) -> Iterator[bool]:
         """Whether nobody else is present. The door is held."""
         if self._descriptor is None:
-            yield not AVAILABLE
+            yield not byte_locks.AVAILABLE
             return
         only = self.claim()
         try:
