@@ -1,4 +1,4 @@
-"""The LMDB engine keeps every promise of the engine contract, in both durability modes and on the journal."""
+"""The LMDB engine keeps the engine contract: in both durability modes, and on the journal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.contract.config import EngineConfig
-from holdfast.engines.lmdb import LmdbConfig, LmdbEngine, journaled
+from holdfast.engines.lmdb import LmdbConfig, LmdbEngine, warm_up
 from holdfast.testing import EngineContract
 
 
@@ -38,4 +38,4 @@ class TestLmdbJournal(EngineContract):
 
     @pytest.fixture(autouse=True)
     def at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(journaled, "WARM_UP_COMMITS", 0)
+        monkeypatch.setattr(warm_up, "WARM_UP_COMMITS", 0)

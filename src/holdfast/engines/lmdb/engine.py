@@ -16,22 +16,20 @@ from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.engine import EmbeddedEngine
 from holdfast.engines.embedded.group import Work, Writer
-from holdfast.engines.lmdb import facts, upkeep
+from holdfast.engines.lmdb import upkeep
 from holdfast.engines.lmdb.config import LmdbConfig
 from holdfast.engines.lmdb.journaled import Journaled
 from holdfast.engines.lmdb.layered import Layered, held_bytes
 from holdfast.engines.lmdb.long_keys import STORED_KEY_BYTES_MAX, Tree
 from holdfast.engines.lmdb.medium import Medium
 from holdfast.engines.lmdb.opening import open_medium, refuse_unsupported
+from holdfast.engines.lmdb.patience import patiently
 from holdfast.engines.lmdb.relaxed import Relaxed
 from holdfast.engines.lmdb.snapshot import LmdbSnapshot, Snapshots
+from holdfast.engines.lmdb.stored_head import StoredHead
 from holdfast.engines.lmdb.writer import LmdbWriter
 
 T = TypeVar("T")
-
-#: How long a read without a place among the readers sleeps before it tries again.
-_READER_PAUSE_FIRST_S = 0.001
-_READER_PAUSE_LAST_S = 0.05
 
 _from_bytes = int.from_bytes
 _make = tuple.__new__
@@ -48,7 +46,7 @@ class LmdbEngine(EmbeddedEngine):
         self._medium = Medium(config, components.ids, components.clock)
         self._snapshots = Snapshots(config.snapshot_age_max)
         self._lineage = ""
-        self._head_known = (0, 0, 0)
+        self._stored_head = StoredHead()
         #: What lies over the file: one of the two below, if there is one.
         self._layered: Layered | None = None
         self._relaxed: Relaxed | None = None
@@ -190,8 +188,8 @@ class LmdbEngine(EmbeddedEngine):
     def _begin(self) -> Writer:
         if self._snapshots:
             self._snapshots.end_old(self.components.clock.monotonic())
-        if self._journaled is not None and not self._turn_held:
-            journal = self._journaled.writer()
+        if self._journaled is not None:
+            journal = self._journaled.writer(may_begin=not self._turn_held)
             if journal is not None:
                 return journal
         self._writing = writer = LmdbWriter(self._medium, self.components.clock)
@@ -207,14 +205,14 @@ class LmdbEngine(EmbeddedEngine):
             head = self._layered.head()
             if head is not None:
                 return head
-        return self._stored_head()
+        return self._stored_head.read(self._medium, self._reading_raw)
 
     def _may_commit_inline(self) -> bool:
         return self._relaxed is not None and self._relaxed.pin()
 
     def _may_lead_promptly(self) -> bool:
         journaled = self._journaled
-        if journaled is not None and journaled.on:
+        if journaled is not None and journaled.active:
             return journaled.prompt
         if self._relaxed is None and self._medium.alone:
             self._turn_held = self._medium.locks.try_turn()
@@ -328,7 +326,7 @@ class LmdbEngine(EmbeddedEngine):
     def _after_fork(self) -> None:
         self._begin_read = None
         self._writing = None
-        self._head_known = (0, 0, 0)
+        self._stored_head.forget()
         self._snapshots.disown()
         if self._journaled is not None:
             self._journaled.disown()
@@ -345,33 +343,16 @@ class LmdbEngine(EmbeddedEngine):
 
     async def _patiently(self, read: Callable[[], T]) -> T:
         """What `read` reads, once there is a place among the readers."""
-        waited, pause = 0.0, _READER_PAUSE_FIRST_S
-        while True:
-            try:
-                return read()
-            except Overloaded:
-                if waited >= self._medium.config.reader_timeout:
-                    raise
-            await self.components.host.runtime().sleep(pause)
-            if self._refusal is not None:
-                raise self._refuse()
-            waited += pause
-            pause = min(pause * 2, _READER_PAUSE_LAST_S)
+        try:
+            return read()
+        except Overloaded:
+            return await patiently(
+                read, self.components.host.runtime, self._medium.config.reader_timeout, self._usable
+            )
 
-    def _stored_head(self) -> int:
-        """Read again only when LMDB counts another transaction: whoever waits asks often."""
-        medium = self._medium
-        environment, transaction_id = id(medium.env), medium.last_transaction_id()
-        known = self._head_known
-        if transaction_id >= 0 and known[:2] == (environment, transaction_id):
-            return known[2]
-        # LMDB's header tells of a commit before its readers see it, so what was read is kept under
-        # the id of the transaction that read it.
-        read_id, head = self._reading_raw(
-            lambda transaction: (transaction.id(), facts.read_head(transaction).revision)
-        )
-        self._head_known = (environment, read_id, head)
-        return head
+    def _usable(self) -> None:
+        if self._refusal is not None:
+            raise self._refuse()
 
     def _reading(self, action: Callable[[Tree], T]) -> T:
         return self._reading_raw(lambda transaction: action(self._medium.tree(transaction)))
@@ -415,7 +396,7 @@ class LmdbEngine(EmbeddedEngine):
                 freed = upkeep.compact(self._medium, self._snapshots.retire)
             finally:
                 self._rows = self._medium.rows
-                self._head_known = (0, 0, 0)
+                self._stored_head.forget()
                 self._begin_read = self._medium.env.begin
 
         self._committer.exclusively(compact)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from holdfast.engines.embedded.group import Pending
 from holdfast.engines.lmdb import journal_format
+from holdfast.engines.lmdb.facts import JournalFact
 from holdfast.engines.lmdb.files import keep_open, let_close
 from holdfast.engines.lmdb.journal_format import HEADER_BYTES, NONCE_BYTES, RECORD_BYTES, Header
 from holdfast.engines.lmdb.place import flush_directory
@@ -48,6 +49,7 @@ class JournalFile:
 
     def __init__(self, path: Path, size: int, new_nonce: Callable[[], bytes]) -> None:
         self._path = path
+        self._new_nonce = new_nonce
         self._files: list[FileIO] = []
         half = size // 2 // HEADER_BYTES * HEADER_BYTES
         keep_open(path, self._files, writable=True)
@@ -79,7 +81,11 @@ class JournalFile:
         """How many bytes the generation still takes."""
         return self.place.end - self.place.at
 
-    def begin(self, generation: int, nonce: bytes, head: int, *, chained: bool) -> Place:
+    def fact(self, *, unapplied: bool) -> JournalFact:
+        """What LMDB says when it has all but the generation in use; or that as well."""
+        return JournalFact(unapplied, self.place.generation, self.place.nonce, self.name)
+
+    def begin(self, generation: int, head: int, *, chained: bool) -> Place:
         """Begin a generation in its half, with a flushed record of nothing.
 
         It is there before LMDB names the nonce: a journal without it is not the one LMDB means.
@@ -97,7 +103,8 @@ class JournalFile:
             os.fdatasync(self._descriptor)
         self._unsure = False
         previous = self.place.nonce if chained else bytes(NONCE_BYTES)
-        place = Place(*self._header.bounds(generation), generation, nonce, previous, 0)
+        bounds = self._header.bounds(generation)
+        place = Place(*bounds, generation, self._new_nonce(), previous, 0)
         return self._write(place, {}, {}, head, head)
 
     def append(

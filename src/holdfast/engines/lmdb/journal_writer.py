@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import lmdb
 
@@ -12,12 +11,9 @@ from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import Clock
 from holdfast.engines.embedded.group import Pending, Writer
 from holdfast.engines.lmdb import batch_ids
-from holdfast.engines.lmdb.layered import record_of
+from holdfast.engines.lmdb.layered import Layered, record_of
 from holdfast.engines.lmdb.medium import Medium
 from holdfast.engines.lmdb.overlay import Overlay
-
-if TYPE_CHECKING:
-    from holdfast.engines.lmdb.journaled import Journaled
 
 #: How many rows a walk under a decision reads in one transaction of LMDB.
 _WALK_ROWS = 1000
@@ -28,17 +24,32 @@ class JournalWriter(Writer):
 
     Nobody sees what it stages until the journal has it. Nobody else writes meanwhile, because
     this process has the database to itself.
+
+    Args:
+        layered: what lies over the file.
+        commit: has the journal hold what is staged.
+        medium: the environment.
+        clock: for the age of batch ids.
+        head: the newest revision.
     """
 
-    def __init__(self, journaled: Journaled, medium: Medium, clock: Clock, head: int) -> None:
+    def __init__(
+        self,
+        layered: Layered,
+        commit: Callable[[Overlay], None],
+        medium: Medium,
+        clock: Clock,
+        head: int,
+    ) -> None:
         self.head = head
         self.staged = Overlay()
-        self._journaled = journaled
+        self._layered = layered
+        self._commit = commit
         self._medium = medium
         self._clock = clock
 
     def read(self, key: bytes) -> Record | None:
-        pending = self.staged.rows.get(key) or self._journaled.layers.find(key)
+        pending = self.staged.rows.get(key) or self._layered.layers.find(key)
         return self._medium.record(key) if pending is None else record_of(*pending)
 
     def walk(self, range: Range) -> Iterator[tuple[bytes, Record]]:
@@ -54,7 +65,7 @@ class JournalWriter(Writer):
         staged.bytes += sum(len(key) + len(value or b"") for key, (value, _) in rows)
 
     def recall(self, id: bytes) -> int | None:
-        layers = self._journaled.layers
+        layers = self._layered.layers
         for layer in (self.staged, *layers):
             known = None if layer is None else layer.ids.get(id)
             if known is not None:
@@ -69,13 +80,13 @@ class JournalWriter(Writer):
 
     def finish(self, head: int) -> None:
         self.staged.head = head
-        self._journaled.commit(self.staged)
+        self._commit(self.staged)
 
     def abandon(self) -> None:
         self.staged = Overlay()
 
     def _portion(self, range: Range) -> tuple[list[tuple[bytes, Record]], Range | None]:
-        staged, layers = self.staged, self._journaled.layers
+        staged, layers = self.staged, self._layered.layers
 
         def portion(
             transaction: lmdb.Transaction[bytes],

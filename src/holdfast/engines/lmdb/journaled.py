@@ -19,32 +19,28 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections import deque
-from collections.abc import Callable
-from queue import SimpleQueue
+from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
-from weakref import ref
 
-from holdfast.contract.errors import IntegrityFailed, StoreError
-from holdfast.contract.runtime import Components, Worker
+from holdfast.contract.errors import StoreError
+from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.committer import Committer
 from holdfast.engines.embedded.locking import holding, let_go
 from holdfast.engines.lmdb import facts, journal_format
-from holdfast.engines.lmdb.facts import JournalFact
-from holdfast.engines.lmdb.flushing import Bell, flush_when_rung, told
+from holdfast.engines.lmdb.flushing import told
+from holdfast.engines.lmdb.journal_bulk import Tries, has_room, write_rows
 from holdfast.engines.lmdb.journal_file import JournalFile
 from holdfast.engines.lmdb.journal_format import NONCE_BYTES
 from holdfast.engines.lmdb.journal_writer import JournalWriter
-from holdfast.engines.lmdb.layered import Layered
 from holdfast.engines.lmdb.medium import Medium
 from holdfast.engines.lmdb.overlay import Layers, Overlay
-from holdfast.engines.lmdb.writer import LmdbWriter, Rows
+from holdfast.engines.lmdb.served import Served
+from holdfast.engines.lmdb.warm_up import WarmUp
+from holdfast.engines.lmdb.writer import LmdbWriter
 
 _log = logging.getLogger("holdfast")
 
-#: So many commits within `WARM_UP_S` make the journal worth its start, which takes four flushes.
-WARM_UP_COMMITS = 8
-WARM_UP_S = 1.0
 #: How often the thread looks at the door.
 TICK_S = 0.005
 #: After so long without a commit the database is shared again.
@@ -53,16 +49,8 @@ IDLE_S = 0.25
 AGE_S = 2.0
 #: So many rows are no longer copied for each snapshot: LMDB gets them.
 COPIED_ROWS_MAX = 4096
-#: How long to wait before the next try: after somebody else was there, and after a failure.
-DENIED_S = 0.05
+#: How long to wait before LMDB is tried again after a failure.
 RETRY_S = 0.5
-#: Room that must be left, of the journal's size, and beside that, so that LMDB can take it all.
-ROOM_FACTOR = 8
-ROOM_MARGIN_BYTES = 4 * 1024 * 1024
-#: Rows that the thread writes to LMDB between two pauses, in which callers commit.
-_SLICE_ROWS = 256
-_SLICE_PAUSE_S = 0.0002
-_LEAD_PAUSE_S = 0.005
 
 
 class _Landing(NamedTuple):
@@ -72,7 +60,7 @@ class _Landing(NamedTuple):
     at: int
 
 
-class Journaled(Layered):
+class Journaled(Served):
     """The journal of one engine, and the thread that writes it to LMDB.
 
     Args:
@@ -82,15 +70,12 @@ class Journaled(Layered):
 
     Attributes:
         on: commits go to the journal.
-        ended: the thread has to end.
     """
 
     def __init__(self, medium: Medium, components: Components, committer: Committer) -> None:
-        super().__init__(medium)
-        self.on = self.ended = False
-        self._components = components
+        super().__init__(medium, components, committer)
+        self.on = False
         self._now = components.clock.monotonic
-        self._committer = committer
         self._file: JournalFile | None = None
         self._head = 0
         #: LMDB's own newest revision, while `on`.
@@ -99,26 +84,34 @@ class Journaled(Layered):
         self._doubt = self._broken = False
         #: What the thread asks of whoever leads next, or a loop of the thread.
         self._due = self._roll_soon = self._wanted = False
-        self._recent: deque[float] = deque()
-        self._not_before = self._last = self._rolled_at = self._now()
-        self._failure: StoreError | None = None
-        self._tries = 0
-        self._waiting: list[SimpleQueue[None]] = []
-        self._thread: Worker | None = None
-        self._bell: Bell = SimpleQueue()
+        self._warm_up = WarmUp(self._now)
+        self._last = self._rolled_at = self._now()
+        self._tries = Tries()
 
     # --- For whoever leads --------------------------------------------------------------------
 
-    def writer(self) -> JournalWriter | None:
-        """What the next group writes to; None: to LMDB, directly."""
+    def writer(self, *, may_begin: bool) -> JournalWriter | None:
+        """What the next group writes to; None: to LMDB, directly.
+
+        Args:
+            may_begin: the journal may begin here; else the thread begins it for a later group.
+        """
         if self._landing is not None or self._doubt:
             self.recover()
         if self.on and self._due:
-            self._share()
-        if not self.on and not self._begins():
+            with suppress(StoreError):  # While LMDB cannot take it, the journal still may.
+                self._share()
+            if self._doubt:
+                self._resolve()
+        if not self.on and not self._begins(here=may_begin):
             return None
         self._medium.check_place()
-        return JournalWriter(self, self._medium, self._components.clock, self._head)
+        return JournalWriter(self, self._commit, self._medium, self._components.clock, self._head)
+
+    @property
+    def active(self) -> bool:
+        """Whether the database is not shared, or nobody knows."""
+        return self.on or self._doubt
 
     @property
     def prompt(self) -> bool:
@@ -127,7 +120,7 @@ class Journaled(Layered):
             return False
         return self.layers.older is None or self._file.left >= self._file.half // 2
 
-    def commit(self, staged: Overlay) -> None:
+    def _commit(self, staged: Overlay) -> None:
         """Have the journal hold what was decided, and show it. Into LMDB where it does not fit."""
         file = self._file
         assert file is not None
@@ -168,7 +161,7 @@ class Journaled(Layered):
         return self._head if self.on else None
 
     def flush(self) -> None:
-        if self.on or self._doubt:
+        if self.active:
             self._committer.exclusively(self._share)
 
     def close(self) -> None:
@@ -177,10 +170,7 @@ class Journaled(Layered):
             self.flush()
         except StoreError as error:
             failure = error  # The journal keeps it; whoever opens next writes it to LMDB.
-        self.ended = True
-        if self._thread is not None:
-            self._ring()
-            self._thread.join()
+        self._end_thread()
         self.disown()
         if failure is not None:
             raise failure
@@ -192,18 +182,12 @@ class Journaled(Layered):
 
     # --- Inside: from direct to on ------------------------------------------------------------
 
-    def _begins(self) -> bool:
+    def _begins(self, *, here: bool) -> bool:
         """Whether the journal begins with this group."""
-        now = self._now()
-        recent = self._recent
-        recent.append(now)
-        if len(recent) <= WARM_UP_COMMITS:
+        if not self._warm_up.noticed() or self._broken or self.ended:
             return False
-        soon = now - recent.popleft() <= WARM_UP_S
-        if not soon or now < self._not_before or self._broken or self.ended:
-            return False
-        self._start_thread()
-        if self._committer.on_loop:
+        self._start_thread("holdfast lmdb journal")
+        if self._committer.on_loop or not here:
             self._wanted = True
             self._ring()  # It takes some flushes, for which no loop waits.
             return False
@@ -217,7 +201,12 @@ class Journaled(Layered):
         if self.on or self.ended or not locks.try_turn():
             return
         try:
-            if locks.claim() and not locks.knocked and self._medium.alone and self._has_room():
+            if (
+                locks.claim()
+                and not locks.knocked
+                and self._medium.alone
+                and has_room(self._medium)
+            ):
                 self._begin_generation()
         except OSError as error:
             self._break(error)
@@ -226,8 +215,8 @@ class Journaled(Layered):
             if self._doubt:
                 self._resolve()
         finally:
-            if not self.on and not self._doubt:
-                self._not_before = self._now() + DENIED_S
+            if not self.active:
+                self._warm_up.denied()
                 locks.unclaim()
                 locks.end_turn()
 
@@ -242,12 +231,11 @@ class Journaled(Layered):
             writer.begin()
             fact = writer.look(facts.read_journal)
             generation = 1 if fact is None else fact.generation + 1
-            nonce = self._new_nonce()
-            file.place = file.begin(generation, nonce, writer.head, chained=False)
+            file.place = file.begin(generation, writer.head, chained=False)
             self._head = self._applied = writer.head
             self._layer(Layers(Overlay(generation)))
             self._last = self._rolled_at = self._now()
-            writer.note = self._noting(JournalFact(True, generation, nonce, file.name))
+            writer.note = partial(facts.write_journal, fact=file.fact(unapplied=True))
             self._doubt = True
             writer.finish(writer.head)
             self.on = True
@@ -255,14 +243,6 @@ class Journaled(Layered):
         finally:
             writer.abandon()
         self._ring()
-
-    def _has_room(self) -> bool:
-        medium = self._medium
-        medium.room.set_aside()
-        return (
-            medium.place.ballast.exists()
-            and medium.room.left() >= ROOM_FACTOR * medium.config.journal + ROOM_MARGIN_BYTES
-        )
 
     # --- Inside: from on to direct ------------------------------------------------------------
 
@@ -283,21 +263,17 @@ class Journaled(Layered):
             together.absorb(rest)
             together.absorb(more)
             rest = together
-        assert self._file is not None
-        place = self._file.place
         self._doubt = True
-        # Named as it is, and as one of which nothing is missing.
-        fact = JournalFact(False, place.generation, place.nonce, self._file.name)
-        self._write(rest, max(self._head, rest.head), fact, pause=False)
+        self._write(rest, unapplied=False)
         self._go_direct()
         self._doubt = False
 
     def _go_direct(self) -> None:
         """LMDB has everything and says so: let the others in. Can be repeated."""
         self._layer(Layers(Overlay()))
-        self._recent.clear()
+        self._warm_up.over()
         self._due = self._roll_soon = self.on = False
-        self._failure = None
+        self._tries.failure = None
         self._medium.locks.end_turn()
         self._medium.locks.unclaim()
 
@@ -344,7 +320,7 @@ class Journaled(Layered):
             self._await_applied()
         if self.layers.newest.generation == file.place.generation:
             generation = file.place.generation + 1
-            file.place = file.begin(generation, self._new_nonce(), self._head, chained=True)
+            file.place = file.begin(generation, self._head, chained=True)
         # An interrupt may come between the two: then this is done before the next append.
         self._layer(Layers(Overlay(file.place.generation), self.layers.newest))
         self._roll_soon = False
@@ -365,75 +341,35 @@ class Journaled(Layered):
 
     def _await_applied(self) -> None:
         """Wait until it was tried to write the older layer to LMDB. Raises what that met."""
-        tries = self._tries
-        gate: SimpleQueue[None] = SimpleQueue()
-        self._waiting.append(gate)
-        if self._tries == tries and self.layers.older is not None:
-            self._ring()
-            gate.get()
+        self._tries.wait(still=lambda: self.layers.older is not None, ring=self._ring)
         if self.layers.older is not None:
-            raise self._failure or StoreError(f"writing to {self._medium.url} failed; try again")
+            failed = StoreError(f"writing to the database {self._medium.url} failed; try again")
+            raise self._tries.failure or failed
 
-    def _write(self, overlay: Overlay, head: int, fact: JournalFact, *, pause: bool) -> None:
-        """Write an overlay to LMDB, with what LMDB says of the journal from then on."""
-        medium = self._medium
-        medium.check_place()
-        writer = LmdbWriter(medium, self._components.clock, turn_taken=True, owed=True)
-        try:
-            writer.begin()
-            if writer.head != self._applied:
-                raise IntegrityFailed(
-                    f"another program wrote to the database {medium.url} and took no turn, while "
-                    "acknowledged commits lay in the journal; they are still there. Close the "
-                    "database, end that program, and restore a backup"
-                )
-            self._apply_rows(writer, sorted(overlay.rows.items()), pause=pause)
-            for id, revision in overlay.ids.items():
-                writer.remember(id, revision)
-            writer.note = self._noting(fact)
-            writer.finish(head)
-        finally:
-            writer.abandon()
+    def _write(self, overlay: Overlay, *, unapplied: bool) -> None:
+        """Write an overlay to LMDB, which then has all, or all but the generation in use."""
+        assert self._file is not None
+        head, fact = max(overlay.head, self._applied), self._file.fact(unapplied=unapplied)
+        clock = self._components.clock
+        write_rows(self._medium, clock, overlay, self._applied, head, fact, pause=unapplied)
         self._applied = head
-
-    def _apply_rows(self, writer: LmdbWriter, rows: Rows, *, pause: bool) -> None:
-        if not pause:
-            writer.apply(rows)
-            return
-        for start in range(0, len(rows), _SLICE_ROWS):
-            writer.apply(rows[start : start + _SLICE_ROWS])
-            self._medium.pause(_SLICE_PAUSE_S)
-
-    def _noting(self, fact: JournalFact) -> Callable[..., None]:
-        return lambda transaction: facts.write_journal(transaction, fact)
 
     def _new_nonce(self) -> bytes:
         return hashlib.blake2b(self._components.ids.new(), digest_size=NONCE_BYTES).digest()
 
     # --- Inside: on the thread that writes to LMDB --------------------------------------------
 
-    def _start_thread(self) -> None:
-        if self._thread is None:
-            me, bell = ref(self), self._bell
-            self._thread = self._components.host.spawn(
-                "holdfast lmdb journal", lambda: flush_when_rung(me, bell)
-            )
-
-    def _ring(self) -> None:
-        self._bell.put(self)
-
     def look(self, *, due: bool) -> float | None:
-        """Do what there is to do; seconds until the next look, None: when the bell rings."""
         try:
             return self._step()
         except Exception as error:  # noqa: BLE001 - the thread goes on, and who waits hears it
-            self._tried(told(error, self._medium.url))
+            self._tries.tried(told(error, self._medium.url))
             return RETRY_S
 
     def _step(self) -> float | None:
         if self._wanted:
             self._lead(self._begin)
-        if not self.on and not self._doubt:
+        if not self.active:
             return None
         older = self.layers.older
         if older is not None:
@@ -444,33 +380,12 @@ class Journaled(Layered):
         if now - self._last > IDLE_S or locks.knocked or not self._medium.alone:
             self._due = True  # Or whoever leads next does it.
             self._lead(self._share)
-        elif now - self._rolled_at > AGE_S:
+        elif self.layers.newest.head and now - self._rolled_at > AGE_S:
             self._roll_soon = True
         return TICK_S
 
     def _apply(self, older: Overlay) -> None:
         """Write the older layer to LMDB, and take it away."""
-        assert self._file is not None
-        place = self._file.place
-        fact = JournalFact(True, place.generation, place.nonce, self._file.name)
-        self._write(older, older.head, fact, pause=True)
+        self._write(older, unapplied=True)
         self._layer(Layers(self.layers.newest))
-        self._tried(None)
-
-    def _tried(self, failure: StoreError | None) -> None:
-        """Wake whoever waits for the older layer."""
-        self._failure = failure
-        self._tries += 1
-        waiting, self._waiting = self._waiting, []
-        for gate in waiting:
-            gate.put(None)
-
-    def _lead(self, action: Callable[[], None]) -> None:
-        """Do something between two groups; not at all while a leader waits for this thread."""
-        while not self._committer.pause(_LEAD_PAUSE_S):
-            if self.layers.older is not None:
-                return
-        try:
-            action()
-        finally:
-            self._committer.resume()
+        self._tries.tried(None)
