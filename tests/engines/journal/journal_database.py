@@ -21,19 +21,15 @@ from tests.engines.lmdb_database import opened
 SMALL = 64 * 1024
 
 
-def at_once() -> None:
-    """In a child: have the journal begin with the first commit."""
-    warm_up.WARM_UP_COMMITS = 0
-    warm_up.DENIED_S = 0.0
-
-
 def journaling(path: Path, **settings: Any) -> AbstractContextManager[LmdbEngine]:
     """An open engine with a small journal."""
     return opened(path, **{"journal": SMALL, "ballast": 0} | settings)
 
 
-def stay() -> None:
-    """In a child: have nothing but visitors and full halves end the journal's time."""
+def hurry() -> None:
+    """In a child: have the journal begin at once, and nothing but visitors end its time."""
+    warm_up.WARM_UP_COMMITS = 0
+    warm_up.DENIED_S = 0.0
     journaled.IDLE_S = journaled.AGE_S = 3600.0
 
 

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from holdfast.contract.errors import IntegrityFailed
-from holdfast.engines.lmdb import LmdbEngine, journal_scan, journaled, warm_up
+from holdfast.engines.lmdb import LmdbEngine, journal_scan
 from holdfast.runtime.system import drive
 from tests.engines.journal.journal_database import (
     crashed,
@@ -24,13 +24,6 @@ from tests.engines.journal.journal_database import (
 from tests.engines.lmdb_database import get, opened, put
 
 pytestmark = pytest.mark.row("K-022", "trap 16")
-
-
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(warm_up, "WARM_UP_COMMITS", 0)
-    monkeypatch.setattr(journaled, "IDLE_S", 3600.0)
-    monkeypatch.setattr(journaled, "AGE_S", 3600.0)
 
 
 @pytest.fixture
