@@ -1,4 +1,4 @@
-"""Holdfast: one storage layer, from a dict to a cluster.
+"""Holdfast: one storage layer, from a dict to a server.
 
     import holdfast
 
