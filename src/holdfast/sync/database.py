@@ -9,14 +9,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self, TypeVar, overload
 
+from holdfast.codecs.compression import CompressionName
 from holdfast.codecs.pattern import Pattern
+from holdfast.codecs.serializers import Serializer, SerializerName
 from holdfast.codecs.text import StoreKey
-from holdfast.contract.capability import Capabilities
+from holdfast.contract.capability import Capabilities, Durability
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import IntegrityFailed
 from holdfast.contract.record import Cursor
-from holdfast.contract.runtime import Components
+from holdfast.contract.runtime import Clock, Components
+from holdfast.database.address import Address
 from holdfast.database.handle import Database as AsyncDatabase
 from holdfast.database.open import open as open_async
 from holdfast.database.restoring import restore as restore_async
@@ -25,10 +28,12 @@ from holdfast.database.scope import Scope as AsyncScope
 from holdfast.database.snapshot import SnapshotView as AsyncSnapshotView
 from holdfast.database.transaction import State
 from holdfast.database.transaction import Transaction as AsyncTransaction
+from holdfast.records.payloads import Absent
 from holdfast.runtime.drive import DrivenIterator, drive
-from holdfast.runtime.system import system_components
 from holdfast.store.feed.subscription import SubscriptionFacts
 from holdfast.store.instances import Layers
+from holdfast.store.isolation import IsolationLevel, IsolationName
+from holdfast.store.keyspaces import History
 from holdfast.store.locks.lock import Lock as AsyncLock
 from holdfast.store.operation_log import LogRecord
 from holdfast.store.operation_log import OperationLog as AsyncOperationLog
@@ -52,23 +57,34 @@ T = TypeVar("T")
 
 
 def open(
-    address: str | EngineConfig,
+    address: Address,
     *,
-    serializer: str = "msgpack",
-    compression: str = "none",
+    read_only: bool | None = None,
+    create: bool | None = None,
+    durability: Durability | None = None,
+    flush_interval: float | None = None,
+    serializer: SerializerName | Serializer = "msgpack",
+    compression: CompressionName = "none",
     housekeeping: bool = True,
     logged: bool = False,
     cached: bool | CacheLimits = False,
     layers: Layers = (),
     emulation: bool = True,
+    clock: Clock | None = None,
     components: Components | None = None,
 ) -> Database:
-    """The database at a URL, to be used as `with holdfast.sync.open(...) as db`.
+    """The database at a URL, open: close it, or use it in a `with`.
 
     Args:
         address: `memory://`, `lmdb:///app` (relative path), `sqlite:////var/app.db` (absolute),
-            with parameters such as `?durability=relaxed`; or an engine's configuration object.
-        serializer: how this handle stores values: `msgpack` or `json`. Any handle reads both.
+            with parameters such as `?durability=relaxed`; an engine's configuration object; or a
+            path: a directory is of lmdb, a file of sqlite, as is a new name that ends with .db,
+            .sqlite or .sqlite3.
+        read_only, create, durability, flush_interval: settings that every engine has, in place of
+            what the address says; `flush_interval` in seconds. See `EngineConfig`.
+        serializer: how this handle stores values: `msgpack`, `ordered`, which keeps the order of
+            mappings, `json`, or a `Serializer` of your own, which the process then knows. Any
+            handle reads what is known.
         compression: `none`, `gzip`, `lz4`, `snappy` or `zstd`, likewise.
         housekeeping: whether this process ends expired entries; `sweep()` does it by hand.
         logged: whether each operation on entries leaves a record; see `Database.log`.
@@ -77,15 +93,19 @@ def open(
             whatever makes a `Layer` of an engine. `?layers=` in the address does the same.
         emulation: False refuses an engine on which something would be emulated that others do
             themselves; `explain` tells which.
+        clock: tells the time in place of the machine's; for tests, such as `ManualClock`.
         components: clock, ids and ways to wait other than the machine's; for tests.
 
     Raises:
         ConfigInvalid, EngineNotFound, DriverMissing: the address or an argument cannot be used.
     """
-    used = components if components is not None else system_components()
     return Database(
         open_async(
             address,
+            read_only=read_only,
+            create=create,
+            durability=durability,
+            flush_interval=flush_interval,
             serializer=serializer,
             compression=compression,
             housekeeping=housekeeping,
@@ -93,9 +113,10 @@ def open(
             cached=cached,
             layers=layers,
             emulation=emulation,
-            components=used,
+            clock=clock,
+            components=components,
         )
-    )
+    ).open()
 
 
 def restore(
@@ -158,7 +179,7 @@ class Database:
         return self._inner.config
 
     def open(self) -> Self:
-        """Open it; `with` does."""
+        """Open it; `holdfast.sync.open` did."""
         drive(self._inner.open())
         return self
 
@@ -212,12 +233,25 @@ class Database:
             known = self._schemas = SchemaRegistry(inner)
         return known
 
+    @overload
+    def create_payload(
+        self, mapping: Mapping[str, Any], *, missing: Absent = "raise", default: object = None
+    ) -> dict[str, Any]: ...
+    @overload
     def create_payload(
         self,
         mapping: Mapping[str, Any],
         *,
-        into: type = dict,
-        missing: str = "raise",
+        into: type[T],
+        missing: Absent = "raise",
+        default: object = None,
+    ) -> T: ...
+    def create_payload(
+        self,
+        mapping: Mapping[str, Any],
+        *,
+        into: type[Any] = dict,
+        missing: Absent = "raise",
         default: object = None,
     ) -> Any:
         """One object from the values of several keys, all of one moment.
@@ -325,6 +359,8 @@ class Database:
     ) -> Lock:
         """The mutex of a namespace, as a context manager; see `Lock`.
 
+        `acquire` and `release` do the same by hand.
+
         Args:
             namespace: such as `users/active`, itself alone; empty: the root.
             ttl: after which time the lock of a killed process is free.
@@ -337,11 +373,12 @@ class Database:
         return Lock(self._inner.lock(namespace, ttl=ttl, timeout=timeout))
 
     def transaction(
-        self, isolation: str = "serializable", *, read_only: bool = False
+        self, isolation: IsolationName | IsolationLevel = "serializable", *, read_only: bool = False
     ) -> Transaction:
         """A transaction, as a context manager.
 
-        It commits when the block ends and rolls back when it raises. Isolation is
+        It commits when the block ends and rolls back when it raises; `begin()`
+        gives one to be committed or rolled back by hand. Isolation is
         `read_committed`, `repeatable_read` (also `snapshot`) or `serializable`.
 
         Raises (at the end of the block):
@@ -353,7 +390,7 @@ class Database:
         self,
         work: Callable[[Transaction], T],
         *,
-        isolation: str = "serializable",
+        isolation: IsolationName | IsolationLevel = "serializable",
         retries: int = 10,
     ) -> T:
         """Run `work(transaction)` and commit; run it again after a Conflict, `retries` times.
@@ -369,8 +406,11 @@ class Database:
         return drive(self._inner.transact(awaited, isolation=isolation, retries=retries))
 
     def snapshot(self) -> SnapshotView:
-        """A fixed view of this moment. Close it, or use it as a context manager."""
-        return SnapshotView(drive(self._inner.snapshot()))
+        """A fixed view of this moment, as a context manager.
+
+        Also to be closed by hand.
+        """
+        return SnapshotView(drive(self._inner.snapshot().take()))
 
     def sweep(self) -> int:
         """End every expired entry now instead of within a second; how many there were."""
@@ -459,13 +499,13 @@ class Database:
         return self._inner.state_adapter()
 
     @overload
-    def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
+    def collection(self, name: str, *, history: History | None = None) -> Collection[Any]: ...
     @overload
     def collection(
-        self, name: str, type: type[T], *, history: str | None = None
+        self, name: str, type: type[T], *, history: History | None = None
     ) -> Collection[T]: ...
     def collection(
-        self, name: str, type: type[Any] | None = None, *, history: str | None = None
+        self, name: str, type: type[Any] | None = None, *, history: History | None = None
     ) -> Collection[Any]:
         """The collection of that name: typed documents; see `holdfast.Database.collection`.
 
@@ -658,13 +698,13 @@ class Transaction:
         drive(self._inner.__aexit__(error_type, error, traceback))
 
     @overload
-    def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
+    def collection(self, name: str, *, history: History | None = None) -> Collection[Any]: ...
     @overload
     def collection(
-        self, name: str, type: type[T], *, history: str | None = None
+        self, name: str, type: type[T], *, history: History | None = None
     ) -> Collection[T]: ...
     def collection(
-        self, name: str, type: type[Any] | None = None, *, history: str | None = None
+        self, name: str, type: type[Any] | None = None, *, history: History | None = None
     ) -> Collection[Any]:
         """The collection of that name: typed documents; see `holdfast.Database.collection`.
 
@@ -730,13 +770,13 @@ class SnapshotView:
         drive(self._inner.__aexit__(error_type, error, traceback))
 
     @overload
-    def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
+    def collection(self, name: str, *, history: History | None = None) -> Collection[Any]: ...
     @overload
     def collection(
-        self, name: str, type: type[T], *, history: str | None = None
+        self, name: str, type: type[T], *, history: History | None = None
     ) -> Collection[T]: ...
     def collection(
-        self, name: str, type: type[Any] | None = None, *, history: str | None = None
+        self, name: str, type: type[Any] | None = None, *, history: History | None = None
     ) -> Collection[Any]:
         """The collection of that name: typed documents; see `holdfast.Database.collection`.
 

@@ -6,9 +6,10 @@ import contextlib
 import logging
 import threading
 from collections import deque
+from collections.abc import Generator
 from datetime import timedelta
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from holdfast.codecs.text import format_namespace, parse_namespace
 from holdfast.contract.engine import Engine
@@ -92,7 +93,7 @@ class Lock:
         return 0 if self._holding is None else self._holding.granted.token
 
     async def acquire(self) -> Self:
-        """Wait for it and take it; `async with` does.
+        """Wait for it and take it; `async with` and `await` do.
 
         Raises:
             TimedOut: the time is up.
@@ -142,6 +143,9 @@ class Lock:
         await self._locks.renew([holding])
         if holding.lost:
             await self._locks.check(holding)
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self.acquire().__await__()
 
     async def __aenter__(self) -> Self:
         return await self.acquire()
