@@ -41,7 +41,7 @@ class Interrupter:
         self.place: str | None = None
 
     def __enter__(self) -> Self:
-        global _at_work  # noqa: PLW0603 - see `_at_call`
+        global _at_work
         self._before, _at_work = sys.gettrace(), self
         sys.settrace(_at_call)
         return self

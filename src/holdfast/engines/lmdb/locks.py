@@ -21,13 +21,13 @@ import errno
 import os
 import struct
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
 from holdfast.contract.errors import StoreLocked
+from holdfast.engines.embedded import locking
 from holdfast.engines.lmdb.files import keep_open, let_close
 
 try:
@@ -77,7 +77,6 @@ class ProcessLocks:
         self._url = url
         self._files: list[FileIO] = []
         self._descriptor: int | None = None
-        self._pausing = threading.Event()  # Never set: waiting on it is how this thread pauses.
         self._path = path
 
     def open(self) -> None:
@@ -229,7 +228,7 @@ class ProcessLocks:
         while not self._try(byte):
             if waited >= timeout_s:
                 return False
-            self._pausing.wait(pause)
+            locking.pause(pause)
             waited += pause
             pause = min(pause * 2, _PAUSE_LAST_S)
         return True
