@@ -104,13 +104,12 @@ class SqliteEngine(EmbeddedEngine):
             undo.pop_all()
 
     def _close(self) -> None:
-        try:
-            self._retire()
-            self._upkeep.close()
-        finally:
+        with ExitStack() as last_first:
             # In any case, for what an interrupt leaves open would stay so.
             if self._database is not None:  # Else the opening was interrupted before that.
-                self._database.close()
+                last_first.callback(self._database.close)
+            last_first.callback(self._upkeep.close)
+            last_first.callback(self._retire)
 
     def before_fork(self) -> None:
         self._released = False
