@@ -53,4 +53,5 @@ def _started(server: Server) -> Address:
     assert server.process is not None
     pid = server.process.pid
     server.process.returncode = 0  # It is ended by its number, perhaps by another process.
-    return {"port": server.port, "pid": pid, "signal": "SIGINT"}
+    # Nothing of it is kept, so nothing need be written back.
+    return {"port": server.port, "pid": pid, "signal": server.crash_signal.name}

@@ -38,7 +38,8 @@ class PostgresConfig(RemoteConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         size = len(self.schema.encode())
-        if not 0 < size <= NAME_BYTES_MAX or self.schema.startswith("pg_") or "\0" in self.schema:
+        reserved = self.schema.startswith("pg_") or "$holdfast$" in self.schema
+        if not 0 < size <= NAME_BYTES_MAX or reserved or "\0" in self.schema:
             raise ConfigInvalid(
                 f"postgres: a schema has a name of 1 to {NAME_BYTES_MAX} bytes that does not begin "
                 f"with pg_; found {self.schema[:NAME_BYTES_MAX]!r}",

@@ -19,6 +19,12 @@ from holdfast.contract.errors import (
     Unauthenticated,
 )
 
+#: What is said of tables that were there.
+GONE = (
+    "the tables of the database on PostgreSQL are gone: somebody has dropped them. Restore them, "
+    "or close this handle and open it anew"
+)
+
 #: The first characters of an SQLSTATE, the error, and what is said of it; longer ones come first.
 #: ConnectionLost: nothing was done, and another attempt may work.
 _KNOWN: tuple[tuple[str, type[StoreError], str], ...] = (
@@ -35,8 +41,10 @@ _KNOWN: tuple[tuple[str, type[StoreError], str], ...] = (
     ("28", Unauthenticated, "PostgreSQL does not know that user or password; correct them"),
     ("3D000", StoreNotFound, "PostgreSQL has no database of that name; create it with createdb"),
     ("40", ConnectionLost, "PostgreSQL rolled the transaction back for another one"),
+    ("42P01", StoreNotFound, GONE),
+    ("42883", StoreNotFound, GONE),
+    ("3F", StoreNotFound, GONE),
     ("42", NotADatabase, "the schema holds something else than a database of Holdfast"),
-    ("3F", StoreNotFound, "the schema of the database is gone"),
     ("55", ConnectionLost, "PostgreSQL has something locked that the engine needs"),
     ("XX001", IntegrityFailed, "PostgreSQL found a damaged page; restore a backup"),
     ("XX002", IntegrityFailed, "PostgreSQL found a damaged index; see REINDEX"),

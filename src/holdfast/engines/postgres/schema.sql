@@ -1,4 +1,4 @@
--- The tables and the function of a database. {schema} stands for the quoted name of its schema.
+-- The tables and the functions of a database. {schema} stands for the quoted name of its schema.
 
 CREATE TABLE {schema}.record (
     key bytea PRIMARY KEY,      -- compared byte by byte, so the index is the key order
@@ -24,12 +24,12 @@ CREATE INDEX receipt_forget_at ON {schema}.receipt (forget_at);
 
 -- One commit at a time, until its end. An advisory lock, not one of the row: a batch of checks
 -- alone then writes nothing and flushes nothing.
-CREATE FUNCTION {schema}.take_turn() RETURNS void LANGUAGE sql AS $$
+CREATE FUNCTION {schema}.take_turn() RETURNS void LANGUAGE sql AS $holdfast$
     SELECT pg_advisory_xact_lock(
         1752132708,  -- "hold": apart from locks of others
         ('{schema}.head'::regclass::oid::bigint - 2147483648)::integer
     )
-$$;
+$holdfast$;
 
 -- One commit: all checks on the state before it, then all writes. Operations come as parallel
 -- arrays, a letter and its arguments each:
@@ -43,7 +43,7 @@ CREATE FUNCTION {schema}.commit_batch(
     kinds text, keys bytea[], ends bytea[], values_ bytea[], revisions bigint[], counts bigint[],
     OUT outcome text, OUT revision bigint, OUT failed integer, OUT seen bigint, OUT newer bigint,
     OUT previous_keys bytea[], OUT previous_values bytea[], OUT previous_revisions bigint[]
-) LANGUAGE plpgsql AS $$
+) LANGUAGE plpgsql AS $holdfast$
 #variable_conflict use_column
 DECLARE
     current bigint;
@@ -150,4 +150,4 @@ BEGIN
         SET revision = excluded.revision, forget_at = excluded.forget_at;
     END IF;
 END
-$$;
+$holdfast$;

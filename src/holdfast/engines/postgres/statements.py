@@ -59,14 +59,14 @@ class Statements:
         self.load = self._filled(_LOAD)
         self.check = self._filled(_CHECK)
         self.facts = self._filled(_FACTS)
-        self.take_turn = self._filled("SELECT {schema}.take_turn()")
+        self.take_turn = self._plain("SELECT {schema}.take_turn()")
         self.begin = self._filled("INSERT INTO {schema}.head VALUES (0, %s, %s, '', NULL)")
         self.enter = self._filled(
             "UPDATE {schema}.head SET revision = %s, lineage = %s, era = %s, unflushed = %s"
         )
         self.head = self._filled("SELECT revision, lineage FROM {schema}.head FOR UPDATE")
         self.advance = self._filled("UPDATE {schema}.head SET revision = %s")
-        self.make_schema = self._filled("CREATE SCHEMA {schema}")
+        self.make_schema = self._plain("CREATE SCHEMA {schema}")
         #: Where the table of the head is named as text.
         self.head_name = f"{self._schema}.head"
         self._scans: dict[tuple[bool, bool, bool], str] = {}
@@ -74,7 +74,7 @@ class Statements:
     @property
     def make(self) -> str:
         """Everything that makes a database's tables; several statements."""
-        return self._filled(_source())
+        return self._plain(_source())
 
     def scan(self, *, start_open: bool, end_open: bool, reverse: bool) -> str:
         """A page of rows within a number of bytes; each with the head, and how many there were."""
@@ -89,11 +89,14 @@ class Statements:
         return self._scans[shape]
 
     def _filled(self, text: str) -> str:
-        # A quoted name may hold a percent sign, which the driver takes for a place.
-        name = self._schema if "%" not in text else self._schema.replace("%", "%%")
-        return text.replace("'{schema}.", "'" + name.replace("'", "''") + ".").replace(
-            "{schema}", name
-        )
+        """A statement with arguments: a percent sign in the name is none of their places."""
+        return self._plain(text, self._schema.replace("%", "%%"))
+
+    def _plain(self, text: str, name: str | None = None) -> str:
+        """A statement without arguments."""
+        name = name or self._schema
+        quoted = name.replace("'", "''")
+        return text.replace("'{schema}.", f"'{quoted}.").replace("{schema}", name)
 
 
 @cache
