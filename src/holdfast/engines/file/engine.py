@@ -117,8 +117,10 @@ class FileEngine(EmbeddedEngine):
         try:
             self._retire()
             self._upkeep.close()
-        finally:
-            self._store.close()
+        except Exception:
+            self._store.release()
+            raise
+        self._store.close()
 
     def _keep(self) -> None:
         self._store.journal.flush()

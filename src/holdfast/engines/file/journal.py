@@ -229,7 +229,8 @@ class Journal:
         try:
             # Renamed into its place, for the manifest may list it already: by a call that was
             # interrupted.
-            segment = Segment(path, self.keep(OpenFile(beside, "w+b", opener=_private)))
+            beside.unlink(missing_ok=True)
+            segment = Segment(path, self.keep(OpenFile(beside, "x+b", opener=_private)))
             data = self.format.encode(header)
             segment.write(0, data)
             os.fsync(segment.file.fileno())

@@ -53,6 +53,7 @@ class Opened:
         self._components = components
         self._lock = Lock(self.place.lock, writes=not config.read_only)
         self._written = 0
+        self._finished = False
 
     @property
     def lineage(self) -> str:
@@ -87,11 +88,15 @@ class Opened:
                 self._prepare(manifest)
 
     def close(self) -> None:
-        """Flush, note how far the journal reaches, and let go; also after an interrupt."""
+        """Flush, note how far the journal reaches, and let go; repeated after an interrupt."""
         try:
-            self._finish()
-        finally:
+            if not self._finished:
+                self._finish()
+                self._finished = True
+        except Exception:
             self.release()
+            raise
+        self.release()
 
     def release(self) -> None:
         """Let go of everything, whatever is left to do."""
