@@ -29,7 +29,7 @@ from holdfast.engines.embedded.committer import Committer
 from holdfast.engines.embedded.locking import holding, let_go
 from holdfast.engines.lmdb import facts, journal_format
 from holdfast.engines.lmdb.flushing import told
-from holdfast.engines.lmdb.journal_bulk import Tries, has_room, write_rows
+from holdfast.engines.lmdb.journal_bulk import Tries, rows_max, write_rows
 from holdfast.engines.lmdb.journal_file import JournalFile
 from holdfast.engines.lmdb.journal_format import NONCE_BYTES
 from holdfast.engines.lmdb.journal_writer import JournalWriter
@@ -80,6 +80,7 @@ class Journaled(Served):
         self._head = 0
         #: LMDB's own newest revision, while `on`.
         self._applied = 0
+        self._rows_max = 0
         self._landing: _Landing | None = None
         self._doubt = self._broken = False
         #: What the thread asks of whoever leads next, or a loop of the thread.
@@ -127,9 +128,11 @@ class Journaled(Served):
         size = journal_format.bytes_at_most(staged.rows, staged.ids)
         try:
             room = not self._broken and size <= file.half - journal_format.RECORD_BYTES - 8
-            mixed = self.layers.newest.generation != file.place.generation
-            if room and (size > file.left or self._roll_soon or mixed):
-                self._roll()
+            newest = self.layers.newest
+            mixed = newest.generation != file.place.generation
+            many = len(newest.rows) >= self._rows_max
+            if room and (size > file.left or self._roll_soon or mixed or many):
+                room = self._roll()
             if room:
                 at = file.place.at
                 self._landing = _Landing(staged, at)
@@ -201,13 +204,10 @@ class Journaled(Served):
         if self.on or self.ended or not locks.try_turn():
             return
         try:
-            if (
-                locks.claim()
-                and not locks.knocked
-                and self._medium.alone
-                and has_room(self._medium)
-            ):
-                self._begin_generation()
+            if locks.claim() and not locks.knocked and self._medium.alone:
+                self._rows_max = rows_max(self._medium)
+                if self._rows_max:
+                    self._begin_generation()
         except OSError as error:
             self._break(error)
         except StoreError:
@@ -312,12 +312,15 @@ class Journaled(Served):
         self._head = newest.head = staged.head
         self._landing = None
 
-    def _roll(self) -> None:
-        """Go on in the other half; LMDB gets what is in this one."""
+    def _roll(self) -> bool:
+        """Go on in the other half; LMDB gets what is in this one. False: room is short for that."""
         file = self._file
         assert file is not None
         if self.layers.older is not None:
             self._await_applied()
+        self._rows_max = rows_max(self._medium)
+        if not self._rows_max:
+            return False
         if self.layers.newest.generation == file.place.generation:
             generation = file.place.generation + 1
             file.place = file.begin(generation, self._head, chained=True)
@@ -326,6 +329,7 @@ class Journaled(Served):
         self._roll_soon = False
         self._rolled_at = self._now()
         self._ring()
+        return True
 
     def _layer(self, layers: Layers) -> None:
         def layer() -> None:
