@@ -42,7 +42,7 @@ MODULES = (
         f"holdfast.codecs.{name}"
         for name in (
             "text", "pattern", "keys", "digest", "canonical", "serializers", "compression",
-            "header", "envelope", "plain", "trie",
+            "header", "envelope", "plain", "typed", "violations", "trie",
         )
     ),
     *(f"holdfast.store.{name}" for name in ("space", "plan", "views", "keyspaces", "layout")),

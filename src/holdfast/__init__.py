@@ -27,6 +27,7 @@ from holdfast.contract.errors import (
 from holdfast.contract.record import Cursor
 from holdfast.database.handle import Database
 from holdfast.database.open import open
+from holdfast.database.restoring import restore, verify_backups
 from holdfast.database.snapshot import SnapshotView
 from holdfast.database.transaction import Transaction
 from holdfast.records.core import KeyValueStore
@@ -34,7 +35,9 @@ from holdfast.records.decorators.cached import Cached
 from holdfast.records.decorators.logged import Logged
 from holdfast.records.decorators.read_only import ReadOnlyStore
 from holdfast.records.options import KEEP
+from holdfast.records.scope import EntryScope
 from holdfast.records.services.mutex import MutexLockService
+from holdfast.records.walk import Walk
 from holdfast.store.change import Change
 from holdfast.store.feed.watch import Watch
 from holdfast.store.locks.lock import Lock
@@ -58,6 +61,7 @@ __all__ = [
     "Database",
     "Digest",
     "Entry",
+    "EntryScope",
     "ErrorCode",
     "KeyFormat",
     "KeyNotFound",
@@ -82,8 +86,11 @@ __all__ = [
     "StoreKey",
     "Transaction",
     "Unsupported",
+    "Walk",
     "Watch",
     "canonical_json",
     "digest",
     "open",
+    "restore",
+    "verify_backups",
 ]

@@ -13,7 +13,8 @@ from holdfast.contract.batch import Append, Batch, CheckKey, Delete, DeleteRange
 from holdfast.contract.engine import Engine
 from holdfast.contract.record import Range, Record
 from holdfast.runtime.system import drive
-from tests.engines.embedded.engines import ENGINES, driven, writing
+from tests.engines.embedded.engines import writing
+from tests.faults.engines import ENGINES, driven
 from tests.faults.interrupts import each_line, elsewhere
 
 pytestmark = [

@@ -11,7 +11,6 @@ LONG_FILES = {
     "src/holdfast/sync/database.py": "generated, one short method for each call",
     "src/holdfast/sync/documents.py": "generated, one short method for each call",
     "src/holdfast/sync/entries.py": "generated, one short method for each call",
-    "src/holdfast/records/interface.py": "nine verbs and what is spelled in them, with docstrings",
 }
 
 # Modules that nothing in the package imports because people and tools import them.

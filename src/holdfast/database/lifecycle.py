@@ -25,6 +25,7 @@ from holdfast.stores.multistore import MultiStore
 
 if TYPE_CHECKING:
     from holdfast.documents.collections import Collections
+    from holdfast.state.adapter import StateAdapter
 
 
 class Handle:
@@ -142,6 +143,15 @@ class Handle:
             engine, shared.keyspaces, self._components.clock, self._wrote, gate
         )
         self._revision = await engine.head()
+
+    def state_adapter(self) -> StateAdapter:
+        """A keeper of state in this database: `StoreBuilder.with_adapter(db)` asks for it."""
+        from holdfast.state.embedded.adapter import EmbeddedAdapter
+        from holdfast.state.embedded.site import Site
+
+        engine, shared = self._open_engine(), self._require_shared()
+        clock, gate = self._components.clock, self._require_gate()
+        return EmbeddedAdapter(Site(engine, shared.keyspaces, clock, self._wrote, gate))
 
     # --- What it has, if it is open ---------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
+from holdfast.contract.engine import Engine
 from holdfast.database.views import Views
 from holdfast.store.snapshot import SnapshotEngine
 
@@ -20,10 +21,12 @@ class SnapshotView:
     Attributes:
         revision: of the last commit it contains.
         entries, stores: as of that moment, for reading. What expires is absent here too.
+        engine: what it reads; `store.on(snapshot)` of state asks for it.
     """
 
     def __init__(self, engine: SnapshotEngine, views: Views) -> None:
         self._engine = engine
+        self.engine: Engine = engine
         self.revision = engine.revision
         self.entries = views.entries
         self.stores = views.stores

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from datetime import timedelta
 from typing import Any, Final, Generic, TypeVar
 
+from holdfast.codecs.typed import Typed
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import InvalidInput, StoreError
 from holdfast.documents.aggregate.budget import MEMORY_BYTES_MAX
@@ -25,7 +26,6 @@ from holdfast.documents.query.select import compile_select
 from holdfast.documents.results import QueryResult, ResultPage
 from holdfast.documents.storage import DocumentStorage
 from holdfast.documents.text.matching import matcher
-from holdfast.documents.typed import Typed
 from holdfast.documents.walking import Begin, Moment, Results
 from holdfast.store.keyspaces import History
 from holdfast.store.versions.entry import Entry

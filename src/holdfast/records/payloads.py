@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from holdfast.codecs.text import StoreKey
+from holdfast.codecs.violations import is_pydantic, msgspec_violations, pydantic_violations
 from holdfast.contract.errors import InvalidInput, KeyNotFound, SchemaValidationFailed
 from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.store.versions.entry import Entry
@@ -101,7 +102,7 @@ def _require_class(into: Any) -> None:
         into is dict
         or dataclasses.is_dataclass(into)
         or issubclass(into, msgspec.Struct)
-        or _is_pydantic(into)
+        or is_pydantic(into)
     )
     if not kinds:
         raise InvalidInput(
@@ -110,15 +111,9 @@ def _require_class(into: Any) -> None:
         )
 
 
-def _is_pydantic(into: type) -> bool:
-    return hasattr(into, "__pydantic_validator__")
-
-
 def _made(into: Any, fields: dict[str, Any]) -> Any:
     """The object of a class. Raises SchemaValidationFailed."""
-    from holdfast.records.schemas.classes import msgspec_violations, pydantic_violations
-
-    if _is_pydantic(into):
+    if is_pydantic(into):
         import pydantic
 
         try:

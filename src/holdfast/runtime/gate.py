@@ -19,7 +19,7 @@ class Gate:
             gate.check()
 
     Args:
-        runtime: of whoever opened the handle.
+        runtime: of the caller that opened the handle.
         refuse: the error for a call on a closed handle.
 
     Attributes:

@@ -76,7 +76,7 @@ class Housekeeping:
         #: How many rounds failed, and the class of the last failure.
         self.failures = 0
         self.last_failure: str | None = None
-        # Held during a round, so that nobody forks in the middle of one.
+        # Held during a round, so that the process does not fork in the middle of one.
         self._round_lock = threading.Lock()
         _alive.add(self)
 

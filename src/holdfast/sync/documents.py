@@ -40,6 +40,7 @@ class Collection(Generic[T]):
         self._inner = inner
 
     def __repr__(self) -> str:
+        """Return repr(self)."""
         return self._inner.__repr__()
 
     def get(self, key: str, default: Any = None) -> T | None:

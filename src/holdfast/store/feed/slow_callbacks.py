@@ -35,7 +35,7 @@ class SlowLane:
         self._closed = False
 
     def put(self, subscription: Subscription) -> None:
-        """There is work for this subscription, at which nobody is yet."""
+        """There is work for this subscription, and no thread has taken it yet."""
         with self._changed:
             if self._closed:
                 return
