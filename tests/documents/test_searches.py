@@ -1,6 +1,7 @@
 """Searches of a collection: nearest vectors, vectors with words, and extracts that show matches."""
 
 import asyncio
+import math
 import random
 from typing import Any
 
@@ -25,9 +26,7 @@ def vector(chance: random.Random) -> list[float]:
     return [chance.uniform(-1, 1) for _ in range(DIMENSIONS)]
 
 
-def measured(
-    documents: dict[str, Any], metric: str, wanted: list[float], limit: int
-) -> list[str]:
+def measured(documents: dict[str, Any], metric: str, wanted: list[float], limit: int) -> list[str]:
     """The keys of the nearest by plain arithmetic."""
 
     def far(other: list[float]) -> float:
@@ -36,8 +35,7 @@ def measured(
             return -product
         if metric == "l2":
             return sum((one - two) ** 2 for one, two in zip(wanted, other, strict=True))
-        lengths = [sum(one * one for one in several) ** 0.5 for several in (wanted, other)]
-        return 1 - product / (lengths[0] * lengths[1])
+        return 1 - product / math.hypot(*wanted) / math.hypot(*other)
 
     found = [(far(one["at"]), key) for key, one in documents.items() if one.get("at")]
     return [key for _, key in sorted(found)[:limit]]
@@ -184,7 +182,7 @@ async def test_what_cannot_be_searched_is_refused(scene: Scene) -> None:
         await things.set("bad", {"at": [1.0, 2.0]})
         for wrong in ({}, {"dimensions": 0}, {"dimensions": 3, "metric": "near"}):
             with pytest.raises(InvalidInput):
-                await things.create_index("v", "at", kind="vector", **wrong)  # type: ignore[arg-type]
+                await things.create_index("v", "at", kind="vector", **wrong)
         with pytest.raises(InvalidInput, match="kind vector"):
             await things.create_index("v", "at", dimensions=3)
         with pytest.raises(InvalidInput, match="one field"):
