@@ -19,11 +19,7 @@ DOORS = {
 }
 
 # Cores that no view uses yet: each works alone, has its tests, and waits for what is named.
-READY = {
-    "holdfast.documents.text.highlight": "searches of a collection will show what was found",
-    "holdfast.documents.vector.approximate": "collections will search vectors with it",
-    "holdfast.documents.vector.fusion": "searches of a collection will merge several rankings",
-}
+READY: dict[str, str] = {}
 
 # In two pieces, so that this file does not find itself.
 MACHINE_PATH = re.compile(r"(?<![\w.$}>~*-])/" + r"(?:work|root|tmp|home/\w+|Users/\w+)/")

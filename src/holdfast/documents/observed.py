@@ -20,16 +20,17 @@ from holdfast.documents.observing.calling import (
 )
 from holdfast.documents.observing.hooks import CHANGE, checked_event
 from holdfast.documents.observing.observers import own_change
-from holdfast.documents.queries import Queries, as_query
+from holdfast.documents.queries import as_query
 from holdfast.documents.query.compile import compile_where
 from holdfast.documents.query.nodes import Node
 from holdfast.documents.query.query import Query
+from holdfast.documents.searched import Searched
 from holdfast.store.change import Change
 
 T = TypeVar("T")
 
 
-class Observed(Queries[T]):
+class Observed(Searched[T]):
     """The part of a collection that tells what changes."""
 
     def live(

@@ -20,12 +20,16 @@ class QueryResult(msgspec.Struct, Generic[T], frozen=True):
         value: the document; with `select`, a dict of what was selected.
         metadata: version, instants, author of the document.
         score: how well it matches a full-text search; None for other queries.
+        distance: how far its vector is from the one searched for; None for other queries.
+        highlights: by field that was asked for, what shows the match; None for other queries.
     """
 
     key: str
     value: T
     metadata: Metadata
     score: float | None = None
+    distance: float | None = None
+    highlights: dict[str, str] | None = None
 
 
 class ResultPage(msgspec.Struct, Generic[T], frozen=True):

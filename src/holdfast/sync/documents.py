@@ -226,6 +226,8 @@ class Collection(Generic[T]):
         sparse: bool = False,
         weights: Iterable[float] | None = None,
         language: str | None = None,
+        dimensions: int | None = None,
+        metric: str | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> None:
         """Make an index, and take in every document there is.
@@ -237,12 +239,15 @@ class Collection(Generic[T]):
             name: of the index, in this collection.
             fields: one, or several, the most important first: `F.age`, `-F.age`, `"age"`, `"-age"`.
             kind: `btree` for equality, ranges and order; `hash` for equality of long values;
-                `text` for full-text search; `geo` for points near and within.
+                `text` for full-text search; `geo` for points near and within; `vector` for what is
+                nearest to a vector.
             unique: refuse a document that has a value which another one has. Null and missing are
                 no values.
             sparse: leave out documents that have none of the fields.
             weights: of a text index, how much a word in each field counts.
             language: of a text index: the Snowball name, for stems and stop words.
+            dimensions: of a vector index, how many numbers each vector has.
+            metric: of a vector index: `cosine`, `dot` or `l2`; left out: `cosine`.
             progress: called now and then with how many documents were taken in.
 
         Raises:
@@ -261,6 +266,8 @@ class Collection(Generic[T]):
                 sparse=sparse,
                 weights=weights,
                 language=language,
+                dimensions=dimensions,
+                metric=metric,
                 progress=progress,
             )
         )
@@ -360,6 +367,92 @@ class Collection(Generic[T]):
             Unsupported: in a transaction or a snapshot.
         """
         return self._inner.watch(wanted, handler)
+
+    def search(
+        self,
+        text: str,
+        *conditions: Any,
+        index: str | None = None,
+        limit: int = 100,
+        select: Iterable[Any] | None = None,
+        highlight: Iterable[Any] | None = None,
+        vector: Any = None,
+        vector_index: str | None = None,
+        **equal: Any,
+    ) -> list[QueryResult[T]]:
+        """The documents that a full-text search finds, best first, with their scores (BM25).
+
+        With a vector both rankings are joined, by the places that documents have in each
+        (reciprocal rank fusion): the score is then that of the joined ranking.
+
+        Args:
+            text: words, all of which are wanted; `"a phrase"`, `begin*`, `OR`, `NOT`.
+            conditions, equal: what else has to hold; see `query`.
+            index: the full-text index; left out, the only one there is.
+            limit: at most so many.
+            select: the fields to keep of each document.
+            highlight: fields of which an extract is wanted, the words found in `<b>`; the rest of
+                it is not escaped.
+            vector: also what is nearest to it; see `nearest`.
+            vector_index: the vector index; left out, the only one there is.
+
+        Raises:
+            InvalidQuery: the search or a condition is malformed, or there are several indexes.
+            IndexNotFound: there is no such index that is ready.
+        """
+        return drive(
+            self._inner.search(
+                text,
+                *conditions,
+                index=index,
+                limit=limit,
+                select=select,
+                highlight=highlight,
+                vector=vector,
+                vector_index=vector_index,
+                **equal,
+            )
+        )
+
+    def nearest(
+        self,
+        vector: Any,
+        *conditions: Any,
+        index: str | None = None,
+        limit: int = 10,
+        approximate: bool = False,
+        select: Iterable[Any] | None = None,
+        **equal: Any,
+    ) -> list[QueryResult[T]]:
+        """The documents whose vectors are nearest to a vector, nearest first, with distances.
+
+        Args:
+            vector: a list of numbers, or an array of them.
+            conditions, equal: what else has to hold; see `query`.
+            index: the vector index; left out, the only one there is.
+            limit: at most so many.
+            approximate: by a graph that this process keeps in memory, made with the first such
+                search: of many vectors a hundred times faster, and now and then one of the
+                nearest is not among them. In transactions and snapshots all vectors are looked at.
+            select: the fields to keep of each document.
+
+        Raises:
+            InvalidQuery: it is no vector of the index's dimensions, a condition is malformed, or
+                there are several indexes.
+            IndexNotFound: there is no vector index that is ready.
+            DriverMissing: numpy, or for approximate search usearch, is not installed.
+        """
+        return drive(
+            self._inner.nearest(
+                vector,
+                *conditions,
+                index=index,
+                limit=limit,
+                approximate=approximate,
+                select=select,
+                **equal,
+            )
+        )
 
     @property
     def name(self) -> str:
@@ -496,32 +589,6 @@ class Collection(Generic[T]):
                 hint=hint,
                 **equal,
             )
-        )
-
-    def search(
-        self,
-        text: str,
-        *conditions: Any,
-        index: str | None = None,
-        limit: int = 100,
-        select: Iterable[Any] | None = None,
-        **equal: Any,
-    ) -> list[QueryResult[T]]:
-        """The documents that a full-text search finds, best first, with their scores (BM25).
-
-        Args:
-            text: words, all of which are wanted; `"a phrase"`, `begin*`, `OR`, `NOT`.
-            conditions, equal: what else has to hold; see `query`.
-            index: the full-text index; left out, the only one there is.
-            limit: at most so many.
-            select: the fields to keep of each document.
-
-        Raises:
-            InvalidQuery: the search or a condition is malformed, or there are several indexes.
-            IndexNotFound: there is no full-text index that is ready.
-        """
-        return drive(
-            self._inner.search(text, *conditions, index=index, limit=limit, select=select, **equal)
         )
 
     def aggregate(
