@@ -248,7 +248,7 @@ TWINS = (
             "revision": "int",
             "entries": "KeyValueStore",
             "stores": "MultiStore",
-            "engine": "Engine",
+            "engine": "Any",
         },
         extra=COLLECTION,
     ),
@@ -818,8 +818,7 @@ def _require_all_attributes(twin: Twin) -> None:
     set_there = {
         target.attr
         for owner in own_classes(twin.handle)
-        for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(owner))))
-        for target in ast.walk(node)
+        for target in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(owner))))
         if isinstance(target, ast.Attribute)
         and isinstance(target.ctx, ast.Store)
         and isinstance(target.value, ast.Name)
@@ -858,6 +857,7 @@ def function_text(module: str, name: str) -> str:
     )
 
 
+@functools.cache
 def origins() -> dict[str, str]:
     """Where the names in signatures of the handles come from: name to module."""
     found = dict(IMPORTS)
@@ -886,6 +886,7 @@ def origins() -> dict[str, str]:
     return found
 
 
+@functools.cache
 def imported(module: ModuleType) -> dict[str, str]:
     return {
         alias.name: node.module

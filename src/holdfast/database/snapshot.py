@@ -6,7 +6,6 @@ from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from holdfast.contract.engine import Engine
 from holdfast.database.views import Views
 from holdfast.store.snapshot import SnapshotEngine
 
@@ -28,7 +27,7 @@ class SnapshotView:
 
     def __init__(self, engine: SnapshotEngine, views: Views) -> None:
         self._engine = engine
-        self.engine: Engine = engine
+        self.engine: Any = engine
         self.revision = engine.revision
         self.entries = views.entries
         self.stores = views.stores

@@ -74,7 +74,7 @@ class Transaction:
         return self._require_views().stores
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> Any:
         """What it reads and writes: `store.on(transaction)` of state asks for it."""
         return self._require_views().engine
 

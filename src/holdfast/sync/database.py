@@ -15,7 +15,6 @@ from holdfast.codecs.serializers import Serializer, SerializerName
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.capability import Capabilities, Durability
 from holdfast.contract.config import EngineConfig
-from holdfast.contract.engine import Engine
 from holdfast.contract.errors import IntegrityFailed
 from holdfast.contract.record import Cursor
 from holdfast.contract.runtime import Clock, Components
@@ -51,7 +50,6 @@ if TYPE_CHECKING:
     from holdfast.backups.chain import BackupFacts
     from holdfast.backups.restoring import Restored
     from holdfast.backups.taking import Taken
-    from holdfast.state.adapter import StateAdapter
 
 T = TypeVar("T")
 
@@ -494,7 +492,7 @@ class Database:
         """
         return drive(self._inner.copy_to(address, progress=progress))
 
-    def state_adapter(self) -> StateAdapter:
+    def state_adapter(self) -> Any:
         """A keeper of state in this database: `StoreBuilder.with_adapter(db)` asks for it."""
         return self._inner.state_adapter()
 
@@ -637,7 +635,7 @@ class Transaction:
         return known
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> Any:
         """What it reads and writes: `store.on(transaction)` of state asks for it."""
         return self._inner.engine
 
@@ -750,7 +748,7 @@ class SnapshotView:
         return known
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> Any:
         return self._inner.engine
 
     def close(self) -> None:
