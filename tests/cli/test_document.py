@@ -13,7 +13,9 @@ PAGE = (repository.ROOT / "docs" / "command-line.md").read_text()
 
 
 def test_it_lists_every_command_and_no_other() -> None:
-    listed = re.findall(r"^\| `((?:(?:schema|retention) )?[a-z]+)[^`]*` \| ", PAGE, re.MULTILINE)
+    listed = re.findall(
+        r"^\| `((?:(?:schema|retention|store) )?[a-z]+)[^`]*` \| ", PAGE, re.MULTILINE
+    )
     assert sorted(listed) == sorted(every_command())
 
 

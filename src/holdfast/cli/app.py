@@ -10,6 +10,7 @@ import typer
 
 import holdfast
 from holdfast.cli import (
+    auditing,
     bench,
     changing,
     doctor,
@@ -21,6 +22,7 @@ from holdfast.cli import (
     logs,
     maintenance,
     schemas,
+    stores,
     watching,
 )
 
@@ -66,6 +68,9 @@ for command, name, panel in (
     (maintenance.info, "info", "Care"),
     (maintenance.check, "check", "Care"),
     (maintenance.compact, "compact", "Care"),
+    (auditing.seal, "seal", "Care"),
+    (auditing.verify, "verify", "Care"),
+    (auditing.receipt, "receipt", "Care"),
     (bench.bench, "bench", "Machine"),
     (doctor.doctor, "doctor", "Machine"),
     (doctor.engines, "engines", "Machine"),
@@ -75,6 +80,7 @@ for command, name, panel in (
 for group, name, members in (
     (schemas.app, "schema", schemas.COMMANDS),
     (keeping.app, "retention", keeping.COMMANDS),
+    (stores.app, "store", stores.COMMANDS),
 ):
     for member, part in members:
         group.command(part, epilog=_EPILOG)(_until_reader_gone(member))
