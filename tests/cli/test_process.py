@@ -74,7 +74,7 @@ STORES_AND_PROOFS = [
     ["store", "list"],
     ["seal"],
     ["verify"],
-    ["receipt", "2"],
+    ["receipt", "4"],
 ]
 
 
