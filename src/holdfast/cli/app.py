@@ -10,6 +10,7 @@ import typer
 
 import holdfast
 from holdfast.cli import (
+    auditing,
     backing_up,
     bench,
     changing,
@@ -22,6 +23,7 @@ from holdfast.cli import (
     logs,
     maintenance,
     schemas,
+    stores,
     watching,
 )
 
@@ -68,6 +70,9 @@ for command, name, panel in (
     (maintenance.info, "info", "Care"),
     (maintenance.check, "check", "Care"),
     (maintenance.compact, "compact", "Care"),
+    (auditing.seal, "seal", "Care"),
+    (auditing.verify, "verify", "Care"),
+    (auditing.receipt, "receipt", "Care"),
     (bench.bench, "bench", "Machine"),
     (doctor.doctor, "doctor", "Machine"),
     (doctor.engines, "engines", "Machine"),
@@ -78,6 +83,7 @@ for group, name, members in (
     (schemas.app, "schema", schemas.COMMANDS),
     (keeping.app, "retention", keeping.COMMANDS),
     (backing_up.app, "backup", backing_up.COMMANDS),
+    (stores.app, "store", stores.COMMANDS),
 ):
     for member, part in members:
         group.command(part, epilog=_EPILOG)(_until_reader_gone(member))
