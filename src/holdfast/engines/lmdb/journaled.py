@@ -99,7 +99,7 @@ class Journaled(Served):
         """
         if self._landing is not None or self._doubt:
             self.recover()
-        if self.on and self._due:
+        if self.on and self._due and not self._committer.on_loop:
             with suppress(StoreError):  # While LMDB cannot take it, the journal still may.
                 self._share()
             if self._doubt:
@@ -230,6 +230,7 @@ class Journaled(Served):
         file = self._file
         writer = LmdbWriter(medium, self._components.clock, turn_taken=True)
         try:
+            medium.env.reader_check()  # Whoever still has a place is dead.
             writer.begin()
             fact = writer.look(facts.read_journal)
             generation = 1 if fact is None else fact.generation + 1
