@@ -31,7 +31,7 @@ SHORT = (
 KILLS, LOSSES = 3, 2
 SERIES = 8
 #: Deaths at a point for each seed of the long run, and on one database.
-POINTS, POINTS_OF_ONE = 64, 8
+DEATHS, DEATHS_OF_ONE = 64, 8
 KILLS_TORTURE, LOSSES_TORTURE = 25, 25
 
 _all_points = [
@@ -90,12 +90,12 @@ def test_a_death_at_each_step(medium: Path, tmp_path: Path) -> None:
 @pytest.mark.row("K-022", "trap 15", "trap 16")
 @pytest.mark.parametrize("seed", range(6))
 def test_every_step_again_and_again(medium: Path, tmp_path: Path, seed: int) -> None:
-    points = Random(seed).sample(_all_points, len(_all_points))[:POINTS]
-    for first in range(0, len(points), POINTS_OF_ONE):
+    points = Random(seed).sample(_all_points, len(_all_points))[:DEATHS]
+    for first in range(0, len(points), DEATHS_OF_ONE):
         # Not all on one database, because all that was told is looked for after each death.
         place = tmp_path / str(first)
         place.mkdir()
-        few = points[first : first + POINTS_OF_ONE]
+        few = points[first : first + DEATHS_OF_ONE]
         assert _die_again_and_again(medium, place, few, Random(seed)) > 100
 
 
