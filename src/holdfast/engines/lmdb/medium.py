@@ -15,7 +15,7 @@ import lmdb
 from holdfast.contract.errors import StoreLocked, StoreNotFound, WrongContext
 from holdfast.contract.record import Record
 from holdfast.contract.runtime import Clock, Ids
-from holdfast.engines.embedded.locking import holding
+from holdfast.engines.embedded.locking import holding, pause
 from holdfast.engines.embedded.network import refuse_network
 from holdfast.engines.lmdb import facts, header
 from holdfast.engines.lmdb.config import MAP_MIN, LmdbConfig
@@ -66,7 +66,6 @@ class Medium:
         self._watched = Watched(self.place, clock)
         self._parked: lmdb.Transaction[bytes] | None = None
         self._references = 0
-        self._pausing = threading.Event()  # Never set: waiting on it is how this thread pauses.
 
     # --- Opening and closing ----------------------------------------------------------------
 
@@ -147,7 +146,7 @@ class Medium:
         for _ in range(PARK_ATTEMPTS_MAX):
             if not self._reading(2 * views + 1):
                 break
-            self._pausing.wait(_PARK_PAUSE_S)
+            pause(_PARK_PAUSE_S)
         with suppress(lmdb.Error):
             self._parked = self.env.begin()
 
@@ -283,7 +282,7 @@ class Medium:
 
     def pause(self, seconds: float) -> None:
         """Hold this thread for a moment."""
-        self._pausing.wait(seconds)
+        pause(seconds)
 
     # --- Inside -----------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import lmdb
 
@@ -101,7 +102,8 @@ class Snapshots:
     def __init__(self, age_max_s: float, held_bytes_max: int) -> None:
         self._held_bytes_max = held_bytes_max
         self._age_max_s = age_max_s
-        self._open: dict[LmdbSnapshot, None] = {}  # In the order they were taken.
+        # In the order they were taken. Weak: a view without an owner ends by itself.
+        self._open: WeakKeyDictionary[LmdbSnapshot, None] = WeakKeyDictionary()
         self._retired: list[lmdb.Environment] = []
         self._lock = threading.RLock()
 
@@ -146,6 +148,7 @@ class Snapshots:
         """Close every snapshot."""
         for snapshot in list(self._open):
             snapshot.end(why)
+        holding(self._lock, self._close_unused)  # Also what the last one ended by itself.
 
     def disown(self) -> None:
         """In a forked child: the views are the parent's. Their objects go, the driver's do not."""
