@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_overloads
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "src" / "holdfast" / "sync"
@@ -43,6 +43,7 @@ class Twin:
         plain: coroutines that the twin runs itself, statement by statement: it drives what they
             await, and what they find done at once was never a coroutine.
         first: what the twin tries before it drives the coroutine of a method.
+        hidden: attributes that are for other modules, not for users.
         without: methods that the twin does not have.
     """
 
@@ -55,6 +56,7 @@ class Twin:
     extra: str = ""
     plain: tuple[str, ...] = ()
     first: dict[str, str] = field(default_factory=dict)
+    hidden: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
 
     @property
@@ -99,6 +101,25 @@ def poll(self, timeout_s: float = 0) -> Change | None:
         raise StoreClosed("the watch is closed; begin another one with `db.watch`") from None
 '''
 
+LIVE = '''
+def __len__(self) -> int:
+    return len(self._inner)
+
+def __bool__(self) -> bool:
+    return True  # Also without a result.
+
+def poll(self, timeout_s: float = 0) -> LiveChange[T] | None:
+    """The next change, or None when none comes within that time.
+
+    Raises:
+        StoreClosed: the handle is closed.
+    """
+    try:
+        return self._items.take(timeout_s)
+    except (TimedOut, StopIteration):
+        return None
+'''
+
 PEEK = """
 if version is None and at is None and expect is None:
     found = self._inner.peek(key)
@@ -109,13 +130,13 @@ if version is None and at is None and expect is None:
 #: Of every handle that has collections: a type checker tells typed ones from plain ones.
 COLLECTION = '''
 @overload
-def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
+def collection(self, name: str, *, history: History | None = None) -> Collection[Any]: ...
 @overload
 def collection(
-    self, name: str, type: type[T], *, history: str | None = None
+    self, name: str, type: type[T], *, history: History | None = None
 ) -> Collection[T]: ...
 def collection(
-    self, name: str, type: type[Any] | None = None, *, history: str | None = None
+    self, name: str, type: type[Any] | None = None, *, history: History | None = None
 ) -> Collection[Any]:
     """The collection of that name: typed documents; see `holdfast.Database.collection`.
 
@@ -167,7 +188,12 @@ TWINS = (
             "cheap and right.": "Threads may share it, and it works where an event loop runs too. "
             "Handles of one process on one\npath share the engine, so opening it again is cheap "
             "and right.",
-            "`async with` and `await holdfast.open(...)` do.": "`with` does.",
+            "`async with` and `await holdfast.open(...)` do.": "`holdfast.sync.open` did.",
+            "`await db.snapshot()` gives one to be closed by hand.": "Also to be closed by hand.",
+            "`await db.lock(...)` gives it held, to be released by hand.": "`acquire` and "
+            "`release` do the same by hand.",
+            "`await db.transaction()`\ngives one that has begun, to be committed or rolled back by "
+            "hand.": "`begin()`\ngives one to be committed or rolled back by hand.",
             "The changes of keys that match, in commit order, those to come included.": "The "
             "changes of keys that match, in commit order, those to come included.\n\nAny thread "
             "may close it, and so end the wait of another one.",
@@ -182,12 +208,39 @@ TWINS = (
         plain=("set", "set_many", "modify", "delete"),
         first={"get": PEEK},
     ),
+    Twin(
+        "holdfast.records.scope:EntryScope",
+        file="entries",
+        hidden=("places",),
+        plain=("set", "set_many", "modify", "delete"),
+    ),
     Twin("holdfast.documents.collection:Collection", file="documents"),
+    Twin("holdfast.database.scope:Scope"),
+    Twin(
+        "holdfast.documents.live.query:LiveQuery",
+        file="documents",
+        rewrites={
+            "Cancelled while it waits (a time-out), it can\nbe asked again, and nothing is lost.": (
+                "Interrupted while it waits (Ctrl-C), it can\nbe asked again, and nothing is lost. "
+                "Threads that share it get each\nchange once among them."
+            )
+        },
+        extra=LIVE,
+    ),
     Twin("holdfast.stores.multistore:MultiStore", file="stores"),
-    Twin("holdfast.stores.store:Store", file="stores", attributes={"name": "str"}),
+    Twin("holdfast.stores.store:Store", file="stores", stands_for=("Verbs",)),
+    Twin("holdfast.stores.batch:StoreBatch", file="stores"),
+    Twin("holdfast.stores.transaction:StoreTransaction", file="stores"),
+    Twin("holdfast.stores.mounts:MountedStore", file="stores"),
+    Twin(
+        "holdfast.stores.versions.saved:SavedStore",
+        file="stores",
+        attributes={"name": "str", "version": "int", "root": "bytes"},
+    ),
     Twin(
         "holdfast.database.transaction:Transaction",
         attributes={"state": "State", "revision": "int"},
+        rewrites={"`async with` and `await` do.": "`with` does."},
         extra=COLLECTION,
     ),
     Twin(
@@ -204,7 +257,10 @@ TWINS = (
         "holdfast.store.versions.retention:Retention",
         attributes={"policies": "Mapping[int, object]"},
     ),
-    Twin("holdfast.store.locks.lock:Lock"),
+    Twin(
+        "holdfast.store.locks.lock:Lock",
+        rewrites={"`async with` and `await` do.": "`with` does."},
+    ),
     Twin("holdfast.store.operation_log:OperationLog", attributes={"dropped": "int"}),
     Twin("holdfast.records.schemas.registry:SchemaRegistry", file="entries"),
     Twin(
@@ -292,6 +348,10 @@ TWINS = (
 )
 
 NAMES = {known: twin.twin for twin in TWINS for known in (twin.handle.__name__, *twin.stands_for)}
+#: The one twin that is written by hand: an iterator that many threads may share.
+NAMES["Walk"] = "Walk"
+#: A snapshot about to be taken is taken at once.
+NAMES["Opening"] = "SnapshotView"
 
 PREAMBLE = '''# Generated by tools/make_sync.py from the async handles; `make sync` writes it anew.
 """{purpose}"""
@@ -304,7 +364,7 @@ from __future__ import annotations
 PURPOSES = {
     "feed": "The twin of a watch.",
     "entries": "The twins of entries and their schemas.",
-    "documents": "The twin of collections.",
+    "documents": "The twins of collections and live queries.",
     "stores": "The twins of named stores.",
     "state": "The twins of a store of state and its areas, and `state_store`.",
     "database": "The twins of the database, its transactions and snapshots, and `open`.",
@@ -331,9 +391,12 @@ __all__ = {names!r}
 
 # The one function; its signature and the start of its docstring come from `holdfast.open`.
 OPEN_BODY = """
-    used = components if components is not None else system_components()
-    return Database({call})
+    return Database({call}).open()
 """
+#: What the docstring of `holdfast.open` says that is not true of its twin, and what is.
+OPEN_REWRITES = {
+    "to be used as `async with holdfast.open(...) as db`": "open: close it, or use it in a `with`"
+}
 
 #: How a store gets its twin, and places in the tree of declared events theirs.
 STATE_STORE = '''
@@ -362,7 +425,16 @@ def _twin_of(found: Any) -> Any:
 '''
 
 # Packages that are loaded when first needed: imported for type checkers only.
-LOADED_LATER = ("holdfast.records.schemas", "holdfast.documents", "holdfast.state")
+LOADED_LATER = (
+    "holdfast.records.schemas", "holdfast.documents", "holdfast.backups", "holdfast.state",
+    "holdfast.stores.versions",
+)  # fmt: skip
+
+# Functions that are no method of a handle: module and name.
+FUNCTIONS = (
+    ("holdfast.database.restoring", "restore"),
+    ("holdfast.database.restoring", "verify_backups"),
+)
 
 # What the code written by hand above and below names: module and name.
 IMPORTS = {
@@ -383,10 +455,14 @@ IMPORTS = {
     "NOT_NOW": "holdfast.contract.engine",
     "StoreClosed": "holdfast.contract.errors",
     "TimedOut": "holdfast.contract.errors",
-    "system_components": "holdfast.runtime.system",
     "DrivenIterator": "holdfast.runtime.drive",
+    "EngineConfig": "holdfast.contract.config",
+    "History": "holdfast.store.keyspaces",
     "drive": "holdfast.runtime.drive",
 }
+
+#: What generic handles and methods leave open.
+VARIABLES = {"T", "S"}
 
 WORDS = (
     (r"\basync (with|for)\b", r"\1"),
@@ -424,24 +500,32 @@ def quoted(text: str) -> str:
     return f'"""{text}"""' if "\n" not in text else f'"""{text}\n"""'
 
 
-def typed(annotation: str) -> str:
-    """An annotation of an async handle as the twin has it."""
+def typed(annotation: str, untyped: bool = False) -> str:
+    """An annotation of an async handle as the twin has it.
+
+    Args:
+        annotation: of the handle.
+        untyped: what the handle leaves open is Any.
+    """
     text = CALLBACK.sub(r"Callable[[\1], \2]", annotation)
+    if untyped:
+        text = re.sub(r"\bT\b", "Any", text)
     text = re.sub(r"\bAsyncIterator\b", "Iterator", text)
     return re.sub(r"\b\w+\b", lambda word: NAMES.get(word[0], word[0]), text)
 
 
-def signature(method: Callable[..., Any]) -> str:
+def signature(method: Callable[..., Any], untyped: bool = False) -> str:
     """The parenthesis and the arrow of the twin's method."""
     found = inspect.signature(method)
     parameters = []
     for one in found.parameters.values():
         if isinstance(one.annotation, str):
-            one = one.replace(annotation=_Plain(typed(one.annotation)))  # noqa: PLW2901
+            plain = _Plain(typed(one.annotation, untyped))
+            one = one.replace(annotation=plain)  # noqa: PLW2901
         if isinstance(one.default, type) and one.default is not one.empty:
             one = one.replace(default=_Plain(one.default.__qualname__))  # noqa: PLW2901
         parameters.append(one)
-    result = _Plain(typed(found.return_annotation))
+    result = _Plain(typed(found.return_annotation, untyped))
     return str(found.replace(parameters=parameters, return_annotation=result))
 
 
@@ -475,14 +559,24 @@ def twin_of(annotation: str) -> str | None:
     return NAMES.get(annotation.partition("[")[0])
 
 
-def plain_text(name: str, method: Callable[..., Any], doc: str) -> str:
+def overloads_text(name: str, method: Callable[..., Any], untyped: bool) -> str:
+    """What a type checker is told of a method that answers by its arguments."""
+    return "".join(
+        f"@overload\ndef {called(name)}{signature(one, untyped)}: ...\n"
+        for one in get_overloads(method)
+    )
+
+
+def plain_text(name: str, method: Callable[..., Any], doc: str, untyped: bool) -> str:
     """A method of a twin that runs the statements of its handle's coroutine itself."""
     [function] = ast.parse(textwrap.dedent(inspect.getsource(method))).body
     assert isinstance(function, ast.AsyncFunctionDef)
     statements = function.body[1:] if inspect.getdoc(method) else function.body
     lines = [ast.unparse(ast.fix_missing_locations(_Driven().visit(one))) for one in statements]
     body = "\n".join(["inner = self._inner", *lines])
-    return defined(called(name), signature(method), doc, body)
+    if untyped:
+        body = re.sub(r"\bT\b", "Any", body)
+    return defined(called(name), signature(method, untyped), doc, body)
 
 
 class _Driven(ast.NodeTransformer):
@@ -498,19 +592,22 @@ class _Driven(ast.NodeTransformer):
 
 def method_text(twin: Twin, name: str, method: Callable[..., Any], doc: str) -> str:
     """A method of a twin: drives the coroutine, iterator or plain method of its handle."""
+    untyped = leaves_open(twin, method)
     if name in twin.plain:
-        return plain_text(name, method, doc)
+        return plain_text(name, method, doc, untyped)
     result = str(inspect.signature(method).return_annotation)
     setup, replaced = callbacks(method)
     call = f"self._inner.{name}({arguments(method, replaced)})"
     if inspect.iscoroutinefunction(method):
         call = f"drive({call})"
+    elif result == "Opening":
+        call = f"drive({call}.take())"
     setup += twin.first.get(name, "").lstrip()
     managed = re.fullmatch(r"AsyncIterator\[(\w+)\]", result)
     if managed and hasattr(method, "__wrapped__"):
         # Decorated with asynccontextmanager: a block, not an iteration.
         kept = NAMES[managed[1]]
-        text = signature(method).replace("Iterator[", "AbstractContextManager[")
+        text = signature(method, untyped).replace("Iterator[", "AbstractContextManager[")
         body = f"from holdfast.state.driven import driven\n\nreturn driven({call}, {kept})"
         return defined(called(name), text, doc, setup + body)
     if result == "Self":
@@ -521,7 +618,25 @@ def method_text(twin: Twin, name: str, method: Callable[..., Any], doc: str) -> 
         body = f"return DrivenIterator({call})"
     else:
         body = result_text(result, call)
-    return defined(called(name), signature(method), doc, setup + body)
+    if any(twin_of(str(one.annotation)) not in (None, twin.twin) for one in parameters(method)):
+        body += "  # noqa: SLF001 - of this module"
+    text = defined(called(name), signature(method, untyped), doc, setup + body)
+    return overloads_text(name, method, untyped) + text
+
+
+def leaves_open(twin: Twin, method: Callable[..., Any]) -> bool:
+    """Whether a method comes from a class of values of some type, and the twin has no type."""
+    if twin.generic:
+        return False
+    for owner in own_classes(twin.handle):
+        if vars(owner).get(method.__name__) is method:
+            return bool(getattr(owner, "__parameters__", ()))
+    return False
+
+
+def parameters(method: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The parameters of a method."""
+    return list(inspect.signature(method).parameters.values())
 
 
 def callbacks(method: Callable[..., Any]) -> tuple[str, dict[str, str]]:
@@ -539,6 +654,8 @@ def callbacks(method: Callable[..., Any]) -> tuple[str, dict[str, str]]:
                 f"    return {name}({NAMES[handle]}(handle))\n\n"
             )
             replaced[name] = "awaited"
+        elif twin_of(str(one.annotation)):
+            replaced[name] = f"{name}._inner"
     return setup, replaced
 
 
@@ -564,13 +681,14 @@ def called(name: str) -> str:
     }.get(name, name)
 
 
-def iterator_method(name: str, method: Callable[..., Any], doc: str) -> str | None:
+def iterator_method(twin: Twin, name: str, method: Callable[..., Any], doc: str) -> str | None:
     """A method of a twin that is an iterator: those that concern the iteration."""
+    begin = "drive(self._inner.begin())\n" if hasattr(twin.handle, "begin") else ""
     bodies = {
         "__aiter__": "return self",
         "__anext__": "return next(self._items)",
         "aclose": "self._items.close()\ndrive(self._inner.aclose())",
-        "__aenter__": "return self",
+        "__aenter__": f"{begin}return self",
         "__aexit__": "self.close()",
     }
     if name not in bodies:
@@ -612,6 +730,14 @@ def members(handle: type) -> Iterator[tuple[str, Any]]:
                 yield name, member
 
 
+def inherited(handle: type, name: str) -> str | None:
+    """What a base says of a method that says nothing itself."""
+    return next(
+        (doc for one in handle.__mro__ if (doc := getattr(vars(one).get(name), "__doc__", None))),
+        None,
+    )
+
+
 def own_classes(handle: type) -> list[type]:
     """The handle and its bases, as far as they are this project's."""
     return [one for one in handle.__mro__ if one.__module__.partition(".")[0] == "holdfast"]
@@ -650,13 +776,13 @@ def class_text(twin: Twin) -> str:
     for name, member in members(twin.handle):
         if name in twin.without:
             continue
-        doc = say(member.__doc__)
+        doc = say(member.__doc__ or inherited(twin.handle, name))
         if isinstance(member, PROPERTIES):
             texts.append(property_text(name, property_type(member), doc))
         else:
             if f"def {name}(" in twin.extra:
                 continue  # Written by hand.
-            text = iterator_method(name, member, doc) if twin.iterates else None
+            text = iterator_method(twin, name, member, doc) if twin.iterates else None
             texts.append(text or method_text(twin, name, member, doc))
     texts.append(twin.extra.strip() + "\n")
     stale = twin.rewrites.keys() - used
@@ -676,7 +802,7 @@ def initializer(twin: Twin) -> str:
         if isinstance(member, PROPERTIES):
             types[name] = property_type(member)
     lines += [
-        f"self._{name}: {twin_of(type_)} | None = None"
+        f"self._{name}: {typed(type_)} | None = None"
         for name, type_ in types.items()
         if twin_of(type_)
     ]
@@ -700,6 +826,7 @@ def _require_all_attributes(twin: Twin) -> None:
         and target.value.id == "self"
         and not target.attr.startswith("_")
     }
+    set_there -= set(twin.hidden)
     if set_there != twin.attributes.keys():
         raise SystemExit(
             f"make_sync: {twin.source} sets {sorted(set_there)}; TWINS lists "
@@ -712,10 +839,23 @@ def _require_all_attributes(twin: Twin) -> None:
 
 def open_text() -> str:
     opening = importlib.import_module("holdfast.database.open").open
-    doc = spoken(inspect.cleandoc(opening.__doc__ or ""), {}, set())
-    call = f"open_async({arguments(opening, {'components': 'used'})})"
+    used: set[str] = set()
+    doc = spoken(inspect.cleandoc(opening.__doc__ or ""), OPEN_REWRITES, used)
+    if used != OPEN_REWRITES.keys():
+        raise SystemExit("make_sync: holdfast.open no longer says what OPEN_REWRITES expects")
+    call = f"open_async({arguments(opening, {})})"
     body = OPEN_BODY.format(call=call).strip("\n")
     return f"def open{signature(opening)}:\n" + textwrap.indent(quoted(doc), "    ") + f"\n{body}\n"
+
+
+def function_text(module: str, name: str) -> str:
+    """The twin of a function."""
+    function = getattr(importlib.import_module(module), name)
+    doc = spoken(inspect.cleandoc(function.__doc__ or ""), {}, set())
+    body = f"return drive({name}_async({arguments(function, {})}))"
+    return f"def {name}{signature(function)}:\n" + textwrap.indent(
+        f"{quoted(doc)}\n{body}\n", "    "
+    )
 
 
 @functools.cache
@@ -724,6 +864,9 @@ def origins() -> dict[str, str]:
     found = dict(IMPORTS)
     opening = importlib.import_module("holdfast.database.open")
     mentions = [(opening, str(inspect.signature(opening.open)))]
+    for module_name, name in FUNCTIONS:
+        module = importlib.import_module(module_name)
+        mentions.append((module, str(inspect.signature(getattr(module, name)))))
     for twin in TWINS:
         own = sys.modules[twin.handle.__module__]
         mentions += [(own, " ".join(twin.attributes.values()))]
@@ -735,7 +878,7 @@ def origins() -> dict[str, str]:
                 mentions.append((module, inspect.getsource(function)))
     for module, text in mentions:
         known = dict.fromkeys(vars(module), module.__name__) | imported(module)
-        for name in set(re.findall(r"\w+", text)) & known.keys() - {"T"}:
+        for name in set(re.findall(r"\w+", text)) & known.keys() - VARIABLES:
             if found.setdefault(name, known[name]) != known[name]:
                 raise SystemExit(
                     f"make_sync: signatures mean two things by {name}: that of {found[name]} "
@@ -760,7 +903,7 @@ def imports_text(code: str, file: str) -> str:
     parameters = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - parameters
     here = {twin.twin for twin in TWINS if twin.file == file}
-    elsewhere = {twin.twin: twin.file for twin in TWINS if twin.file != file}
+    elsewhere = {twin.twin: twin.file for twin in TWINS if twin.file != file} | {"Walk": "walk"}
     known = origins()
     lines = {
         f"from {twin.handle.__module__} import {twin.handle.__name__} as {twin.alias}"
@@ -770,10 +913,15 @@ def imports_text(code: str, file: str) -> str:
     lines |= {
         f"from holdfast.sync.{elsewhere[name]} import {name}" for name in names & elsewhere.keys()
     }
-    others = names - here - elsewhere.keys() - {"T"}
+    others = names - here - elsewhere.keys() - VARIABLES
     lines |= {f"from {known[name]} import {name}" for name in others if name in known}
     if "open_async" in names:
         lines.add("from holdfast.database.open import open as open_async")
+    lines |= {
+        f"from {module} import {name} as {name}_async"
+        for module, name in FUNCTIONS
+        if f"{name}_async" in names
+    }
     later = {line for line in lines if line.split()[1].startswith(LOADED_LATER)}
     text = "\n".join(sorted(lines - later)) + "\n"
     if later:
@@ -788,20 +936,23 @@ def generate() -> dict[Path, str]:
     for file, purpose in PURPOSES.items():
         parts = [class_text(twin) for twin in TWINS if twin.file == file]
         if file == "database":
-            parts.insert(0, open_text())
+            parts[:0] = [open_text(), *(function_text(*one) for one in FUNCTIONS)]
         if file == "state":
             parts += [STATE_STORE]
         code = "\n\n".join(parts)
-        variable = re.search(r"\bT\b", code) is not None
+        used = [one for one in sorted(VARIABLES) if re.search(rf"\b{one}\b", code)]
         text = PREAMBLE.format(purpose=purpose) + imports_text(
-            code + ("\nTypeVar" if variable else ""), file
+            code + ("\nTypeVar" if used else ""), file
         )
-        text += ('\nT = TypeVar("T")\n' if variable else "") + "\n\n" + code
+        text += "".join(f'\n{one} = TypeVar("{one}")' for one in used) + "\n\n\n" + code
         path = TARGET / f"{file}.py"
         written[path] = ruff(
             ruff(text, path, "check", "--select", "I", "--fix", "--quiet"), path, "format"
         )
-    names = {twin.twin: twin.file for twin in TWINS} | {"open": "database", "state_store": "state"}
+    names = {twin.twin: twin.file for twin in TWINS} | {
+        "open": "database", "Walk": "walk", "state_store": "state",
+    }  # fmt: skip
+    names |= {name: "database" for _, name in FUNCTIONS}
     imports = "\n".join(f"from holdfast.sync.{names[name]} import {name}" for name in sorted(names))
     text = PACKAGE.format(imports=imports, names=sorted(names))
     path = TARGET / "__init__.py"

@@ -121,6 +121,8 @@ class Handle:
             try:
                 if self._gate is not None:
                     shared.tail.wake(self._gate)
+                if self._collections is not None:
+                    await self._collections.close()
                 if self._entries is not None:
                     await self._entries.events.close()
                 await shared.let_go(self._gate)
@@ -160,7 +162,7 @@ class Handle:
             shared = self._require_shared()
             self._collections = Collections(
                 self._open_engine(), shared.keyspaces, shared.retention, self._values,
-                self._components, self._wrote, self._require_gate(),
+                self._components, self._wrote, self._require_gate(), changes=self._changes,
             )  # fmt: skip
         return self._collections
 
@@ -187,6 +189,8 @@ class Handle:
     async def _committed(self, revision: int) -> None:
         """A transaction of this handle: its subscribers are told before its writer goes on."""
         self._wrote(revision)
+        if self._collections is not None:
+            await self._collections.committed(revision)
         if self._entries is not None:
             self._entries.composition.committed()
             if self._entries.events.active:

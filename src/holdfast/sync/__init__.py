@@ -17,12 +17,15 @@ from holdfast.sync.database import (
     Lock,
     OperationLog,
     Retention,
+    Scope,
     SnapshotView,
     Transaction,
     open,
+    restore,
+    verify_backups,
 )
-from holdfast.sync.documents import Collection
-from holdfast.sync.entries import KeyValueStore, SchemaRegistry
+from holdfast.sync.documents import Collection, LiveQuery
+from holdfast.sync.entries import EntryScope, KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
 from holdfast.sync.state import (
     KV,
@@ -46,7 +49,15 @@ from holdfast.sync.state import (
     Subscription,
     state_store,
 )
-from holdfast.sync.stores import MultiStore, Store
+from holdfast.sync.stores import (
+    MountedStore,
+    MultiStore,
+    SavedStore,
+    Store,
+    StoreBatch,
+    StoreTransaction,
+)
+from holdfast.sync.walk import Walk
 
 __all__ = [
     "KV",
@@ -58,28 +69,38 @@ __all__ = [
     "Counter",
     "Database",
     "Dev",
+    "EntryScope",
     "EventAccessor",
     "EventDirectory",
     "EventsArea",
     "KeyValueStore",
     "Lease",
     "Limiter",
+    "LiveQuery",
     "Lock",
+    "MountedStore",
     "MultiStore",
     "OperationLog",
     "Permit",
     "Presence",
     "Retention",
+    "SavedStore",
     "SchemaRegistry",
+    "Scope",
     "ScopedStore",
     "Semaphore",
     "SnapshotView",
     "Store",
+    "StoreBatch",
+    "StoreTransaction",
     "StreamGroup",
     "Streams",
     "Subscription",
     "Transaction",
+    "Walk",
     "Watch",
     "open",
+    "restore",
     "state_store",
+    "verify_backups",
 ]

@@ -327,6 +327,7 @@ class Lease:
         return self._inner.stamp
 
     def __repr__(self) -> str:
+        """Return repr(self)."""
         return self._inner.__repr__()
 
     @property
@@ -646,6 +647,7 @@ class EventAccessor:
         return Subscription(drive(self._inner.subscribe(handler)))
 
     def __repr__(self) -> str:
+        """Return repr(self)."""
         return self._inner.__repr__()
 
 
@@ -993,6 +995,7 @@ class ScopedStore:
         drive(self._inner.__aexit__(*_))
 
     def __repr__(self) -> str:
+        """Return repr(self)."""
         return self._inner.__repr__()
 
     @property
