@@ -9,6 +9,7 @@ method drives the handle's own coroutine; only what is in TWINS below is written
 
 import argparse
 import ast
+import functools
 import importlib
 import inspect
 import re
@@ -43,6 +44,7 @@ class Twin:
             await, and what they find done at once was never a coroutine.
         first: what the twin tries before it drives the coroutine of a method.
         hidden: attributes that are for other modules, not for users.
+        without: methods that the twin does not have.
     """
 
     source: str
@@ -55,6 +57,7 @@ class Twin:
     plain: tuple[str, ...] = ()
     first: dict[str, str] = field(default_factory=dict)
     hidden: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
     @property
     def handle(self) -> type:
@@ -70,7 +73,8 @@ class Twin:
     @property
     def alias(self) -> str:
         """What the generated module calls the async handle."""
-        return f"Async{self.handle.__name__}"
+        name = self.handle.__name__
+        return f"ASYNC_{name}" if name.isupper() else f"Async{name}"
 
     @property
     def generic(self) -> bool:
@@ -95,6 +99,25 @@ def poll(self, timeout_s: float = 0) -> Change | None:
         return None
     except StopIteration:
         raise StoreClosed("the watch is closed; begin another one with `db.watch`") from None
+'''
+
+LIVE = '''
+def __len__(self) -> int:
+    return len(self._inner)
+
+def __bool__(self) -> bool:
+    return True  # Also without a result.
+
+def poll(self, timeout_s: float = 0) -> LiveChange[T] | None:
+    """The next change, or None when none comes within that time.
+
+    Raises:
+        StoreClosed: the handle is closed.
+    """
+    try:
+        return self._items.take(timeout_s)
+    except (TimedOut, StopIteration):
+        return None
 '''
 
 PEEK = """
@@ -122,6 +145,36 @@ def collection(
     """
     kind = dict if type is None else type
     return Collection(self._inner.collection(name, kind, history=history))
+'''
+
+#: Of what keeps results: the decorator makes a plain function.
+CACHED = '''
+def cached(
+    self,
+    *,
+    ttl: Duration,
+    key: str | Callable[..., str] | None = None,
+    tags: Sequence[str] | Callable[..., Sequence[str]] = (),
+    stale: Duration | None = None,
+) -> Callable[[Callable[P, R]], DrivenFunction[P, R]]:
+    """Keep what a plain function returns; see `holdfast.state.areas.cache.Cache.cached`."""
+    from holdfast.state.driven import DrivenFunction
+
+    caching = self._inner.cached(ttl=ttl, key=key, tags=tags, stale=stale)
+    return lambda function: DrivenFunction(caching(function))
+'''
+
+#: Of every place in the tree of declared events.
+STEPS = '''
+def __getitem__(self, name: str) -> Any:
+    """The event or group of that name."""
+    return _twin_of(self._inner[name])
+
+def __getattr__(self, name: str) -> Any:
+    return _twin_of(getattr(self._inner, name))
+
+def __dir__(self) -> list[str]:
+    return [*super().__dir__(), *dir(self._inner)]
 '''
 
 TWINS = (
@@ -162,8 +215,27 @@ TWINS = (
     ),
     Twin("holdfast.documents.collection:Collection", file="documents"),
     Twin("holdfast.database.scope:Scope"),
+    Twin(
+        "holdfast.documents.live.query:LiveQuery",
+        file="documents",
+        rewrites={
+            "Cancelled while it waits (a time-out), it can\nbe asked again, and nothing is lost.": (
+                "Interrupted while it waits (Ctrl-C), it can\nbe asked again, and nothing is lost. "
+                "Threads that share it get each\nchange once among them."
+            )
+        },
+        extra=LIVE,
+    ),
     Twin("holdfast.stores.multistore:MultiStore", file="stores"),
-    Twin("holdfast.stores.store:Store", file="stores", attributes={"name": "str"}),
+    Twin("holdfast.stores.store:Store", file="stores", stands_for=("Verbs",)),
+    Twin("holdfast.stores.batch:StoreBatch", file="stores"),
+    Twin("holdfast.stores.transaction:StoreTransaction", file="stores"),
+    Twin("holdfast.stores.mounts:MountedStore", file="stores"),
+    Twin(
+        "holdfast.stores.versions.saved:SavedStore",
+        file="stores",
+        attributes={"name": "str", "version": "int", "root": "bytes"},
+    ),
     Twin(
         "holdfast.database.transaction:Transaction",
         attributes={"state": "State", "revision": "int"},
@@ -172,7 +244,12 @@ TWINS = (
     ),
     Twin(
         "holdfast.database.snapshot:SnapshotView",
-        attributes={"revision": "int", "entries": "KeyValueStore", "stores": "MultiStore"},
+        attributes={
+            "revision": "int",
+            "entries": "KeyValueStore",
+            "stores": "MultiStore",
+            "engine": "Any",
+        },
         extra=COLLECTION,
     ),
     Twin(
@@ -196,6 +273,77 @@ TWINS = (
         },
         extra=POLL,
     ),
+    *(
+        Twin(f"holdfast.state.areas.{module}", file="state")
+        for module in (
+            "kv:KV",
+            "counter:Counter",
+            "batch:BatchArea",
+            "dev:Dev",
+            "limiter:Limiter",
+            "presence:Presence",
+        )
+    ),
+    Twin(
+        "holdfast.state.areas.lease:Lease",
+        file="state",
+        attributes={
+            "key": "str",
+            "cancel_on_loss": "bool",
+            "whole": "str",
+            "owner": "str",
+            "token": "int",
+            "stamp": "bytes",
+        },
+        without=("__aenter__", "__aexit__"),
+    ),
+    Twin("holdfast.state.areas.claim:Claim", file="state"),
+    Twin(
+        "holdfast.state.areas.semaphore:Permit",
+        file="state",
+        attributes={"key": "str", "cancel_on_loss": "bool", "holder": "str"},
+        without=("__aenter__", "__aexit__"),
+    ),
+    Twin("holdfast.state.areas.semaphore:Semaphore", file="state"),
+    Twin(
+        "holdfast.state.areas.cache:Cache",
+        file="state",
+        extra=CACHED,
+        without=("through", "forget", "tag_keys"),
+    ),
+    Twin(
+        "holdfast.state.events.subscription:Subscription",
+        file="state",
+        attributes=dict.fromkeys(("delivered", "failed", "refused", "dropped", "gaps"), "int")
+        | {
+            "channel": "str",
+            "handler": "Handler",
+            "closed": "bool",
+            "runtime": "object",
+            "ready": "object",
+        },
+        without=("deliver", "gap", "close"),
+    ),
+    Twin("holdfast.state.events.area:EventAccessor", file="state", attributes={"channel": "str"}),
+    Twin("holdfast.state.events.area:EventDirectory", file="state", extra=STEPS),
+    Twin(
+        "holdfast.state.events.area:EventsArea",
+        file="state",
+        extra=STEPS,
+        without=("republish", "plain", "of"),
+    ),
+    Twin(
+        "holdfast.state.streams.consuming:Consumption",
+        file="state",
+        attributes=dict.fromkeys(("done", "failed", "dead", "interruptions"), "int"),
+    ),
+    Twin(
+        "holdfast.state.streams.group:StreamGroup",
+        file="state",
+        attributes={"name": "str", "consumer": "str"},
+    ),
+    Twin("holdfast.state.streams.area:Streams", file="state"),
+    Twin("holdfast.state.store:ScopedStore", file="state", extra=CACHED, without=("area",)),
 )
 
 NAMES = {known: twin.twin for twin in TWINS for known in (twin.handle.__name__, *twin.stands_for)}
@@ -215,8 +363,9 @@ from __future__ import annotations
 PURPOSES = {
     "feed": "The twin of a watch.",
     "entries": "The twins of entries and their schemas.",
-    "documents": "The twin of collections.",
+    "documents": "The twins of collections and live queries.",
     "stores": "The twins of named stores.",
+    "state": "The twins of a store of state and its areas, and `state_store`.",
     "database": "The twins of the database, its transactions and snapshots, and `open`.",
 }
 
@@ -248,11 +397,52 @@ OPEN_REWRITES = {
     "to be used as `async with holdfast.open(...) as db`": "open: close it, or use it in a `with`"
 }
 
+#: How a store gets its twin, and places in the tree of declared events theirs.
+STATE_STORE = '''
+def state_store(store: Any, service: str | None = None, **settings: Any) -> ScopedStore:
+    """A store of state for callers without an event loop.
+
+        with holdfast.sync.open("lmdb:///app") as db:
+            store = holdfast.sync.state_store(db, "api")
+            store.kv.set("a", 1)
+
+    Args:
+        store: an open database, an adapter, a builder, or a store that was built.
+        service, settings: those of `holdfast.state.build_store`, where it is no builder or store.
+
+    Raises:
+        AdapterRequired, ServiceRequired, ConfigInvalid: it cannot be built.
+    """
+    from holdfast.state.driven import plain_store
+
+    return ScopedStore(plain_store(store, service, settings))
+
+
+def _twin_of(found: Any) -> Any:
+    """The twin of a place in the tree of declared events."""
+    return EventAccessor(found) if hasattr(found, "publish") else EventDirectory(found)
+'''
+
 # Packages that are loaded when first needed: imported for type checkers only.
-LOADED_LATER = ("holdfast.records.schemas", "holdfast.documents")
+LOADED_LATER = (
+    "holdfast.records.schemas", "holdfast.documents", "holdfast.backups", "holdfast.state",
+    "holdfast.stores.versions",
+)  # fmt: skip
+
+# Functions that are no method of a handle: module and name.
+FUNCTIONS = (
+    ("holdfast.database.restoring", "restore"),
+    ("holdfast.database.restoring", "verify_backups"),
+)
 
 # What the code written by hand above and below names: module and name.
 IMPORTS = {
+    "AbstractContextManager": "contextlib",
+    "P": "holdfast.state.driven",
+    "R": "holdfast.state.driven",
+    "DrivenFunction": "holdfast.state.driven",
+    "Duration": "holdfast.state.checks",
+    "Sequence": "collections.abc",
     "Callable": "collections.abc",
     "Iterator": "collections.abc",
     "TracebackType": "types",
@@ -282,6 +472,8 @@ WORDS = (
     (r"\bholdfast\.open\b", "holdfast.sync.open"),
 )
 
+OPTIONAL = re.compile(r"(\w+) \| None")
+LISTED = re.compile(r"list\[(\w+)\]")
 CALLBACK = re.compile(r"Callable\[\[(\w+)\], Awaitable\[(\w+)\]\]")
 
 
@@ -409,8 +601,14 @@ def method_text(twin: Twin, name: str, method: Callable[..., Any], doc: str) -> 
         call = f"drive({call})"
     elif result == "Opening":
         call = f"drive({call}.take())"
-    kept = twin_of(result)
     setup += twin.first.get(name, "").lstrip()
+    managed = re.fullmatch(r"AsyncIterator\[(\w+)\]", result)
+    if managed and hasattr(method, "__wrapped__"):
+        # Decorated with asynccontextmanager: a block, not an iteration.
+        kept = NAMES[managed[1]]
+        text = signature(method, untyped).replace("Iterator[", "AbstractContextManager[")
+        body = f"from holdfast.state.driven import driven\n\nreturn driven({call}, {kept})"
+        return defined(called(name), text, doc, setup + body)
     if result == "Self":
         body = f"{call}\nreturn self"
     elif result == "None":
@@ -418,7 +616,9 @@ def method_text(twin: Twin, name: str, method: Callable[..., Any], doc: str) -> 
     elif "AsyncIterator" in result:
         body = f"return DrivenIterator({call})"
     else:
-        body = f"return {kept}({call})" if kept else f"return {call}"
+        body = result_text(result, call)
+    if any(twin_of(str(one.annotation)) not in (None, twin.twin) for one in parameters(method)):
+        body += "  # noqa: SLF001 - of this module"
     text = defined(called(name), signature(method, untyped), doc, setup + body)
     return overloads_text(name, method, untyped) + text
 
@@ -433,10 +633,18 @@ def leaves_open(twin: Twin, method: Callable[..., Any]) -> bool:
     return False
 
 
+def parameters(method: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The parameters of a method."""
+    return list(inspect.signature(method).parameters.values())
+
+
 def callbacks(method: Callable[..., Any]) -> tuple[str, dict[str, str]]:
     """Coroutine functions around plain callbacks, and by which parameter each is given."""
     setup, replaced = "", {}
     for name, one in inspect.signature(method).parameters.items():
+        if OPTIONAL.fullmatch(str(one.annotation)) and twin_of(str(one.annotation).split()[0]):
+            setup += f"{name}_inner = None if {name} is None else {name}._inner  # noqa: SLF001\n"
+            replaced[name] = f"{name}_inner"
         match = CALLBACK.fullmatch(str(one.annotation))
         if match:
             handle, result = match.groups()
@@ -445,7 +653,20 @@ def callbacks(method: Callable[..., Any]) -> tuple[str, dict[str, str]]:
                 f"    return {name}({NAMES[handle]}(handle))\n\n"
             )
             replaced[name] = "awaited"
+        elif twin_of(str(one.annotation)):
+            replaced[name] = f"{name}._inner"
     return setup, replaced
+
+
+def result_text(result: str, call: str) -> str:
+    """What the twin returns: twins for what the handle returns of its own kind."""
+    optional, listed = OPTIONAL.fullmatch(result), LISTED.fullmatch(result)
+    if optional and optional[1] in NAMES:
+        return f"found = {call}\nreturn None if found is None else {NAMES[optional[1]]}(found)"
+    if listed and listed[1] in NAMES:
+        return f"return [{NAMES[listed[1]]}(one) for one in {call}]"
+    kept = twin_of(result)
+    return f"return {kept}({call})" if kept else f"return {call}"
 
 
 def called(name: str) -> str:
@@ -459,13 +680,14 @@ def called(name: str) -> str:
     }.get(name, name)
 
 
-def iterator_method(name: str, method: Callable[..., Any], doc: str) -> str | None:
+def iterator_method(twin: Twin, name: str, method: Callable[..., Any], doc: str) -> str | None:
     """A method of a twin that is an iterator: those that concern the iteration."""
+    begin = "drive(self._inner.begin())\n" if hasattr(twin.handle, "begin") else ""
     bodies = {
         "__aiter__": "return self",
         "__anext__": "return next(self._items)",
         "aclose": "self._items.close()\ndrive(self._inner.aclose())",
-        "__aenter__": "return self",
+        "__aenter__": f"{begin}return self",
         "__aexit__": "self.close()",
     }
     if name not in bodies:
@@ -522,11 +744,19 @@ def own_classes(handle: type) -> list[type]:
 
 #: What does a verb at once is for decorators, not for callers.
 AT_ONCE = ("peek", "write_now")
-SPECIAL = ("__aenter__", "__aexit__", "__aiter__", "__anext__", "__repr__")
+SPECIAL = ("__aenter__", "__aexit__", "__aiter__", "__anext__", "__repr__", "__call__")
+PROPERTIES = (property, functools.cached_property)
 
 
 def callable_or_property(member: Any) -> bool:
-    return isinstance(member, property) or inspect.isfunction(member)
+    return isinstance(member, PROPERTIES) or inspect.isfunction(member)
+
+
+def getter(member: Any) -> Callable[..., Any]:
+    """The function behind a property."""
+    found = member.func if isinstance(member, functools.cached_property) else member.fget
+    assert inspect.isfunction(found)
+    return found
 
 
 def class_text(twin: Twin) -> str:
@@ -543,13 +773,15 @@ def class_text(twin: Twin) -> str:
     for name, annotation in twin.attributes.items():
         texts.append(property_text(name, annotation, ""))
     for name, member in members(twin.handle):
+        if name in twin.without:
+            continue
         doc = say(member.__doc__ or inherited(twin.handle, name))
-        if isinstance(member, property):
+        if isinstance(member, PROPERTIES):
             texts.append(property_text(name, property_type(member), doc))
         else:
             if f"def {name}(" in twin.extra:
                 continue  # Written by hand.
-            text = iterator_method(name, member, doc) if twin.iterates else None
+            text = iterator_method(twin, name, member, doc) if twin.iterates else None
             texts.append(text or method_text(twin, name, member, doc))
     texts.append(twin.extra.strip() + "\n")
     stale = twin.rewrites.keys() - used
@@ -566,7 +798,7 @@ def initializer(twin: Twin) -> str:
         lines.append("self._items = DrivenIterator(inner)")
     types = dict(twin.attributes)
     for name, member in members(twin.handle):
-        if isinstance(member, property):
+        if isinstance(member, PROPERTIES):
             types[name] = property_type(member)
     lines += [
         f"self._{name}: {typed(type_)} | None = None"
@@ -577,9 +809,8 @@ def initializer(twin: Twin) -> str:
     return defined("__init__", f"(self, inner: {inner}) -> None", "", "\n".join(lines))
 
 
-def property_type(member: property) -> str:
-    assert member.fget is not None
-    return str(inspect.signature(member.fget).return_annotation)
+def property_type(member: Any) -> str:
+    return str(inspect.signature(getter(member)).return_annotation)
 
 
 def _require_all_attributes(twin: Twin) -> None:
@@ -587,8 +818,7 @@ def _require_all_attributes(twin: Twin) -> None:
     set_there = {
         target.attr
         for owner in own_classes(twin.handle)
-        for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(owner))))
-        for target in ast.walk(node)
+        for target in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(owner))))
         if isinstance(target, ast.Attribute)
         and isinstance(target.ctx, ast.Store)
         and isinstance(target.value, ast.Name)
@@ -617,17 +847,30 @@ def open_text() -> str:
     return f"def open{signature(opening)}:\n" + textwrap.indent(quoted(doc), "    ") + f"\n{body}\n"
 
 
+def function_text(module: str, name: str) -> str:
+    """The twin of a function."""
+    function = getattr(importlib.import_module(module), name)
+    doc = spoken(inspect.cleandoc(function.__doc__ or ""), {}, set())
+    body = f"return drive({name}_async({arguments(function, {})}))"
+    return f"def {name}{signature(function)}:\n" + textwrap.indent(
+        f"{quoted(doc)}\n{body}\n", "    "
+    )
+
+
+@functools.cache
 def origins() -> dict[str, str]:
     """Where the names in signatures of the handles come from: name to module."""
     found = dict(IMPORTS)
     opening = importlib.import_module("holdfast.database.open")
     mentions = [(opening, str(inspect.signature(opening.open)))]
+    for module_name, name in FUNCTIONS:
+        module = importlib.import_module(module_name)
+        mentions.append((module, str(inspect.signature(getattr(module, name)))))
     for twin in TWINS:
         own = sys.modules[twin.handle.__module__]
         mentions += [(own, " ".join(twin.attributes.values()))]
         for _, member in members(twin.handle):
-            function = member.fget if isinstance(member, property) else member
-            assert function is not None
+            function = getter(member) if isinstance(member, PROPERTIES) else member
             module = sys.modules[function.__module__]
             mentions.append((module, str(inspect.signature(function))))
             if function.__name__ in twin.plain:
@@ -643,6 +886,7 @@ def origins() -> dict[str, str]:
     return found
 
 
+@functools.cache
 def imported(module: ModuleType) -> dict[str, str]:
     return {
         alias.name: node.module
@@ -672,6 +916,11 @@ def imports_text(code: str, file: str) -> str:
     lines |= {f"from {known[name]} import {name}" for name in others if name in known}
     if "open_async" in names:
         lines.add("from holdfast.database.open import open as open_async")
+    lines |= {
+        f"from {module} import {name} as {name}_async"
+        for module, name in FUNCTIONS
+        if f"{name}_async" in names
+    }
     later = {line for line in lines if line.split()[1].startswith(LOADED_LATER)}
     text = "\n".join(sorted(lines - later)) + "\n"
     if later:
@@ -686,7 +935,9 @@ def generate() -> dict[Path, str]:
     for file, purpose in PURPOSES.items():
         parts = [class_text(twin) for twin in TWINS if twin.file == file]
         if file == "database":
-            parts.insert(0, open_text())
+            parts[:0] = [open_text(), *(function_text(*one) for one in FUNCTIONS)]
+        if file == "state":
+            parts += [STATE_STORE]
         code = "\n\n".join(parts)
         used = [one for one in sorted(VARIABLES) if re.search(rf"\b{one}\b", code)]
         text = PREAMBLE.format(purpose=purpose) + imports_text(
@@ -697,12 +948,15 @@ def generate() -> dict[Path, str]:
         written[path] = ruff(
             ruff(text, path, "check", "--select", "I", "--fix", "--quiet"), path, "format"
         )
-    names = {twin.twin: twin.file for twin in TWINS} | {"open": "database", "Walk": "walk"}
+    names = {twin.twin: twin.file for twin in TWINS} | {
+        "open": "database", "Walk": "walk", "state_store": "state",
+    }  # fmt: skip
+    names |= {name: "database" for _, name in FUNCTIONS}
     imports = "\n".join(f"from holdfast.sync.{names[name]} import {name}" for name in sorted(names))
     text = PACKAGE.format(imports=imports, names=sorted(names))
     path = TARGET / "__init__.py"
     written[path] = ruff(
-        ruff(text, path, "check", "--select", "I", "--fix", "--quiet"), path, "format"
+        ruff(text, path, "check", "--select", "I,RUF022", "--fix", "--quiet"), path, "format"
     )
     return written
 

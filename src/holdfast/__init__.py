@@ -1,4 +1,4 @@
-"""Holdfast: one storage layer, from a dict to a cluster.
+"""Holdfast: one storage layer, from a dict to a server.
 
     import holdfast
 
@@ -82,6 +82,7 @@ from holdfast.contract.record import Cursor
 from holdfast.contract.runtime import Clock, ManualClock
 from holdfast.database.handle import Database
 from holdfast.database.open import open
+from holdfast.database.restoring import restore, verify_backups
 from holdfast.database.scope import Scope
 from holdfast.database.snapshot import SnapshotView
 from holdfast.database.transaction import Transaction
@@ -206,4 +207,6 @@ __all__ = [
     "digest",
     "open",
     "read_config",
+    "restore",
+    "verify_backups",
 ]

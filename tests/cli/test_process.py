@@ -55,6 +55,10 @@ def test_every_command_runs_as_a_process(url: str, tmp_path: Path) -> None:
         ["retention", "keep", "users", "--versions", "5"],
         ["retention", "feed", "--age", "7d"],
         ["retention", "show"],
+        ["copy", url, f"{url}-copy"],
+        ["backup", "create", f"{file}.backup"],
+        ["backup", "verify", f"{file}.backup"],
+        ["backup", "restore", f"{file}.backup", "--url", f"{url}-restored"],
     ]
     # So that a new command cannot be left out here.
     told = [" ".join(one) for one in commands]

@@ -22,8 +22,8 @@ from holdfast.contract.errors import (
 from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import ManualClock
 from holdfast.engines.embedded.group import BATCH_ID_MS
+from holdfast.engines.embedded.upkeep import Upkeep
 from holdfast.engines.sqlite import readers
-from holdfast.engines.sqlite.upkeep import Upkeep
 from holdfast.runtime.system import SystemHost, drive
 from tests import needs
 from tests.engines.sqlite_database import get, make, opened, put, run_child, sql, with_clock

@@ -10,6 +10,7 @@ import typer
 
 import holdfast
 from holdfast.cli import (
+    backing_up,
     bench,
     changing,
     doctor,
@@ -63,6 +64,7 @@ for command, name, panel in (
     (logs.logs, "logs", "Entries"),
     (importing.import_, "import", "Data"),
     (exporting.export, "export", "Data"),
+    (backing_up.copy, "copy", "Data"),
     (maintenance.info, "info", "Care"),
     (maintenance.check, "check", "Care"),
     (maintenance.compact, "compact", "Care"),
@@ -75,6 +77,7 @@ for command, name, panel in (
 for group, name, members in (
     (schemas.app, "schema", schemas.COMMANDS),
     (keeping.app, "retention", keeping.COMMANDS),
+    (backing_up.app, "backup", backing_up.COMMANDS),
 ):
     for member, part in members:
         group.command(part, epilog=_EPILOG)(_until_reader_gone(member))

@@ -69,7 +69,7 @@ class Ids(Protocol):
     """Where identities come from."""
 
     def new(self) -> bytes:
-        """16 bytes that nobody else gets; later ones sort behind earlier ones, roughly."""
+        """16 bytes that are given out once; later ones sort behind earlier ones, roughly."""
         ...
 
 
@@ -148,6 +148,10 @@ class Runtime(ABC):
     def start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Background:
         """Let a coroutine go on in the background. It handles its own errors."""
 
+    @abstractmethod
+    async def shielded(self, name: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What the work returns; it goes on to its end also when the caller is cancelled."""
+
     @property
     @abstractmethod
     def runs(self) -> Callable[[], bool]:
@@ -167,7 +171,7 @@ class Host(ABC):
 
     @abstractmethod
     def runtime(self) -> Runtime:
-        """The runtime of whoever is calling now."""
+        """The runtime of the present caller."""
 
     def may_hold(self) -> bool:
         """Whether the caller's thread may be held: a plain thread, or a driven coroutine."""
@@ -179,7 +183,7 @@ class Host(ABC):
 
     @abstractmethod
     def start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Background:
-        """Let a coroutine go on in a thread of its own, whoever asks. It handles its errors."""
+        """Run a coroutine in a thread of its own, from any caller. It handles its errors."""
 
     @abstractmethod
     def settle(

@@ -12,14 +12,13 @@ from holdfast.contract.capability import Capabilities
 from holdfast.contract.errors import Conflict, InvalidInput, ReadOnly
 from holdfast.contract.record import Cursor
 from holdfast.database.explain import explained
-from holdfast.database.lifecycle import Handle
+from holdfast.database.maintenance import Maintained
 from holdfast.database.scope import Scope
 from holdfast.database.snapshot import Opening, SnapshotView
 from holdfast.database.transaction import Transaction
 from holdfast.database.views import views_on
 from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.records.payloads import Absent, form_payload
-from holdfast.store.check import check_rows
 from holdfast.store.feed.subscription import SubscriptionFacts
 from holdfast.store.feed.watch import Watch
 from holdfast.store.isolation import IsolationLevel, IsolationName
@@ -27,8 +26,6 @@ from holdfast.store.locks.lock import TTL_S, Lock
 from holdfast.store.operation_log import OperationLog
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.transaction import TransactionEngine
-from holdfast.store.versions.retention import Retention
-from holdfast.store.versions.trimming import Trimmed
 from holdfast.stores.multistore import MultiStore
 
 if TYPE_CHECKING:
@@ -45,7 +42,7 @@ PAUSE_FIRST_S = 0.001
 PAUSE_LAST_S = 0.1
 
 
-class Database(Handle):
+class Database(Maintained):
     """A database and its views. Made by `holdfast.open`; an asynchronous context manager.
 
     It belongs to the event loop it was opened on. Handles of one process on one path share the
@@ -356,46 +353,3 @@ class Database(Handle):
             # Of a handle that was closed while this waited, for one.
             await view.close()
             raise
-
-    # --- Care -------------------------------------------------------------------------------
-
-    async def sweep(self) -> int:
-        """End every expired entry now instead of within a second; how many there were."""
-        self._guard()
-        return await self._require_shared().sweep()
-
-    @property
-    def retention(self) -> Retention:
-        """How much of the past is kept: `await db.retention.keep("logs", versions=0)`."""
-        return self._require_shared().retention
-
-    async def compact(self, progress: Callable[[int, int], None] | None = None) -> Trimmed:
-        """Give up the past that retention no longer keeps, and free space where possible.
-
-        It also happens by itself every few minutes while somebody writes.
-
-        Args:
-            progress: called with (changes given up, changes to give up).
-        """
-        self._guard()
-        engine = self._open_engine()
-        if not engine.capabilities.writable:
-            raise ReadOnly("the database was opened for reading only; open it to compact it")
-        trimmed = await self.retention.trim(progress)
-        if engine.capabilities.compacts:
-            await engine.compact()
-        return trimmed
-
-    async def check(self, progress: Callable[[int], None] | None = None) -> list[str]:
-        """Walk the whole database; one line for each thing wrong, none if all is well.
-
-        Pages and rows of the engine, the directory, the feed, and the rows of every view; of every
-        entry, living and past, the digest, and that history, feed, tags and expiry agree with it.
-
-        Args:
-            progress: called now and then with how many entries were looked at; from any thread.
-        """
-        self._guard()
-        engine = self._open_engine()
-        faults = await engine.check() if engine.capabilities.checks else []
-        return faults + await check_rows(self._require_shared(), engine, progress)

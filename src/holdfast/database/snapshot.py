@@ -22,10 +22,12 @@ class SnapshotView:
     Attributes:
         revision: of the last commit it contains.
         entries, stores: as of that moment, for reading. What expires is absent here too.
+        engine: what it reads; `store.on(snapshot)` of state asks for it.
     """
 
     def __init__(self, engine: SnapshotEngine, views: Views) -> None:
         self._engine = engine
+        self.engine: Any = engine
         self.revision = engine.revision
         self.entries = views.entries
         self.stores = views.stores

@@ -73,6 +73,11 @@ class Transaction:
         """The named stores as this transaction sees them."""
         return self._require_views().stores
 
+    @property
+    def engine(self) -> Any:
+        """What it reads and writes: `store.on(transaction)` of state asks for it."""
+        return self._require_views().engine
+
     @overload
     def collection(self, name: str, *, history: History | None = None) -> Collection[Any]: ...
     @overload
@@ -113,8 +118,13 @@ class Transaction:
         """
         engine = self._require_active()
         self._gate.check()
-        self.state = "committing"
-        revision = await engine.finish(self._finished)
+        try:
+            self.state = "committing"
+            revision = await engine.finish(self._finished)
+        except BaseException:
+            if not engine.over:
+                self.state = "active"  # Interrupted before anything was done.
+            raise
         await self._committed(revision)
         return revision
 

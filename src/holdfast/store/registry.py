@@ -22,6 +22,9 @@ _OURS = {
     "memory": "holdfast.engines.memory:MemoryEngine",
     "lmdb": "holdfast.engines.lmdb:LmdbEngine",
     "sqlite": "holdfast.engines.sqlite:SqliteEngine",
+    "redis": "holdfast.engines.redis:RedisEngine",
+    "file": "holdfast.engines.file:FileEngine",
+    "postgres": "holdfast.engines.postgres:PostgresEngine",
 }
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*", re.ASCII)
@@ -29,6 +32,8 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*", re.ASCII)
 #: What brings a driver that is not there, by scheme.
 _REMEDIES = {
     "lmdb": 'pip install "holdfast-db[lmdb]"',
+    "redis": 'pip install "holdfast-db[redis]"',
+    "postgres": 'pip install "holdfast-db[postgres]"',
     "sqlite": "it belongs to the standard library: use a Python that was built with it",
 }
 
@@ -72,7 +77,7 @@ def engine_class(scheme: str) -> type[Engine]:
             f"the engine {scheme} needs the module {error.name!r}, which is not installed; "
             f"{_REMEDIES.get(scheme, 'install it with the package that brings the engine')}",
             scheme=scheme,
-            extra="lmdb" if scheme == "lmdb" else None,
+            extra=scheme if scheme in ("lmdb", "redis", "postgres") else None,
         ) from error
     return cast("type[Engine]", getattr(module, class_name))
 

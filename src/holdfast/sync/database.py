@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from holdfast.codecs.compression import CompressionName
 from holdfast.codecs.pattern import Pattern
@@ -20,6 +21,8 @@ from holdfast.contract.runtime import Clock, Components
 from holdfast.database.address import Address
 from holdfast.database.handle import Database as AsyncDatabase
 from holdfast.database.open import open as open_async
+from holdfast.database.restoring import restore as restore_async
+from holdfast.database.restoring import verify_backups as verify_backups_async
 from holdfast.database.scope import Scope as AsyncScope
 from holdfast.database.snapshot import SnapshotView as AsyncSnapshotView
 from holdfast.database.transaction import State
@@ -42,6 +45,11 @@ from holdfast.sync.documents import Collection
 from holdfast.sync.entries import EntryScope, KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
 from holdfast.sync.stores import MultiStore
+
+if TYPE_CHECKING:
+    from holdfast.backups.chain import BackupFacts
+    from holdfast.backups.restoring import Restored
+    from holdfast.backups.taking import Taken
 
 T = TypeVar("T")
 
@@ -107,6 +115,46 @@ def open(
             components=components,
         )
     ).open()
+
+
+def restore(
+    files: Sequence[Path | str],
+    address: str | EngineConfig,
+    *,
+    to: int | datetime | None = None,
+    progress: Callable[[int], None] | None = None,
+    components: Components | None = None,
+) -> Restored:
+    """Make a database of a full backup and the backups that continue it.
+
+    Every file is verified before anything is written. The database goes on from the revision of
+    the backup, under a new lineage: cursors of the old one raise `Compacted`.
+
+    Args:
+        files: in whatever order.
+        address: of the new database; nothing may stand there.
+        to: restore the newest backup no newer than this revision or aware instant.
+        progress: called after each step with how many rows are in place; from another thread.
+        components: clock, ids and ways to wait other than the machine's; for tests.
+
+    Raises:
+        StoreExists: something stands at the address.
+        InvalidInput: the files do not belong together, or one is missing.
+        NotADatabase, FormatTooNew, IntegrityFailed: a file cannot be restored.
+        VersionNotFound: all of them are newer than `to`.
+    """
+    return drive(restore_async(files, address, to=to, progress=progress, components=components))
+
+
+def verify_backups(
+    files: Sequence[Path | str], *, components: Components | None = None
+) -> list[BackupFacts]:
+    """Read backup files, compare all their checksums, and return what each is of.
+
+    Raises:
+        NotADatabase, FormatTooNew, IntegrityFailed: a file cannot be restored.
+    """
+    return drive(verify_backups_async(files, components=components))
 
 
 class Database:
@@ -396,6 +444,58 @@ class Database:
         """
         return drive(self._inner.check(progress))
 
+    def backup(
+        self,
+        target: Path | str | IO[bytes],
+        *,
+        since: Path | str | None = None,
+        compression: str | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Taken:
+        """Write the present moment of the whole database to a file, while writes go on.
+
+        The file gets its name once it is whole; until then it ends with `.partial`, and a backup
+        that was broken off goes on there when it is asked for again. `holdfast.restore` makes a
+        database of it.
+
+        Args:
+            target: a path, a binary stream, or a URL that fsspec knows, such as `s3://b/app`.
+            since: an earlier backup of this database: the file holds what is newer, and restores
+                together with that one.
+            compression: of the rows: `zstd`, `gzip`, `lz4`, `snappy` or `none`; left out, `zstd`
+                where it is installed, else `gzip`.
+            progress: called after each page with (rows looked at, bytes of rows written); from
+                another thread.
+
+        Raises:
+            StoreExists: a file of that name is there.
+            StoreLocked: another backup is being written to it.
+            Compacted: `since` is of another lineage; take a full backup.
+            NotADatabase, IntegrityFailed: `since` is no whole backup.
+        """
+        return drive(
+            self._inner.backup(target, since=since, compression=compression, progress=progress)
+        )
+
+    def copy_to(
+        self, address: str | EngineConfig, *, progress: Callable[[int], None] | None = None
+    ) -> Restored:
+        """Make another database of the present moment of this one, on whatever engine.
+
+        Args:
+            address: of the new database; nothing may stand there.
+            progress: called after each step with how many rows are copied; from another thread.
+
+        Raises:
+            StoreExists: something stands at the address.
+            ConfigInvalid, EngineNotFound, DriverMissing: the address cannot be used.
+        """
+        return drive(self._inner.copy_to(address, progress=progress))
+
+    def state_adapter(self) -> Any:
+        """A keeper of state in this database: `StoreBuilder.with_adapter(db)` asks for it."""
+        return self._inner.state_adapter()
+
     @overload
     def collection(self, name: str, *, history: History | None = None) -> Collection[Any]: ...
     @overload
@@ -534,6 +634,11 @@ class Transaction:
             known = self._stores = MultiStore(inner)
         return known
 
+    @property
+    def engine(self) -> Any:
+        """What it reads and writes: `store.on(transaction)` of state asks for it."""
+        return self._inner.engine
+
     def begin(self) -> Self:
         """Take the snapshot; `with` does."""
         drive(self._inner.begin())
@@ -614,6 +719,7 @@ class SnapshotView:
     Attributes:
         revision: of the last commit it contains.
         entries, stores: as of that moment, for reading. What expires is absent here too.
+        engine: what it reads; `store.on(snapshot)` of state asks for it.
     """
 
     def __init__(self, inner: AsyncSnapshotView) -> None:
@@ -640,6 +746,10 @@ class SnapshotView:
         if known is None or known._inner is not inner:  # noqa: SLF001 - of this module
             known = self._stores = MultiStore(inner)
         return known
+
+    @property
+    def engine(self) -> Any:
+        return self._inner.engine
 
     def close(self) -> None:
         """Let go of the view; closing twice does nothing."""
@@ -804,9 +914,9 @@ class Retention:
 class Lock:
     """The mutex of a namespace; a context manager. Made by `Database.lock`.
 
-    It excludes who asks for it too: tasks, threads, other processes. In one process first come is
-    first served; between processes one that has waited a while comes next. It locks its own
-    namespace only, not those above or below, and keeps nobody from writing who does not ask.
+    It holds off other callers that ask for it, be they tasks, threads or processes; writes that do
+    not ask for it go on. In one process first come is first served; between processes one that has
+    waited a while comes next. It locks its own namespace only, not those above or below.
     Writes need no lock to be atomic: `modify`, conditions and transactions are cheaper.
 
     While its holder lives, its lease is renewed. What a holder that was held up longer than the
@@ -844,7 +954,7 @@ class Lock:
 
         Raises:
             TimedOut: the time is up.
-            DeadlockDetected: the caller holds it already, or whoever does waits for the caller.
+            DeadlockDetected: the caller holds it already, or its holder waits for the caller.
             ReadOnly, StorageFull: the lease cannot be written.
         """
         drive(self._inner.acquire())
@@ -864,7 +974,7 @@ class Lock:
         """Ask the database whether the lock is held still.
 
         Raises:
-            LeaseLost: the lease ran out; nobody else has the lock.
+            LeaseLost: the lease ran out, and the lock is free.
             Fenced: it ran out, and another holder has the lock.
         """
         drive(self._inner.check())

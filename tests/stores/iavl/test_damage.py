@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from holdfast.stores.iavl import VALUE_BYTES_MAX, IavlTree, index
 from tests.stores.iavl.memory import MemoryRows
 
 
-def saved(count: int = 13, **settings: bool) -> tuple[MemoryRows, dict[bytes, bytes]]:
+def saved(count: int = 13, **settings: Any) -> tuple[MemoryRows, dict[bytes, bytes]]:
     """Rows of two versions; most nodes of the second are shared with the first."""
     rows = MemoryRows()
     tree = IavlTree(rows, **settings)

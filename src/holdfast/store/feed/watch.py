@@ -16,7 +16,7 @@ from holdfast.runtime.drive import drive
 from holdfast.runtime.gate import Gate
 from holdfast.store.change import Change
 from holdfast.store.feed.feed import WHOLE, Feed
-from holdfast.store.feed.tail import EVERY_VIEW, Tail, Waiter
+from holdfast.store.feed.tail import EVERY_VIEW, READERS_MAX, Tail, Waiter
 from holdfast.store.feed.told import Told, Translate
 from holdfast.store.feed_row import Act, Cause, FeedPosition
 from holdfast.store.instants import instant
@@ -24,11 +24,8 @@ from holdfast.store.keyspaces import Keyspace, Keyspaces
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.views import ChangeReader
 
-#: Makes the reader of a keyspace as one handle sees it; None: nobody knows the view.
+#: Makes the reader of a keyspace as one handle sees it; None: the view is unknown.
 MakeReader = Callable[[Engine, Keyspace], ChangeReader | None]
-
-#: How many keyspaces' readers are remembered.
-READERS_MAX = 1000
 
 #: How `Change` spells what a feed row says.
 _OPERATIONS: Mapping[int, str] = {act: act.name.lower() for act in Act}
@@ -140,7 +137,7 @@ class Changes:
             return None
         reader = None if keyspace is None else self._reader_of(keyspace)
         if reader is None or not row.key:
-            # A whole keyspace, or one that nobody here can read: told to whoever watches it.
+            # A whole keyspace, or one of an unknown view: told to every watch of it.
             return Wanted(position, keyspace, reader, row.key or None, last)
         return Wanted(position, keyspace, reader, reader.key(row.key), last)
 
@@ -255,7 +252,7 @@ class Watch:
                 if not error.retryable:
                     await self.aclose()
                 raise
-            # Taken out only now: whoever is cancelled before gets it with the next call. Another
+            # Taken out only now: a call that is cancelled earlier leaves it for the next. Another
             # task on the same watch may have been faster meanwhile.
             if self._ready and self._ready[0] is first:
                 self._ready.popleft()
@@ -285,12 +282,13 @@ class Watch:
         """End the watch; ending twice does nothing."""
         self._closed = True
         self._ready.clear()
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None:
-            waiter.leave()
-        standing, self._standing = self._standing, None
-        if standing is not None:
-            standing.close()
+        # Forgotten last: what was interrupted is done by the next call, or with the last reference.
+        if self._waiter is not None:
+            self._waiter.leave()
+            self._waiter = None
+        if self._standing is not None:
+            self._standing.close()
+            self._standing = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -304,7 +302,7 @@ class Watch:
         await self.aclose()
 
     def __del__(self) -> None:
-        # Abandoned: nobody is to be woken for it any more.
+        # Abandoned: the tail must not wake it any more.
         waiter = getattr(self, "_waiter", None)
         if waiter is not None:
             waiter.leave()
@@ -412,9 +410,9 @@ class _Standing:
 
     def close(self) -> None:
         """Let go of the moment."""
-        moment, self._moment = self._moment, None
-        if moment is not None:
-            moment.close()
+        if self._moment is not None:
+            self._moment.close()
+            self._moment = None
 
     def __del__(self) -> None:
         self.close()

@@ -22,8 +22,8 @@ CHUNK_BYTES = 256 * 1024
 VALUE_BYTES_MAX = 192 * 1024 * 1024
 
 _PLAIN = bytes((MESSAGE_PACK.code,))
+_NO_CHUNKS: list[bytes] = []  # Shared; never changed.
 _MESSAGE_PACK_VALUES = (MESSAGE_PACK.code, JSON.code, ORDERED.code)
-_NO_CHUNKS: list[bytes] = []  # Nobody adds to it.
 _TEXT_SLICE = CHUNK_BYTES // 4
 
 
