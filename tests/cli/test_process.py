@@ -25,6 +25,7 @@ def test_every_command_runs_as_a_process(url: str, tmp_path: Path) -> None:
         digest = elsewhere.schemas.register({"type": "object"})
     with holdfast.sync.open(url, logged=True) as db:
         db.entries.has("users:1")
+        db.stores.create("ledger").set(b"a", b"1")
     commands = [
         ["set", "users:1", '{"name": "Ada"}'],
         ["get", "users:1"],
@@ -47,6 +48,7 @@ def test_every_command_runs_as_a_process(url: str, tmp_path: Path) -> None:
         ["rename", "users:1", "users:2"],
         ["delete", "users:2"],
         ["undelete", "users:2"],
+        ["purge", "users:2", "--yes"],
         ["schema", "register", schema],
         ["schema", "list"],
         ["schema", "show", digest],
@@ -55,6 +57,9 @@ def test_every_command_runs_as_a_process(url: str, tmp_path: Path) -> None:
         ["retention", "keep", "users", "--versions", "5"],
         ["retention", "feed", "--age", "7d"],
         ["retention", "show"],
+        ["stores", "list"],
+        ["stores", "keys", "ledger"],
+        ["stores", "get", "ledger", "a"],
         ["copy", url, f"{url}-copy"],
         ["backup", "create", f"{file}.backup"],
         ["backup", "verify", f"{file}.backup"],

@@ -22,6 +22,7 @@ from holdfast.cli import (
     logs,
     maintenance,
     schemas,
+    stores,
     watching,
 )
 
@@ -58,6 +59,7 @@ for command, name, panel in (
     (changing.rename, "rename", "Entries"),
     (changing.touch, "touch", "Entries"),
     (changing.tag, "tag", "Entries"),
+    (changing.purge, "purge", "Entries"),
     (entries.keys, "keys", "Entries"),
     (entries.history, "history", "Entries"),
     (watching.watch, "watch", "Entries"),
@@ -77,6 +79,7 @@ for command, name, panel in (
 for group, name, members in (
     (schemas.app, "schema", schemas.COMMANDS),
     (keeping.app, "retention", keeping.COMMANDS),
+    (stores.app, "stores", stores.COMMANDS),
     (backing_up.app, "backup", backing_up.COMMANDS),
 ):
     for member, part in members:
