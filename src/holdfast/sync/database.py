@@ -97,7 +97,7 @@ def open(
     Raises:
         ConfigInvalid, EngineNotFound, DriverMissing: the address or an argument cannot be used.
     """
-    return Database(
+    database = Database(
         open_async(
             address,
             read_only=read_only,
@@ -114,7 +114,13 @@ def open(
             clock=clock,
             components=components,
         )
-    ).open()
+    )
+    try:
+        return database.open()
+    except BaseException:
+        # An interrupt may come when it is open already, and nobody has the handle yet.
+        database.close()
+        raise
 
 
 def restore(
