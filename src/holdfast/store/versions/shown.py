@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from html import escape
 from itertools import islice
 from typing import Any
 
@@ -22,6 +21,8 @@ def brief(value: Any, characters_max: int = VALUE_CHARACTERS_MAX) -> str:
 
 def html_table(rows: Iterable[tuple[str, Any]]) -> str:
     """A table of names and facts, as notebooks show it."""
+    from html import escape  # Loads every name of HTML: not for programs without notebooks.
+
     cells = "".join(
         f"<tr><th style='text-align:left'>{escape(name)}</th>"
         f"<td style='text-align:left'>{escape(fact)}</td></tr>"
