@@ -57,7 +57,9 @@ def test_a_purge_wants_to_be_meant_and_leaves_nothing(cli: Cli, url: str) -> Non
 def test_named_stores_are_looked_into(cli: Cli, url: str) -> None:
     assert "no stores" in cli("set", "a", "1").err + cli("stores", "list").err
     fill(url)
-    assert cli("stores", "list", "--json").lines == [{"name": "ledger", "kind": "plain", "keys": 2}]
+    assert cli("stores", "list", "--json").lines == [
+        {"name": "ledger", "kind": "plain", "keys": 2, "versions": []}
+    ]
     assert "ledger" in cli("stores", "list").out
     listed = cli("stores", "keys", "ledger").out.splitlines()
     assert listed == ["a  " + "1" * 40 + "…", "0xff00  two"]

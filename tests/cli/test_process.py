@@ -66,9 +66,33 @@ def test_every_command_runs_as_a_process(url: str, tmp_path: Path) -> None:
         ["backup", "restore", f"{file}.backup", "--url", f"{url}-restored"],
     ]
     # So that a new command cannot be left out here.
-    told = [" ".join(one) for one in commands]
+    told = [" ".join(one) for one in (*commands, *STORES_AND_PROOFS)]
     for name in every_command():
         assert any(f"{one} ".startswith(f"{name} ") for one in told), name
+    run_as_processes(commands)
+
+
+STORES_AND_PROOFS = [
+    ["stores", "create", "ledger", "--kind", "iavl"],
+    ["stores", "set", "ledger", "a", "1"],
+    ["stores", "get", "ledger", "a"],
+    ["stores", "save", "ledger"],
+    ["stores", "save"],
+    ["stores", "versions", "ledger"],
+    ["stores", "diff", "ledger", "1", "2"],
+    ["stores", "list"],
+    ["seal"],
+    ["verify"],
+    ["receipt", "4"],
+]
+
+
+def test_commands_of_stores_and_proofs_run_as_processes(url: str) -> None:
+    assert url
+    run_as_processes(STORES_AND_PROOFS)
+
+
+def run_as_processes(commands: list[list[str]]) -> None:
     for arguments in commands:
         done = process(*arguments)
         assert done.code == 0, (arguments, done)

@@ -10,6 +10,7 @@ import typer
 
 import holdfast
 from holdfast.cli import (
+    auditing,
     backing_up,
     bench,
     changing,
@@ -70,6 +71,9 @@ for command, name, panel in (
     (maintenance.info, "info", "Care"),
     (maintenance.check, "check", "Care"),
     (maintenance.compact, "compact", "Care"),
+    (auditing.seal, "seal", "Care"),
+    (auditing.verify, "verify", "Care"),
+    (auditing.receipt, "receipt", "Care"),
     (bench.bench, "bench", "Machine"),
     (doctor.doctor, "doctor", "Machine"),
     (doctor.engines, "engines", "Machine"),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from holdfast.documents.collection import Collection
     from holdfast.records.schemas.registry import SchemaRegistry
     from holdfast.store.keyspaces import History
+    from holdfast.stores.audit.audit import Audit
 
 T = TypeVar("T")
 
@@ -94,6 +95,13 @@ class Database(Maintained):
         if self._stores is None:
             raise self._refuse()
         return self._stores
+
+    @property
+    def audit(self) -> Audit:
+        """The feed as a log that proves itself: heads, receipts, and whether all still holds."""
+        from holdfast.stores.audit.audit import Audit  # Most programs never ask.
+
+        return Audit(self._open_engine(), self._require_shared().feed, self._require_gate())
 
     @overload
     def collection(self, name: str, *, history: History | None = None) -> Collection[Any]: ...

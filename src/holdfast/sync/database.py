@@ -41,6 +41,7 @@ from holdfast.store.versions.policy import GoneKept, Policy, ValuesKept
 from holdfast.store.versions.retention import Kept, Settings
 from holdfast.store.versions.retention import Retention as AsyncRetention
 from holdfast.store.versions.trimming import Trimmed
+from holdfast.stores.audit.audit import Audit
 from holdfast.sync.documents import Collection
 from holdfast.sync.entries import EntryScope, KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
@@ -227,6 +228,11 @@ class Database:
         if known is None or known._inner is not inner:  # noqa: SLF001 - of this module
             known = self._stores = MultiStore(inner)
         return known
+
+    @property
+    def audit(self) -> Audit:
+        """The feed as a log that proves itself: heads, receipts, and whether all still holds."""
+        return self._inner.audit
 
     @property
     def schemas(self) -> SchemaRegistry:

@@ -282,7 +282,7 @@ class Medium:
 
     def pause(self, seconds: float) -> None:
         """Hold this thread for a moment."""
-        self._pausing.wait(seconds)
+        pause(seconds)
 
     # --- Inside -----------------------------------------------------------------------------
 
