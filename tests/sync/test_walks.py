@@ -29,6 +29,9 @@ def test_pages_lead_on_and_a_walk_is_a_context_manager(db: holdfast.sync.Databas
         assert str(next(keys)) == "n:099"
         assert keys.cursor is not None
     assert list(keys) == []
+    page = db.entries.items("n:+", limit=2).to_list()
+    assert [entry.value for entry in page] == [0, 1]
+    assert "<td>n:001</td>" in page._repr_html_()
     assert db.entries.count("n:+") == 100
     with pytest.raises(InvalidInput, match="cursor"):
         db.entries.keys("n:+", after="cursor/none")
