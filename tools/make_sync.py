@@ -390,7 +390,13 @@ __all__ = {names!r}
 
 # The one function; its signature and the start of its docstring come from `holdfast.open`.
 OPEN_BODY = """
-    return Database({call}).open()
+    database = Database({call})
+    try:
+        return database.open()
+    except BaseException:
+        # An interrupt may come when it is open already, and nobody has the handle yet.
+        database.close()
+        raise
 """
 #: What the docstring of `holdfast.open` says that is not true of its twin, and what is.
 OPEN_REWRITES = {

@@ -9,7 +9,7 @@ Without an event loop: `import holdfast.sync` and `holdfast.sync.open(...)`.
 """
 
 from holdfast.codecs.canonical import canonical_json
-from holdfast.codecs.digest import Digest, digest
+from holdfast.codecs.digest import Digest, data_hash, digest
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.serializers import Serializer
 from holdfast.codecs.text import KeyFormat, StoreKey
@@ -203,6 +203,7 @@ __all__ = [
     "Watch",
     "WrongContext",
     "canonical_json",
+    "data_hash",
     "digest",
     "open",
     "read_config",

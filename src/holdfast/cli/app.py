@@ -60,6 +60,7 @@ for command, name, panel in (
     (changing.rename, "rename", "Entries"),
     (changing.touch, "touch", "Entries"),
     (changing.tag, "tag", "Entries"),
+    (changing.purge, "purge", "Entries"),
     (entries.keys, "keys", "Entries"),
     (entries.history, "history", "Entries"),
     (watching.watch, "watch", "Entries"),
@@ -82,8 +83,8 @@ for command, name, panel in (
 for group, name, members in (
     (schemas.app, "schema", schemas.COMMANDS),
     (keeping.app, "retention", keeping.COMMANDS),
+    (stores.app, "stores", stores.COMMANDS),
     (backing_up.app, "backup", backing_up.COMMANDS),
-    (stores.app, "store", stores.COMMANDS),
 ):
     for member, part in members:
         group.command(part, epilog=_EPILOG)(_until_reader_gone(member))

@@ -98,7 +98,7 @@ def open(
     Raises:
         ConfigInvalid, EngineNotFound, DriverMissing: the address or an argument cannot be used.
     """
-    return Database(
+    database = Database(
         open_async(
             address,
             read_only=read_only,
@@ -115,7 +115,13 @@ def open(
             clock=clock,
             components=components,
         )
-    ).open()
+    )
+    try:
+        return database.open()
+    except BaseException:
+        # An interrupt may come when it is open already, and nobody has the handle yet.
+        database.close()
+        raise
 
 
 def restore(
