@@ -6,12 +6,15 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Final, TypeVar
 
-from holdfast.contract.errors import Conflict, InvalidInput, Unsupported
+from holdfast.contract.errors import ConfigInvalid, Conflict, InvalidInput, Unsupported
+from holdfast.documents.caching import CacheConfig, EntryCache
+from holdfast.documents.serialization import SerializationConfig
 from holdfast.documents.storage import REMOVE
 from holdfast.documents.transacting import CollectionTransaction, begun
 from holdfast.documents.writing import Writing, merge_patch
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.transaction import TransactionEngine
+from holdfast.store.versions.chunks import Values
 
 T = TypeVar("T")
 Done = TypeVar("Done")
@@ -91,8 +94,43 @@ class Collection(Writing[T]):
             )
         return await begun(
             self._collections, self._name, self._typed, self._history, isolation, timeout,
-            read_only,
+            read_only, self._values,
         )  # fmt: skip
+
+    # --- Settings of this object ------------------------------------------------------------
+
+    def stored_as(self, config: SerializationConfig) -> Collection[T]:
+        """The same collection; what is written through it is serialised so from now on.
+
+        What stands there stays as it is, and everybody reads both.
+
+        Raises:
+            ConfigInvalid, DriverMissing: the configuration cannot be.
+        """
+        if not isinstance(config, SerializationConfig):
+            raise ConfigInvalid(
+                f"a SerializationConfig was wanted; found a {type(config).__name__}"
+            )
+        return self._same(config.values(self._collections.components.host), self._cache)
+
+    def cached(self, config: CacheConfig) -> Collection[T]:
+        """The same collection; documents read by key come from memory if nobody wrote meanwhile.
+
+        `cache_facts` tells its hits and misses. Inside transactions nothing is cached.
+        """
+        return self._same(self._values, EntryCache(config, self._collections.components.clock))
+
+    def cache_facts(self) -> dict[str, int]:
+        """How the cache of this object fares: entries, hits and misses; all 0 without one."""
+        cache = self._cache
+        if cache is None:
+            return {"entries": 0, "hits": 0, "misses": 0}
+        return {"entries": len(cache), "hits": cache.hits, "misses": cache.misses}
+
+    def _same(self, values: Values | None, cache: EntryCache | None) -> Collection[T]:
+        other = Collection(self._name, self._typed, self._collections, self._history)
+        other._values, other._cache = values, cache
+        return other
 
 
 __all__ = ["REMOVE", "Collection", "merge_patch"]

@@ -15,6 +15,7 @@ from holdfast.documents.writing import Writing
 from holdfast.store.isolation import IsolationLevel
 from holdfast.store.keyspaces import History
 from holdfast.store.transaction import TransactionEngine
+from holdfast.store.versions.chunks import Values
 from holdfast.store.versions.entry import PendingRevision
 
 T = TypeVar("T")
@@ -37,8 +38,10 @@ class CollectionTransaction(Writing[T]):
         collections: Collections,
         history: History | None,
         own: OwnTransaction,
+        values: Values | None = None,
     ) -> None:
         super().__init__(name, typed, collections, history)
+        self._values = values
         self._transaction = own
 
     @property
@@ -206,6 +209,7 @@ async def begun(
     isolation: str,
     timeout: float | timedelta | None,
     read_only: bool,
+    values: Values | None,
 ) -> CollectionTransaction[T]:
     """A transaction that begins now. Raises InvalidInput."""
     level = IsolationLevel.parse(isolation)
@@ -218,7 +222,7 @@ async def begun(
     except BaseException:
         engine.release()
         raise
-    return CollectionTransaction(name, typed, own.view, history, own)
+    return CollectionTransaction(name, typed, own.view, history, own, values)
 
 
 def seconds_of(timeout: Any) -> float | None:

@@ -166,7 +166,7 @@ class Writing(Keyed[T]):
                 outcome = None
                 return KEEP if entry is None else REMOVE
             plain = typed.to_plain(changed)
-            serialized = storage.values.serialize_now(plain)
+            serialized = self._serial(storage).serialize_now(plain)
             put = Put(serialized, options)
             outcome = typed.from_plain(put.document)
             return put
@@ -206,7 +206,7 @@ class Writing(Keyed[T]):
             if entry is None:
                 raise self._absent(key)
             merged = merge_patch(entry.fresh().value, changes)
-            put = Put(storage.values.serialize_now(merged), options)
+            put = Put(self._serial(storage).serialize_now(merged), options)
             outcome[:] = [self._typed.from_plain(put.document)]
             return put
 
@@ -224,7 +224,7 @@ class Writing(Keyed[T]):
         def decide(entry: Entry[Any] | None) -> Put | Literal[_Act.KEEP]:
             if entry is None:
                 return KEEP
-            return Put(storage.values.serialize_now(entry.fresh().value), options)
+            return Put(self._serial(storage).serialize_now(entry.fresh().value), options)
 
         step = Step(key, decide, options, reads=True)
         await self._transact(storage, [step])
@@ -297,6 +297,7 @@ class Writing(Keyed[T]):
 
         async def apply(view: Collections, operation: tuple[Any, ...]) -> None:
             inside = Writing[T](self._name, self._typed, view, self._history)
+            inside._values = self._values
             match operation:
                 case ("set", key, value):
                     await inside.set(key, value)

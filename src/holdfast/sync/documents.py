@@ -13,6 +13,7 @@ from holdfast.runtime.drive import DrivenIterator, drive
 from holdfast.store.change import Change
 
 if TYPE_CHECKING:
+    from holdfast.documents.caching import CacheConfig
     from holdfast.documents.collection import Collection as AsyncCollection
     from holdfast.documents.collection import Done
     from holdfast.documents.live.query import LiveQuery as AsyncLiveQuery
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         QueryResult,
         ResultPage,
     )
+    from holdfast.documents.serialization import SerializationConfig
     from holdfast.documents.storage import _Act
     from holdfast.documents.transacting import CollectionTransaction as AsyncCollectionTransaction
     from holdfast.documents.transacting import TransactionState
@@ -92,6 +94,27 @@ class Collection(Generic[T]):
                 )
             )
         )
+
+    def stored_as(self, config: SerializationConfig) -> Collection[T]:
+        """The same collection; what is written through it is serialised so from now on.
+
+        What stands there stays as it is, and everybody reads both.
+
+        Raises:
+            ConfigInvalid, DriverMissing: the configuration cannot be.
+        """
+        return Collection(self._inner.stored_as(config))
+
+    def cached(self, config: CacheConfig) -> Collection[T]:
+        """The same collection; documents read by key come from memory if nobody wrote meanwhile.
+
+        `cache_facts` tells its hits and misses. Inside transactions nothing is cached.
+        """
+        return Collection(self._inner.cached(config))
+
+    def cache_facts(self) -> dict[str, int]:
+        """How the cache of this object fares: entries, hits and misses; all 0 without one."""
+        return self._inner.cache_facts()
 
     def __repr__(self) -> str:
         """Return repr(self)."""
