@@ -273,7 +273,7 @@ async def test_a_json_file_that_somebody_has_changed_is_the_truth(tmp_path: Path
     async with JSONStorageAdapter[Any](path) as users:
         await users.set_many({"a": {"n": 1}, "b": {"n": 2}, "c": {"n": 3}})
     path.write_text(
-        '{"a": {"n": 1}, "b": {"n": 20}, "d": {"at": {"$instant": "2024-05-01T12:00Z"}}}'
+        '{"a": {"n": 1}, "b": {"n": 20}, "d": {"at": {"$datetime": "2024-05-01T12:00Z"}}}'
     )
     adapter: JSONStorageAdapter[Any] = JSONStorageAdapter(path)
     async with adapter as users:
@@ -341,7 +341,7 @@ async def test_a_json_storage_holds_instants_and_bytes_and_other_tools_read_it(
     document = {
         "at": datetime(2024, 5, 1, 12, 0, 0, 123456, tzinfo=UTC),
         "bytes": b"\x00\xff",
-        "nested": [{"$bytes": "no bytes"}, {"$object": 1}, {}],
+        "nested": [{"$bytes": "no bytes"}, {"$$datetime": 1}, {}],
     }
     async with JSONStorageAdapter[Any](path) as things:
         await things.set("a", document)

@@ -1,35 +1,38 @@
-"""Documents as JSON that people read, nothing lost: instants and bytes are objects with one name.
+"""Documents as JSON that people read, nothing lost: the spelling that the command line has, too.
 
-2024-05-01T12:00:00.5Z   {"$instant": "2024-05-01T12:00:00.500000Z"}
-b"abc"                   {"$bytes": "YWJj"}
-{"$bytes": "x"}          {"$object": {"$bytes": "x"}}     an object that looks like one of these
+{"$datetime": "2024-05-01T12:00:00.500000+00:00"}    an instant
+{"$bytes": "YWJj"}                                   bytes, in base64
+{"$$bytes": "x"}                                     an object that looks like one of these
 """
 
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64decode, b64encode
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from holdfast.contract.errors import DeserializationFailed
 
-_INSTANT: Final = "$instant"
 _BYTES: Final = "$bytes"
-_OBJECT: Final = "$object"
-_NAMES: Final = frozenset((_INSTANT, _BYTES, _OBJECT))
+_INSTANT: Final = "$datetime"
+_SPELLING = re.compile(r"\$+(?:bytes|datetime)")
 
 
 def to_json(document: Any) -> Any:
     """What `json` writes of a plain document."""
     if isinstance(document, dict):
         found = {name: to_json(part) for name, part in document.items()}
-        return {_OBJECT: found} if len(found) == 1 and _NAMES & found.keys() else found
+        if len(found) == 1:
+            [(name, part)] = found.items()
+            if _SPELLING.fullmatch(name):
+                return {f"${name}": part}
+        return found
     if isinstance(document, list):
         return [to_json(part) for part in document]
     if isinstance(document, datetime):
-        text = document.astimezone(UTC).isoformat(timespec="microseconds")
-        return {_INSTANT: text.replace("+00:00", "Z")}
+        return {_INSTANT: document.astimezone(UTC).isoformat(timespec="microseconds")}
     if isinstance(document, bytes):
         return {_BYTES: b64encode(document).decode()}
     return document
@@ -43,15 +46,15 @@ def from_json(value: Any) -> Any:
         return value
     if len(value) == 1:
         [(name, part)] = value.items()
-        if name == _OBJECT and isinstance(part, dict):
-            return {inner: from_json(one) for inner, one in part.items()}
-        if name in (_INSTANT, _BYTES) and isinstance(part, str):
+        if name.startswith("$$") and _SPELLING.fullmatch(name):
+            return {name[1:]: from_json(part)}
+        if name in (_INSTANT, _BYTES):
             try:
                 return _instant(part) if name == _INSTANT else b64decode(part, validate=True)
-            except ValueError as error:
+            except (TypeError, ValueError) as error:
                 raise DeserializationFailed(
                     f"an object {{{name!r}: ...}} holds an instant such as 2024-05-01T12:00:00Z, "
-                    "or bytes in base64; found another text. Correct it"
+                    "or bytes in base64; found something else. Correct it, or write $ twice"
                 ) from error
     return {name: from_json(part) for name, part in value.items()}
 
