@@ -215,6 +215,7 @@ TWINS = (
     ),
     Twin("holdfast.documents.collection:Collection", file="documents"),
     Twin("holdfast.database.scope:Scope"),
+    Twin("holdfast.documents.transacting:CollectionTransaction", file="documents"),
     Twin(
         "holdfast.documents.live.query:LiveQuery",
         file="documents",
@@ -480,7 +481,7 @@ WORDS = (
 
 OPTIONAL = re.compile(r"(\w+) \| None")
 LISTED = re.compile(r"list\[(\w+)\]")
-CALLBACK = re.compile(r"Callable\[\[(\w+)\], Awaitable\[(\w+)\]\]")
+CALLBACK = re.compile(r"Callable\[\[([\w\[\]]+)\], Awaitable\[(\w+)\]\]")
 
 
 # --- Text ------------------------------------------------------------------------------------
@@ -656,7 +657,7 @@ def callbacks(method: Callable[..., Any]) -> tuple[str, dict[str, str]]:
             handle, result = match.groups()
             setup += (
                 f"async def awaited(handle: Async{handle}) -> {result}:\n"
-                f"    return {name}({NAMES[handle]}(handle))\n\n"
+                f"    return {name}({twin_of(handle)}(handle))\n\n"
             )
             replaced[name] = "awaited"
         elif twin_of(str(one.annotation)):
