@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from holdfast.engines.file.index import Index, Kept, length_in, place_of, segment_in
+from holdfast.engines.file.index import Index, Kept, length_in, place_of
 from holdfast.engines.file.records import (
     FORMAT_VERSION,
     BatchId,
@@ -56,6 +56,7 @@ class Replay:
     Attributes:
         damage: everything wrong so far.
         dropped: bytes of an append that was never finished.
+        live: bytes of rows that nothing has replaced.
     """
 
     def __init__(self, index: Index, store: str) -> None:
@@ -63,13 +64,12 @@ class Replay:
         self._store = store
         self._first = True
         self.damage: list[Damage] = []
-        self.dropped = 0
-        self.segments: dict[int, Segment] = {}
+        self.dropped = self.live = 0
 
     def take(
         self, segment: Segment, *, last: bool, lossy: bool = False, end: int | None = None
     ) -> None:
-        """Take a segment in; sets its `size` and the `live` of all.
+        """Take a segment in; sets its `size`.
 
         Args:
             last: it may end with an unfinished append.
@@ -77,7 +77,6 @@ class Replay:
                 may stand behind what was not written.
             end: where it ends; default: where the file does.
         """
-        self.segments[segment.number] = segment
         length = segment.length if end is None else end
         segment.size = 0
         rows: list[tuple[Row, Kept]] = []
@@ -166,20 +165,20 @@ class Replay:
         if any(row.revision > commit.revision for row, _ in rows):
             self._note(segment, found, "commits rows of a later revision")
         for row, kept in rows:
-            self._put(segment, row, kept)
+            self._put(row, kept)
         for id, revision, at_ms in ids:
             index.batch_ids[id] = (revision, at_ms, segment.number)
             index.batch_ids.move_to_end(id)
         index.head = commit.revision
 
-    def _put(self, segment: Segment, row: Row, kept: Kept) -> None:
+    def _put(self, row: Row, kept: Kept) -> None:
         records = self._index.records
         before = records.get(row.key)
         if before is not None:
-            self.segments[segment_in(before[0])].live -= length_in(before[0])
+            self.live -= length_in(before[0])
         if row.value is not None:
             records[row.key] = kept
-            segment.live += length_in(kept[0])
+            self.live += length_in(kept[0])
         elif before is not None:
             del records[row.key]
 
