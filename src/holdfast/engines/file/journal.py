@@ -227,6 +227,13 @@ class Journal:
             self.dirty = False
             self._flush(self.active)
 
+    def _flush_all(self) -> None:
+        """The same, also where another thread is about to flush and is not through."""
+        if self.failure is not None:
+            raise self.failure
+        if self.segments:
+            self._flush(self.active)
+
     @property
     def full(self) -> bool:
         """Whether the next commit goes to a new segment."""
@@ -243,7 +250,7 @@ class Journal:
 
     def roll(self) -> None:
         """Begin a new segment. A crash leaves the journal without it, or with it and empty."""
-        self.flush()
+        self._flush_all()
         number = 1 + max(self.segments, default=0)
         path = self.place.directory / name_of(number, self.format)
         beside = path.with_name(path.name + ".new")
@@ -284,7 +291,7 @@ class Journal:
 
     def remove_oldest(self) -> None:
         """Remove the oldest segment, in which nothing is left that counts."""
-        self.flush()
+        self._flush_all()
         number, oldest = next(iter(self.segments.items()))
         segments = {key: value for key, value in self.segments.items() if key != number}
         try:

@@ -87,7 +87,7 @@ class Replay:
         for found in walk:
             record = found.record
             if isinstance(record, Unsound):
-                if last and _unfinished(segment, found, began, walk, lossy=lossy):
+                if last and self._unfinished(segment, found, began, walk, lossy=lossy):
                     break
                 self._note(segment, found, record.why)
                 rows.clear()
@@ -182,19 +182,35 @@ class Replay:
         elif before is not None:
             del records[row.key]
 
+    def _unfinished(
+        self, segment: Segment, found: Found, began: int, rest: Iterator[Found], *, lossy: bool
+    ) -> bool:
+        """Whether an unsound record belongs to an append that did not come to its end."""
+        if found.cut:
+            return True
+        if not _unwritten(segment, began):
+            return False
+        return lossy or not self._goes_on(rest)
+
+    def _goes_on(self, rest: Iterator[Found]) -> bool:
+        """Whether another commit stands behind the one that lacks something."""
+        sound = commits = 0
+        for found in rest:
+            record = found.record
+            if type(record) is Commit:
+                commits += 1
+                # The end of the very commit that lacks something follows what is known, and says
+                # that there were more records than are left.
+                own = record.after in (None, self._index.head) and record.rows != sound
+                if commits > 1 or not own:
+                    return True
+                sound = 0
+            else:
+                sound = 0 if isinstance(record, Unsound) else sound + 1
+        return False
+
     def _note(self, segment: Segment, found: Found, why: str) -> None:
         self.damage.append(Damage(segment, found.at, found.number, why))
-
-
-def _unfinished(
-    segment: Segment, found: Found, began: int, rest: Iterator[Found], *, lossy: bool
-) -> bool:
-    """Whether an unsound record is the rest of an append that did not come to its end."""
-    if found.cut:
-        return True
-    if not _unwritten(segment, began):
-        return False
-    return lossy or not any(type(later.record) is Commit for later in rest)
 
 
 def _unwritten(segment: Segment, began: int) -> bool:
