@@ -29,6 +29,7 @@ from holdfast.engines.file.compaction import Compaction
 from holdfast.engines.file.config import FileConfig
 from holdfast.engines.file.index import Kept, length_in
 from holdfast.engines.file.opening import Opened
+from holdfast.engines.file.repair import repair as mend
 from holdfast.engines.file.segment import Segment
 from holdfast.engines.file.writer import FileWriter
 
@@ -206,6 +207,14 @@ class FileEngine(EmbeddedEngine):
         if not self._capabilities.writable:
             raise self._read_only()
         return await self.components.host.runtime().offload(self._compact)
+
+    @staticmethod
+    def repair(config: EngineConfig, components: Components) -> list[str]:
+        """Mend a damaged database that is not open; what was done, a line each.
+
+        `holdfast check --repair` calls it. Nothing is done where nothing is wrong.
+        """
+        return mend(cast("FileConfig", config), components)
 
     async def load(
         self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
