@@ -9,7 +9,9 @@ bounded: when more than half of the journal is dead, a round writes at most as m
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
+from holdfast.contract.errors import StoreError
 from holdfast.engines.embedded.group import BATCH_ID_MS
 from holdfast.engines.file.failures import damaged
 from holdfast.engines.file.index import Kept, place_of
@@ -129,5 +131,7 @@ class Compaction:
             journal.write(active.size, data)
             made = Published(moved, {}, ids, head, active.size + len(data), moved=True)
             journal.commit(made, flush=True)
-        finally:
-            journal.cut()
+        except BaseException:
+            with suppress(StoreError):  # Whoever comes next tries again, and tells it.
+                journal.cut()
+            raise

@@ -224,7 +224,10 @@ class Opened:
             return
         if journal.failure is not None:
             return
-        journal.ready()
+        try:
+            journal.ready()
+        except StoreNotFound:
+            return  # The files are gone: what was written there is, too.
         journal.flush()
         if self.index.head != self._written or self.relaxed:
             with suppress(StoreError), translated(self.place.directory):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
+from holdfast.contract.errors import StoreError
 from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import Clock
 from holdfast.engines.embedded.group import BATCH_ID_MS, Pending, Writer
@@ -119,7 +121,8 @@ class FileWriter(Writer):
 
     def abandon(self) -> None:
         self._gathered.clear()
-        self._journal.cut()
+        with suppress(StoreError):  # The next commit tries again, and tells it.
+            self._journal.cut()
 
     # --- Inside -----------------------------------------------------------------------------
 
