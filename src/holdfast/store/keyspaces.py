@@ -46,6 +46,7 @@ class KeyspaceSettings(msgspec.Struct, frozen=True, array_like=True, omit_defaul
         value_format: name of the serializer of values written from now on; empty: the handle's.
         compression: likewise.
         cipher: names the keys that encrypt its values; empty: they are not encrypted.
+        of_view: what the view itself remembers of the keyspace, as it encodes it.
     """
 
     history: History = "values"
@@ -54,6 +55,7 @@ class KeyspaceSettings(msgspec.Struct, frozen=True, array_like=True, omit_defaul
     value_format: str = ""
     compression: str = ""
     cipher: str = ""
+    of_view: bytes = b""
 
 
 class Keyspace(msgspec.Struct, frozen=True, array_like=True):
@@ -76,7 +78,7 @@ class Keyspace(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def directory_key(self) -> bytes:
-        """Its row in the directory: the fence of whoever writes where a drop may happen."""
+        """Its row in the directory: a fence for writes while the keyspace may be dropped."""
         return _key(self.view, self.name)
 
 
@@ -136,11 +138,32 @@ class Keyspaces:
             )
         return found
 
+    async def change(self, keyspace: Keyspace, settings: KeyspaceSettings) -> Keyspace:
+        """The keyspace with other settings; whoever has it with the old ones cannot write.
+
+        Raises:
+            StoreNotFound: it was dropped.
+            Conflict: its settings were changed meanwhile.
+        """
+        changed = msgspec.structs.replace(keyspace, settings=settings)
+        key = keyspace.directory_key
+
+        def decide(records: list[Record | None], _revision: int) -> Draft:
+            record, last = records
+            fence_of(keyspace, record)
+            draft = Draft()
+            draft.rows[key] = _encode(changed)
+            draft.rows[layout.SYSTEM_KEYSPACE_LAST] = _last(last)
+            return draft
+
+        await self._engine.transact([key, layout.SYSTEM_KEYSPACE_LAST], decide)
+        return self._remember(changed)
+
     async def drop(self, view: str, name: str, context: WriteContext = NO_CONTEXT) -> None:
         """Remove a keyspace with all its rows.
 
         It is gone for every reader and writer with the first commit, which tells the feed; its
-        rows follow in steps, by whoever keeps house if this call ends in the middle.
+        rows follow in steps; housekeeping deletes the rest if this call ends in the middle.
 
         Raises:
             StoreNotFound: there is none.

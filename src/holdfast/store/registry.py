@@ -23,6 +23,7 @@ _OURS = {
     "lmdb": "holdfast.engines.lmdb:LmdbEngine",
     "sqlite": "holdfast.engines.sqlite:SqliteEngine",
     "redis": "holdfast.engines.redis:RedisEngine",
+    "file": "holdfast.engines.file:FileEngine",
     "postgres": "holdfast.engines.postgres:PostgresEngine",
 }
 
@@ -87,14 +88,14 @@ def read_config(address: str | EngineConfig) -> EngineConfig:
         return address
     if not isinstance(address, str):
         raise ConfigInvalid(
-            "a database is opened by its URL, such as lmdb:///app, or by a configuration object; "
+            "a database is opened by its URL, such as lmdb:///app, a Path or a configuration; "
             f"found a {_name(address)}"
         )
     scheme, separator, _ = address.partition("://")
     if not separator or not _SCHEME.fullmatch(scheme):
         raise ConfigInvalid(
             "a database URL begins with its engine: lmdb:///app or memory://; "
-            f"found {masked(address)!r}"
+            f"found {masked(address)!r}. To open a path, pass a pathlib.Path"
         )
     return engine_class(scheme).config_type.from_url(_without_layers(address)[0])
 

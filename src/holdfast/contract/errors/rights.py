@@ -59,7 +59,7 @@ class FeatureDisabled(StoreError, code=ErrorCode.FEATURE_DISABLED):
 class PermissionDenied(StoreError, code=ErrorCode.PERMISSION_DENIED):
     """The actor may not do that.
 
-    Next: ask as somebody who may, or have the rule changed.
+    Next: ask as a user who may, or have the rule changed.
     """
 
     path: Fact[str | None] = Fact("the file")
