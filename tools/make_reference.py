@@ -54,6 +54,21 @@ MODULES = (
         f"holdfast.records.decorators.{name}"
         for name in ("base", "validated", "evented", "logged", "cached", "read_only")
     ),
+    "holdfast.state",
+    *(
+        f"holdfast.state.areas.{name}"
+        for name in (
+            "kv", "batch", "counter", "claim", "lease", "limiter", "semaphore", "presence", "cache",
+            "dev", "area",
+        )
+    ),
+    "holdfast.state.events.area",
+    "holdfast.state.events.message",
+    "holdfast.state.streams.area",
+    "holdfast.state.streams.group",
+    "holdfast.state.streams.consuming",
+    "holdfast.state.adapter",
+    "holdfast.state.telemetry",
     "holdfast.testing",
 )  # fmt: skip
 
