@@ -168,6 +168,8 @@ TWINS = (
         attributes={"revision": "int", "entries": "KeyValueStore", "stores": "MultiStore"},
         extra=COLLECTION,
     ),
+    Twin("holdfast.database.store_root:StoreRoot"),
+    Twin("holdfast.stores.audit.audit:Audit"),
     Twin(
         "holdfast.store.versions.retention:Retention",
         attributes={"policies": "Mapping[int, object]"},
@@ -232,7 +234,12 @@ OPEN_BODY = """
 """
 
 # Packages that are loaded when first needed: imported for type checkers only.
-LOADED_LATER = ("holdfast.records.schemas", "holdfast.documents", "holdfast.stores.versions")
+LOADED_LATER = (
+    "holdfast.records.schemas",
+    "holdfast.documents",
+    "holdfast.stores.versions",
+    "holdfast.stores.audit",
+)
 
 # What the code written by hand above and below names: module and name.
 IMPORTS = {

@@ -28,6 +28,7 @@ from holdfast.contract.record import Cursor
 from holdfast.database.handle import Database
 from holdfast.database.open import open
 from holdfast.database.snapshot import SnapshotView
+from holdfast.database.store_root import MultiStoreConfig, StoreRoot
 from holdfast.database.transaction import Transaction
 from holdfast.records.core import KeyValueStore
 from holdfast.records.decorators.cached import Cached
@@ -41,6 +42,7 @@ from holdfast.store.locks.lock import Lock
 from holdfast.store.operation_log import LoggingService, LogRecord, OperationLog
 from holdfast.store.versions.cache import CacheLimits
 from holdfast.store.versions.entry import Entry, Metadata, PastVersion
+from holdfast.stores.config import StoreConfig
 from holdfast.stores.multistore import MultiStore
 from holdfast.stores.store import Store
 
@@ -68,6 +70,7 @@ __all__ = [
     "LoggingService",
     "Metadata",
     "MultiStore",
+    "MultiStoreConfig",
     "MutexLockService",
     "OperationLog",
     "PastVersion",
@@ -78,8 +81,10 @@ __all__ = [
     "SchemaValidationFailed",
     "SnapshotView",
     "Store",
+    "StoreConfig",
     "StoreError",
     "StoreKey",
+    "StoreRoot",
     "Transaction",
     "Unsupported",
     "Watch",

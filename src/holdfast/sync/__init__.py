@@ -13,11 +13,13 @@ other module than `holdfast` does.
 """
 
 from holdfast.sync.database import (
+    Audit,
     Database,
     Lock,
     OperationLog,
     Retention,
     SnapshotView,
+    StoreRoot,
     Transaction,
     open,
 )
@@ -34,6 +36,7 @@ from holdfast.sync.stores import (
 )
 
 __all__ = [
+    "Audit",
     "Collection",
     "Database",
     "KeyValueStore",
@@ -47,6 +50,7 @@ __all__ = [
     "SnapshotView",
     "Store",
     "StoreBatch",
+    "StoreRoot",
     "StoreTransaction",
     "Transaction",
     "Watch",

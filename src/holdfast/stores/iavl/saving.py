@@ -44,8 +44,8 @@ def hashed_rows(order: list[Node], version: int) -> list[tuple[bytes, bytes]]:
             hash, row = inner_rows(
                 node,
                 encoded,
-                left if left.__class__ is bytes else left.link,
-                right if right.__class__ is bytes else right.link,
+                left if left.__class__ is bytes else left.link,  # type: ignore[union-attr]
+                right if right.__class__ is bytes else right.link,  # type: ignore[union-attr]
             )
         key = prefix + nonce.to_bytes(4, "big")
         node.link = key + hash
