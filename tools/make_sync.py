@@ -237,8 +237,9 @@ OPEN_BODY = """
 LOADED_LATER = (
     "holdfast.records.schemas",
     "holdfast.documents",
-    "holdfast.stores.versions",
     "holdfast.stores.audit",
+    "holdfast.stores.merkle",
+    "holdfast.stores.versions",
 )
 
 # What the code written by hand above and below names: module and name.

@@ -35,7 +35,6 @@ from holdfast.store.versions.retention import Retention as AsyncRetention
 from holdfast.store.versions.trimming import Trimmed
 from holdfast.stores.config import StoreConfig
 from holdfast.stores.lifecycle import StoreEvent
-from holdfast.stores.merkle.signing import Ed25519Signer, SignedHead
 from holdfast.sync.documents import Collection
 from holdfast.sync.entries import KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from holdfast.stores.audit.audit import Head
     from holdfast.stores.audit.receipts import Consistency, Receipt
     from holdfast.stores.audit.verifying import Finding
+    from holdfast.stores.merkle.signing import Ed25519Signer, SignedHead
 
 T = TypeVar("T")
 
