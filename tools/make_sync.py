@@ -254,6 +254,8 @@ TWINS = (
         },
         extra=COLLECTION,
     ),
+    Twin("holdfast.database.store_root:StoreRoot"),
+    Twin("holdfast.stores.audit.audit:Audit"),
     Twin(
         "holdfast.store.versions.retention:Retention",
         attributes={"policies": "Mapping[int, object]"},
@@ -433,9 +435,14 @@ def _twin_of(found: Any) -> Any:
 
 # Packages that are loaded when first needed: imported for type checkers only.
 LOADED_LATER = (
-    "holdfast.records.schemas", "holdfast.documents", "holdfast.backups", "holdfast.state",
+    "holdfast.records.schemas",
+    "holdfast.documents",
+    "holdfast.backups",
+    "holdfast.state",
+    "holdfast.stores.audit",
+    "holdfast.stores.merkle",
     "holdfast.stores.versions",
-)  # fmt: skip
+)
 
 # Functions that are no method of a handle: module and name.
 FUNCTIONS = (
