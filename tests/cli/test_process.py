@@ -55,11 +55,39 @@ def test_every_command_runs_as_a_process(url: str, tmp_path: Path) -> None:
         ["retention", "keep", "users", "--versions", "5"],
         ["retention", "feed", "--age", "7d"],
         ["retention", "show"],
+        ["copy", url, f"{url}-copy"],
+        ["backup", "create", f"{file}.backup"],
+        ["backup", "verify", f"{file}.backup"],
+        ["backup", "restore", f"{file}.backup", "--url", f"{url}-restored"],
     ]
     # So that a new command cannot be left out here.
-    told = [" ".join(one) for one in commands]
+    told = [" ".join(one) for one in (*commands, *STORES_AND_PROOFS)]
     for name in every_command():
         assert any(f"{one} ".startswith(f"{name} ") for one in told), name
+    run_as_processes(commands)
+
+
+STORES_AND_PROOFS = [
+    ["store", "create", "ledger", "--kind", "iavl"],
+    ["store", "set", "ledger", "a", "1"],
+    ["store", "get", "ledger", "a"],
+    ["store", "save", "ledger"],
+    ["store", "save"],
+    ["store", "versions", "ledger"],
+    ["store", "diff", "ledger", "1", "2"],
+    ["store", "list"],
+    ["seal"],
+    ["verify"],
+    ["receipt", "4"],
+]
+
+
+def test_commands_of_stores_and_proofs_run_as_processes(url: str) -> None:
+    assert url
+    run_as_processes(STORES_AND_PROOFS)
+
+
+def run_as_processes(commands: list[list[str]]) -> None:
     for arguments in commands:
         done = process(*arguments)
         assert done.code == 0, (arguments, done)

@@ -10,6 +10,8 @@ import typer
 
 import holdfast
 from holdfast.cli import (
+    auditing,
+    backing_up,
     bench,
     changing,
     doctor,
@@ -21,6 +23,7 @@ from holdfast.cli import (
     logs,
     maintenance,
     schemas,
+    stores,
     watching,
 )
 
@@ -63,9 +66,13 @@ for command, name, panel in (
     (logs.logs, "logs", "Entries"),
     (importing.import_, "import", "Data"),
     (exporting.export, "export", "Data"),
+    (backing_up.copy, "copy", "Data"),
     (maintenance.info, "info", "Care"),
     (maintenance.check, "check", "Care"),
     (maintenance.compact, "compact", "Care"),
+    (auditing.seal, "seal", "Care"),
+    (auditing.verify, "verify", "Care"),
+    (auditing.receipt, "receipt", "Care"),
     (bench.bench, "bench", "Machine"),
     (doctor.doctor, "doctor", "Machine"),
     (doctor.engines, "engines", "Machine"),
@@ -75,6 +82,8 @@ for command, name, panel in (
 for group, name, members in (
     (schemas.app, "schema", schemas.COMMANDS),
     (keeping.app, "retention", keeping.COMMANDS),
+    (backing_up.app, "backup", backing_up.COMMANDS),
+    (stores.app, "store", stores.COMMANDS),
 ):
     for member, part in members:
         group.command(part, epilog=_EPILOG)(_until_reader_gone(member))

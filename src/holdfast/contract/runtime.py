@@ -42,16 +42,22 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that stands still until it is told to move."""
+    """A clock that stands still until it is told to move: for tests.
+
+    Args:
+        now_ms: where it stands at first, in milliseconds since 1970 UTC.
+    """
 
     def __init__(self, now_ms: int = 1_700_000_000_000) -> None:
         self._now_ms = now_ms
         self._monotonic = 0.0
 
     def now_ms(self) -> int:
+        """Where it stands, in milliseconds since 1970 UTC."""
         return self._now_ms
 
     def monotonic(self) -> float:
+        """How many seconds it was moved on altogether."""
         return self._monotonic
 
     def advance(self, seconds: float) -> None:

@@ -17,12 +17,12 @@ from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.engine import EmbeddedEngine
 from holdfast.engines.embedded.group import Group, Pending, Work, Writer
+from holdfast.engines.embedded.upkeep import Upkeep
 from holdfast.engines.sqlite.config import SqliteConfig
 from holdfast.engines.sqlite.failures import DRIVER_ERRORS, told, translate
 from holdfast.engines.sqlite.opening import Opened, keep_for_ever, open_database
 from holdfast.engines.sqlite.readers import Reader, SqliteSnapshot
 from holdfast.engines.sqlite.room import log_of, size_of
-from holdfast.engines.sqlite.upkeep import Upkeep
 from holdfast.engines.sqlite.verify import what_is_wrong
 from holdfast.engines.sqlite.writer import SqliteWriter
 

@@ -62,6 +62,10 @@ class Waiter:
         """
         await self._tail.wait(self, after)
 
+    def wake(self) -> None:
+        """End its wait, or the next one, as a change would: there is something else to look at."""
+        self._tail.wake_one(self)
+
     def leave(self) -> None:
         """Wait no more; leaving twice does nothing."""
         self._tail.leave(self)
@@ -172,6 +176,11 @@ class Tail:
         """Wake those of one handle: it closes."""
         with self._lock:
             self._settle([one for one in self._waiters if one.gate is gate])
+
+    def wake_one(self, waiter: Waiter) -> None:
+        """See `Waiter.wake`."""
+        with self._lock:
+            self._settle([waiter])
 
     async def close(self) -> None:
         """Wake everybody, and end."""

@@ -7,10 +7,10 @@ import logging
 import threading
 import weakref
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from datetime import timedelta
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from holdfast.codecs.text import format_namespace, parse_namespace
 from holdfast.contract.engine import Engine
@@ -94,7 +94,7 @@ class Lock:
         return 0 if self._holding is None else self._holding.granted.token
 
     async def acquire(self) -> Self:
-        """Wait for it and take it; `async with` does.
+        """Wait for it and take it; `async with` and `await` do.
 
         Raises:
             TimedOut: the time is up.
@@ -144,6 +144,9 @@ class Lock:
         await self._locks.renew([holding])
         if holding.lost:
             await self._locks.check(holding)
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self.acquire().__await__()
 
     async def __aenter__(self) -> Self:
         return await self.acquire()

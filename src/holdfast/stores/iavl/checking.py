@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from holdfast.contract.errors import IntegrityFailed
+from holdfast.stores.iavl.cache import NodeCache
 from holdfast.stores.iavl.loading import NodeStore
 from holdfast.stores.iavl.nodes import Child, Link, Node, text
 
@@ -19,7 +20,7 @@ def check_tree(nodes: NodeStore, root: Link | None) -> int:
     Raises:
         IntegrityFailed: the first node, in the order of the keys, that is not what was saved.
     """
-    fresh = NodeStore(nodes.rows, _CACHE_NODES)
+    fresh = NodeStore(nodes.rows, NodeCache(_CACHE_NODES))
     pending: list[Child] = [] if root is None else [root]
     count = 0
     last: bytes | None = None
