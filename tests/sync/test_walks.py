@@ -75,3 +75,9 @@ def test_a_scope_of_the_database_has_a_twin(db: holdfast.sync.Database) -> None:
     with user.scope("b").lock("c") as lock:
         assert lock.namespace == "users/+/b/c"
     assert user.entries is user.entries
+    db.stores.create("ledger")
+    user.store("ledger").set(b"k", b"v")
+    assert user.store("ledger").get(b"k") == b"v"
+    user.collection("notes").set("1", {"n": 1})
+    assert user.collection("notes").count() == 1
+    assert db.collection("users/+/notes").count() == 1
