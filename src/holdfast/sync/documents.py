@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from holdfast.documents.caching import CacheConfig
     from holdfast.documents.collection import Collection as AsyncCollection
     from holdfast.documents.collection import Done
+    from holdfast.documents.indexing.quota import Quota
     from holdfast.documents.live.query import LiveQuery as AsyncLiveQuery
     from holdfast.documents.observed import WatchSubscription
     from holdfast.documents.results import (
@@ -356,6 +357,22 @@ class Collection(Generic[T]):
     def list_indexes(self) -> list[IndexFacts]:
         """The indexes there are, by name, with how they fare."""
         return drive(self._inner.list_indexes())
+
+    def set_quota(self, documents: int | None) -> None:
+        """Say how many documents the collection may have; None: as many as you like.
+
+        From then on a write that would make it more raises QuotaExceeded, and nothing of it is
+        written; what stands there can be replaced and removed. The commits themselves count.
+
+        Raises:
+            InvalidInput: the argument cannot be.
+            Unsupported: inside a transaction.
+        """
+        drive(self._inner.set_quota(documents))
+
+    def quota(self) -> Quota:
+        """How many documents the collection may have, and has."""
+        return drive(self._inner.quota())
 
     def live(
         self,
@@ -1039,6 +1056,22 @@ class CollectionTransaction(Generic[T]):
     def list_indexes(self) -> list[IndexFacts]:
         """The indexes there are, by name, with how they fare."""
         return drive(self._inner.list_indexes())
+
+    def set_quota(self, documents: int | None) -> None:
+        """Say how many documents the collection may have; None: as many as you like.
+
+        From then on a write that would make it more raises QuotaExceeded, and nothing of it is
+        written; what stands there can be replaced and removed. The commits themselves count.
+
+        Raises:
+            InvalidInput: the argument cannot be.
+            Unsupported: inside a transaction.
+        """
+        drive(self._inner.set_quota(documents))
+
+    def quota(self) -> Quota:
+        """How many documents the collection may have, and has."""
+        return drive(self._inner.quota())
 
     def live(
         self,
