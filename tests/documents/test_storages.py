@@ -541,6 +541,7 @@ async def test_hints_change_settings_that_stats_show(tmp_path: Path) -> None:
     }
     shown = await stats("sqlite", access_pattern="random", expected_size=5)
     assert (shown["access_pattern"], shown["expected_size"]) == ("random", 5)
+    assert shown["level"] == "ObservableStorage"
     for wrong in ({"expected_size": -1}, {"expected_size": "1"}, {"access_pattern": "zigzag"}):
         with pytest.raises(ConfigInvalid):
             PerformanceHints(**wrong)
