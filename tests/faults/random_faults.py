@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import traceback
 import warnings
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any
 
 import holdfast.sync
 from holdfast.contract.errors import (
+    Compacted,
     DeadlockDetected,
     SchemaValidationFailed,
     StoreError,
@@ -208,7 +210,8 @@ class FaultyWork(Work):
         if key not in self.entries:
             del calls[3]
         # What a poll took is not seen: it is told again to who asks with the cursor.
-        await self._cancel(self.random.choice(calls))
+        with contextlib.suppress(Compacted):
+            await self._cancel(self.random.choice(calls))
         await self._stop_watching()
         await self.outcome(key, value)
 
@@ -245,20 +248,19 @@ class FaultyWork(Work):
                 with db.watch(since=self._cursor) as changes:
                     changes.poll()
 
-            self.interrupt(self.random.choice((moment, watch)))
+            with contextlib.suppress(Compacted):
+                self.interrupt(self.random.choice((moment, watch)))
 
     async def interrupted_opening(self) -> None:
         """A handle that is opened and closed while Ctrl-C comes."""
-        other = holdfast.sync.open(
-            self.scene.url, components=self.scene.components, housekeeping=False
-        )
 
         def cycle() -> None:
-            with other:
+            with holdfast.sync.open(
+                self.scene.url, components=self.scene.components, housekeeping=False
+            ) as other:
                 other.entries.get("a:x")
 
         self.interrupt(cycle)
-        other.close()
 
     def interrupt(self, call: Callable[[], Any]) -> None:
         """Run a call with an interrupt at some line."""
@@ -286,6 +288,8 @@ class FaultyWork(Work):
             code = 1
             try:
                 code = _in_child(self.db, self.scene, value)
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(code)
         async with asyncio.timeout(CHILD_S):

@@ -19,9 +19,9 @@ from tests.faults.modes import MODES, url_of
 
 ROOT = Path(__file__).parents[2]
 #: How long the child may take from one line to the next.
-PATIENCE_S = 30
+PATIENCE_S = 15
 #: One that comes while an object is collected reaches nobody, so it is sent again.
-AGAIN_S = 0.5
+AGAIN_S = 1.5
 INTERRUPTS, INTERRUPTS_TORTURE = 30, 300
 
 
@@ -33,7 +33,11 @@ def interrupt_child(url: str, interrupts: int, seed: int) -> dict[str, int | Non
             "-m", "tests.faults.interrupted_child", url, str(interrupts), str(seed),
         ],
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "src")))},
+        env=os.environ
+        | {
+            "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "src"))),
+            "PYTHONFAULTHANDLER": "1",
+        },
         stdout=subprocess.PIPE,
         text=True,
     )  # fmt: skip
@@ -47,6 +51,8 @@ def interrupt_child(url: str, interrupts: int, seed: int) -> dict[str, int | Non
                 child.send_signal(signal.SIGINT)
                 if select.select([child.stdout], [], [], AGAIN_S)[0]:
                     break
+            else:
+                child.send_signal(signal.SIGABRT)  # It says where each thread stands.
             assert child.stdout.readline() == f"{count}\n", f"seed {seed}"
         known: dict[str, int | None] = json.loads(child.communicate(timeout=PATIENCE_S)[0])
         assert child.returncode == 0

@@ -10,6 +10,7 @@ import typer
 
 import holdfast
 from holdfast.cli import (
+    auditing,
     backing_up,
     bench,
     changing,
@@ -24,6 +25,7 @@ from holdfast.cli import (
     logs,
     maintenance,
     schemas,
+    stores,
     watching,
 )
 
@@ -60,6 +62,7 @@ for command, name, panel in (
     (changing.rename, "rename", "Entries"),
     (changing.touch, "touch", "Entries"),
     (changing.tag, "tag", "Entries"),
+    (changing.purge, "purge", "Entries"),
     (entries.keys, "keys", "Entries"),
     (entries.history, "history", "Entries"),
     (watching.watch, "watch", "Entries"),
@@ -73,6 +76,9 @@ for command, name, panel in (
     (maintenance.info, "info", "Care"),
     (maintenance.check, "check", "Care"),
     (maintenance.compact, "compact", "Care"),
+    (auditing.seal, "seal", "Care"),
+    (auditing.verify, "verify", "Care"),
+    (auditing.receipt, "receipt", "Care"),
     (bench.bench, "bench", "Machine"),
     (doctor.doctor, "doctor", "Machine"),
     (doctor.engines, "engines", "Machine"),
@@ -82,6 +88,7 @@ for command, name, panel in (
 for group, name, members in (
     (schemas.app, "schema", schemas.COMMANDS),
     (keeping.app, "retention", keeping.COMMANDS),
+    (stores.app, "stores", stores.COMMANDS),
     (backing_up.app, "backup", backing_up.COMMANDS),
     (indexes.app, "index", indexes.COMMANDS),
 ):

@@ -14,13 +14,14 @@ from holdfast.contract.record import Cursor
 from holdfast.database.explain import explained
 from holdfast.database.maintenance import Maintained
 from holdfast.database.scope import Scope
-from holdfast.database.snapshot import SnapshotView
+from holdfast.database.snapshot import Opening, SnapshotView
 from holdfast.database.transaction import Transaction
 from holdfast.database.views import views_on
 from holdfast.records.interface import KeyValueStoreInterface
+from holdfast.records.payloads import Absent, form_payload
 from holdfast.store.feed.subscription import SubscriptionFacts
 from holdfast.store.feed.watch import Watch
-from holdfast.store.isolation import IsolationLevel
+from holdfast.store.isolation import IsolationLevel, IsolationName
 from holdfast.store.locks.lock import TTL_S, Lock
 from holdfast.store.operation_log import OperationLog
 from holdfast.store.snapshot import SnapshotEngine
@@ -30,6 +31,8 @@ from holdfast.stores.multistore import MultiStore
 if TYPE_CHECKING:
     from holdfast.documents.collection import Collection
     from holdfast.records.schemas.registry import SchemaRegistry
+    from holdfast.store.keyspaces import History
+    from holdfast.stores.audit.audit import Audit
 
 T = TypeVar("T")
 
@@ -93,14 +96,21 @@ class Database(Maintained):
             raise self._refuse()
         return self._stores
 
+    @property
+    def audit(self) -> Audit:
+        """The feed as a log that proves itself: heads, receipts, and whether all still holds."""
+        from holdfast.stores.audit.audit import Audit  # Most programs never ask.
+
+        return Audit(self._open_engine(), self._require_shared().feed, self._require_gate())
+
     @overload
-    def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
+    def collection(self, name: str, *, history: History | None = None) -> Collection[Any]: ...
     @overload
     def collection(
-        self, name: str, type: type[T], *, history: str | None = None
+        self, name: str, type: type[T], *, history: History | None = None
     ) -> Collection[T]: ...
     def collection(
-        self, name: str, type: type[Any] | None = None, *, history: str | None = None
+        self, name: str, type: type[Any] | None = None, *, history: History | None = None
     ) -> Collection[Any]:
         """The collection of that name: typed documents with queries and indexes.
 
@@ -123,12 +133,29 @@ class Database(Maintained):
         """What values have to fit: registered schemas, requirements and migrations."""
         return self._open_parts().composition.rules.registry
 
+    @overload
     async def create_payload(
         self,
         mapping: Mapping[str, Any],
         *,
-        into: type = dict,
-        missing: str = "raise",
+        missing: Absent = "raise",
+        default: object = None,
+    ) -> dict[str, Any]: ...
+    @overload
+    async def create_payload(
+        self,
+        mapping: Mapping[str, Any],
+        *,
+        into: type[T],
+        missing: Absent = "raise",
+        default: object = None,
+    ) -> T: ...
+    async def create_payload(
+        self,
+        mapping: Mapping[str, Any],
+        *,
+        into: type[Any] = dict,
+        missing: Absent = "raise",
         default: object = None,
     ) -> Any:
         """One object from the values of several keys, all of one moment.
@@ -143,9 +170,7 @@ class Database(Maintained):
         Raises:
             SchemaValidationFailed: the values do not make one of `into`.
         """
-        from holdfast.records.payloads import form_payload
-
-        async with await self.snapshot() as view:
+        async with self.snapshot() as view:
             return await form_payload(
                 view.entries, mapping, into=into, missing=missing, default=default
             )
@@ -246,6 +271,8 @@ class Database(Maintained):
     ) -> Lock:
         """The mutex of a namespace, as an asynchronous context manager; see `Lock`.
 
+        `await db.lock(...)` gives it held, to be released by hand.
+
         Args:
             namespace: such as `users/active`, itself alone; empty: the root.
             ttl: after which time the lock of a killed process is free.
@@ -264,11 +291,12 @@ class Database(Maintained):
     # --- Transactions and snapshots ---------------------------------------------------------
 
     def transaction(
-        self, isolation: str = "serializable", *, read_only: bool = False
+        self, isolation: IsolationName | IsolationLevel = "serializable", *, read_only: bool = False
     ) -> Transaction:
         """A transaction, as an asynchronous context manager.
 
-        It commits when the block ends and rolls back when it raises. Isolation is
+        It commits when the block ends and rolls back when it raises; `await db.transaction()`
+        gives one that has begun, to be committed or rolled back by hand. Isolation is
         `read_committed`, `repeatable_read` (also `snapshot`) or `serializable`.
 
         Raises (at the end of the block):
@@ -289,7 +317,7 @@ class Database(Maintained):
         self,
         work: Callable[[Transaction], Awaitable[T]],
         *,
-        isolation: str = "serializable",
+        isolation: IsolationName | IsolationLevel = "serializable",
         retries: int = RETRIES,
     ) -> T:
         """Run `work(transaction)` and commit; run it again after a Conflict, `retries` times.
@@ -314,8 +342,15 @@ class Database(Maintained):
             pause = min(2 * pause, PAUSE_LAST_S)
         raise AssertionError("the last attempt returns or raises")
 
-    async def snapshot(self) -> SnapshotView:
-        """A fixed view of this moment. Close it, or use it as a context manager."""
+    def snapshot(self) -> Opening:
+        """A fixed view of this moment, as an asynchronous context manager.
+
+        `await db.snapshot()` gives one to be closed by hand.
+        """
+        self._guard()
+        return Opening(self._snapshot)
+
+    async def _snapshot(self) -> SnapshotView:
         self._guard()
         engine = self._open_engine()
         view = SnapshotEngine(engine, await engine.snapshot())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from holdfast.codecs.compression import NONE, Compression
 from holdfast.codecs.serializers import MESSAGE_PACK, Serializer
@@ -25,7 +25,6 @@ from holdfast.stores.multistore import MultiStore
 
 if TYPE_CHECKING:
     from holdfast.documents.collections import Collections
-    from holdfast.state.adapter import StateAdapter
 
 
 class Handle:
@@ -144,7 +143,7 @@ class Handle:
         )
         self._revision = await engine.head()
 
-    def state_adapter(self) -> StateAdapter:
+    def state_adapter(self) -> Any:
         """A keeper of state in this database: `StoreBuilder.with_adapter(db)` asks for it."""
         from holdfast.state.embedded.adapter import EmbeddedAdapter
         from holdfast.state.embedded.site import Site

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -18,7 +18,8 @@ from holdfast.store.versions.entry import Entry
 #: Keys by field; a mapping in place of a key makes a nested object.
 Mapped = Mapping[str, Any]
 #: What can become of a field whose key has no entry.
-MISSING = ("raise", "default", "omit")
+Absent = Literal["raise", "default", "omit"]
+MISSING: tuple[Absent, ...] = get_args(Absent)
 
 #: How deep mappings may stand in each other.
 DEPTH_MAX = 32

@@ -81,6 +81,7 @@ class PortalAdapter(AdapterLayer):
     def __init__(self, inner: StateAdapter) -> None:
         super().__init__(inner)
         self.needs_loop = False
+        self._closed = False
         self._portal = Portal(f"holdfast {inner.name}", system_components().host)
 
     async def through(self, verb: str, call: Callable[[], Any]) -> Any:
@@ -98,8 +99,13 @@ class PortalAdapter(AdapterLayer):
         return end
 
     async def close(self) -> None:
-        if self._portal.loop is not None:
-            await self._portal.run(self._close_inner)
+        closed, self._closed = self._closed, True
+        if closed:
+            return
+        try:
+            if self._portal.loop is not None:
+                await self._portal.run(self._close_inner)
+        finally:
             self._portal.close()
 
     async def _close_inner(self) -> None:

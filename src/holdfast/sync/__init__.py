@@ -13,12 +13,14 @@ other module than `holdfast` does.
 """
 
 from holdfast.sync.database import (
+    Audit,
     Database,
     Lock,
     OperationLog,
     Retention,
     Scope,
     SnapshotView,
+    StoreRoot,
     Transaction,
     open,
     restore,
@@ -61,6 +63,7 @@ from holdfast.sync.walk import Walk
 
 __all__ = [
     "KV",
+    "Audit",
     "BatchArea",
     "Cache",
     "Claim",
@@ -93,6 +96,7 @@ __all__ = [
     "SnapshotView",
     "Store",
     "StoreBatch",
+    "StoreRoot",
     "StoreTransaction",
     "StreamGroup",
     "Streams",

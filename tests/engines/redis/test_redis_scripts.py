@@ -12,7 +12,6 @@ from holdfast.contract.config import EngineConfig
 from holdfast.engines.redis import RedisEngine, scripts, transport
 from holdfast.engines.redis.scripts import Script
 from holdfast.testing import Section, promises_of
-from holdfast.testing.author import Author
 from holdfast.testing.contract.batches import Batches
 from holdfast.testing.contract.checks import Checks
 from holdfast.testing.contract.concurrency import Concurrency
@@ -55,7 +54,7 @@ BREAKAGES = [
 ]  # fmt: skip
 
 
-class Redis(Author):
+class Redis(Section):
     engine_type = RedisEngine
     model_examples = 5
 

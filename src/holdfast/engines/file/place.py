@@ -89,7 +89,8 @@ class Place:
     def write_manifest(self, manifest: Manifest) -> None:
         """Put the manifest in the place of the old one; a crash leaves either of them."""
         beside = self.directory / (manifests.NAME + ".new")
-        with open(beside, "wb", buffering=0, opener=_private) as file:
+        beside.unlink(missing_ok=True)
+        with open(beside, "xb", buffering=0, opener=_private) as file:
             file.write(manifest.encode())
             os.fsync(file.fileno())
         beside.replace(self.manifest)
@@ -106,12 +107,12 @@ class Place:
         except FileNotFoundError:
             return 0
 
-    def make_ballast(self, size: int) -> bool:
-        """Set disk space aside, where there is plenty left; whether it is there."""
+    def make_ballast(self, size: int, *, margin: int = _BALLAST_MARGIN) -> bool:
+        """Set disk space aside, where so many times as much is left; whether it is there."""
         there = self.ballast.stat().st_size if self.ballast.exists() else 0
         if there >= size:
             return True
-        if self.room_bytes() < size * _BALLAST_MARGIN:
+        if self.room_bytes() < size * margin:
             return False
         try:
             with open(self.ballast, "ab", buffering=0, opener=_private) as file:
@@ -146,11 +147,32 @@ def identity_of(path: Path) -> Identity | None:
 
 def flush_directory(directory: Path) -> None:
     """Make sure that names just made in the directory are still there after a crash."""
-    descriptor = os.open(directory, os.O_RDONLY)
+    opened = _Directory(directory)
     try:
-        os.fsync(descriptor)
+        os.fsync(opened.number)
     finally:
-        os.close(descriptor)
+        opened.close()
+
+
+class _Directory:
+    """A directory, open; it closes with the last reference to it, whatever interrupts the call."""
+
+    number = -1
+
+    def __init__(self, path: Path) -> None:
+        self.number = os.open(path, os.O_RDONLY)
+
+    def close(self) -> None:
+        if self.number >= 0:
+            # On one line, lest an interrupt come between the two.
+            self.number = _close(self.number)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _close(number: int) -> int:
+    return os.close(number) or -1  # type: ignore[func-returns-value]
 
 
 def _private(path: str, flags: int) -> int:

@@ -16,17 +16,23 @@ from holdfast.engines.lmdb.writer import LmdbWriter, Rows
 #: Room that must be left, of the journal's size, and beside that, so that LMDB can take it all.
 ROOM_FACTOR = 8
 ROOM_MARGIN_BYTES = 4 * 1024 * 1024
+#: What a row may take in LMDB at the worst: a page of its own, and its share of those above.
+ROW_ROOM_BYTES = 2 * 4096
 #: Rows that are written between two pauses, in which callers commit.
 _SLICE_ROWS = 256
 _SLICE_PAUSE_S = 0.0002
 
 
-def has_room(medium: Medium) -> bool:
-    """Whether LMDB could take what the journal takes. Sets the reserve aside."""
+def rows_max(medium: Medium) -> int:
+    """How many rows a half may gather for LMDB to have room for two halves; 0: room is short.
+
+    Sets the reserve aside.
+    """
     medium.room.set_aside()
-    if not medium.place.ballast.exists():
-        return False
-    return medium.room.left() >= ROOM_FACTOR * medium.config.journal + ROOM_MARGIN_BYTES
+    left = medium.room.left() - ROOM_MARGIN_BYTES
+    if not medium.place.ballast.exists() or left < ROOM_FACTOR * medium.config.journal:
+        return 0
+    return left // ROW_ROOM_BYTES // 2
 
 
 def write_rows(

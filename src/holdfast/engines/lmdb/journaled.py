@@ -29,7 +29,7 @@ from holdfast.engines.embedded.committer import Committer
 from holdfast.engines.embedded.locking import holding, let_go
 from holdfast.engines.lmdb import facts, journal_format
 from holdfast.engines.lmdb.flushing import told
-from holdfast.engines.lmdb.journal_bulk import Tries, has_room, write_rows
+from holdfast.engines.lmdb.journal_bulk import Tries, rows_max, write_rows
 from holdfast.engines.lmdb.journal_file import JournalFile
 from holdfast.engines.lmdb.journal_format import NONCE_BYTES
 from holdfast.engines.lmdb.journal_writer import JournalWriter
@@ -80,6 +80,7 @@ class Journaled(Served):
         self._head = 0
         #: LMDB's own newest revision, while `on`.
         self._applied = 0
+        self._rows_max = 0
         self._landing: _Landing | None = None
         self._doubt = self._broken = False
         #: What the thread asks of whoever leads next, or a loop of the thread.
@@ -98,7 +99,7 @@ class Journaled(Served):
         """
         if self._landing is not None or self._doubt:
             self.recover()
-        if self.on and self._due:
+        if self.on and self._due and not self._committer.on_loop:
             with suppress(StoreError):  # While LMDB cannot take it, the journal still may.
                 self._share()
             if self._doubt:
@@ -124,16 +125,20 @@ class Journaled(Served):
         """Have the journal hold what was decided, and show it. Into LMDB where it does not fit."""
         file = self._file
         assert file is not None
-        size = journal_format.bytes_at_most(staged.rows, staged.ids)
+        body = journal_format.pack(staged.rows, staged.ids)
+        staged.bytes = body.size
         try:
-            room = not self._broken and size <= file.half - journal_format.RECORD_BYTES - 8
-            mixed = self.layers.newest.generation != file.place.generation
-            if room and (size > file.left or self._roll_soon or mixed):
-                self._roll()
+            # Record 0 takes a place of its own.
+            room = not self._broken and body.size <= file.half - 2 * journal_format.RECORD_BYTES
+            newest = self.layers.newest
+            mixed = newest.generation != file.place.generation
+            many = len(newest.rows) >= self._rows_max
+            if room and (body.size > file.left or self._roll_soon or mixed or many):
+                room = self._roll()
             if room:
                 at = file.place.at
                 self._landing = _Landing(staged, at)
-                file.append(staged.rows, staged.ids, self._head, staged.head)
+                file.append(body, self._head, staged.head)
         except OSError as error:
             # Whether it is there is not known. LMDB gets it, and names no journal any more.
             self._landing = None
@@ -201,13 +206,10 @@ class Journaled(Served):
         if self.on or self.ended or not locks.try_turn():
             return
         try:
-            if (
-                locks.claim()
-                and not locks.knocked
-                and self._medium.alone
-                and has_room(self._medium)
-            ):
-                self._begin_generation()
+            if locks.claim() and not locks.knocked and self._medium.alone:
+                self._rows_max = rows_max(self._medium)
+                if self._rows_max:
+                    self._begin_generation()
         except OSError as error:
             self._break(error)
         except StoreError:
@@ -228,6 +230,7 @@ class Journaled(Served):
         file = self._file
         writer = LmdbWriter(medium, self._components.clock, turn_taken=True)
         try:
+            medium.env.reader_check()  # Whoever still has a place is dead.
             writer.begin()
             fact = writer.look(facts.read_journal)
             generation = 1 if fact is None else fact.generation + 1
@@ -312,12 +315,15 @@ class Journaled(Served):
         self._head = newest.head = staged.head
         self._landing = None
 
-    def _roll(self) -> None:
-        """Go on in the other half; LMDB gets what is in this one."""
+    def _roll(self) -> bool:
+        """Go on in the other half; LMDB gets what is in this one. False: room is short for that."""
         file = self._file
         assert file is not None
         if self.layers.older is not None:
             self._await_applied()
+        self._rows_max = rows_max(self._medium)
+        if not self._rows_max:
+            return False
         if self.layers.newest.generation == file.place.generation:
             generation = file.place.generation + 1
             file.place = file.begin(generation, self._head, chained=True)
@@ -326,6 +332,7 @@ class Journaled(Served):
         self._roll_soon = False
         self._rolled_at = self._now()
         self._ring()
+        return True
 
     def _layer(self, layers: Layers) -> None:
         def layer() -> None:

@@ -20,13 +20,13 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
 from holdfast.contract.errors import StoreLocked
+from holdfast.engines.embedded import locking
 from holdfast.engines.lmdb import byte_locks
 from holdfast.engines.lmdb.files import keep_open, let_close
 
@@ -54,7 +54,6 @@ class ProcessLocks:
         self._files: list[FileIO] = []
         self._descriptor: int | None = None
         self._writable = True
-        self._pausing = threading.Event()  # Never set: waiting on it is how this thread pauses.
         self._path = path
 
     def open(self) -> None:
@@ -223,7 +222,7 @@ class ProcessLocks:
         while not attempt():
             if waited >= timeout_s:
                 return False
-            self._pausing.wait(pause)
+            locking.pause(pause)
             waited += pause
             pause = min(pause * 2, _PAUSE_LAST_S)
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import sys
@@ -15,7 +16,7 @@ import lmdb
 from holdfast.contract.errors import StoreLocked, StoreNotFound, WrongContext
 from holdfast.contract.record import Record
 from holdfast.contract.runtime import Clock, Ids
-from holdfast.engines.embedded.locking import holding
+from holdfast.engines.embedded.locking import holding, pause
 from holdfast.engines.embedded.network import refuse_network
 from holdfast.engines.lmdb import facts, header
 from holdfast.engines.lmdb.config import MAP_MIN, LmdbConfig
@@ -66,7 +67,6 @@ class Medium:
         self._watched = Watched(self.place, clock)
         self._parked: lmdb.Transaction[bytes] | None = None
         self._references = 0
-        self._pausing = threading.Event()  # Never set: waiting on it is how this thread pauses.
 
     # --- Opening and closing ----------------------------------------------------------------
 
@@ -144,10 +144,12 @@ class Medium:
         Args:
             views: how many snapshots are open, each with a transaction and the environment.
         """
-        for _ in range(PARK_ATTEMPTS_MAX):
+        for attempt in range(PARK_ATTEMPTS_MAX):
             if not self._reading(2 * views + 1):
                 break
-            self._pausing.wait(_PARK_PAUSE_S)
+            if attempt == 1:
+                gc.collect()  # The remains of an interrupted read may hold its transaction.
+            pause(_PARK_PAUSE_S)
         with suppress(lmdb.Error):
             self._parked = self.env.begin()
 
@@ -283,7 +285,7 @@ class Medium:
 
     def pause(self, seconds: float) -> None:
         """Hold this thread for a moment."""
-        self._pausing.wait(seconds)
+        pause(seconds)
 
     # --- Inside -----------------------------------------------------------------------------
 

@@ -58,7 +58,8 @@ class Relaxed(Layered):
         validate: raises for a batch that breaks a limit.
         committer: that runs the groups; a flush begins between two of them.
 
-    `layers` is what is acknowledged and not flushed; `ended` says that the thread shall end.
+    `layers` is what is acknowledged and not flushed; `ended` says that the thread shall end, and
+    `turn` which thread it is that flushes.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Relaxed(Layered):
         self._flushes = 0
         self._failure: StoreError | None = None
         self._thread: Worker | None = None
+        self.turn: object = None
         self._bell: Bell = SimpleQueue()
         self._waiting: list[SimpleQueue[None]] = []
         self._half = max(1, medium.config.relaxed_bytes_max // 2)  # There are two overlays.
@@ -157,8 +159,9 @@ class Relaxed(Layered):
         except StoreError as error:
             failure = error
         self.ended = True
+        # Also where there seems to be no thread: an interrupt may have come as it was started.
+        self._ring()
         if self._thread is not None:
-            self._ring()
             self._thread.join()
         if failure is not None:
             raise failure
@@ -199,9 +202,9 @@ class Relaxed(Layered):
     def _take_turn(self) -> bool:
         """Wait for the turn and open a group; False where room is short."""
         if self._thread is None:
-            me, bell = ref(self), self._bell
-            spawn = self._components.host.spawn
-            self._thread = spawn("holdfast lmdb flush", lambda: flush_when_rung(me, bell))
+            me, bell, spawn = ref(self), self._bell, self._components.host.spawn
+            turn = self.turn = object()  # An interrupt may leave a thread that nothing knows of.
+            self._thread = spawn("holdfast lmdb flush", lambda: flush_when_rung(me, bell, turn))
         locks = self._medium.locks
         locks.take_turn(self._medium.config.lock_timeout)
         try:

@@ -27,11 +27,13 @@ class Served(Layered):
 
     Attributes:
         ended: the thread has to end.
+        turn: which thread it is that works; an interrupt may leave another one.
     """
 
     def __init__(self, medium: Medium, components: Components, committer: Committer) -> None:
         super().__init__(medium)
         self.ended = False
+        self.turn: object = None
         self._components = components
         self._committer = committer
         self._thread: Worker | None = None
@@ -44,7 +46,10 @@ class Served(Layered):
     def _start_thread(self, name: str) -> None:
         if self._thread is None:
             me, bell = ref(self), self._bell
-            self._thread = self._components.host.spawn(name, lambda: flush_when_rung(me, bell))
+            turn = self.turn = object()  # An interrupt may leave a thread that nothing knows of.
+            self._thread = self._components.host.spawn(
+                name, lambda: flush_when_rung(me, bell, turn)
+            )
 
     def _end_thread(self) -> None:
         self.ended = True

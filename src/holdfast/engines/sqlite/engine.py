@@ -104,20 +104,19 @@ class SqliteEngine(EmbeddedEngine):
             undo.pop_all()
 
     def _close(self) -> None:
-        try:
-            self._retire()
-            self._upkeep.close()
-        finally:
+        with ExitStack() as last_first:
             # In any case, for what an interrupt leaves open would stay so.
             if self._database is not None:  # Else the opening was interrupted before that.
-                self._database.close()
+                last_first.callback(self._database.close)
+            last_first.callback(self._upkeep.close)
+            last_first.callback(self._retire)
 
     def before_fork(self) -> None:
         self._released = False
         super().before_fork()
         # SQLite counts the locks of a process by itself, and a child would inherit the count
         # without the locks. So the child inherits no connection, where that can be had.
-        self._released = self._paused and self._open_parts().release()
+        self._released = self._paused and not self._over and self._open_parts().release()
 
     def after_fork_in_parent(self) -> None:
         try:
@@ -127,7 +126,7 @@ class SqliteEngine(EmbeddedEngine):
             super().after_fork_in_parent()
 
     def _after_fork(self) -> None:
-        if self._database is not None and not self._released:
+        if self._database is not None and not self._released and not self._over:
             self._database.inherit()
             keep_for_ever(self)
 
@@ -284,6 +283,11 @@ class SqliteEngine(EmbeddedEngine):
             self._upkeep.wake()
 
     # --- Inside -----------------------------------------------------------------------------
+
+    @property
+    def _over(self) -> bool:
+        """Whether its connections are closed: an interrupted close may have come that far."""
+        return self._database is None or self._database.closed
 
     def _now(self, read: Callable[Concatenate[Reader, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """What a read finds at this moment."""

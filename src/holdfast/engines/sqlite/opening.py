@@ -53,6 +53,8 @@ class Opened:
         connect_newest: Callable[[], sqlite3.Connection],
     ) -> None:
         self._config = config
+        #: Whether every connection was let go of for good.
+        self.closed = False
         self._connect_newest = connect_newest
         self._held = ExitStack()
         self._path = config.path
@@ -81,6 +83,8 @@ class Opened:
         """
         if len(self.snapshots) or (self._pen is not None and self._pen.connection.in_transaction):
             return False
+        if self.replaced:
+            return False  # There would be nothing to connect to again.
         with ExitStack() as undo:
             if not self.readers.freeze(FORK_WAIT_S):
                 return False
@@ -145,6 +149,7 @@ class Opened:
             if not lost:
                 last_first.callback(self.newest.close)
             last_first.callback(self.snapshots.close)
+        self.closed = True
 
 
 def open_database(config: SqliteConfig, components: Components) -> Opened:

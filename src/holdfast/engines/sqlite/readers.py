@@ -17,7 +17,7 @@ from weakref import WeakSet
 from holdfast.contract.engine import Snapshot
 from holdfast.contract.errors import InvalidInput, Overloaded, StoreClosed
 from holdfast.contract.record import Page, Range, Record
-from holdfast.engines.embedded.locking import holding
+from holdfast.engines.embedded.locking import holding, pause
 from holdfast.engines.sqlite.appended import AppendedKeys
 from holdfast.engines.sqlite.failures import Translated
 from holdfast.engines.sqlite.statements import FIND, HEAD, VIEW, close, find, record_of, walk
@@ -126,8 +126,6 @@ class Readers:
         self._made: WeakSet[Reader] = WeakSet()
         self._lock = threading.RLock()
         self._frozen = False
-        self._thawed = threading.Event()
-        self._pause = threading.Event()
         self._closed = False
 
     def take(self) -> Reader:
@@ -141,7 +139,8 @@ class Readers:
             if not self._frozen:
                 return reader
             self._idle.append(reader)
-        self._thawed.wait()
+        while self._frozen:
+            pause(_LOOK_S)
         return self.take()
 
     def lend(self, reader: Reader) -> None:
@@ -172,7 +171,6 @@ class Readers:
 
     def freeze(self, timeout_s: float) -> bool:
         """Hold up reads and close what is idle, once none is under way; False if one stays."""
-        self._thawed.clear()
         self._frozen = True
         looks = round(timeout_s / _LOOK_S)
         while True:
@@ -183,12 +181,11 @@ class Readers:
                 self.thaw()
                 return False
             looks -= 1
-            self._pause.wait(_LOOK_S)
+            pause(_LOOK_S)
 
     def thaw(self) -> None:
         """Reads go on."""
         self._frozen = False
-        self._thawed.set()
 
     def give_back(self, reader: Reader) -> None:
         """The read is done and holds no view any more."""

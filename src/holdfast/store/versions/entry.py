@@ -369,12 +369,12 @@ class PastVersion(Entry[T], frozen=True, eq=False):
     Attributes:
         ended_at_revision: of the commit that ended it.
         end_cause: `set` overwritten, `delete` deleted, `expired` run out; and for the last two
-            `end_actor`, `end_comment` and `end_at`: who, why and when.
+            `end_modified_by`, `end_comment` and `end_at`: who, why and when.
     """
 
     end_cause: str = "set"
     end_at_ms: int = 0
-    end_actor: str | int | None = None
+    end_modified_by: str | int | None = None
     end_comment: str | None = None
     ended_at_revision: int = 0
 

@@ -7,6 +7,7 @@ whatever tree it is met again, and several trees over one store may share a cach
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from holdfast.contract.errors import InvalidInput
@@ -65,7 +66,19 @@ class NodeCache(Generic[N]):
             self._old, self.young = self.young, {}
         self.young[node.link] = node
 
-    def forget(self, link: Link) -> None:
-        """Make room: the node is hardly needed any more."""
-        if self.young.pop(link, None) is None:
-            self._old.pop(link, None)
+    def keep_all(self, nodes: Sequence[N]) -> None:
+        """Remember many nodes."""
+        if len(self.young) + len(nodes) > self._half:
+            for node in nodes:
+                self.keep(node)
+            return
+        young = self.young
+        for node in nodes:
+            young[node.link] = node
+
+    def forget_all(self, links: Iterable[Link]) -> None:
+        """Make room: these nodes are hardly needed any more."""
+        young, old = self.young.pop, self._old.pop
+        for link in links:
+            if young(link, None) is None:
+                old(link, None)

@@ -38,13 +38,12 @@ class NodeStore:
         young: of the cache at this moment; see `miss`.
     """
 
-    __slots__ = ("cache", "forget", "keep", "rows")
+    __slots__ = ("cache", "keep", "rows")
 
     def __init__(self, rows: Rows, cache: NodeCache[Node]) -> None:
         self.rows = rows
         self.cache = cache
         self.keep = cache.keep
-        self.forget = cache.forget
 
     def __len__(self) -> int:
         return len(self.cache)

@@ -44,6 +44,7 @@ from holdfast.stores.versions.base import (
     moment_of,
     not_found,
 )
+from holdfast.stores.versions.rows import PrefixRows
 
 T = TypeVar("T")
 
@@ -77,19 +78,6 @@ class _Saved(msgspec.Struct, frozen=True, array_like=True):
     fold: int
     root: bytes
     at_ms: int
-
-
-class ContentRows:
-    """The rows of a content tree on an engine, read without a coroutine."""
-
-    def __init__(self, engine: Engine, prefix: bytes) -> None:
-        self._engine = engine
-        self._prefix = prefix
-
-    def get(self, key: bytes) -> bytes | None:
-        """The value of a row, or None when there is no such row."""
-        [record] = drive(self._engine.read((self._prefix + key,)))
-        return None if record is None else record.value
 
 
 class ContentVersions(Versions):
@@ -334,7 +322,7 @@ class ContentVersions(Versions):
     # --- Inside -----------------------------------------------------------------------------
 
     def _tree(self, engine: Engine, cache: NodeCache[Node] | None = None) -> ContentTree:
-        return ContentTree(ContentRows(engine, self._tree_prefix), cache=cache or self._cache)
+        return ContentTree(PrefixRows(engine, self._tree_prefix), cache=cache or self._cache)
 
     async def _apart(self, work: Callable[[], T]) -> T:
         return await self._engine.components.host.runtime().offload(work)

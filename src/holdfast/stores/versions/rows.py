@@ -59,3 +59,16 @@ class EngineRows:
                 if version <= up_to:
                     return prefix
         return self._own
+
+
+class PrefixRows:
+    """Rows under one prefix on an engine, read without a coroutine."""
+
+    def __init__(self, engine: Engine, prefix: bytes) -> None:
+        self._engine = engine
+        self._prefix = prefix
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a row, or None when there is no such row."""
+        [record] = drive(self._engine.read((self._prefix + key,)))
+        return None if record is None else record.value
