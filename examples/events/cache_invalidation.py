@@ -30,7 +30,7 @@ async def main() -> None:
                 cache[key] = f"{key}: {cents / 100:.2f}"
             return cache[key]
 
-        with prices.watch("*", drop):
+        with prices.subscribe("*", drop):
             print(await label("apple"))
             writer = await asyncio.create_subprocess_exec(
                 sys.executable, "-c", OTHER, stdout=subprocess.DEVNULL

@@ -4,6 +4,8 @@ import inspect
 import re
 from typing import Any
 
+import pytest
+
 import holdfast
 from holdfast.documents.aggregate import avg, count_, sum_
 from holdfast.documents.query import F
@@ -22,6 +24,19 @@ def given(found: Any) -> str:
     if isinstance(found, list | dict | str):
         return str(len(found))
     return type(found).__name__
+
+
+@pytest.mark.row("I-116")
+def test_the_rationale_explains_the_four_decisions() -> None:
+    text = (repository.ROOT / "docs" / "rationale.md").read_text()
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == [
+        "Why progressive interfaces?",
+        "Why async iterators?",
+        "Why generic types?",
+        "Why an event system?",
+    ]
+    for section in text.split("\n## ")[1:]:
+        assert "The price:" in section
 
 
 async def test_every_row_gives_what_it_says() -> None:

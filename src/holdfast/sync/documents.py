@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
 from holdfast.contract.errors import TimedOut
+from holdfast.contract.record import Cursor
 from holdfast.runtime.drive import DrivenIterator, drive
 from holdfast.store.change import Change
 
@@ -440,12 +441,28 @@ class Collection(Generic[T]):
         """
         self._inner.off(event, handler)
 
-    def watch(self, wanted: Any, handler: Callable[[Change], object]) -> WatchSubscription:
+    def watch(
+        self, wanted: Any = "*", *, since: int | str | Cursor | None = None, snapshot: bool = False
+    ) -> Iterator[Change]:
+        """The committed changes of the documents wanted, in commit order, those to come included.
+
+        Args:
+            wanted: which; see `subscribe`.
+            since, snapshot: where to begin; see `Database.watch`. Left out: from now on.
+
+        Raises:
+            InvalidInput, InvalidQuery, PatternInvalid: the arguments cannot be.
+            Compacted: changes after `since` are gone.
+            Unsupported: in a transaction or a snapshot.
+        """
+        return DrivenIterator(self._inner.watch(wanted, since=since, snapshot=snapshot))
+
+    def subscribe(self, wanted: Any, handler: Callable[[Change], object]) -> WatchSubscription:
         """Have a handler told each committed change of the documents wanted.
 
-            subscription = users.watch("user:*", print)
-            users.watch(re.compile("user:[0-9]+"), print)
-            users.watch(F.age >= 18, print)  # that meet it, or met it before the change
+            subscription = users.subscribe("user:*", print)
+            users.subscribe(re.compile("user:[0-9]+"), print)
+            users.subscribe(F.age >= 18, print)  # that meet it, or met it before the change
             subscription.unsubscribe()
 
         Args:
@@ -460,7 +477,7 @@ class Collection(Generic[T]):
             QuotaExceeded: there are too many handlers.
             Unsupported: in a transaction or a snapshot.
         """
-        return self._inner.watch(wanted, handler)
+        return self._inner.subscribe(wanted, handler)
 
     def search(
         self,
@@ -1139,12 +1156,28 @@ class CollectionTransaction(Generic[T]):
         """
         self._inner.off(event, handler)
 
-    def watch(self, wanted: Any, handler: Callable[[Change], object]) -> WatchSubscription:
+    def watch(
+        self, wanted: Any = "*", *, since: int | str | Cursor | None = None, snapshot: bool = False
+    ) -> Iterator[Change]:
+        """The committed changes of the documents wanted, in commit order, those to come included.
+
+        Args:
+            wanted: which; see `subscribe`.
+            since, snapshot: where to begin; see `Database.watch`. Left out: from now on.
+
+        Raises:
+            InvalidInput, InvalidQuery, PatternInvalid: the arguments cannot be.
+            Compacted: changes after `since` are gone.
+            Unsupported: in a transaction or a snapshot.
+        """
+        return DrivenIterator(self._inner.watch(wanted, since=since, snapshot=snapshot))
+
+    def subscribe(self, wanted: Any, handler: Callable[[Change], object]) -> WatchSubscription:
         """Have a handler told each committed change of the documents wanted.
 
-            subscription = users.watch("user:*", print)
-            users.watch(re.compile("user:[0-9]+"), print)
-            users.watch(F.age >= 18, print)  # that meet it, or met it before the change
+            subscription = users.subscribe("user:*", print)
+            users.subscribe(re.compile("user:[0-9]+"), print)
+            users.subscribe(F.age >= 18, print)  # that meet it, or met it before the change
             subscription.unsubscribe()
 
         Args:
@@ -1159,7 +1192,7 @@ class CollectionTransaction(Generic[T]):
             QuotaExceeded: there are too many handlers.
             Unsupported: in a transaction or a snapshot.
         """
-        return self._inner.watch(wanted, handler)
+        return self._inner.subscribe(wanted, handler)
 
     def search(
         self,
