@@ -23,6 +23,7 @@ from holdfast.database.open import open as open_database
 from holdfast.database.storage_debug import Debugging
 from holdfast.documents.caching import CacheConfig
 from holdfast.documents.collection import Collection
+from holdfast.documents.levels import level_of
 from holdfast.documents.serialization import SerializationConfig
 from holdfast.store.registry import engine_names, read_config
 
@@ -165,6 +166,7 @@ class StorageAdapter(Generic[T]):
         }
         return {
             "id": self.id,
+            "level": level_of(collection),
             "engine": self.config.scheme,
             "settings": settings,
             "expected_size": self._hints.expected_size,
