@@ -342,7 +342,8 @@ class Database:
         Args:
             pattern: see `Pattern`; a text is an mqtt pattern. Of stores and collections it
                 matches their name, then the key: `ledger:#`.
-            view: whose changes: `entries`, `documents`, `stores`, or `*` for all in commit order.
+            view: whose changes: `entries`, `documents`, `stores`, `state`, or `*` for all in commit
+                order.
             since: a `change.cursor`, `db.cursor` or revision: every change after it. Left out:
                 from now on.
             snapshot: first the values as they stand, then a change with `op="snapshot_end"`.
