@@ -42,7 +42,7 @@ MODULES = (
         f"holdfast.codecs.{name}"
         for name in (
             "text", "pattern", "keys", "digest", "canonical", "serializers", "compression",
-            "header", "envelope", "plain", "trie",
+            "header", "envelope", "plain", "typed", "violations", "trie",
         )
     ),
     *(f"holdfast.store.{name}" for name in ("space", "plan", "views", "keyspaces", "layout")),
@@ -66,7 +66,7 @@ views, and services and decorators are for programs that put an entry store toge
 errors](../errors.md) have a page of their own, and so have [the engines](../engines.md)."""
 
 ERRORS_PROSE = """\
-Every error is a class of `holdfast.contract.errors` below `StoreError`, with a stable `code`, a
+Every error is a class below `StoreError`, to be imported from `holdfast`, with a stable `code`, a
 `retryable` flag and the facts of its message in `details`. Those listed with a class are typed
 attributes too, such as `error.key`; one that was not stated is None. Catch the class or compare the
 code; let no program read the message. [How to handle errors](how-to/errors.md) shows it.

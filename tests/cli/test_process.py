@@ -25,6 +25,7 @@ def test_every_command_runs_as_a_process(url: str, tmp_path: Path) -> None:
         digest = elsewhere.schemas.register({"type": "object"})
     with holdfast.sync.open(url, logged=True) as db:
         db.entries.has("users:1")
+        db.stores.create("ledger").set(b"a", b"1")
     commands = [
         ["set", "users:1", '{"name": "Ada"}'],
         ["get", "users:1"],
@@ -47,6 +48,7 @@ def test_every_command_runs_as_a_process(url: str, tmp_path: Path) -> None:
         ["rename", "users:1", "users:2"],
         ["delete", "users:2"],
         ["undelete", "users:2"],
+        ["purge", "users:2", "--yes"],
         ["schema", "register", schema],
         ["schema", "list"],
         ["schema", "show", digest],
@@ -55,6 +57,13 @@ def test_every_command_runs_as_a_process(url: str, tmp_path: Path) -> None:
         ["retention", "keep", "users", "--versions", "5"],
         ["retention", "feed", "--age", "7d"],
         ["retention", "show"],
+        ["stores", "list"],
+        ["stores", "keys", "ledger"],
+        ["stores", "get", "ledger", "a"],
+        ["copy", url, f"{url}-copy"],
+        ["backup", "create", f"{file}.backup"],
+        ["backup", "verify", f"{file}.backup"],
+        ["backup", "restore", f"{file}.backup", "--url", f"{url}-restored"],
     ]
     # So that a new command cannot be left out here.
     told = [" ".join(one) for one in (*commands, *STORES_AND_PROOFS)]
@@ -64,14 +73,14 @@ def test_every_command_runs_as_a_process(url: str, tmp_path: Path) -> None:
 
 
 STORES_AND_PROOFS = [
-    ["store", "create", "ledger", "--kind", "iavl"],
-    ["store", "set", "ledger", "a", "1"],
-    ["store", "get", "ledger", "a"],
-    ["store", "save", "ledger"],
-    ["store", "save"],
-    ["store", "versions", "ledger"],
-    ["store", "diff", "ledger", "1", "2"],
-    ["store", "list"],
+    ["stores", "create", "ledger", "--kind", "iavl"],
+    ["stores", "set", "ledger", "a", "1"],
+    ["stores", "get", "ledger", "a"],
+    ["stores", "save", "ledger"],
+    ["stores", "save"],
+    ["stores", "versions", "ledger"],
+    ["stores", "diff", "ledger", "1", "2"],
+    ["stores", "list"],
     ["seal"],
     ["verify"],
     ["receipt", "4"],

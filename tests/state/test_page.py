@@ -25,7 +25,7 @@ def test_the_page_runs_and_says_what_this_is_for(
             OPERATIONS.pop(name, None)
     text = path.read_text()
     assert "state that comes and goes" in text
-    assert "belongs into a database" in text
+    assert "belongs in a database" in text
 
 
 @pytest.mark.row("D-069", "D-116")

@@ -21,6 +21,7 @@ from holdfast.state import (
 )
 from holdfast.state.adapter import BatchWrite
 from tests.state.conftest import RedisServer, command, opened, run
+from tests.state.places import Place
 
 
 async def fill(store: ScopedStore) -> None:
@@ -38,9 +39,9 @@ async def fill(store: ScopedStore) -> None:
 
 @pytest.mark.row("D-126", "D-168", "trap 47")
 @pytest.mark.parametrize("hash_tags", ["none", "scope"])
-def test_purging_a_tenant(redis: RedisServer, service: str, hash_tags: Any) -> None:
+def test_purging_a_tenant(place: Place, service: str, hash_tags: Any) -> None:
     async def main() -> None:
-        async with opened(redis, service, lambda b: b.with_hash_tags(hash_tags)) as store:
+        async with opened(place, service, lambda b: b.with_hash_tags(hash_tags)) as store:
             one, twelve = store.scope("org", "org_1"), store.scope("org", "org_12")
             below = one.scope("ws", "kv")
             for tenant in (one, twelve, below):

@@ -11,6 +11,7 @@ import typer
 import holdfast
 from holdfast.cli import (
     auditing,
+    backing_up,
     bench,
     changing,
     doctor,
@@ -59,12 +60,14 @@ for command, name, panel in (
     (changing.rename, "rename", "Entries"),
     (changing.touch, "touch", "Entries"),
     (changing.tag, "tag", "Entries"),
+    (changing.purge, "purge", "Entries"),
     (entries.keys, "keys", "Entries"),
     (entries.history, "history", "Entries"),
     (watching.watch, "watch", "Entries"),
     (logs.logs, "logs", "Entries"),
     (importing.import_, "import", "Data"),
     (exporting.export, "export", "Data"),
+    (backing_up.copy, "copy", "Data"),
     (maintenance.info, "info", "Care"),
     (maintenance.check, "check", "Care"),
     (maintenance.compact, "compact", "Care"),
@@ -80,7 +83,8 @@ for command, name, panel in (
 for group, name, members in (
     (schemas.app, "schema", schemas.COMMANDS),
     (keeping.app, "retention", keeping.COMMANDS),
-    (stores.app, "store", stores.COMMANDS),
+    (stores.app, "stores", stores.COMMANDS),
+    (backing_up.app, "backup", backing_up.COMMANDS),
 ):
     for member, part in members:
         group.command(part, epilog=_EPILOG)(_until_reader_gone(member))

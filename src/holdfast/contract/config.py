@@ -63,7 +63,7 @@ def masked(url: str, known: AbstractSet[str] = frozenset()) -> str:
     """An address that may be malformed, fit for errors and logs: whatever may be secret is masked.
 
     Args:
-        url: what somebody gave as an address.
+        url: what was given as an address.
         known: the parameters whose values are no secrets; all others are masked.
     """
     start = _SCHEME.match(url)

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, Self
 
 from holdfast.contract.errors import InvalidInput
 
-#: In the place of a revision: that of the commit under way, which nobody knows yet. Rows that a
+#: In the place of a revision: that of the commit under way, which is not known yet. Rows that a
 #: transaction has written carry it until the transaction commits.
 THIS_COMMIT: Final = 2**63 - 1
 #: A revision has at most 8 bytes, so at most this many digits.

@@ -41,16 +41,22 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that stands still until it is told to move."""
+    """A clock that stands still until it is told to move: for tests.
+
+    Args:
+        now_ms: where it stands at first, in milliseconds since 1970 UTC.
+    """
 
     def __init__(self, now_ms: int = 1_700_000_000_000) -> None:
         self._now_ms = now_ms
         self._monotonic = 0.0
 
     def now_ms(self) -> int:
+        """Where it stands, in milliseconds since 1970 UTC."""
         return self._now_ms
 
     def monotonic(self) -> float:
+        """How many seconds it was moved on altogether."""
         return self._monotonic
 
     def advance(self, seconds: float) -> None:
@@ -63,7 +69,7 @@ class Ids(Protocol):
     """Where identities come from."""
 
     def new(self) -> bytes:
-        """16 bytes that nobody else gets; later ones sort behind earlier ones, roughly."""
+        """16 bytes that are given out once; later ones sort behind earlier ones, roughly."""
         ...
 
 
@@ -142,6 +148,10 @@ class Runtime(ABC):
     def start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Background:
         """Let a coroutine go on in the background. It handles its own errors."""
 
+    @abstractmethod
+    async def shielded(self, name: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What the work returns; it goes on to its end also when the caller is cancelled."""
+
     @property
     @abstractmethod
     def runs(self) -> Callable[[], bool]:
@@ -161,7 +171,7 @@ class Host(ABC):
 
     @abstractmethod
     def runtime(self) -> Runtime:
-        """The runtime of whoever is calling now."""
+        """The runtime of the present caller."""
 
     def may_hold(self) -> bool:
         """Whether the caller's thread may be held: a plain thread, or a driven coroutine."""
@@ -173,7 +183,7 @@ class Host(ABC):
 
     @abstractmethod
     def start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Background:
-        """Let a coroutine go on in a thread of its own, whoever asks. It handles its errors."""
+        """Run a coroutine in a thread of its own, from any caller. It handles its errors."""
 
     @abstractmethod
     def settle(

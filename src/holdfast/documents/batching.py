@@ -55,7 +55,9 @@ async def run_batch(
         view = collections.on(inside, pending)
         for position, operation in enumerate(operations):  # noqa: B007 - told when one fails
             await apply(view, operation)
-        collections.wrote(await inside.finish(pending.settle))
+        revision = await inside.finish(pending.settle)
+        collections.wrote(revision)
+        await collections.committed(revision)
     except StoreError as error:
         return BatchResult(False, 0, [BatchFailure(position, error)])
     finally:

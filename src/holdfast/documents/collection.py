@@ -6,17 +6,15 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Final, Literal, TypeVar, cast
 
-from holdfast.contract.errors import InvalidInput, KeyNotFound, StoreNotFound
+from holdfast.contract.errors import InvalidInput
 from holdfast.documents.batching import checked_operations, run_batch
 from holdfast.documents.collections import Collections
-from holdfast.documents.indexed import Indexed
-from holdfast.documents.keys import require_key
+from holdfast.documents.keyed import Keyed
 from holdfast.documents.query.query import Query
 from holdfast.documents.results import BatchResult, QueryResult
 from holdfast.documents.storage import (
     KEEP,
     REMOVE,
-    DocumentStorage,
     Put,
     Step,
     _Act,
@@ -34,7 +32,7 @@ T = TypeVar("T")
 CLEAR_ROWS: Final = 1000
 
 
-class Collection(Indexed[T]):
+class Collection(Keyed[T]):
     """Documents of one type under text keys.
 
     Made by `db.collection`. A collection exists from its first write on; before it is empty. Every
@@ -100,8 +98,8 @@ class Collection(Indexed[T]):
         """
         options = write_options(modified_by, comment, None, ttl, None, None)
         storage = await self._require()
-        put = Put(await storage.values.serialize(self._typed.to_plain(value)), options)
-        await self._transact(storage, [Step(key, lambda _: put, options)])
+        put = await self._put(storage, value, options)
+        await self._transact(storage, [Step(key, lambda _: put, options)], {key: value})
 
     async def add(
         self,
@@ -126,7 +124,7 @@ class Collection(Indexed[T]):
             self._check_key(key)
             return False
         step = Step(key, lambda _: REMOVE, options)
-        await self._transact(storage, [step])
+        await self._transact(storage, [step], {})
         return step.before is not None
 
     async def modify(
@@ -178,7 +176,7 @@ class Collection(Indexed[T]):
             outcome = typed.from_plain(put.document)
             return put
 
-        await self._transact(storage, [Step(key, decide, options, reads=True)])
+        await self._decide(storage, Step(key, decide, options, reads=True))
         return outcome
 
     async def patch(
@@ -217,7 +215,7 @@ class Collection(Indexed[T]):
             outcome[:] = [self._typed.from_plain(put.document)]
             return put
 
-        await self._transact(storage, [Step(key, decide, options, reads=True)])
+        await self._decide(storage, Step(key, decide, options, reads=True))
         return outcome[0]
 
     async def touch(self, key: str, ttl: float | timedelta | None) -> bool:
@@ -242,21 +240,16 @@ class Collection(Indexed[T]):
     async def get_many(self, keys: Iterable[str]) -> dict[str, T]:
         """The documents under the keys, those that there are."""
         wanted = list(dict.fromkeys(keys))
-        storage = await self._find()
-        if storage is None:
+        hooks = self._hooks
+        if hooks.reads:
             for key in wanted:
-                self._check_key(key)
-            return {}
-        storage.space.check()
-        data_keys = [storage.data_key(key) for key in wanted]
-        found: dict[str, T] = {}
-        records = await storage.engine.read(data_keys)
-        for key, data_key, record in zip(wanted, data_keys, records, strict=True):
-            if record is not None:
-                entry = await storage.living(data_key, *record)
-                if entry is not None:
-                    found[key] = self._value(entry)
-        return found
+                await hooks.before("before:get", key)
+        found = await self._entries_of(wanted)
+        if hooks.reads:
+            for key in wanted:
+                entry = found.get(key)
+                await hooks.after("after:get", key, None if entry is None else self._own(entry))
+        return {key: self._value(entry) for key, entry in found.items()}
 
     async def set_many(
         self,
@@ -273,9 +266,9 @@ class Collection(Indexed[T]):
         storage = await self._require()
         steps = []
         for key, value in documents.items():
-            put = Put(await storage.values.serialize(self._typed.to_plain(value)), options)
+            put = await self._put(storage, value, options)
             steps.append(Step(key, lambda _, put=put: put, options))  # type: ignore[misc]
-        await self._transact(storage, steps)
+        await self._transact(storage, steps, documents)
 
     async def delete_many(self, keys: Iterable[str]) -> int:
         """Remove the documents under the keys as one commit; how many there were."""
@@ -286,7 +279,7 @@ class Collection(Indexed[T]):
                 self._check_key(key)
             return 0
         steps = [Step(key, lambda _: REMOVE) for key in wanted]
-        await self._transact(storage, steps)
+        await self._transact(storage, steps, {})
         return sum(step.before is not None for step in steps)
 
     async def batch(self, operations: Iterable[Any]) -> BatchResult:
@@ -357,32 +350,6 @@ class Collection(Indexed[T]):
     def entries(self) -> AsyncIterator[tuple[str, T]]:
         """Every key with its document, in order, as of the moment of the first step."""
         return Results(self._begin(Query(), None), lambda found: (found[0], self._value(found[2])))
-
-    # --- Inside -----------------------------------------------------------------------------
-
-    async def _entry(self, key: str) -> Entry[Any] | None:
-        storage = await self._find()
-        if storage is None:
-            self._check_key(key)
-            return None
-        return await storage.get(key)
-
-    async def _transact(self, storage: DocumentStorage, steps: list[Step]) -> int:
-        try:
-            return await storage.transact(steps)
-        except StoreNotFound:
-            await self._collections.lost(self._name)
-            raise
-
-    def _check_key(self, key: str) -> None:
-        """Refuse what is no key where there is nothing to look it up in."""
-        require_key(key)
-
-    def _absent(self, key: str) -> KeyNotFound:
-        return KeyNotFound(
-            f"the collection {self._name!r} has no document {key!r}; `get` returns None instead",
-            key=key,
-        )
 
 
 def merge_patch(document: Any, changes: Mapping[str, Any]) -> Any:

@@ -9,7 +9,7 @@
     FaultPlan.seeded(random.Random(7).random, calls=1000, before=0.1, after=0.1)
 
 A fault before the call leaves the database as it was. One after it is what a broken connection
-does: the write happened and nobody was told, so the caller may only repeat it with the same
+does: the write happened and the caller does not know, so it may only repeat it with the same
 `Batch.id`. Calls of each verb are counted from 1, in the order in which they begin.
 """
 

@@ -193,7 +193,7 @@ class Deciding:
         planner, living = self._planner, step.before
         metadata, value = proposal.metadata, proposal.value
         if row is not None and living is None:
-            # Nobody has swept it yet, so this commit tells that it ran out.
+            # It was not swept yet, so this commit tells that it ran out.
             planner.expire(plan, data_key, row, extra, bury=metadata is None)
             step.written = True
             row = extra = None

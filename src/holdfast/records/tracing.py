@@ -65,7 +65,7 @@ class _OpenTelemetrySpan:
 
     def end(self, error: BaseException | None) -> None:
         if error is not None:
-            # The class alone: the text of somebody else's exception may hold a value.
+            # Only the class: the text of a foreign exception may hold a value.
             kind = error.code.value if isinstance(error, StoreError) else type(error).__name__
             self._span.set_attribute("error.type", kind)
             self._span.set_status(self._trace.StatusCode.ERROR)

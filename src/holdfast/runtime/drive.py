@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Generator, Iterator
 from queue import Empty, SimpleQueue
 from types import CodeType
 from typing import Any, TypeVar, cast
@@ -79,7 +79,7 @@ class _Closed(BaseException):
 
 
 class DrivenIterator(Iterator[T]):
-    """The items of an asynchronous iterator of this library, driven by whoever takes one.
+    """The items of an asynchronous iterator of this library, driven by the caller that takes one.
 
     Threads may share it: each item goes to one of them. An interrupted wait (Ctrl-C, a time-out)
     loses nothing; the next call goes on waiting.
@@ -285,37 +285,85 @@ class Hold:
             return False if first == own else None
         return True
 
+    def limit(self, deadline: float) -> bool:
+        """Wait until this monotonic instant at the longest; whether that is sooner than before."""
+        sooner = self._deadline is None or deadline < self._deadline
+        if sooner:
+            self._deadline = deadline
+        return sooner
+
     def give_up(self) -> None:
         """Wake the thread that is held."""
         self._gate.put(None)
+
+
+class Limited(Awaitable[T]):
+    """The result of an awaitable, which is cancelled where it waits once its time is up.
+
+    Raises:
+        TimedOut: it was cancelled.
+    """
+
+    def __init__(self, awaitable: Awaitable[T], timeout_s: float) -> None:
+        self._awaitable = awaitable
+        self._timeout_s = timeout_s
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        deadline = time.monotonic() + self._timeout_s
+        steps = self._awaitable.__await__()
+        opened: bool | None = None
+        failure: BaseException | None = None
+        expired = False
+        while True:
+            try:
+                if failure is None:
+                    wish = steps.send(opened)
+                else:
+                    error, failure = failure, None
+                    wish = steps.throw(error)
+            except StopIteration as finished:
+                return cast("T", finished.value)
+            except _Closed:
+                if not expired:
+                    raise
+                raise TimedOut(
+                    f"not done within {self._timeout_s} s", timeout_s=self._timeout_s
+                ) from None
+            ours = not expired and type(wish) is Hold and wish.limit(deadline)
+            try:
+                opened = yield wish
+            except BaseException as error:  # noqa: BLE001 - it belongs to what waits inside
+                failure = error
+            else:
+                if ours and opened is False:
+                    expired, failure = True, _Closed()
 
 
 class ThreadCompletion(Completion[T]):
     """A result that threads wait for, each at a gate of its own."""
 
     def __init__(self) -> None:
-        self._unsettled = threading.Lock()
-        self._settled = False
         self._gates: list[SimpleQueue[None]] = []
-        self._result: T | None = None
-        self._error: BaseException | None = None
+        # The first one counts. To append is one step, so threads and interrupts leave it whole.
+        self._outcomes: list[tuple[T | None, BaseException | None]] = []
 
     async def wait(self, timeout_s: float | None = None) -> T:
-        if not await Hold(self, timeout_s) and not self._settled:
+        if not await Hold(self, timeout_s) and not self._outcomes:
             raise TimedOut(f"no answer within {timeout_s} s", timeout_s=timeout_s)
-        if self._error is not None:
-            raise self._error
-        return cast("T", self._result)
+        result, error = self._outcomes[0]
+        if error is not None:
+            raise error
+        return cast("T", result)
 
     def settle(self, result: T | None = None, error: BaseException | None = None) -> None:
-        if self._unsettled.acquire(blocking=False):
-            self._result, self._error = result, error
-            self._settled = True
-            for gate in self._gates:
-                gate.put(None)
+        if not self._outcomes:
+            self._outcomes.append((result, error))
+        # Also the second time: the first may have been interrupted here.
+        for gate in self._gates:
+            gate.put(None)
 
     def join(self, gate: SimpleQueue[None]) -> None:
         """Have the gate opened once it is settled."""
         self._gates.append(gate)
-        if self._settled:
+        if self._outcomes:
             gate.put(None)

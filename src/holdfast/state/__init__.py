@@ -40,6 +40,7 @@ from holdfast.state.events.registry import EventRegistry, Events
 from holdfast.state.keys import ScopedKeys, ScopeEntry, ScopeOptions
 from holdfast.state.layers import BreakerAdapter, RetryAdapter
 from holdfast.state.mock.adapter import MockStoreAdapter
+from holdfast.state.open_telemetry import OpenTelemetry
 from holdfast.state.redis.acl import acl_rule
 from holdfast.state.seed_adapter import SeedAdapter, StoreAdapter
 from holdfast.state.store import ScopedStore
@@ -66,6 +67,7 @@ __all__ = [
     "LocalRedisAdapter",
     "Message",
     "MockStoreAdapter",
+    "OpenTelemetry",
     "RedisAdapter",
     "RetryAdapter",
     "ScopeEntry",

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+from holdfast.contract.engine import Engine
+from holdfast.contract.errors import Unsupported
 
 Condition = Literal["always", "absent", "present"]
 
@@ -69,16 +72,47 @@ Gap = Callable[[], None]
 Unsubscribe = Callable[[], Awaitable[None]]
 
 
+class Moment(Protocol):
+    """A transaction or a snapshot of a database."""
+
+    @property
+    def engine(self) -> Engine: ...
+
+
+@runtime_checkable
+class KeepsState(Protocol):
+    """What an adapter is made of where one is wanted: an open database."""
+
+    def state_adapter(self) -> StateAdapter: ...
+
+
 class StateAdapter(ABC):
     """Keeps state. See the module for what holds for all verbs."""
 
     #: What telemetry and errors call it.
     name: str
+    #: Whether it works on an event loop alone; others wait as their caller does.
+    needs_loop: bool = False
 
     @property
     def client(self) -> Any:
         """The driver below, for what the view does not offer."""
         return None
+
+    def of(self, area: str) -> StateAdapter:
+        """The adapter as one area uses it: a keeper may tell of some areas more than of others."""
+        return self
+
+    def on(self, moment: Moment) -> StateAdapter:
+        """The adapter as one transaction or snapshot of its database sees it.
+
+        Raises:
+            Unsupported: it keeps its state somewhere else.
+        """
+        raise Unsupported(
+            f"the adapter {self.name} takes part in no transactions; build the store with "
+            "with_adapter(db) for that"
+        )
 
     @abstractmethod
     async def close(self) -> None:

@@ -11,7 +11,7 @@ from holdfast.codecs.serializers import JSON
 from holdfast.contract.errors import AdapterRequired, ConfigInvalid, ServiceRequired
 from holdfast.contract.runtime import Components
 from holdfast.runtime.system import system_components
-from holdfast.state.adapter import StateAdapter
+from holdfast.state.adapter import KeepsState, StateAdapter
 from holdfast.state.areas.area import Scene, ValueSerializer
 from holdfast.state.checks import Duration, ttl_ms
 from holdfast.state.events.area import EventHub, EventsValidation
@@ -62,20 +62,22 @@ class StoreBuilder:
         """A builder without anything."""
         return cls()
 
-    def with_adapter(self, adapter: StateAdapter) -> Self:
-        """Where the state is kept."""
-        if not isinstance(adapter, StateAdapter):
-            raise AdapterRequired(
-                "an adapter such as RedisAdapter.from_url(url) was wanted; found a "
-                f"{type(adapter).__name__}"
-            )
-        return replace(self, adapter=adapter)
+    def with_adapter(self, adapter: StateAdapter | KeepsState) -> Self:
+        """Where the state is kept: an adapter, or an open database.
 
-    def with_pinned_scope(self, key: str, identifier: str | int, adapter: StateAdapter) -> Self:
+        Raises:
+            AdapterRequired: it is neither.
+            StoreClosed: the database is not open.
+        """
+        return replace(self, adapter=adapter_of(adapter))
+
+    def with_pinned_scope(
+        self, key: str, identifier: str | int, adapter: StateAdapter | KeepsState
+    ) -> Self:
         """Keep one scope, and what is below it, elsewhere: `("region", "eu-west-1", eu)`."""
-        self.with_adapter(adapter)
+        elsewhere = adapter_of(adapter)
         entry = ScopeEntry(check_scope_key(key, None), scope_identifier(identifier))
-        return replace(self, pins=MappingProxyType({**self.pins, entry: adapter}))
+        return replace(self, pins=MappingProxyType({**self.pins, entry: elsewhere}))
 
     def with_service(self, service: str) -> Self:
         """The name that keeps the keys of this service apart from those of others."""
@@ -189,8 +191,24 @@ class StoreBuilder:
         )
 
 
+def adapter_of(adapter: StateAdapter | KeepsState) -> StateAdapter:
+    """The adapter of what was given as one.
+
+    Raises:
+        AdapterRequired: it is none, and no database.
+    """
+    if isinstance(adapter, StateAdapter):
+        return adapter
+    if isinstance(adapter, KeepsState):
+        return adapter.state_adapter()
+    raise AdapterRequired(
+        "an adapter such as RedisAdapter.from_url(url) or an open database was wanted; found a "
+        f"{type(adapter).__name__}"
+    )
+
+
 def build_store(
-    adapter: StateAdapter,
+    adapter: StateAdapter | KeepsState,
     service: str,
     *,
     scopes: Mapping[str, ScopeOptions | bool] | Iterable[str] = (),

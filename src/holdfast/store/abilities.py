@@ -1,4 +1,4 @@
-"""What a database can do, and by whom: the engine itself, the floors above it, or nobody."""
+"""What a database can do, and what does it: the engine, the floors above it, or nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Ability(msgspec.Struct, frozen=True):
     """One thing that a database can do.
 
     Attributes:
-        source: by whom.
+        source: what does it.
         remark: of what is emulated, what is weaker or dearer; of what is unsupported, what helps.
     """
 
@@ -47,7 +47,7 @@ def abilities(capabilities: Capabilities) -> dict[str, Ability]:
         "waiting_for_changes": _NATIVE
         if capabilities.waits
         else Ability(
-            "unsupported", f"{engine} wakes nobody; read the feed again from time to time"
+            "unsupported", f"{engine} cannot wake a waiter; read the feed again from time to time"
         ),
         "time_to_live": Ability(
             "emulated",

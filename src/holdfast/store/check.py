@@ -22,7 +22,7 @@ async def check_rows(
 ) -> list[str]:
     """One line for each thing wrong with the rows of the database; none if all is well.
 
-    On an engine without snapshots nobody may write meanwhile.
+    On an engine without snapshots there must be no writes meanwhile.
 
     Args:
         shared: the database.

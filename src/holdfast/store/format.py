@@ -1,7 +1,7 @@
 """The format row: whether the rows of a database are ours, and whether this Holdfast reads them.
 
 The row holds `holdfast` in plain bytes, then MessagePack: the format's number and the names of the
-features that a reader has to know. Whoever begins to use a feature that older versions would
+features that a reader has to know. Code that begins to use a feature that older versions would
 misread adds its name in the commit that first uses it.
 """
 

@@ -10,6 +10,8 @@ import os
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 from holdfast.contract.runtime import Host, Worker
 from holdfast.runtime.system import drive
@@ -69,14 +71,15 @@ class Housekeeping:
         self._host = host
         self._work = work
         self._failed = failed
-        self._wake = threading.Event()
+        # A queue, which an interrupt cannot leave locked as it can an event.
+        self._wakes: SimpleQueue[None] = SimpleQueue()
         self._lock = threading.Lock()
         self._worker: Worker | None = None
         self._stopped = False
         #: How many rounds failed, and the class of the last failure.
         self.failures = 0
         self.last_failure: str | None = None
-        # Held during a round, so that nobody forks in the middle of one.
+        # Held during a round, so that the process does not fork in the middle of one.
         self._round_lock = threading.Lock()
         _alive.add(self)
 
@@ -98,14 +101,14 @@ class Housekeeping:
         with self._lock:
             self._stopped = True
             worker = self._worker
-        self._wake.set()
+        self._wakes.put(None)
         if worker is not None:
             worker.join()
 
     def leave(self) -> None:
         """End the thread without waiting for it."""
         self._stopped = True
-        self._wake.set()
+        self._wakes.put(None)
 
     def note(self, error: BaseException) -> None:
         """Count and tell a failure that does not end the round."""
@@ -126,7 +129,8 @@ class Housekeeping:
                     self.note(error)
             if not rest > 0:  # Also what is no number.
                 rest = 0.001
-            self._wake.wait(rest)
+            with suppress(Empty):
+                self._wakes.get(timeout=rest)
 
     async def _round(self) -> float:
         return await self._work()

@@ -62,7 +62,7 @@ class SharedDatabase:
 
     Attributes:
         engine: of the database.
-        feed: its changes; `tail` wakes whoever waits for new ones.
+        feed: its changes; `tail` wakes those that wait for new ones.
         keyspaces: its directory.
         retention: its settings, shared by all handles of the process; so are the next two.
         locks: those of `Database.lock`.
@@ -148,7 +148,7 @@ class SharedDatabase:
         return self._housekeeping
 
     def view_of(self, view: str) -> ViewKeeper | None:
-        """The keeper of a view; of one that nobody here knows, None, and that is said once."""
+        """The keeper of a view. None for a view that is unknown here, which is logged once."""
         found = self.views.get(view)
         if found is None and view not in self._said:
             self._said.add(view)
@@ -189,7 +189,7 @@ class SharedDatabase:
                 view = self.view_of(keyspace.view)
                 if view is not None:
                     ended += await self._expire(view, keyspace, data_keys, caught)
-            # On from there: a row that nobody ends must not keep the others waiting.
+            # Go on after it: a row that no keeper ends must not hold up the others.
             due = page.resume
         return ended
 
@@ -235,7 +235,7 @@ class SharedDatabase:
             return REST_MAX_S
 
         async def sweep() -> int:
-            # Nobody interrupts this thread: what a view raises is its own, whatever it is.
+            # No interrupt reaches this thread, so whatever is raised here comes from the view.
             return await self._sweep(BaseException)
 
         await self._each(sweep)
@@ -279,7 +279,7 @@ class SharedDatabase:
             await self.keyspaces.clear(keyspace)
 
     def _failed(self, error: BaseException) -> None:
-        """Count and tell what went wrong where nobody asked."""
+        """Count and log an error of housekeeping, which has no caller to raise it to."""
         if self._housekeeping is not None:
             self._housekeeping.note(error)
         else:

@@ -78,7 +78,7 @@ class Keyspace(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def directory_key(self) -> bytes:
-        """Its row in the directory: the fence of whoever writes where a drop may happen."""
+        """Its row in the directory: a fence for writes while the keyspace may be dropped."""
         return _key(self.view, self.name)
 
 
@@ -163,7 +163,7 @@ class Keyspaces:
         """Remove a keyspace with all its rows.
 
         It is gone for every reader and writer with the first commit, which tells the feed; its
-        rows follow in steps, by whoever keeps house if this call ends in the middle.
+        rows follow in steps; housekeeping deletes the rest if this call ends in the middle.
 
         Raises:
             StoreNotFound: there is none.

@@ -76,7 +76,7 @@ class ChangeReader(ABC):
 
 
 class ViewKeeper(ABC):
-    """What a view does about its rows when nobody asks.
+    """What a view does about its rows without being asked.
 
     Found by the `view` of a keyspace. A keyspace of a view without a keeper is left alone: its
     rows are kept, its changes are passed on with packed keys and no values.

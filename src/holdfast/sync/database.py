@@ -5,26 +5,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar, overload
 
+from holdfast.codecs.compression import CompressionName
 from holdfast.codecs.pattern import Pattern
+from holdfast.codecs.serializers import Serializer, SerializerName
 from holdfast.codecs.text import StoreKey
-from holdfast.contract.capability import Capabilities
+from holdfast.contract.capability import Capabilities, Durability
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.errors import IntegrityFailed
 from holdfast.contract.record import Cursor
-from holdfast.contract.runtime import Components
+from holdfast.contract.runtime import Clock, Components
+from holdfast.database.address import Address
 from holdfast.database.handle import Database as AsyncDatabase
 from holdfast.database.open import open as open_async
+from holdfast.database.restoring import restore as restore_async
+from holdfast.database.restoring import verify_backups as verify_backups_async
+from holdfast.database.scope import Scope as AsyncScope
 from holdfast.database.snapshot import SnapshotView as AsyncSnapshotView
 from holdfast.database.store_root import StoreRoot as AsyncStoreRoot
 from holdfast.database.transaction import State
 from holdfast.database.transaction import Transaction as AsyncTransaction
+from holdfast.records.payloads import Absent
 from holdfast.runtime.drive import DrivenIterator, drive
-from holdfast.runtime.system import system_components
 from holdfast.store.feed.subscription import SubscriptionFacts
 from holdfast.store.instances import Layers
+from holdfast.store.isolation import IsolationLevel, IsolationName
+from holdfast.store.keyspaces import History
 from holdfast.store.locks.lock import Lock as AsyncLock
 from holdfast.store.operation_log import LogRecord
 from holdfast.store.operation_log import OperationLog as AsyncOperationLog
@@ -36,11 +45,14 @@ from holdfast.store.versions.trimming import Trimmed
 from holdfast.stores.config import StoreConfig
 from holdfast.stores.lifecycle import StoreEvent
 from holdfast.sync.documents import Collection
-from holdfast.sync.entries import KeyValueStore, SchemaRegistry
+from holdfast.sync.entries import EntryScope, KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
 from holdfast.sync.stores import MultiStore, Store
 
 if TYPE_CHECKING:
+    from holdfast.backups.chain import BackupFacts
+    from holdfast.backups.restoring import Restored
+    from holdfast.backups.taking import Taken
     from holdfast.stores.audit.audit import Audit as AsyncAudit
     from holdfast.stores.audit.audit import Head
     from holdfast.stores.audit.receipts import Consistency, Receipt
@@ -51,23 +63,34 @@ T = TypeVar("T")
 
 
 def open(
-    address: str | EngineConfig,
+    address: Address,
     *,
-    serializer: str = "msgpack",
-    compression: str = "none",
+    read_only: bool | None = None,
+    create: bool | None = None,
+    durability: Durability | None = None,
+    flush_interval: float | None = None,
+    serializer: SerializerName | Serializer = "msgpack",
+    compression: CompressionName = "none",
     housekeeping: bool = True,
     logged: bool = False,
     cached: bool | CacheLimits = False,
     layers: Layers = (),
     emulation: bool = True,
+    clock: Clock | None = None,
     components: Components | None = None,
 ) -> Database:
-    """The database at a URL, to be used as `with holdfast.sync.open(...) as db`.
+    """The database at a URL, open: close it, or use it in a `with`.
 
     Args:
         address: `memory://`, `lmdb:///app` (relative path), `sqlite:////var/app.db` (absolute),
-            with parameters such as `?durability=relaxed`; or an engine's configuration object.
-        serializer: how this handle stores values: `msgpack` or `json`. Any handle reads both.
+            with parameters such as `?durability=relaxed`; an engine's configuration object; or a
+            path: a directory is of lmdb, a file of sqlite, as is a new name that ends with .db,
+            .sqlite or .sqlite3.
+        read_only, create, durability, flush_interval: settings that every engine has, in place of
+            what the address says; `flush_interval` in seconds. See `EngineConfig`.
+        serializer: how this handle stores values: `msgpack`, `ordered`, which keeps the order of
+            mappings, `json`, or a `Serializer` of your own, which the process then knows. Any
+            handle reads what is known.
         compression: `none`, `gzip`, `lz4`, `snappy` or `zstd`, likewise.
         housekeeping: whether this process ends expired entries; `sweep()` does it by hand.
         logged: whether each operation on entries leaves a record; see `Database.log`.
@@ -76,15 +99,19 @@ def open(
             whatever makes a `Layer` of an engine. `?layers=` in the address does the same.
         emulation: False refuses an engine on which something would be emulated that others do
             themselves; `explain` tells which.
+        clock: tells the time in place of the machine's; for tests, such as `ManualClock`.
         components: clock, ids and ways to wait other than the machine's; for tests.
 
     Raises:
         ConfigInvalid, EngineNotFound, DriverMissing: the address or an argument cannot be used.
     """
-    used = components if components is not None else system_components()
-    return Database(
+    database = Database(
         open_async(
             address,
+            read_only=read_only,
+            create=create,
+            durability=durability,
+            flush_interval=flush_interval,
             serializer=serializer,
             compression=compression,
             housekeeping=housekeeping,
@@ -92,9 +119,56 @@ def open(
             cached=cached,
             layers=layers,
             emulation=emulation,
-            components=used,
+            clock=clock,
+            components=components,
         )
     )
+    try:
+        return database.open()
+    except BaseException:
+        # An interrupt may come when it is open already, and nobody has the handle yet.
+        database.close()
+        raise
+
+
+def restore(
+    files: Sequence[Path | str],
+    address: str | EngineConfig,
+    *,
+    to: int | datetime | None = None,
+    progress: Callable[[int], None] | None = None,
+    components: Components | None = None,
+) -> Restored:
+    """Make a database of a full backup and the backups that continue it.
+
+    Every file is verified before anything is written. The database goes on from the revision of
+    the backup, under a new lineage: cursors of the old one raise `Compacted`.
+
+    Args:
+        files: in whatever order.
+        address: of the new database; nothing may stand there.
+        to: restore the newest backup no newer than this revision or aware instant.
+        progress: called after each step with how many rows are in place; from another thread.
+        components: clock, ids and ways to wait other than the machine's; for tests.
+
+    Raises:
+        StoreExists: something stands at the address.
+        InvalidInput: the files do not belong together, or one is missing.
+        NotADatabase, FormatTooNew, IntegrityFailed: a file cannot be restored.
+        VersionNotFound: all of them are newer than `to`.
+    """
+    return drive(restore_async(files, address, to=to, progress=progress, components=components))
+
+
+def verify_backups(
+    files: Sequence[Path | str], *, components: Components | None = None
+) -> list[BackupFacts]:
+    """Read backup files, compare all their checksums, and return what each is of.
+
+    Raises:
+        NotADatabase, FormatTooNew, IntegrityFailed: a file cannot be restored.
+    """
+    return drive(verify_backups_async(files, components=components))
 
 
 class Database:
@@ -118,7 +192,7 @@ class Database:
         return self._inner.config
 
     def open(self) -> Self:
-        """Open it; `with` does."""
+        """Open it; `holdfast.sync.open` did."""
         drive(self._inner.open())
         return self
 
@@ -142,6 +216,7 @@ class Database:
         drive(self._inner.__aexit__(error_type, error, traceback))
 
     def __repr__(self) -> str:
+        """Return repr(self)."""
         return self._inner.__repr__()
 
     @property
@@ -180,12 +255,25 @@ class Database:
             known = self._schemas = SchemaRegistry(inner)
         return known
 
+    @overload
+    def create_payload(
+        self, mapping: Mapping[str, Any], *, missing: Absent = "raise", default: object = None
+    ) -> dict[str, Any]: ...
+    @overload
     def create_payload(
         self,
         mapping: Mapping[str, Any],
         *,
-        into: type = dict,
-        missing: str = "raise",
+        into: type[T],
+        missing: Absent = "raise",
+        default: object = None,
+    ) -> T: ...
+    def create_payload(
+        self,
+        mapping: Mapping[str, Any],
+        *,
+        into: type[Any] = dict,
+        missing: Absent = "raise",
         default: object = None,
     ) -> Any:
         """One object from the values of several keys, all of one moment.
@@ -203,6 +291,16 @@ class Database:
         return drive(
             self._inner.create_payload(mapping, into=into, missing=missing, default=default)
         )
+
+    def scope(self, *segments: str) -> Scope:
+        """What lies below these segments, called from there on; no key and no pattern leaves it.
+
+        Segments are literal, whatever characters they hold: the name of a user can be one.
+
+        Raises:
+            InvalidKey, InvalidInput: the segments cannot be.
+        """
+        return Scope(self._inner.scope(*segments))
 
     @property
     def capabilities(self) -> Capabilities:
@@ -235,6 +333,7 @@ class Database:
         since: int | str | Cursor | None = None,
         snapshot: bool = False,
         conflate: bool = False,
+        limit: int | None = None,
     ) -> Watch:
         """The changes of keys that match, in commit order, those to come included.
 
@@ -248,13 +347,16 @@ class Database:
                 from now on.
             snapshot: first the values as they stand, then a change with `op="snapshot_end"`.
             conflate: of changes that are waiting, only the newest of each key.
+            limit: the watch ends after so many; fewer are read of those that there are.
 
         Raises:
             InvalidInput: a view that this database does not know.
             Compacted: changes after `since` are gone, or the cursor is of another lineage.
         """
         return Watch(
-            self._inner.watch(pattern, view=view, since=since, snapshot=snapshot, conflate=conflate)
+            self._inner.watch(
+                pattern, view=view, since=since, snapshot=snapshot, conflate=conflate, limit=limit
+            )
         )
 
     def subscriptions(self) -> list[SubscriptionFacts]:
@@ -279,6 +381,8 @@ class Database:
     ) -> Lock:
         """The mutex of a namespace, as a context manager; see `Lock`.
 
+        `acquire` and `release` do the same by hand.
+
         Args:
             namespace: such as `users/active`, itself alone; empty: the root.
             ttl: after which time the lock of a killed process is free.
@@ -291,11 +395,12 @@ class Database:
         return Lock(self._inner.lock(namespace, ttl=ttl, timeout=timeout))
 
     def transaction(
-        self, isolation: str = "serializable", *, read_only: bool = False
+        self, isolation: IsolationName | IsolationLevel = "serializable", *, read_only: bool = False
     ) -> Transaction:
         """A transaction, as a context manager.
 
-        It commits when the block ends and rolls back when it raises. Isolation is
+        It commits when the block ends and rolls back when it raises; `begin()`
+        gives one to be committed or rolled back by hand. Isolation is
         `read_committed`, `repeatable_read` (also `snapshot`) or `serializable`.
 
         Raises (at the end of the block):
@@ -307,7 +412,7 @@ class Database:
         self,
         work: Callable[[Transaction], T],
         *,
-        isolation: str = "serializable",
+        isolation: IsolationName | IsolationLevel = "serializable",
         retries: int = 10,
     ) -> T:
         """Run `work(transaction)` and commit; run it again after a Conflict, `retries` times.
@@ -323,8 +428,11 @@ class Database:
         return drive(self._inner.transact(awaited, isolation=isolation, retries=retries))
 
     def snapshot(self) -> SnapshotView:
-        """A fixed view of this moment. Close it, or use it as a context manager."""
-        return SnapshotView(drive(self._inner.snapshot()))
+        """A fixed view of this moment, as a context manager.
+
+        Also to be closed by hand.
+        """
+        return SnapshotView(drive(self._inner.snapshot().take()))
 
     def sweep(self) -> int:
         """End every expired entry now instead of within a second; how many there were."""
@@ -360,14 +468,66 @@ class Database:
         """
         return drive(self._inner.check(progress))
 
+    def backup(
+        self,
+        target: Path | str | IO[bytes],
+        *,
+        since: Path | str | None = None,
+        compression: str | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Taken:
+        """Write the present moment of the whole database to a file, while writes go on.
+
+        The file gets its name once it is whole; until then it ends with `.partial`, and a backup
+        that was broken off goes on there when it is asked for again. `holdfast.restore` makes a
+        database of it.
+
+        Args:
+            target: a path, a binary stream, or a URL that fsspec knows, such as `s3://b/app`.
+            since: an earlier backup of this database: the file holds what is newer, and restores
+                together with that one.
+            compression: of the rows: `zstd`, `gzip`, `lz4`, `snappy` or `none`; left out, `zstd`
+                where it is installed, else `gzip`.
+            progress: called after each page with (rows looked at, bytes of rows written); from
+                another thread.
+
+        Raises:
+            StoreExists: a file of that name is there.
+            StoreLocked: another backup is being written to it.
+            Compacted: `since` is of another lineage; take a full backup.
+            NotADatabase, IntegrityFailed: `since` is no whole backup.
+        """
+        return drive(
+            self._inner.backup(target, since=since, compression=compression, progress=progress)
+        )
+
+    def copy_to(
+        self, address: str | EngineConfig, *, progress: Callable[[int], None] | None = None
+    ) -> Restored:
+        """Make another database of the present moment of this one, on whatever engine.
+
+        Args:
+            address: of the new database; nothing may stand there.
+            progress: called after each step with how many rows are copied; from another thread.
+
+        Raises:
+            StoreExists: something stands at the address.
+            ConfigInvalid, EngineNotFound, DriverMissing: the address cannot be used.
+        """
+        return drive(self._inner.copy_to(address, progress=progress))
+
+    def state_adapter(self) -> Any:
+        """A keeper of state in this database: `StoreBuilder.with_adapter(db)` asks for it."""
+        return self._inner.state_adapter()
+
     @overload
-    def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
+    def collection(self, name: str, *, history: History | None = None) -> Collection[Any]: ...
     @overload
     def collection(
-        self, name: str, type: type[T], *, history: str | None = None
+        self, name: str, type: type[T], *, history: History | None = None
     ) -> Collection[T]: ...
     def collection(
-        self, name: str, type: type[Any] | None = None, *, history: str | None = None
+        self, name: str, type: type[Any] | None = None, *, history: History | None = None
     ) -> Collection[Any]:
         """The collection of that name: typed documents; see `holdfast.Database.collection`.
 
@@ -376,6 +536,73 @@ class Database:
         """
         kind = dict if type is None else type
         return Collection(self._inner.collection(name, kind, history=history))
+
+
+class Scope:
+    """One part of a database. Made by `Database.scope`.
+
+    Its keys, patterns and namespaces are called from its segments on. These are literal, whatever
+    characters they hold, and nothing leaves them.
+    """
+
+    def __init__(self, inner: AsyncScope) -> None:
+        self._inner = inner
+        self._entries: EntryScope[Any] | None = None
+
+    def __repr__(self) -> str:
+        """Return repr(self)."""
+        return self._inner.__repr__()
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """What everything in it is called below."""
+        return self._inner.segments
+
+    @property
+    def entries(self) -> EntryScope[Any]:
+        """The entries below the segments."""
+        inner = self._inner.entries
+        known = self._entries
+        if known is None or known._inner is not inner:  # noqa: SLF001 - of this module
+            known = self._entries = EntryScope(inner)
+        return known
+
+    def scope(self, *segments: str) -> Scope:
+        """The part further below: below these segments, seen from here.
+
+        Raises:
+            InvalidKey, InvalidInput: the segments cannot be.
+        """
+        return Scope(self._inner.scope(*segments))
+
+    def watch(
+        self,
+        pattern: Pattern | str = "#",
+        *,
+        since: int | str | Cursor | None = None,
+        snapshot: bool = False,
+        conflate: bool = False,
+        limit: int | None = None,
+    ) -> Watch:
+        """The changes of entries below the segments; see `Database.watch`."""
+        return Watch(
+            self._inner.watch(
+                pattern, since=since, snapshot=snapshot, conflate=conflate, limit=limit
+            )
+        )
+
+    def lock(
+        self,
+        namespace: str = "",
+        *,
+        ttl: float | timedelta = 30.0,
+        timeout: float | timedelta | None = None,
+    ) -> Lock:
+        """The mutex of a namespace below the segments; empty: of the segments themselves.
+
+        See `Database.lock`.
+        """
+        return Lock(self._inner.lock(namespace, ttl=ttl, timeout=timeout))
 
 
 class Transaction:
@@ -430,6 +657,11 @@ class Transaction:
         if known is None or known._inner is not inner:  # noqa: SLF001 - of this module
             known = self._stores = MultiStore(inner)
         return known
+
+    @property
+    def engine(self) -> Any:
+        """What it reads and writes: `store.on(transaction)` of state asks for it."""
+        return self._inner.engine
 
     def begin(self) -> Self:
         """Take the snapshot; `with` does."""
@@ -488,13 +720,13 @@ class Transaction:
         drive(self._inner.__aexit__(error_type, error, traceback))
 
     @overload
-    def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
+    def collection(self, name: str, *, history: History | None = None) -> Collection[Any]: ...
     @overload
     def collection(
-        self, name: str, type: type[T], *, history: str | None = None
+        self, name: str, type: type[T], *, history: History | None = None
     ) -> Collection[T]: ...
     def collection(
-        self, name: str, type: type[Any] | None = None, *, history: str | None = None
+        self, name: str, type: type[Any] | None = None, *, history: History | None = None
     ) -> Collection[Any]:
         """The collection of that name: typed documents; see `holdfast.Database.collection`.
 
@@ -511,6 +743,7 @@ class SnapshotView:
     Attributes:
         revision: of the last commit it contains.
         entries, stores: as of that moment, for reading. What expires is absent here too.
+        engine: what it reads; `store.on(snapshot)` of state asks for it.
     """
 
     def __init__(self, inner: AsyncSnapshotView) -> None:
@@ -538,6 +771,10 @@ class SnapshotView:
             known = self._stores = MultiStore(inner)
         return known
 
+    @property
+    def engine(self) -> Any:
+        return self._inner.engine
+
     def close(self) -> None:
         """Let go of the view; closing twice does nothing."""
         drive(self._inner.close())
@@ -555,13 +792,13 @@ class SnapshotView:
         drive(self._inner.__aexit__(error_type, error, traceback))
 
     @overload
-    def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
+    def collection(self, name: str, *, history: History | None = None) -> Collection[Any]: ...
     @overload
     def collection(
-        self, name: str, type: type[T], *, history: str | None = None
+        self, name: str, type: type[T], *, history: History | None = None
     ) -> Collection[T]: ...
     def collection(
-        self, name: str, type: type[Any] | None = None, *, history: str | None = None
+        self, name: str, type: type[Any] | None = None, *, history: History | None = None
     ) -> Collection[Any]:
         """The collection of that name: typed documents; see `holdfast.Database.collection`.
 
@@ -846,9 +1083,9 @@ class Retention:
 class Lock:
     """The mutex of a namespace; a context manager. Made by `Database.lock`.
 
-    It excludes who asks for it too: tasks, threads, other processes. In one process first come is
-    first served; between processes one that has waited a while comes next. It locks its own
-    namespace only, not those above or below, and keeps nobody from writing who does not ask.
+    It holds off other callers that ask for it, be they tasks, threads or processes; writes that do
+    not ask for it go on. In one process first come is first served; between processes one that has
+    waited a while comes next. It locks its own namespace only, not those above or below.
     Writes need no lock to be atomic: `modify`, conditions and transactions are cheaper.
 
     While its holder lives, its lease is renewed. What a holder that was held up longer than the
@@ -859,6 +1096,7 @@ class Lock:
         self._inner = inner
 
     def __repr__(self) -> str:
+        """Return repr(self)."""
         return self._inner.__repr__()
 
     @property
@@ -885,7 +1123,7 @@ class Lock:
 
         Raises:
             TimedOut: the time is up.
-            DeadlockDetected: the caller holds it already, or whoever does waits for the caller.
+            DeadlockDetected: the caller holds it already, or its holder waits for the caller.
             ReadOnly, StorageFull: the lease cannot be written.
         """
         drive(self._inner.acquire())
@@ -905,7 +1143,7 @@ class Lock:
         """Ask the database whether the lock is held still.
 
         Raises:
-            LeaseLost: the lease ran out; nobody else has the lock.
+            LeaseLost: the lease ran out, and the lock is free.
             Fenced: it ran out, and another holder has the lock.
         """
         drive(self._inner.check())

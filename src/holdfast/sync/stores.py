@@ -163,6 +163,7 @@ class Store:
         self._inner = inner
 
     def __repr__(self) -> str:
+        """Return repr(self)."""
         return self._inner.__repr__()
 
     @property
@@ -584,6 +585,7 @@ class StoreTransaction:
         self._inner = inner
 
     def __repr__(self) -> str:
+        """Return repr(self)."""
         return self._inner.__repr__()
 
     @property
@@ -827,6 +829,7 @@ class MountedStore:
         self._inner = inner
 
     def __repr__(self) -> str:
+        """Return repr(self)."""
         return self._inner.__repr__()
 
     def mount(self, prefix: bytes, store: Store) -> MountedStore:
@@ -1027,6 +1030,7 @@ class SavedStore:
         return self._inner.root
 
     def __repr__(self) -> str:
+        """Return repr(self)."""
         return self._inner.__repr__()
 
     def get(self, key: bytes, default: T | Missing = MISSING) -> bytes | T:

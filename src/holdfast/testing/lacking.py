@@ -1,6 +1,6 @@
 """Proofs that an engine cannot do what it does not claim: the other side of each capability.
 
-A flag that is False although the thing works is as wrong as one that is True by hope: whoever
+A flag that is False although the thing works is as wrong as one that is True by hope: code that
 stands above would refuse, or build a detour, for nothing.
 """
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from holdfast.contract.batch import Decide, Draft
 from holdfast.contract.engine import Engine
 from holdfast.contract.record import Record
+from holdfast.engines.file import FileConfig, FileEngine
 from holdfast.engines.lmdb import LmdbConfig, LmdbEngine
 from holdfast.engines.memory import MemoryConfig, MemoryEngine
 from holdfast.runtime.system import drive, system_components
@@ -22,7 +23,14 @@ ENGINES: dict[str, Callable[[Path], Engine]] = {
         LmdbConfig(path=path / "app", durability="relaxed"), system_components()
     ),
     "memory": lambda path: MemoryEngine(MemoryConfig(), system_components()),
+    "file": lambda path: FileEngine(FileConfig(path=path / "app"), system_components()),
+    "file relaxed": lambda path: FileEngine(
+        FileConfig(path=path / "app", durability="relaxed"), system_components()
+    ),
 }
+
+#: Those that take the same number of steps to open whatever was written before.
+OPEN_AT_ONCE = [name for name in ENGINES if not name.startswith("file")]
 
 
 @contextmanager

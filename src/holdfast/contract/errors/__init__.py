@@ -8,7 +8,7 @@ public API, messages are not.
     StoreError
     ├── absent      KeyNotFound (also KeyError) ...   what was asked for is not there
     ├── existing    StoreExists ...                   what was to be made is there already
-    ├── contention  Conflict ...                      somebody else was faster; retry
+    ├── contention  Conflict ...                      another caller came first; retry
     ├── handle      StoreClosed, Unsupported ...      the handle cannot be used so
     ├── medium      StorageFull, StoreLocked ...      the medium says no
     ├── input       InvalidKey (also ValueError) ...  the input is wrong; nothing was written

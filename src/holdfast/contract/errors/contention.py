@@ -1,4 +1,4 @@
-"""Somebody else was faster, or waits for what this caller holds."""
+"""Another caller came first, or waits for what this caller holds."""
 
 from __future__ import annotations
 

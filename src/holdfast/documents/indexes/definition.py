@@ -21,7 +21,7 @@ INDEX_NUMBER_BYTES: Final = 4
 #: Numbers of indexes are never given out twice in a collection.
 INDEX_NUMBER_MAX: Final = (1 << 8 * INDEX_NUMBER_BYTES) - 1
 
-Kind = Literal["btree", "hash", "text", "geo"]
+Kind = Literal["btree", "hash", "text", "geo", "vector"]
 State = Literal["building", "ready", "failed"]
 
 
@@ -53,6 +53,8 @@ class IndexDefinition(msgspec.Struct, frozen=True, array_like=True):
         state: `building` until it has every document, then `ready`; `failed`: it never will.
         arrays: for each field, whether some document has, or had, an array on the way or there.
         failure: why it failed.
+        dimensions: of a vector index, how many components each vector has.
+        metric: of a vector index, what near means: `cosine`, `dot` or `l2`.
     """
 
     name: str
@@ -65,12 +67,17 @@ class IndexDefinition(msgspec.Struct, frozen=True, array_like=True):
     state: State = "building"
     arrays: tuple[bool, ...] = ()
     failure: str = ""
+    dimensions: int = 0
+    metric: str = ""
 
     def same_as(self, other: IndexDefinition) -> bool:
         """Whether both would hold the same rows."""
+        return self._made_of() == other._made_of()
+
+    def _made_of(self) -> tuple[object, ...]:
         return (
-            (self.kind, self.fields, self.unique, self.sparse, self.language)
-            == (other.kind, other.fields, other.unique, other.sparse, other.language)
+            self.kind, self.fields, self.unique, self.sparse, self.language, self.dimensions,
+            self.metric,
         )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ class Flushed(Protocol):
     """Whose commits the thread flushes: `Relaxed`."""
 
     ended: bool
+    turn: object
 
     def look(self, *, due: bool) -> float | None: ...
 
@@ -34,7 +35,7 @@ def told(error: Exception, url: str) -> StoreError:
     return failure
 
 
-def flush_when_rung(me: Callable[[], Flushed | None], bell: Bell) -> None:
+def flush_when_rung(me: Callable[[], Flushed | None], bell: Bell, turn: object) -> None:
     """The thread: while it rests it holds nothing, so that a dropped engine is collected.
 
     `me` is a weak reference.
@@ -49,7 +50,8 @@ def flush_when_rung(me: Callable[[], Flushed | None], bell: Bell) -> None:
         rest = None
         if mine is None:
             continue  # Dropped: whoever collects it rings.
-        if mine.ended:
+        if mine.ended or mine.turn is not turn:
+            bell.put(mine)  # For another one, which an interrupt started beside this one.
             return
         rest = mine.look(due=due)
         del mine

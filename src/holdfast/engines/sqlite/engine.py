@@ -17,12 +17,12 @@ from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.engine import EmbeddedEngine
 from holdfast.engines.embedded.group import Group, Pending, Work, Writer
+from holdfast.engines.embedded.upkeep import Upkeep
 from holdfast.engines.sqlite.config import SqliteConfig
 from holdfast.engines.sqlite.failures import DRIVER_ERRORS, told, translate
 from holdfast.engines.sqlite.opening import Opened, keep_for_ever, open_database
 from holdfast.engines.sqlite.readers import Reader, SqliteSnapshot
 from holdfast.engines.sqlite.room import log_of, size_of
-from holdfast.engines.sqlite.upkeep import Upkeep
 from holdfast.engines.sqlite.verify import what_is_wrong
 from holdfast.engines.sqlite.writer import SqliteWriter
 
@@ -104,13 +104,12 @@ class SqliteEngine(EmbeddedEngine):
             undo.pop_all()
 
     def _close(self) -> None:
-        try:
-            self._retire()
-            self._upkeep.close()
-        finally:
+        with ExitStack() as last_first:
             # In any case, for what an interrupt leaves open would stay so.
             if self._database is not None:  # Else the opening was interrupted before that.
-                self._database.close()
+                last_first.callback(self._database.close)
+            last_first.callback(self._upkeep.close)
+            last_first.callback(self._retire)
 
     def before_fork(self) -> None:
         self._released = False
@@ -161,8 +160,7 @@ class SqliteEngine(EmbeddedEngine):
             found = reader.one(key)
         except BaseException as error:
             readers.discard(reader)
-            if (said := told(error, self._settings.path)) is not error:
-                raise said from error
+            self._tell(error)
             raise
         readers.give_back(reader)
         return found
@@ -297,11 +295,17 @@ class SqliteEngine(EmbeddedEngine):
         except BaseException as error:
             # Interrupted half-way it may hold a view for ever.
             readers.discard(reader)
-            if (said := told(error, self._settings.path)) is not error:
-                raise said from error
+            self._tell(error)
             raise
         readers.give_back(reader)
         return found
+
+    def _tell(self, error: BaseException) -> None:
+        """Raise what the contract calls the error of a read, if that is another one."""
+        # In a frame of its own: an error that its own frame holds keeps all of the read alive.
+        said = told(error, self._settings.path)
+        if said is not error:
+            raise said from error
 
     def _at(self, at: Snapshot, read: Callable[[Reader], T]) -> T:
         """What a read finds in a snapshot."""

@@ -17,6 +17,7 @@ from holdfast.engines.sqlite.identity import File, Identity, file_at
 from holdfast.engines.sqlite.log import Log, machine_start
 from holdfast.engines.sqlite.readers import Newest, Readers, Snapshots
 from holdfast.engines.sqlite.room import log_of, size_of
+from holdfast.engines.sqlite.statements import close
 from holdfast.engines.sqlite.tables import (
     alone,
     connect,
@@ -96,9 +97,9 @@ class Opened:
                     undo.callback(lock.release)
             self._held = undo.pop_all()
         try:
-            self.newest.connection.close()
+            self.newest.close()
             if self._pen is not None:
-                self._pen.connection.close()
+                close(self._pen.cursor, self._pen.connection)
                 self._pen.log.close()
         except BaseException:
             self.reconnect()
@@ -120,6 +121,7 @@ class Opened:
     def inherit(self) -> None:
         """In a forked child: the connections are the parent's."""
         self.snapshots.inherited = True
+        keep_for_ever(self.readers.inherited())
         file = self._identity.file
         if file is not None:
             _inherited_files.add(file)

@@ -2,7 +2,7 @@
 
 It stands at a revision up to which everything is delivered. A writer of this handle that has
 committed moves it on before it returns; what other handles, threads and processes commit is noticed
-by a follower, which is there only while somebody is subscribed. When the commit is the very next
+by a follower, which runs only while there are subscriptions. When the commit is the very next
 revision its writer has the entries at hand; otherwise the changes are read from the feed. So the
 order is that of the feed, and nothing is left out or told twice.
 """
@@ -46,7 +46,7 @@ WRITER_WAIT_S = 0.1
 PAUSE_S = 0.002
 
 
-#: Where a change stands, of which key it is, and how it is made when somebody wants it.
+#: Where a change stands, its key, and a function that makes it for a subscriber that wants it.
 Told = tuple[Place, StoreKey, Callable[[], Change]]
 
 
@@ -220,7 +220,7 @@ class Dispatcher:
                 try:
                     await completion.wait(WRITER_WAIT_S)
                 except TimedOut:
-                    return  # Whoever has the turn will deliver it.
+                    return  # The call that has the turn delivers it.
 
     # --- Inside -----------------------------------------------------------------------------
 

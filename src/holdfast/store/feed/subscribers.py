@@ -124,7 +124,7 @@ class EventService:
         return found
 
     def emit(self, event: StoreKey | str, change: Change) -> None:
-        """Bring a change to whoever subscribed to the event: the key, or its canonical text."""
+        """Bring a change to the subscribers of the event: the key, or its canonical text."""
         self.deliver(self.matching(StoreKey.of(event)), change)
 
     def deliver(self, subscriptions: list[Subscription], change: Change) -> None:
@@ -259,7 +259,7 @@ class EventService:
         self._drain(subscription)
 
     def _drain(self, subscription: Subscription) -> None:
-        """Have somebody work on what waits for the subscription."""
+        """Start work on what waits for the subscription."""
         if subscription.mode == "thread":
             self._lane.put(subscription)
             return
@@ -357,4 +357,4 @@ def _fresh(value: Any) -> Any:
 
 
 class _CoroutineFunctionWanted(Exception):
-    """A plain function returned a coroutine, which nobody will await."""
+    """A plain function returned a coroutine, which will never be awaited."""

@@ -108,7 +108,7 @@ class Subscription:
         self.ended = False
         self.pending: deque[tuple[Change, int]] = deque()
         self._queued_bytes = 0
-        #: Whether somebody is at work on `pending`.
+        #: Whether a task or thread is working on `pending`.
         self.draining = False
         self.behind = False
         #: The last change that did not fit into the queue.

@@ -1,8 +1,8 @@
 """The tail: one reader of new feed rows for each open database, however many wait for changes.
 
-Whoever waits says which keys concern it. The tail reads each new feed row once, finds in a trie
-whom it concerns, and wakes those alone: a thousand idle watchers cost a writer one wake-up. It
-runs in a thread of its own, only while somebody waits.
+Each waiter says which keys concern it. The tail reads each new feed row once, finds in a trie
+which waiters it concerns, and wakes only those: a thousand idle watchers cost a writer one
+wake-up. It runs in a thread of its own, only while there are waiters.
 """
 
 from __future__ import annotations
@@ -26,18 +26,20 @@ from holdfast.store.views import ChangeReader, ViewKeeper
 _log = logging.getLogger("holdfast")
 
 #: How long the tail rests after it has told of changes, so that commits that follow each other
-#: closely are read together and their writers wake nobody.
+#: closely are read together, and most of their writers need not wake the tail.
 REST_S = 0.002
 #: The pause after the feed could not be read, in seconds.
 RETRY_S = 0.5
 #: How long a close waits, in seconds, for the tail to end.
 CLOSE_WAIT_S = 1.0
+#: How many keyspaces' readers are remembered.
+READERS_MAX = 1000
 #: Stands for all views.
 EVERY_VIEW = "*"
 
 
 class Waiter:
-    """Somebody who waits for changes. Made by `Tail.join`; leave when done.
+    """A watch or a live result that waits for changes. Made by `Tail.join`; leave when done.
 
     Args:
         tail: of the database.
@@ -60,13 +62,17 @@ class Waiter:
         """
         await self._tail.wait(self, after)
 
+    def wake(self) -> None:
+        """End its wait, or the next one, as a change would: there is something else to look at."""
+        self._tail.wake_one(self)
+
     def leave(self) -> None:
         """Wait no more; leaving twice does nothing."""
         self._tail.leave(self)
 
 
 class Tail:
-    """Wakes those whom new changes concern.
+    """Wakes the waiters that new changes concern.
 
     Args:
         engine, feed, keyspaces: of the database.
@@ -114,11 +120,15 @@ class Tail:
     def join(self, view: str, pattern: Pattern, gate: Gate) -> Waiter:
         """Have a waiter for changes of a view's keys that match; `*`: of every view's."""
         waiter = Waiter(self, gate)
-        with self._lock:
-            waiter.view = view
-            waiter.token = self._tries.setdefault(view, PatternTrie()).add(pattern, waiter)
-            self._waiters.add(waiter)
-        return waiter
+        try:
+            with self._lock:
+                waiter.view = view
+                self._waiters.add(waiter)
+                waiter.token = self._tries.setdefault(view, PatternTrie()).add(pattern, waiter)
+            return waiter
+        except BaseException:
+            self.leave(waiter)
+            raise
 
     def leave(self, waiter: Waiter) -> None:
         """The waiter waits no more."""
@@ -126,8 +136,10 @@ class Tail:
         with self._lock:
             if waiter not in self._waiters:
                 return
+            trie = self._tries.get(waiter.view)
+            if trie is not None:  # Else its joining was interrupted.
+                trie.remove(waiter.token)
             self._waiters.discard(waiter)
-            self._tries[waiter.view].remove(waiter.token)
             if not self._waiters:
                 reader, self._reader = self._reader, None
                 self._stopped = reader or self._stopped
@@ -146,7 +158,7 @@ class Tail:
                 return
             if self._closed:
                 raise _closed()
-            # Where nobody was waiting, changes since then were told to nobody.
+            # While nothing was waiting, the tail read no changes.
             told = after if self._reader is None else self._position
             if self._reader is None:
                 self._position = after
@@ -164,6 +176,11 @@ class Tail:
         """Wake those of one handle: it closes."""
         with self._lock:
             self._settle([one for one in self._waiters if one.gate is gate])
+
+    def wake_one(self, waiter: Waiter) -> None:
+        """See `Waiter.wake`."""
+        with self._lock:
+            self._settle([waiter])
 
     async def close(self) -> None:
         """Wake everybody, and end."""
@@ -201,7 +218,7 @@ class Tail:
             self._settle(list(self._waiters))
 
     async def _tell(self, positions: list[FeedPosition]) -> None:
-        """Wake those whom a page of changes concerns."""
+        """Wake the waiters that a page of changes concerns."""
         concerned: set[Waiter] = set()
         for position in positions:
             row = position.row
@@ -213,7 +230,7 @@ class Tail:
             if reader is not None and row.key:
                 try:
                     segments = reader.segments(reader.key(row.key))
-                except BaseException as error:  # noqa: BLE001 - whoever waits reads it, is told
+                except BaseException as error:  # noqa: BLE001 - the waiters get it when they read
                     _log.warning("a change of %s was not read: %s", view, type(error).__name__)
             with self._lock:
                 for name in (view, EVERY_VIEW):
@@ -225,7 +242,7 @@ class Tail:
                     else:
                         concerned.update(trie.matches(segments))
         with self._lock:
-            # Before they are woken: whoever comes now and has read less looks for itself.
+            # Set before they are woken: a waiter that joins now and has read less looks for itself.
             self._position = max(self._position, positions[-1].revision)
             self._settle(concerned & self._waiters)
 
@@ -235,6 +252,8 @@ class Tail:
             return "", None  # It may be made known later.
         keeper = self._views.get(keyspace.view)
         reader = None if keeper is None else keeper.reader(self._engine, keyspace)
+        if len(self._readers) >= READERS_MAX:
+            self._readers.clear()
         self._readers[number] = found = (keyspace.view, reader)
         return found
 

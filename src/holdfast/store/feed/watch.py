@@ -16,18 +16,16 @@ from holdfast.runtime.drive import drive
 from holdfast.runtime.gate import Gate
 from holdfast.store.change import Change
 from holdfast.store.feed.feed import WHOLE, Feed
-from holdfast.store.feed.tail import EVERY_VIEW, Tail, Waiter
+from holdfast.store.feed.tail import EVERY_VIEW, READERS_MAX, Tail, Waiter
+from holdfast.store.feed.told import Told, Translate
 from holdfast.store.feed_row import Act, Cause, FeedPosition
 from holdfast.store.instants import instant
 from holdfast.store.keyspaces import Keyspace, Keyspaces
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.views import ChangeReader
 
-#: Makes the reader of a keyspace as one handle sees it; None: nobody knows the view.
+#: Makes the reader of a keyspace as one handle sees it; None: the view is unknown.
 MakeReader = Callable[[Engine, Keyspace], ChangeReader | None]
-
-#: How many keyspaces' readers are remembered.
-READERS_MAX = 1000
 
 #: How `Change` spells what a feed row says.
 _OPERATIONS: Mapping[int, str] = {act: act.name.lower() for act in Act}
@@ -85,9 +83,15 @@ class Changes:
         since: int | str | Cursor | None = None,
         snapshot: bool = False,
         conflate: bool = False,
+        limit: int | None = None,
+        translate: Translate | None = None,
     ) -> Watch:
-        """The changes of a view's keys that match; see `Database.watch`."""
+        """The changes of a view's keys that match; see `Database.watch`.
+
+        `translate` says how each is told: None leaves it out.
+        """
         self._tail.check_view(view)
+        told = Told(limit, translate)
         if since is not None and snapshot:
             raise InvalidInput("give since or snapshot, not both: a snapshot starts from now")
         position: Position | None = None
@@ -96,7 +100,7 @@ class Changes:
         elif not snapshot and self.engine.capabilities.io is not Io.REMOTE:
             # The moment of the call, not that of the first step: what is written in between counts.
             position = Position(self.head(), WHOLE)
-        return Watch(self, Pattern.of(pattern), view, position, snapshot, conflate)
+        return Watch(self, Pattern.of(pattern), view, position, snapshot, conflate, told)
 
     def head(self) -> int:
         """The newest revision of any process."""
@@ -133,7 +137,7 @@ class Changes:
             return None
         reader = None if keyspace is None else self._reader_of(keyspace)
         if reader is None or not row.key:
-            # A whole keyspace, or one that nobody here can read: told to whoever watches it.
+            # A whole keyspace, or one of an unknown view: told to every watch of it.
             return Wanted(position, keyspace, reader, row.key or None, last)
         return Wanted(position, keyspace, reader, reader.key(row.key), last)
 
@@ -164,7 +168,7 @@ class Changes:
             _CAUSES.get(row.cause, f"cause-{row.cause}"),
             row.origin,
             row.transaction.hex() if row.transaction is not None else None,
-            row.actor,
+            row.modified_by,
             row.comment,
             "" if keyspace is None else keyspace.view,
             "" if keyspace is None else keyspace.name,
@@ -212,8 +216,10 @@ class Watch:
         position: Position | None,
         snapshot: bool,
         conflate: bool,
+        told: Told,
     ) -> None:
         self._changes = changes
+        self._told = told
         self._pattern = pattern
         self._view = view
         self._position = position
@@ -231,7 +237,11 @@ class Watch:
         return self
 
     async def __anext__(self) -> Change:
+        told = self._told
         while not self._closed:
+            if told.left == 0:
+                await self.aclose()
+                break
             try:
                 if not self._ready:
                     await self._fill()
@@ -242,10 +252,17 @@ class Watch:
                 if not error.retryable:
                     await self.aclose()
                 raise
-            # Taken out only now: whoever is cancelled before gets it with the next call. Another
+            # Taken out only now: a call that is cancelled earlier leaves it for the next. Another
             # task on the same watch may have been faster meanwhile.
             if self._ready and self._ready[0] is first:
                 self._ready.popleft()
+                if told.translate is not None:
+                    translated = told.translate(change)
+                    if translated is None:
+                        continue
+                    change = translated
+                if told.left is not None:
+                    told.left -= 1
                 return change
         raise StopAsyncIteration
 
@@ -265,12 +282,13 @@ class Watch:
         """End the watch; ending twice does nothing."""
         self._closed = True
         self._ready.clear()
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None:
-            waiter.leave()
-        standing, self._standing = self._standing, None
-        if standing is not None:
-            standing.close()
+        # Forgotten last: what was interrupted is done by the next call, or with the last reference.
+        if self._waiter is not None:
+            self._waiter.leave()
+            self._waiter = None
+        if self._standing is not None:
+            self._standing.close()
+            self._standing = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -284,7 +302,7 @@ class Watch:
         await self.aclose()
 
     def __del__(self) -> None:
-        # Abandoned: nobody is to be woken for it any more.
+        # Abandoned: the tail must not wake it any more.
         waiter = getattr(self, "_waiter", None)
         if waiter is not None:
             waiter.leave()
@@ -319,7 +337,7 @@ class Watch:
         assert self._position is not None
         changes = self._changes
         head = await changes.engine.head() if self._rest is None else 0
-        page = await changes.feed.page(*self._position, self._rest)
+        page = await changes.feed.page(*self._position, self._rest, self._told.rows())
         rows = self._held + page.positions
         wanted = []
         # Which row is the last of its commit is known once the next one is.
@@ -392,9 +410,9 @@ class _Standing:
 
     def close(self) -> None:
         """Let go of the moment."""
-        moment, self._moment = self._moment, None
-        if moment is not None:
-            moment.close()
+        if self._moment is not None:
+            self._moment.close()
+            self._moment = None
 
     def __del__(self) -> None:
         self.close()

@@ -3,7 +3,7 @@
     S "lease " name   who holds it, until when, and who is next
     S "wait " caller  what a caller that holds some lock waits for
 
-A row ends with its lock, so what nobody holds takes no space. The token of a holder is the
+A row ends with its lock, so a free lock takes no space. The token of a holder is the
 revision of the commit that made its lease: it grows with each holder of any lock.
 """
 
@@ -40,7 +40,7 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
         owner: identity of this holding; empty: kept for `next`.
         caller: who holds, as the rows of waits name it.
         until_ms: when it ends unless it is renewed.
-        next: owner-to-be that has waited long; None: nobody has said so.
+        next: a waiter that has waited long and comes next; None: there is none.
     """
 
     owner: bytes
@@ -110,7 +110,7 @@ class Leases:
         self._clock = clock
 
     async def take(self, want: Want) -> int | None:
-        """The token, when the lock was free; None while somebody else has it."""
+        """The token, when the lock was free; None while another owner has it."""
         taken = False
 
         def decide(records: list[Record | None], _revision: int) -> Batch | None:
@@ -201,8 +201,8 @@ class Leases:
         """Raise unless the lease is still of that owner.
 
         Raises:
-            Fenced: somebody else has it.
-            LeaseLost: it ran out, and nobody has it.
+            Fenced: another owner has it.
+            LeaseLost: it ran out, and the lock is free.
         """
         [record] = await self._engine.read([lease_key(name)])
         there = lease_of(record)
@@ -283,7 +283,7 @@ class Leases:
         try:
             row = lease_of(record) if key.startswith(layout.SYSTEM_LEASES) else wait_of(record)
         except IntegrityFailed:
-            return False  # Whoever wants the lock is told; the other rows are not to wait for it.
+            return False  # A caller that wants the lock gets the error; other rows go on.
         return row is not None and row.until_ms <= self._clock.now_ms()
 
     async def _remove(self, keys: list[bytes]) -> int:

@@ -72,7 +72,7 @@ class VersionPlanner:
             # Every stored form has a format, so this bit stands for "any row".
             self._derived_flags |= one.flags or _ANY
         self._retention = retention
-        #: Truthy while some namespace has a policy: where none has, nobody looks for one.
+        #: Truthy while some namespace has a policy; empty, no policy is looked up.
         self._policies: Mapping[int, object] = {} if retention is None else retention.policies
         settings = rows.keyspace.settings
         self._number = rows.keyspace.number
@@ -208,7 +208,7 @@ class VersionPlanner:
     def delete(self, plan: Plan, data_key: bytes, row: Record, extra: Record | None) -> None:
         """Remove the living row; its last version becomes past."""
         context = plan.context
-        end = End(END_DELETE, plan.now_ms, context.actor, context.comment)
+        end = End(END_DELETE, plan.now_ms, context.modified_by, context.comment)
         self._end(plan, data_key, row, extra, end, None)
         self._bury(plan, data_key, row)
 

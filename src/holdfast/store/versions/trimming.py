@@ -70,7 +70,7 @@ class _Standing(NamedTuple):
 
     Attributes:
         counted: how many rows it has.
-        checks: that nobody else has given up any since.
+        checks: that no other process has given up any since.
     """
 
     counted: _Counted

@@ -129,7 +129,7 @@ class IsolationLevels(Section):
             assert len(await keys_in(engine, ON_CALL)) == 1
 
     async def _refuses_what_it_cannot_check(self, engine: Engine) -> None:
-        """Below serializable a range cannot be checked; whoever asks for it must hear that."""
+        """Below serializable a range cannot be checked, and a check of one is refused."""
         await _refused(engine, Put(b"new", b""), CheckRange(Range(), await engine.head(), 0))
         if _claims_less(engine, Isolation.SNAPSHOT):
             await _refused(engine, Put(b"new", b""), CheckKey(b"none", None))

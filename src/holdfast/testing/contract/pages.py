@@ -77,7 +77,7 @@ class Pages(Section):
             for number in range(1, COMMITS + 1):
                 value = b"%d" % number
                 values[await put(engine, (b"count", value))] = value
-                await asyncio.sleep(0)  # Who never waits lets nobody scan in between.
+                await asyncio.sleep(0)  # Without a pause no scan could come in between.
             done = True
 
         async def scan() -> None:

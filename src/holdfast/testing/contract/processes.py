@@ -71,7 +71,7 @@ class Processes(Section):
     @promise()
     async def test_a_forked_child_is_refused_and_its_parent_goes_on(self, subject: Subject) -> None:
         if not hasattr(os, "fork"):
-            return  # Nobody can break the promise here.
+            return  # Nothing here can break the promise.
         with start_worker(subject, "fork") as worker:
             child = worker.line()["child"]
             assert child == [ErrorCode.WRONG_CONTEXT] * len(child)

@@ -1,4 +1,4 @@
-"""What a function of `transact` raises, whatever it is, concerns only its caller and hangs nobody.
+"""What a function of `transact` raises, whatever it is, concerns its caller alone and hangs none.
 
 An interrupt may strike inside the function, a cancelled task's error may pass through it, and
 `next()` on an empty iterator raises StopIteration, which no coroutine may raise: Python hands it

@@ -13,14 +13,14 @@ from holdfast.contract.engine import NOT_NOW, Engine
 from holdfast.testing.promise import Section, promise
 from holdfast.testing.subject import Subject, increment
 
-#: How often the loop must turn while somebody writes without a pause, in time of the processor:
+#: How often the loop must turn while a task writes without a pause, in time of the processor:
 #: how long others keep the machine busy is not the engine's doing.
 TURN_S = 0.005
 #: A timer that is due is noticed in one turn and wakes its task in the next.
 TURNS_OF_A_TIMER = 3
 #: What a slow machine may add.
 SLACK_S = 0.005
-#: How long somebody writes: of the processor's time, or at most by the clock.
+#: How long the task writes: of the processor's time, or at most by the clock.
 WRITES_CPU_S = 0.15
 WRITES_S = 1.0
 TICK_S = 0.001

@@ -1,0 +1,398 @@
+"""The file engine: how its parts play together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from itertools import islice
+from typing import cast
+
+from holdfast.contract.batch import Append, CheckRange, DeleteRange, Put
+from holdfast.contract.capability import Capabilities, Io
+from holdfast.contract.config import EngineConfig
+from holdfast.contract.engine import Peeked, Snapshot
+from holdfast.contract.errors import (
+    IntegrityFailed,
+    InvalidInput,
+    StorageFull,
+    StoreClosed,
+    StoreError,
+)
+from holdfast.contract.record import Page, Range, Record
+from holdfast.contract.runtime import Components
+from holdfast.engines.embedded.engine import EmbeddedEngine
+from holdfast.engines.embedded.group import Group, Pending, Work, Writer
+from holdfast.engines.embedded.locking import holding, let_go
+from holdfast.engines.embedded.upkeep import Upkeep
+from holdfast.engines.file.checking import moment_of, what_is_wrong
+from holdfast.engines.file.compaction import Compaction
+from holdfast.engines.file.config import FileConfig
+from holdfast.engines.file.index import Kept, length_in
+from holdfast.engines.file.opening import Opened
+from holdfast.engines.file.segment import Segment
+from holdfast.engines.file.writer import FileWriter
+
+_log = logging.getLogger("holdfast")
+
+#: A batch above either limit goes to the writer thread, lest it hold up the loop.
+INLINE_OPERATIONS_MAX = 200
+INLINE_BYTES_MAX = 128 * 1024
+
+_make = tuple.__new__
+
+
+class FileEngine(EmbeddedEngine):
+    """Records in the segments of a journal; their keys in memory."""
+
+    config_type = FileConfig
+
+    def __init__(self, config: EngineConfig, components: Components) -> None:
+        super().__init__(config, components)
+        self._settings = settings = cast("FileConfig", config)
+        self._store = Opened(settings, components)
+        self._compaction = Compaction(self._store.journal, components.clock.now_ms)
+        self._lineage = ""
+        self._compacts = True
+        self._upkeep = Upkeep(
+            "holdfast file housekeeping",
+            components.host,
+            settings.flush_interval / 2 if settings.durability == "relaxed" else 0.0,
+            self._keep_up,
+        )
+        writable = not settings.read_only
+        self._capabilities = Capabilities(
+            engine="file",
+            io=Io.BLOCKING,
+            durability=settings.durability,
+            shared=False,
+            writable=writable,
+            snapshots=True,
+            transacts_once=True,
+            waits=True,
+            compacts=writable,
+            checks=True,
+            loads=writable,
+            snapshot_age_max_s=settings.snapshot_age_max,
+        )
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    @property
+    def lineage(self) -> str:
+        return self._lineage
+
+    # --- Life -------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        if self._refusal is None:
+            return
+        if self._lineage:
+            raise StoreClosed(
+                f"this engine of {self.config.url} was closed and cannot be opened again; "
+                "make a new one"
+            )
+        await self._owner.open(self._open)
+
+    async def close(self) -> None:
+        await self._owner.close()
+
+    def _open(self) -> None:
+        store = self._store
+        try:
+            store.open()
+            self._lineage = store.lineage
+            self._opened()
+        except BaseException:
+            # An interrupt may come anywhere; whoever opens again finds nothing open.
+            self._lineage = ""
+            self._store = Opened(self._settings, self.components)
+            self._compaction = Compaction(self._store.journal, self.components.clock.now_ms)
+            store.release()
+            raise
+        self._upkeep.wake()
+
+    def _close(self) -> None:
+        try:
+            self._retire()
+            self._upkeep.close()
+        except Exception:
+            self._store.release()
+            raise
+        self._store.close()
+
+    def _keep(self) -> None:
+        self._store.journal.flush()
+
+    def _after_fork(self) -> None:
+        self._store.disown()
+
+    def stale(self) -> bool:
+        return self._refusal is None and self._store.replaced
+
+    # --- Reading ----------------------------------------------------------------------------
+
+    async def head(self) -> int:
+        if self._refusal is not None:
+            raise self._refuse()
+        return self._store.index.head
+
+    async def read(
+        self, keys: Sequence[bytes], *, at: Snapshot | None = None
+    ) -> list[Record | None]:
+        if self._refusal is not None:
+            raise self._refuse()
+        store = self._store
+        if at is None and len(keys) == 1:
+            found = cast("tuple[bytes, int] | None", self.peek(keys[0]))
+            return [None if found is None else _make(Record, found)]
+        index = store.index
+        view = None if at is None else store.snapshots.own(at).revision
+
+        def look() -> tuple[list[Kept | None], dict[int, Segment]]:
+            if view is None:
+                return [index.records.get(key) for key in keys], store.journal.segments
+            places = [index.at(key, view) for key in keys]
+            return places, store.journal.files_of_snapshots()
+
+        places, segments = holding(index.lock, look)
+        return [
+            None if kept is None else self._record(segments, key, kept)
+            for key, kept in zip(keys, places, strict=True)
+        ]
+
+    def peek(self, key: bytes) -> Peeked:
+        if self._refusal is not None:
+            raise self._refuse()
+        store = self._store
+        kept = store.index.records.get(key)
+        if kept is None:
+            return None
+        found = store.cache.get(key, kept[1])
+        if found is not None:
+            return found
+        try:
+            return store.journal.newest(key)
+        except (StoreError, ValueError):
+            if self._refusal is not None:
+                raise self._refuse() from None  # Closed by another thread meanwhile.
+            raise
+
+    async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
+        return self._page(range, at)
+
+    def peek_page(self, range: Range) -> Page:
+        return self._page(range, None)
+
+    async def snapshot(self) -> Snapshot:
+        if self._refusal is not None:
+            raise self._refuse()
+        return self._store.snapshots.take()
+
+    # --- The other verbs --------------------------------------------------------------------
+
+    async def check(self) -> list[str]:
+        if self._refusal is not None:
+            raise self._refuse()
+        return await self.components.host.runtime().offload(self._check)
+
+    async def compact(self) -> int:
+        if self._refusal is not None:
+            raise self._refuse()
+        if not self._capabilities.writable:
+            raise self._read_only()
+        return await self.components.host.runtime().offload(self._compact)
+
+    async def load(
+        self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
+    ) -> None:
+        if self._refusal is not None:
+            raise self._refuse()
+        if not self._capabilities.writable:
+            raise self._read_only()
+        for key, _ in rows:
+            self._check_key(key, self._capabilities.key_bytes_max)
+
+        def load() -> None:
+            self._committer.exclusively(lambda: self._load(rows, next_revision))
+
+        await self.components.host.runtime().offload(load)
+
+    # --- For the common part ----------------------------------------------------------------
+
+    def _begin(self) -> Writer:
+        store = self._store
+        if store.snapshots:
+            store.snapshots.end_old()
+        else:
+            store.journal.forget_retired()
+        store.journal.ready()
+        if store.journal.full:
+            store.journal.roll()
+        return FileWriter(store.journal, self.components.clock, flush=not store.relaxed)
+
+    def _head_now(self) -> int:
+        return self._store.index.head
+
+    def _may_run_inline(self, work: Work) -> bool:
+        store = self._store
+        return (
+            store.relaxed
+            and not store.journal.full
+            and store.journal.failure is None
+            and _small(work)
+        )
+
+    def _may_lead_promptly(self) -> bool:
+        if self._store.relaxed or self._store.journal.full:
+            return False
+        # A copy, because others join the queue meanwhile.
+        queue = self._committer._queue.copy()  # noqa: SLF001 - the common part's
+        return all(map(_small, islice(queue, self._pace.batches_now())))
+
+    def _recover(self) -> bool:
+        self._store.journal.settle()
+        return super()._recover()
+
+    def _let_go(self) -> None:
+        self._store.index.forget_order()
+        let_go(self._store.index.lock)
+
+    def _run_group(self, works: list[Work]) -> None:
+        super()._run_group(works)
+        if len(works) == 1 and isinstance(works[0].error, StorageFull) and self._make_room():
+            # Once more with what could be freed.
+            works[0].error = None
+            super()._run_group(works)
+
+    def _finish(self, group: Group) -> None:
+        super()._finish(group)
+        if self._store.journal.dirty or (self._compacts and self._compaction.due):
+            self._upkeep.wake()
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    def _record(self, segments: dict[int, Segment], key: bytes, kept: Kept) -> Record:
+        try:
+            found = self._store.journal.value(segments, key, kept)
+        except (StoreError, ValueError):
+            if self._refusal is not None:
+                raise self._refuse() from None  # Closed by another thread meanwhile.
+            raise
+        assert found is not None, "places and segments were looked up together"
+        return _make(Record, found)
+
+    def _page(self, range: Range, at: Snapshot | None) -> Page:
+        if self._refusal is not None:
+            raise self._refuse()
+        store, index = self._store, self._store.index
+        wanted = range.rows_wanted(self._capabilities.page_rows_max)
+        view = None if at is None else store.snapshots.own(at).revision
+
+        def look() -> tuple[list[tuple[bytes, Kept]], Range | None, int, dict[int, Segment]]:
+            # A group is published under the lock, so head and places are of one moment.
+            revision = index.head if view is None else view
+            segments = (
+                store.journal.segments if view is None else store.journal.files_of_snapshots()
+            )
+            bytes_left = self._capabilities.page_bytes_max
+            rows: list[tuple[bytes, Kept]] = []
+            for row in index.walk(range) if view is None else index.walk_at(range, view):
+                rows.append(row)
+                bytes_left -= length_in(row[1][0])
+                if len(rows) == wanted or bytes_left <= 0:
+                    return rows, range.after(row[0]), revision, segments
+            return rows, None, revision, segments
+
+        try:
+            places, rest, revision, segments = holding(index.lock, look)
+        except BaseException:
+            index.forget_order()
+            raise
+        return Page(
+            [(key, self._record(segments, key, kept)) for key, kept in places], rest, revision
+        )
+
+    def _keep_up(self) -> float | None:
+        """What the housekeeping thread does."""
+        store = self._store
+        store.snapshots.end_old()
+        again_s = self._settings.snapshot_age_max if store.snapshots else None
+        if not self._capabilities.writable or self._refusal is not None:
+            return again_s
+        try:
+            store.journal.flush()  # A failed flush is told to the next commit.
+            if self._compacts and self._compaction.due:
+                self._committer.exclusively(self._step)
+                return 0.0
+        except StorageFull:
+            return again_s  # Whoever finds no room compacts, with the ballast's help.
+        except IntegrityFailed as error:
+            self._compacts = False
+            _log.warning("%s is not compacted any more: %s", self.config.url, error)
+        except StoreError as error:
+            _log.warning("looking after %s failed: %s", self.config.url, error)
+        return again_s
+
+    def _step(self) -> None:
+        if self._refusal is not None:
+            raise self._refuse()
+        self._compaction.step()
+
+    def _make_room(self) -> bool:
+        """Find room on a full medium; whether some was found."""
+        return False
+
+    def _check(self) -> list[str]:
+        moments = []
+        self._committer.exclusively(lambda: moments.append(moment_of(self._store.journal)))
+        return what_is_wrong(moments[0])
+
+    def _compact(self) -> int:
+        """Compact every segment that there is now; bytes freed."""
+        journal = self._store.journal
+        before = journal.size
+        dead = before - journal.live
+        last = journal.active.number
+        if dead:
+            while next(iter(journal.segments)) <= last:
+                self._committer.exclusively(self._step)
+        return max(before - journal.size, 0)
+
+    def _load(self, rows: Sequence[tuple[bytes, Record]], next_revision: int | None) -> None:
+        pending: dict[bytes, Pending] = {key: (row.value, row.revision) for key, row in rows}
+        writer = self._begin()
+        try:
+            head = max([writer.head, *(record.revision for _, record in rows)])
+            if next_revision is not None:
+                if next_revision <= head:
+                    raise InvalidInput(
+                        f"the next revision lies above {head}, which a row loaded has; "
+                        f"found {next_revision}"
+                    )
+                head = next_revision - 1
+            writer.apply(sorted(pending.items()))
+            writer.finish(head)
+        finally:
+            writer.abandon()
+        self._watcher.publish(head)
+        self._upkeep.wake()
+
+
+def _small(work: Work) -> bool:
+    """Whether the batch takes so little time that a loop may wait for it."""
+    batch = work.batch
+    if batch is None:
+        return len(work.keys) <= INLINE_OPERATIONS_MAX
+    operations = batch.operations
+    if len(operations) > INLINE_OPERATIONS_MAX:
+        return False
+    written = 0
+    for operation in operations:
+        kind = type(operation)
+        if kind is Put or kind is Append:
+            written += len(operation.value)  # type: ignore[union-attr]
+        elif kind is DeleteRange or kind is CheckRange:
+            return False  # Nobody knows how many rows it walks.
+    return written <= INLINE_BYTES_MAX

@@ -1,0 +1,165 @@
+"""Keys in memory, in order, with the place of each value in the journal.
+
+A dict holds the places; the key order is a sorted list that the first scan builds and later scans
+bring up to date, because inserting into sorted order costs several times an insert into a dict.
+While snapshots are open, overwritten places are kept for them and for nobody else.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from heapq import merge
+from typing import Any
+
+from sortedcontainers import SortedList
+
+from holdfast.contract.record import Range
+
+#: How many more new keys than keys may wait to be put into order.
+UNORDERED_SPARE = 1024
+
+#: (place, revision): plain tuples of plain things are nothing to the collector.
+Kept = tuple[int, int]
+#: What a key had before the revision that overwrote it: (that revision, its place or None).
+_Past = tuple[int, Kept | None]
+
+_LENGTH_BITS = 40
+_AT_BITS = 48
+_LENGTH_MASK = (1 << _LENGTH_BITS) - 1
+_AT_MASK = (1 << _AT_BITS) - 1
+
+
+def place_of(segment: int, at: int, length: int) -> int:
+    """A place as one number."""
+    return (segment << _AT_BITS | at) << _LENGTH_BITS | length
+
+
+def segment_in(place: int) -> int:
+    """The number of the segment that the place lies in."""
+    return place >> _LENGTH_BITS + _AT_BITS
+
+
+def at_in(place: int) -> int:
+    """Where it begins in the segment."""
+    return place >> _LENGTH_BITS & _AT_MASK
+
+
+def length_in(place: int) -> int:
+    """How many bytes are stored there."""
+    return place & _LENGTH_MASK
+
+
+class Index:
+    """Where everything stands.
+
+    Attributes:
+        records: by key, the newest.
+        head: the newest revision.
+        batch_ids: id of a batch to (revision, instant, number of its segment), the oldest first.
+        snapshots: tokens of the open ones.
+        lock: held while a group is published, and by readers of more than one key.
+    """
+
+    def __init__(self) -> None:
+        self.records: dict[bytes, Kept] = {}
+        self.head = 0
+        self.batch_ids: OrderedDict[bytes, tuple[int, int, int]] = OrderedDict()
+        self.snapshots: set[object] = set()
+        self.lock = threading.RLock()
+        self._order: SortedList[Any] | None = None
+        # New keys since the order was made, some of them twice or gone again.
+        self._unordered: list[bytes] = []
+        self._past: dict[bytes, list[_Past]] = {}
+
+    def put(self, key: bytes, kept: Kept | None, revision: int) -> Kept | None:
+        """Note where a key stands from this revision on (None: nowhere); where it stood before.
+
+        Doing it again after an interrupt does no harm.
+        """
+        before = self.records.get(key)
+        if self.snapshots:
+            self._past.setdefault(key, []).append((revision, before))
+        elif self._past:
+            self._past.clear()  # The last snapshot was dropped.
+        if kept is not None:
+            if self._order is not None and before is None:
+                self._unordered.append(key)
+            self.records[key] = kept
+        elif before is not None:
+            if self._order is not None:
+                self._order.discard(key)
+                if len(self._unordered) > len(self.records) + UNORDERED_SPARE:
+                    self._ordered()  # Keys that come and go stand in it many times.
+            del self.records[key]
+        return before
+
+    def move(self, key: bytes, kept: Kept) -> None:
+        """Note that the same row stands elsewhere."""
+        self.records[key] = kept
+
+    def walk(self, range: Range) -> Iterator[tuple[bytes, Kept]]:
+        """The keys of the range, in its order."""
+        if range.empty:
+            return
+        records = self.records
+        for key in self._keys(range):
+            yield key, records[key]
+
+    def walk_at(self, range: Range, revision: int) -> Iterator[tuple[bytes, Kept]]:
+        """The same as of a revision that a snapshot holds."""
+        if range.empty:
+            return
+        past = sorted((key for key in self._past if key in range), reverse=range.reverse)
+        keys: Iterable[bytes] = self._keys(range)
+        if past:
+            keys = merge(keys, past, reverse=range.reverse)
+        before = None
+        for key in keys:
+            if key != before:
+                before = key
+                kept = self.at(key, revision)
+                if kept is not None:
+                    yield key, kept
+
+    def at(self, key: bytes, revision: int) -> Kept | None:
+        """Where a key stood as of a revision that a snapshot holds."""
+        for overwritten, before in self._past.get(key, ()):
+            if overwritten > revision:
+                return before
+        return self.records.get(key)
+
+    def release(self, token: object) -> None:
+        """A snapshot is closed; with the last one the past goes."""
+        with self.lock:
+            self.snapshots.discard(token)
+            if not self.snapshots:
+                self._past.clear()
+
+    def forget_order(self) -> None:
+        """Make the key order anew, after an interrupt that may have come while it was made."""
+        self._order = None
+        self._unordered.clear()
+
+    def _keys(self, range: Range) -> Iterator[bytes]:
+        keys: Iterator[bytes] = self._ordered().irange(
+            range.start, range.end, inclusive=(True, False), reverse=range.reverse
+        )
+        return keys
+
+    def _ordered(self) -> SortedList[Any]:
+        try:
+            if self._order is None:
+                self._order = SortedList(self.records)
+            elif self._unordered:
+                new = self.records.keys() & self._unordered
+                if len(new) < len(self._unordered):
+                    # Some came, went and came again, and may stand there already.
+                    new = {key for key in new if key not in self._order}
+                self._order.update(new)
+            self._unordered.clear()
+        except BaseException:
+            self.forget_order()
+            raise
+        return self._order

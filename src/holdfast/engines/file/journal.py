@@ -1,0 +1,387 @@
+"""The journal of an open database: where commits are appended, and what follows from them.
+
+A commit is written behind the last one, flushed, and only then published in the index, so that
+nobody sees what could be lost. From the flush on it is made, whatever interrupts the call: whoever
+comes next publishes it. Before the flush it is not, and whoever comes next cuts it off.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from holdfast.contract.errors import StorageFull, StoreError
+from holdfast.engines.embedded.locking import holding
+from holdfast.engines.file.cache import Cache, Cached
+from holdfast.engines.file.failures import NO_ROOM, damaged, lost, translate
+from holdfast.engines.file.index import Index, Kept, at_in, length_in, segment_in
+from holdfast.engines.file.manifest import Manifest
+from holdfast.engines.file.place import Identity, Place, flush_directory, identity_of
+from holdfast.engines.file.records import FORMAT_VERSION, Format, Header, Unsound
+from holdfast.engines.file.segment import (
+    OpenFile,
+    Segment,
+    keep,
+    let_close,
+    name_of,
+    release,
+)
+
+#: A segment is a sixteenth of the journal, within these bounds: so compaction, which removes whole
+#: segments, needs little room and time at once, and there are not too many files.
+SEGMENT_BYTES_MIN = 2**20
+SEGMENT_BYTES_MAX = 64 * 2**20
+SEGMENTS = 16
+#: File systems step their clocks in ticks. A change within one tick of another cannot be told from
+#: it, so the time of a directory says something only once it has stood for longer than any tick.
+_TICK_S = 0.1
+#: How often a place is looked up anew whose segment was removed meanwhile.
+_LOOKS_MAX = 100
+
+
+class Published(NamedTuple):
+    """What a commit that is on the medium changes in memory.
+
+    Attributes:
+        rows: (key, where it stands or None, revision it was written at).
+        values: of those, for the cache.
+        ids: of batches, as the index has them.
+        head: the newest revision from here on.
+        end: where the commit ends in the active segment.
+        moved: the rows stand elsewhere, and nothing else changed.
+    """
+
+    rows: Sequence[tuple[bytes, Kept | None, int]]
+    values: dict[bytes, Cached]
+    ids: dict[bytes, tuple[int, int, int]]
+    head: int
+    end: int
+    moved: bool = False
+
+
+class Journal:
+    """What one open database consists of.
+
+    Attributes:
+        segments: by number, the oldest first; replaced as a whole, so that whoever reads keeps
+            the files open that it found.
+        dirty: acknowledged commits wait for a flush.
+        failure: why nothing may be written any more.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        index: Index,
+        cache: Cache,
+        format: Format,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.place = place
+        self.index = index
+        self.cache = cache
+        self.format = format
+        self.manifest = Manifest("", "")
+        self.segments: dict[int, Segment] = {}
+        self.dirty = False
+        self.failure: StoreError | None = None
+        #: In a forked child the files are the parent's.
+        self.disowned = False
+        self._ragged = False
+        self._made: Published | None = None
+        self._retired: list[dict[int, Segment]] = []
+        self._files: list[OpenFile] = []
+        self._monotonic = monotonic
+        self._changed: tuple[int, int] | None = None
+        self._changed_at = 0.0
+        self._settled: tuple[int, int] | None = None
+
+    # --- Reading ----------------------------------------------------------------------------
+
+    @property
+    def active(self) -> Segment:
+        """The segment that commits are appended to."""
+        return self.segments[next(reversed(self.segments))]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole journal."""
+        return sum(segment.size for segment in self.segments.values())
+
+    @property
+    def live(self) -> int:
+        """Bytes of rows that nothing has replaced."""
+        return sum(segment.live for segment in self.segments.values())
+
+    def newest(self, key: bytes) -> Cached | None:
+        """The newest value of the key."""
+        for _ in range(_LOOKS_MAX):
+            segments = self.segments
+            kept = self.index.records.get(key)
+            if kept is None:
+                return None
+            found = self.value(segments, key, kept)
+            if found is not None:
+                return found
+        raise StoreError(f"the database {self.place.directory} changes all the time; try again")
+
+    def value(self, segments: dict[int, Segment], key: bytes, kept: Kept) -> Cached | None:
+        """What stands there, (value, revision); None where the segment is not among these.
+
+        Raises:
+            IntegrityFailed: the row is damaged.
+        """
+        place, revision = kept
+        cached = self.cache.get(key, revision)
+        if cached is not None:
+            return cached
+        segment = segments.get(segment_in(place))
+        if segment is None:
+            return None
+        at, length = at_in(place), length_in(place)
+        try:
+            row = segment.format.row(segment.read(at, length))
+        except Unsound as unsound:
+            raise damaged(segment.path, f"{where(segment, at)} {unsound.why}") from None
+        except OSError as error:
+            raise translate(error, self.place.directory) from error
+        if row.key != key or row.revision != revision or row.value is None:
+            raise damaged(segment.path, f"{where(segment, at)} is another row than was written")
+        found = (row.value, revision)
+        self.cache.put(key, found)
+        return found
+
+    # --- Writing: whoever leads ---------------------------------------------------------------
+
+    def ready(self) -> None:
+        """Put right what an interrupt left, and verify that the files are those of the path."""
+        if self.failure is not None:
+            raise self.failure
+        self.settle()
+        if self._ragged:
+            self.cut()
+        self._verify()
+
+    def settle(self) -> None:
+        """Publish what is on the medium and was not published."""
+        made = self._made
+        if made is not None:
+            holding(self.index.lock, lambda: self._publish(made))
+
+    def write(self, at: int, data: bytes) -> None:
+        """Write behind the last commit. Raises StorageFull; `cut` then undoes it."""
+        self._ragged = True
+        try:
+            self.active.write(at, data)
+        except OSError as error:
+            raise translate(error, self.place.directory) from error
+
+    def commit(self, made: Published, *, flush: bool) -> None:
+        """What was written becomes a commit."""
+        if flush:
+            self._flush(self.active)
+        else:
+            self.dirty = True
+        self._made = made  # From here on it is made.
+        self.settle()
+
+    def cut(self) -> None:
+        """Undo what was written and is no commit. After a fork, in the child, nothing."""
+        if self.disowned or not self._ragged or self._made is not None:
+            return
+        active = self.active
+        try:
+            os.ftruncate(active.file.fileno(), active.size)
+            # Else a crash could leave its end behind the next commit.
+            active.flush()
+        except (OSError, ValueError) as error:
+            if isinstance(error, ValueError):
+                return  # Closed meanwhile.
+            raise translate(error, self.place.directory) from error
+        self._ragged = False
+
+    def flush(self) -> None:
+        """Have the medium hold what was acknowledged."""
+        if self.failure is not None:
+            raise self.failure
+        if self.dirty:
+            # Before: what is written during the flush makes it due again.
+            self.dirty = False
+            self._flush(self.active)
+
+    @property
+    def full(self) -> bool:
+        """Whether the next commit goes to a new segment."""
+        if not self.segments:
+            return True
+        most = min(max(self.size // SEGMENTS, SEGMENT_BYTES_MIN), SEGMENT_BYTES_MAX)
+        return self.active.size >= most or self.active.format is not self.format
+
+    def roll(self) -> None:
+        """Begin a new segment. A crash leaves the journal without it, or with it and empty."""
+        self.flush()
+        number = 1 + max(self.segments, default=0)
+        path = self.place.directory / name_of(number, self.format)
+        beside = path.with_name(path.name + ".new")
+        header = Header(FORMAT_VERSION, number, self.manifest.store, self.index.head)
+        try:
+            # Renamed into its place, for the manifest may list it already: by a call that was
+            # interrupted.
+            beside.unlink(missing_ok=True)
+            segment = Segment(path, self.keep(OpenFile(beside, "x+b", opener=_private)))
+            data = self.format.encode(header)
+            segment.write(0, data)
+            os.fsync(segment.file.fileno())
+            beside.replace(path)
+            flush_directory(self.place.directory)
+            segment.size = len(data)
+            segments = {**self.segments, number: segment}
+            self.write_manifest(self._listing(segments))
+            self.segments = segments
+        except OSError as error:
+            raise translate(error, self.place.directory) from error
+
+    def keep(self, file: OpenFile) -> OpenFile:
+        """Keep the file open until `close`."""
+        self._files.append(file)
+        keep(file)
+        return file
+
+    def remove_oldest(self) -> None:
+        """Remove the oldest segment, in which nothing is left that counts."""
+        self.flush()
+        number, oldest = next(iter(self.segments.items()))
+        segments = {key: value for key, value in self.segments.items() if key != number}
+        try:
+            self.write_manifest(self._listing(segments))
+            if self.index.snapshots:
+                self._retired.append(self.segments)
+            self.segments = segments
+            oldest.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise translate(error, self.place.directory) from error
+        if not self.index.snapshots:
+            self._release(oldest)
+
+    def forget_retired(self) -> None:
+        """No snapshot is open: files that only those needed may close."""
+        retired, self._retired = self._retired, []
+        for segments in retired:
+            for number, segment in segments.items():
+                if number not in self.segments:
+                    self._release(segment)
+
+    def files_of_snapshots(self) -> dict[int, Segment]:
+        """The segments that snapshots may look into."""
+        found: dict[int, Segment] = {}
+        for segments in self._retired:
+            found |= segments
+        return found | self.segments
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Note facts about the database. Raises OSError."""
+        self.place.write_manifest(manifest)
+        self.manifest = manifest
+        self._settled = None
+
+    def _listing(self, segments: dict[int, Segment]) -> Manifest:
+        names = tuple(segment.path.name for segment in segments.values())
+        return replace(self.manifest, segments=names, head=self.index.head)
+
+    # --- The end ----------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Let go of the files; twice does nothing."""
+        for file in self._files:
+            let_close(file)
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    def _publish(self, made: Published) -> None:
+        index = self.index
+        for key, kept, revision in made.rows:
+            before = index.records.get(key)
+            if before == kept:
+                continue  # Published before an interrupt.
+            if made.moved:
+                assert kept is not None
+                index.move(key, kept)
+            else:
+                index.put(key, kept, revision)
+            self._account(before, kept)
+        for key, value in made.values.items():
+            self.cache.put(key, value)
+        for id, known in made.ids.items():
+            index.batch_ids[id] = known
+            index.batch_ids.move_to_end(id)
+        self.active.size = made.end
+        index.head = made.head
+        self._ragged = False
+        self._made = None
+
+    def _account(self, before: Kept | None, kept: Kept | None) -> None:
+        if before is not None:
+            segment = self.segments.get(segment_in(before[0]))
+            if segment is not None:
+                segment.live -= length_in(before[0])
+        if kept is not None:
+            self.active.live += length_in(kept[0])
+
+    def _flush(self, segment: Segment) -> None:
+        try:
+            segment.flush()
+        except OSError as error:
+            # Nobody can say what the medium holds; opened anew it is read and seen.
+            self.failure = translate(error, self.place.directory)
+            if isinstance(self.failure, StorageFull) or error.errno in NO_ROOM:
+                self.failure = StoreError(
+                    f"the database {self.place.directory} could not be flushed; open it again"
+                )
+            self.failure.__cause__ = error
+            raise self.failure from error
+
+    def _verify(self) -> None:
+        """Raise StoreNotFound if the directory or a file in it was removed or replaced."""
+        try:
+            folder = self.place.directory.stat()
+        except OSError:
+            raise lost(self.place.directory, "the directory is gone") from None
+        changed = (folder.st_ino, folder.st_mtime_ns)
+        if changed == self._settled:
+            return
+        now = self._monotonic()
+        if changed != self._changed:
+            self._changed, self._changed_at = changed, now
+        for segment in self.segments.values():
+            if identity_of(segment.path) != _identity(segment.file):
+                raise lost(self.place.directory, segment.path.name)
+        if not self.place.manifest.exists():
+            raise lost(self.place.directory, self.place.manifest.name)
+        if now - self._changed_at > _TICK_S:
+            self._settled = changed
+
+    def _release(self, segment: Segment) -> None:
+        """Let the file close with the last who reads from it."""
+        release(segment.file)
+        if segment.file in self._files:
+            self._files.remove(segment.file)
+
+
+def where(segment: Segment, at: int) -> str:
+    """Which record begins there, as a person counts."""
+    if segment.format.unit == "line":
+        before = segment.read(0, at).count(b"\n")
+    else:
+        before = sum(1 for _ in segment.format.walk(segment.read, 0, at))
+    return f"the {segment.format.unit} {before + 1} (at byte {at})"
+
+
+def _identity(file: OpenFile) -> Identity:
+    found = os.fstat(file.fileno())
+    return found.st_dev, found.st_ino
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_CLOEXEC", 0), 0o600)

@@ -1,0 +1,179 @@
+"""The directory of a database: what lies in it, whether it may be there, and its ballast.
+
+manifest.json    which segments belong to it
+00000001.jsonl   segments of the journal (`.msgpack` in the other format)
+lock             locked by whoever has it open; says who writes
+ballast          disk space kept aside for deletes
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from holdfast.contract.errors import IntegrityFailed, NotADatabase
+from holdfast.engines.file import manifest as manifests
+from holdfast.engines.file.failures import NO_ROOM, damaged
+from holdfast.engines.file.manifest import Manifest
+from holdfast.engines.file.segment import is_segment
+
+_OWN = frozenset((manifests.NAME, manifests.NAME + ".new", "lock", "ballast"))
+#: Room beyond the ballast itself that must be free before it is made again.
+_BALLAST_MARGIN = 4
+
+#: Device and number of a file.
+Identity = tuple[int, int]
+
+
+class Place:
+    """Where one database lies.
+
+    Attributes:
+        directory: made absolute.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.directory = path.absolute()
+        self.manifest = self.directory / manifests.NAME
+        self.lock = self.directory / "lock"
+        self.ballast = self.directory / "ballast"
+
+    def refuse_foreign(self) -> None:
+        """Raise NotADatabase where something else lies."""
+        if not os.path.lexists(self.directory):
+            return
+        if not self.directory.is_dir():
+            raise NotADatabase(
+                f"{self.directory} is a file, and a database of this engine is a directory; "
+                "point the URL at another path",
+                path=str(self.directory),
+            )
+        if self.manifest.exists():
+            return
+        names = sorted(path.name for path in self.directory.iterdir())
+        segments = [name for name in names if is_segment(name)]
+        own = {*_OWN, *segments, *(name for name in names if is_segment(name.removesuffix(".new")))}
+        foreign = [name for name in names if name not in own]
+        if foreign:
+            raise NotADatabase(
+                f"the directory {self.directory} holds other files ({foreign[0]!r} and so on) and "
+                "no database; point the URL at a new or empty one",
+                path=str(self.directory),
+            )
+        if segments:
+            raise self.without_manifest(segments)
+
+    def without_manifest(self, segments: list[str]) -> IntegrityFailed:
+        """The refusal of segments that nothing lists."""
+        return damaged(
+            self.manifest, f"it is missing, and there are segments ({segments[0]} and so on)"
+        )
+
+    def make(self) -> None:
+        """Make the directory, for its owner alone, and make sure that it survives a crash."""
+        if not self.directory.exists():
+            self.directory.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):
+                self.directory.mkdir(mode=0o700)
+            flush_directory(self.directory.parent)
+
+    def read_manifest(self) -> Manifest | None:
+        """What the manifest says; None where there is none."""
+        try:
+            return manifests.read(self.manifest)
+        except FileNotFoundError:
+            return None
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Put the manifest in the place of the old one; a crash leaves either of them."""
+        beside = self.directory / (manifests.NAME + ".new")
+        beside.unlink(missing_ok=True)
+        with open(beside, "xb", buffering=0, opener=_private) as file:
+            file.write(manifest.encode())
+            os.fsync(file.fileno())
+        beside.replace(self.manifest)
+        flush_directory(self.directory)
+
+    def segments(self) -> list[str]:
+        """The names of the segments that lie there, listed or not."""
+        return sorted(path.name for path in self.directory.iterdir() if is_segment(path.name))
+
+    def room_bytes(self) -> int:
+        """What the file system would still take; nothing where the directory is gone."""
+        try:
+            return shutil.disk_usage(self.directory).free
+        except FileNotFoundError:
+            return 0
+
+    def make_ballast(self, size: int) -> bool:
+        """Set disk space aside, where there is plenty left; whether it is there."""
+        there = self.ballast.stat().st_size if self.ballast.exists() else 0
+        if there >= size:
+            return True
+        if self.room_bytes() < size * _BALLAST_MARGIN:
+            return False
+        try:
+            with open(self.ballast, "ab", buffering=0, opener=_private) as file:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, size)
+                else:
+                    file.write(bytes(size - there))
+        except OSError as error:
+            self.release_ballast()
+            if error.errno not in NO_ROOM:
+                raise
+            return False
+        return True
+
+    def release_ballast(self) -> bool:
+        """Give the disk space back; whether there was any."""
+        try:
+            self.ballast.unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+
+def identity_of(path: Path) -> Identity | None:
+    """Which file lies at the path, if any."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def flush_directory(directory: Path) -> None:
+    """Make sure that names just made in the directory are still there after a crash."""
+    opened = _Directory(directory)
+    try:
+        os.fsync(opened.number)
+    finally:
+        opened.close()
+
+
+class _Directory:
+    """A directory, open; it closes with the last reference to it, whatever interrupts the call."""
+
+    number = -1
+
+    def __init__(self, path: Path) -> None:
+        self.number = os.open(path, os.O_RDONLY)
+
+    def close(self) -> None:
+        if self.number >= 0:
+            # On one line, lest an interrupt come between the two.
+            self.number = _close(self.number)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _close(number: int) -> int:
+    return os.close(number) or -1  # type: ignore[func-returns-value]
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -1,0 +1,187 @@
+"""State as floor 3 sees it: how values expire, how changes are told, who checks them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from holdfast.codecs.pattern import Pattern
+from holdfast.contract.batch import Need
+from holdfast.contract.engine import Engine
+from holdfast.contract.errors import StoreClosed, StoreError
+from holdfast.contract.record import Range, Record
+from holdfast.runtime.gate import Gate
+from holdfast.state.embedded.rows import STATE, STREAM, TOLD, Head, Places, living, row_of
+from holdfast.state.embedded.site import Ground
+from holdfast.state.embedded.trimming import give_up_old
+from holdfast.store import layout
+from holdfast.store.change import Change
+from holdfast.store.feed_row import Act, Cause, FeedPosition
+from holdfast.store.instances import SharedDatabase
+from holdfast.store.instants import instant
+from holdfast.store.keyspaces import Keyspace
+from holdfast.store.plain.rows import check_plain, plain_expires_at_ms
+from holdfast.store.plan import Plan
+from holdfast.store.space import Space
+from holdfast.store.views import ChangeReader, Progress, Report, ViewKeeper
+
+__all__ = ["STATE", "StateKeeper"]
+
+#: How many rows are looked at between two calls of a progress.
+PROGRESS_STEP: Final = 200
+
+
+class StateKeeper(ViewKeeper):
+    """Keeps the state of a database.
+
+    Args:
+        shared: the database.
+    """
+
+    def __init__(self, shared: SharedDatabase) -> None:
+        self._engine = shared.engine
+        self._components = shared.components
+
+    async def expire(self, keyspace: Keyspace, data_keys: list[bytes]) -> int:
+        components = self._components
+        gate = Gate(components.host.runtime(), lambda: StoreClosed("the database is closed"))
+        ground = Ground(Space(self._engine, keyspace, components.clock, _nothing, gate))
+        if ground.places.news in data_keys:
+            await give_up_old(ground.space, ground.places.news)
+        rows = [key for key in data_keys if key.startswith(ground.places.data)]
+        ended = 0
+
+        def write(plan: Plan, records: Sequence[Record | None]) -> Need | None:
+            nonlocal ended
+            ended = 0
+            for data_key, record in zip(rows, records, strict=True):
+                if record is not None and living(record, plan.now_ms) is None:
+                    ground.remove(plan, data_key, record, Cause.EXPIRED)
+                    ended += 1
+            return None
+
+        if rows:
+            await ground.commit(rows, write)
+        return ended
+
+    async def check(
+        self, moment: Engine, keyspace: Keyspace, report: Report, progress: Progress | None
+    ) -> None:
+        places = Places(keyspace.number)
+        expiring = looked_at = messages = 0
+        rest: Range | None = Range.prefix(places.data)
+        while rest is not None:
+            page = await moment.scan(rest)
+            wanted = []
+            for data_key, record in page.rows:
+                looked_at += 1
+                try:
+                    check_plain(record.value)
+                    row = row_of(record.value)
+                    if row.kind == STREAM:
+                        head = Head.of(row.payload)
+                        messages += head.next - head.first
+                except StoreError as error:
+                    # The key may hold somebody's identity, so only its size is said.
+                    report.wrong(f"state, a row with a key of {len(data_key)} bytes: {error}")
+                    continue
+                if row.until_ms:
+                    wanted.append(layout.expiry_key(row.until_ms, data_key))
+            expiring += len(wanted)
+            missing = sum(one is None for one in await moment.read(wanted)) if wanted else 0
+            if missing:
+                report.wrong(f"state: {missing} rows of expiry are missing")
+            if progress is not None:
+                progress(looked_at)
+            rest = page.resume
+        await _check_streams(moment, places, messages, report)
+        [notes] = await moment.read((places.news,))
+        expiring += notes is not None and plain_expires_at_ms(notes.value) > 0
+        found = await _expiries(moment, keyspace)
+        if found != expiring:
+            report.wrong(f"state: {expiring} rows expire; found {found} rows of expiry")
+
+    def reader(self, engine: Engine, keyspace: Keyspace) -> ChangeReader:
+        return StateReader(engine, keyspace)
+
+
+class StateReader(ChangeReader):
+    """Tells the changes of `kv`. Patterns match the parts of the whole key, between its colons.
+
+    Values are the bytes that the store's serializer made.
+
+    Args:
+        engine: reads the values.
+        keyspace: of the state.
+    """
+
+    def __init__(self, engine: Engine, keyspace: Keyspace) -> None:
+        self._engine = engine
+        self._keyspace = keyspace
+        self._data = layout.region(keyspace.number, layout.DATA)
+
+    def on(self, moment: Engine) -> ChangeReader:
+        return StateReader(moment, self._keyspace)
+
+    def key(self, packed: bytes) -> str:
+        return packed.decode(errors="replace")
+
+    def segments(self, key: Any) -> tuple[str, ...]:
+        return tuple(key.split(":"))
+
+    async def values(self, position: FeedPosition, key: Any) -> tuple[Any, Any]:
+        """What is there now, if this change put it there: state keeps no past."""
+        if position.row.act == Act.DELETE:
+            return None, None
+        [record] = await self._engine.read([self._data + position.row.key])
+        if record is None or record.revision != position.revision:
+            return None, None
+        return None, row_of(record.value).payload
+
+    def standing_range(self, pattern: Pattern) -> Range:
+        return Range.prefix(self._data + ":".join(pattern.prefix).encode())
+
+    async def standing(self, range: Range, pattern: Pattern) -> tuple[list[Change], Range | None]:
+        page = await self._engine.scan(range)
+        now_ms = self._engine.components.clock.now_ms()
+        found = []
+        for data_key, record in page.rows:
+            key = self.key(data_key[layout.REGION_BYTES :])
+            row = living(record, now_ms)
+            if row is None or row.kind != TOLD or not self.shows(pattern, key):
+                continue
+            found.append(
+                Change(
+                    record.revision, 0, "set", key, None, row.payload, instant(now_ms),
+                    "snapshot", view=self._keyspace.view, keyspace=self._keyspace.name,
+                )
+            )  # fmt: skip
+        return found, page.resume
+
+
+async def _check_streams(moment: Engine, places: Places, wanted: int, report: Report) -> None:
+    """Check that there are as many messages as the heads of streams say."""
+    found = 0
+    rest: Range | None = Range.prefix(places.streams)
+    while rest is not None:
+        page = await moment.scan(rest)
+        found += sum(places.is_message(key) for key, _ in page.rows)
+        rest = page.resume
+    if found != wanted:
+        report.wrong(f"state: streams have {wanted} messages; found {found} rows of them")
+
+
+async def _expiries(moment: Engine, keyspace: Keyspace) -> int:
+    found = 0
+    rest: Range | None = Range.prefix(layout.EXPIRY)
+    while rest is not None:
+        page = await moment.scan(rest)
+        found += sum(
+            layout.keyspace_of(layout.expiry_of(key)[1]) == keyspace.number for key, _ in page.rows
+        )
+        rest = page.resume
+    return found
+
+
+def _nothing(_revision: int) -> None:
+    """Nobody is told."""
