@@ -156,11 +156,12 @@ def cached(
     key: str | Callable[..., str] | None = None,
     tags: Sequence[str] | Callable[..., Sequence[str]] = (),
     stale: Duration | None = None,
+    early: Duration | None = None,
 ) -> Callable[[Callable[P, R]], DrivenFunction[P, R]]:
     """Keep what a plain function returns; see `holdfast.state.areas.cache.Cache.cached`."""
     from holdfast.state.driven import DrivenFunction
 
-    caching = self._inner.cached(ttl=ttl, key=key, tags=tags, stale=stale)
+    caching = self._inner.cached(ttl=ttl, key=key, tags=tags, stale=stale, early=early)
     return lambda function: DrivenFunction(caching(function))
 '''
 
@@ -215,6 +216,7 @@ TWINS = (
     ),
     Twin("holdfast.documents.collection:Collection", file="documents"),
     Twin("holdfast.database.scope:Scope"),
+    Twin("holdfast.documents.transacting:CollectionTransaction", file="documents"),
     Twin(
         "holdfast.documents.live.query:LiveQuery",
         file="documents",
@@ -482,7 +484,7 @@ WORDS = (
 
 OPTIONAL = re.compile(r"(\w+) \| None")
 LISTED = re.compile(r"list\[(\w+)\]")
-CALLBACK = re.compile(r"Callable\[\[(\w+)\], Awaitable\[(\w+)\]\]")
+CALLBACK = re.compile(r"Callable\[\[([\w\[\]]+)\], Awaitable\[(\w+)\]\]")
 
 
 # --- Text ------------------------------------------------------------------------------------
@@ -658,7 +660,7 @@ def callbacks(method: Callable[..., Any]) -> tuple[str, dict[str, str]]:
             handle, result = match.groups()
             setup += (
                 f"async def awaited(handle: Async{handle}) -> {result}:\n"
-                f"    return {name}({NAMES[handle]}(handle))\n\n"
+                f"    return {name}({twin_of(handle)}(handle))\n\n"
             )
             replaced[name] = "awaited"
         elif twin_of(str(one.annotation)):

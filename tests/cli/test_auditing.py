@@ -65,7 +65,7 @@ def test_stores_and_versions(cli: Cli, url: str) -> None:
         {"key": "a", "before": "1", "after": "2"}
     ]
     assert cli("stores", "diff", "ledger", "1", "9").code == 1
-    assert cli("stores", "list", "--json").document == [
+    assert cli("stores", "list", "--json").lines == [
         {"name": "ledger", "kind": "iavl", "keys": 2, "versions": [1, 2]}
     ]
     assert cli("stores", "save").out.startswith("version 1 ")

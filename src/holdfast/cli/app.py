@@ -15,10 +15,12 @@ from holdfast.cli import (
     bench,
     changing,
     doctor,
+    documents,
     entries,
     exits,
     exporting,
     importing,
+    indexes,
     keeping,
     logs,
     maintenance,
@@ -65,6 +67,9 @@ for command, name, panel in (
     (entries.history, "history", "Entries"),
     (watching.watch, "watch", "Entries"),
     (logs.logs, "logs", "Entries"),
+    (documents.collections, "collections", "Documents"),
+    (documents.find, "find", "Documents"),
+    (documents.aggregate, "aggregate", "Documents"),
     (importing.import_, "import", "Data"),
     (exporting.export, "export", "Data"),
     (backing_up.copy, "copy", "Data"),
@@ -85,6 +90,7 @@ for group, name, members in (
     (keeping.app, "retention", keeping.COMMANDS),
     (stores.app, "stores", stores.COMMANDS),
     (backing_up.app, "backup", backing_up.COMMANDS),
+    (indexes.app, "index", indexes.COMMANDS),
 ):
     for member, part in members:
         group.command(part, epilog=_EPILOG)(_until_reader_gone(member))

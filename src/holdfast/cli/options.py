@@ -22,6 +22,13 @@ Url = Annotated[
     ),
 ]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Repair = Annotated[
+    bool,
+    typer.Option(
+        "--repair",
+        help="First mend files that cannot be opened: keep what is sound, set the rest aside.",
+    ),
+]
 Key = Annotated[
     str,
     typer.Argument(

@@ -26,7 +26,7 @@ from holdfast.sync.database import (
     restore,
     verify_backups,
 )
-from holdfast.sync.documents import Collection, LiveQuery
+from holdfast.sync.documents import Collection, CollectionTransaction, LiveQuery
 from holdfast.sync.entries import EntryScope, KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
 from holdfast.sync.state import (
@@ -68,6 +68,7 @@ __all__ = [
     "Cache",
     "Claim",
     "Collection",
+    "CollectionTransaction",
     "Consumption",
     "Counter",
     "Database",

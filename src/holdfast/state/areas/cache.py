@@ -20,7 +20,7 @@ from holdfast.contract.runtime import Runtime
 from holdfast.state.areas.area import Area, Scene
 from holdfast.state.areas.claim import Claim
 from holdfast.state.areas.lease import Lease
-from holdfast.state.checks import Duration, name, ttl_ms
+from holdfast.state.checks import Duration, duration_ms, name, ttl_ms
 from holdfast.state.shared import Shared
 from holdfast.state.telemetry import operation
 
@@ -48,10 +48,12 @@ class Rules:
     Attributes:
         fresh_ms: how long a result counts as fresh.
         stale_ms: how long after that it is still given out, while one caller computes anew.
+        early_ms: how long before that one caller computes anew already.
     """
 
     fresh_ms: int
     stale_ms: int
+    early_ms: int = 0
 
 
 class CachedFunction(Generic[P, R]):
@@ -104,6 +106,8 @@ class Cache(Area):
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene)
         self._tag = scene.keys.area("tag")
+        #: Stamps of tags stay when results have to go: without them old results would count again.
+        self._stamps = scene.adapter.of("tag")
         self._locks = Claim(scene)
         #: What is being computed in this process, by key and by loop.
         self._flights: dict[tuple[str, Runtime], Shared[Any]] = {}
@@ -115,6 +119,7 @@ class Cache(Area):
         key: str | Callable[..., str] | None = None,
         tags: Sequence[str] | Callable[..., Sequence[str]] = (),
         stale: Duration | None = None,
+        early: Duration | None = None,
     ) -> Caching:
         """Keep what a function returns; it may be plain or a coroutine function.
 
@@ -127,11 +132,19 @@ class Cache(Area):
                 the function's name and a digest of its arguments.
             tags: names that `invalidate` knows the results by; may be a function of the arguments.
             stale: how long after `ttl` the old result is still given out while one caller computes.
+            early: how long before the end of `ttl` one caller computes anew, in the background, so
+                that nobody has to wait for results that are asked for often.
 
         Raises:
             InvalidInput: a setting cannot be understood.
         """
-        rules = Rules(ttl_ms(ttl), 0 if stale is None else ttl_ms(stale))
+        rules = Rules(
+            ttl_ms(ttl),
+            0 if stale is None else ttl_ms(stale),
+            0 if early is None else duration_ms("early", early),
+        )
+        if rules.early_ms >= rules.fresh_ms:
+            raise InvalidInput("early is shorter than ttl: nothing would ever be fresh")
         if rules.fresh_ms + rules.stale_ms > KEPT_MAX_S * 1000:
             raise InvalidInput(f"a result is kept for at most {KEPT_MAX_S:.0f} seconds")
 
@@ -146,7 +159,7 @@ class Cache(Area):
         stamp = self._scene.components.ids.new()
         kept_ms = round(KEPT_MAX_S * 1000)
         for tag in self.tag_keys(tags):
-            await self._observer.run(_INVALIDATE, "", self._adapter.set(tag, stamp, ttl_ms=kept_ms))
+            await self._observer.run(_INVALIDATE, "", self._stamps.set(tag, stamp, ttl_ms=kept_ms))
 
     async def forget(self, key: str) -> None:
         """Forget one result."""
@@ -166,11 +179,11 @@ class Cache(Area):
     ) -> Any:
         """The kept result, or the function's."""
         whole = self._key(key)
-        found, is_fresh = await self._look(whole, tags)
-        if found is not None and is_fresh:
+        found, fresh_ms = await self._look(whole, tags)
+        if found is not None and fresh_ms > rules.early_ms:
             return found[0]
         if found is not None:
-            # Old, and good enough while somebody computes: whoever asks first, and nobody waits.
+            # Old, or soon to be, and good enough while whoever asks first has it computed.
             self._begin(key, whole, tags, rules, function, patient=False)
             return found[0]
         while True:
@@ -240,13 +253,14 @@ class Cache(Area):
         while True:
             lease = await self._locks.acquire(whole, ttl=COMPUTING_S)
             if lease is not None:
-                return await self._hold(lease, whole, tags, rules, function, look=patient)
+                enough_ms = 0 if patient else rules.early_ms
+                return await self._hold(lease, whole, tags, rules, function, enough_ms)
             if not patient:
                 return None
             await components.host.runtime().sleep(pause)
             pause = min(pause * 1.5, LOOK_MAX_S)
-            found, is_fresh = await self._look(whole, tags)
-            if found is not None and is_fresh:
+            found, fresh_ms = await self._look(whole, tags)
+            if found is not None and fresh_ms > 0:
                 return found
 
     async def _hold(
@@ -256,17 +270,15 @@ class Cache(Area):
         tags: list[str],
         rules: Rules,
         function: Callable[[], Any],
-        *,
-        look: bool,
+        enough_ms: int,
     ) -> tuple[Any]:
         lease.cancel_on_loss = False
         lease.keep()
         try:
-            if look:
-                # Whoever held the lease before may have been about to let go.
-                found, is_fresh = await self._look(whole, tags)
-                if found is not None and is_fresh:
-                    return found
+            # Whoever held the lease before may have been about to let go.
+            found, fresh_ms = await self._look(whole, tags)
+            if found is not None and fresh_ms > enough_ms:
+                return found
             # Asked before the function runs: what is invalidated meanwhile does not count.
             stamps = await self._adapter.get_many(tags) if tags else []
             result = function()
@@ -279,8 +291,8 @@ class Cache(Area):
                 # It ends by itself; whoever waits looks again.
                 await lease.release()
 
-    async def _look(self, whole: str, tags: list[str]) -> tuple[tuple[Any] | None, bool]:
-        """The kept result in a tuple, and whether it is fresh."""
+    async def _look(self, whole: str, tags: list[str]) -> tuple[tuple[Any] | None, int]:
+        """The kept result in a tuple, and for how long it is fresh, in milliseconds."""
         data, *stamps = await self._observer.run(
             _LOOK,
             "",
@@ -288,12 +300,12 @@ class Cache(Area):
             success=lambda found: {"ctx.cache.found": found[0] is not None},
         )
         if data is None:
-            return None, False
+            return None, 0
         kept = self._scene.decode(data)
         if not isinstance(kept, dict) or kept.get("tags") != [_text(one) for one in stamps]:
-            return None, False
+            return None, 0
         now_ms = self._scene.components.clock.now_ms()
-        return (kept.get("value"),), now_ms < kept.get("fresh", 0)
+        return (kept.get("value"),), kept.get("fresh", 0) - now_ms
 
     async def _store(
         self, whole: str, result: Any, stamps: Sequence[bytes | None], rules: Rules
