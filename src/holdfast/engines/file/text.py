@@ -9,8 +9,9 @@ hand means what it seems to. Bytes without any text in them `readable` declines:
 from __future__ import annotations
 
 import re
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from binascii import Error as NoBase64
+from binascii import a2b_base64
 
 #: ASCII that is not shown as it is.
 _ESCAPED = bytes((*range(32), ord("%"), 127))
@@ -22,7 +23,16 @@ _DIGITS = {
 }
 #: What is not shown, with what lies in between and is too short to tell anything.
 _STRETCH = re.compile(f"[{_HIDES}]+(?:[^{_HIDES}]{{1,3}}[{_HIDES}]+)*")
-_HIDDEN = re.compile(rb"%(?:([0-9A-Fa-f]{2})|\{([A-Za-z0-9+/]+={0,2})\})")
+#: What two hex digits mean.
+_BYTES = {
+    digits.encode(): bytes((byte,))
+    for byte in range(256)
+    for digits in {
+        one + two
+        for one in (f"{byte >> 4:X}", f"{byte >> 4:x}")
+        for two in (f"{byte & 15:X}", f"{byte & 15:x}")
+    }
+}
 #: How much longer than base64 the digits of a stretch may be, because they are plainer; and how
 #: long a stretch is at most for which that is looked at.
 _PLAINER_BYTES = 6
@@ -51,7 +61,7 @@ def readable(raw: bytes) -> str | None:
 def meant(text: str) -> bytes:
     """The bytes that a text of `readable` stands for."""
     raw = text.encode()
-    return _HIDDEN.sub(_reveal, raw) if b"%" in raw else raw
+    return _reveal(raw) if b"%" in raw else raw
 
 
 def _hidden(raw: bytes) -> int:
@@ -71,11 +81,19 @@ def _hide(found: re.Match[str]) -> str:
     return coded
 
 
-def _reveal(found: re.Match[bytes]) -> bytes:
-    digits, stretch = found.groups()
-    if digits is not None:
-        return bytes.fromhex(digits.decode())
-    try:
-        return b64decode(stretch, validate=True)
-    except NoBase64:
-        return found[0]
+def _reveal(raw: bytes) -> bytes:
+    first, *parts = raw.split(b"%")
+    revealed = [first]
+    for part in parts:
+        byte = _BYTES.get(part[:2])
+        if byte is not None:
+            revealed += (byte, part[2:])
+            continue
+        end = part.find(b"}") if part[:1] == b"{" else -1
+        try:
+            if end < 2:  # noqa: PLR2004 - nothing between the braces
+                raise NoBase64
+            revealed += (a2b_base64(part[1:end], strict_mode=True), part[end + 1 :])
+        except NoBase64:
+            revealed += (b"%", part)  # It stands for itself.
+    return b"".join(revealed)
