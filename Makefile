@@ -11,9 +11,10 @@ rows_reports := build/rows
 pytest := $(python) -m pytest -n 2 --dist worksteal
 sources := src tests tools $(wildcard examples) $(wildcard benchmarks)
 # Each part of the long runs takes half an hour at the most, and has the files that it runs.
-torture_parts := kills power random content
+torture_parts := kills power file random content
 torture_kills := tests/crash/test_kills.py
 torture_power := tests/crash/test_power_loss.py
+torture_file := tests/crash/test_file_crashes.py
 torture_random := tests/store/test_random_operations.py
 torture_content := tests/stores/merkle/test_content.py
 
@@ -45,7 +46,7 @@ check: $(venv)  ## format, lint, types, floors, generated files, tests, coverage
 	@tools/step "rows" $(MAKE) --no-print-directory rows
 	@echo "check: all green"
 
-torture: $(addprefix torture-,$(or $(part),$(torture_parts)))  ## the long runs, or one of them (part=kills|power|random|content)
+torture: $(addprefix torture-,$(or $(part),$(torture_parts)))  ## the long runs, or one of them (part=kills|power|file|random|content)
 
 $(addprefix torture-,$(torture_parts)): torture-%: $(venv)
 	$(python) -m pytest -m torture --timeout=1800 --rows-report=$(rows_reports)/torture-$*.json $(torture_$*)
