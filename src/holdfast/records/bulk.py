@@ -8,7 +8,7 @@ from typing import Any, Final, TypedDict, TypeVar
 
 from holdfast.codecs.digest import Digest
 from holdfast.codecs.pattern import Pattern
-from holdfast.codecs.text import StoreKey
+from holdfast.codecs.text import StoreKey, several
 from holdfast.contract.errors import Conflict, InvalidInput, StoreError
 from holdfast.records.options import (
     Conditions,
@@ -127,7 +127,7 @@ class EntryBulk(EntryVerbs[T]):
     ) -> int:
         """Remove several entries as one commit; how many there were."""
         options = write_options(modified_by, comment, None, None, None, None)
-        outcomes = await self.write([Write(key, DELETE, options) for key in keys])
+        outcomes = await self.write([Write(key, DELETE, options) for key in several(keys)])
         return sum(one.before is not None for one in outcomes)
 
     async def delete_matching(

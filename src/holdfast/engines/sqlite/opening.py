@@ -83,10 +83,9 @@ class Opened:
         """
         if len(self.snapshots) or (self._pen is not None and self._pen.connection.in_transaction):
             return False
-        if self.replaced:
-            return False  # There would be nothing to connect to again.
         with ExitStack() as undo:
-            if not self.readers.freeze(FORK_WAIT_S):
+            # Where the file is gone there would be nothing to connect to again.
+            if self.replaced or not self.readers.freeze(FORK_WAIT_S):
                 return False
             undo.callback(self.readers.thaw)
             if len(self.snapshots):
