@@ -18,6 +18,7 @@ from types import CodeType
 from typing import Any, TypeVar, cast
 
 from holdfast.contract.errors import StoreClosed, TimedOut, WrongContext
+from holdfast.contract.queues import next_of
 from holdfast.contract.runtime import Completion
 
 T = TypeVar("T")
@@ -280,7 +281,7 @@ class Hold:
         own = self._deadline
         first = min((one for one in (own, until) if one is not None), default=None)
         try:
-            self._gate.get(timeout=None if first is None else max(first - time.monotonic(), 0.0))
+            next_of(self._gate, None if first is None else max(first - time.monotonic(), 0.0))
         except Empty:
             return False if first == own else None
         return True
