@@ -23,6 +23,7 @@ from holdfast.contract.config import EngineConfig, PathConfig
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import ErrorCode, StoreError
 from holdfast.contract.errors.facts import Fact, facts_of
+from holdfast.engines.remote import RemoteConfig
 from holdfast.runtime.system import system_components
 from holdfast.store.registry import engine_class
 from tools.reference_pages import ROOT, module_page
@@ -72,7 +73,7 @@ MODULES = (
 )  # fmt: skip
 
 #: The engines that come with Holdfast, in the order of the table.
-ENGINES = ("lmdb", "sqlite", "memory")
+ENGINES = ("lmdb", "sqlite", "file", "redis", "postgres", "memory")
 
 REFERENCE_PROSE = """\
 Every public name with its signature, shapes, units and errors. Most programs need the first page
@@ -182,7 +183,8 @@ def engines_page() -> str:
     for name in ENGINES:
         parts.append(f"### `{name}`")
         kind = type(made[name].config)
-        told = attributes_of(EngineConfig) | attributes_of(PathConfig) | attributes_of(kind)
+        told = attributes_of(EngineConfig)
+        told |= attributes_of(PathConfig) | attributes_of(RemoteConfig) | attributes_of(kind)
         rows = [
             (f"`{one.name}`", setting_text(one), told.get(one.name, "")) for one in fields(kind)
         ]
