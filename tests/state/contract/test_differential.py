@@ -54,6 +54,9 @@ def calls() -> st.SearchStrategy[Call]:
         of("ack", NAMES),
         of("pending", NAMES),
         of("length", NAMES),
+        of("append_once", NAMES, NAMES, VALUES, st.integers(0, 3)),
+        of("postpone", NAMES, VALUES, st.sampled_from([0, 100_000])),
+        of("release_due", NAMES, st.integers(1, 3)),
         of("bucket", st.integers(1, 5), st.integers(1, 7)),
         of("set_fenced", NAMES, NAMES, VALUES, SPANS, st.booleans()),
         of("reclaim", NAMES, st.sampled_from([0, 100_000]), st.integers(1, 3)),
@@ -74,6 +77,7 @@ class Player:
         self.stem = stem
         self.glob = stem.replace("[", r"\[").replace("]", r"\]")
         self.ids: list[tuple[str, str]] = []
+        self.postponed = 0
 
     def key(self, name: str, kind: str = "v") -> str:
         return f"{self.stem}:{kind}:{name}"
@@ -168,6 +172,26 @@ class Player:
     async def pending(self, name: str) -> Any:
         found = await self.adapter.pending(self.key(name, "s"), "g", count=9)
         return [(self.ids.index((name, one.id)), one.consumer, one.deliveries) for one in found]
+
+    async def append_once(self, name: str, once: str, value: bytes, most: int) -> Any:
+        id, appended = await self.adapter.append_once(
+            self.key(name, "s"), self.key(once, "o"), value, ttl_ms=100_000, length_max=most
+        )
+        if appended:
+            self.ids.append((name, id))
+        return appended, [place for place, (_, one) in enumerate(self.ids) if one == id][-1:]
+
+    async def postpone(self, name: str, value: bytes, delay: int) -> Any:
+        self.postponed += 1
+        id = self.postponed.to_bytes(16, "big")
+        return await self.adapter.postpone(self.key(name, "w"), id, value, delay)
+
+    async def release_due(self, name: str, count: int) -> Any:
+        stream = self.key(name, "s")
+        released, left = await self.adapter.release_due(stream, self.key(name, "w"), count)
+        found = await self.adapter.read_last(stream, released) if released else []
+        self.ids += [(name, one.id) for one in found]
+        return released, left is None, [one.data for one in found]
 
     async def bucket(self, capacity: int, cost: int) -> Any:
         said = await self.adapter.limit_bucket(self.key("l", "bucket"), capacity, 1e9, cost)
