@@ -243,8 +243,9 @@ class MemoryAdapter(StateAdapter):
         return len(self._stream(stream).entries)
 
     async def move(self, stream: str, group: str, id: str, to: str, data: bytes) -> str:
+        source = self._stream(stream)
         moved = self._made(to).append(data, 0)
-        self._stream(stream).acknowledge(group, [parsed(id)])
+        source.acknowledge(group, [parsed(id)])
         return moved
 
     async def append_once(

@@ -207,6 +207,7 @@ RELEASE_DUE = Script(
     + """
 local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', now), 'LIMIT', 0,
   ARGV[1])
+if #due > 0 then redis.call('XLEN', KEYS[1]) end
 for _, member in ipairs(due) do
   redis.call('XADD', KEYS[1], '*', 'data', string.sub(member, 17))
   redis.call('ZREM', KEYS[2], member)
@@ -217,7 +218,10 @@ return {#due, math.max(tonumber(left[2]) - now, 0)}
 """
 )
 
+# A script that fails half-way has done its half, so it is asked first whether both are streams.
 MOVE = Script("""
+redis.call('XLEN', KEYS[1])
+redis.call('XLEN', KEYS[2])
 local id = redis.call('XADD', KEYS[2], '*', 'data', ARGV[3])
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
 return id
