@@ -215,7 +215,7 @@ TWINS = (
         plain=("set", "set_many", "modify", "delete"),
     ),
     Twin("holdfast.documents.collection:Collection", file="documents"),
-    Twin("holdfast.database.scope:Scope"),
+    Twin("holdfast.database.scope:Scope", extra=COLLECTION),
     Twin("holdfast.documents.transacting:CollectionTransaction", file="documents"),
     Twin(
         "holdfast.documents.live.query:LiveQuery",

@@ -1,5 +1,6 @@
 """`seal`, `verify`, `receipt` and `store ...`: what they print, and how they end."""
 
+import dbm.dumb
 import json
 from pathlib import Path
 
@@ -69,3 +70,22 @@ def test_stores_and_versions(cli: Cli, url: str) -> None:
         {"name": "ledger", "kind": "iavl", "keys": 2, "versions": [1, 2]}
     ]
     assert cli("stores", "save").out.startswith("version 1 ")
+
+
+def test_a_dbm_file_is_copied_and_copied_again(cli: Cli, url: str, tmp_path: Path) -> None:
+    old = str(tmp_path / "old")
+    with dbm.dumb.open(old, "c") as table:
+        for number in range(30):
+            table[b"%d" % number] = b"v"
+    done = cli("migrate", old, "copied", "--json").document
+    assert (done["pairs"], done["written"]) == (30, 30)
+    again = cli("migrate", old, "copied", "--verify", "--json").document
+    assert (again["written"], again["digest"]) == (0, done["digest"])
+    assert cli("stores", "get", "copied", "7").out.strip().endswith("v")
+    cli("stores", "set", "copied", "more", "x")
+    assert cli("migrate", old, "copied").code != 0
+    assert cli("migrate", old, "copied", "--no-verify").code == 0
+    assert cli("migrate", str(tmp_path / "nope"), "copied").code == 2
+    (tmp_path / "text.db").write_text("no database")
+    assert cli("migrate", str(tmp_path / "text.db"), "copied").code == 2
+    assert url

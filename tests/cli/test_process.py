@@ -1,5 +1,6 @@
 """The command line as processes: every command once, and what only a process can show."""
 
+import dbm.dumb
 import os
 import re
 import signal
@@ -66,7 +67,7 @@ def test_every_command_runs_as_a_process(url: str, tmp_path: Path) -> None:
         ["backup", "restore", f"{file}.backup", "--url", f"{url}-restored"],
     ]
     # So that a new command cannot be left out here.
-    told = [" ".join(one) for one in (*commands, *STORES_AND_PROOFS)]
+    told = [" ".join(one) for one in (*commands, *STORES_AND_PROOFS, ["migrate", "OLD"])]
     for name in every_command():
         assert any(f"{one} ".startswith(f"{name} ") for one in told), name
     run_as_processes(commands)
@@ -87,9 +88,12 @@ STORES_AND_PROOFS = [
 ]
 
 
-def test_commands_of_stores_and_proofs_run_as_processes(url: str) -> None:
+def test_commands_of_stores_and_proofs_run_as_processes(url: str, tmp_path: Path) -> None:
     assert url
-    run_as_processes(STORES_AND_PROOFS)
+    old = str(tmp_path / "old")
+    with dbm.dumb.open(old, "c") as table:
+        table[b"k"] = b"v"
+    run_as_processes([*STORES_AND_PROOFS, ["migrate", old, "copied"]])
 
 
 def run_as_processes(commands: list[list[str]]) -> None:

@@ -28,12 +28,8 @@ from holdfast.contract.errors import (
     Unsupported,
 )
 from holdfast.database.json_storage import JSONStorageAdapter
-from holdfast.database.storages import (
-    EngineStorageAdapter,
-    PerformanceHints,
-    SQLiteStorageAdapter,
-    open_storage,
-)
+from holdfast.database.storage_adapter import PerformanceHints
+from holdfast.database.storages import EngineStorageAdapter, SQLiteStorageAdapter, open_storage
 from holdfast.documents import levels
 from holdfast.documents.caching import CacheConfig
 from holdfast.documents.collection import Collection

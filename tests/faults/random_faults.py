@@ -34,6 +34,8 @@ HOUR_S = 3600
 PEOPLE = ("ada", "bob", "eve")
 #: How late the line may be at which a call is interrupted.
 LINES_MAX = 900
+#: Engines whose databases another process cannot open meanwhile.
+OF_ONE_PROCESS = ("memory", "file")
 #: How long a forked child may take.
 CHILD_S = 20.0
 
@@ -299,7 +301,7 @@ class FaultyWork(Work):
                     break
                 await asyncio.sleep(0.002)
         assert os.waitstatus_to_exitcode(status) == 0, "see CODES"
-        if self.scene.engine != "memory":
+        if self.scene.engine not in OF_ONE_PROCESS:
             self.entries["after:x"] = value
 
     async def vanished(self) -> None:
@@ -342,7 +344,7 @@ def _in_child(inherited: Database, scene: ModeScene, value: int) -> int:
             refusals.append(error)
     if len(refusals) < 2 or any(one.retryable for one in refusals):
         return 2
-    if scene.engine == "memory":
+    if scene.engine in OF_ONE_PROCESS:
         return 0
     with holdfast.sync.open(url, components=components, housekeeping=False) as db:
         db.entries.set("after:x", value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -116,7 +117,10 @@ class SqliteEngine(EmbeddedEngine):
         super().before_fork()
         # SQLite counts the locks of a process by itself, and a child would inherit the count
         # without the locks. So the child inherits no connection, where that can be had.
-        self._released = self._paused and not self._over and self._open_parts().release()
+        if self._paused and not self._over:
+            # Once more without the remains of interrupted calls, which may hold a view.
+            release = self._open_parts().release
+            self._released = release() or (gc.collect() > 0 and release())
 
     def after_fork_in_parent(self) -> None:
         try:
