@@ -215,7 +215,7 @@ TWINS = (
         plain=("set", "set_many", "modify", "delete"),
     ),
     Twin("holdfast.documents.collection:Collection", file="documents"),
-    Twin("holdfast.database.scope:Scope"),
+    Twin("holdfast.database.scope:Scope", extra=COLLECTION),
     Twin("holdfast.documents.transacting:CollectionTransaction", file="documents"),
     Twin(
         "holdfast.documents.live.query:LiveQuery",
@@ -435,9 +435,14 @@ def _twin_of(found: Any) -> Any:
 
 # Packages that are loaded when first needed: imported for type checkers only.
 LOADED_LATER = (
-    "holdfast.records.schemas", "holdfast.documents", "holdfast.backups", "holdfast.state",
-    "holdfast.stores.audit", "holdfast.stores.merkle", "holdfast.stores.versions",
-)  # fmt: skip
+    "holdfast.records.schemas",
+    "holdfast.documents",
+    "holdfast.backups",
+    "holdfast.state",
+    "holdfast.stores.audit",
+    "holdfast.stores.merkle",
+    "holdfast.stores.versions",
+)
 
 # Functions that are no method of a handle: module and name.
 FUNCTIONS = (

@@ -27,12 +27,8 @@ from holdfast.contract.errors import (
     Unsupported,
 )
 from holdfast.database.json_storage import JSONStorageAdapter
-from holdfast.database.storages import (
-    EngineStorageAdapter,
-    PerformanceHints,
-    SQLiteStorageAdapter,
-    open_storage,
-)
+from holdfast.database.storage_adapter import PerformanceHints
+from holdfast.database.storages import EngineStorageAdapter, SQLiteStorageAdapter, open_storage
 from holdfast.documents import levels
 from holdfast.documents.caching import CacheConfig
 from holdfast.documents.collection import Collection
@@ -541,19 +537,20 @@ async def test_hints_change_settings_that_stats_show(tmp_path: Path) -> None:
     }
     shown = await stats("sqlite", access_pattern="random", expected_size=5)
     assert (shown["access_pattern"], shown["expected_size"]) == ("random", 5)
+    assert shown["level"] == "ObservableStorage"
     for wrong in ({"expected_size": -1}, {"expected_size": "1"}, {"access_pattern": "zigzag"}):
         with pytest.raises(ConfigInvalid):
             PerformanceHints(**wrong)
 
 
 @pytest.mark.row("I-084")
-async def test_a_cache_is_bounded_and_never_stale(kept_scene: Scene) -> None:
+async def test_a_cache_is_bounded_and_never_stale(shared_scene: Scene) -> None:
     code = """
         import sys, holdfast.sync
         with holdfast.sync.open(sys.argv[1]) as db:
             db.collection("things").set("k00", {"n": "from elsewhere"})
     """
-    async with kept_scene.open() as db:
+    async with shared_scene.open() as db:
         things = db.collection("things").cached(CacheConfig(size=10, ttl=60))
         for number in range(20):
             await things.set(f"k{number:02}", {"n": number})
@@ -571,20 +568,20 @@ async def test_a_cache_is_bounded_and_never_stale(kept_scene: Scene) -> None:
         spoiled["n"] = "spoiled"
         assert await things.get("k00") == {"n": 0}
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", textwrap.dedent(code), kept_scene.url
+            sys.executable, "-c", textwrap.dedent(code), shared_scene.url
         )
         assert await process.wait() == 0
         assert await things.get("k00") == {"n": "from elsewhere"}
         hits = things.cache_facts()["hits"]
         await things.get("k00")
         assert things.cache_facts()["hits"] == hits + 1
-        kept_scene.clock.advance(61)
+        shared_scene.clock.advance(61)
         await things.get("k00")
         assert things.cache_facts()["hits"] == hits + 1
         # A document that runs out is gone at once, although nobody wrote.
         await things.set("short", {}, ttl=5)
         assert await things.get("short") == {}
-        kept_scene.clock.advance(6)
+        shared_scene.clock.advance(6)
         assert await things.get("short") is None
         async with db.transaction() as tx:
             inside = tx.collection("things")

@@ -54,6 +54,8 @@ def test_text_means_what_it_was_made_of(bytes_: bytes) -> None:
         (b"100% sure", "100%25 sure"),
         (b"D users\0 1\0", "D users%00 1%00"),
         (b"\xff", "%FF"),
+        (b"\0\1", "%00%01"),
+        (b"a\0b\1c\2d", "a%00b%01c%02d"),
         (bytes(60) + b"name" + bytes(3), f"%{{{'A' * 80}}}name%00%00%00"),
         (bytes(range(128, 256)), None),
     ],

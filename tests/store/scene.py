@@ -30,7 +30,7 @@ from holdfast.records.storage import EngineEntryStorage
 from holdfast.runtime.system import SystemHost
 
 #: Every engine of this package. An engine that cannot be imported fails its tests.
-ENGINES = ("memory", "lmdb", "sqlite", "file")
+ENGINES = ("memory", "lmdb", "sqlite")
 PERSISTENT = tuple(name for name in ENGINES if name != "memory")
 
 _numbers = count(1)

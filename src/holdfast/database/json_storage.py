@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 from holdfast.contract.errors import ConfigInvalid, StorageFull
 from holdfast.database.handle import Database
-from holdfast.database.storages import StorageAdapter
+from holdfast.database.storage_adapter import StorageAdapter
 from holdfast.documents.collection import Collection
 from holdfast.documents.json_text import from_json, read_json, to_json
 from holdfast.engines.file.config import FileConfig

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Final, Literal, TypeVar, cast
 
+from holdfast.codecs.text import several
 from holdfast.contract.errors import InvalidInput
 from holdfast.documents.batching import checked_operations, run_batch
 from holdfast.documents.collections import Collections
@@ -234,7 +235,7 @@ class Writing(Keyed[T]):
 
     async def get_many(self, keys: Iterable[str]) -> dict[str, T]:
         """The documents under the keys, those that there are."""
-        wanted = list(dict.fromkeys(keys))
+        wanted = list(dict.fromkeys(several(keys)))
         hooks = self._hooks
         if hooks.reads:
             for key in wanted:
@@ -267,7 +268,7 @@ class Writing(Keyed[T]):
 
     async def delete_many(self, keys: Iterable[str]) -> int:
         """Remove the documents under the keys as one commit; how many there were."""
-        wanted = list(dict.fromkeys(keys))
+        wanted = list(dict.fromkeys(several(keys)))
         storage = await self._find()
         if storage is None or not wanted:
             for key in wanted:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Literal
 
 from holdfast.codecs.pattern import Pattern
-from holdfast.codecs.text import StoreKey
+from holdfast.codecs.text import StoreKey, several
 from holdfast.contract.engine import _NotNow
 from holdfast.contract.errors import InvalidInput, KeyNotFound, StoreError, Unsupported
 from holdfast.records.bulk import KEYS_MAX
@@ -108,7 +108,7 @@ class KeyValueStore(KeyValueStoreInterface):
         return self._peek(self._serialize(key))
 
     async def get_many(self, keys: Iterable[StoreKey | str]) -> dict[StoreKey, Entry[Any]]:
-        texts = _once_each([self._keys.serialize(key) for key in keys])
+        texts = _once_each([self._keys.serialize(key) for key in several(keys)])
         entries = await self._storage.get_many(texts)
         return {entry.key: entry for entry in entries if entry is not None}
 

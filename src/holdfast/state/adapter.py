@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from holdfast.contract.engine import Engine
+from holdfast.contract.engine import Engine, NotNow
 from holdfast.contract.errors import Unsupported
 from holdfast.state.bounds import Bound
 
@@ -131,6 +131,10 @@ class StateAdapter(ABC):
         """End subscriptions and connections; calls after it raise StoreClosed."""
 
     # --- Values -----------------------------------------------------------------------------
+
+    #: `get` without a coroutine, or NOT_NOW where it has to be awaited; None on adapters that
+    #: always wait.
+    get_now: Callable[[str], bytes | NotNow | None] | None = None
 
     @abstractmethod
     def get(self, key: str) -> Awaitable[bytes | None]: ...

@@ -47,7 +47,7 @@ from holdfast.stores.lifecycle import StoreEvent
 from holdfast.sync.documents import Collection
 from holdfast.sync.entries import EntryScope, KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
-from holdfast.sync.stores import MultiStore, Store
+from holdfast.sync.stores import MountedStore, MultiStore, Store
 
 if TYPE_CHECKING:
     from holdfast.backups.chain import BackupFacts
@@ -342,7 +342,8 @@ class Database:
         Args:
             pattern: see `Pattern`; a text is an mqtt pattern. Of stores and collections it
                 matches their name, then the key: `ledger:#`.
-            view: whose changes: `entries`, `documents`, `stores`, or `*` for all in commit order.
+            view: whose changes: `entries`, `documents`, `stores`, `state`, or `*` for all in commit
+                order.
             since: a `change.cursor`, `db.cursor` or revision: every change after it. Left out:
                 from now on.
             snapshot: first the values as they stand, then a change with `op="snapshot_end"`.
@@ -575,6 +576,14 @@ class Scope:
         """
         return Scope(self._inner.scope(*segments))
 
+    def store(self, name: str) -> MountedStore:
+        """What lies below the segments in a named store: its keys begin with them, packed.
+
+        Raises:
+            StoreNotFound: there is no store of that name.
+        """
+        return MountedStore(drive(self._inner.store(name)))
+
     def watch(
         self,
         pattern: Pattern | str = "#",
@@ -603,6 +612,23 @@ class Scope:
         See `Database.lock`.
         """
         return Lock(self._inner.lock(namespace, ttl=ttl, timeout=timeout))
+
+    @overload
+    def collection(self, name: str, *, history: History | None = None) -> Collection[Any]: ...
+    @overload
+    def collection(
+        self, name: str, type: type[T], *, history: History | None = None
+    ) -> Collection[T]: ...
+    def collection(
+        self, name: str, type: type[Any] | None = None, *, history: History | None = None
+    ) -> Collection[Any]:
+        """The collection of that name: typed documents; see `holdfast.Database.collection`.
+
+        Raises:
+            InvalidName, InvalidInput: the arguments cannot be.
+        """
+        kind = dict if type is None else type
+        return Collection(self._inner.collection(name, kind, history=history))
 
 
 class Transaction:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
 from holdfast.contract.errors import TimedOut
+from holdfast.contract.record import Cursor
 from holdfast.runtime.drive import DrivenIterator, drive
 from holdfast.store.change import Change
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from holdfast.documents.caching import CacheConfig
     from holdfast.documents.collection import Collection as AsyncCollection
     from holdfast.documents.collection import Done
+    from holdfast.documents.indexing.quota import Quota
     from holdfast.documents.live.query import LiveQuery as AsyncLiveQuery
     from holdfast.documents.observed import WatchSubscription
     from holdfast.documents.results import (
@@ -357,6 +359,22 @@ class Collection(Generic[T]):
         """The indexes there are, by name, with how they fare."""
         return drive(self._inner.list_indexes())
 
+    def set_quota(self, documents: int | None) -> None:
+        """Say how many documents the collection may have; None: as many as you like.
+
+        From then on a write that would make it more raises QuotaExceeded, and nothing of it is
+        written; what stands there can be replaced and removed. The commits themselves count.
+
+        Raises:
+            InvalidInput: the argument cannot be.
+            Unsupported: inside a transaction.
+        """
+        drive(self._inner.set_quota(documents))
+
+    def quota(self) -> Quota:
+        """How many documents the collection may have, and has."""
+        return drive(self._inner.quota())
+
     def live(
         self,
         *conditions: Any,
@@ -423,12 +441,28 @@ class Collection(Generic[T]):
         """
         self._inner.off(event, handler)
 
-    def watch(self, wanted: Any, handler: Callable[[Change], object]) -> WatchSubscription:
+    def watch(
+        self, wanted: Any = "*", *, since: int | str | Cursor | None = None, snapshot: bool = False
+    ) -> Iterator[Change]:
+        """The committed changes of the documents wanted, in commit order, those to come included.
+
+        Args:
+            wanted: which; see `subscribe`.
+            since, snapshot: where to begin; see `Database.watch`. Left out: from now on.
+
+        Raises:
+            InvalidInput, InvalidQuery, PatternInvalid: the arguments cannot be.
+            Compacted: changes after `since` are gone.
+            Unsupported: in a transaction or a snapshot.
+        """
+        return DrivenIterator(self._inner.watch(wanted, since=since, snapshot=snapshot))
+
+    def subscribe(self, wanted: Any, handler: Callable[[Change], object]) -> WatchSubscription:
         """Have a handler told each committed change of the documents wanted.
 
-            subscription = users.watch("user:*", print)
-            users.watch(re.compile("user:[0-9]+"), print)
-            users.watch(F.age >= 18, print)  # that meet it, or met it before the change
+            subscription = users.subscribe("user:*", print)
+            users.subscribe(re.compile("user:[0-9]+"), print)
+            users.subscribe(F.age >= 18, print)  # that meet it, or met it before the change
             subscription.unsubscribe()
 
         Args:
@@ -443,7 +477,7 @@ class Collection(Generic[T]):
             QuotaExceeded: there are too many handlers.
             Unsupported: in a transaction or a snapshot.
         """
-        return self._inner.watch(wanted, handler)
+        return self._inner.subscribe(wanted, handler)
 
     def search(
         self,
@@ -1040,6 +1074,22 @@ class CollectionTransaction(Generic[T]):
         """The indexes there are, by name, with how they fare."""
         return drive(self._inner.list_indexes())
 
+    def set_quota(self, documents: int | None) -> None:
+        """Say how many documents the collection may have; None: as many as you like.
+
+        From then on a write that would make it more raises QuotaExceeded, and nothing of it is
+        written; what stands there can be replaced and removed. The commits themselves count.
+
+        Raises:
+            InvalidInput: the argument cannot be.
+            Unsupported: inside a transaction.
+        """
+        drive(self._inner.set_quota(documents))
+
+    def quota(self) -> Quota:
+        """How many documents the collection may have, and has."""
+        return drive(self._inner.quota())
+
     def live(
         self,
         *conditions: Any,
@@ -1106,12 +1156,28 @@ class CollectionTransaction(Generic[T]):
         """
         self._inner.off(event, handler)
 
-    def watch(self, wanted: Any, handler: Callable[[Change], object]) -> WatchSubscription:
+    def watch(
+        self, wanted: Any = "*", *, since: int | str | Cursor | None = None, snapshot: bool = False
+    ) -> Iterator[Change]:
+        """The committed changes of the documents wanted, in commit order, those to come included.
+
+        Args:
+            wanted: which; see `subscribe`.
+            since, snapshot: where to begin; see `Database.watch`. Left out: from now on.
+
+        Raises:
+            InvalidInput, InvalidQuery, PatternInvalid: the arguments cannot be.
+            Compacted: changes after `since` are gone.
+            Unsupported: in a transaction or a snapshot.
+        """
+        return DrivenIterator(self._inner.watch(wanted, since=since, snapshot=snapshot))
+
+    def subscribe(self, wanted: Any, handler: Callable[[Change], object]) -> WatchSubscription:
         """Have a handler told each committed change of the documents wanted.
 
-            subscription = users.watch("user:*", print)
-            users.watch(re.compile("user:[0-9]+"), print)
-            users.watch(F.age >= 18, print)  # that meet it, or met it before the change
+            subscription = users.subscribe("user:*", print)
+            users.subscribe(re.compile("user:[0-9]+"), print)
+            users.subscribe(F.age >= 18, print)  # that meet it, or met it before the change
             subscription.unsubscribe()
 
         Args:
@@ -1126,7 +1192,7 @@ class CollectionTransaction(Generic[T]):
             QuotaExceeded: there are too many handlers.
             Unsupported: in a transaction or a snapshot.
         """
-        return self._inner.watch(wanted, handler)
+        return self._inner.subscribe(wanted, handler)
 
     def search(
         self,

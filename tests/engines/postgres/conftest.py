@@ -19,7 +19,7 @@ __all__ = ["postgres_address", "pytest_pyfunc_call"]
 def postgres_port(postgres_address: Address) -> Iterator[int]:
     os.environ[PORT] = str(postgres_address["port"])
     yield postgres_address["port"]
-    del os.environ[PORT]
+    os.environ.pop(PORT, None)  # A module that imports this fixture may have ended it, too.
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

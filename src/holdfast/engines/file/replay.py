@@ -83,7 +83,7 @@ class Replay:
         ids: list[BatchId] = []
         began = 0
         found = None
-        walk = segment.format.walk(segment.read, 0, length)
+        walk = segment.format.walk(segment.read, 0, length, values=False)
         for found in walk:
             record = found.record
             if isinstance(record, Unsound):

@@ -9,80 +9,91 @@ hand means what it seems to. Bytes without any text in them `readable` declines:
 from __future__ import annotations
 
 import re
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from binascii import Error as NoBase64
+from binascii import a2b_base64
 
 #: ASCII that is not shown as it is.
 _ESCAPED = bytes((*range(32), ord("%"), 127))
-_SPECIAL = re.compile("[\x00-\x1f%\x7f-\x9f\udc80-\udcff]")
-#: Four characters or more that can be shown as they are: ASCII, or whole sequences of UTF-8.
-_SHOWN = re.compile(
-    rb"(?:[\x20-\x24\x26-\x7e]|\xc2[\xa0-\xbf]|[\xc3-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]"
-    rb"|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]"
-    rb"|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}){4,}"
-)
-_HIDDEN = re.compile(rb"%(?:([0-9A-Fa-f]{2})|\{([A-Za-z0-9+/]+={0,2})\})")
-#: Texts in which more than this share of the bytes, and more than so many, need two digits are
-#: rather looked through for what can be shown.
-_ESCAPES_SHARE = 6
-_ESCAPES = 24
-#: Larger ones are not looked through.
-_LOOKED_BYTES_MAX = 64 * 1024
-#: From here on `%{base64}` is shorter.
-_STRETCH_BYTES = 4
+#: The same of all characters; those at the end are bytes that are no UTF-8.
+_HIDES = "\x00-\x1f%\x7f-\x9f\udc80-\udcff"
+_DIGITS = {
+    one: "".join(f"%{byte:02X}" for byte in chr(one).encode(errors="surrogateescape"))
+    for one in (*range(0x20), ord("%"), *range(0x7F, 0xA0), *range(0xDC80, 0xDD00))
+}
+#: What is not shown, with what lies in between and is too short to tell anything.
+_STRETCH = re.compile(f"[{_HIDES}]+(?:[^{_HIDES}]{{1,3}}[{_HIDES}]+)*")
+#: What two hex digits mean.
+_BYTES = {
+    digits.encode(): bytes((byte,))
+    for byte in range(256)
+    for digits in {
+        one + two
+        for one in (f"{byte >> 4:X}", f"{byte >> 4:x}")
+        for two in (f"{byte & 15:X}", f"{byte & 15:x}")
+    }
+}
+#: How much longer than base64 the digits of a stretch may be, because they are plainer; and how
+#: long a stretch is at most for which that is looked at.
+_PLAINER_BYTES = 6
+_SHORT_BYTES = 40
+#: Larger ones are shown only where little has to be hidden: one in so many bytes.
+_LARGE_BYTES = 64 * 1024
+_HIDDEN_SHARE = 6
 
 
 def readable(raw: bytes) -> str | None:
     """The bytes as text; None where there is no text in them."""
-    escaped = len(raw) - len(raw.translate(None, _ESCAPED))
-    try:
+    if raw.isascii():
         text = raw.decode()
-    except UnicodeDecodeError:
-        escaped += len(raw) - len(raw.decode(errors="ignore").encode())
-        text = None
-    if escaped > len(raw) // _ESCAPES_SHARE + _ESCAPES:
-        return _mixed(raw) if len(raw) <= _LOOKED_BYTES_MAX else None
-    if text is None:
+        if len(raw.translate(None, _ESCAPED)) == len(raw):
+            return text
+    else:
         text = raw.decode(errors="surrogateescape")
-    elif not escaped and (text.isascii() or _SPECIAL.search(text) is None):
-        return text
-    return _SPECIAL.sub(_escape, text)
+    if len(raw) > _LARGE_BYTES and _hidden(raw) * _HIDDEN_SHARE > len(raw):
+        return None
+    shown = _STRETCH.sub(_hide, text)
+    if shown.startswith("%{") and shown.find("}") == len(shown) - 1:
+        return None
+    return shown
 
 
 def meant(text: str) -> bytes:
     """The bytes that a text of `readable` stands for."""
     raw = text.encode()
-    return _HIDDEN.sub(_reveal, raw) if b"%" in raw else raw
+    return _reveal(raw) if b"%" in raw else raw
 
 
-def _mixed(raw: bytes) -> str | None:
-    """What can be shown, and stretches of base64 between it."""
-    parts: list[str] = []
-    end = 0
-    for shown in _SHOWN.finditer(raw):
-        parts += (_stretch(raw[end : shown.start()]), shown[0].decode())
-        end = shown.end()
-    if not parts:
-        return None
-    parts.append(_stretch(raw[end:]))
-    return "".join(parts)
+def _hidden(raw: bytes) -> int:
+    """How many bytes are not shown as they are."""
+    escaped = len(raw) - len(raw.translate(None, _ESCAPED))
+    return escaped + len(raw) - len(raw.decode(errors="ignore").encode())
 
 
-def _stretch(raw: bytes) -> str:
-    if len(raw) < _STRETCH_BYTES:
-        return "".join(f"%{byte:02X}" for byte in raw)
-    return f"%{{{b64encode(raw).decode()}}}"
+def _hide(found: re.Match[str]) -> str:
+    stretch = found[0]
+    raw = stretch.encode(errors="surrogateescape")
+    coded = f"%{{{b64encode(raw).decode()}}}"
+    if len(raw) <= _SHORT_BYTES:
+        plain = stretch.translate(_DIGITS)
+        if len(plain) <= len(coded) + _PLAINER_BYTES:
+            return plain
+    return coded
 
 
-def _escape(found: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in found[0].encode(errors="surrogateescape"))
-
-
-def _reveal(found: re.Match[bytes]) -> bytes:
-    digits, stretch = found.groups()
-    if digits is not None:
-        return bytes.fromhex(digits.decode())
-    try:
-        return b64decode(stretch, validate=True)
-    except NoBase64:
-        return found[0]
+def _reveal(raw: bytes) -> bytes:
+    first, *parts = raw.split(b"%")
+    revealed = [first]
+    for part in parts:
+        byte = _BYTES.get(part[:2])
+        if byte is not None:
+            revealed += (byte, part[2:])
+            continue
+        end = part.find(b"}") if part[:1] == b"{" else -1
+        try:
+            if end < 2:  # noqa: PLR2004 - nothing between the braces
+                raise NoBase64
+            revealed += (a2b_base64(part[1:end], strict_mode=True), part[end + 1 :])
+        except NoBase64:
+            revealed += (b"%", part)  # It stands for itself.
+    return b"".join(revealed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import sys
@@ -143,9 +144,11 @@ class Medium:
         Args:
             views: how many snapshots are open, each with a transaction and the environment.
         """
-        for _ in range(PARK_ATTEMPTS_MAX):
+        for attempt in range(PARK_ATTEMPTS_MAX):
             if not self._reading(2 * views + 1):
                 break
+            if attempt == 1:
+                gc.collect()  # The remains of an interrupted read may hold its transaction.
             pause(_PARK_PAUSE_S)
         with suppress(lmdb.Error):
             self._parked = self.env.begin()

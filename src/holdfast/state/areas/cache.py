@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from holdfast.codecs.digest import digest
+from holdfast.contract.engine import NOT_NOW
 from holdfast.contract.errors import InvalidInput, SerializationFailed, StoreError
 from holdfast.contract.runtime import Runtime
 from holdfast.state.areas.area import Area, Scene
 from holdfast.state.areas.claim import Claim
 from holdfast.state.areas.lease import Lease
 from holdfast.state.checks import Duration, duration_ms, name, ttl_ms
+from holdfast.state.observing import fail
 from holdfast.state.shared import Shared
 from holdfast.state.telemetry import operation
 
@@ -64,7 +66,7 @@ class CachedFunction(Generic[P, R]):
         cache: Cache,
         function: Callable[P, Any],
         key: Callable[P, str],
-        tags: Callable[P, Sequence[str]],
+        tags: Callable[P, Sequence[str]] | None,
         rules: Rules,
     ) -> None:
         functools.update_wrapper(self, function)
@@ -75,12 +77,12 @@ class CachedFunction(Generic[P, R]):
         self._rules = rules
 
     async def __call__(self, *arguments: P.args, **keywords: P.kwargs) -> R:
-        tags = self._cache.tag_keys(self._tags(*arguments, **keywords))
+        key = self._key(*arguments, **keywords)
+        tags = (
+            [] if self._tags is None else self._cache.tag_keys(self._tags(*arguments, **keywords))
+        )
         result: R = await self._cache.through(
-            self._key(*arguments, **keywords),
-            tags,
-            self._rules,
-            lambda: self._function(*arguments, **keywords),
+            key, tags, self._rules, lambda: self._function(*arguments, **keywords)
         )
         return result
 
@@ -149,7 +151,7 @@ class Cache(Area):
             raise InvalidInput(f"a result is kept for at most {KEPT_MAX_S:.0f} seconds")
 
         def decorate(function: Callable[..., Any], /) -> CachedFunction[..., Any]:
-            tagger = tags if callable(tags) else _constant(tags)
+            tagger = tags if callable(tags) else _constant(tags) if tags else None
             return CachedFunction(self, function, _keyed(function, key), tagger, rules)
 
         return cast("Caching", decorate)
@@ -293,12 +295,16 @@ class Cache(Area):
 
     async def _look(self, whole: str, tags: list[str]) -> tuple[tuple[Any] | None, int]:
         """The kept result in a tuple, and for how long it is fresh, in milliseconds."""
-        data, *stamps = await self._observer.run(
-            _LOOK,
-            "",
-            self._adapter.get_many([whole, *tags]),
-            success=lambda found: {"ctx.cache.found": found[0] is not None},
-        )
+        stamps: list[bytes | None] = []
+        if self._observer.on or tags:
+            data, *stamps = await self._observer.run(
+                _LOOK,
+                "",
+                self._adapter.get_many([whole, *tags]),
+                success=lambda found: {"ctx.cache.found": found[0] is not None},
+            )
+        else:
+            data = await self._look_once(whole)
         if data is None:
             return None, 0
         kept = self._scene.decode(data)
@@ -306,6 +312,16 @@ class Cache(Area):
             return None, 0
         now_ms = self._scene.components.clock.now_ms()
         return (kept.get("value"),), kept.get("fresh", 0) - now_ms
+
+    async def _look_once(self, whole: str) -> bytes | None:
+        """One value, where nobody watches: the way of most hits."""
+        try:
+            get_now = self._adapter.get_now
+            # Most hits are found without waiting, where the keeper is in this process.
+            found = NOT_NOW if get_now is None else get_now(whole)
+            return await self._adapter.get(whole) if found is NOT_NOW else found
+        except BaseException as error:  # noqa: BLE001 - raised again, with its facts
+            fail(error, _LOOK, "", None)
 
     async def _store(
         self, whole: str, result: Any, stamps: Sequence[bytes | None], rules: Rules
@@ -354,10 +370,7 @@ def _keyed(
         return found.arguments
 
     if isinstance(key, str):
-        template = key
-        return lambda *arguments, **keywords: template.format(
-            **{one: _apart(value) for one, value in bound(*arguments, **keywords).items()}
-        )
+        return _templated(key, [*signature.parameters.values()], bound)
 
     def digested(*arguments: Any, **keywords: Any) -> str:
         given = bound(*arguments, **keywords)
@@ -370,3 +383,26 @@ def _keyed(
             ) from error
 
     return digested
+
+
+def _templated(
+    template: str,
+    parameters: list[inspect.Parameter],
+    bound: Callable[..., dict[str, Any]],
+) -> Callable[..., str]:
+    """Makes the key of a template over the function's arguments."""
+    plain = all(one.kind is one.POSITIONAL_OR_KEYWORD for one in parameters)
+    names = [one.name for one in parameters]
+    count = len(names) if plain else -1
+    write = template.format
+
+    def key(*arguments: Any, **keywords: Any) -> str:
+        # Arguments by position, all of them, need not be matched to their names.
+        given = (
+            zip(names, arguments, strict=True)
+            if len(arguments) == count and not keywords
+            else bound(*arguments, **keywords).items()
+        )
+        return write(**{one: _apart(value) for one, value in given})
+
+    return key

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from holdfast.contract.batch import Need
-from holdfast.contract.engine import NOT_NOW, Engine
+from holdfast.contract.engine import NOT_NOW, Engine, NotNow
 from holdfast.contract.errors import StoreClosed, ValueTooLarge
 from holdfast.contract.record import Record
 from holdfast.contract.runtime import Clock
@@ -101,13 +101,18 @@ class Ground:
 
     async def find(self, key: str) -> Row | None:
         """What stands under a key."""
+        row = self.find_now(key)
+        if row is NOT_NOW:
+            [record] = await self.space.read((self.row_key(key),))
+            row = living(record, self.space.clock.now_ms())
+        return row
+
+    def find_now(self, key: str) -> Row | NotNow | None:
+        """The same without waiting, where the engine can."""
         space = self.space
         space.check()
-        data_key = self.row_key(key)
-        found = space.peek(data_key)
-        if found is NOT_NOW:
-            [found] = await space.read((data_key,))
-        return living(found, space.clock.now_ms())
+        found = space.peek(self.row_key(key))
+        return found if found is NOT_NOW else living(found, space.clock.now_ms())
 
     async def record(self, data_key: bytes) -> Record | tuple[bytes, int] | None:
         """The record of a row, also of one that has run out."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from holdfast.contract.batch import Need
+from holdfast.contract.engine import NOT_NOW, NotNow
 from holdfast.contract.errors import InvalidValue
 from holdfast.contract.record import Record
 from holdfast.state.adapter import BatchWrite, Condition
@@ -31,6 +32,13 @@ class EmbeddedValues(EmbeddedPart):
         if self._bounded is not None:
             await self._bounded.used(ground, (key,))
         return row.value()
+
+    def get_now(self, key: str) -> bytes | NotNow | None:
+        ground = self._ground
+        if ground is None or self._bounded is not None:
+            return NOT_NOW
+        row = ground.find_now(key)
+        return row if row is None or row is NOT_NOW else row.value()
 
     async def set(
         self,

@@ -12,7 +12,7 @@ from holdfast.contract.capability import Io
 from holdfast.contract.engine import Engine, Snapshot
 from holdfast.contract.errors import Compacted, InvalidInput, StoreError, TimedOut
 from holdfast.contract.record import Cursor, Range
-from holdfast.runtime.drive import drive
+from holdfast.runtime.drive import drive, seconds_to_wait
 from holdfast.runtime.gate import Gate
 from holdfast.store.change import Change
 from holdfast.store.feed.feed import WHOLE, Feed
@@ -273,6 +273,7 @@ class Watch:
             StoreClosed: the database is closed.
         """
         runtime = self._changes.engine.components.host.runtime()
+        timeout_s = seconds_to_wait(timeout_s)
         try:
             return await runtime.timeout(self.__anext__(), timeout_s)
         except (TimedOut, StopAsyncIteration):
