@@ -23,6 +23,7 @@ from holdfast.contract.config import EngineConfig, PathConfig
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import ErrorCode, StoreError
 from holdfast.contract.errors.facts import Fact, facts_of
+from holdfast.engines.remote import RemoteConfig
 from holdfast.runtime.system import system_components
 from holdfast.store.registry import engine_class
 from tools.reference_pages import ROOT, module_page
@@ -53,11 +54,26 @@ MODULES = (
         f"holdfast.records.decorators.{name}"
         for name in ("base", "validated", "evented", "logged", "cached", "read_only")
     ),
+    "holdfast.state",
+    *(
+        f"holdfast.state.areas.{name}"
+        for name in (
+            "kv", "batch", "counter", "claim", "lease", "limiter", "semaphore", "presence", "cache",
+            "dev", "area",
+        )
+    ),
+    "holdfast.state.events.area",
+    "holdfast.state.events.message",
+    "holdfast.state.streams.area",
+    "holdfast.state.streams.group",
+    "holdfast.state.streams.consuming",
+    "holdfast.state.adapter",
+    "holdfast.state.telemetry",
     "holdfast.testing",
 )  # fmt: skip
 
 #: The engines that come with Holdfast, in the order of the table.
-ENGINES = ("lmdb", "sqlite", "memory")
+ENGINES = ("lmdb", "sqlite", "file", "redis", "postgres", "memory")
 
 REFERENCE_PROSE = """\
 Every public name with its signature, shapes, units and errors. Most programs need the first page
@@ -167,7 +183,8 @@ def engines_page() -> str:
     for name in ENGINES:
         parts.append(f"### `{name}`")
         kind = type(made[name].config)
-        told = attributes_of(EngineConfig) | attributes_of(PathConfig) | attributes_of(kind)
+        told = attributes_of(EngineConfig)
+        told |= attributes_of(PathConfig) | attributes_of(RemoteConfig) | attributes_of(kind)
         rows = [
             (f"`{one.name}`", setting_text(one), told.get(one.name, "")) for one in fields(kind)
         ]

@@ -255,16 +255,14 @@ class FaultyWork(Work):
 
     async def interrupted_opening(self) -> None:
         """A handle that is opened and closed while Ctrl-C comes."""
-        other = holdfast.sync.open(
-            self.scene.url, components=self.scene.components, housekeeping=False
-        )
 
         def cycle() -> None:
-            with other:
+            with holdfast.sync.open(
+                self.scene.url, components=self.scene.components, housekeeping=False
+            ) as other:
                 other.entries.get("a:x")
 
         self.interrupt(cycle)
-        other.close()
 
     def interrupt(self, call: Callable[[], Any]) -> None:
         """Run a call with an interrupt at some line."""

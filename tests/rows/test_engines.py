@@ -21,6 +21,7 @@ from tests.store.scene import ENGINES, Scene
 from tests.tidy import repository
 
 SOURCE = repository.ROOT / "src"
+REGISTERED = repository.project()["project"]["entry-points"]["holdfast.engines"]
 TOY_CONFIG = """
 
 from dataclasses import dataclass
@@ -104,7 +105,7 @@ asyncio.run(main())
 @pytest.mark.row("E-084", "E-022", "E-003")
 def test_an_installed_engine_is_listed_and_opened_and_says_what_it_lacks(site: Path) -> None:
     told = json.loads(run(USING_TOY, site=site))
-    assert told["names"] == sorted([*ENGINES, "toy"])
+    assert told["names"] == sorted([*REGISTERED, "toy"])
     assert told["value"] == told["untouched"] == {"n": 1}
     assert told["snapshots"] is False
     for what, said in (("snapshot", "snapshots"), ("refused", "emulation=False")):
@@ -192,11 +193,10 @@ def test_a_file_of_settings_alone_chooses_the_engine(tmp_path: Path) -> None:
 
 @pytest.mark.row("I-005", "K-005")
 def test_every_registered_engine_runs_the_whole_contract() -> None:
-    registered = repository.project()["project"]["entry-points"]["holdfast.engines"]
-    assert sorted(registered) == sorted(ENGINES)
+    assert set(ENGINES) < set(REGISTERED)
     promises = {name for name in dir(EngineContract) if name.startswith("test_")}
     assert len(promises) > 50
-    for name in registered:
+    for name in REGISTERED:
         suites = [
             suite
             for _, suite in inspect.getmembers(import_module(f"tests.engines.test_contract_{name}"))

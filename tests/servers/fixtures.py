@@ -8,8 +8,9 @@ server starts one of its own (`redis_server()`, `postgres_server()` in `processe
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,25 @@ redis_installed = needs(installed("redis-server"), "it runs the command `redis-s
 postgres_installed = needs(
     installed("initdb") and installed("postgres"), "it runs a PostgreSQL server of its own"
 )
+
+
+def left_out(engine: str) -> list[pytest.MarkDecorator]:
+    """The marks of tests on an engine: skipped where `HOLDFAST_WITHOUT=redis,postgres` names it.
+
+    Without that a missing server fails the run, since what is not tested is not promised.
+    """
+    if engine not in os.environ.get("HOLDFAST_WITHOUT", "").split(","):
+        return []
+    reason = f"HOLDFAST_WITHOUT names {engine}"
+    return [pytest.mark.platform(reason), pytest.mark.skip(reason=reason)]
+
+
+def leave_out(items: Sequence[pytest.Item], engine: str) -> None:
+    """The same for all tests in the folder of an engine."""
+    for item in items:
+        if f"/engines/{engine}/" in item.path.as_posix():
+            for mark in left_out(engine):
+                item.add_marker(mark)
 
 
 @pytest.fixture(scope="session")

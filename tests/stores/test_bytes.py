@@ -493,6 +493,7 @@ async def test_a_configuration_that_cannot_be_is_refused(scene: Scene, config: A
         assert await db.head() == head
 
 
+@pytest.mark.row("E-018")
 async def test_values_with_a_name_and_a_path(kept_scene: Scene) -> None:
     async with kept_scene.open() as db:
         store = await db.stores.create("s")

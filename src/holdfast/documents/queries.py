@@ -13,6 +13,7 @@ from holdfast.documents.aggregate.budget import MEMORY_BYTES_MAX
 from holdfast.documents.aggregate.making import group_by
 from holdfast.documents.aggregate.stages import Match, Sort
 from holdfast.documents.aggregating import aggregated, deadline_of, held, looked_up, split
+from holdfast.documents.caching import EntryCache
 from holdfast.documents.collections import Collections
 from holdfast.documents.indexes.writers import analyzer_of
 from holdfast.documents.planner.execute import Examined, Found, Run
@@ -28,6 +29,7 @@ from holdfast.documents.storage import DocumentStorage
 from holdfast.documents.text.matching import matcher
 from holdfast.documents.walking import Begin, Moment, Results
 from holdfast.store.keyspaces import History
+from holdfast.store.versions.chunks import Values
 from holdfast.store.versions.entry import Entry
 
 T = TypeVar("T")
@@ -47,6 +49,9 @@ class Queries(Generic[T]):
         self._collections = collections
         self._history = history
         self._hooks = collections.hooks(name)
+        #: How this object serialises, if not as the handle does; and what it keeps of reads.
+        self._values: Values | None = None
+        self._cache: EntryCache | None = None
 
     @property
     def name(self) -> str:

@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from holdfast.store.versions.shown import Listed
+
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -130,6 +132,13 @@ class Walk(AsyncIterator[T]):
             self._over = self._over or not self._limited
         finally:
             await self.aclose()
+
+    async def to_list(self) -> Listed[T]:
+        """What is left of the walk, as a list; a notebook shows it as a table."""
+        found: Listed[T] = Listed()
+        async for page in self.pages():
+            found += page
+        return found
 
     async def aclose(self) -> None:
         """End the walk; twice does nothing."""

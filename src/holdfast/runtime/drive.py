@@ -18,6 +18,7 @@ from types import CodeType
 from typing import Any, TypeVar, cast
 
 from holdfast.contract.errors import InvalidInput, StoreClosed, TimedOut, WrongContext
+from holdfast.contract.queues import next_of
 from holdfast.contract.runtime import Completion
 
 T = TypeVar("T")
@@ -293,7 +294,7 @@ class Hold:
         first = min((one for one in (own, until) if one is not None), default=None)
         try:
             rest = None if first is None else max(first - time.monotonic(), 0.0)
-            self._gate.get(timeout=None if rest is None else min(rest, threading.TIMEOUT_MAX))
+            next_of(self._gate, None if rest is None else min(rest, threading.TIMEOUT_MAX))
         except Empty:
             return False if first == own else None
         return True

@@ -242,6 +242,10 @@ class MultiStore:
         self._gate.check()
         return self._lifecycle.subscribe(topic, callback)
 
+    def told_to(self, lifecycle: Lifecycle) -> None:
+        """Have what happens to stores told elsewhere: to who keeps several databases."""
+        self._lifecycle = self._home.lifecycle = lifecycle
+
     # --- Inside -----------------------------------------------------------------------------
 
     async def _together(self) -> Together:

@@ -547,11 +547,12 @@ class Cache:
         key: str | Callable[..., str] | None = None,
         tags: Sequence[str] | Callable[..., Sequence[str]] = (),
         stale: Duration | None = None,
+        early: Duration | None = None,
     ) -> Callable[[Callable[P, R]], DrivenFunction[P, R]]:
         """Keep what a plain function returns; see `holdfast.state.areas.cache.Cache.cached`."""
         from holdfast.state.driven import DrivenFunction
 
-        caching = self._inner.cached(ttl=ttl, key=key, tags=tags, stale=stale)
+        caching = self._inner.cached(ttl=ttl, key=key, tags=tags, stale=stale, early=early)
         return lambda function: DrivenFunction(caching(function))
 
 
@@ -1103,11 +1104,12 @@ class ScopedStore:
         key: str | Callable[..., str] | None = None,
         tags: Sequence[str] | Callable[..., Sequence[str]] = (),
         stale: Duration | None = None,
+        early: Duration | None = None,
     ) -> Callable[[Callable[P, R]], DrivenFunction[P, R]]:
         """Keep what a plain function returns; see `holdfast.state.areas.cache.Cache.cached`."""
         from holdfast.state.driven import DrivenFunction
 
-        caching = self._inner.cached(ttl=ttl, key=key, tags=tags, stale=stale)
+        caching = self._inner.cached(ttl=ttl, key=key, tags=tags, stale=stale, early=early)
         return lambda function: DrivenFunction(caching(function))
 
 

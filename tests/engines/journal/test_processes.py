@@ -302,3 +302,19 @@ def test_a_program_that_writes_without_turns_is_told_at_the_next_change(tmp_path
         transaction.put(b"head", (77).to_bytes(8) + bytes(4))
     with pytest.raises(IntegrityFailed, match="continue"), opened(killed):
         pass
+
+
+def test_a_killed_reader_does_not_make_the_file_grow(tmp_path: Path) -> None:
+    """Bulk writes are rare, so the places of the dead are looked for when the journal begins."""
+    reader = """
+    with opened(path) as engine:
+        snapshot = drive(engine.snapshot())
+        print("ready", flush=True)
+        sys.stdin.read()
+    """
+    with journaling(tmp_path / "app") as engine:
+        put_many(engine, 0, 3)
+        with child(PREAMBLE + textwrap.dedent(reader), tmp_path / "app"):
+            put_many(engine, 3, 4)
+        _until_on(engine)
+        assert engine._medium.env.reader_check() == 0, "nobody dead was left"

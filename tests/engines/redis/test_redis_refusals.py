@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import holdfast
-from holdfast.contract.batch import Batch, CheckRange, Delete, DeleteRange, Operation, Put
+from holdfast.contract.batch import Batch, Delete, DeleteRange, Operation, Put
 from holdfast.contract.errors import (
     ConfigInvalid,
     ConnectionFailed,
@@ -22,7 +22,6 @@ from holdfast.contract.errors import (
     StoreError,
     StoreNotFound,
     Unauthenticated,
-    ValueTooLarge,
 )
 from holdfast.contract.record import Range
 from tests.engines.redis.scene import linked, opened, put, redis_config, run, told, value
@@ -244,23 +243,5 @@ def test_databases_of_one_server_are_apart(tmp_path: Path) -> None:
             await put(one, b"a", b"1")
             assert await value(two, b"a") is None
             assert one.lineage != two.lineage
-
-    run(test)
-
-
-def test_a_check_of_a_range_has_a_limit(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with opened(redis_config(tmp_path)) as engine:
-            for start in (0, 5_000):
-                rows = [Put(b"%05d" % n, b"") for n in range(start, start + 5_000)]
-                await engine.commit(Batch(rows))
-            good = CheckRange(Range(), 2, 10_000)
-            await engine.commit(Batch([good, Put(b"more", b"")]))
-            head = await put(engine, b"other")
-            wide = CheckRange(Range(b"0", None), head - 1, 10_002)
-            with pytest.raises(ValueTooLarge, match="10000 rows") as refused:
-                await engine.commit(Batch([wide, Put(b"never", b"")]))
-            assert refused.value.details["found"] == 10_002
-            assert await value(engine, b"never") is None
 
     run(test)

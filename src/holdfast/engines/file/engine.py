@@ -29,6 +29,7 @@ from holdfast.engines.file.compaction import Compaction
 from holdfast.engines.file.config import FileConfig
 from holdfast.engines.file.index import Kept, length_in
 from holdfast.engines.file.opening import Opened
+from holdfast.engines.file.repair import repair as mend
 from holdfast.engines.file.segment import Segment
 from holdfast.engines.file.writer import FileWriter
 
@@ -37,6 +38,9 @@ _log = logging.getLogger("holdfast")
 #: A batch above either limit goes to the writer thread, lest it hold up the loop.
 INLINE_OPERATIONS_MAX = 200
 INLINE_BYTES_MAX = 128 * 1024
+#: On a full medium less than this is not worth a compaction, and so much has to be won by one.
+DEAD_BYTES_LEAST = 64 * 1024
+ROOM_BYTES = 256 * 1024
 
 _make = tuple.__new__
 
@@ -204,6 +208,14 @@ class FileEngine(EmbeddedEngine):
             raise self._read_only()
         return await self.components.host.runtime().offload(self._compact)
 
+    @staticmethod
+    def repair(config: EngineConfig, components: Components) -> list[str]:
+        """Mend a damaged database that is not open; what was done, a line each.
+
+        `holdfast check --repair` calls it. Nothing is done where nothing is wrong.
+        """
+        return mend(cast("FileConfig", config), components)
+
     async def load(
         self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
     ) -> None:
@@ -228,8 +240,7 @@ class FileEngine(EmbeddedEngine):
         else:
             store.journal.forget_retired()
         store.journal.ready()
-        if store.journal.full:
-            store.journal.roll()
+        store.journal.roll_if_full()
         return FileWriter(store.journal, self.components.clock, flush=not store.relaxed)
 
     def _head_now(self) -> int:
@@ -268,6 +279,8 @@ class FileEngine(EmbeddedEngine):
 
     def _finish(self, group: Group) -> None:
         super()._finish(group)
+        if self._store.journal.scarce:
+            self._room_restored()
         if self._store.journal.dirty or (self._compacts and self._compaction.due):
             self._upkeep.wake()
 
@@ -341,8 +354,37 @@ class FileEngine(EmbeddedEngine):
         self._compaction.step()
 
     def _make_room(self) -> bool:
-        """Find room on a full medium; whether some was found."""
-        return False
+        """Find room after a write found none; whether it may be tried again. Whoever leads does.
+
+        What is dead is compacted with the help of the ballast. If that does not bring the ballast
+        back, only what deletes is written until it is.
+        """
+        store = self._store
+        if store.journal.at_limit:
+            return True  # A new segment begins.
+        try:
+            store.journal.ready()
+            store.journal.scarce = True
+            store.place.release_ballast()
+            while not self._room_restored():
+                if not self._compacts or store.journal.dead < DEAD_BYTES_LEAST:
+                    return True
+                while not self._compaction.step():
+                    pass
+        except StorageFull:
+            return True
+        except (StoreError, OSError) as error:
+            _log.warning("making room for %s failed: %s", self.config.url, error)
+            return False
+        return True
+
+    def _room_restored(self) -> bool:
+        """Put the ballast back if there is room for it and more."""
+        store = self._store
+        if store.place.room_bytes() < self._settings.ballast + ROOM_BYTES:
+            return False
+        store.journal.scarce = not store.place.make_ballast(self._settings.ballast, margin=1)
+        return not store.journal.scarce
 
     def _check(self) -> list[str]:
         moments = []
@@ -353,9 +395,8 @@ class FileEngine(EmbeddedEngine):
         """Compact every segment that there is now; bytes freed."""
         journal = self._store.journal
         before = journal.size
-        dead = before - journal.live
         last = journal.active.number
-        if dead:
+        if journal.dead:
             while next(iter(journal.segments)) <= last:
                 self._committer.exclusively(self._step)
         return max(before - journal.size, 0)

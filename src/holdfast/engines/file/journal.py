@@ -7,8 +7,10 @@ comes next publishes it. Before the flush it is not, and whoever comes next cuts
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -67,8 +69,10 @@ class Journal:
     Attributes:
         segments: by number, the oldest first; replaced as a whole, so that whoever reads keeps
             the files open that it found.
+        live: bytes of rows that nothing has replaced, roughly.
         dirty: acknowledged commits wait for a flush.
         failure: why nothing may be written any more.
+        scarce: the ballast was given up; only what deletes may be written until it is back.
     """
 
     def __init__(
@@ -85,11 +89,16 @@ class Journal:
         self.format = format
         self.manifest = Manifest("", "")
         self.segments: dict[int, Segment] = {}
+        self.live = 0
         self.dirty = False
         self.failure: StoreError | None = None
+        self.scarce = False
         #: In a forked child the files are the parent's.
         self.disowned = False
         self._ragged = False
+        self._older_bytes = 0
+        #: The segment that reached the largest size that this process may give a file.
+        self._at_limit = 0
         self._made: Published | None = None
         self._retired: list[dict[int, Segment]] = []
         self._files: list[OpenFile] = []
@@ -97,6 +106,11 @@ class Journal:
         self._changed: tuple[int, int] | None = None
         self._changed_at = 0.0
         self._settled: tuple[int, int] | None = None
+
+    def begin(self, segments: dict[int, Segment], live: int) -> None:
+        """Go on with what was read."""
+        self.live = live
+        self._use(segments)
 
     # --- Reading ----------------------------------------------------------------------------
 
@@ -108,12 +122,12 @@ class Journal:
     @property
     def size(self) -> int:
         """Bytes of the whole journal."""
-        return sum(segment.size for segment in self.segments.values())
+        return self._older_bytes + self.active.size if self.segments else 0
 
     @property
-    def live(self) -> int:
-        """Bytes of rows that nothing has replaced."""
-        return sum(segment.live for segment in self.segments.values())
+    def dead(self) -> int:
+        """Bytes of everything else."""
+        return self.size - self.live
 
     def newest(self, key: bytes) -> Cached | None:
         """The newest value of the key."""
@@ -176,6 +190,8 @@ class Journal:
         try:
             self.active.write(at, data)
         except OSError as error:
+            if error.errno == errno.EFBIG and at > 0:
+                self._at_limit = self.active.number
             raise translate(error, self.place.directory) from error
 
     def commit(self, made: Published, *, flush: bool) -> None:
@@ -211,17 +227,30 @@ class Journal:
             self.dirty = False
             self._flush(self.active)
 
+    def _flush_all(self) -> None:
+        """The same, also where another thread is about to flush and is not through."""
+        if self.failure is not None:
+            raise self.failure
+        if self.segments:
+            self._flush(self.active)
+
     @property
     def full(self) -> bool:
         """Whether the next commit goes to a new segment."""
         if not self.segments:
             return True
         most = min(max(self.size // SEGMENTS, SEGMENT_BYTES_MIN), SEGMENT_BYTES_MAX)
-        return self.active.size >= most or self.active.format is not self.format
+        active = self.active
+        return active.size >= most or active.format is not self.format or self.at_limit
+
+    @property
+    def at_limit(self) -> bool:
+        """Whether the active segment is as large as this process may make a file."""
+        return bool(self.segments) and self.active.number == self._at_limit
 
     def roll(self) -> None:
         """Begin a new segment. A crash leaves the journal without it, or with it and empty."""
-        self.flush()
+        self._flush_all()
         number = 1 + max(self.segments, default=0)
         path = self.place.directory / name_of(number, self.format)
         beside = path.with_name(path.name + ".new")
@@ -239,9 +268,20 @@ class Journal:
             segment.size = len(data)
             segments = {**self.segments, number: segment}
             self.write_manifest(self._listing(segments))
-            self.segments = segments
+            self._use(segments)
         except OSError as error:
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
             raise translate(error, self.place.directory) from error
+
+    def roll_if_full(self) -> None:
+        """Begin a new segment where it is time; without room for one the old one grows on."""
+        if self.full:
+            try:
+                self.roll()
+            except StorageFull:
+                if not self.segments or self.at_limit:
+                    raise
 
     def keep(self, file: OpenFile) -> OpenFile:
         """Keep the file open until `close`."""
@@ -251,14 +291,14 @@ class Journal:
 
     def remove_oldest(self) -> None:
         """Remove the oldest segment, in which nothing is left that counts."""
-        self.flush()
+        self._flush_all()
         number, oldest = next(iter(self.segments.items()))
         segments = {key: value for key, value in self.segments.items() if key != number}
         try:
             self.write_manifest(self._listing(segments))
             if self.index.snapshots:
                 self._retired.append(self.segments)
-            self.segments = segments
+            self._use(segments)
             oldest.path.unlink(missing_ok=True)
         except OSError as error:
             raise translate(error, self.place.directory) from error
@@ -321,13 +361,16 @@ class Journal:
         self._ragged = False
         self._made = None
 
+    def _use(self, segments: dict[int, Segment]) -> None:
+        older = list(segments.values())[:-1]
+        self._older_bytes = sum(segment.size for segment in older)
+        self.segments = segments
+
     def _account(self, before: Kept | None, kept: Kept | None) -> None:
         if before is not None:
-            segment = self.segments.get(segment_in(before[0]))
-            if segment is not None:
-                segment.live -= length_in(before[0])
+            self.live -= length_in(before[0])
         if kept is not None:
-            self.active.live += length_in(kept[0])
+            self.live += length_in(kept[0])
 
     def _flush(self, segment: Segment) -> None:
         try:

@@ -128,12 +128,13 @@ class Opened:
     def _read(self, manifest: Manifest) -> None:
         """Read the whole journal. Raises IntegrityFailed where it is damaged."""
         replay = Replay(self.index, manifest.store)
-        segments = self.journal.segments
+        segments: dict[int, Segment] = {}
         lossy = manifest.unflushed is not None
         for name in manifest.segments:
             segment = self._open_segment(name)
             replay.take(segment, last=name == manifest.segments[-1], lossy=lossy)
             segments[segment.number] = segment
+        self.journal.begin(segments, replay.live)
         if replay.damage:
             raise _failed(replay)
         if self.index.head < manifest.head and not lossy:
@@ -223,7 +224,10 @@ class Opened:
             return
         if journal.failure is not None:
             return
-        journal.ready()
+        try:
+            journal.ready()
+        except StoreNotFound:
+            return  # The files are gone: what was written there is, too.
         journal.flush()
         if self.index.head != self._written or self.relaxed:
             with suppress(StoreError), translated(self.place.directory):

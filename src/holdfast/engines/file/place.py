@@ -107,12 +107,12 @@ class Place:
         except FileNotFoundError:
             return 0
 
-    def make_ballast(self, size: int) -> bool:
-        """Set disk space aside, where there is plenty left; whether it is there."""
+    def make_ballast(self, size: int, *, margin: int = _BALLAST_MARGIN) -> bool:
+        """Set disk space aside, where so many times as much is left; whether it is there."""
         there = self.ballast.stat().st_size if self.ballast.exists() else 0
         if there >= size:
             return True
-        if self.room_bytes() < size * _BALLAST_MARGIN:
+        if self.room_bytes() < size * margin:
             return False
         try:
             with open(self.ballast, "ab", buffering=0, opener=_private) as file:

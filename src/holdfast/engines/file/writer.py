@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
+from holdfast.contract.errors import StoreError
 from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import Clock
 from holdfast.engines.embedded.group import BATCH_ID_MS, Pending, Writer
 from holdfast.engines.file.cache import Cached
+from holdfast.engines.file.failures import full
 from holdfast.engines.file.index import Kept, place_of
 from holdfast.engines.file.journal import Journal, Published
 from holdfast.engines.file.records import BatchId, Commit, Row
 
 #: How much is gathered before it is written; the flush comes with the end alone.
 GATHERED_BYTES_MAX = 4 * 2**20
+#: A write that deletes something and takes no more than this may use the reserve of a full medium.
+RESERVE_BYTES_MAX = 64 * 1024
 #: How many more forgotten ids than new ones a commit clears away.
 CLEARED_MAX = 16
 
@@ -100,6 +105,9 @@ class FileWriter(Writer):
         self._ids[id] = (revision, now_ms, self._active.number)
 
     def finish(self, head: int) -> None:
+        journal = self._journal
+        if journal.scarce and not (self.deletes and self.bytes <= RESERVE_BYTES_MAX):
+            raise full(journal.place.directory, "what is kept aside is for deletes")
         self._append(self._encode(Commit(head, self.head, self._count)))
         self._write()
         values: dict[bytes, Cached] = {
@@ -113,7 +121,8 @@ class FileWriter(Writer):
 
     def abandon(self) -> None:
         self._gathered.clear()
-        self._journal.cut()
+        with suppress(StoreError):  # The next commit tries again, and tells it.
+            self._journal.cut()
 
     # --- Inside -----------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ belongs to the process, and such a copy takes it away.
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import struct
 import sys
@@ -33,17 +34,34 @@ OF_OPEN_FILES = TELLS_HOLDERS and hasattr(fcntl, "F_OFD_SETLK")
 
 def try_exclusive(descriptor: int, byte: int, count: int = 1) -> bool:
     """Lock the bytes against everybody, if nobody else locks one of them."""
-    return _try(descriptor, fcntl.F_WRLCK, byte, count)
+    try:
+        if OF_OPEN_FILES:
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _packed(fcntl.F_WRLCK, byte, count))
+        else:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, count, byte)
+    except OSError as error:
+        return _refused(error)
+    return True
 
 
 def try_shared(descriptor: int, byte: int) -> bool:
     """Lock the byte together with others, if nobody locks it against everybody."""
-    return _try(descriptor, fcntl.F_RDLCK, byte, 1)
+    try:
+        if OF_OPEN_FILES:
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _packed(fcntl.F_RDLCK, byte, 1))
+        else:
+            fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, byte)
+    except OSError as error:
+        return _refused(error)
+    return True
 
 
 def unlock(descriptor: int, byte: int) -> None:
     """Let go of the byte; twice does nothing."""
-    _set(descriptor, fcntl.F_UNLCK, byte, 1)
+    if OF_OPEN_FILES:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _packed(fcntl.F_UNLCK, byte, 1))
+    else:
+        fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, byte)
 
 
 def try_as_process(descriptor: int, byte: int) -> bool:
@@ -51,9 +69,7 @@ def try_as_process(descriptor: int, byte: int) -> bool:
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
     except OSError as error:
-        if error.errno in _TAKEN:
-            return False
-        raise
+        return _refused(error)
     return True
 
 
@@ -74,26 +90,14 @@ def held_elsewhere(descriptor: int) -> bool:
     return bool(_FLOCK.unpack(found)[0] != fcntl.F_UNLCK)
 
 
+@functools.lru_cache(maxsize=64)
 def _packed(kind: int, byte: int, count: int) -> bytes:
+    """A lock as the system reads it; every commit asks for the same three."""
     return _FLOCK.pack(kind, os.SEEK_SET, byte, count, 0)
 
 
-def _try(descriptor: int, kind: int, byte: int, count: int) -> bool:
-    try:
-        _set(descriptor, kind, byte, count)
-    except OSError as error:
-        if error.errno in _TAKEN:
-            return False
-        raise
-    return True
-
-
-def _set(descriptor: int, kind: int, byte: int, count: int) -> None:
-    if OF_OPEN_FILES:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _packed(kind, byte, count))
-        return
-    command = {
-        fcntl.F_WRLCK: fcntl.LOCK_EX | fcntl.LOCK_NB,
-        fcntl.F_RDLCK: fcntl.LOCK_SH | fcntl.LOCK_NB,
-    }.get(kind, fcntl.LOCK_UN)
-    fcntl.lockf(descriptor, command, count, byte)
+def _refused(error: OSError) -> bool:
+    """False for a lock that another one holds; raises what else went wrong."""
+    if error.errno in _TAKEN:
+        return False
+    raise error

@@ -19,7 +19,7 @@ from holdfast.engines.embedded.group import Work, Writer
 from holdfast.engines.lmdb import upkeep
 from holdfast.engines.lmdb.config import LmdbConfig
 from holdfast.engines.lmdb.journaled import Journaled
-from holdfast.engines.lmdb.layered import Layered, held_bytes
+from holdfast.engines.lmdb.layered import Layered
 from holdfast.engines.lmdb.long_keys import STORED_KEY_BYTES_MAX, Tree
 from holdfast.engines.lmdb.medium import Medium
 from holdfast.engines.lmdb.opening import open_medium, refuse_unsupported
@@ -44,7 +44,7 @@ class LmdbEngine(EmbeddedEngine):
         super().__init__(config, components)
         assert isinstance(config, LmdbConfig)
         self._medium = Medium(config, components.ids, components.clock)
-        self._snapshots = Snapshots(config.snapshot_age_max)
+        self._snapshots = Snapshots(config.snapshot_age_max, config.relaxed_bytes_max)
         self._lineage = ""
         self._stored_head = StoredHead()
         #: What lies over the file: one of the two below, if there is one.
@@ -151,7 +151,7 @@ class LmdbEngine(EmbeddedEngine):
         if self._refusal is not None:
             raise self._refuse()
         layered = self._layered
-        if layered is not None and not self._may_hold(layered):
+        if layered is not None and not self._snapshots.may_hold(layered.layers):
             await self.components.host.runtime().offload(layered.flush)
             layered = None
         now = self.components.clock.monotonic()
@@ -259,17 +259,8 @@ class LmdbEngine(EmbeddedEngine):
                 f"this engine of {self.config.url} was closed and cannot be opened again; make a "
                 "new one"
             )
-        refuse_unsupported(self._medium.config)
-        try:
-            self._open_medium()
-        except OSError as error:
-            raise StoreError(
-                f"the database {self.config.url} cannot be opened: {error.strerror}; make sure "
-                "that this user may read and write its directory"
-            ) from error
-
-    def _open_medium(self) -> None:
         medium = self._medium
+        refuse_unsupported(medium.config)
         try:
             open_medium(medium, self.components)
             self._rows = medium.rows
@@ -369,11 +360,6 @@ class LmdbEngine(EmbeddedEngine):
         """Have the file hold everything that is acknowledged. Holds the thread."""
         if self._layered is not None:
             self._layered.flush()
-
-    def _may_hold(self, layered: Layered) -> bool:
-        """Whether a snapshot may keep the layers of now, beside what others keep."""
-        held = self._snapshots.held_bytes
-        return held + held_bytes(layered.layers) <= self._medium.config.relaxed_bytes_max
 
     def _own(self, at: Snapshot) -> LmdbSnapshot:
         if not isinstance(at, LmdbSnapshot) or at.snapshots is not self._snapshots:

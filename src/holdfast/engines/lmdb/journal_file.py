@@ -10,11 +10,16 @@ from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
-from holdfast.engines.embedded.group import Pending
 from holdfast.engines.lmdb import journal_format
 from holdfast.engines.lmdb.facts import JournalFact
 from holdfast.engines.lmdb.files import keep_open, let_close
-from holdfast.engines.lmdb.journal_format import HEADER_BYTES, NONCE_BYTES, RECORD_BYTES, Header
+from holdfast.engines.lmdb.journal_format import (
+    HEADER_BYTES,
+    NONCE_BYTES,
+    RECORD_BYTES,
+    Body,
+    Header,
+)
 from holdfast.engines.lmdb.place import flush_directory
 
 #: How much is written at once when the file is made.
@@ -105,11 +110,9 @@ class JournalFile:
         previous = self.place.nonce if chained else bytes(NONCE_BYTES)
         bounds = self._header.bounds(generation)
         place = Place(*bounds, generation, self._new_nonce(), previous, 0)
-        return self._write(place, {}, {}, head, head)
+        return self._write(place, journal_format.pack({}, {}), head, head)
 
-    def append(
-        self, rows: dict[bytes, Pending], ids: dict[bytes, int], before: int, after: int
-    ) -> None:
+    def append(self, body: Body, before: int, after: int) -> None:
         """Write a group of commits behind the last, and flush it.
 
         Raises:
@@ -118,21 +121,14 @@ class JournalFile:
         if not os.fstat(self._descriptor).st_nlink:
             raise FileNotFoundError(errno.ENOENT, "the journal was removed", str(self._path))
         self._unsure = True
-        self.place = self._write(self.place, rows, ids, before, after)
+        self.place = self._write(self.place, body, before, after)
         self._unsure = False
 
     # --- Inside -----------------------------------------------------------------------------
 
-    def _write(
-        self,
-        place: Place,
-        rows: dict[bytes, Pending],
-        ids: dict[bytes, int],
-        before: int,
-        after: int,
-    ) -> Place:
-        record = journal_format.encode(
-            place.at, rows, ids, generation=place.generation, nonce=place.nonce,
+    def _write(self, place: Place, body: Body, before: int, after: int) -> Place:
+        record = journal_format.seal(
+            body, place.at, generation=place.generation, nonce=place.nonce,
             previous=place.previous, sequence=place.sequence, before=before, after=after,
         )  # fmt: skip
         end = place.at + len(record)

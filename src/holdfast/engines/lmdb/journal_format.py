@@ -47,8 +47,6 @@ RECORD_BYTES = _RECORD.size
 #: Where in a record its nonce stands, and that of the generation before.
 NONCE_AT, PREVIOUS_AT = 28, 44
 
-_row_bytes, _pack_row = _ROW.size, _ROW.pack
-
 
 class Header(NamedTuple):
     """The first page of a journal.
@@ -104,18 +102,50 @@ def read_header(content: bytes) -> Header | None:
     return header if sound and header.half else None
 
 
-def bytes_at_most(rows: Mapping[bytes, Pending], ids: Mapping[bytes, int]) -> int:
-    """At least as much as a record of these takes."""
-    size = RECORD_BYTES + _PADDED + _row_bytes * len(rows)
-    for key, (value, _) in rows.items():
-        size += len(key) + (0 if value is None else len(value))
-    return size + sum(_ID.size + len(id) for id in ids)
+class Body(NamedTuple):
+    """Rows and ids, packed.
+
+    Attributes:
+        parts: the bytes of the body, in pieces.
+        size: of the record that they make, with its padding.
+        rows, ids: how many of each.
+    """
+
+    parts: list[bytes]
+    size: int
+    rows: int
+    ids: int
 
 
-def encode(
+def pack(rows: Mapping[bytes, Pending], ids: Mapping[bytes, int]) -> Body:
+    """The body of a record. Nothing is copied yet."""
+    parts: list[bytes] = []
+    add, pack_row = parts.append, _ROW.pack
+    size = RECORD_BYTES + _ROW.size * len(rows)
+    for key, (value, revision) in rows.items():
+        key_bytes = len(key)
+        size += key_bytes
+        if value is None:
+            add(pack_row(key_bytes, -1, revision))
+            add(key)
+        else:
+            value_bytes = len(value)
+            size += value_bytes
+            add(pack_row(key_bytes, value_bytes, revision))
+            add(key)
+            add(value)
+    for id, revision in ids.items():
+        size += _ID.size + len(id)
+        add(_ID.pack(len(id), revision))
+        add(id)
+    padding = -size % _PADDED
+    add(bytes(padding))
+    return Body(parts, size + padding, len(rows), len(ids))
+
+
+def seal(
+    body: Body,
     place: int,
-    rows: Mapping[bytes, Pending],
-    ids: Mapping[bytes, int],
     *,
     generation: int,
     nonce: bytes,
@@ -124,42 +154,37 @@ def encode(
     before: int,
     after: int,
 ) -> bytes:
-    """A record that will stand at the place in the file."""
-    parts = [b""]
-    add, pack = parts.append, _pack_row
-    for key, (value, revision) in rows.items():
-        if value is None:
-            add(pack(len(key), -1, revision))
-            add(key)
-        else:
-            add(pack(len(key), len(value), revision))
-            add(key)
-            add(value)
-    for id, revision in ids.items():
-        add(_ID.pack(len(id), revision))
-        add(id)
-    size = sum(map(len, parts))
-    add(bytes(-(RECORD_BYTES + size) % _PADDED))
+    """The record that will stand at the place in the file."""
+    size = body.size - len(body.parts[-1]) - RECORD_BYTES
     head = _RECORD.pack(
-        _RECORD_MAGIC, 0, size, len(rows), len(ids), generation, nonce, previous, sequence, before,
-        after,
+        _RECORD_MAGIC, 0, size, body.rows, body.ids, generation, nonce, previous, sequence,
+        before, after,
     )  # fmt: skip
-    parts[0] = head[_COVERED:]
-    covered = b"".join(parts)
+    covered = head[_COVERED:] + b"".join(body.parts)
     return _RECORD_MAGIC + _crc(place, covered).to_bytes(4, "little") + covered
 
 
-def read_record(content: bytes, place: int, end: int) -> Record | None:
-    """The sound record that stands at the place and ends before `end`, if there is one."""
-    if place < HEADER_BYTES or place + RECORD_BYTES > end:
+def read_record(content: bytes, place: int, end: int, *, base: int = 0) -> Record | None:
+    """The sound record that stands at the place and ends before `end`, if there is one.
+
+    Args:
+        base: where in the file the content begins.
+    """
+    padded = padded_size(content, place - base)
+    if place < HEADER_BYTES or not padded or place + padded > end:
         return None
-    magic, crc, size, *rest = _RECORD.unpack_from(content, place)
-    padded = RECORD_BYTES + size + -(RECORD_BYTES + size) % _PADDED
-    if magic != _RECORD_MAGIC or place + padded > end:
-        return None
-    if _crc(place, memoryview(content)[place + _COVERED : place + padded]) != crc:
-        return None
-    return Record(padded, *rest)
+    _, crc, _, *rest = _RECORD.unpack_from(content, place - base)
+    covered = memoryview(content)[place - base + _COVERED : place - base + padded]
+    return Record(padded, *rest) if _crc(place, covered) == crc else None
+
+
+def padded_size(content: bytes, at: int) -> int:
+    """The size of the record that seems to begin there; 0: none does."""
+    if not 0 <= at <= len(content) - RECORD_BYTES:
+        return 0
+    magic, _, size = _RECORD.unpack_from(content, at)[:3]
+    size += RECORD_BYTES
+    return size + -size % _PADDED if magic == _RECORD_MAGIC else 0
 
 
 def read_body(
@@ -171,7 +196,7 @@ def read_body(
     at = place + RECORD_BYTES
     for _ in range(record.rows):
         key_bytes, value_bytes, revision = _ROW.unpack_from(content, at)
-        at += _row_bytes
+        at += _ROW.size
         key = content[at : at + key_bytes]
         at += key_bytes
         if value_bytes < 0:

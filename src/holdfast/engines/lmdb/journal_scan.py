@@ -7,6 +7,7 @@ told of it. The two look the same where damage hits the very last record.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,14 @@ from holdfast.contract.errors import IntegrityFailed
 from holdfast.engines.embedded.group import Pending
 from holdfast.engines.lmdb import journal_format
 from holdfast.engines.lmdb.facts import JournalFact
-from holdfast.engines.lmdb.journal_format import NONCE_AT, PREVIOUS_AT, Header, Record
+from holdfast.engines.lmdb.journal_format import (
+    HEADER_BYTES,
+    NONCE_AT,
+    PREVIOUS_AT,
+    RECORD_BYTES,
+    Header,
+    Record,
+)
 
 
 class Found(NamedTuple):
@@ -70,20 +78,34 @@ def newest(path: Path, name: bytes | None = None) -> int:
         path: of the journal.
         name: of the journal that is meant; another one counts as none.
     """
-    content = _content(path)
-    header = journal_format.read_header(content)
-    if header is None or len(content) < header.size or name not in (None, header.name):
+    try:
+        file = path.open("rb", buffering=0)
+    except FileNotFoundError:
         return 0
-    found = 0
-    for half in range(2):
-        start, end = header.bounds(half)
-        first = journal_format.read_record(content, start, end)
-        if first is None:
-            continue
-        second = journal_format.read_record(content, start + first.size, end)
-        if second is not None and second.nonce == first.nonce:
-            found = max(found, first.generation)
-    return found
+    with file:
+        header = journal_format.read_header(os.pread(file.fileno(), HEADER_BYTES, 0))
+        if header is None or name not in (None, header.name):
+            return 0
+        return max(_generation(file.fileno(), header, half) for half in range(2))
+
+
+def _generation(descriptor: int, header: Header, half: int) -> int:
+    """The generation that fills a half, if it has a commit: a record behind its first."""
+    start, end = header.bounds(half)
+    first = _record_at(descriptor, start, end)
+    if first is None:
+        return 0
+    second = _record_at(descriptor, start + first.size, end)
+    return first.generation if second is not None and second.nonce == first.nonce else 0
+
+
+def _record_at(descriptor: int, place: int, end: int) -> Record | None:
+    head = os.pread(descriptor, RECORD_BYTES, place)
+    size = journal_format.padded_size(head, 0)
+    if not size or place + size > end:
+        return None
+    content = os.pread(descriptor, size, place)
+    return journal_format.read_record(content, place, place + len(content), base=place)
 
 
 class _Scan:

@@ -60,9 +60,7 @@ class JournalWriter(Writer):
             yield from rows
 
     def apply(self, rows: Sequence[tuple[bytes, Pending]]) -> None:
-        staged = self.staged
-        staged.update(dict(rows))
-        staged.bytes += sum(len(key) + len(value or b"") for key, (value, _) in rows)
+        self.staged.update(dict(rows))
 
     def recall(self, id: bytes) -> int | None:
         layers = self._layered.layers

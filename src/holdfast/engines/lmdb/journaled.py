@@ -99,7 +99,7 @@ class Journaled(Served):
         """
         if self._landing is not None or self._doubt:
             self.recover()
-        if self.on and self._due:
+        if self.on and self._due and not self._committer.on_loop:
             with suppress(StoreError):  # While LMDB cannot take it, the journal still may.
                 self._share()
             if self._doubt:
@@ -125,18 +125,20 @@ class Journaled(Served):
         """Have the journal hold what was decided, and show it. Into LMDB where it does not fit."""
         file = self._file
         assert file is not None
-        size = journal_format.bytes_at_most(staged.rows, staged.ids)
+        body = journal_format.pack(staged.rows, staged.ids)
+        staged.bytes = body.size
         try:
-            room = not self._broken and size <= file.half - journal_format.RECORD_BYTES - 8
+            # Record 0 takes a place of its own.
+            room = not self._broken and body.size <= file.half - 2 * journal_format.RECORD_BYTES
             newest = self.layers.newest
             mixed = newest.generation != file.place.generation
             many = len(newest.rows) >= self._rows_max
-            if room and (size > file.left or self._roll_soon or mixed or many):
+            if room and (body.size > file.left or self._roll_soon or mixed or many):
                 room = self._roll()
             if room:
                 at = file.place.at
                 self._landing = _Landing(staged, at)
-                file.append(staged.rows, staged.ids, self._head, staged.head)
+                file.append(body, self._head, staged.head)
         except OSError as error:
             # Whether it is there is not known. LMDB gets it, and names no journal any more.
             self._landing = None
@@ -228,6 +230,7 @@ class Journaled(Served):
         file = self._file
         writer = LmdbWriter(medium, self._components.clock, turn_taken=True)
         try:
+            medium.env.reader_check()  # Whoever still has a place is dead.
             writer.begin()
             fact = writer.look(facts.read_journal)
             generation = 1 if fact is None else fact.generation + 1

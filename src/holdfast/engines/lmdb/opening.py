@@ -43,7 +43,18 @@ def open_medium(medium: Medium, components: Components) -> None:
 
     Raises:
         ReadOnly: something is in the journal, and the file cannot be written.
+        StoreError: the directory or a file cannot be opened.
     """
+    try:
+        _open(medium, components)
+    except OSError as error:
+        raise StoreError(
+            f"the database {medium.url} cannot be opened: {error.strerror}; make sure that this "
+            "user may read and write its directory"
+        ) from error
+
+
+def _open(medium: Medium, components: Components) -> None:
     clock = components.clock
     if not medium.config.read_only:
         medium.open(lambda alone: replay.settle(medium, clock, alone=alone))

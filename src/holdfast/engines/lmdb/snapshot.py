@@ -96,9 +96,11 @@ class Snapshots:
 
     Args:
         age_max_s: how old one may become.
+        held_bytes_max: how much of what the file lacks all of them may keep in memory.
     """
 
-    def __init__(self, age_max_s: float) -> None:
+    def __init__(self, age_max_s: float, held_bytes_max: int) -> None:
+        self._held_bytes_max = held_bytes_max
         self._age_max_s = age_max_s
         # In the order they were taken. Weak: a view without an owner ends by itself.
         self._open: WeakKeyDictionary[LmdbSnapshot, None] = WeakKeyDictionary()
@@ -114,6 +116,10 @@ class Snapshots:
         """About how much memory the layers take that open snapshots keep. Many share some."""
         held = {id(one.held): one.held for one in list(self._open) if one.held is not None}
         return sum(held_bytes(layers) for layers in held.values())
+
+    def may_hold(self, layers: Layers) -> bool:
+        """Whether one more may keep these layers in memory."""
+        return self.held_bytes + held_bytes(layers) <= self._held_bytes_max
 
     def _take(self, medium: Medium, now: float, layered: Layered | None) -> LmdbSnapshot:
         snapshot = LmdbSnapshot(self, medium, now, layered)

@@ -32,11 +32,13 @@ class Call(NamedTuple):
         arguments: those behind the lineage.
         checks: of the batch, in the order of their numbers.
         previous: whether previous records are answered.
+        writes: whether it does more than to check.
     """
 
     arguments: list[Any]
     checks: Sequence[CheckKey | CheckRange]
     previous: bool
+    writes: bool
 
     def outcome(self, answer: Sequence[Any]) -> Receipt | StoreError:
         """What became of the batch."""
@@ -63,7 +65,7 @@ def call_of(batch: Batch) -> Call:
     rows = [_columns(operation) for operation in (*checks, *writes)]
     arrays = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(_COLUMNS)]
     arguments = [batch.id, BATCH_ID_MEMORY_S, batch.previous, "".join(arrays[0]), *arrays[1:]]
-    return Call(arguments, checks, batch.previous)
+    return Call(arguments, checks, batch.previous, bool(writes))
 
 
 def other_lineage() -> ConnectionLost:

@@ -47,6 +47,7 @@ class News:
             ConnectionLost: the connection that listens broke.
         """
         loop = asyncio.get_running_loop()
+        self._idle_since = loop.time()  # Somebody waits from now on.
         await self._listen()
         # What was told before it listened was heard by nobody.
         self._heard = max(self._heard, await self._ask_head())
@@ -60,9 +61,10 @@ class News:
                         await self._waiter
                 except TimeoutError:
                     head = await self._ask_head()
-                    if head > max(self._heard, revision):
+                    if head > self._heard:
                         self._heard = head
                         await self.close()  # It may be deaf: make another one.
+                        await self._listen()
             return self._heard
         finally:
             self._waiter = None

@@ -269,7 +269,9 @@ class PostgresTransport(Transport):
                     )
                     for call in calls
                 ]
-                await connection.execute(self._say.tell, [self._channel])
+                if any(call.writes for call in calls):
+                    # It makes the commit one that is flushed; checks alone need not be.
+                    await connection.execute(self._say.tell, [self._channel])
             answers = [await cursor.fetchone() for cursor in cursors]
         return [
             call.outcome(answer or ())

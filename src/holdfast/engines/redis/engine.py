@@ -7,6 +7,7 @@ from typing import cast
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.runtime import Components
+from holdfast.engines.redis.calls import CHECK_RANGE_ROWS_MAX
 from holdfast.engines.redis.config import RedisConfig
 from holdfast.engines.redis.places import Places
 from holdfast.engines.redis.transport import Known, RedisTransport
@@ -33,6 +34,7 @@ class RedisEngine(RemoteEngine):
             value_bytes_max=8 * 1024 * 1024,
             batch_operations_max=10_000,
             batch_bytes_max=64 * 1024 * 1024,
+            check_range_rows_max=CHECK_RANGE_ROWS_MAX,
             page_bytes_max=1024 * 1024,
         )
 

@@ -46,20 +46,24 @@ class News:
             ConnectionLost: the subscription broke.
         """
         loop = asyncio.get_running_loop()
+        self._idle_since = loop.time()  # Somebody waits from now on.
         await self._subscribe()
         # What was published before the subscription was heard by nobody.
         self._heard = max(self._heard, await self._ask_head())
         try:
             while self._heard <= revision:
+                if self._connection is None or self._connection.lost:
+                    raise _broken()  # It broke between two waits.
                 self._waiter = loop.create_future()
                 try:
                     async with asyncio.timeout(LOOK_INTERVAL_S):
                         await self._waiter
                 except TimeoutError:
                     head = await self._ask_head()
-                    if head > max(self._heard, revision):
+                    if head > self._heard:
                         self._heard = head
                         await self.close()  # It may be deaf: make another one.
+                        await self._subscribe()
             return self._heard
         finally:
             self._waiter = None
@@ -108,7 +112,9 @@ class News:
         """The connection broke, or the slot of the channel went to another node."""
         for future in (self._subscribed, self._waiter):
             if future is not None and not future.done():
-                future.set_exception(
-                    ConnectionLost("the connection that hears of commits on Redis broke")
-                )
+                future.set_exception(_broken())
                 future.exception()
+
+
+def _broken() -> ConnectionLost:
+    return ConnectionLost("the connection that hears of commits on Redis broke")

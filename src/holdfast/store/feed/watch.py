@@ -168,7 +168,7 @@ class Changes:
             _CAUSES.get(row.cause, f"cause-{row.cause}"),
             row.origin,
             row.transaction.hex() if row.transaction is not None else None,
-            row.actor,
+            row.modified_by,
             row.comment,
             "" if keyspace is None else keyspace.view,
             "" if keyspace is None else keyspace.name,

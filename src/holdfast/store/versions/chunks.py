@@ -88,7 +88,13 @@ class Values:
         """The bytes of a value, in this thread."""
         if self._plain and isinstance(value, str | bytes) and len(value) > CHUNK_BYTES:
             return _serialize_long(value)
-        canonical = self._canonical(value)
+        try:
+            canonical = MESSAGE_PACK.encode(value)
+        except SerializationFailed:
+            if not self._custom:
+                raise
+            # The digest is taken of what is stored; `records/check.py` does the same.
+            canonical = self._serializer.encode(value)
         if self._plain and len(canonical) < CHUNK_BYTES:
             return Serialized([canonical], _PLAIN + canonical, [])
         if self._plain:
@@ -105,18 +111,6 @@ class Values:
             payload[start : start + CHUNK_BYTES] for start in range(0, len(payload), CHUNK_BYTES)
         ]
         return Serialized([canonical], None, chunks)
-
-    def _canonical(self, value: Any) -> bytes:
-        """What the digest of a value is taken of: of what MessagePack cannot hold, what is stored.
-
-        `holdfast check` does the same; see `records/check.py`.
-        """
-        try:
-            return MESSAGE_PACK.encode(value)
-        except SerializationFailed:
-            if not self._custom:
-                raise
-            return self._serializer.encode(value)
 
 
 def _may_be_big(value: Any) -> bool:
