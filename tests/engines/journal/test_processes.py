@@ -324,7 +324,7 @@ def test_a_killed_reader_does_not_make_the_file_grow(tmp_path: Path) -> None:
 def test_a_half_that_fills_as_the_thread_begins_to_share_is_written_by_the_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A leader comes between the thread's look and its turn, and the thread waits not for itself."""
+    """A leader comes between the thread's look and its turn, and it must not wait for itself."""
     with journaling(tmp_path / "app") as engine:
         put_many(engine, 0, 5)
         journal = engine._journaled

@@ -388,9 +388,7 @@ class Journaled(Served):
 
     def _share_here(self) -> None:
         """As `_share`, on the thread: what a leader left it meanwhile, nobody else would write."""
-        if self._doubt:
-            self._resolve()
-        if self.on and self.layers.older is not None:
+        if self.layers.older is not None:
             self._apply(self.layers.older)
         self._share()
 
