@@ -23,7 +23,9 @@ SERIES = 8
 def kill_again_and_again(url: str, seed: int, kills: int) -> None:
     chance = Random(seed)
     account = Account()
-    for _ in range(kills):
+    for number in range(5 * kills):
+        if number >= kills and account.claims:
+            return  # On a busy machine a writer may be killed before it wrote anything.
         life = kill_somewhere(url, chance)
         account.add(life)
         found = asyncio.run(verify(url, account))
