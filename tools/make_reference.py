@@ -54,11 +54,26 @@ MODULES = (
         f"holdfast.records.decorators.{name}"
         for name in ("base", "validated", "evented", "logged", "cached", "read_only")
     ),
+    "holdfast.state",
+    *(
+        f"holdfast.state.areas.{name}"
+        for name in (
+            "kv", "batch", "counter", "claim", "lease", "limiter", "semaphore", "presence", "cache",
+            "dev", "area",
+        )
+    ),
+    "holdfast.state.events.area",
+    "holdfast.state.events.message",
+    "holdfast.state.streams.area",
+    "holdfast.state.streams.group",
+    "holdfast.state.streams.consuming",
+    "holdfast.state.adapter",
+    "holdfast.state.telemetry",
     "holdfast.testing",
 )  # fmt: skip
 
 #: The engines that come with Holdfast, in the order of the table.
-ENGINES = ("lmdb", "sqlite", "redis", "postgres", "memory")
+ENGINES = ("lmdb", "sqlite", "file", "redis", "postgres", "memory")
 
 REFERENCE_PROSE = """\
 Every public name with its signature, shapes, units and errors. Most programs need the first page

@@ -156,11 +156,12 @@ def cached(
     key: str | Callable[..., str] | None = None,
     tags: Sequence[str] | Callable[..., Sequence[str]] = (),
     stale: Duration | None = None,
+    early: Duration | None = None,
 ) -> Callable[[Callable[P, R]], DrivenFunction[P, R]]:
     """Keep what a plain function returns; see `holdfast.state.areas.cache.Cache.cached`."""
     from holdfast.state.driven import DrivenFunction
 
-    caching = self._inner.cached(ttl=ttl, key=key, tags=tags, stale=stale)
+    caching = self._inner.cached(ttl=ttl, key=key, tags=tags, stale=stale, early=early)
     return lambda function: DrivenFunction(caching(function))
 '''
 
@@ -214,7 +215,8 @@ TWINS = (
         plain=("set", "set_many", "modify", "delete"),
     ),
     Twin("holdfast.documents.collection:Collection", file="documents"),
-    Twin("holdfast.database.scope:Scope"),
+    Twin("holdfast.database.scope:Scope", extra=COLLECTION),
+    Twin("holdfast.documents.transacting:CollectionTransaction", file="documents"),
     Twin(
         "holdfast.documents.live.query:LiveQuery",
         file="documents",
@@ -252,6 +254,8 @@ TWINS = (
         },
         extra=COLLECTION,
     ),
+    Twin("holdfast.database.store_root:StoreRoot"),
+    Twin("holdfast.stores.audit.audit:Audit"),
     Twin(
         "holdfast.store.versions.retention:Retention",
         attributes={"policies": "Mapping[int, object]"},
@@ -390,7 +394,13 @@ __all__ = {names!r}
 
 # The one function; its signature and the start of its docstring come from `holdfast.open`.
 OPEN_BODY = """
-    return Database({call}).open()
+    database = Database({call})
+    try:
+        return database.open()
+    except BaseException:
+        # An interrupt may come when it is open already, and nobody has the handle yet.
+        database.close()
+        raise
 """
 #: What the docstring of `holdfast.open` says that is not true of its twin, and what is.
 OPEN_REWRITES = {
@@ -425,9 +435,14 @@ def _twin_of(found: Any) -> Any:
 
 # Packages that are loaded when first needed: imported for type checkers only.
 LOADED_LATER = (
-    "holdfast.records.schemas", "holdfast.documents", "holdfast.backups", "holdfast.state",
+    "holdfast.records.schemas",
+    "holdfast.documents",
+    "holdfast.backups",
+    "holdfast.state",
+    "holdfast.stores.audit",
+    "holdfast.stores.merkle",
     "holdfast.stores.versions",
-)  # fmt: skip
+)
 
 # Functions that are no method of a handle: module and name.
 FUNCTIONS = (
@@ -474,7 +489,7 @@ WORDS = (
 
 OPTIONAL = re.compile(r"(\w+) \| None")
 LISTED = re.compile(r"list\[(\w+)\]")
-CALLBACK = re.compile(r"Callable\[\[(\w+)\], Awaitable\[(\w+)\]\]")
+CALLBACK = re.compile(r"Callable\[\[([\w\[\]]+)\], Awaitable\[(\w+)\]\]")
 
 
 # --- Text ------------------------------------------------------------------------------------
@@ -650,7 +665,7 @@ def callbacks(method: Callable[..., Any]) -> tuple[str, dict[str, str]]:
             handle, result = match.groups()
             setup += (
                 f"async def awaited(handle: Async{handle}) -> {result}:\n"
-                f"    return {name}({NAMES[handle]}(handle))\n\n"
+                f"    return {name}({twin_of(handle)}(handle))\n\n"
             )
             replaced[name] = "awaited"
         elif twin_of(str(one.annotation)):

@@ -9,7 +9,7 @@ Without an event loop: `import holdfast.sync` and `holdfast.sync.open(...)`.
 """
 
 from holdfast.codecs.canonical import canonical_json
-from holdfast.codecs.digest import Digest, digest
+from holdfast.codecs.digest import Digest, data_hash, digest
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.serializers import Serializer
 from holdfast.codecs.text import KeyFormat, StoreKey
@@ -80,11 +80,13 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.record import Cursor
 from holdfast.contract.runtime import Clock, ManualClock
+from holdfast.database.finding import find_engines
 from holdfast.database.handle import Database
 from holdfast.database.open import open
 from holdfast.database.restoring import restore, verify_backups
 from holdfast.database.scope import Scope
 from holdfast.database.snapshot import SnapshotView
+from holdfast.database.store_root import MultiStoreConfig, StoreRoot
 from holdfast.database.transaction import Transaction
 from holdfast.records.core import KeyValueStore
 from holdfast.records.decorators.cached import Cached
@@ -101,6 +103,7 @@ from holdfast.store.operation_log import LoggingService, LogRecord, OperationLog
 from holdfast.store.registry import read_config
 from holdfast.store.versions.cache import CacheLimits
 from holdfast.store.versions.entry import Entry, Metadata, PastVersion
+from holdfast.stores.config import StoreConfig
 from holdfast.stores.multistore import MultiStore
 from holdfast.stores.store import Store
 
@@ -160,6 +163,7 @@ __all__ = [
     "ManualClock",
     "Metadata",
     "MultiStore",
+    "MultiStoreConfig",
     "MutexLockService",
     "NotADatabase",
     "OperationLog",
@@ -186,11 +190,13 @@ __all__ = [
     "StorageFull",
     "Store",
     "StoreClosed",
+    "StoreConfig",
     "StoreError",
     "StoreExists",
     "StoreKey",
     "StoreLocked",
     "StoreNotFound",
+    "StoreRoot",
     "TimedOut",
     "Transaction",
     "TransactionAborted",
@@ -203,7 +209,9 @@ __all__ = [
     "Watch",
     "WrongContext",
     "canonical_json",
+    "data_hash",
     "digest",
+    "find_engines",
     "open",
     "read_config",
     "restore",

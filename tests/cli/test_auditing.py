@@ -1,5 +1,6 @@
 """`seal`, `verify`, `receipt` and `store ...`: what they print, and how they end."""
 
+import dbm.dumb
 import json
 from pathlib import Path
 
@@ -46,26 +47,45 @@ def test_a_receipt_is_written(cli: Cli, url: str, tmp_path: Path) -> None:
 
 
 def test_stores_and_versions(cli: Cli, url: str) -> None:
-    assert cli("store", "create", "ledger", "--kind", "iavl").code == 0
-    assert cli("store", "create", "ledger").code != 0
-    assert cli("store", "set", "ledger", "a", "1", "--by", "ada").code == 0
-    assert cli("store", "set", "ledger", "0xff00", "0x00").code == 0
-    assert cli("store", "get", "ledger", "a").out == "1\n"
-    assert cli("store", "get", "ledger", "0xff00").out == "0x00\n"
-    assert cli("store", "get", "ledger", "nope").code == 1
-    assert cli("store", "get", "nope", "a").code == 1
-    assert cli("store", "set", "ledger", "0xf", "1").code == 2
-    assert cli("store", "versions", "ledger").out == "no version is saved\n"
-    one = cli("store", "save", "ledger", "--json").document
+    assert cli("stores", "create", "ledger", "--kind", "iavl").code == 0
+    assert cli("stores", "create", "ledger").code != 0
+    assert cli("stores", "set", "ledger", "a", "1", "--modified-by", "ada").code == 0
+    assert cli("stores", "set", "ledger", "0xff00", "0x00").code == 0
+    assert cli("stores", "get", "ledger", "a").out == "1"
+    assert cli("stores", "get", "ledger", "0xff00").out == "\x00"
+    assert cli("stores", "get", "ledger", "nope").code == 1
+    assert cli("stores", "get", "nope", "a").code == 1
+    assert cli("stores", "set", "ledger", "0xf", "1").code == 2
+    assert cli("stores", "versions", "ledger").out == "no version is saved\n"
+    one = cli("stores", "save", "ledger", "--json").document
     assert one["version"] == 1
-    cli("store", "set", "ledger", "a", "2")
-    cli("store", "save", "ledger")
-    assert cli("store", "versions", "ledger", "--json").document[0] == one
-    assert cli("store", "diff", "ledger", "1", "2", "--json").document == [
+    cli("stores", "set", "ledger", "a", "2")
+    cli("stores", "save", "ledger")
+    assert cli("stores", "versions", "ledger", "--json").document[0] == one
+    assert cli("stores", "diff", "ledger", "1", "2", "--json").document == [
         {"key": "a", "before": "1", "after": "2"}
     ]
-    assert cli("store", "diff", "ledger", "1", "9").code == 1
-    assert cli("store", "list", "--json").document == [
+    assert cli("stores", "diff", "ledger", "1", "9").code == 1
+    assert cli("stores", "list", "--json").lines == [
         {"name": "ledger", "kind": "iavl", "keys": 2, "versions": [1, 2]}
     ]
-    assert cli("store", "save").out.startswith("version 1 ")
+    assert cli("stores", "save").out.startswith("version 1 ")
+
+
+def test_a_dbm_file_is_copied_and_copied_again(cli: Cli, url: str, tmp_path: Path) -> None:
+    old = str(tmp_path / "old")
+    with dbm.dumb.open(old, "c") as table:
+        for number in range(30):
+            table[b"%d" % number] = b"v"
+    done = cli("migrate", old, "copied", "--json").document
+    assert (done["pairs"], done["written"]) == (30, 30)
+    again = cli("migrate", old, "copied", "--verify", "--json").document
+    assert (again["written"], again["digest"]) == (0, done["digest"])
+    assert cli("stores", "get", "copied", "7").out.strip().endswith("v")
+    cli("stores", "set", "copied", "more", "x")
+    assert cli("migrate", old, "copied").code != 0
+    assert cli("migrate", old, "copied", "--no-verify").code == 0
+    assert cli("migrate", str(tmp_path / "nope"), "copied").code == 2
+    (tmp_path / "text.db").write_text("no database")
+    assert cli("migrate", str(tmp_path / "text.db"), "copied").code == 2
+    assert url

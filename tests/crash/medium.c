@@ -7,11 +7,18 @@
  *
  * With HOLDFAST_FLUSH_MS each of those flushes takes so many milliseconds longer.
  *
- * Kept simple: a name made, changed or removed is on the medium at once. Files that were never
- * flushed have no image. A write through a memory map is not seen, and nothing here relies on one:
+ * Names: by default a name made or removed is on the medium at once, and renames are refused. With
+ * HOLDFAST_CRASH_NAMES=late, names made, changed and removed get there when their directory is
+ * flushed, and not before: a rename or removal that nobody flushed is undone. With =early they get
+ * there at once, renames too. Then images are of files, whatever their names, and lie beside the
+ * image's folder, in one that ends in `.files`; an image's names are links to them. Both folders
+ * are fresh; what lies in the folder of the database when the process starts is on the medium.
+ *
+ * Kept simple: files that were never flushed have no image (late and early: an empty one). A write through a memory map is not seen, and nothing here relies on one:
  * LMDB runs without MDB_WRITEMAP, SQLite without mmap_size, and its -shm file is made anew.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +34,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FILES_MAX 64
+#define FILES_MAX 1024
 
 /* One thing done to a file since it was last flushed. */
 struct step {
@@ -53,6 +60,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t flushing = PTHREAD_MUTEX_INITIALIZER;
 static const char *folder = NULL, *image_folder = NULL;
 static long flush_ms = 0;
+/* How names reach the medium: see above. */
+static enum { AT_ONCE, EARLY, LATE } names = AT_ONCE;
 
 static int (*real_fsync)(int);
 static int (*real_fdatasync)(int);
@@ -63,6 +72,8 @@ static ssize_t (*real_write)(int, const void *, size_t);
 static ssize_t (*real_writev)(int, const struct iovec *, int);
 static ssize_t (*real_pwrite)(int, const void *, size_t, off_t);
 static ssize_t (*real_pwritev)(int, const struct iovec *, int, off_t);
+
+static void begin_with(const char *name);
 
 __attribute__((constructor)) static void prepare(void) {
   real_fsync = dlsym(RTLD_NEXT, "fsync");
@@ -78,6 +89,11 @@ __attribute__((constructor)) static void prepare(void) {
   image_folder = getenv("HOLDFAST_CRASH_IMAGE");
   const char *text = getenv("HOLDFAST_FLUSH_MS");
   if (text != NULL) flush_ms = atol(text);
+  text = getenv("HOLDFAST_CRASH_NAMES");
+  if (text != NULL && folder != NULL) {
+    names = strcmp(text, "late") == 0 ? LATE : EARLY;
+    begin_with("");
+  }
 }
 
 static void take_time(void) {
@@ -130,7 +146,132 @@ static struct file *file_of(int descriptor) {
   return file;
 }
 
+/* --- Names that are on the medium, and those that are not yet --------------------------------- */
+
+/* Where the image of a file lies that names link to. */
+static void file_path(ino_t inode, char *path) {
+  if (snprintf(path, PATH_MAX, "%s.files/%lu", image_folder, (unsigned long)inode) >= PATH_MAX)
+    fail("path too long");
+}
+
+static int open_file_image(ino_t inode) {
+  char path[PATH_MAX];
+  snprintf(path, sizeof path, "%s.files", image_folder);
+  if (mkdir(path, 0700) != 0 && errno != EEXIST) fail("mkdir");
+  file_path(inode, path);
+  int image = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (image < 0) fail("open");
+  return image;
+}
+
+static void join(char *path, const char *base, const char *name, const char *entry) {
+  const char *slash = name[0] ? "/" : "";
+  if (snprintf(path, PATH_MAX, "%s%s%s/%s", base, slash, name, entry) >= PATH_MAX)
+    fail("path too long");
+}
+
+/* Let a name of the image be that of a file's image. */
+static void link_name(const char *name, const char *entry, ino_t inode) {
+  char image[PATH_MAX], source[PATH_MAX], beside[PATH_MAX];
+  struct stat there, wanted;
+  join(image, image_folder, name, entry);
+  close(open_file_image(inode));
+  file_path(inode, source);
+  if (stat(source, &wanted) != 0) fail("stat");
+  if (stat(image, &there) == 0 && there.st_ino == wanted.st_ino) return;
+  snprintf(beside, sizeof beside, "%s.files/link", image_folder);
+  real_unlink(beside);
+  if (link(source, beside) != 0) fail("link");
+  if (real_rename(beside, image) != 0) fail("rename");
+}
+
+/* The names of a directory, relative to the folder, are on the medium. The lock is held. */
+static void sync_names(const char *name) {
+  char path[PATH_MAX];
+  struct dirent *entry;
+  struct stat state;
+  join(path, folder, name, ".");
+  DIR *directory = opendir(path);
+  if (directory == NULL) return; /* Removed meanwhile. */
+  while ((entry = readdir(directory)) != NULL) {
+    if (entry->d_name[0] == '.' && (!entry->d_name[1] || !strcmp(entry->d_name, ".."))) continue;
+    join(path, folder, name, entry->d_name);
+    if (stat(path, &state) != 0) continue;
+    if (S_ISREG(state.st_mode)) {
+      link_name(name, entry->d_name, state.st_ino);
+    } else if (S_ISDIR(state.st_mode)) {
+      join(path, image_folder, name, entry->d_name);
+      if (mkdir(path, 0700) != 0 && errno != EEXIST) fail("mkdir");
+    }
+  }
+  closedir(directory);
+  join(path, image_folder, name, ".");
+  directory = opendir(path);
+  if (directory == NULL) fail("a directory was flushed before its own name was");
+  while ((entry = readdir(directory)) != NULL) {
+    join(path, folder, name, entry->d_name);
+    if (stat(path, &state) != 0) {
+      join(path, image_folder, name, entry->d_name);
+      real_unlink(path);
+    }
+  }
+  closedir(directory);
+}
+
+/* The directory that a path below the folder lies in, relative to the folder. */
+static void parent_of(const char *path, char *name) {
+  snprintf(name, PATH_MAX, "%s", below(path));
+  char *slash = strrchr(name, '/');
+  if (slash == NULL) slash = name;
+  *slash = 0;
+}
+
+/* What lies in a directory and below when the process starts is on the medium. */
+static void begin_with(const char *name) {
+  char path[PATH_MAX], bytes[65536];
+  struct dirent *entry;
+  struct stat state;
+  join(path, folder, name, ".");
+  DIR *directory = opendir(path);
+  if (directory == NULL) return;
+  sync_names(name);
+  while ((entry = readdir(directory)) != NULL) {
+    if (entry->d_name[0] == '.') continue;
+    join(path, folder, name, entry->d_name);
+    if (stat(path, &state) != 0) continue;
+    if (S_ISREG(state.st_mode)) {
+      int from = open(path, O_RDONLY | O_CLOEXEC), to = open_file_image(state.st_ino);
+      ssize_t count;
+      while ((count = read(from, bytes, sizeof bytes)) > 0)
+        if (real_write(to, bytes, count) != count) fail("write");
+      close(from);
+      close(to);
+    } else if (S_ISDIR(state.st_mode)) {
+      char inner[PATH_MAX];
+      if (snprintf(inner, sizeof inner, "%s%s%s", name, name[0] ? "/" : "", entry->d_name) >= PATH_MAX)
+        fail("path too long");
+      begin_with(inner);
+    }
+  }
+  closedir(directory);
+}
+
+/* A directory was flushed. The lock is held. */
+static void flushed_directory(int descriptor) {
+  char link[64], path[PATH_MAX];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
+  ssize_t length = readlink(link, path, sizeof path - 1);
+  if (length < 0) fail("readlink");
+  path[length] = 0;
+  if (strcmp(path, folder) == 0) sync_names("");
+  else if (below(path) != NULL) sync_names(below(path));
+}
+
 static void open_image(struct file *file) {
+  if (names != AT_ONCE) {
+    file->image = open_file_image(file->inode);
+    return;
+  }
   char path[PATH_MAX];
   image_path(file->name, path);
   for (char *slash = path + strlen(image_folder) + 1; (slash = strchr(slash, '/')); slash++) {
@@ -224,6 +365,9 @@ static int flush(int descriptor, int (*real)(int)) {
   take_time();
   int kept = errno;
   pthread_mutex_lock(&lock);
+  struct stat state;
+  if (names != AT_ONCE && result == 0 && fstat(descriptor, &state) == 0 && S_ISDIR(state.st_mode))
+    flushed_directory(descriptor);
   if (file != NULL && file->image < 0) open_image(file);
   while (step != NULL) {
     struct step *next = step->next;
@@ -295,6 +439,12 @@ int ftruncate64(int descriptor, off64_t length) { return ftruncate(descriptor, l
 static void forget(const char *path) {
   struct stat state;
   if (below(path) == NULL || stat(path, &state) != 0) return;
+  if (names != AT_ONCE && state.st_nlink == 1) {
+    /* The number may be given to another file; names of the image keep what they link to. */
+    char image[PATH_MAX];
+    file_path(state.st_ino, image);
+    real_unlink(image);
+  }
   for (int index = 0; index < file_count; index++)
     if (files[index].device == state.st_dev && files[index].inode == state.st_ino) {
       files[index].name[0] = 0;
@@ -303,21 +453,39 @@ static void forget(const char *path) {
 }
 
 int unlink(const char *path) {
-  char image[PATH_MAX];
+  char image[PATH_MAX], parent[PATH_MAX];
   int kept = errno;
   pthread_mutex_lock(&lock);
   forget(path);
-  if (below(path) != NULL) {
+  if (names == AT_ONCE && below(path) != NULL) {
     image_path(below(path), image);
     real_unlink(image);
   }
   errno = kept;
   int result = real_unlink(path);
+  kept = errno;
+  if (names == EARLY && below(path) != NULL) {
+    parent_of(path, parent);
+    sync_names(parent);
+  }
+  errno = kept;
   pthread_mutex_unlock(&lock);
   return result;
 }
 
 int rename(const char *from, const char *to) {
-  if (below(from) != NULL || below(to) != NULL) fail("a file was renamed, which is not kept track of");
-  return real_rename(from, to);
+  char parent[PATH_MAX];
+  if (below(from) == NULL && below(to) == NULL) return real_rename(from, to);
+  if (names == AT_ONCE) fail("a file was renamed, which is not kept track of");
+  pthread_mutex_lock(&lock);
+  forget(to);
+  int result = real_rename(from, to);
+  int kept = errno;
+  if (names == EARLY) {
+    parent_of(to, parent);
+    sync_names(parent);
+  }
+  errno = kept;
+  pthread_mutex_unlock(&lock);
+  return result;
 }

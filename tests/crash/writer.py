@@ -20,6 +20,7 @@ from typing import Any
 
 import holdfast
 from holdfast.contract.errors import Conflict
+from holdfast.engines.file import compaction, journal
 
 #: Tasks that write keys of their own; each stands for one user.
 OWNERS = 4
@@ -129,4 +130,8 @@ async def main(url: str, seed: int, writes: int) -> None:
 
 
 if __name__ == "__main__":
+    if os.environ.get("HOLDFAST_TEST_RESTLESS"):
+        # Journals begin segments, and remove them, all the time.
+        journal.SEGMENT_BYTES_MIN = 8_000
+        compaction.DEAD_BYTES_MIN, compaction.DEAD_SHARE_MAX = 1_000, 0.02
     asyncio.run(main(sys.argv[1], *map(int, (*sys.argv[2:], "0")[:2])))

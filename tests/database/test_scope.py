@@ -5,7 +5,13 @@ from typing import Any
 import pytest
 
 from holdfast import Pattern, StoreKey
-from holdfast.contract.errors import DeadlockDetected, InvalidInput, StoreClosed
+from holdfast.contract.errors import (
+    DeadlockDetected,
+    InvalidInput,
+    InvalidName,
+    StoreClosed,
+    StoreNotFound,
+)
 from tests.store.scene import Scene, engine_of, first, listed
 
 
@@ -45,6 +51,28 @@ async def test_scopes_nest_and_have_locks_of_their_own(scene: Scene) -> None:
                     pass
     with pytest.raises(StoreClosed):
         db.scope("a")
+
+
+async def test_stores_and_collections_have_scopes_too(scene: Scene) -> None:
+    async with scene.open() as db:
+        ledger = await db.stores.create("ledger")
+        for name in ("+", "a/b", "a"):
+            mine = db.scope("users", name)
+            await (await mine.store("ledger")).set(b"total", name.encode())
+            await mine.collection("notes").set("1", {"of": name})
+        for name in ("+", "a/b", "a"):
+            mine = db.scope("users", name)
+            store = await mine.store("ledger")
+            assert [pair async for pair in store.iterate()] == [(b"total", name.encode())]
+            notes = mine.collection("notes")
+            assert (await notes.require("1"))["of"] == name
+            assert await notes.count() == 1
+        assert await ledger.count() == 3
+        assert await db.collection("users/a%2Fb/notes").count() == 1
+        with pytest.raises(StoreNotFound):
+            await db.scope("users", "a").store("none")
+        with pytest.raises(InvalidName):
+            db.scope("users", "a").collection("")
 
 
 async def test_a_watch_with_a_limit_reads_a_page_of_that_size_and_ends(

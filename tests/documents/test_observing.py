@@ -27,7 +27,7 @@ from holdfast.documents.collection import REMOVE, Collection
 from holdfast.documents.observing import hooks as hooks_module
 from holdfast.documents.query import F
 from holdfast.store.change import Change
-from tests.store.scene import Scene, engine_of, until
+from tests.store.scene import Scene, engine_of, first, until
 
 
 @dataclass
@@ -314,10 +314,10 @@ async def test_watching_by_pattern_expression_and_condition(scene: Scene) -> Non
             return lambda change: seen[name].append(f"{change.op} {change.key}")
 
         subscriptions = [
-            users.watch("user:*", into("text")),
-            users.watch(re.compile(r"user:\d+"), into("regex")),
-            users.watch(F.age >= 18, into("query")),
-            users.watch("exact", into("name")),
+            users.subscribe("user:*", into("text")),
+            users.subscribe(re.compile(r"user:\d+"), into("regex")),
+            users.subscribe(F.age >= 18, into("query")),
+            users.subscribe("exact", into("name")),
         ]
         await users.set("user:1", User("Ada", 36))
         await users.set("user:1x", User("Bob", 3))
@@ -343,7 +343,34 @@ async def test_watching_by_pattern_expression_and_condition(scene: Scene) -> Non
             ("[", PatternInvalid),
         ):
             with pytest.raises(error):
-                users.watch(wanted, print)
+                users.subscribe(wanted, print)
+
+
+@pytest.mark.row("I-068")
+async def test_a_watch_is_an_iterator_that_can_be_resumed(scene: Scene) -> None:
+    async with scene.open() as db:
+        users = db.collection("users", User)
+        await users.set("user:0", User("Zoe"))
+        begin = await db.head()
+        await users.set("user:1", User("Ada", 36))
+        await users.set("other", User("Bob"))
+        await users.set("user:2", User("Cy", 18))
+        watch = users.watch("user:*", since=begin)
+        found = await first(watch, 2)
+        assert [(one.key, one.after) for one in found] == [
+            ("user:1", User("Ada", 36)),
+            ("user:2", User("Cy", 18)),
+        ]
+        again = users.watch(re.compile(r"user:\d"), since=str(found[0].cursor))
+        assert [one.key for one in await first(again, 1)] == ["user:2"]
+        grown = users.watch(F.age >= 18, snapshot=True)
+        told = await first(grown, 3)
+        assert [(one.op, one.key) for one in told] == [
+            ("set", "user:1"), ("set", "user:2"), ("snapshot_end", None),
+        ]  # fmt: skip
+        with pytest.raises(Unsupported):
+            async with db.transaction() as tx:
+                tx.collection("users").watch()
 
 
 async def test_a_dropped_collection_is_told_to_every_watch(scene: Scene) -> None:
@@ -351,27 +378,27 @@ async def test_a_dropped_collection_is_told_to_every_watch(scene: Scene) -> None
         users = db.collection("users", User)
         await users.set("a", User("Ada"))
         seen: list[str] = []
-        with users.watch("none", lambda change: seen.append(change.op)):
+        with users.subscribe("none", lambda change: seen.append(change.op)):
             await users.drop()
             await until(lambda: bool(seen))
         assert seen == ["drop"]
 
 
-async def test_expiry_and_other_processes_are_told(kept_scene: Scene) -> None:
+async def test_expiry_and_other_processes_are_told(shared_scene: Scene) -> None:
     code = """
         import sys, holdfast.sync
         with holdfast.sync.open(sys.argv[1]) as db:
             db.collection("users").set("there", {"name": "Eve", "age": 1})
     """
-    async with kept_scene.open() as db:
+    async with shared_scene.open() as db:
         users = db.collection("users", User)
         seen: list[tuple[str, str, str]] = []
-        users.watch("*", lambda change: seen.append((change.key, change.op, change.cause)))
+        users.subscribe("*", lambda change: seen.append((change.key, change.op, change.cause)))
         await users.set("here", User("Ada"), ttl=5)
-        kept_scene.clock.advance(6)
+        shared_scene.clock.advance(6)
         await db.sweep()
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", textwrap.dedent(code), kept_scene.url
+            sys.executable, "-c", textwrap.dedent(code), shared_scene.url
         )
         assert await process.wait() == 0
         await until(lambda: len(seen) == 3)
@@ -404,12 +431,12 @@ async def test_a_handler_may_write_and_what_it_raises_stops_nobody(scene: Scene)
 async def test_a_handler_gets_objects_of_its_own_and_of_the_type(scene: Scene) -> None:
     async with scene.open() as db:
         plain = db.collection("users")
-        first: list[Any] = []
+        spoiled: list[Any] = []
         second: list[Any] = []
 
         def spoils(changes: list[Change]) -> None:
             changes[0].after["tags"].append("spoiled")
-            first.append(changes[0].after)
+            spoiled.append(changes[0].after)
 
         plain.on("change", spoils)
         plain.on("change", lambda changes: second.append(changes[0].after))
@@ -428,14 +455,14 @@ async def test_limits_and_places_where_nothing_is_told(
             with pytest.raises(Unsupported):
                 inside.on("change", print)
             with pytest.raises(Unsupported):
-                inside.watch("*", print)
+                inside.subscribe("*", print)
         monkeypatch.setattr(hooks_module, "HANDLERS_MAX", 1)
         users.on("after:set", print)
         with pytest.raises(QuotaExceeded):
             users.on("after:set", print)
         users.on("change", print)
         with pytest.raises(QuotaExceeded):
-            users.watch("*", print)
+            users.subscribe("*", print)
         users.off("after:set", print)
     with pytest.raises(StoreClosed):
         users.on("after:set", print)

@@ -18,6 +18,8 @@ MODES = {
     "lmdb relaxed": "lmdb:///{folder}/app?durability=relaxed",
     "sqlite": "sqlite:///{folder}/app.db",
     "sqlite relaxed": "sqlite:///{folder}/app.db?durability=relaxed",
+    "file": "file:///{folder}/app",
+    "file relaxed": "file:///{folder}/app?durability=relaxed",
 }
 #: Those whose databases outlive their handles.
 KEPT = tuple(name for name in MODES if name != "memory")

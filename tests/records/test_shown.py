@@ -91,6 +91,27 @@ async def test_notebooks_show_a_table_in_which_nothing_is_markup(scene: Scene) -
         assert "&lt;i&gt;" in entry.metadata._repr_html_()
 
 
+async def test_what_a_walk_gives_is_a_list_that_notebooks_show_as_a_table(scene: Scene) -> None:
+    async with scene.open() as db:
+        await db.entries.set_many({f"n:{number:03}": number for number in range(150)})
+        await db.entries.set("n:000", "<b>", modified_by="ada")
+        found = await db.entries.items("n:+").to_list()
+        assert [entry.value for entry in found[1:]] == list(range(1, 150))
+        shown = found._repr_html_()
+        assert shown.count("<tr>") == 101
+        assert "and 50 more" in shown
+        assert "&lt;b&gt;" in shown
+        assert "<td>ada</td>" in shown
+        walk = db.entries.keys("n:+", limit=2)
+        keys = await walk.to_list()
+        assert keys == ["n:000", "n:001"]
+        assert "<td>n:001</td>" in keys._repr_html_()
+        assert await db.entries.items("n:+", limit=1, after=walk.cursor).to_list() == found[2:3]
+        assert "nothing" in (await db.entries.items("none:+").to_list())._repr_html_()
+        past = await db.entries.history("n:000").to_list()
+        assert "<td>0</td>" in past._repr_html_()
+
+
 async def test_what_is_not_there_or_not_known_yet_is_shown_as_that(scene: Scene) -> None:
     async with scene.open() as db:
         await db.retention.keep("n", values="none")

@@ -223,6 +223,38 @@ def test_an_old_result_is_given_while_one_computes(place: Place, service: str) -
     run(main())
 
 
+@pytest.mark.row("D-081")
+def test_a_result_is_computed_again_before_it_ends(place: Place, service: str) -> None:
+    async def main() -> None:
+        async with opened(place, service) as store, opened(place, service) as other:
+            calls: list[int] = []
+
+            async def function() -> int:
+                calls.append(len(calls))
+                await asyncio.sleep(0.05)
+                return len(calls)
+
+            one, two = (
+                each.cached(ttl=0.6, key="k", early=0.4)(function) for each in (store, other)
+            )
+            assert await one() == 1
+            assert await two() == 1
+            await asyncio.sleep(0.25)
+            # Still the old one, at once; and one of all who ask computes.
+            got = await asyncio.wait_for(
+                asyncio.gather(*(each() for each in (one, two) for _ in range(20))), 0.5
+            )
+            assert set(got) <= {1, 2}
+            assert got[0] == 1
+            await asyncio.sleep(0.15)
+            assert calls == [0, 1]
+            assert await one() == await two() == 2
+            with pytest.raises(InvalidInput, match="shorter than ttl"):
+                store.cached(ttl=5, early=5)
+
+    run(main())
+
+
 COMPUTING = """
 import asyncio, sys
 from holdfast.state.areas import cache

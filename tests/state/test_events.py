@@ -310,12 +310,16 @@ def test_wildcards(place: Place, service: str) -> None:
 
 
 @pytest.mark.row("D-052", "D-115", "D-147", "D-150")
-def test_subscribing_and_ending_it(redis: RedisServer, service: str) -> None:
+def test_subscribing_and_ending_it(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             channel = f"holdfast:state:{service}:events:a"
 
             async def listeners() -> int:
+                adapter: Any = store._scene.adapter
+                if adapter.name == "embedded":
+                    # In this process each handler hears for itself.
+                    return int(adapter._ear is not None and adapter._ear.count(channel) > 0)
                 return int((await command(store, "PUBSUB", "NUMSUB", channel))[1])
 
             got: list[str] = []

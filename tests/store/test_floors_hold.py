@@ -180,7 +180,7 @@ async def test_a_keyspace_of_an_unknown_view_is_kept_and_said_once(
         assert (seen[0].view, seen[0].keyspace, seen[0].key) == (
             "of tomorrow", "one", b"\xff\0not text",
         )  # fmt: skip
-        assert (seen[0].actor, seen[0].origin, seen[0].comment) == ("ada", "replica 1", "why")
+        assert (seen[0].modified_by, seen[0].origin, seen[0].comment) == ("ada", "replica 1", "why")
         await db.compact()
         assert await rows_of(db, layout.keyspace_range(keyspace.number)) == before
     assert caplog.text.count("of tomorrow") == 1

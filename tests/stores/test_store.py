@@ -188,7 +188,7 @@ async def test_changes_are_told_by_view(scene: Scene) -> None:
         assert [(c.keyspace, c.key, c.op) for c in seen] == [
             ("one", b"a", "set"), ("two", b"\xff", "set"), ("one", b"a", "delete"),
         ]  # fmt: skip
-        assert (seen[0].actor, seen[0].comment) == ("ada", "why")
+        assert (seen[0].modified_by, seen[0].comment) == ("ada", "why")
         assert seen[1].after == b"2"
         only = await first(db.watch("two/#", view="stores", since=start), 1)
         assert [c.keyspace for c in only] == ["two"]

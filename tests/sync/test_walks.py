@@ -29,6 +29,9 @@ def test_pages_lead_on_and_a_walk_is_a_context_manager(db: holdfast.sync.Databas
         assert str(next(keys)) == "n:099"
         assert keys.cursor is not None
     assert list(keys) == []
+    page = db.entries.items("n:+", limit=2).to_list()
+    assert [entry.value for entry in page] == [0, 1]
+    assert "<td>n:001</td>" in page._repr_html_()
     assert db.entries.count("n:+") == 100
     with pytest.raises(InvalidInput, match="cursor"):
         db.entries.keys("n:+", after="cursor/none")
@@ -72,3 +75,9 @@ def test_a_scope_of_the_database_has_a_twin(db: holdfast.sync.Database) -> None:
     with user.scope("b").lock("c") as lock:
         assert lock.namespace == "users/+/b/c"
     assert user.entries is user.entries
+    db.stores.create("ledger")
+    user.store("ledger").set(b"k", b"v")
+    assert user.store("ledger").get(b"k") == b"v"
+    user.collection("notes").set("1", {"n": 1})
+    assert user.collection("notes").count() == 1
+    assert db.collection("users/+/notes").count() == 1

@@ -16,6 +16,8 @@ DOORS = {
     "holdfast.testing.__main__": "the other process of a promise",
     "holdfast.sync": "the sync twins, for callers without a loop",
     "holdfast.__main__": "python -m holdfast",
+    "holdfast.stores.capabilities": "probes of what a store can do, for callers",
+    "holdfast.stores.proofs": "for whoever checks a proof and has no database",
 }
 
 # Cores that no view uses yet: each works alone, has its tests, and waits for what is named.

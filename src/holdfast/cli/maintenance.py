@@ -64,11 +64,17 @@ def _rounds(rounds: dict[str, Any] | None) -> str:
     return state
 
 
-def check(url: options.Url = "", as_json: options.AsJson = False) -> int:
+def check(
+    url: options.Url = "", as_json: options.AsJson = False, repair: options.Repair = False
+) -> int:
     """Walk the whole database: pages, digests of all values, and that everything agrees.
 
-    Ends with 1 when anything is wrong.
+    Ends with 1 when anything is wrong, or was and was mended.
     """
+    mended = opening.repaired(url) if repair else []
+    if not as_json:
+        for line in mended:
+            shown.line(line)
 
     async def work() -> tuple[int, list[str], bool]:
         async with opening.for_reading(url) as db:
@@ -80,7 +86,13 @@ def check(url: options.Url = "", as_json: options.AsJson = False) -> int:
     entries, faults, checks = opening.run(work())
     if as_json:
         shown.document(
-            {"ok": not faults, "entries": entries, "engine_checked": checks, "faults": faults}
+            {
+                "ok": not faults,
+                "entries": entries,
+                "engine_checked": checks,
+                "faults": faults,
+                **({"mended": mended} if repair else {}),
+            }
         )
     else:
         for fault in faults[:FAULTS_SHOWN_MAX]:
@@ -90,7 +102,7 @@ def check(url: options.Url = "", as_json: options.AsJson = False) -> int:
         verdict = f"{len(faults):,} things are wrong" if faults else "all is well"
         engine = "" if checks else " (this engine has no check of its own)"
         shown.line(f"{verdict}: {entries:,} entries{engine}")
-    return exits.ABSENT if faults else exits.OK
+    return exits.ABSENT if faults or mended else exits.OK
 
 
 def compact(url: options.Url = "", as_json: options.AsJson = False) -> int:

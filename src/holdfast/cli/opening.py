@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 
 from holdfast.cli.exits import BadUsage
 from holdfast.contract.config import EngineConfig
-from holdfast.contract.errors import StoreNotFound
+from holdfast.contract.errors import StoreNotFound, Unsupported
 from holdfast.database.handle import Database
 from holdfast.database.open import open
-from holdfast.store.registry import read_config
+from holdfast.runtime.system import system_components
+from holdfast.store.registry import engine_class, read_config
 
 T = TypeVar("T")
 
@@ -23,6 +24,24 @@ def config_of(url: str) -> EngineConfig:
     if not url:
         raise BadUsage("no database given; add --url lmdb:///app, or set HOLDFAST_URL")
     return read_config(url)
+
+
+def repaired(url: str) -> list[str]:
+    """Mend the files of a database that is not open; what was done, a line each.
+
+    Raises:
+        Unsupported: its engine cannot do that.
+    """
+    config = config_of(url)
+    mend = getattr(engine_class(config.scheme), "repair", None)
+    if mend is None:
+        raise Unsupported(
+            f"the engine {config.scheme} cannot mend its files; restore a backup, or export what "
+            "can still be read",
+            engine=config.scheme,
+        )
+    told: list[str] = mend(config, system_components())
+    return told
 
 
 @asynccontextmanager

@@ -1,7 +1,8 @@
-"""The commands `store ...`: named stores of bytes, and their versions."""
+"""The commands `stores ...`: named stores of bytes, and their versions."""
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -11,6 +12,9 @@ from holdfast.cli import exits, opening, options, shown
 from holdfast.cli.exits import BadUsage
 
 app = typer.Typer(help="Named stores of bytes, and their versions.")
+
+#: How much of a value a line shows, in bytes.
+VALUE_BYTES_SHOWN_MAX = 40
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Of the store.")]
 Key = Annotated[str, typer.Argument(metavar="KEY", help="Text, or 0x and hex digits.")]
@@ -44,10 +48,13 @@ def list_(url: options.Url = "", as_json: options.AsJson = False) -> int:
 
     found = opening.run(work())
     if as_json:
-        shown.document(found)
-        return exits.OK
-    rows = [(one["name"], one["kind"], one["keys"], _span(one["versions"])) for one in found]
-    shown.table(None, ["store", "kind", "keys", "versions"], rows, right="keys")
+        for one in found:
+            shown.document(one)
+    elif found:
+        rows = [(one["name"], one["kind"], one["keys"], _span(one["versions"])) for one in found]
+        shown.table(None, ["store", "kind", "keys", "versions"], rows, right="keys")
+    else:
+        shown.note("the database has no stores")
     return exits.OK
 
 
@@ -55,6 +62,7 @@ def create(
     name: Name,
     url: options.Url = "",
     kind: Annotated[Kind, typer.Option("--kind", help="iavl keeps versions.")] = Kind.PLAIN,
+    as_json: options.AsJson = False,
 ) -> int:
     """Make an empty store."""
 
@@ -63,18 +71,63 @@ def create(
             await db.stores.create(name, kind.value)
 
     opening.run(work())
+    if as_json:
+        shown.document({"name": name, "kind": kind.value})
+        return exits.OK
     shown.line(f"made the store {name}")
     return exits.OK
 
 
-def get(name: Name, key: Key, url: options.Url = "") -> int:
-    """Print a value: as text, or as 0x and hex digits."""
+def keys(
+    name: Name,
+    url: options.Url = "",
+    prefix: Annotated[
+        str, typer.Option("--prefix", metavar="KEY", help="Only keys that begin so.")
+    ] = "",
+    reverse: Annotated[bool, typer.Option("--reverse", help="Last key first.")] = False,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, metavar="N", help="At most N keys.")
+    ] = None,
+    as_json: options.AsJson = False,
+) -> int:
+    """Print the keys of the store NAME with the beginning of their values.
+
+    A key is printed as text where it is one, and as 0x and hexadecimal digits where it is none.
+    """
+    begins = _bytes_of(prefix) if prefix else b""
+
+    async def work() -> None:
+        async with opening.for_reading(url) as db:
+            store = await db.stores.get(name)
+            pairs = store.prefix(begins, not reverse, limit=limit)
+            async for key, value in pairs:
+                if as_json:
+                    shown.document({"key": _text_of(key), "bytes": len(value)})
+                else:
+                    more = "…" if len(value) > VALUE_BYTES_SHOWN_MAX else ""
+                    text = _text_of(value[:VALUE_BYTES_SHOWN_MAX])
+                    shown.stream_line(shown.safe(f"{_text_of(key)}  {text}{more}"))
+
+    opening.run(work())
+    return exits.OK
+
+
+def get(name: Name, key: Key, url: options.Url = "", as_json: options.AsJson = False) -> int:
+    """Write the value of KEY in the store NAME as it is; with --json as hexadecimal digits."""
+    wanted = _bytes_of(key)
 
     async def work() -> bytes:
         async with opening.for_reading(url) as db:
-            return await (await db.stores.get(name)).get(_bytes_of(key))
+            return await (await db.stores.get(name)).get(wanted)
 
-    shown.line(_shown(opening.run(work())))
+    value = opening.run(work())
+    if as_json:
+        shown.document({"key": _text_of(wanted), "hex": value.hex(), "bytes": len(value)})
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(value)
+        if sys.stdout.isatty():
+            print()
     return exits.OK
 
 
@@ -85,6 +138,7 @@ def set_(
     url: options.Url = "",
     by: options.By = None,
     comment: options.Comment = None,
+    as_json: options.AsJson = False,
 ) -> int:
     """Put a value under a key."""
 
@@ -95,7 +149,11 @@ def set_(
                 _bytes_of(key), _bytes_of(value), modified_by=by, comment=comment
             )
 
-    shown.line(f"revision {opening.run(work())}")
+    revision = opening.run(work())
+    if as_json:
+        shown.document({"revision": revision})
+        return exits.OK
+    shown.line(f"revision {revision}")
     return exits.OK
 
 
@@ -157,9 +215,9 @@ def diff(
             store = await db.stores.get(name)
             return [
                 {
-                    "key": _shown(one.key),
-                    "before": None if one.before is None else _shown(one.before),
-                    "after": None if one.after is None else _shown(one.after),
+                    "key": _text_of(one.key),
+                    "before": None if one.before is None else _text_of(one.before),
+                    "after": None if one.after is None else _text_of(one.after),
                 }
                 async for one in store.diff(before, after)
             ]
@@ -180,6 +238,7 @@ def diff(
 COMMANDS = (
     (list_, "list"),
     (create, "create"),
+    (keys, "keys"),
     (get, "get"),
     (set_, "set"),
     (save, "save"),
@@ -206,7 +265,7 @@ def _bytes_of(text: str) -> bytes:
         raise BadUsage(f"0x is followed by hex digits, two for each byte; found {text!r}") from None
 
 
-def _shown(data: bytes) -> str:
+def _text_of(data: bytes) -> str:
     try:
         text = data.decode()
     except UnicodeDecodeError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, is_dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from math import isfinite
 from types import NoneType
@@ -132,7 +132,7 @@ class PlainRules:
         kind = type(value)
         if kind is datetime and self.aware_datetimes:
             if _is_aware(value):
-                return None
+                return None if _has_instant(value) else _NO_INSTANT
             return "found a datetime without a time zone; attach one, such as datetime.UTC"
         if kind not in self.scalars:
             name = kind.__name__
@@ -171,6 +171,7 @@ _TOO_DEEP_HERE = (
     "found nesting deeper than this call stack allows; "
     "call from fewer frames, or store a flatter value"
 )
+_NO_INSTANT = "found a datetime that in UTC lies outside of the years 1 to 9999; store it as a str"
 _SURROGATE = "a lone surrogate, which is not Unicode text; decode its source with the right codec"
 
 
@@ -193,6 +194,15 @@ def is_finite(value: object) -> bool:
 
 def _is_aware(value: Any) -> bool:
     return value.tzinfo is not None and value.utcoffset() is not None
+
+
+def _has_instant(value: datetime) -> bool:
+    """Whether it is an instant of the years 1 to 9999 in UTC, too, as formats write it."""
+    try:
+        value.astimezone(UTC)
+    except OverflowError:
+        return False
+    return True
 
 
 def _is_unicode(text: str) -> bool:

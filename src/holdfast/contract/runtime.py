@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
@@ -77,17 +78,30 @@ class SystemIds:
     """Time-ordered identities: milliseconds (6 bytes), a counter (3), this maker's random (7).
 
     The counter keeps the ids of one maker apart (`next` on a count is one step, so threads may
-    share it), the random part keeps makers apart.
+    share it), the random part keeps makers apart, a forked child's from its parent's too.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._count = itertools.count(int.from_bytes(os.urandom(2), "big"))
         self._maker = os.urandom(7)
+        _makers.add(self)
 
     def new(self) -> bytes:
         instant = self._clock.now_ms().to_bytes(6, "big")
         return instant + (next(self._count) & 0xFFFFFF).to_bytes(3, "big") + self._maker
+
+
+_makers: weakref.WeakSet[SystemIds] = weakref.WeakSet()
+
+
+def _part_from_parent() -> None:
+    for ids in list(_makers):
+        ids._maker = os.urandom(7)  # noqa: SLF001 - ours
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_part_from_parent)
 
 
 class Completion(ABC, Generic[T]):

@@ -13,7 +13,7 @@ from holdfast.contract.errors import Conflict, InvalidInput, ReadOnly
 from holdfast.contract.record import Cursor
 from holdfast.database.explain import explained
 from holdfast.database.maintenance import Maintained
-from holdfast.database.scope import Scope
+from holdfast.database.scope import Scope, Whole
 from holdfast.database.snapshot import Opening, SnapshotView
 from holdfast.database.transaction import Transaction
 from holdfast.database.views import views_on
@@ -187,7 +187,13 @@ class Database(Maintained):
         def lock(namespace: str, ttl: float | timedelta, timeout: float | timedelta | None) -> Lock:
             return self.lock(namespace, ttl=ttl, timeout=timeout)
 
-        return Scope(segments, self.entries, self._require_changes(), lock)
+        def collection(
+            name: str, kind: type[Any] | None, history: History | None
+        ) -> Collection[Any]:
+            return self.collection(name, kind or dict, history=history)
+
+        whole = Whole(self.entries, self._require_changes(), self.stores, lock, collection)
+        return Scope(segments, whole)
 
     # --- Facts ------------------------------------------------------------------------------
 
@@ -235,7 +241,8 @@ class Database(Maintained):
         Args:
             pattern: see `Pattern`; a text is an mqtt pattern. Of stores and collections it
                 matches their name, then the key: `ledger:#`.
-            view: whose changes: `entries`, `documents`, `stores`, or `*` for all in commit order.
+            view: whose changes: `entries`, `documents`, `stores`, `state`, or `*` for all in commit
+                order.
             since: a `change.cursor`, `db.cursor` or revision: every change after it. Left out:
                 from now on.
             snapshot: first the values as they stand, then a change with `op="snapshot_end"`.

@@ -9,13 +9,14 @@ from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import escape
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import InvalidInput, InvalidName, Unsupported
+from holdfast.contract.record import Cursor
 from holdfast.contract.runtime import Components
 from holdfast.documents.observing.hooks import Hooks
 from holdfast.documents.storage import DocumentStorage
 from holdfast.records.services.hashing import Sha256HashingService
 from holdfast.records.services.metadata import StandardMetadataService
 from holdfast.runtime.gate import Gate
-from holdfast.store.feed.watch import Changes
+from holdfast.store.feed.watch import Changes, Watch
 from holdfast.store.keyspaces import History, Keyspace, Keyspaces, KeyspaceSettings
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.space import Space
@@ -172,6 +173,12 @@ class Collections:
                 name, DOCUMENTS, changes, lambda: changes.join(DOCUMENTS, pattern_of(name))
             )
         return known
+
+    def watch(self, name: str, since: int | str | Cursor | None, *, snapshot: bool) -> Watch:
+        """The changes of a collection. Raises Unsupported in a transaction or a snapshot."""
+        return self._require_changes().watch(
+            pattern_of(name), view=DOCUMENTS, since=since, snapshot=snapshot
+        )
 
     def observing(self, name: str) -> Observers | None:
         """The same, if there are any."""

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from holdfast.documents.indexing import build as building
+from holdfast.documents.indexing import quota as quotas
 from holdfast.documents.indexing.defining import defined, index_facts
+from holdfast.documents.indexing.quota import Quota
 from holdfast.documents.observed import Observed
 from holdfast.documents.results import IndexFacts
 
@@ -76,3 +78,23 @@ class Indexed(Observed[T]):
             return []
         catalogue = await storage.catalogue()
         return [await index_facts(storage, one) for one in catalogue.indexes]
+
+    # --- Quota ------------------------------------------------------------------------------
+
+    async def set_quota(self, documents: int | None) -> None:
+        """Say how many documents the collection may have; None: as many as you like.
+
+        From then on a write that would make it more raises QuotaExceeded, and nothing of it is
+        written; what stands there can be replaced and removed. The commits themselves count.
+
+        Raises:
+            InvalidInput: the argument cannot be.
+            Unsupported: inside a transaction.
+        """
+        wanted = quotas.checked_quota(documents)
+        await quotas.set_quota(await self._require(), wanted)
+
+    async def quota(self) -> Quota:
+        """How many documents the collection may have, and has."""
+        storage = await self._find()
+        return Quota(None, None) if storage is None else await quotas.quota_of(storage)

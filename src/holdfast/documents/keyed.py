@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 from holdfast.contract.errors import Conflict, KeyNotFound, StoreError, StoreNotFound
+from holdfast.documents.caching import EntryCache
 from holdfast.documents.indexed import Indexed
 from holdfast.documents.keys import require_key
 from holdfast.documents.storage import KEEP, Decision, DocumentStorage, Put, Step
 from holdfast.records.options import WriteOptions
+from holdfast.store.versions.chunks import Values
 from holdfast.store.versions.entry import Entry
 
 T = TypeVar("T")
@@ -30,8 +32,10 @@ class Keyed(Indexed[T]):
             if storage is None:
                 self._check_key(key)
                 entry = None
-            else:
+            elif self._cache is None:
                 entry = await storage.get(key)
+            else:
+                entry = await self._cached(self._cache, storage, key)
         except StoreError as error:
             if hooks.errors:
                 await hooks.failed(error)
@@ -39,6 +43,24 @@ class Keyed(Indexed[T]):
         if hooks.reads:
             await hooks.after("after:get", key, None if entry is None else self._own(entry))
         return entry
+
+    @staticmethod
+    async def _cached(cache: EntryCache, storage: DocumentStorage, key: str) -> Entry[Any] | None:
+        """The entry, from memory if nobody has written since it was read."""
+        storage.space.check()
+        head = await storage.engine.head()
+        kept = cache.get(key, head)
+        if kept is not None:
+            [entry] = kept
+            if entry is None or not storage.expired(entry.stored):
+                return None if entry is None else entry.fresh()
+        entry = await storage.get(key)
+        # What was read may be newer than the head: then it is only thought to be older.
+        cache.put(key, head, entry)
+        return entry
+
+    def _serial(self, storage: DocumentStorage) -> Values:
+        return storage.values if self._values is None else self._values
 
     async def _entries_of(self, keys: list[str]) -> dict[str, Entry[Any]]:
         storage = await self._find()
@@ -60,7 +82,7 @@ class Keyed(Indexed[T]):
     async def _put(self, storage: DocumentStorage, value: T, options: WriteOptions) -> Put:
         """What a value is stored as."""
         try:
-            return Put(await storage.values.serialize(self._typed.to_plain(value)), options)
+            return Put(await self._serial(storage).serialize(self._typed.to_plain(value)), options)
         except StoreError as error:
             if self._hooks.errors:
                 await self._hooks.failed(error)

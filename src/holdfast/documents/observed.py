@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from functools import wraps
 from typing import Any, Self, TypeVar
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.contract.errors import InvalidInput, InvalidQuery
+from holdfast.contract.record import Cursor
 from holdfast.documents.live.query import LiveQuery
 from holdfast.documents.live.result import LiveResult
 from holdfast.documents.observing.calling import (
@@ -26,6 +27,7 @@ from holdfast.documents.query.nodes import Node
 from holdfast.documents.query.query import Query
 from holdfast.documents.searched import Searched
 from holdfast.store.change import Change
+from holdfast.store.feed.watch import Watch
 
 T = TypeVar("T")
 
@@ -112,12 +114,33 @@ class Observed(Searched[T]):
         else:
             self._hooks.remove(event, handler)
 
-    def watch(self, wanted: Any, handler: Callable[[Change], object]) -> WatchSubscription:
+    def watch(
+        self,
+        wanted: Any = "*",
+        *,
+        since: int | str | Cursor | None = None,
+        snapshot: bool = False,
+    ) -> AsyncIterator[Change]:
+        """The committed changes of the documents wanted, in commit order, those to come included.
+
+        Args:
+            wanted: which; see `subscribe`.
+            since, snapshot: where to begin; see `Database.watch`. Left out: from now on.
+
+        Raises:
+            InvalidInput, InvalidQuery, PatternInvalid: the arguments cannot be.
+            Compacted: changes after `since` are gone.
+            Unsupported: in a transaction or a snapshot.
+        """
+        changes = self._collections.watch(self._name, since, snapshot=snapshot)
+        return Watching(changes, meeting(wanted), self._typed.from_plain)
+
+    def subscribe(self, wanted: Any, handler: Callable[[Change], object]) -> WatchSubscription:
         """Have a handler told each committed change of the documents wanted.
 
-            subscription = users.watch("user:*", print)
-            users.watch(re.compile("user:[0-9]+"), print)
-            users.watch(F.age >= 18, print)  # that meet it, or met it before the change
+            subscription = users.subscribe("user:*", print)
+            users.subscribe(re.compile("user:[0-9]+"), print)
+            users.subscribe(F.age >= 18, print)  # that meet it, or met it before the change
             subscription.unsubscribe()
 
         Args:
@@ -141,15 +164,42 @@ class Observed(Searched[T]):
             for one in changes:
                 if one.key is None or meets(one):
                     raised += await call_all((_told(handler, make),), one)
-            log_raised("watch", raised)
+            log_raised("subscribe", raised)
 
         observers = self._collections.observers(self._name)
         observers.add(observe, observe)
         return WatchSubscription(lambda: observers.remove(observe))
 
 
+class Watching(AsyncIterator[Change]):
+    """The changes of a collection, as its users have them: those that are wanted, of its type.
+
+    Args:
+        changes: of the whole collection.
+        meets: whether a change is wanted.
+        make: makes a value of a plain document.
+    """
+
+    def __init__(
+        self, changes: Watch, meets: Callable[[Change], bool], make: Callable[[Any], Any]
+    ) -> None:
+        self._changes = changes
+        self._meets = meets
+        self._make = make
+
+    async def __anext__(self) -> Change:
+        while True:
+            change = await anext(self._changes)
+            if change.key is None or self._meets(change):
+                return own_change(change, self._make)
+
+    async def aclose(self) -> None:
+        """End it; ending twice does nothing."""
+        await self._changes.aclose()
+
+
 class WatchSubscription:
-    """What `Collection.watch` gives; as a context manager it ends with its block."""
+    """What `Collection.subscribe` gives; as a context manager it ends with its block."""
 
     def __init__(self, end: Callable[[], None]) -> None:
         self._end = end

@@ -336,7 +336,7 @@ class DocumentStorage:
     def _make_derived(self, stored: bytes | None) -> _Derived:
         indexes = IndexRows(self.number, read_catalogue(stored))
         rows: tuple[Derived, ...] = (ExpiryRows(),)
-        if indexes.writers:
+        if indexes.writers or indexes.counts:
             rows = (*rows, indexes)
         return _Derived(stored, indexes, VersionPlanner(self.rows, rows, self._retention))
 

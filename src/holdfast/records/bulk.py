@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Any, Final, TypedDict, TypeVar
 
 from holdfast.codecs.digest import Digest
 from holdfast.codecs.pattern import Pattern
-from holdfast.codecs.text import StoreKey
+from holdfast.codecs.text import StoreKey, several
 from holdfast.contract.errors import Conflict, InvalidInput, StoreError
 from holdfast.records.options import (
     Conditions,
@@ -96,8 +95,8 @@ class EntryBulk(EntryVerbs[T]):
 
         Raises:
             InvalidInput: more than 10,000 at once, or a key twice, with `atomic`.
-            StoreError: what a write met; without `atomic` its `written` says how many of the items
-                were written before, and of its commit none was.
+            StoreError: what a write met; without `atomic` its `details["written"]` says how many of
+                the items were written before, and of its commit none was.
         """
         shared: SetOptions = {
             "modified_by": modified_by, "comment": comment, "tags": tags, "ttl": ttl,
@@ -128,7 +127,7 @@ class EntryBulk(EntryVerbs[T]):
     ) -> int:
         """Remove several entries as one commit; how many there were."""
         options = write_options(modified_by, comment, None, None, None, None)
-        outcomes = await self.write([Write(key, DELETE, options) for key in keys])
+        outcomes = await self.write([Write(key, DELETE, options) for key in several(keys)])
         return sum(one.before is not None for one in outcomes)
 
     async def delete_matching(
@@ -242,6 +241,8 @@ def commits(writes: Iterable[Write], atomic: bool) -> Iterator[list[Write]]:
 def _merged(shared: SetOptions, own: dict[str, Any], key: object) -> SetOptions:
     for name in own:
         if name not in _OPTIONS:
+            from difflib import get_close_matches
+
             close = "".join(f"; did you mean {one!r}?" for one in get_close_matches(name, _OPTIONS))
             raise InvalidInput(
                 f"an item of set_many takes the options {', '.join(_OPTIONS)}; found {name!r} at "

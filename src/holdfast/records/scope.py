@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, cast, overload
 import msgspec
 
 from holdfast.codecs.pattern import Pattern
-from holdfast.codecs.text import StoreKey, parse_namespace
+from holdfast.codecs.text import StoreKey, parse_namespace, several
 from holdfast.codecs.typed import Typed
 from holdfast.contract.engine import NOT_NOW, _NotNow
 from holdfast.contract.errors import (
@@ -113,7 +113,7 @@ class EntryScope(EntryCalls[T]):
         return found if found is None or found is NOT_NOW else self.places.seen(found)
 
     async def get_many(self, keys: Iterable[StoreKey | str]) -> dict[StoreKey, Entry[T]]:
-        found = await self._inner.get_many([self.places.out(key) for key in keys])
+        found = await self._inner.get_many([self.places.out(key) for key in several(keys)])
         entries = map(self.places.seen, found.values())
         return {entry.key: entry for entry in entries}
 

@@ -115,7 +115,7 @@ class EntryReader(ChangeReader):
         metadata = entry.metadata
         return Change(
             entry.revision, 0, "set", entry.key, None, entry, metadata.updated_at, "snapshot",
-            actor=metadata.modified_by, comment=metadata.comment,
+            modified_by=metadata.modified_by, comment=metadata.comment,
             view=self._keyspace.view, keyspace=self._keyspace.name,
         )  # fmt: skip
 

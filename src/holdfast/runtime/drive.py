@@ -17,7 +17,8 @@ from queue import Empty, SimpleQueue
 from types import CodeType
 from typing import Any, TypeVar, cast
 
-from holdfast.contract.errors import StoreClosed, TimedOut, WrongContext
+from holdfast.contract.errors import InvalidInput, StoreClosed, TimedOut, WrongContext
+from holdfast.contract.queues import next_of
 from holdfast.contract.runtime import Completion
 
 T = TypeVar("T")
@@ -118,7 +119,7 @@ class DrivenIterator(Iterator[T]):
         """
         deadline = None
         if timeout_s is not None:
-            timeout_s = max(timeout_s, 0.0)
+            timeout_s = seconds_to_wait(timeout_s)
             deadline = time.monotonic() + timeout_s
         while True:
             try:
@@ -236,6 +237,18 @@ class DrivenIterator(Iterator[T]):
             self._turn.release()
 
 
+def seconds_to_wait(timeout_s: float) -> float:
+    """A time to wait as given by a caller: from 0 to as long as the system can wait.
+
+    Raises:
+        InvalidInput: it is no number.
+    """
+    number = isinstance(timeout_s, int | float) and not isinstance(timeout_s, bool)
+    if not number or timeout_s != timeout_s:  # noqa: PLR0124 - which is so of NaN alone
+        raise InvalidInput(f"timeout_s is a number of seconds from 0; found {timeout_s!r}")
+    return min(max(timeout_s, 0.0), threading.TIMEOUT_MAX / 2)  # Half: what is added to it, too.
+
+
 def _came_by(error: BaseException | None, code: CodeType) -> bool:
     """Whether the error passed through that code."""
     trace = None if error is None else error.__traceback__
@@ -280,7 +293,8 @@ class Hold:
         own = self._deadline
         first = min((one for one in (own, until) if one is not None), default=None)
         try:
-            self._gate.get(timeout=None if first is None else max(first - time.monotonic(), 0.0))
+            rest = None if first is None else max(first - time.monotonic(), 0.0)
+            next_of(self._gate, None if rest is None else min(rest, threading.TIMEOUT_MAX))
         except Empty:
             return False if first == own else None
         return True

@@ -250,7 +250,13 @@ class LoopRuntime(Runtime):
 class _Thread(Worker):
     def __init__(self, name: str, work: Callable[[], None]) -> None:
         self._thread = threading.Thread(target=work, name=name, daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            # What the standard library makes of an interrupt while it waits for the start.
+            if isinstance(error.__context__, KeyboardInterrupt):
+                raise error.__context__ from None
+            raise
 
     def join(self, timeout_s: float | None = None) -> bool:
         if self._thread is not threading.current_thread():

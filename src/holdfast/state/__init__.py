@@ -30,6 +30,7 @@ from holdfast.state.adaptive import AdaptiveSerializer
 from holdfast.state.areas.area import ExtensionArea
 from holdfast.state.areas.batch import BatchEntry
 from holdfast.state.areas.cache import CachedFunction
+from holdfast.state.bounds import Bound
 from holdfast.state.builder import StoreBuilder, build_store
 from holdfast.state.events.area import EventsValidation
 from holdfast.state.events.bridge import EventBridge
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AdaptiveSerializer",
     "BatchEntry",
+    "Bound",
     "BreakerAdapter",
     "CachedFunction",
     "ClusterAdapter",

@@ -9,11 +9,12 @@ catalogue: `OutcomeUnknown` when it cannot tell whether a write happened, `Conne
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from holdfast.contract.engine import Engine
+from holdfast.contract.engine import Engine, NotNow
 from holdfast.contract.errors import Unsupported
+from holdfast.state.bounds import Bound
 
 Condition = Literal["always", "absent", "present"]
 
@@ -114,11 +115,26 @@ class StateAdapter(ABC):
             "with_adapter(db) for that"
         )
 
+    def bounded(self, bounds: Mapping[str, Bound], name: str) -> StateAdapter:
+        """The adapter with areas that hold only so much; `name` is what no other service has.
+
+        Raises:
+            Unsupported: it cannot.
+        """
+        raise Unsupported(
+            f"the adapter {self.name} bounds no areas. Build the store with with_adapter(db), or "
+            "set maxmemory and a policy on the server"
+        )
+
     @abstractmethod
     async def close(self) -> None:
         """End subscriptions and connections; calls after it raise StoreClosed."""
 
     # --- Values -----------------------------------------------------------------------------
+
+    #: `get` without a coroutine, or NOT_NOW where it has to be awaited; None on adapters that
+    #: always wait.
+    get_now: Callable[[str], bytes | NotNow | None] | None = None
 
     @abstractmethod
     def get(self, key: str) -> Awaitable[bytes | None]: ...

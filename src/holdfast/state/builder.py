@@ -13,6 +13,7 @@ from holdfast.contract.runtime import Components
 from holdfast.runtime.system import system_components
 from holdfast.state.adapter import KeepsState, StateAdapter
 from holdfast.state.areas.area import Scene, ValueSerializer
+from holdfast.state.bounds import Bound, check_bounded_area
 from holdfast.state.checks import Duration, ttl_ms
 from holdfast.state.events.area import EventHub, EventsValidation
 from holdfast.state.events.classes import EventClass
@@ -51,6 +52,7 @@ class StoreBuilder:
     hash_tags: HashTags = "none"
     default_ttl_ms: int = 0
     lints: bool = False
+    bounds: Mapping[str, Bound] = field(default_factory=lambda: MappingProxyType({}))
     events: EventRegistry = field(default_factory=EventRegistry)
     validation: EventsValidation = field(default_factory=EventsValidation)
     on_event_error: OnError | None = None
@@ -123,6 +125,18 @@ class StoreBuilder:
         """The time-to-live of values that are set without one."""
         return replace(self, default_ttl_ms=ttl_ms(ttl))
 
+    def with_bound(self, area: str, bound: Bound) -> Self:
+        """Let an area (`kv` or `cache`) hold only so much; what goes first is the bound's order.
+
+        It counts for the whole service, in all of its scopes. Where several processes write, each
+        may pass it by a sixteenth for a moment.
+
+        Raises:
+            ConfigInvalid: the area cannot be bounded.
+        """
+        check_bounded_area(area)
+        return replace(self, bounds=MappingProxyType({**self.bounds, area: bound}))
+
     def with_lint(self) -> Self:
         """Warn, once, of a value that is set without a time-to-live."""
         return replace(self, lints=True)
@@ -169,6 +183,7 @@ class StoreBuilder:
         Raises:
             AdapterRequired: no adapter was given.
             ServiceRequired: no service was given.
+            Unsupported: areas are to be bounded, and the adapter cannot.
         """
         if self.adapter is None:
             raise AdapterRequired(
@@ -177,18 +192,21 @@ class StoreBuilder:
         if self.service is None:
             raise ServiceRequired("a store wants a service; found none. Call with_service(name)")
         keys = ScopedKeys(self.service, self.prefix, (), self.scopes, self.hash_tags)
+        adapter, pins = self.adapter, dict(self.pins)
+        if self.bounds:
+            name = f"{self.prefix}:{self.service}"
+            adapter = adapter.bounded(self.bounds, name)
+            pins = {entry: one.bounded(self.bounds, name) for entry, one in pins.items()}
         scene = Scene(
             keys,
-            self.adapter,
+            adapter,
             self.serializer,
             Observer(keys, self.components.clock, self.telemetry, self.logger, set()),
             self.components,
             self.default_ttl_ms,
             self.lints,
         )
-        return ScopedStore(
-            scene, EventHub(self.events, self.validation, self.on_event_error, dict(self.pins))
-        )
+        return ScopedStore(scene, EventHub(self.events, self.validation, self.on_event_error, pins))
 
 
 def adapter_of(adapter: StateAdapter | KeepsState) -> StateAdapter:

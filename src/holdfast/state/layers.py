@@ -6,7 +6,7 @@ adapter = BreakerAdapter(RetryAdapter(RedisAdapter.from_url(url)))
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from holdfast.contract.errors import (
@@ -21,6 +21,7 @@ from holdfast.contract.errors import (
 from holdfast.contract.runtime import Components
 from holdfast.runtime.system import system_components
 from holdfast.state.adapter import VERBS, Moment, StateAdapter
+from holdfast.state.bounds import Bound
 
 if TYPE_CHECKING:
     # The verbs are made in a loop below; a checker is shown a class that has them all.
@@ -57,6 +58,9 @@ class AdapterLayer(_Whole):
     def of(self, area: str) -> StateAdapter:
         inner = self.inner.of(area)
         return self if inner is self.inner else _LayerPart(self, inner)
+
+    def bounded(self, bounds: Mapping[str, Bound], name: str) -> StateAdapter:
+        return _LayerPart(self, self.inner.bounded(bounds, name))
 
     def on(self, moment: Moment) -> StateAdapter:
         # A transaction fails or commits as a whole: there is nothing to repeat within it.

@@ -128,9 +128,10 @@ class ScopedStore:
         key: str | Callable[..., str] | None = None,
         tags: Sequence[str] | Callable[..., Sequence[str]] = (),
         stale: Duration | None = None,
+        early: Duration | None = None,
     ) -> Caching:
         """Keep what a function returns; see `Cache.cached`."""
-        return self.cache.cached(ttl=ttl, key=key, tags=tags, stale=stale)
+        return self.cache.cached(ttl=ttl, key=key, tags=tags, stale=stale, early=early)
 
     # --- Areas ------------------------------------------------------------------------------
 

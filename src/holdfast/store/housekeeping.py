@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
+from holdfast.contract.queues import next_of
 from holdfast.contract.runtime import Host, Worker
 from holdfast.runtime.system import drive
 
@@ -130,7 +131,7 @@ class Housekeeping:
             if not rest > 0:  # Also what is no number.
                 rest = 0.001
             with suppress(Empty):
-                self._wakes.get(timeout=rest)
+                next_of(self._wakes, rest)
 
     async def _round(self) -> float:
         return await self._work()

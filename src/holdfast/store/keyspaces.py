@@ -283,6 +283,7 @@ class Keyspaces:
         self, view: str, name: str, settings: KeyspaceSettings
     ) -> tuple[Keyspace, bool]:
         key = _key(view, name)
+        name = str.__str__(name)  # It may be of a class of its own.
         standing: Keyspace | None = None
         made = False
 

@@ -140,6 +140,11 @@ class Store(Verbs, VersionedVerbs):
             self._home.forget(self._content.space.keyspace.number)
             self._home.lifecycle.publish(CLOSED, self._name)
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed or deleted."""
+        return self._refusal is not None
+
     # --- Inside -----------------------------------------------------------------------------
 
     def _dropped(self) -> None:

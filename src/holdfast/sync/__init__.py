@@ -13,18 +13,20 @@ other module than `holdfast` does.
 """
 
 from holdfast.sync.database import (
+    Audit,
     Database,
     Lock,
     OperationLog,
     Retention,
     Scope,
     SnapshotView,
+    StoreRoot,
     Transaction,
     open,
     restore,
     verify_backups,
 )
-from holdfast.sync.documents import Collection, LiveQuery
+from holdfast.sync.documents import Collection, CollectionTransaction, LiveQuery
 from holdfast.sync.entries import EntryScope, KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
 from holdfast.sync.state import (
@@ -61,10 +63,12 @@ from holdfast.sync.walk import Walk
 
 __all__ = [
     "KV",
+    "Audit",
     "BatchArea",
     "Cache",
     "Claim",
     "Collection",
+    "CollectionTransaction",
     "Consumption",
     "Counter",
     "Database",
@@ -92,6 +96,7 @@ __all__ = [
     "SnapshotView",
     "Store",
     "StoreBatch",
+    "StoreRoot",
     "StoreTransaction",
     "StreamGroup",
     "Streams",

@@ -25,6 +25,7 @@ from holdfast.database.restoring import restore as restore_async
 from holdfast.database.restoring import verify_backups as verify_backups_async
 from holdfast.database.scope import Scope as AsyncScope
 from holdfast.database.snapshot import SnapshotView as AsyncSnapshotView
+from holdfast.database.store_root import StoreRoot as AsyncStoreRoot
 from holdfast.database.transaction import State
 from holdfast.database.transaction import Transaction as AsyncTransaction
 from holdfast.records.payloads import Absent
@@ -41,16 +42,22 @@ from holdfast.store.versions.policy import GoneKept, Policy, ValuesKept
 from holdfast.store.versions.retention import Kept, Settings
 from holdfast.store.versions.retention import Retention as AsyncRetention
 from holdfast.store.versions.trimming import Trimmed
-from holdfast.stores.audit.audit import Audit
+from holdfast.stores.config import StoreConfig
+from holdfast.stores.lifecycle import StoreEvent
 from holdfast.sync.documents import Collection
 from holdfast.sync.entries import EntryScope, KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
-from holdfast.sync.stores import MultiStore
+from holdfast.sync.stores import MountedStore, MultiStore, Store
 
 if TYPE_CHECKING:
     from holdfast.backups.chain import BackupFacts
     from holdfast.backups.restoring import Restored
     from holdfast.backups.taking import Taken
+    from holdfast.stores.audit.audit import Audit as AsyncAudit
+    from holdfast.stores.audit.audit import Head
+    from holdfast.stores.audit.receipts import Consistency, Receipt
+    from holdfast.stores.audit.verifying import Finding
+    from holdfast.stores.merkle.signing import Ed25519Signer, SignedHead
 
 T = TypeVar("T")
 
@@ -98,7 +105,7 @@ def open(
     Raises:
         ConfigInvalid, EngineNotFound, DriverMissing: the address or an argument cannot be used.
     """
-    return Database(
+    database = Database(
         open_async(
             address,
             read_only=read_only,
@@ -115,7 +122,13 @@ def open(
             clock=clock,
             components=components,
         )
-    ).open()
+    )
+    try:
+        return database.open()
+    except BaseException:
+        # An interrupt may come when it is open already, and nobody has the handle yet.
+        database.close()
+        raise
 
 
 def restore(
@@ -169,6 +182,7 @@ class Database:
         self._inner = inner
         self._entries: KeyValueStore | None = None
         self._stores: MultiStore | None = None
+        self._audit: Audit | None = None
         self._schemas: SchemaRegistry | None = None
         self._log: OperationLog | None = None
         self._retention: Retention | None = None
@@ -226,7 +240,11 @@ class Database:
     @property
     def audit(self) -> Audit:
         """The feed as a log that proves itself: heads, receipts, and whether all still holds."""
-        return self._inner.audit
+        inner = self._inner.audit
+        known = self._audit
+        if known is None or known._inner is not inner:  # noqa: SLF001 - of this module
+            known = self._audit = Audit(inner)
+        return known
 
     @property
     def schemas(self) -> SchemaRegistry:
@@ -324,7 +342,8 @@ class Database:
         Args:
             pattern: see `Pattern`; a text is an mqtt pattern. Of stores and collections it
                 matches their name, then the key: `ledger:#`.
-            view: whose changes: `entries`, `documents`, `stores`, or `*` for all in commit order.
+            view: whose changes: `entries`, `documents`, `stores`, `state`, or `*` for all in commit
+                order.
             since: a `change.cursor`, `db.cursor` or revision: every change after it. Left out:
                 from now on.
             snapshot: first the values as they stand, then a change with `op="snapshot_end"`.
@@ -557,6 +576,14 @@ class Scope:
         """
         return Scope(self._inner.scope(*segments))
 
+    def store(self, name: str) -> MountedStore:
+        """What lies below the segments in a named store: its keys begin with them, packed.
+
+        Raises:
+            StoreNotFound: there is no store of that name.
+        """
+        return MountedStore(drive(self._inner.store(name)))
+
     def watch(
         self,
         pattern: Pattern | str = "#",
@@ -585,6 +612,23 @@ class Scope:
         See `Database.lock`.
         """
         return Lock(self._inner.lock(namespace, ttl=ttl, timeout=timeout))
+
+    @overload
+    def collection(self, name: str, *, history: History | None = None) -> Collection[Any]: ...
+    @overload
+    def collection(
+        self, name: str, type: type[T], *, history: History | None = None
+    ) -> Collection[T]: ...
+    def collection(
+        self, name: str, type: type[Any] | None = None, *, history: History | None = None
+    ) -> Collection[Any]:
+        """The collection of that name: typed documents; see `holdfast.Database.collection`.
+
+        Raises:
+            InvalidName, InvalidInput: the arguments cannot be.
+        """
+        kind = dict if type is None else type
+        return Collection(self._inner.collection(name, kind, history=history))
 
 
 class Transaction:
@@ -789,6 +833,151 @@ class SnapshotView:
         """
         kind = dict if type is None else type
         return Collection(self._inner.collection(name, kind, history=history))
+
+
+class StoreRoot:
+    """Named stores in a folder, each on an engine of its own; a context manager."""
+
+    def __init__(self, inner: AsyncStoreRoot) -> None:
+        self._inner = inner
+
+    @property
+    def default_engine(self) -> str:
+        """The engine of stores for which none is named."""
+        return self._inner.default_engine
+
+    def set_default_engine(self, engine: str) -> None:
+        """Have stores on another engine unless one is named. Raises EngineNotFound."""
+        self._inner.set_default_engine(engine)
+
+    def create_store(
+        self, name: str, engine: str = "", config: StoreConfig | Mapping[str, Any] | None = None
+    ) -> Store:
+        """A new, empty store.
+
+        Args:
+            name: of the store, and of its folder.
+            engine: such as `lmdb` or `sqlite`; empty: the default one.
+            config: how it keeps its values; see `StoreConfig`.
+
+        Raises:
+            InvalidName: the name cannot be one of a folder.
+            StoreExists: there is one of that name.
+            EngineNotFound: no such engine is registered.
+            ConfigInvalid: the configuration cannot be.
+        """
+        return Store(drive(self._inner.create_store(name, engine, config)))
+
+    def get_store(self, name: str) -> Store:
+        """The store of that name; the same object each time. Raises StoreNotFound."""
+        return Store(drive(self._inner.get_store(name)))
+
+    def delete_store(self, name: str) -> None:
+        """Remove a store with its folder. Whoever still has it gets an error.
+
+        Raises:
+            StoreNotFound: there is none of that name.
+        """
+        drive(self._inner.delete_store(name))
+
+    def list_stores(self) -> list[str]:
+        """The names of all stores, in order."""
+        return drive(self._inner.list_stores())
+
+    def store_exists(self, name: str) -> bool:
+        """Whether there is a store of that name."""
+        return drive(self._inner.store_exists(name))
+
+    def subscribe(self, topic: str, callback: Callable[[StoreEvent], object]) -> Callable[[], None]:
+        """Call `callback` with what happens to stores; see `MultiStore.subscribe`."""
+        return self._inner.subscribe(topic, callback)
+
+    def close_all(self) -> None:
+        """Close every store and its database; the root can be used again.
+
+        Raises:
+            ExceptionGroup: some could not be closed; all others are.
+        """
+        drive(self._inner.close_all())
+
+    def __enter__(self) -> Self:
+        drive(self._inner.__aenter__())
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        drive(self._inner.__aexit__(error_type, error, traceback))
+
+
+class Audit:
+    """The feed as a log that proves itself; made by `db.audit`."""
+
+    def __init__(self, inner: AsyncAudit) -> None:
+        self._inner = inner
+
+    def seal(self) -> Head:
+        """Put every change up to now under the hash.
+
+        Changes that retention gave up before anybody sealed them are left out, and `verify` says
+        how often that happened.
+
+        Raises:
+            ReadOnly: the handle was opened for reading.
+            Conflict: others sealed all the time.
+        """
+        return drive(self._inner.seal())
+
+    def head(self) -> Head:
+        """The hash over all changes that are sealed."""
+        return drive(self._inner.head())
+
+    def sign(self, signer: Ed25519Signer) -> SignedHead:
+        """The present head with a signature of size and hash (Ed25519).
+
+        Raises:
+            DriverMissing: the package cryptography is not installed.
+        """
+        return drive(self._inner.sign(signer))
+
+    def receipt(self, revision: int, index: int = 0) -> Receipt:
+        """The proof that a change is below the present head.
+
+        Args:
+            revision: of its commit.
+            index: its place among the changes of the commit.
+
+        Raises:
+            KeyNotFound: there is no such change, it is not sealed, or it was given up.
+        """
+        return drive(self._inner.receipt(revision, index))
+
+    def consistency(self, old_size: int, size: int | None = None) -> Consistency:
+        """The proof that the first `old_size` changes are the beginning of those under a hash.
+
+        Args:
+            old_size: how many changes an earlier head was over.
+            size: that of a later head; left out, of the present one.
+
+        Raises:
+            InvalidInput: so many changes are not sealed.
+        """
+        return drive(self._inner.consistency(old_size, size))
+
+    def verify(self, known: Head | SignedHead | None = None) -> Finding:
+        """Compare every change that is still there with what was sealed.
+
+        Args:
+            known: a head that was kept elsewhere: what is sealed now has to begin with it. Without
+                one, somebody who rewrites feed and hashes together is not found out.
+
+        Raises:
+            IntegrityFailed: the hashes themselves are damaged, or are not those of `known`.
+        """
+        return drive(self._inner.verify(known))
 
 
 class Retention:

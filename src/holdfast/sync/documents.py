@@ -9,11 +9,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
 from holdfast.contract.errors import TimedOut
+from holdfast.contract.record import Cursor
 from holdfast.runtime.drive import DrivenIterator, drive
 from holdfast.store.change import Change
 
 if TYPE_CHECKING:
+    from holdfast.documents.caching import CacheConfig
     from holdfast.documents.collection import Collection as AsyncCollection
+    from holdfast.documents.collection import Done
+    from holdfast.documents.indexing.quota import Quota
     from holdfast.documents.live.query import LiveQuery as AsyncLiveQuery
     from holdfast.documents.observed import WatchSubscription
     from holdfast.documents.results import (
@@ -23,7 +27,10 @@ if TYPE_CHECKING:
         QueryResult,
         ResultPage,
     )
+    from holdfast.documents.serialization import SerializationConfig
     from holdfast.documents.storage import _Act
+    from holdfast.documents.transacting import CollectionTransaction as AsyncCollectionTransaction
+    from holdfast.documents.transacting import TransactionState
 
 T = TypeVar("T")
 
@@ -38,6 +45,78 @@ class Collection(Generic[T]):
 
     def __init__(self, inner: AsyncCollection[T]) -> None:
         self._inner = inner
+
+    def transaction(
+        self,
+        work: Callable[[CollectionTransaction[T]], Done],
+        *,
+        isolation: str = "serializable",
+        timeout: float | timedelta | None = None,
+        read_only: bool = False,
+        retries: int = 10,
+    ) -> Done:
+        """Run `work(transaction)` and commit; what it returned. What it raises rolls back.
+
+        Args:
+            work: is given this collection inside the transaction.
+            isolation: `read_uncommitted` (the same here as the next), `read_committed`,
+                `repeatable_read` (also `snapshot`) or `serializable`.
+            timeout: seconds or timedelta after which it is rolled back.
+            read_only: whether writes are refused.
+            retries: how often it is run again after a Conflict.
+
+        Raises:
+            Conflict: it lost every time.
+            TransactionAborted: it took too long.
+            InvalidInput: the arguments cannot be.
+            Unsupported: inside a transaction or a snapshot.
+        """
+
+        async def awaited(handle: AsyncCollectionTransaction[T]) -> Done:
+            return work(CollectionTransaction(handle))
+
+        return drive(
+            self._inner.transaction(
+                awaited, isolation=isolation, timeout=timeout, read_only=read_only, retries=retries
+            )
+        )
+
+    def begin_transaction(
+        self,
+        *,
+        isolation: str = "serializable",
+        timeout: float | timedelta | None = None,
+        read_only: bool = False,
+    ) -> CollectionTransaction[T]:
+        """A transaction that begins now; see `transaction`. Commit it, or roll it back."""
+        return CollectionTransaction(
+            drive(
+                self._inner.begin_transaction(
+                    isolation=isolation, timeout=timeout, read_only=read_only
+                )
+            )
+        )
+
+    def stored_as(self, config: SerializationConfig) -> Collection[T]:
+        """The same collection; what is written through it is serialised so from now on.
+
+        What stands there stays as it is, and everybody reads both.
+
+        Raises:
+            ConfigInvalid, DriverMissing: the configuration cannot be.
+        """
+        return Collection(self._inner.stored_as(config))
+
+    def cached(self, config: CacheConfig) -> Collection[T]:
+        """The same collection; documents read by key come from memory if nobody wrote meanwhile.
+
+        `cache_facts` tells its hits and misses. Inside transactions nothing is cached.
+        """
+        return Collection(self._inner.cached(config))
+
+    def cache_facts(self) -> dict[str, int]:
+        """How the cache of this object fares: entries, hits and misses; all 0 without one."""
+        return self._inner.cache_facts()
 
     def __repr__(self) -> str:
         """Return repr(self)."""
@@ -177,7 +256,8 @@ class Collection(Generic[T]):
         """Do several things in their order as one commit: all of them, or nothing.
 
         Args:
-            operations: `("set", key, value)`, `("delete", key)` and `("clear",)`.
+            operations: `("set", key, value)`, `("delete", key)` and `("clear",)`; or with their
+                parts named, `{"type": "set", "key": key, "value": value}`.
 
         Returns:
             Whether it was done; if not, which operation met what. An error of the commit itself
@@ -280,6 +360,22 @@ class Collection(Generic[T]):
         """The indexes there are, by name, with how they fare."""
         return drive(self._inner.list_indexes())
 
+    def set_quota(self, documents: int | None) -> None:
+        """Say how many documents the collection may have; None: as many as you like.
+
+        From then on a write that would make it more raises QuotaExceeded, and nothing of it is
+        written; what stands there can be replaced and removed. The commits themselves count.
+
+        Raises:
+            InvalidInput: the argument cannot be.
+            Unsupported: inside a transaction.
+        """
+        drive(self._inner.set_quota(documents))
+
+    def quota(self) -> Quota:
+        """How many documents the collection may have, and has."""
+        return drive(self._inner.quota())
+
     def live(
         self,
         *conditions: Any,
@@ -346,12 +442,28 @@ class Collection(Generic[T]):
         """
         self._inner.off(event, handler)
 
-    def watch(self, wanted: Any, handler: Callable[[Change], object]) -> WatchSubscription:
+    def watch(
+        self, wanted: Any = "*", *, since: int | str | Cursor | None = None, snapshot: bool = False
+    ) -> Iterator[Change]:
+        """The committed changes of the documents wanted, in commit order, those to come included.
+
+        Args:
+            wanted: which; see `subscribe`.
+            since, snapshot: where to begin; see `Database.watch`. Left out: from now on.
+
+        Raises:
+            InvalidInput, InvalidQuery, PatternInvalid: the arguments cannot be.
+            Compacted: changes after `since` are gone.
+            Unsupported: in a transaction or a snapshot.
+        """
+        return DrivenIterator(self._inner.watch(wanted, since=since, snapshot=snapshot))
+
+    def subscribe(self, wanted: Any, handler: Callable[[Change], object]) -> WatchSubscription:
         """Have a handler told each committed change of the documents wanted.
 
-            subscription = users.watch("user:*", print)
-            users.watch(re.compile("user:[0-9]+"), print)
-            users.watch(F.age >= 18, print)  # that meet it, or met it before the change
+            subscription = users.subscribe("user:*", print)
+            users.subscribe(re.compile("user:[0-9]+"), print)
+            users.subscribe(F.age >= 18, print)  # that meet it, or met it before the change
             subscription.unsubscribe()
 
         Args:
@@ -366,7 +478,7 @@ class Collection(Generic[T]):
             QuotaExceeded: there are too many handlers.
             Unsupported: in a transaction or a snapshot.
         """
-        return self._inner.watch(wanted, handler)
+        return self._inner.subscribe(wanted, handler)
 
     def search(
         self,
@@ -474,7 +586,723 @@ class Collection(Generic[T]):
 
         Args:
             conditions: `F.age >= 18`, its JSON form, or a text such as `'age >= 18'`; or one whole
-                `Query`.
+                `Query`, or the JSON form of one.
+            order_by: fields, the most important first: `F.age`, `-F.age`, `"age"`, `"-age"`; left
+                out: by key.
+            limit: at most so many; 0 gives none.
+            offset: leave out so many first.
+            select: the fields to keep of each document; values are dicts then.
+            after: a cursor that `page` gave: what comes behind it.
+            hint: the index to use; empty: none.
+            equal: names of fields and the values they equal.
+
+        Raises:
+            InvalidQuery, PatternInvalid: the query is malformed.
+            IndexNotFound: there is no index of the hint's name.
+            QuotaExceeded: a sort without a limit holds too many documents.
+        """
+        return DrivenIterator(
+            self._inner.query(
+                *conditions,
+                order_by=order_by,
+                limit=limit,
+                offset=offset,
+                select=select,
+                after=after,
+                hint=hint,
+                **equal,
+            )
+        )
+
+    def find_many(
+        self,
+        *conditions: Any,
+        order_by: Any = (),
+        limit: int | None = None,
+        offset: int = 0,
+        select: Iterable[Any] | None = None,
+        after: str | None = None,
+        hint: str | None = None,
+        **equal: Any,
+    ) -> list[T]:
+        """The documents that match; see `query`."""
+        return drive(
+            self._inner.find_many(
+                *conditions,
+                order_by=order_by,
+                limit=limit,
+                offset=offset,
+                select=select,
+                after=after,
+                hint=hint,
+                **equal,
+            )
+        )
+
+    def find_one(
+        self,
+        *conditions: Any,
+        order_by: Any = (),
+        offset: int = 0,
+        select: Iterable[Any] | None = None,
+        after: str | None = None,
+        hint: str | None = None,
+        **equal: Any,
+    ) -> T | None:
+        """The first document that matches, or None; see `query`."""
+        return drive(
+            self._inner.find_one(
+                *conditions,
+                order_by=order_by,
+                offset=offset,
+                select=select,
+                after=after,
+                hint=hint,
+                **equal,
+            )
+        )
+
+    def count(
+        self,
+        *conditions: Any,
+        limit: int | None = None,
+        offset: int = 0,
+        hint: str | None = None,
+        **equal: Any,
+    ) -> int:
+        """How many documents match; see `query`.
+
+        No document is read where the bounds of an index say it all.
+        """
+        return drive(self._inner.count(*conditions, limit=limit, offset=offset, hint=hint, **equal))
+
+    def page(
+        self,
+        *conditions: Any,
+        order_by: Any = (),
+        limit: int = 100,
+        select: Iterable[Any] | None = None,
+        after: str | None = None,
+        hint: str | None = None,
+        **equal: Any,
+    ) -> ResultPage[T]:
+        """Some results, and the cursor that leads to the next; see `query`.
+
+        The cursor names a place in the order, not a count: pages neither overlap nor skip,
+        whatever is written between them.
+        """
+        return drive(
+            self._inner.page(
+                *conditions,
+                order_by=order_by,
+                limit=limit,
+                select=select,
+                after=after,
+                hint=hint,
+                **equal,
+            )
+        )
+
+    def aggregate(
+        self,
+        pipeline: Any,
+        *,
+        timeout: float | timedelta | None = None,
+        memory_bytes_max: int = 200000000,
+    ) -> Iterator[Any]:
+        """What a pipeline makes of the documents, in the order of keys, as of one moment.
+
+        Args:
+            pipeline: stages of `holdfast.documents.aggregate`, or their JSON form. A `match` at
+                its beginning is served by an index.
+            timeout: seconds or timedelta.
+            memory_bytes_max: how much its stages may hold, as estimated.
+
+        Raises:
+            InvalidQuery, PatternInvalid: a stage is malformed.
+            QuotaExceeded: the stages hold more.
+            TimedOut: it took longer.
+        """
+        return DrivenIterator(
+            self._inner.aggregate(pipeline, timeout=timeout, memory_bytes_max=memory_bytes_max)
+        )
+
+    def group_by(self, *by: Any, where: Any = None, **fields: Any) -> list[dict[str, Any]]:
+        """One dict for each different combination of fields, in their order.
+
+            cities.group_by(F.country, population=sum_(F.population), n=count_())
+
+        Args:
+            by: fields; and by name, expressions.
+            where: a condition, spelled as for `query`.
+            fields: accumulators by name, of `holdfast.documents.aggregate`.
+
+        Raises:
+            InvalidQuery: an argument is malformed.
+            QuotaExceeded: there are too many groups.
+        """
+        return drive(self._inner.group_by(*by, where=where, **fields))
+
+    def explain(
+        self,
+        *conditions: Any,
+        order_by: Any = (),
+        limit: int | None = None,
+        offset: int = 0,
+        after: str | None = None,
+        hint: str | None = None,
+        **equal: Any,
+    ) -> dict[str, Any]:
+        """How the query is answered, and what that takes: it is run for it. See `query`."""
+        return drive(
+            self._inner.explain(
+                *conditions,
+                order_by=order_by,
+                limit=limit,
+                offset=offset,
+                after=after,
+                hint=hint,
+                **equal,
+            )
+        )
+
+
+class CollectionTransaction(Generic[T]):
+    """A collection inside a transaction; made by `Collection.begin_transaction`.
+
+    It sees its own writes, nobody else does before `commit`. As a context manager it
+    commits at the end of its block and rolls back when that raises. What it read is checked at the
+    commit, by its isolation. Other collections are in it by `collection`.
+    """
+
+    def __init__(self, inner: AsyncCollectionTransaction[T]) -> None:
+        self._inner = inner
+
+    @property
+    def id(self) -> str:
+        """What its changes carry as `transaction_id`."""
+        return self._inner.id
+
+    @property
+    def state(self) -> TransactionState:
+        """`active`, then `committed` or `aborted`."""
+        return self._inner.state
+
+    def collection(self, name: str, type: Any = None) -> CollectionTransaction[Any]:
+        """Another collection as this transaction sees it. Raises InvalidName, InvalidInput."""
+        return CollectionTransaction(self._inner.collection(name, type))
+
+    def commit(self) -> None:
+        """Write everything in one commit.
+
+        Raises:
+            Conflict: what it read changed meanwhile; nothing was written.
+            TransactionAborted: it was rolled back, or ran out of time.
+            TransactionClosed: it is committed already.
+        """
+        drive(self._inner.commit())
+
+    def rollback(self) -> None:
+        """Drop everything. Raises TransactionAborted or TransactionClosed when it is over."""
+        drive(self._inner.rollback())
+
+    def savepoint(self, name: str) -> None:
+        """Remember this moment under a name, for `rollback_to`; savepoints nest.
+
+        Raises:
+            InvalidInput: the name cannot be one.
+        """
+        drive(self._inner.savepoint(name))
+
+    def rollback_to(self, name: str) -> None:
+        """Take back what was written since the savepoint, which stays. Raises InvalidInput."""
+        drive(self._inner.rollback_to(name))
+
+    def release(self, name: str) -> None:
+        """Forget the savepoint and those set after it. Raises InvalidInput."""
+        drive(self._inner.release(name))
+
+    def __enter__(self) -> Self:
+        drive(self._inner.__aenter__())
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        drive(self._inner.__aexit__(error_type, error, traceback))
+
+    def __repr__(self) -> str:
+        """Return repr(self)."""
+        return self._inner.__repr__()
+
+    def get(self, key: str, default: Any = None) -> T | None:
+        """The document under a key, or `default`.
+
+        Raises:
+            InvalidKey: the key cannot be one.
+            SchemaValidationFailed: what is stored there does not fit the type.
+        """
+        return drive(self._inner.get(key, default))
+
+    def require(self, key: str) -> T:
+        """The document under a key. Raises KeyNotFound when there is none."""
+        return drive(self._inner.require(key))
+
+    def find(self, key: str) -> QueryResult[T] | None:
+        """The document under a key with its metadata, or None."""
+        return drive(self._inner.find(key))
+
+    def has(self, key: str) -> bool:
+        """Whether there is a document under the key, None among them."""
+        return drive(self._inner.has(key))
+
+    def set(
+        self,
+        key: str,
+        value: T,
+        *,
+        ttl: float | timedelta | None = None,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+    ) -> None:
+        """Put a document under a key.
+
+        Args:
+            key, value: which and what.
+            ttl: seconds or timedelta until it expires; left out it does not.
+            modified_by, comment: who and why.
+
+        Raises:
+            InvalidKey, InvalidValue, SchemaValidationFailed, SerializationFailed: nothing was
+                written.
+            DuplicateKey: a value of a unique index is taken; nothing was written.
+        """
+        drive(self._inner.set(key, value, ttl=ttl, modified_by=modified_by, comment=comment))
+
+    def add(
+        self,
+        value: T,
+        *,
+        ttl: float | timedelta | None = None,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+    ) -> str:
+        """Put a document under a new key; the key. Keys sort by when they were made."""
+        return drive(self._inner.add(value, ttl=ttl, modified_by=modified_by, comment=comment))
+
+    def delete(
+        self, key: str, *, modified_by: str | int | None = None, comment: str | None = None
+    ) -> bool:
+        """Remove the document under a key; whether there was one."""
+        return drive(self._inner.delete(key, modified_by=modified_by, comment=comment))
+
+    def modify(
+        self,
+        key: str,
+        change: Callable[[T | None], T | Literal[_Act.REMOVE]],
+        *,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+    ) -> T | None:
+        """Change a document by a function, as one step that nobody comes between.
+
+        Args:
+            key: which.
+            change: from the document (None: there is none) to the new one; `REMOVE` removes it. It
+                may be called more than once, and what it raises leaves everything as it was.
+            modified_by, comment: who and why.
+
+        Returns:
+            The new document; None if it was removed.
+
+        Raises:
+            InvalidInput: `change` is a coroutine function, or returned None where a document stood.
+        """
+        return drive(self._inner.modify(key, change, modified_by=modified_by, comment=comment))
+
+    def patch(
+        self,
+        key: str,
+        changes: Mapping[str, Any],
+        *,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+    ) -> T:
+        """Change parts of a document; the new one.
+
+        Args:
+            key: which.
+            changes: a merge patch (RFC 7386): values take the place of values, objects are merged,
+                None removes. The document has to fit its type as a whole.
+            modified_by, comment: who and why.
+
+        Raises:
+            KeyNotFound: there is no document under the key.
+            SchemaValidationFailed: what would come of it does not fit; nothing was written.
+        """
+        return drive(self._inner.patch(key, changes, modified_by=modified_by, comment=comment))
+
+    def touch(self, key: str, ttl: float | timedelta | None) -> bool:
+        """Have a document expire at another instant; whether there is one. None: never."""
+        return drive(self._inner.touch(key, ttl))
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, T]:
+        """The documents under the keys, those that there are."""
+        return drive(self._inner.get_many(keys))
+
+    def set_many(
+        self,
+        documents: Mapping[str, T],
+        *,
+        ttl: float | timedelta | None = None,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+    ) -> None:
+        """Put documents under keys as one commit: all of them, or none."""
+        drive(self._inner.set_many(documents, ttl=ttl, modified_by=modified_by, comment=comment))
+
+    def delete_many(self, keys: Iterable[str]) -> int:
+        """Remove the documents under the keys as one commit; how many there were."""
+        return drive(self._inner.delete_many(keys))
+
+    def batch(self, operations: Iterable[Any]) -> BatchResult:
+        """Do several things in their order as one commit: all of them, or nothing.
+
+        Args:
+            operations: `("set", key, value)`, `("delete", key)` and `("clear",)`; or with their
+                parts named, `{"type": "set", "key": key, "value": value}`.
+
+        Returns:
+            Whether it was done; if not, which operation met what. An error of the commit itself
+            carries the position of the last operation.
+
+        Raises:
+            InvalidInput: an operation is none of these; nothing was written.
+            Unsupported: inside a transaction.
+        """
+        return drive(self._inner.batch(operations))
+
+    def clear(self) -> int:
+        """Remove every document; how many there were. Each is a change of its own.
+
+        Outside of a transaction it goes in steps of some documents each.
+        """
+        return drive(self._inner.clear())
+
+    def drop(self) -> None:
+        """Remove the collection: documents, indexes and past. Raises StoreNotFound."""
+        drive(self._inner.drop())
+
+    def size(self) -> int:
+        """How many documents there are, in time that grows with their number."""
+        return drive(self._inner.size())
+
+    def keys(self) -> Iterator[str]:
+        """Every key, in order, as of the moment of the first step."""
+        return DrivenIterator(self._inner.keys())
+
+    def values(self) -> Iterator[T]:
+        """Every document, in the order of keys, as of the moment of the first step."""
+        return DrivenIterator(self._inner.values())
+
+    def entries(self) -> Iterator[tuple[str, T]]:
+        """Every key with its document, in order, as of the moment of the first step."""
+        return DrivenIterator(self._inner.entries())
+
+    def create_index(
+        self,
+        name: str,
+        fields: Any,
+        *,
+        kind: str = "btree",
+        unique: bool = False,
+        sparse: bool = False,
+        weights: Iterable[float] | None = None,
+        language: str | None = None,
+        dimensions: int | None = None,
+        metric: str | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Make an index, and take in every document there is.
+
+        Writes go on meanwhile, and keep it from the first moment on; queries use it once it is
+        built. A build that was broken off goes on when the same index is asked for again.
+
+        Args:
+            name: of the index, in this collection.
+            fields: one, or several, the most important first: `F.age`, `-F.age`, `"age"`, `"-age"`.
+            kind: `btree` for equality, ranges and order; `hash` for equality of long values;
+                `text` for full-text search; `geo` for points near and within; `vector` for what is
+                nearest to a vector.
+            unique: refuse a document that has a value which another one has. Null and missing are
+                no values.
+            sparse: leave out documents that have none of the fields.
+            weights: of a text index, how much a word in each field counts.
+            language: of a text index: the Snowball name, for stems and stop words.
+            dimensions: of a vector index, how many numbers each vector has.
+            metric: of a vector index: `cosine`, `dot` or `l2`; left out: `cosine`.
+            progress: called now and then with how many documents were taken in.
+
+        Raises:
+            IndexExists: there is one of that name.
+            DuplicateKey: two documents share values that are to be unique; `list_indexes` shows
+                the index as failed.
+            InvalidName, InvalidInput, InvalidQuery: the arguments cannot be.
+            Unsupported: inside a transaction.
+        """
+        drive(
+            self._inner.create_index(
+                name,
+                fields,
+                kind=kind,
+                unique=unique,
+                sparse=sparse,
+                weights=weights,
+                language=language,
+                dimensions=dimensions,
+                metric=metric,
+                progress=progress,
+            )
+        )
+
+    def drop_index(self, name: str) -> None:
+        """Remove an index. Raises IndexNotFound."""
+        drive(self._inner.drop_index(name))
+
+    def list_indexes(self) -> list[IndexFacts]:
+        """The indexes there are, by name, with how they fare."""
+        return drive(self._inner.list_indexes())
+
+    def set_quota(self, documents: int | None) -> None:
+        """Say how many documents the collection may have; None: as many as you like.
+
+        From then on a write that would make it more raises QuotaExceeded, and nothing of it is
+        written; what stands there can be replaced and removed. The commits themselves count.
+
+        Raises:
+            InvalidInput: the argument cannot be.
+            Unsupported: inside a transaction.
+        """
+        drive(self._inner.set_quota(documents))
+
+    def quota(self) -> Quota:
+        """How many documents the collection may have, and has."""
+        return drive(self._inner.quota())
+
+    def live(
+        self,
+        *conditions: Any,
+        order_by: Any = (),
+        limit: int | None = None,
+        offset: int = 0,
+        select: Iterable[Any] | None = None,
+        hint: str | None = None,
+        **equal: Any,
+    ) -> LiveQuery[T]:
+        """The documents that match, kept current; see `query` for what can be asked.
+
+            with cities.live(F.country == "JP", order_by=-F.population, limit=10) as live:
+                print(live.results)
+                for change in live:
+                    print(change.kind, change.key, change.value)
+
+        A change costs what it changes, however big the result is, and however many live queries
+        there are that it does not concern.
+
+        Raises:
+            InvalidQuery, PatternInvalid: the query is malformed, or has a cursor.
+            Unsupported: in a transaction or a snapshot.
+        """
+        return LiveQuery(
+            self._inner.live(
+                *conditions,
+                order_by=order_by,
+                limit=limit,
+                offset=offset,
+                select=select,
+                hint=hint,
+                **equal,
+            )
+        )
+
+    def on(self, event: str, handler: Callable[..., object]) -> None:
+        """Have a handler called, a plain function or (on a loop) a coroutine function.
+
+        Handlers belong to the collection of this handle on the database, whatever object it was
+        asked for by; they are called one after the other, and an operation waits for them.
+
+        - `before:get` (key), `before:set` (key, value), `before:delete` (key): what one raises
+          comes out of the operation, and nothing is done.
+        - `after:get` (key, value or None), `after:set` (key, value), `after:delete` (key, existed):
+          what one raises is logged. In a transaction they are called before its commit.
+        - `change` (list of `Change`): a commit to the collection, by whatever process, expiry
+          included; of a commit of this handle before its caller goes on. Never before a commit,
+          never for one that failed.
+        - `error` (StoreError): an operation failed with it.
+
+        Raises:
+            InvalidInput: there is no such event, or the handler cannot be called here.
+            QuotaExceeded: the event has too many handlers.
+            Unsupported: `change` in a transaction or a snapshot.
+        """
+        self._inner.on(event, handler)
+
+    def off(self, event: str, handler: Callable[..., object]) -> None:
+        """Call a handler of `on` no more; one that is not there is none.
+
+        Raises:
+            InvalidInput: there is no such event.
+        """
+        self._inner.off(event, handler)
+
+    def watch(
+        self, wanted: Any = "*", *, since: int | str | Cursor | None = None, snapshot: bool = False
+    ) -> Iterator[Change]:
+        """The committed changes of the documents wanted, in commit order, those to come included.
+
+        Args:
+            wanted: which; see `subscribe`.
+            since, snapshot: where to begin; see `Database.watch`. Left out: from now on.
+
+        Raises:
+            InvalidInput, InvalidQuery, PatternInvalid: the arguments cannot be.
+            Compacted: changes after `since` are gone.
+            Unsupported: in a transaction or a snapshot.
+        """
+        return DrivenIterator(self._inner.watch(wanted, since=since, snapshot=snapshot))
+
+    def subscribe(self, wanted: Any, handler: Callable[[Change], object]) -> WatchSubscription:
+        """Have a handler told each committed change of the documents wanted.
+
+            subscription = users.subscribe("user:*", print)
+            users.subscribe(re.compile("user:[0-9]+"), print)
+            users.subscribe(F.age >= 18, print)  # that meet it, or met it before the change
+            subscription.unsubscribe()
+
+        Args:
+            wanted: a text that keys match as a whole, where `*` stands for any characters, `?` for
+                one and `[a-z]` for one of some; a compiled expression of `re` that matches a whole
+                key (it need not be anchored); or a condition, spelled as for `query`.
+            handler: of one change; called as one of the event `change` is. The end of the whole
+                collection (`op="drop"`) is told to every handler.
+
+        Raises:
+            InvalidInput, InvalidQuery, PatternInvalid: the arguments cannot be.
+            QuotaExceeded: there are too many handlers.
+            Unsupported: in a transaction or a snapshot.
+        """
+        return self._inner.subscribe(wanted, handler)
+
+    def search(
+        self,
+        text: str,
+        *conditions: Any,
+        index: str | None = None,
+        limit: int = 100,
+        select: Iterable[Any] | None = None,
+        highlight: Iterable[Any] | None = None,
+        vector: Any = None,
+        vector_index: str | None = None,
+        **equal: Any,
+    ) -> list[QueryResult[T]]:
+        """The documents that a full-text search finds, best first, with their scores (BM25).
+
+        With a vector both rankings are joined, by the places that documents have in each
+        (reciprocal rank fusion): the score is then that of the joined ranking.
+
+        Args:
+            text: words, all of which are wanted; `"a phrase"`, `begin*`, `OR`, `NOT`.
+            conditions, equal: what else has to hold; see `query`.
+            index: the full-text index; left out, the only one there is.
+            limit: at most so many.
+            select: the fields to keep of each document.
+            highlight: fields of which an extract is wanted, the words found in `<b>`; the rest of
+                it is not escaped.
+            vector: also what is nearest to it; see `nearest`.
+            vector_index: the vector index; left out, the only one there is.
+
+        Raises:
+            InvalidQuery: the search or a condition is malformed, or there are several indexes.
+            IndexNotFound: there is no such index that is ready.
+        """
+        return drive(
+            self._inner.search(
+                text,
+                *conditions,
+                index=index,
+                limit=limit,
+                select=select,
+                highlight=highlight,
+                vector=vector,
+                vector_index=vector_index,
+                **equal,
+            )
+        )
+
+    def nearest(
+        self,
+        vector: Any,
+        *conditions: Any,
+        index: str | None = None,
+        limit: int = 10,
+        approximate: bool = False,
+        select: Iterable[Any] | None = None,
+        **equal: Any,
+    ) -> list[QueryResult[T]]:
+        """The documents whose vectors are nearest to a vector, nearest first, with distances.
+
+        Args:
+            vector: a list of numbers, or an array of them.
+            conditions, equal: what else has to hold; see `query`.
+            index: the vector index; left out, the only one there is.
+            limit: at most so many.
+            approximate: by a graph that this process keeps in memory, made with the first such
+                search: of many vectors a hundred times faster, and now and then one of the
+                nearest is not among them. In transactions and snapshots all vectors are looked at.
+            select: the fields to keep of each document.
+
+        Raises:
+            InvalidQuery: it is no vector of the index's dimensions, a condition is malformed, or
+                there are several indexes.
+            IndexNotFound: there is no vector index that is ready.
+            DriverMissing: numpy, or for approximate search usearch, is not installed.
+        """
+        return drive(
+            self._inner.nearest(
+                vector,
+                *conditions,
+                index=index,
+                limit=limit,
+                approximate=approximate,
+                select=select,
+                **equal,
+            )
+        )
+
+    @property
+    def name(self) -> str:
+        """As given."""
+        return self._inner.name
+
+    def query(
+        self,
+        *conditions: Any,
+        order_by: Any = (),
+        limit: int | None = None,
+        offset: int = 0,
+        select: Iterable[Any] | None = None,
+        after: str | None = None,
+        hint: str | None = None,
+        **equal: Any,
+    ) -> Iterator[QueryResult[T]]:
+        """The documents that match, as they are found, as of one moment.
+
+        Args:
+            conditions: `F.age >= 18`, its JSON form, or a text such as `'age >= 18'`; or one whole
+                `Query`, or the JSON form of one.
             order_by: fields, the most important first: `F.age`, `-F.age`, `"age"`, `"-age"`; left
                 out: by key.
             limit: at most so many; 0 gives none.

@@ -321,8 +321,8 @@ class KeyValueStore:
 
         Raises:
             InvalidInput: more than 10,000 at once, or a key twice, with `atomic`.
-            StoreError: what a write met; without `atomic` its `written` says how many of the items
-                were written before, and of its commit none was.
+            StoreError: what a write met; without `atomic` its `details["written"]` says how many of
+                the items were written before, and of its commit none was.
         """
         inner = self._inner
         shared: SetOptions = {
@@ -1036,8 +1036,8 @@ class EntryScope(Generic[T]):
 
         Raises:
             InvalidInput: more than 10,000 at once, or a key twice, with `atomic`.
-            StoreError: what a write met; without `atomic` its `written` says how many of the items
-                were written before, and of its commit none was.
+            StoreError: what a write met; without `atomic` its `details["written"]` says how many of
+                the items were written before, and of its commit none was.
         """
         inner = self._inner
         shared: SetOptions = {

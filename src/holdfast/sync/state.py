@@ -345,13 +345,17 @@ class Lease:
         """Seconds for which it is surely held; infinity without a time-to-live."""
         return self._inner.remaining
 
-    def extend(self, ttl_ms: int | None = None) -> None:
-        """Hold it for the whole time from now on.
+    def extend(self, ttl: Duration | None = None) -> None:
+        """Hold it for so long from now on.
+
+        Args:
+            ttl: seconds or a timedelta; None: as long as it was asked for.
 
         Raises:
+            InvalidValue: `ttl` is no duration above zero.
             LeaseLost: it is not held any more.
         """
-        drive(self._inner.extend(ttl_ms))
+        drive(self._inner.extend(ttl))
 
     def release(self) -> bool:
         """Let go; False when it was lost before. Twice does nothing."""
@@ -480,13 +484,17 @@ class Permit:
         """Seconds for which it is surely held; infinity without a time-to-live."""
         return self._inner.remaining
 
-    def extend(self, ttl_ms: int | None = None) -> None:
-        """Hold it for the whole time from now on.
+    def extend(self, ttl: Duration | None = None) -> None:
+        """Hold it for so long from now on.
+
+        Args:
+            ttl: seconds or a timedelta; None: as long as it was asked for.
 
         Raises:
+            InvalidValue: `ttl` is no duration above zero.
             LeaseLost: it is not held any more.
         """
-        drive(self._inner.extend(ttl_ms))
+        drive(self._inner.extend(ttl))
 
     def release(self) -> bool:
         """Let go; False when it was lost before. Twice does nothing."""
@@ -547,11 +555,12 @@ class Cache:
         key: str | Callable[..., str] | None = None,
         tags: Sequence[str] | Callable[..., Sequence[str]] = (),
         stale: Duration | None = None,
+        early: Duration | None = None,
     ) -> Callable[[Callable[P, R]], DrivenFunction[P, R]]:
         """Keep what a plain function returns; see `holdfast.state.areas.cache.Cache.cached`."""
         from holdfast.state.driven import DrivenFunction
 
-        caching = self._inner.cached(ttl=ttl, key=key, tags=tags, stale=stale)
+        caching = self._inner.cached(ttl=ttl, key=key, tags=tags, stale=stale, early=early)
         return lambda function: DrivenFunction(caching(function))
 
 
@@ -1103,11 +1112,12 @@ class ScopedStore:
         key: str | Callable[..., str] | None = None,
         tags: Sequence[str] | Callable[..., Sequence[str]] = (),
         stale: Duration | None = None,
+        early: Duration | None = None,
     ) -> Callable[[Callable[P, R]], DrivenFunction[P, R]]:
         """Keep what a plain function returns; see `holdfast.state.areas.cache.Cache.cached`."""
         from holdfast.state.driven import DrivenFunction
 
-        caching = self._inner.cached(ttl=ttl, key=key, tags=tags, stale=stale)
+        caching = self._inner.cached(ttl=ttl, key=key, tags=tags, stale=stale, early=early)
         return lambda function: DrivenFunction(caching(function))
 
 

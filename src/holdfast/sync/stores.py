@@ -14,7 +14,7 @@ from holdfast.runtime.drive import DrivenIterator, drive
 from holdfast.stores.batch import StoreBatch as AsyncStoreBatch
 from holdfast.stores.config import StoreConfig
 from holdfast.stores.content import Pair
-from holdfast.stores.lifecycle import StoreEvent
+from holdfast.stores.lifecycle import Lifecycle, StoreEvent
 from holdfast.stores.mounts import MountedStore as AsyncMountedStore
 from holdfast.stores.multistore import MultiStore as AsyncMultiStore
 from holdfast.stores.store import Store as AsyncStore
@@ -147,6 +147,10 @@ class MultiStore:
         """
         return self._inner.subscribe(topic, callback)
 
+    def told_to(self, lifecycle: Lifecycle) -> None:
+        """Have what happens to stores told elsewhere: to who keeps several databases."""
+        self._inner.told_to(lifecycle)
+
 
 class Store:
     """Bytes under byte keys, in the order of the keys.
@@ -250,6 +254,11 @@ class Store:
     def close(self) -> None:
         """Let go of it: every later call raises StoreClosed. Closing twice does nothing."""
         drive(self._inner.close())
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed or deleted."""
+        return self._inner.closed
 
     @property
     def name(self) -> str:

@@ -7,6 +7,7 @@ from typing import Self, TypeVar
 
 from holdfast.records.walk import Walk as AsyncWalk
 from holdfast.runtime.drive import DrivenIterator
+from holdfast.store.versions.shown import Listed
 
 T = TypeVar("T")
 
@@ -28,6 +29,10 @@ class Walk(DrivenIterator[T]):
         """
         # What an interrupted caller did not get goes to the next one.
         return self._inner.cursor_before(len(self._kept))
+
+    def to_list(self) -> Listed[T]:
+        """What is left of the walk, as a list; a notebook shows it as a table."""
+        return Listed(self)
 
     def __enter__(self) -> Self:
         return self

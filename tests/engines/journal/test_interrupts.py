@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from holdfast.contract.batch import Batch, CheckKey, Put
+from holdfast.contract.record import Range
 from holdfast.engines.lmdb import LmdbEngine, journal_file, journaled, writer
 from holdfast.engines.lmdb.locks import ProcessLocks
 from holdfast.runtime.system import drive
 from tests.engines.journal.journal_database import crashed, is_on, journaling
 from tests.engines.lmdb_database import get, opened
+from tests.faults.interrupts import each_line, elsewhere
+from tests.faults.test_interrupted_engines import VERBS
 
 POINTS: dict[str, tuple[type, str]] = {
     "write": (journal_file.JournalFile, "_write"),
@@ -118,3 +121,29 @@ def _add(engine: LmdbEngine, told: int, value: bytes = b"") -> int:
 
 def _counted(engine: LmdbEngine) -> int:
     return int(get(engine, b"count") or b"0")
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+@pytest.mark.row("K-022", "trap 15")
+@pytest.mark.parametrize("verb", ["transact", "commit", "snapshot"])
+def test_a_verb_interrupted_at_any_line(tmp_path: Path, verb: str) -> None:
+    """And a kill right then leaves what every reader saw."""
+    app, copies = tmp_path / "app", 0
+    with journaling(app) as engine:
+        VERBS[verb](engine)
+        known = 0
+
+        def works() -> None:
+            nonlocal known
+            _prepare(engine, ("commit", "roll", "share", "start")[copies % 4])
+            known = _add(engine, known)
+
+        for place in each_line(lambda: VERBS[verb](engine)):
+            elsewhere(works, place)
+            if copies % 40 == 0:
+                left = crashed(app, tmp_path / str(copies))
+                with opened(left) as other:
+                    assert drive(other.scan(Range())) == drive(engine.scan(Range())), place
+            copies += 1
+        assert copies > 10
+        assert drive(engine.check()) == []

@@ -89,7 +89,9 @@ def on_database(url: str) -> Callable[[RedisServer, str], AbstractAsyncContextMa
         parts = replace(system_components(), clock=clock)
         with TemporaryDirectory() as folder:
             async with holdfast.open(
-                url.format(folder=folder), components=parts, housekeeping=False
+                url.format(folder=folder, port=server.port, stem=stem),
+                components=parts,
+                housekeeping=False,
             ) as db:
                 adapter = db.state_adapter()
                 yield Subject(adapter, stem, clock)
@@ -110,4 +112,6 @@ SUBJECTS: dict[str, Callable[[RedisServer, str], AbstractAsyncContextManager[Sub
     "memory": on_database("memory://"),
     "lmdb": on_database("lmdb:///{folder}/db?durability=relaxed"),
     "sqlite": on_database("sqlite:///{folder}/db?durability=relaxed"),
+    "files": on_database("file:///{folder}/db?durability=relaxed"),
+    "a database on redis": on_database("redis://127.0.0.1:{port}/1?prefix={stem}"),
 }

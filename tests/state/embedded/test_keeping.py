@@ -114,7 +114,7 @@ def test_a_loop_that_cannot_read_goes_on(here: Open, monkeypatch: pytest.MonkeyP
             got: list[Any] = []
             subscription = await store.events.subscribe("a", lambda m: got.append(m.data))
             ear: Any = store._scene.adapter._ear  # type: ignore[attr-defined]
-            broken = [SystemExit(), ValueError(), KeyboardInterrupt()]
+            broken = [OSError(), ValueError(), holdfast.StoreError("no")]
             tell = ear._tell
 
             async def failing() -> None:
@@ -127,6 +127,25 @@ def test_a_loop_that_cannot_read_goes_on(here: Open, monkeypatch: pytest.MonkeyP
             await until(lambda: got == [1])
             assert subscription.gaps == 3
             await store.close()
+
+    run(main())
+
+
+def test_a_loop_that_was_ended_is_started_again(here: Open) -> None:
+    """By whoever cancels every task there is, for one."""
+
+    async def main() -> None:
+        async with here() as (_, store):
+            group = store.streams.group("g", "c")
+            await group.ensure("s")
+            reading = asyncio.create_task(group.read("s", block=5))
+            await asyncio.sleep(0.05)
+            ear: Any = store._scene.adapter._ear  # type: ignore[attr-defined]
+            ear._loop.stop()
+            await asyncio.sleep(0.05)
+            await store.streams.append("s", 1)
+            [message] = await asyncio.wait_for(reading, 1)
+            assert message.message == 1
 
     run(main())
 

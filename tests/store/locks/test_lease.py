@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -388,3 +389,18 @@ async def test_a_lock_that_its_owner_forgot_is_let_go(scene: Scene) -> None:
             pass
         assert await rows_of_locks(db) == 0
         assert len(db._require_shared().locks.table) == 0
+
+
+async def test_a_database_that_its_owners_forgot_with_its_lock_is_closed(kept_scene: Scene) -> None:
+    async def use() -> None:
+        db = await kept_scene.handle(housekeeping=True).open()
+        async with db.lock("a"):
+            await db.entries.set("a", 1)
+
+    def closed() -> bool:
+        gc.collect()
+        return not [one for one in threading.enumerate() if one.name.startswith("holdfast")]
+
+    await use()
+    with pytest.warns(ResourceWarning, match="never closed"):
+        await until(closed)

@@ -56,7 +56,7 @@ async def test_presence_and_absence_are_proven(scene: Scene) -> None:
             assert proven_digest(saved.root, proof, b"7") == sha256(value).digest()
         proof = decode_proof(await store.prove(b"nope", 1))
         assert proven_digest(one.root, proof, b"nope") is None
-        assert await store.verify() == 60
+        assert await store.verify() == 31, "30 keys, and one that changed"
         for call in (store.load_version(1), store.rollback(1), store.at_version(1)):
             with pytest.raises(Unsupported):
                 await call

@@ -161,7 +161,10 @@ _paused: list[Living] = []
 def _before_fork() -> None:
     for engine in list(_alive):
         _paused.append(engine)
-        engine.before_fork()
+        try:
+            engine.before_fork()
+        except Exception as error:  # noqa: BLE001 - the others are to be paused too
+            _log.warning("a fork comes while a database cannot be paused: %s", error)
 
 
 def _after_fork_in_parent() -> None:

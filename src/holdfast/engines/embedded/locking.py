@@ -13,7 +13,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -28,8 +27,9 @@ def let_go(lock: threading.RLock) -> None:
 
 def pause(seconds: float) -> None:
     """Hold this thread so long."""
-    with suppress(Empty):
-        SimpleQueue[None]().get(timeout=seconds)
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire(timeout=seconds)
 
 
 def owns(lock: threading.RLock) -> bool:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from weakref import WeakMethod
 
+from holdfast.contract.queues import next_of
 from holdfast.contract.runtime import Host, Worker
 from holdfast.engines.embedded.locking import holding
 
@@ -59,11 +60,11 @@ class Upkeep:
         again_s: float | None = None
         while True:
             with suppress(Empty):
-                self._bell.get(timeout=again_s)
+                next_of(self._bell, again_s)
             if self._delay_s and not self._closed:
                 self._rung = True  # What comes meanwhile is gathered; a close alone rings.
                 with suppress(Empty):
-                    self._bell.get(timeout=self._delay_s)
+                    next_of(self._bell, self._delay_s)
             self._rung = False
             if self._closed:
                 self._bell.put(None)  # For another one, which an interrupt started beside this one.

@@ -12,6 +12,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from holdfast.contract.errors import StoreClosed, StoreError
+from holdfast.contract.queues import next_of
 from holdfast.contract.runtime import Completion, Host, Runtime, Worker
 from holdfast.engines.embedded.locking import holding
 
@@ -114,7 +115,7 @@ class Watcher:
         known, rest = -1, POLL_INTERVAL_S
         while not self._closed:
             with suppress(Empty):
-                self._wakes.get(timeout=rest)
+                next_of(self._wakes, rest)
             # Said before it is looked who waits, so that whoever joins sees it.
             self._parked = True
             if self._waiting:

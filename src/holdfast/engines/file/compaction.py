@@ -9,7 +9,9 @@ bounded: when more than half of the journal is dead, a round writes at most as m
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
+from holdfast.contract.errors import StoreError
 from holdfast.engines.embedded.group import BATCH_ID_MS
 from holdfast.engines.file.failures import damaged
 from holdfast.engines.file.index import Kept, place_of
@@ -19,6 +21,8 @@ from holdfast.engines.file.segment import Segment
 
 #: How much a step reads, and writes, at most (a single row may be larger). A commit waits for it.
 STEP_BYTES = 256 * 2**10
+#: How much of a journal may be dead for each byte that is not.
+DEAD_SHARE_MAX = 1.0
 #: A journal with less dead than this is left alone.
 DEAD_BYTES_MIN = 4 * 2**20
 
@@ -40,8 +44,8 @@ class Compaction:
     @property
     def due(self) -> bool:
         """Whether more than half of the journal is dead."""
-        size, live = self._journal.size, self._journal.live
-        return len(self._journal.segments) > 1 and size - live > max(live, DEAD_BYTES_MIN)
+        most = max(self._journal.live * DEAD_SHARE_MAX, DEAD_BYTES_MIN)
+        return self._journal.dead > most
 
     def step(self) -> bool:
         """Do a little; whether the oldest segment went with it. No group runs meanwhile.
@@ -52,8 +56,9 @@ class Compaction:
         """
         journal = self._journal
         journal.ready()
-        if journal.full or len(journal.segments) == 1:
+        if len(journal.segments) == 1:
             journal.roll()
+        journal.roll_if_full()
         number, oldest = next(iter(journal.segments.items()))
         if number != self._number:
             self._number, self._at, self._records = number, 0, 1
@@ -126,5 +131,7 @@ class Compaction:
             journal.write(active.size, data)
             made = Published(moved, {}, ids, head, active.size + len(data), moved=True)
             journal.commit(made, flush=True)
-        finally:
-            journal.cut()
+        except BaseException:
+            with suppress(StoreError):  # Whoever comes next tries again, and tells it.
+                journal.cut()
+            raise

@@ -57,7 +57,10 @@ class Frames:
             raise Unsound("is not the row that was written there")
         return record
 
-    def walk(self, read: Read, start: int, end: int, number: int = 1) -> Iterator[Found]:
+    def walk(
+        self, read: Read, start: int, end: int, number: int = 1, *, values: bool = True
+    ) -> Iterator[Found]:
+        del values  # They come with the rest of the body.
         window = _Window(read, end)
         at = start
         while at < end:

@@ -7,19 +7,21 @@ comes next publishes it. Before the flush it is not, and whoever comes next cuts
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
 from holdfast.contract.errors import StorageFull, StoreError
 from holdfast.engines.embedded.locking import holding
 from holdfast.engines.file.cache import Cache, Cached
-from holdfast.engines.file.failures import NO_ROOM, damaged, lost, translate
-from holdfast.engines.file.index import Index, Kept, at_in, length_in, segment_in
+from holdfast.engines.file.failures import NO_ROOM, lost, translate
+from holdfast.engines.file.index import Index, Kept, length_in
 from holdfast.engines.file.manifest import Manifest
 from holdfast.engines.file.place import Identity, Place, flush_directory, identity_of
-from holdfast.engines.file.records import FORMAT_VERSION, Format, Header, Unsound
+from holdfast.engines.file.records import FORMAT_VERSION, Format, Header
 from holdfast.engines.file.segment import (
     OpenFile,
     Segment,
@@ -37,8 +39,6 @@ SEGMENTS = 16
 #: File systems step their clocks in ticks. A change within one tick of another cannot be told from
 #: it, so the time of a directory says something only once it has stood for longer than any tick.
 _TICK_S = 0.1
-#: How often a place is looked up anew whose segment was removed meanwhile.
-_LOOKS_MAX = 100
 
 
 class Published(NamedTuple):
@@ -51,6 +51,7 @@ class Published(NamedTuple):
         head: the newest revision from here on.
         end: where the commit ends in the active segment.
         moved: the rows stand elsewhere, and nothing else changed.
+        live: bytes of rows that nothing has replaced, from here on.
     """
 
     rows: Sequence[tuple[bytes, Kept | None, int]]
@@ -59,6 +60,7 @@ class Published(NamedTuple):
     head: int
     end: int
     moved: bool = False
+    live: int = 0
 
 
 class Journal:
@@ -67,8 +69,10 @@ class Journal:
     Attributes:
         segments: by number, the oldest first; replaced as a whole, so that whoever reads keeps
             the files open that it found.
+        live: bytes of rows that nothing has replaced.
         dirty: acknowledged commits wait for a flush.
         failure: why nothing may be written any more.
+        scarce: the ballast was given up; only what deletes may be written until it is back.
     """
 
     def __init__(
@@ -85,11 +89,16 @@ class Journal:
         self.format = format
         self.manifest = Manifest("", "")
         self.segments: dict[int, Segment] = {}
+        self.live = 0
         self.dirty = False
         self.failure: StoreError | None = None
+        self.scarce = False
         #: In a forked child the files are the parent's.
         self.disowned = False
         self._ragged = False
+        self._older_bytes = 0
+        #: The segment that reached the largest size that this process may give a file.
+        self._at_limit = 0
         self._made: Published | None = None
         self._retired: list[dict[int, Segment]] = []
         self._files: list[OpenFile] = []
@@ -97,6 +106,11 @@ class Journal:
         self._changed: tuple[int, int] | None = None
         self._changed_at = 0.0
         self._settled: tuple[int, int] | None = None
+
+    def begin(self, segments: dict[int, Segment], live: int) -> None:
+        """Go on with what was read."""
+        self.live = live
+        self._use(segments)
 
     # --- Reading ----------------------------------------------------------------------------
 
@@ -108,50 +122,12 @@ class Journal:
     @property
     def size(self) -> int:
         """Bytes of the whole journal."""
-        return sum(segment.size for segment in self.segments.values())
+        return self._older_bytes + self.active.size if self.segments else 0
 
     @property
-    def live(self) -> int:
-        """Bytes of rows that nothing has replaced."""
-        return sum(segment.live for segment in self.segments.values())
-
-    def newest(self, key: bytes) -> Cached | None:
-        """The newest value of the key."""
-        for _ in range(_LOOKS_MAX):
-            segments = self.segments
-            kept = self.index.records.get(key)
-            if kept is None:
-                return None
-            found = self.value(segments, key, kept)
-            if found is not None:
-                return found
-        raise StoreError(f"the database {self.place.directory} changes all the time; try again")
-
-    def value(self, segments: dict[int, Segment], key: bytes, kept: Kept) -> Cached | None:
-        """What stands there, (value, revision); None where the segment is not among these.
-
-        Raises:
-            IntegrityFailed: the row is damaged.
-        """
-        place, revision = kept
-        cached = self.cache.get(key, revision)
-        if cached is not None:
-            return cached
-        segment = segments.get(segment_in(place))
-        if segment is None:
-            return None
-        at, length = at_in(place), length_in(place)
-        try:
-            row = segment.format.row(segment.read(at, length))
-        except Unsound as unsound:
-            raise damaged(segment.path, f"{where(segment, at)} {unsound.why}") from None
-        except OSError as error:
-            raise translate(error, self.place.directory) from error
-        if row.key != key or row.revision != revision or row.value is None:
-            raise damaged(segment.path, f"{where(segment, at)} is another row than was written")
-        found = (row.value, revision)
-        self.cache.put(key, found)
-        return found
+    def dead(self) -> int:
+        """Bytes of everything else."""
+        return self.size - self.live
 
     # --- Writing: whoever leads ---------------------------------------------------------------
 
@@ -176,6 +152,8 @@ class Journal:
         try:
             self.active.write(at, data)
         except OSError as error:
+            if error.errno == errno.EFBIG and at > 0:
+                self._at_limit = self.active.number
             raise translate(error, self.place.directory) from error
 
     def commit(self, made: Published, *, flush: bool) -> None:
@@ -184,7 +162,8 @@ class Journal:
             self._flush(self.active)
         else:
             self.dirty = True
-        self._made = made  # From here on it is made.
+        # Reckoned before, so that publishing it twice, after an interrupt, comes to the same.
+        self._made = made._replace(live=self._live_with(made))  # From here on it is made.
         self.settle()
 
     def cut(self) -> None:
@@ -211,17 +190,30 @@ class Journal:
             self.dirty = False
             self._flush(self.active)
 
+    def _flush_all(self) -> None:
+        """The same, also where another thread is about to flush and is not through."""
+        if self.failure is not None:
+            raise self.failure
+        if self.segments:
+            self._flush(self.active)
+
     @property
     def full(self) -> bool:
         """Whether the next commit goes to a new segment."""
         if not self.segments:
             return True
         most = min(max(self.size // SEGMENTS, SEGMENT_BYTES_MIN), SEGMENT_BYTES_MAX)
-        return self.active.size >= most or self.active.format is not self.format
+        active = self.active
+        return active.size >= most or active.format is not self.format or self.at_limit
+
+    @property
+    def at_limit(self) -> bool:
+        """Whether the active segment is as large as this process may make a file."""
+        return bool(self.segments) and self.active.number == self._at_limit
 
     def roll(self) -> None:
         """Begin a new segment. A crash leaves the journal without it, or with it and empty."""
-        self.flush()
+        self._flush_all()
         number = 1 + max(self.segments, default=0)
         path = self.place.directory / name_of(number, self.format)
         beside = path.with_name(path.name + ".new")
@@ -239,9 +231,20 @@ class Journal:
             segment.size = len(data)
             segments = {**self.segments, number: segment}
             self.write_manifest(self._listing(segments))
-            self.segments = segments
+            self._use(segments)
         except OSError as error:
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
             raise translate(error, self.place.directory) from error
+
+    def roll_if_full(self) -> None:
+        """Begin a new segment where it is time; without room for one the old one grows on."""
+        if self.full:
+            try:
+                self.roll()
+            except StorageFull:
+                if not self.segments or self.at_limit:
+                    raise
 
     def keep(self, file: OpenFile) -> OpenFile:
         """Keep the file open until `close`."""
@@ -251,14 +254,14 @@ class Journal:
 
     def remove_oldest(self) -> None:
         """Remove the oldest segment, in which nothing is left that counts."""
-        self.flush()
+        self._flush_all()
         number, oldest = next(iter(self.segments.items()))
         segments = {key: value for key, value in self.segments.items() if key != number}
         try:
             self.write_manifest(self._listing(segments))
             if self.index.snapshots:
                 self._retired.append(self.segments)
-            self.segments = segments
+            self._use(segments)
             oldest.path.unlink(missing_ok=True)
         except OSError as error:
             raise translate(error, self.place.directory) from error
@@ -302,32 +305,38 @@ class Journal:
     def _publish(self, made: Published) -> None:
         index = self.index
         for key, kept, revision in made.rows:
-            before = index.records.get(key)
-            if before == kept:
+            if index.records.get(key) == kept:
                 continue  # Published before an interrupt.
             if made.moved:
                 assert kept is not None
                 index.move(key, kept)
             else:
                 index.put(key, kept, revision)
-            self._account(before, kept)
         for key, value in made.values.items():
             self.cache.put(key, value)
         for id, known in made.ids.items():
             index.batch_ids[id] = known
             index.batch_ids.move_to_end(id)
         self.active.size = made.end
+        self.live = made.live
         index.head = made.head
         self._ragged = False
         self._made = None
 
-    def _account(self, before: Kept | None, kept: Kept | None) -> None:
-        if before is not None:
-            segment = self.segments.get(segment_in(before[0]))
-            if segment is not None:
-                segment.live -= length_in(before[0])
-        if kept is not None:
-            self.active.live += length_in(kept[0])
+    def _use(self, segments: dict[int, Segment]) -> None:
+        older = list(segments.values())[:-1]
+        self._older_bytes = sum(segment.size for segment in older)
+        self.segments = segments
+
+    def _live_with(self, made: Published) -> int:
+        live = self.live
+        for key, kept, _ in made.rows:
+            before = self.index.records.get(key)
+            if before is not None:
+                live -= length_in(before[0])
+            if kept is not None:
+                live += length_in(kept[0])
+        return live
 
     def _flush(self, segment: Segment) -> None:
         try:

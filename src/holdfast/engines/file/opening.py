@@ -19,6 +19,7 @@ from holdfast.engines.file.journal import Journal
 from holdfast.engines.file.lock import Lock
 from holdfast.engines.file.manifest import Manifest
 from holdfast.engines.file.place import Place, identity_of
+from holdfast.engines.file.reading import Reader
 from holdfast.engines.file.records import Commit
 from holdfast.engines.file.replay import Replay
 from holdfast.engines.file.segment import FORMATS, OpenFile, Segment, number_of
@@ -36,7 +37,7 @@ class Opened:
     """The parts of a database that is, or will be, open.
 
     Attributes:
-        journal, index, cache, snapshots: what reads and writes go to.
+        journal, index, cache, reader, snapshots: what reads and writes go to.
         relaxed: commits are acknowledged before they are flushed.
     """
 
@@ -48,6 +49,7 @@ class Opened:
         clock = components.clock
         format = FORMATS[config.format]
         self.journal = Journal(self.place, self.index, self.cache, format, clock.monotonic)
+        self.reader = Reader(self.journal, self.index, self.cache)
         self.snapshots = Snapshots(self.index, config.snapshot_age_max, clock.monotonic)
         self.relaxed = config.durability == "relaxed" and not config.read_only
         self._components = components
@@ -128,12 +130,13 @@ class Opened:
     def _read(self, manifest: Manifest) -> None:
         """Read the whole journal. Raises IntegrityFailed where it is damaged."""
         replay = Replay(self.index, manifest.store)
-        segments = self.journal.segments
+        segments: dict[int, Segment] = {}
         lossy = manifest.unflushed is not None
         for name in manifest.segments:
             segment = self._open_segment(name)
             replay.take(segment, last=name == manifest.segments[-1], lossy=lossy)
             segments[segment.number] = segment
+        self.journal.begin(segments, replay.live)
         if replay.damage:
             raise _failed(replay)
         if self.index.head < manifest.head and not lossy:
@@ -223,7 +226,10 @@ class Opened:
             return
         if journal.failure is not None:
             return
-        journal.ready()
+        try:
+            journal.ready()
+        except StoreNotFound:
+            return  # The files are gone: what was written there is, too.
         journal.flush()
         if self.index.head != self._written or self.relaxed:
             with suppress(StoreError), translated(self.place.directory):

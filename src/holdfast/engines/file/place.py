@@ -50,9 +50,10 @@ class Place:
                 "point the URL at another path",
                 path=str(self.directory),
             )
+        names = sorted(path.name for path in self.directory.iterdir())
+        # Asked last: another process may be making it right now.
         if self.manifest.exists():
             return
-        names = sorted(path.name for path in self.directory.iterdir())
         segments = [name for name in names if is_segment(name)]
         own = {*_OWN, *segments, *(name for name in names if is_segment(name.removesuffix(".new")))}
         foreign = [name for name in names if name not in own]
@@ -107,12 +108,12 @@ class Place:
         except FileNotFoundError:
             return 0
 
-    def make_ballast(self, size: int) -> bool:
-        """Set disk space aside, where there is plenty left; whether it is there."""
+    def make_ballast(self, size: int, *, margin: int = _BALLAST_MARGIN) -> bool:
+        """Set disk space aside, where so many times as much is left; whether it is there."""
         there = self.ballast.stat().st_size if self.ballast.exists() else 0
         if there >= size:
             return True
-        if self.room_bytes() < size * _BALLAST_MARGIN:
+        if self.room_bytes() < size * margin:
             return False
         try:
             with open(self.ballast, "ab", buffering=0, opener=_private) as file:

@@ -113,6 +113,11 @@ class Format(Protocol):
         """The row that was stored as these bytes. Raises Unsound."""
         ...
 
-    def walk(self, read: Read, start: int, end: int, number: int = 1) -> Iterator[Found]:
-        """The records between two places; goes on behind an unsound one where it can."""
+    def walk(
+        self, read: Read, start: int, end: int, number: int = 1, *, values: bool = True
+    ) -> Iterator[Found]:
+        """The records between two places; goes on behind an unsound one where it can.
+
+        Without `values` rows may come with an empty one in the place of theirs, which is faster.
+        """
         ...

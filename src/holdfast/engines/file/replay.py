@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from holdfast.engines.file.index import Index, Kept, length_in, place_of, segment_in
+from holdfast.engines.file.index import Index, Kept, length_in, place_of
 from holdfast.engines.file.records import (
     FORMAT_VERSION,
     BatchId,
@@ -56,6 +56,7 @@ class Replay:
     Attributes:
         damage: everything wrong so far.
         dropped: bytes of an append that was never finished.
+        live: bytes of rows that nothing has replaced.
     """
 
     def __init__(self, index: Index, store: str) -> None:
@@ -63,13 +64,12 @@ class Replay:
         self._store = store
         self._first = True
         self.damage: list[Damage] = []
-        self.dropped = 0
-        self.segments: dict[int, Segment] = {}
+        self.dropped = self.live = 0
 
     def take(
         self, segment: Segment, *, last: bool, lossy: bool = False, end: int | None = None
     ) -> None:
-        """Take a segment in; sets its `size` and the `live` of all.
+        """Take a segment in; sets its `size`.
 
         Args:
             last: it may end with an unfinished append.
@@ -77,18 +77,17 @@ class Replay:
                 may stand behind what was not written.
             end: where it ends; default: where the file does.
         """
-        self.segments[segment.number] = segment
         length = segment.length if end is None else end
         segment.size = 0
         rows: list[tuple[Row, Kept]] = []
         ids: list[BatchId] = []
         began = 0
         found = None
-        walk = segment.format.walk(segment.read, 0, length)
+        walk = segment.format.walk(segment.read, 0, length, values=False)
         for found in walk:
             record = found.record
             if isinstance(record, Unsound):
-                if last and _unfinished(segment, found, began, walk, lossy=lossy):
+                if last and self._unfinished(segment, found, began, walk, lossy=lossy):
                     break
                 self._note(segment, found, record.why)
                 rows.clear()
@@ -166,36 +165,52 @@ class Replay:
         if any(row.revision > commit.revision for row, _ in rows):
             self._note(segment, found, "commits rows of a later revision")
         for row, kept in rows:
-            self._put(segment, row, kept)
+            self._put(row, kept)
         for id, revision, at_ms in ids:
             index.batch_ids[id] = (revision, at_ms, segment.number)
             index.batch_ids.move_to_end(id)
         index.head = commit.revision
 
-    def _put(self, segment: Segment, row: Row, kept: Kept) -> None:
+    def _put(self, row: Row, kept: Kept) -> None:
         records = self._index.records
         before = records.get(row.key)
         if before is not None:
-            self.segments[segment_in(before[0])].live -= length_in(before[0])
+            self.live -= length_in(before[0])
         if row.value is not None:
             records[row.key] = kept
-            segment.live += length_in(kept[0])
+            self.live += length_in(kept[0])
         elif before is not None:
             del records[row.key]
 
+    def _unfinished(
+        self, segment: Segment, found: Found, began: int, rest: Iterator[Found], *, lossy: bool
+    ) -> bool:
+        """Whether an unsound record belongs to an append that did not come to its end."""
+        if found.cut:
+            return True
+        if not _unwritten(segment, began):
+            return False
+        return lossy or not self._goes_on(rest)
+
+    def _goes_on(self, rest: Iterator[Found]) -> bool:
+        """Whether another commit stands behind the one that lacks something."""
+        sound = commits = 0
+        for found in rest:
+            record = found.record
+            if type(record) is Commit:
+                commits += 1
+                # The end of the very commit that lacks something follows what is known, and says
+                # that there were more records than are left.
+                own = record.after in (None, self._index.head) and record.rows != sound
+                if commits > 1 or not own:
+                    return True
+                sound = 0
+            else:
+                sound = 0 if isinstance(record, Unsound) else sound + 1
+        return False
+
     def _note(self, segment: Segment, found: Found, why: str) -> None:
         self.damage.append(Damage(segment, found.at, found.number, why))
-
-
-def _unfinished(
-    segment: Segment, found: Found, began: int, rest: Iterator[Found], *, lossy: bool
-) -> bool:
-    """Whether an unsound record is the rest of an append that did not come to its end."""
-    if found.cut:
-        return True
-    if not _unwritten(segment, began):
-        return False
-    return lossy or not any(type(later.record) is Commit for later in rest)
 
 
 def _unwritten(segment: Segment, began: int) -> bool:

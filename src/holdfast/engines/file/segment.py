@@ -51,16 +51,15 @@ class Segment:
         number: from 1; later segments hold later commits.
         format: that its records are written in.
         size: where its last commit ends, in bytes.
-        live: how many of them are rows that nothing has replaced, roughly.
     """
 
-    __slots__ = ("file", "format", "live", "number", "path", "size")
+    __slots__ = ("file", "format", "number", "path", "size")
 
     def __init__(self, path: Path, file: OpenFile) -> None:
         self.path = path
         self.file = file
         self.number, self.format = number_of(path.name), format_of(path.name)
-        self.size = self.live = 0
+        self.size = 0
 
     def read(self, at: int, length: int) -> bytes:
         """Bytes of the file; fewer where it ends."""

@@ -1,45 +1,99 @@
 """Bytes as text that a person can read and change.
 
 What is text stands as it is. Control characters, `%` and bytes that are no UTF-8 stand as `%` and
-two hex digits, as in URLs. A `%` that no two hex digits follow stands for itself, so that a text
-typed by hand means what it seems to. Where all that takes more than base64, `readable` declines.
+two hex digits, as in URLs; a longer stretch of them stands as `%{base64}`, so that the text between
+such stretches can be read. A `%` that neither follows stands for itself, so that a text typed by
+hand means what it seems to. Bytes without any text in them `readable` declines: base64 is shorter.
 """
 
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote_to_bytes
+from base64 import b64encode
+from binascii import Error as NoBase64
+from binascii import a2b_base64
 
 #: ASCII that is not shown as it is.
 _ESCAPED = bytes((*range(32), ord("%"), 127))
-_SPECIAL = re.compile("[\x00-\x1f%\x7f-\x9f\udc80-\udcff]")
-#: What base64 adds, and how much more a short text may take for being readable.
-_BASE64_GROWTH = 3
-_SLACK_BYTES = 48
+#: The same of all characters; those at the end are bytes that are no UTF-8.
+_HIDES = "\x00-\x1f%\x7f-\x9f\udc80-\udcff"
+_DIGITS = {
+    one: "".join(f"%{byte:02X}" for byte in chr(one).encode(errors="surrogateescape"))
+    for one in (*range(0x20), ord("%"), *range(0x7F, 0xA0), *range(0xDC80, 0xDD00))
+}
+#: What is not shown, with what lies in between and is too short to tell anything.
+_STRETCH = re.compile(f"[{_HIDES}]+(?:[^{_HIDES}]{{1,3}}[{_HIDES}]+)*")
+#: What two hex digits mean.
+_BYTES = {
+    digits.encode(): bytes((byte,))
+    for byte in range(256)
+    for digits in {
+        one + two
+        for one in (f"{byte >> 4:X}", f"{byte >> 4:x}")
+        for two in (f"{byte & 15:X}", f"{byte & 15:x}")
+    }
+}
+#: How much longer than base64 the digits of a stretch may be, because they are plainer; and how
+#: long a stretch is at most for which that is looked at.
+_PLAINER_BYTES = 6
+_SHORT_BYTES = 40
+#: Larger ones are shown only where little has to be hidden: one in so many bytes.
+_LARGE_BYTES = 64 * 1024
+_HIDDEN_SHARE = 6
 
 
 def readable(raw: bytes) -> str | None:
-    """The bytes as text; None where base64 takes less."""
-    escaped = len(raw) - len(raw.translate(None, _ESCAPED))
-    try:
+    """The bytes as text; None where there is no text in them."""
+    if raw.isascii():
         text = raw.decode()
-    except UnicodeDecodeError:
-        escaped += len(raw) - len(raw.decode(errors="ignore").encode())
-        text = None
-    if 2 * escaped > len(raw) // _BASE64_GROWTH + _SLACK_BYTES:
-        return None
-    if text is None:
+        if len(raw.translate(None, _ESCAPED)) == len(raw):
+            return text
+    else:
         text = raw.decode(errors="surrogateescape")
-    elif not escaped and (text.isascii() or _SPECIAL.search(text) is None):
-        return text
-    return _SPECIAL.sub(_escape, text)
+    if len(raw) > _LARGE_BYTES and _hidden(raw) * _HIDDEN_SHARE > len(raw):
+        return None
+    shown = _STRETCH.sub(_hide, text)
+    if shown.startswith("%{") and shown.find("}") == len(shown) - 1:
+        return None
+    return shown
 
 
 def meant(text: str) -> bytes:
     """The bytes that a text of `readable` stands for."""
     raw = text.encode()
-    return unquote_to_bytes(raw) if b"%" in raw else raw
+    return _reveal(raw) if b"%" in raw else raw
 
 
-def _escape(found: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in found[0].encode(errors="surrogateescape"))
+def _hidden(raw: bytes) -> int:
+    """How many bytes are not shown as they are."""
+    escaped = len(raw) - len(raw.translate(None, _ESCAPED))
+    return escaped + len(raw) - len(raw.decode(errors="ignore").encode())
+
+
+def _hide(found: re.Match[str]) -> str:
+    stretch = found[0]
+    raw = stretch.encode(errors="surrogateescape")
+    coded = f"%{{{b64encode(raw).decode()}}}"
+    if len(raw) <= _SHORT_BYTES:
+        plain = stretch.translate(_DIGITS)
+        if len(plain) <= len(coded) + _PLAINER_BYTES:
+            return plain
+    return coded
+
+
+def _reveal(raw: bytes) -> bytes:
+    first, *parts = raw.split(b"%")
+    revealed = [first]
+    for part in parts:
+        byte = _BYTES.get(part[:2])
+        if byte is not None:
+            revealed += (byte, part[2:])
+            continue
+        end = part.find(b"}") if part[:1] == b"{" else -1
+        try:
+            if end < 2:  # noqa: PLR2004 - nothing between the braces
+                raise NoBase64
+            revealed += (a2b_base64(part[1:end], strict_mode=True), part[end + 1 :])
+        except NoBase64:
+            revealed += (b"%", part)  # It stands for itself.
+    return b"".join(revealed)

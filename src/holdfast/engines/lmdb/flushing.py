@@ -7,6 +7,7 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from holdfast.contract.errors import IntegrityFailed, StoreError
+from holdfast.contract.queues import next_of
 from holdfast.contract.runtime import Clock
 from holdfast.engines.lmdb.medium import Medium
 from holdfast.engines.lmdb.overlay import Overlay
@@ -44,7 +45,7 @@ def flush_when_rung(me: Callable[[], Flushed | None], bell: Bell, turn: object) 
     while True:
         due = False
         try:
-            mine = bell.get(timeout=rest)
+            mine = next_of(bell, rest)
         except Empty:
             mine, due = me(), True
         rest = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import sys
@@ -35,7 +36,7 @@ READER_CHECK_COMMITS = 64
 #: How often a read tries again that met a change of the memory map in another thread.
 READ_ATTEMPTS_MAX = 16
 #: How often, and how far apart, a fork looks whether a read is under way.
-PARK_ATTEMPTS_MAX = 200
+PARK_ATTEMPTS_MAX = 1000
 _PARK_PAUSE_S = 0.0005
 _NAMED_TREES = (b"rows", b"long", b"batches")
 _OWNER_BYTES = 6
@@ -143,9 +144,11 @@ class Medium:
         Args:
             views: how many snapshots are open, each with a transaction and the environment.
         """
-        for _ in range(PARK_ATTEMPTS_MAX):
+        for attempt in range(PARK_ATTEMPTS_MAX):
             if not self._reading(2 * views + 1):
                 break
+            if attempt == 1:
+                gc.collect()  # The remains of an interrupted read may hold its transaction.
             pause(_PARK_PAUSE_S)
         with suppress(lmdb.Error):
             self._parked = self.env.begin()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -116,7 +117,10 @@ class SqliteEngine(EmbeddedEngine):
         super().before_fork()
         # SQLite counts the locks of a process by itself, and a child would inherit the count
         # without the locks. So the child inherits no connection, where that can be had.
-        self._released = self._paused and self._open_parts().release()
+        if self._paused and not self._over:
+            # Once more without the remains of interrupted calls, which may hold a view.
+            release = self._open_parts().release
+            self._released = release() or (gc.collect() > 0 and release())
 
     def after_fork_in_parent(self) -> None:
         try:
@@ -126,7 +130,7 @@ class SqliteEngine(EmbeddedEngine):
             super().after_fork_in_parent()
 
     def _after_fork(self) -> None:
-        if self._database is not None and not self._released:
+        if self._database is not None and not self._released and not self._over:
             self._database.inherit()
             keep_for_ever(self)
 
@@ -283,6 +287,11 @@ class SqliteEngine(EmbeddedEngine):
             self._upkeep.wake()
 
     # --- Inside -----------------------------------------------------------------------------
+
+    @property
+    def _over(self) -> bool:
+        """Whether its connections are closed: an interrupted close may have come that far."""
+        return self._database is None or self._database.closed
 
     def _now(self, read: Callable[Concatenate[Reader, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """What a read finds at this moment."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from holdfast.contract.errors import InvalidInput
 from holdfast.contract.record import Range
 from holdfast.state.adapter import Moment, ScanPage
+from holdfast.state.bounds import Bound
+from holdfast.state.embedded.bounding import Bounded
 from holdfast.state.embedded.limiting import EmbeddedLimits
 from holdfast.state.embedded.rows import QUIET, TOLD, living
 from holdfast.state.embedded.site import Ground, Site
@@ -32,6 +34,7 @@ class EmbeddedAdapter(EmbeddedValues, EmbeddedLimits, EmbeddedStreams):
         site: the database.
         open: finds the rows, where it is not all of the database.
         kind: of the rows that `set` makes.
+        bounded: the bounded area that `set` writes into.
     """
 
     def __init__(
@@ -39,10 +42,13 @@ class EmbeddedAdapter(EmbeddedValues, EmbeddedLimits, EmbeddedStreams):
         site: Site,
         open: Callable[[], Awaitable[Ground]] | None = None,
         kind: int = QUIET,
+        bounded: Bounded | None = None,
     ) -> None:
-        super().__init__(open or site.open, kind)
+        super().__init__(open or site.open, kind, bounded)
         self._site = site
-        self._told: EmbeddedAdapter | None = None
+        #: The adapter as areas use it that are told, or bounded.
+        self._areas: dict[str, EmbeddedAdapter] = {}
+        self._bounds: dict[str, Bounded] = {}
 
     def __repr__(self) -> str:
         return f"<EmbeddedAdapter {self._site.engine.config.url}>"
@@ -54,23 +60,33 @@ class EmbeddedAdapter(EmbeddedValues, EmbeddedLimits, EmbeddedStreams):
 
     async def close(self) -> None:
         self.shut()
-        if self._told is not None:
-            self._told.shut()
+        for one in self._areas.values():
+            one.shut()
         if self._ear is not None:
             self._ear.close()
 
     def of(self, area: str) -> EmbeddedAdapter:
-        if area != TOLD_AREA:
+        bounded = self._bounds.get(area)
+        if area != TOLD_AREA and bounded is None:
             return self
-        if self._told is None:
-            self._told = EmbeddedAdapter(self._site, self._rows, TOLD)
-        return self._told
+        found = self._areas.get(area)
+        if found is None:
+            kind = TOLD if area == TOLD_AREA else QUIET
+            found = self._areas[area] = EmbeddedAdapter(self._site, self._rows, kind, bounded)
+        return found
+
+    def bounded(self, bounds: Mapping[str, Bound], name: str) -> EmbeddedAdapter:
+        made = EmbeddedAdapter(self._site, self._rows)
+        made._bounds = {area: Bounded(f"{name}:{area}", bound) for area, bound in bounds.items()}
+        return made
 
     def on(self, moment: Moment) -> EmbeddedAdapter:
         async def open() -> Ground:
             return (await self._rows()).on(moment.engine)
 
-        return EmbeddedAdapter(self._site, open, self._kind)
+        inside = EmbeddedAdapter(self._site, open, self._kind)
+        inside._bounds = self._bounds
+        return inside
 
     async def _rows(self) -> Ground:
         return self._ground or await self._open()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from holdfast.state.adapter import StateAdapter
+from holdfast.state.embedded.bounding import Bounded
 from holdfast.state.embedded.rows import QUIET
 from holdfast.state.embedded.site import Ground, closed
 
@@ -15,13 +16,20 @@ class EmbeddedPart(StateAdapter):
     Args:
         open: finds the rows when they are first needed.
         kind: of the rows that `set` makes: whether writes are told in the feed.
+        bounded: the bounded area that `set` writes into.
     """
 
     name = "embedded"
 
-    def __init__(self, open: Callable[[], Awaitable[Ground]], kind: int = QUIET) -> None:
+    def __init__(
+        self,
+        open: Callable[[], Awaitable[Ground]],
+        kind: int = QUIET,
+        bounded: Bounded | None = None,
+    ) -> None:
         self._open_ground = open
         self._kind = kind
+        self._bounded = bounded
         self._ground: Ground | None = None
         self._closed = False
 

@@ -80,6 +80,8 @@ class Ear:
         self._waiters: set[Waiter] = set()
         self._listeners: dict[object, Listener] = {}
         self._loop: Background | None = None
+        #: How often the loop was started: one that ends knows whether another one has begun.
+        self._starts = 0
         #: What was published up to this revision was told.
         self._told = 0
         self._closed = False
@@ -148,6 +150,7 @@ class Ear:
     def _start(self) -> None:
         with self._lock:
             if self._loop is None and (self._waiters or self._listeners):
+                self._starts += 1
                 self._loop = self._host.runtime().start("holdfast state", self._run)
 
     def _rest(self) -> None:
@@ -160,6 +163,17 @@ class Ear:
             loop.stop()
 
     async def _run(self) -> None:
+        turn = self._starts
+        try:
+            await self._listen()
+        finally:
+            # However it ended: who waits looks for itself, and starts another one if need be.
+            with self._lock:
+                if self._starts == turn:
+                    self._loop = None
+                self._wake(list(self._waiters))
+
+    async def _listen(self) -> None:
         position = -1
         runtime = self._host.runtime()
         while self._waiters or self._listeners:
@@ -170,16 +184,14 @@ class Ear:
                     await self._tell()
                 position, pause = max(position, head), REST_S
             except StoreClosed:
-                break
-            except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001
-                # Those who wait look for themselves.
+                return
+            except Exception as error:  # noqa: BLE001 - whoever waits is told, and it goes on
+                # Not a foreign error's own text: it may hold a value.
                 said = str(error) if isinstance(error, StoreError) else type(error).__name__
                 _log.warning("commits are waited for again: %s", said)
                 self._missed()
                 pause = RETRY_S
             await runtime.sleep(pause)
-        with self._lock:
-            self._wake(list(self._waiters))
 
     async def _look(self) -> None:
         """Wake those whose rows changed."""

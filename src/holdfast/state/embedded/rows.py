@@ -9,12 +9,20 @@ is a plain row (`store/plain`), whose value begins with one byte for its kind:
     04  a bucket of tokens                    MessagePack [tokens, instant]
     05  members                               MessagePack {member: the instant it ends at}
     06  the head of a stream                  newest instant (8), next number (8), first number (8)
+    07, 08  like 01 and 02, in a bounded area   order (8), length of the area's name (1), the name,
+                                                 the value's bytes
 
 Region `L` has what belongs to streams, each part behind the stream's key as packed text:
 
     e  number (8)                  a message: its instant (8), its bytes
     g  group (packed text)         the number of the message that the group gets next (8)
     p  group, number (8)           MessagePack [instant of the message, consumer, given at, times]
+
+Region `Q` has what bounded areas need, behind the area's name as packed text:
+
+    o  order (8), the key          empty: in this order they go
+    t                              MessagePack [values, bytes], as far as they are added up
+    d  revision (8), index (4)     MessagePack [values, bytes]: more, or fewer, since then
 
 Region `N` has what was published, by revision: MessagePack [instant, channel, bytes]. The row with
 nothing behind the region says up to which revision messages were given up (8).
@@ -44,19 +52,52 @@ WINDOW: Final = 3
 BUCKET: Final = 4
 MEMBERS: Final = 5
 STREAM: Final = 6
+#: How `TOLD` and `QUIET` are stored where the row has a place in a bounded area.
+_BOUNDED: Final = 6
 #: Kinds whose payload is the value itself.
 VALUES: Final = (TOLD, QUIET)
 
 STREAMS: Final = b"L"
 NEWS: Final = b"N"
-_MESSAGE, _GROUP, _PENDING = b"e", b"g", b"p"
+BOUNDS: Final = b"Q"
+_MESSAGE, _GROUP, _PENDING, _ORDER = b"e", b"g", b"p", b"o"
 
-_KINDS: Final = tuple(bytes((kind,)) for kind in range(STREAM + 1))
+_KINDS: Final = tuple(bytes((kind,)) for kind in range(_BOUNDED + QUIET + 1))
 _NUMBER: Final = struct.Struct(">Q")
+#: Behind every instant.
+_NEVER: Final = (1 << 63) - 1
+_PLACE_BYTES: Final = 9
 _HEAD: Final = struct.Struct(">QQQ")
 _INSTANT: Final = struct.Struct(">q")
 _LASTING: Final = 2
 _EXPIRING: Final = 10
+
+
+class Place(NamedTuple):
+    """Where a row stands in a bounded area.
+
+    Attributes:
+        group: the area's name.
+        order: which goes before which.
+    """
+
+    group: str
+    order: int
+
+
+class Group(NamedTuple):
+    """A bounded area, and how its values are ordered: `lru`, `lfu` or `ttl`."""
+
+    name: str
+    by: str
+
+    def order(self, now_ms: int, until_ms: int, before: Place | None, uses: int = 1) -> int:
+        """The order of a value that is written, or was used so many times."""
+        if self.by == "ttl":
+            return until_ms or _NEVER
+        if self.by == "lru":
+            return now_ms
+        return uses + (before.order if before is not None and before.group == self.name else 0)
 
 
 class Row(NamedTuple):
@@ -66,11 +107,13 @@ class Row(NamedTuple):
         kind: see the module.
         payload: likewise.
         until_ms: when it ends; 0: never.
+        place: in a bounded area, if it is of one.
     """
 
     kind: int
     payload: bytes
     until_ms: int
+    place: Place | None = None
 
     def value(self) -> bytes:
         """The value's bytes. Raises InvalidValue when another kind of row stands there."""
@@ -114,8 +157,12 @@ class Head(NamedTuple):
 # --- Rows under a key -----------------------------------------------------------------------------
 
 
-def pack_row(kind: int, payload: bytes, until_ms: int = 0) -> bytes:
+def pack_row(kind: int, payload: bytes, until_ms: int = 0, place: Place | None = None) -> bytes:
     """The stored form of a row."""
+    if place is not None:
+        group = place.group.encode()
+        stands = _NUMBER.pack(place.order) + bytes((len(group),)) + group
+        return pack_plain(_KINDS[_BOUNDED + kind] + stands + payload, until_ms)
     return pack_plain(_KINDS[kind] + payload, until_ms)
 
 
@@ -124,11 +171,18 @@ def row_of(stored: bytes) -> Row:
     if stored[0] != FORMAT or stored[1] & ~EXPIRES:
         check_plain(stored)
     try:
+        start, until_ms = _LASTING, 0
         if stored[1]:
-            until_ms = _INSTANT.unpack_from(stored, _LASTING)[0]
-            return Row(stored[_EXPIRING], stored[_EXPIRING + 1 :], until_ms)
-        return Row(stored[_LASTING], stored[_LASTING + 1 :], 0)
-    except (IndexError, struct.error):
+            start, until_ms = _EXPIRING, _INSTANT.unpack_from(stored, _LASTING)[0]
+        kind = stored[start]
+        if kind <= _BOUNDED:
+            return Row(kind, stored[start + 1 :], until_ms)
+        order = _NUMBER.unpack_from(stored, start + 1)[0]
+        name = start + 1 + _PLACE_BYTES
+        end = name + stored[name - 1]
+        place = Place(stored[name:end].decode(), order)
+        return Row(kind - _BOUNDED, stored[end:], until_ms, place)
+    except (IndexError, ValueError, struct.error):
         raise _cut_off() from None
 
 
@@ -155,10 +209,11 @@ def _cut_off() -> IntegrityFailed:
 class Places:
     """The keys of one keyspace."""
 
-    __slots__ = ("data", "news", "streams")
+    __slots__ = ("bounds", "data", "news", "streams")
 
     def __init__(self, keyspace: int) -> None:
         self.data = layout.region(keyspace, layout.DATA)
+        self.bounds = layout.region(keyspace, BOUNDS)
         self.news = layout.region(keyspace, NEWS)
         self.streams = layout.region(keyspace, STREAMS)
 
@@ -173,6 +228,15 @@ class Places:
         """The key of a data row."""
         return data_key[layout.REGION_BYTES :].decode(errors="replace")
 
+    def bound(self, group: str) -> BoundPlaces:
+        """Where the rows of a bounded area stand."""
+        return BoundPlaces(self.bounds + pack_text(group))
+
+    def is_order(self, key: bytes) -> bool:
+        """Whether a row of region `Q` is a value's place in its order."""
+        end = _end_of_text(key, len(self.bounds))
+        return key[end : end + 1] == _ORDER
+
     def is_message(self, key: bytes) -> bool:
         """Whether a row of region `L` is a message of a stream."""
         end = _end_of_text(key, len(self.streams))
@@ -181,6 +245,25 @@ class Places:
     def stream(self, data_key: bytes) -> StreamPlaces:
         """Where the parts of the stream under this data row stand."""
         return StreamPlaces(self.streams + pack_text(self.text(data_key)))
+
+
+class BoundPlaces:
+    """The keys of a bounded area's rows."""
+
+    __slots__ = ("differences", "orders", "tally")
+
+    def __init__(self, prefix: bytes) -> None:
+        self.orders = prefix + _ORDER
+        self.tally = prefix + b"t"
+        self.differences = prefix + b"d"
+
+    def order(self, order: int, key: bytes) -> bytes:
+        """The row of a value's place."""
+        return self.orders + _NUMBER.pack(order) + key
+
+    def key_of(self, order_key: bytes) -> bytes:
+        """The value's own key behind its order."""
+        return order_key[len(self.orders) + 8 :]
 
 
 class StreamPlaces:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from holdfast.contract.batch import Need
-from holdfast.contract.engine import NOT_NOW, Engine
+from holdfast.contract.engine import NOT_NOW, Engine, NotNow
 from holdfast.contract.errors import StoreClosed, ValueTooLarge
 from holdfast.contract.record import Record
 from holdfast.contract.runtime import Clock
@@ -16,6 +18,8 @@ from holdfast.state.embedded.rows import (
     STATE,
     STREAM,
     TOLD,
+    Group,
+    Place,
     Places,
     Row,
     living,
@@ -24,11 +28,15 @@ from holdfast.state.embedded.rows import (
 )
 from holdfast.store.feed_row import Act, Cause
 from holdfast.store.keyspaces import Keyspace, Keyspaces
+from holdfast.store.plain.rows import pack_plain
 from holdfast.store.plan import Plan
 from holdfast.store.space import Space, WritePlan, Writer, commit
 
-#: What a row adds to a value: its form, its expiry, its kind.
+#: What a row adds to a value: its form, its expiry, its kind; its place, if it is bounded.
 _FORM_BYTES = 11
+_PLACE_BYTES_MAX = 9 + 255
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Site:
@@ -93,13 +101,18 @@ class Ground:
 
     async def find(self, key: str) -> Row | None:
         """What stands under a key."""
+        row = self.find_now(key)
+        if row is NOT_NOW:
+            [record] = await self.space.read((self.row_key(key),))
+            row = living(record, self.space.clock.now_ms())
+        return row
+
+    def find_now(self, key: str) -> Row | NotNow | None:
+        """The same without waiting, where the engine can."""
         space = self.space
         space.check()
-        data_key = self.row_key(key)
-        found = space.peek(data_key)
-        if found is NOT_NOW:
-            [found] = await space.read((data_key,))
-        return living(found, space.clock.now_ms())
+        found = space.peek(self.row_key(key))
+        return found if found is NOT_NOW else living(found, space.clock.now_ms())
 
     async def record(self, data_key: bytes) -> Record | tuple[bytes, int] | None:
         """The record of a row, also of one that has run out."""
@@ -138,6 +151,7 @@ class Ground:
         kind: int,
         payload: bytes,
         until_ms: int,
+        group: Group | None = None,
     ) -> None:
         """Write a row over what stands there, and all that follows from it."""
         if len(payload) > self._value_bytes_max:
@@ -147,24 +161,17 @@ class Ground:
                 limit=self._value_bytes_max,
                 found=len(payload),
             )
-        previous = before_ms = 0
+        row, place, previous = None, None, 0
         if record is not None:
             row = row_of(record[0])
-            before_ms = row.until_ms
-            over = 0 < before_ms <= plan.now_ms
-            if row.kind == STREAM and (over or kind != STREAM):
-                plan.delete_range(self.places.stream(data_key).everything)
-            if row.kind == TOLD:
-                if over:
-                    # Nobody has swept it yet, so this commit tells that it ran out.
-                    self._tell(plan, Act.DELETE, data_key, record[1], Cause.EXPIRED)
-                else:
-                    previous = record[1]
-                    # Whoever watches the key is told of it, whoever writes it.
-                    kind = TOLD if kind == QUIET else kind
-                    if kind != TOLD:
-                        self._tell(plan, Act.DELETE, data_key, previous, None)
-        plan.rows[data_key] = pack_row(kind, payload, until_ms)
+            kind, previous = self._over(plan, data_key, record, row, kind)
+        if group is not None:
+            before = None if row is None else row.place
+            place = Place(group.name, group.order(plan.now_ms, until_ms, before))
+        if place is not None or (row is not None and row.place is not None):
+            self._stands(plan, data_key, row, place, payload)
+        plan.rows[data_key] = pack_row(kind, payload, until_ms, place)
+        before_ms = 0 if row is None else row.until_ms
         if before_ms or until_ms:
             plan.expires(data_key, before_ms, until_ms)
         if kind == TOLD:
@@ -172,8 +179,13 @@ class Ground:
 
     def lasts(self, plan: Plan, data_key: bytes, row: Row, until_ms: int) -> None:
         """Let a row end at another instant; that is not told."""
-        plan.rows[data_key] = pack_row(row.kind, row.payload, until_ms)
+        plan.rows[data_key] = pack_row(row.kind, row.payload, until_ms, row.place)
         plan.expires(data_key, row.until_ms, until_ms)
+
+    def moves(self, plan: Plan, data_key: bytes, row: Row, place: Place) -> None:
+        """Let a row of a bounded area have another place; that is not told."""
+        self._stands(plan, data_key, row, place, row.payload)
+        plan.rows[data_key] = pack_row(row.kind, row.payload, row.until_ms, place)
 
     def remove(
         self, plan: Plan, data_key: bytes, record: Record, cause: Cause | None = None
@@ -184,10 +196,50 @@ class Ground:
             cause = Cause.EXPIRED
         plan.delete(data_key)
         plan.expires(data_key, row.until_ms, 0)
+        if row.place is not None:
+            self._stands(plan, data_key, row, None, b"")
         if row.kind == STREAM:
             plan.delete_range(self.places.stream(data_key).everything)
         elif row.kind == TOLD:
             self._tell(plan, Act.DELETE, data_key, record[1], cause)
+
+    def _over(
+        self, plan: Plan, data_key: bytes, record: Record, row: Row, kind: int
+    ) -> tuple[int, int]:
+        """What follows for the row that is written over; the new kind, and the revision before."""
+        over = 0 < row.until_ms <= plan.now_ms
+        if row.kind == STREAM and (over or kind != STREAM):
+            plan.delete_range(self.places.stream(data_key).everything)
+        if row.kind != TOLD:
+            return kind, 0
+        if over:
+            # Nobody has swept it yet, so this commit tells that it ran out.
+            self._tell(plan, Act.DELETE, data_key, record[1], Cause.EXPIRED)
+            return kind, 0
+        if kind not in (TOLD, QUIET):
+            self._tell(plan, Act.DELETE, data_key, record[1], None)
+            return kind, 0
+        # Whoever watches the key is told of it, whoever writes it.
+        return TOLD, record[1]
+
+    def _stands(
+        self, plan: Plan, data_key: bytes, row: Row | None, place: Place | None, payload: bytes
+    ) -> None:
+        """Keep the rows of bounded areas in step with a row that changes."""
+        key = data_key[len(self.places.data) :]
+        differences: dict[str, tuple[int, int]] = {}
+        if row is not None and row.place is not None:
+            there = self.places.bound(row.place.group)
+            plan.delete(there.order(row.place.order, key))
+            differences[row.place.group] = (-1, -len(key) - len(row.payload))
+        if place is not None:
+            plan.put(self.places.bound(place.group).order(place.order, key), b"")
+            items, size = differences.get(place.group, (0, 0))
+            differences[place.group] = (items + 1, size + len(key) + len(payload))
+        for group, difference in differences.items():
+            if difference != (0, 0):
+                packed = pack_plain(_encode(difference))
+                plan.append(self.places.bound(group).differences, packed)
 
     def _tell(
         self, plan: Plan, act: Act, data_key: bytes, previous: int, cause: Cause | None

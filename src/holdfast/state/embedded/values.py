@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from holdfast.contract.batch import Need
+from holdfast.contract.engine import NOT_NOW, NotNow
 from holdfast.contract.errors import InvalidValue
 from holdfast.contract.record import Record
 from holdfast.state.adapter import BatchWrite, Condition
@@ -26,7 +27,18 @@ class EmbeddedValues(EmbeddedPart):
     async def get(self, key: str) -> bytes | None:
         ground = self._ground or await self._open()
         row = await ground.find(key)
-        return None if row is None else row.value()
+        if row is None:
+            return None
+        if self._bounded is not None:
+            await self._bounded.used(ground, (key,))
+        return row.value()
+
+    def get_now(self, key: str) -> bytes | NotNow | None:
+        ground = self._ground
+        if ground is None or self._bounded is not None:
+            return NOT_NOW
+        row = ground.find_now(key)
+        return row if row is None or row is NOT_NOW else row.value()
 
     async def set(
         self,
@@ -39,6 +51,7 @@ class EmbeddedValues(EmbeddedPart):
     ) -> bool:
         ground = self._ground or await self._open()
         kind, written = self._kind, True
+        group = None if self._bounded is None else self._bounded.group
 
         def write(plan: Plan, data_key: bytes, record: Record | None) -> None:
             nonlocal written
@@ -50,9 +63,11 @@ class EmbeddedValues(EmbeddedPart):
                     return
                 if keep_ttl and row is not None:
                     until_ms = row.until_ms
-            ground.put(plan, data_key, record, kind, value, until_ms)
+            ground.put(plan, data_key, record, kind, value, until_ms, group)
 
         await ground.decide(key, write)
+        if self._bounded is not None:
+            await self._bounded.wrote(ground, 1, len(key) + len(value))
         return written
 
     async def set_fenced(
@@ -60,6 +75,7 @@ class EmbeddedValues(EmbeddedPart):
     ) -> bytes | Literal[True] | None:
         ground = self._ground or await self._open()
         data_key, kind = ground.row_key(key), self._kind
+        group = None if self._bounded is None else self._bounded.group
         found: bytes | None = None
 
         def write(plan: Plan, records: Sequence[Record | None]) -> Need | None:
@@ -72,10 +88,12 @@ class EmbeddedValues(EmbeddedPart):
                 until_ms = plan.now_ms + ttl_ms if ttl_ms else 0
                 if row is not None:
                     until_ms = row.until_ms
-                ground.put(plan, data_key, record, kind, value, until_ms)
+                ground.put(plan, data_key, record, kind, value, until_ms, group)
             return None
 
         await ground.commit((data_key, ground.row_key(claim)), write)
+        if self._bounded is not None:
+            await self._bounded.wrote(ground, 1, len(key) + len(value))
         return True if found == holder else found
 
     async def delete(self, keys: Sequence[str]) -> int:
@@ -117,6 +135,9 @@ class EmbeddedValues(EmbeddedPart):
         records = await ground.space.read([ground.row_key(key) for key in keys])
         now_ms = ground.space.clock.now_ms()
         rows = [living(record, now_ms) for record in records]
+        if self._bounded is not None:
+            found = [key for key, row in zip(keys, rows, strict=True) if row is not None]
+            await self._bounded.used(ground, found)
         return [None if one is None or one.kind not in VALUES else one.payload for one in rows]
 
     async def set_many(self, writes: Sequence[BatchWrite]) -> None:
@@ -124,16 +145,20 @@ class EmbeddedValues(EmbeddedPart):
         # Of two writes to one key the later one stands.
         last = {ground.row_key(one.key): one for one in writes}
         data_keys, kind = list(last), self._kind
+        group = None if self._bounded is None else self._bounded.group
 
         def write(plan: Plan, records: Sequence[Record | None]) -> Need | None:
             for data_key, record in zip(data_keys, records, strict=True):
                 _, value, ttl_ms = last[data_key]
                 until_ms = plan.now_ms + ttl_ms if ttl_ms else 0
-                ground.put(plan, data_key, record, kind, value, until_ms)
+                ground.put(plan, data_key, record, kind, value, until_ms, group)
             return None
 
         if data_keys:
             await ground.commit(data_keys, write)
+        if self._bounded is not None:
+            size = sum(len(one.key) + len(one.value) for one in writes)
+            await self._bounded.wrote(ground, len(writes), size)
 
     # --- Counters ---------------------------------------------------------------------------
 

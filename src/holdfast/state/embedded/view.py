@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.contract.batch import Need
@@ -26,9 +26,6 @@ from holdfast.store.space import Space
 from holdfast.store.views import ChangeReader, Progress, Report, ViewKeeper
 
 __all__ = ["STATE", "StateKeeper"]
-
-#: How many rows are looked at between two calls of a progress.
-PROGRESS_STEP: Final = 200
 
 
 class StateKeeper(ViewKeeper):
@@ -67,42 +64,65 @@ class StateKeeper(ViewKeeper):
     async def check(
         self, moment: Engine, keyspace: Keyspace, report: Report, progress: Progress | None
     ) -> None:
-        places = Places(keyspace.number)
-        expiring = looked_at = messages = 0
+        places, counted = Places(keyspace.number), _Counted()
         rest: Range | None = Range.prefix(places.data)
         while rest is not None:
             page = await moment.scan(rest)
-            wanted = []
-            for data_key, record in page.rows:
-                looked_at += 1
-                try:
-                    check_plain(record.value)
-                    row = row_of(record.value)
-                    if row.kind == STREAM:
-                        head = Head.of(row.payload)
-                        messages += head.next - head.first
-                except StoreError as error:
-                    # The key may hold somebody's identity, so only its size is said.
-                    report.wrong(f"state, a row with a key of {len(data_key)} bytes: {error}")
-                    continue
-                if row.until_ms:
-                    wanted.append(layout.expiry_key(row.until_ms, data_key))
-            expiring += len(wanted)
+            expiring = [key for key, record in page.rows if counted.row(key, record, report)]
+            wanted = [layout.expiry_key(counted.ends[key], key) for key in expiring]
             missing = sum(one is None for one in await moment.read(wanted)) if wanted else 0
             if missing:
                 report.wrong(f"state: {missing} rows of expiry are missing")
+            counted.ends.clear()
             if progress is not None:
-                progress(looked_at)
+                progress(counted.rows)
             rest = page.resume
-        await _check_streams(moment, places, messages, report)
+        found = await _count(moment, places.streams, places.is_message)
+        if found != counted.messages:
+            report.wrong(
+                f"state: streams have {counted.messages} messages; found {found} rows of them"
+            )
+        found = await _count(moment, places.bounds, places.is_order)
+        if found != counted.bounded:
+            report.wrong(
+                f"state: {counted.bounded} values are bounded; found {found} rows of their order"
+            )
         [notes] = await moment.read((places.news,))
-        expiring += notes is not None and plain_expires_at_ms(notes.value) > 0
+        ending = counted.expiring + (notes is not None and plain_expires_at_ms(notes.value) > 0)
         found = await _expiries(moment, keyspace)
-        if found != expiring:
-            report.wrong(f"state: {expiring} rows expire; found {found} rows of expiry")
+        if found != ending:
+            report.wrong(f"state: {ending} rows expire; found {found} rows of expiry")
 
     def reader(self, engine: Engine, keyspace: Keyspace) -> ChangeReader:
         return StateReader(engine, keyspace)
+
+
+class _Counted:
+    """What the rows of keys say that there is elsewhere."""
+
+    def __init__(self) -> None:
+        self.rows = self.expiring = self.messages = self.bounded = 0
+        #: When rows of the page end.
+        self.ends: dict[bytes, int] = {}
+
+    def row(self, data_key: bytes, record: Record, report: Report) -> bool:
+        """Count a row; whether it ends."""
+        self.rows += 1
+        try:
+            check_plain(record.value)
+            row = row_of(record.value)
+            if row.kind == STREAM:
+                head = Head.of(row.payload)
+                self.messages += head.next - head.first
+        except StoreError as error:
+            # The key may hold somebody's identity, so only its size is said.
+            report.wrong(f"state, a row with a key of {len(data_key)} bytes: {error}")
+            return False
+        self.bounded += row.place is not None
+        if row.until_ms:
+            self.expiring += 1
+            self.ends[data_key] = row.until_ms
+        return row.until_ms > 0
 
 
 class StateReader(ChangeReader):
@@ -159,16 +179,15 @@ class StateReader(ChangeReader):
         return found, page.resume
 
 
-async def _check_streams(moment: Engine, places: Places, wanted: int, report: Report) -> None:
-    """Check that there are as many messages as the heads of streams say."""
+async def _count(moment: Engine, region: bytes, wanted: Callable[[bytes], bool]) -> int:
+    """How many rows of a region are of a kind."""
     found = 0
-    rest: Range | None = Range.prefix(places.streams)
+    rest: Range | None = Range.prefix(region)
     while rest is not None:
         page = await moment.scan(rest)
-        found += sum(places.is_message(key) for key, _ in page.rows)
+        found += sum(wanted(key) for key, _ in page.rows)
         rest = page.resume
-    if found != wanted:
-        report.wrong(f"state: streams have {wanted} messages; found {found} rows of them")
+    return found
 
 
 async def _expiries(moment: Engine, keyspace: Keyspace) -> int:

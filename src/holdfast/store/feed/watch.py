@@ -12,7 +12,7 @@ from holdfast.contract.capability import Io
 from holdfast.contract.engine import Engine, Snapshot
 from holdfast.contract.errors import Compacted, InvalidInput, StoreError, TimedOut
 from holdfast.contract.record import Cursor, Range
-from holdfast.runtime.drive import drive
+from holdfast.runtime.drive import drive, seconds_to_wait
 from holdfast.runtime.gate import Gate
 from holdfast.store.change import Change
 from holdfast.store.feed.feed import WHOLE, Feed
@@ -168,7 +168,7 @@ class Changes:
             _CAUSES.get(row.cause, f"cause-{row.cause}"),
             row.origin,
             row.transaction.hex() if row.transaction is not None else None,
-            row.actor,
+            row.modified_by,
             row.comment,
             "" if keyspace is None else keyspace.view,
             "" if keyspace is None else keyspace.name,
@@ -273,6 +273,7 @@ class Watch:
             StoreClosed: the database is closed.
         """
         runtime = self._changes.engine.components.host.runtime()
+        timeout_s = seconds_to_wait(timeout_s)
         try:
             return await runtime.timeout(self.__anext__(), timeout_s)
         except (TimedOut, StopAsyncIteration):

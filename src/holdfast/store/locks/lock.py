@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import weakref
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -22,7 +23,7 @@ from holdfast.contract.errors import (
     WrongContext,
 )
 from holdfast.runtime.gate import Gate
-from holdfast.store.housekeeping import REST_MAX_S, Housekeeping
+from holdfast.store.housekeeping import REST_MAX_S, Housekeeping, Over
 from holdfast.store.locks.lease import Leases, lease_lost
 from holdfast.store.locks.table import LockTable
 from holdfast.store.locks.waiting import Granted, Waiting
@@ -213,7 +214,9 @@ class Locks:
         #: Locks that have no owner any more; to be let go by the next call that can wait.
         self._dropped: deque[Holding] = deque()
         # A thread of its own: what else keeps house may take longer than a lease lasts.
-        self._renewing = Housekeeping(engine.components.host, self._keep, self._failed)
+        self._renewing = Housekeeping(engine.components.host, _keeping(weakref.ref(self)), _failed)
+        # The thread alone keeps no database open that its owners forgot.
+        weakref.finalize(self, self._renewing.leave).atexit = False
 
     def lock(
         self,
@@ -355,11 +358,24 @@ class Locks:
         await self.keep()
         return REST_MAX_S
 
-    def _failed(self, error: BaseException) -> None:
-        _log.warning("the renewing of leases will be tried again: %s", error)
-
     def _renewal(self, ttl_s: float) -> float:
         return self._components.clock.monotonic() + ttl_s * RENEW_PART
+
+
+def _keeping(reference: weakref.ref[Locks]) -> Callable[[], Awaitable[float]]:
+    """A round of renewing that does not keep the locks alive."""
+
+    async def keep() -> float:
+        locks = reference()
+        if locks is None:
+            raise Over
+        return await locks._keep()  # noqa: SLF001 - ours
+
+    return keep
+
+
+def _failed(error: BaseException) -> None:
+    _log.warning("the renewing of leases will be tried again: %s", error)
 
 
 def namespace_name(namespace: str) -> str:

@@ -25,7 +25,7 @@ from holdfast.contract.errors import (
 )
 from holdfast.store.instants import instant
 from holdfast.store.text_keys import unpack_key
-from holdfast.store.versions.shown import VALUE_CHARACTERS_MAX, brief, html_table
+from holdfast.store.versions.shown import FACTS, VALUE_CHARACTERS_MAX, brief, cell, html_table
 
 T = TypeVar("T")
 
@@ -39,11 +39,6 @@ _UNKNOWN = ~envelope.FLAGS
 _HEADER_BYTES = envelope.HEADER_BYTES
 #: How much of a value a notebook shows, in characters.
 HTML_CHARACTERS_MAX = 2_000
-#: What metadata calls itself in public, in this order.
-_FACTS = (
-    "version", "incarnation", "revision", "created_at", "updated_at", "expires_at", "modified_by",
-    "comment", "tags", "data_hash", "schema_hash",
-)  # fmt: skip
 #: No value can be this; it stays itself through pickling and copying.
 _UNREAD: Any = msgspec.UNSET
 #: How an entry keeps what it decoded, although it is frozen for everybody else.
@@ -137,13 +132,13 @@ class Metadata(msgspec.Struct, frozen=True):
 
     def to_dict(self) -> dict[str, Any]:
         """The facts by their names."""
-        return {name: getattr(self, name) for name in _FACTS}
+        return {name: getattr(self, name) for name in FACTS}
 
     def __repr__(self) -> str:
         return f"Metadata({_facts_of(self)})"
 
     def _repr_html_(self) -> str:
-        return html_table((name, _cell(getattr(self, name))) for name in _FACTS)
+        return html_table((name, cell(getattr(self, name))) for name in FACTS)
 
 
 class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
@@ -332,8 +327,14 @@ class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
     def _repr_html_(self) -> str:
         metadata = self.metadata
         rows = [("key", str(self.key)), ("value", self._shown(HTML_CHARACTERS_MAX))]
-        rows += [(name, _cell(getattr(metadata, name))) for name in _FACTS]
+        rows += [(name, cell(getattr(metadata, name))) for name in FACTS]
         return html_table(rows)
+
+    def row(self) -> list[str]:
+        """The cells that tables show of it."""
+        metadata = self.metadata
+        facts = (metadata.version, metadata.updated_at, metadata.modified_by)
+        return [str(self.key), self._shown(), *map(cell, facts)]
 
     def _shown(self, characters_max: int = VALUE_CHARACTERS_MAX) -> str:
         """The beginning of the value; a look at it leaves nothing decoded behind."""
@@ -369,12 +370,12 @@ class PastVersion(Entry[T], frozen=True, eq=False):
     Attributes:
         ended_at_revision: of the commit that ended it.
         end_cause: `set` overwritten, `delete` deleted, `expired` run out; and for the last two
-            `end_actor`, `end_comment` and `end_at`: who, why and when.
+            `end_modified_by`, `end_comment` and `end_at`: who, why and when.
     """
 
     end_cause: str = "set"
     end_at_ms: int = 0
-    end_actor: str | int | None = None
+    end_modified_by: str | int | None = None
     end_comment: str | None = None
     ended_at_revision: int = 0
 
@@ -386,20 +387,11 @@ class PastVersion(Entry[T], frozen=True, eq=False):
 
 def _facts_of(metadata: Metadata) -> str:
     known = _known(metadata._revision)  # noqa: SLF001 - of this module
-    facts = ((name, known if name == "revision" else getattr(metadata, name)) for name in _FACTS)
+    facts = ((name, known if name == "revision" else getattr(metadata, name)) for name in FACTS)
     return ", ".join(
         f"{name}={fact.isoformat() if isinstance(fact, datetime) else repr(fact)}"
         for name, fact in facts
     )
-
-
-def _cell(fact: object) -> str:
-    """A fact as a cell of a table; empty where there is none."""
-    if fact is None or fact == []:
-        return ""
-    if isinstance(fact, list):
-        return ", ".join(fact)
-    return fact.isoformat(" ", "seconds") if isinstance(fact, datetime) else str(fact)
 
 
 def _require(revision: int | PendingRevision) -> int:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from html import escape
+from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 #: How much of a value is shown, in characters; and how many parts of it are looked at.
 VALUE_CHARACTERS_MAX = 120
 PARTS_MAX = 32
+#: How many items a table shows, and what it says of each.
+ROWS_MAX = 100
+COLUMNS = ("key", "value", "version", "updated_at", "modified_by")
+#: What metadata calls itself in public, in this order.
+FACTS = (
+    "version", "incarnation", "revision", "created_at", "updated_at", "expires_at", "modified_by",
+    "comment", "tags", "data_hash", "schema_hash",
+)  # fmt: skip
 #: How deep lists and mappings are shown.
 DEPTH_MAX = 6
 
@@ -20,8 +30,30 @@ def brief(value: Any, characters_max: int = VALUE_CHARACTERS_MAX) -> str:
     return text if len(text) <= characters_max else text[: characters_max - 1] + "…"
 
 
+class Listed(list[T]):
+    """A list that a notebook shows as a table: entries by their key, value and metadata."""
+
+    def _repr_html_(self) -> str:
+        heads = "".join(f"<th>{name}</th>" for name in COLUMNS)
+        rows = "".join(_html_row(item) for item in self[:ROWS_MAX])
+        more = len(self) - ROWS_MAX
+        below = f"<p>and {more:,} more</p>" if more > 0 else ""
+        return f"<table><tr>{heads}</tr>{rows}</table>{below}" if self else "(nothing)"
+
+
+def cell(fact: object) -> str:
+    """A fact as a cell of a table; empty where there is none."""
+    if fact is None or fact == []:
+        return ""
+    if isinstance(fact, list):
+        return ", ".join(fact)
+    return fact.isoformat(" ", "seconds") if isinstance(fact, datetime) else str(fact)
+
+
 def html_table(rows: Iterable[tuple[str, Any]]) -> str:
     """A table of names and facts, as notebooks show it."""
+    from html import escape  # Loads every name of HTML: not for programs without notebooks.
+
     cells = "".join(
         f"<tr><th style='text-align:left'>{escape(name)}</th>"
         f"<td style='text-align:left'>{escape(fact)}</td></tr>"
@@ -29,6 +61,13 @@ def html_table(rows: Iterable[tuple[str, Any]]) -> str:
         if fact
     )
     return f"<table>{cells}</table>"
+
+
+def _html_row(item: Any) -> str:
+    from html import escape
+
+    facts = [str(item)] if isinstance(item, str) else item.row()
+    return "<tr>" + "".join(f"<td>{escape(fact)}</td>" for fact in facts) + "</tr>"
 
 
 def _brief(value: Any, left: int, depth: int) -> str:

@@ -53,7 +53,7 @@ def unsigned(number: int) -> bytes:
 
 
 # Sizes, versions, nonces and lengths are mostly small; a look-up beats the loop five times.
-_SMALL = 1 << 12
+_SMALL = 1 << 13
 _UNSIGNED = tuple(unsigned(number) for number in range(_SMALL))
 _ZIGZAG = tuple(unsigned(number << 1) for number in range(_SMALL))
 _CHILD_KEY = Struct(">QI")

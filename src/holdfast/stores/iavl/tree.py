@@ -25,7 +25,7 @@ from holdfast.contract.errors import (
 )
 from holdfast.stores.iavl import index, saving, versions, walking, working
 from holdfast.stores.iavl.cache import CACHE_NODES, NodeCache
-from holdfast.stores.iavl.checking import check_tree
+from holdfast.stores.iavl.checking import check_new, check_tree
 from holdfast.stores.iavl.diffing import Change, differences
 from holdfast.stores.iavl.limits import KEY_BYTES_MAX, VALUE_BYTES_MAX, checked_key, checked_value
 from holdfast.stores.iavl.loading import NodeStore
@@ -147,6 +147,24 @@ class IavlTree:
         """
         self._root_of(version)
         return check_tree(self._nodes, versions.saved_root(self._nodes, version))
+
+    def check_all(self) -> int:
+        """Read everything that saved versions have; returns how many nodes there are.
+
+        The first and the latest are read whole, of those between what is new in them.
+
+        Raises:
+            IntegrityFailed: the first node that is not what was saved.
+        """
+        first, latest, _ = self._saved
+        if not latest:
+            return 0
+        count = self.check(first)
+        for version in range(first + 1, latest + 1):
+            count += check_new(self._nodes, versions.saved_root(self._nodes, version), version - 1)
+        if latest > first:
+            self.check(latest)
+        return count
 
     def changes(self) -> Iterator[Change]:
         """What leads from the latest version to the working state, in the order of the keys."""

@@ -201,6 +201,15 @@ class ContentTree:
             count += 1
         return count
 
+    def check_new(self, version: int, before: int) -> int:
+        """Read what a version has and an earlier one had not; how many keys differ.
+
+        Raises:
+            IntegrityFailed: something is not what was saved.
+        """
+        old, new = self._root_of(before), self._root_of(version)
+        return sum(1 for _ in differences(self._checked, old, new))
+
     def _checked(self, link: Link) -> Node:
         node = self._load(link)
         for child in (node.left, node.right):

@@ -11,7 +11,7 @@ are those of now.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from hashlib import sha256
 from itertools import islice, pairwise
 from typing import Final, TypeVar
@@ -252,12 +252,15 @@ class ContentVersions(Versions):
             saved = [(await self._saved(moment.engine, one))[1] for one in wanted]
             return await self._apart(lambda: self.verified(moment.engine, saved))
 
-    def verified(self, engine: Engine, saved: Iterable[_Saved]) -> int:
-        """See `verify`, on a moment."""
+    def verified(self, engine: Engine, saved: Sequence[_Saved]) -> int:
+        """See `verify`, on a moment: the first whole, of each other what is new in it."""
         tree = self._tree(engine, NodeCache(CACHE_NODES))
         nodes = 0
-        for one in saved:
-            nodes += tree.check(one.fold)
+        for before, one in zip((None, *saved), saved, strict=False):
+            if before is None:
+                nodes += tree.check(one.fold)
+            else:
+                nodes += tree.check_new(one.fold, before.fold)
             if tree.root_of(one.fold) != one.root:
                 raise IntegrityFailed(
                     "a saved version has another content root than was written. Save a new one"

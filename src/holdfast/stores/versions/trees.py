@@ -162,8 +162,7 @@ class TreeVersions(Versions):
     def verified(self, engine: Engine, version: int | None) -> int:
         """See `verify`, on a moment."""
         tree = self._tree(engine)
-        wanted = tree.list_versions() if version is None else [version]
-        return sum(tree.check(one) for one in wanted)
+        return tree.check_all() if version is None else tree.check(version)
 
     async def check(self, moment: Engine, report: Report) -> None:
         content = self._content
