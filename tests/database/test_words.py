@@ -21,8 +21,6 @@ OTHERS = {
 #: Units that durations are not in. Instants of the contract are milliseconds since 1970.
 UNITS = re.compile(r"_(ms|us|ns|millis|milliseconds|minutes|mins|hours|days)$")
 INSTANTS = re.compile(r"^(now|\w+_at)_ms$")
-#: State has the signatures of its adapters, which count milliseconds as Redis does.
-OF_STATE = {"Lease", "Permit"}
 
 
 def parameters() -> Iterator[tuple[str, str]]:
@@ -63,7 +61,6 @@ def test_durations_are_seconds() -> None:
         f"{where}: {name}"
         for where, name in [*parameters(), *attributes()]
         if UNITS.search(name) and not INSTANTS.match(name)
-        if not OF_STATE.intersection(where.split("."))
     ]
     assert not other, f"durations are seconds or timedelta: {other}"
 
