@@ -17,7 +17,6 @@ LMDB itself how it ended.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from contextlib import suppress
 from functools import partial
@@ -31,7 +30,6 @@ from holdfast.engines.lmdb import facts, journal_format
 from holdfast.engines.lmdb.flushing import told
 from holdfast.engines.lmdb.journal_bulk import Tries, rows_max, write_rows
 from holdfast.engines.lmdb.journal_file import JournalFile
-from holdfast.engines.lmdb.journal_format import NONCE_BYTES
 from holdfast.engines.lmdb.journal_writer import JournalWriter
 from holdfast.engines.lmdb.medium import Medium
 from holdfast.engines.lmdb.overlay import Layers, Overlay
@@ -226,7 +224,7 @@ class Journaled(Served):
         medium = self._medium
         if self._file is None:
             path, size = medium.place.journal, medium.config.journal
-            self._file = JournalFile(path, size, self._new_nonce)
+            self._file = JournalFile(path, size, self._components.ids)
         file = self._file
         writer = LmdbWriter(medium, self._components.clock, turn_taken=True)
         try:
@@ -361,9 +359,6 @@ class Journaled(Served):
         write_rows(self._medium, clock, overlay, self._applied, head, fact, pause=unapplied)
         self._applied = head
 
-    def _new_nonce(self) -> bytes:
-        return hashlib.blake2b(self._components.ids.new(), digest_size=NONCE_BYTES).digest()
-
     # --- Inside: on the thread that writes to LMDB --------------------------------------------
 
     def look(self, *, due: bool) -> float | None:
@@ -386,10 +381,16 @@ class Journaled(Served):
         locks = self._medium.locks
         if now - self._last > IDLE_S or locks.knocked or not self._medium.alone:
             self._due = True  # Or whoever leads next does it.
-            self._lead(self._share)
+            self._lead(self._share_here)
         elif self.layers.newest.head and now - self._rolled_at > AGE_S:
             self._roll_soon = True
         return TICK_S
+
+    def _share_here(self) -> None:
+        """As `_share`, on the thread: what a leader left it meanwhile, nobody else would write."""
+        if self.layers.older is not None:
+            self._apply(self.layers.older)
+        self._share()
 
     def _apply(self, older: Overlay) -> None:
         """Write the older layer to LMDB, and take it away."""
