@@ -11,7 +11,7 @@ async def main() -> None:
         def audit(change: holdfast.Change) -> None:
             before = change.before and change.before.value
             after = change.after and change.after.value
-            print(f"{change.op} {change.key}: {before} -> {after} by {change.actor}")
+            print(f"{change.op} {change.key}: {before} -> {after} by {change.modified_by}")
 
         stop = db.entries.subscribe("cities/#", audit)
         await db.entries.set("cities/is:reykjavik", {"people": 1}, modified_by="ada")

@@ -25,6 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 import holdfast
+from examples.documents import demo_cities
 from holdfast import Change, Cursor, Database, StoreKey
 
 FOLDER = "demo-data"
@@ -416,6 +417,7 @@ def print_commands(url: str) -> None:
         f"keys '{NAMESPACE}/IS:+'",
         f"watch '{NAMESPACE}/JP:+' --since 0 | head",
         f"export '{NAMESPACE}/JP:+' | head -3",
+        "find cities 'population > 2000000 and country == \"JP\"' --order -population --explain",
         "check",
         "info",
     ):
@@ -429,6 +431,7 @@ async def demo(url: str, limit: int | None, enough: int) -> int:
     database = holdfast.open(url)
     start_over(database.config)
     cities = read_cities(limit)
+    raw = list(cities.values())
     console.print(f"[bold]Holdfast {holdfast.__version__}[/] on {database.config.url}\n")
     persistent = True
     async with database as db:
@@ -439,10 +442,12 @@ async def demo(url: str, limit: int | None, enough: int) -> int:
         if not persistent:
             watched = await watch_and_stop(db, enough, verdicts)
             await verify(db, cities, watched, verdicts)
+            await demo_cities.show(db, url, raw, verdicts, console)
     if persistent:
         watched = await watch_and_kill(url, enough, verdicts)
         async with holdfast.open(url) as db:
             await verify(db, cities, watched, verdicts)
+            await demo_cities.show(db, url, raw, verdicts, console)
     console.print()
     verdicts.print()
     if verdicts.wrong:
@@ -464,7 +469,11 @@ def main() -> int:
         "--changes", type=int, default=SEEN_BEFORE_KILL, help="seen before the kill"
     )
     parser.add_argument("--write-until-killed", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--write-documents", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.write_documents:
+        asyncio.run(demo_cities.write_documents(given.url))
+        return 0
     if given.write_until_killed:
         asyncio.run(write_until_killed(given.url))
         return 0

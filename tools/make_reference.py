@@ -23,6 +23,7 @@ from holdfast.contract.config import EngineConfig, PathConfig
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import ErrorCode, StoreError
 from holdfast.contract.errors.facts import Fact, facts_of
+from holdfast.engines.remote import RemoteConfig
 from holdfast.runtime.system import system_components
 from holdfast.store.registry import engine_class
 from tools.reference_pages import ROOT, module_page
@@ -42,7 +43,7 @@ MODULES = (
         f"holdfast.codecs.{name}"
         for name in (
             "text", "pattern", "keys", "digest", "canonical", "serializers", "compression",
-            "header", "envelope", "plain", "trie",
+            "header", "envelope", "plain", "typed", "violations", "trie",
         )
     ),
     *(f"holdfast.store.{name}" for name in ("space", "plan", "views", "keyspaces", "layout")),
@@ -53,11 +54,26 @@ MODULES = (
         f"holdfast.records.decorators.{name}"
         for name in ("base", "validated", "evented", "logged", "cached", "read_only")
     ),
+    "holdfast.state",
+    *(
+        f"holdfast.state.areas.{name}"
+        for name in (
+            "kv", "batch", "counter", "claim", "lease", "limiter", "semaphore", "presence", "cache",
+            "dev", "area",
+        )
+    ),
+    "holdfast.state.events.area",
+    "holdfast.state.events.message",
+    "holdfast.state.streams.area",
+    "holdfast.state.streams.group",
+    "holdfast.state.streams.consuming",
+    "holdfast.state.adapter",
+    "holdfast.state.telemetry",
     "holdfast.testing",
 )  # fmt: skip
 
 #: The engines that come with Holdfast, in the order of the table.
-ENGINES = ("lmdb", "sqlite", "memory", "file")
+ENGINES = ("lmdb", "sqlite", "file", "redis", "postgres", "memory")
 
 REFERENCE_PROSE = """\
 Every public name with its signature, shapes, units and errors. Most programs need the first page
@@ -66,7 +82,7 @@ views, and services and decorators are for programs that put an entry store toge
 errors](../errors.md) have a page of their own, and so have [the engines](../engines.md)."""
 
 ERRORS_PROSE = """\
-Every error is a class of `holdfast.contract.errors` below `StoreError`, with a stable `code`, a
+Every error is a class below `StoreError`, to be imported from `holdfast`, with a stable `code`, a
 `retryable` flag and the facts of its message in `details`. Those listed with a class are typed
 attributes too, such as `error.key`; one that was not stated is None. Catch the class or compare the
 code; let no program read the message. [How to handle errors](how-to/errors.md) shows it.
@@ -167,7 +183,8 @@ def engines_page() -> str:
     for name in ENGINES:
         parts.append(f"### `{name}`")
         kind = type(made[name].config)
-        told = attributes_of(EngineConfig) | attributes_of(PathConfig) | attributes_of(kind)
+        told = attributes_of(EngineConfig)
+        told |= attributes_of(PathConfig) | attributes_of(RemoteConfig) | attributes_of(kind)
         rows = [
             (f"`{one.name}`", setting_text(one), told.get(one.name, "")) for one in fields(kind)
         ]

@@ -9,6 +9,7 @@ method drives the handle's own coroutine; only what is in TWINS below is written
 
 import argparse
 import ast
+import functools
 import importlib
 import inspect
 import re
@@ -19,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_overloads
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "src" / "holdfast" / "sync"
@@ -42,6 +43,8 @@ class Twin:
         plain: coroutines that the twin runs itself, statement by statement: it drives what they
             await, and what they find done at once was never a coroutine.
         first: what the twin tries before it drives the coroutine of a method.
+        hidden: attributes that are for other modules, not for users.
+        without: methods that the twin does not have.
     """
 
     source: str
@@ -53,6 +56,8 @@ class Twin:
     extra: str = ""
     plain: tuple[str, ...] = ()
     first: dict[str, str] = field(default_factory=dict)
+    hidden: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
     @property
     def handle(self) -> type:
@@ -68,7 +73,8 @@ class Twin:
     @property
     def alias(self) -> str:
         """What the generated module calls the async handle."""
-        return f"Async{self.handle.__name__}"
+        name = self.handle.__name__
+        return f"ASYNC_{name}" if name.isupper() else f"Async{name}"
 
     @property
     def generic(self) -> bool:
@@ -95,6 +101,25 @@ def poll(self, timeout_s: float = 0) -> Change | None:
         raise StoreClosed("the watch is closed; begin another one with `db.watch`") from None
 '''
 
+LIVE = '''
+def __len__(self) -> int:
+    return len(self._inner)
+
+def __bool__(self) -> bool:
+    return True  # Also without a result.
+
+def poll(self, timeout_s: float = 0) -> LiveChange[T] | None:
+    """The next change, or None when none comes within that time.
+
+    Raises:
+        StoreClosed: the handle is closed.
+    """
+    try:
+        return self._items.take(timeout_s)
+    except (TimedOut, StopIteration):
+        return None
+'''
+
 PEEK = """
 if version is None and at is None and expect is None:
     found = self._inner.peek(key)
@@ -105,13 +130,13 @@ if version is None and at is None and expect is None:
 #: Of every handle that has collections: a type checker tells typed ones from plain ones.
 COLLECTION = '''
 @overload
-def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
+def collection(self, name: str, *, history: History | None = None) -> Collection[Any]: ...
 @overload
 def collection(
-    self, name: str, type: type[T], *, history: str | None = None
+    self, name: str, type: type[T], *, history: History | None = None
 ) -> Collection[T]: ...
 def collection(
-    self, name: str, type: type[Any] | None = None, *, history: str | None = None
+    self, name: str, type: type[Any] | None = None, *, history: History | None = None
 ) -> Collection[Any]:
     """The collection of that name: typed documents; see `holdfast.Database.collection`.
 
@@ -120,6 +145,37 @@ def collection(
     """
     kind = dict if type is None else type
     return Collection(self._inner.collection(name, kind, history=history))
+'''
+
+#: Of what keeps results: the decorator makes a plain function.
+CACHED = '''
+def cached(
+    self,
+    *,
+    ttl: Duration,
+    key: str | Callable[..., str] | None = None,
+    tags: Sequence[str] | Callable[..., Sequence[str]] = (),
+    stale: Duration | None = None,
+    early: Duration | None = None,
+) -> Callable[[Callable[P, R]], DrivenFunction[P, R]]:
+    """Keep what a plain function returns; see `holdfast.state.areas.cache.Cache.cached`."""
+    from holdfast.state.driven import DrivenFunction
+
+    caching = self._inner.cached(ttl=ttl, key=key, tags=tags, stale=stale, early=early)
+    return lambda function: DrivenFunction(caching(function))
+'''
+
+#: Of every place in the tree of declared events.
+STEPS = '''
+def __getitem__(self, name: str) -> Any:
+    """The event or group of that name."""
+    return _twin_of(self._inner[name])
+
+def __getattr__(self, name: str) -> Any:
+    return _twin_of(getattr(self._inner, name))
+
+def __dir__(self) -> list[str]:
+    return [*super().__dir__(), *dir(self._inner)]
 '''
 
 TWINS = (
@@ -132,7 +188,12 @@ TWINS = (
             "cheap and right.": "Threads may share it, and it works where an event loop runs too. "
             "Handles of one process on one\npath share the engine, so opening it again is cheap "
             "and right.",
-            "`async with` and `await holdfast.open(...)` do.": "`with` does.",
+            "`async with` and `await holdfast.open(...)` do.": "`holdfast.sync.open` did.",
+            "`await db.snapshot()` gives one to be closed by hand.": "Also to be closed by hand.",
+            "`await db.lock(...)` gives it held, to be released by hand.": "`acquire` and "
+            "`release` do the same by hand.",
+            "`await db.transaction()`\ngives one that has begun, to be committed or rolled back by "
+            "hand.": "`begin()`\ngives one to be committed or rolled back by hand.",
             "The changes of keys that match, in commit order, those to come included.": "The "
             "changes of keys that match, in commit order, those to come included.\n\nAny thread "
             "may close it, and so end the wait of another one.",
@@ -147,24 +208,62 @@ TWINS = (
         plain=("set", "set_many", "modify", "delete"),
         first={"get": PEEK},
     ),
+    Twin(
+        "holdfast.records.scope:EntryScope",
+        file="entries",
+        hidden=("places",),
+        plain=("set", "set_many", "modify", "delete"),
+    ),
     Twin("holdfast.documents.collection:Collection", file="documents"),
+    Twin("holdfast.database.scope:Scope", extra=COLLECTION),
+    Twin("holdfast.documents.transacting:CollectionTransaction", file="documents"),
+    Twin(
+        "holdfast.documents.live.query:LiveQuery",
+        file="documents",
+        rewrites={
+            "Cancelled while it waits (a time-out), it can\nbe asked again, and nothing is lost.": (
+                "Interrupted while it waits (Ctrl-C), it can\nbe asked again, and nothing is lost. "
+                "Threads that share it get each\nchange once among them."
+            )
+        },
+        extra=LIVE,
+    ),
     Twin("holdfast.stores.multistore:MultiStore", file="stores"),
-    Twin("holdfast.stores.store:Store", file="stores", attributes={"name": "str"}),
+    Twin("holdfast.stores.store:Store", file="stores", stands_for=("Verbs",)),
+    Twin("holdfast.stores.batch:StoreBatch", file="stores"),
+    Twin("holdfast.stores.transaction:StoreTransaction", file="stores"),
+    Twin("holdfast.stores.mounts:MountedStore", file="stores"),
+    Twin(
+        "holdfast.stores.versions.saved:SavedStore",
+        file="stores",
+        attributes={"name": "str", "version": "int", "root": "bytes"},
+    ),
     Twin(
         "holdfast.database.transaction:Transaction",
         attributes={"state": "State", "revision": "int"},
+        rewrites={"`async with` and `await` do.": "`with` does."},
         extra=COLLECTION,
     ),
     Twin(
         "holdfast.database.snapshot:SnapshotView",
-        attributes={"revision": "int", "entries": "KeyValueStore", "stores": "MultiStore"},
+        attributes={
+            "revision": "int",
+            "entries": "KeyValueStore",
+            "stores": "MultiStore",
+            "engine": "Any",
+        },
         extra=COLLECTION,
     ),
+    Twin("holdfast.database.store_root:StoreRoot"),
+    Twin("holdfast.stores.audit.audit:Audit"),
     Twin(
         "holdfast.store.versions.retention:Retention",
         attributes={"policies": "Mapping[int, object]"},
     ),
-    Twin("holdfast.store.locks.lock:Lock"),
+    Twin(
+        "holdfast.store.locks.lock:Lock",
+        rewrites={"`async with` and `await` do.": "`with` does."},
+    ),
     Twin("holdfast.store.operation_log:OperationLog", attributes={"dropped": "int"}),
     Twin("holdfast.records.schemas.registry:SchemaRegistry", file="entries"),
     Twin(
@@ -178,9 +277,84 @@ TWINS = (
         },
         extra=POLL,
     ),
+    *(
+        Twin(f"holdfast.state.areas.{module}", file="state")
+        for module in (
+            "kv:KV",
+            "counter:Counter",
+            "batch:BatchArea",
+            "dev:Dev",
+            "limiter:Limiter",
+            "presence:Presence",
+        )
+    ),
+    Twin(
+        "holdfast.state.areas.lease:Lease",
+        file="state",
+        attributes={
+            "key": "str",
+            "cancel_on_loss": "bool",
+            "whole": "str",
+            "owner": "str",
+            "token": "int",
+            "stamp": "bytes",
+        },
+        without=("__aenter__", "__aexit__"),
+    ),
+    Twin("holdfast.state.areas.claim:Claim", file="state"),
+    Twin(
+        "holdfast.state.areas.semaphore:Permit",
+        file="state",
+        attributes={"key": "str", "cancel_on_loss": "bool", "holder": "str"},
+        without=("__aenter__", "__aexit__"),
+    ),
+    Twin("holdfast.state.areas.semaphore:Semaphore", file="state"),
+    Twin(
+        "holdfast.state.areas.cache:Cache",
+        file="state",
+        extra=CACHED,
+        without=("through", "forget", "tag_keys"),
+    ),
+    Twin(
+        "holdfast.state.events.subscription:Subscription",
+        file="state",
+        attributes=dict.fromkeys(("delivered", "failed", "refused", "dropped", "gaps"), "int")
+        | {
+            "channel": "str",
+            "handler": "Handler",
+            "closed": "bool",
+            "runtime": "object",
+            "ready": "object",
+        },
+        without=("deliver", "gap", "close"),
+    ),
+    Twin("holdfast.state.events.area:EventAccessor", file="state", attributes={"channel": "str"}),
+    Twin("holdfast.state.events.area:EventDirectory", file="state", extra=STEPS),
+    Twin(
+        "holdfast.state.events.area:EventsArea",
+        file="state",
+        extra=STEPS,
+        without=("republish", "plain", "of"),
+    ),
+    Twin(
+        "holdfast.state.streams.consuming:Consumption",
+        file="state",
+        attributes=dict.fromkeys(("done", "failed", "dead", "interruptions"), "int"),
+    ),
+    Twin(
+        "holdfast.state.streams.group:StreamGroup",
+        file="state",
+        attributes={"name": "str", "consumer": "str"},
+    ),
+    Twin("holdfast.state.streams.area:Streams", file="state"),
+    Twin("holdfast.state.store:ScopedStore", file="state", extra=CACHED, without=("area",)),
 )
 
 NAMES = {known: twin.twin for twin in TWINS for known in (twin.handle.__name__, *twin.stands_for)}
+#: The one twin that is written by hand: an iterator that many threads may share.
+NAMES["Walk"] = "Walk"
+#: A snapshot about to be taken is taken at once.
+NAMES["Opening"] = "SnapshotView"
 
 PREAMBLE = '''# Generated by tools/make_sync.py from the async handles; `make sync` writes it anew.
 """{purpose}"""
@@ -193,8 +367,9 @@ from __future__ import annotations
 PURPOSES = {
     "feed": "The twin of a watch.",
     "entries": "The twins of entries and their schemas.",
-    "documents": "The twin of collections.",
+    "documents": "The twins of collections and live queries.",
     "stores": "The twins of named stores.",
+    "state": "The twins of a store of state and its areas, and `state_store`.",
     "database": "The twins of the database, its transactions and snapshots, and `open`.",
 }
 
@@ -219,15 +394,70 @@ __all__ = {names!r}
 
 # The one function; its signature and the start of its docstring come from `holdfast.open`.
 OPEN_BODY = """
-    used = components if components is not None else system_components()
-    return Database({call})
+    database = Database({call})
+    try:
+        return database.open()
+    except BaseException:
+        # An interrupt may come when it is open already, and nobody has the handle yet.
+        database.close()
+        raise
 """
+#: What the docstring of `holdfast.open` says that is not true of its twin, and what is.
+OPEN_REWRITES = {
+    "to be used as `async with holdfast.open(...) as db`": "open: close it, or use it in a `with`"
+}
+
+#: How a store gets its twin, and places in the tree of declared events theirs.
+STATE_STORE = '''
+def state_store(store: Any, service: str | None = None, **settings: Any) -> ScopedStore:
+    """A store of state for callers without an event loop.
+
+        with holdfast.sync.open("lmdb:///app") as db:
+            store = holdfast.sync.state_store(db, "api")
+            store.kv.set("a", 1)
+
+    Args:
+        store: an open database, an adapter, a builder, or a store that was built.
+        service, settings: those of `holdfast.state.build_store`, where it is no builder or store.
+
+    Raises:
+        AdapterRequired, ServiceRequired, ConfigInvalid: it cannot be built.
+    """
+    from holdfast.state.driven import plain_store
+
+    return ScopedStore(plain_store(store, service, settings))
+
+
+def _twin_of(found: Any) -> Any:
+    """The twin of a place in the tree of declared events."""
+    return EventAccessor(found) if hasattr(found, "publish") else EventDirectory(found)
+'''
 
 # Packages that are loaded when first needed: imported for type checkers only.
-LOADED_LATER = ("holdfast.records.schemas", "holdfast.documents")
+LOADED_LATER = (
+    "holdfast.records.schemas",
+    "holdfast.documents",
+    "holdfast.backups",
+    "holdfast.state",
+    "holdfast.stores.audit",
+    "holdfast.stores.merkle",
+    "holdfast.stores.versions",
+)
+
+# Functions that are no method of a handle: module and name.
+FUNCTIONS = (
+    ("holdfast.database.restoring", "restore"),
+    ("holdfast.database.restoring", "verify_backups"),
+)
 
 # What the code written by hand above and below names: module and name.
 IMPORTS = {
+    "AbstractContextManager": "contextlib",
+    "P": "holdfast.state.driven",
+    "R": "holdfast.state.driven",
+    "DrivenFunction": "holdfast.state.driven",
+    "Duration": "holdfast.state.checks",
+    "Sequence": "collections.abc",
     "Callable": "collections.abc",
     "Iterator": "collections.abc",
     "TracebackType": "types",
@@ -239,10 +469,14 @@ IMPORTS = {
     "NOT_NOW": "holdfast.contract.engine",
     "StoreClosed": "holdfast.contract.errors",
     "TimedOut": "holdfast.contract.errors",
-    "system_components": "holdfast.runtime.system",
     "DrivenIterator": "holdfast.runtime.drive",
+    "EngineConfig": "holdfast.contract.config",
+    "History": "holdfast.store.keyspaces",
     "drive": "holdfast.runtime.drive",
 }
+
+#: What generic handles and methods leave open.
+VARIABLES = {"T", "S"}
 
 WORDS = (
     (r"\basync (with|for)\b", r"\1"),
@@ -253,7 +487,9 @@ WORDS = (
     (r"\bholdfast\.open\b", "holdfast.sync.open"),
 )
 
-CALLBACK = re.compile(r"Callable\[\[(\w+)\], Awaitable\[(\w+)\]\]")
+OPTIONAL = re.compile(r"(\w+) \| None")
+LISTED = re.compile(r"list\[(\w+)\]")
+CALLBACK = re.compile(r"Callable\[\[([\w\[\]]+)\], Awaitable\[(\w+)\]\]")
 
 
 # --- Text ------------------------------------------------------------------------------------
@@ -278,24 +514,32 @@ def quoted(text: str) -> str:
     return f'"""{text}"""' if "\n" not in text else f'"""{text}\n"""'
 
 
-def typed(annotation: str) -> str:
-    """An annotation of an async handle as the twin has it."""
+def typed(annotation: str, untyped: bool = False) -> str:
+    """An annotation of an async handle as the twin has it.
+
+    Args:
+        annotation: of the handle.
+        untyped: what the handle leaves open is Any.
+    """
     text = CALLBACK.sub(r"Callable[[\1], \2]", annotation)
+    if untyped:
+        text = re.sub(r"\bT\b", "Any", text)
     text = re.sub(r"\bAsyncIterator\b", "Iterator", text)
     return re.sub(r"\b\w+\b", lambda word: NAMES.get(word[0], word[0]), text)
 
 
-def signature(method: Callable[..., Any]) -> str:
+def signature(method: Callable[..., Any], untyped: bool = False) -> str:
     """The parenthesis and the arrow of the twin's method."""
     found = inspect.signature(method)
     parameters = []
     for one in found.parameters.values():
         if isinstance(one.annotation, str):
-            one = one.replace(annotation=_Plain(typed(one.annotation)))  # noqa: PLW2901
+            plain = _Plain(typed(one.annotation, untyped))
+            one = one.replace(annotation=plain)  # noqa: PLW2901
         if isinstance(one.default, type) and one.default is not one.empty:
             one = one.replace(default=_Plain(one.default.__qualname__))  # noqa: PLW2901
         parameters.append(one)
-    result = _Plain(typed(found.return_annotation))
+    result = _Plain(typed(found.return_annotation, untyped))
     return str(found.replace(parameters=parameters, return_annotation=result))
 
 
@@ -329,14 +573,24 @@ def twin_of(annotation: str) -> str | None:
     return NAMES.get(annotation.partition("[")[0])
 
 
-def plain_text(name: str, method: Callable[..., Any], doc: str) -> str:
+def overloads_text(name: str, method: Callable[..., Any], untyped: bool) -> str:
+    """What a type checker is told of a method that answers by its arguments."""
+    return "".join(
+        f"@overload\ndef {called(name)}{signature(one, untyped)}: ...\n"
+        for one in get_overloads(method)
+    )
+
+
+def plain_text(name: str, method: Callable[..., Any], doc: str, untyped: bool) -> str:
     """A method of a twin that runs the statements of its handle's coroutine itself."""
     [function] = ast.parse(textwrap.dedent(inspect.getsource(method))).body
     assert isinstance(function, ast.AsyncFunctionDef)
     statements = function.body[1:] if inspect.getdoc(method) else function.body
     lines = [ast.unparse(ast.fix_missing_locations(_Driven().visit(one))) for one in statements]
     body = "\n".join(["inner = self._inner", *lines])
-    return defined(called(name), signature(method), doc, body)
+    if untyped:
+        body = re.sub(r"\bT\b", "Any", body)
+    return defined(called(name), signature(method, untyped), doc, body)
 
 
 class _Driven(ast.NodeTransformer):
@@ -352,15 +606,24 @@ class _Driven(ast.NodeTransformer):
 
 def method_text(twin: Twin, name: str, method: Callable[..., Any], doc: str) -> str:
     """A method of a twin: drives the coroutine, iterator or plain method of its handle."""
+    untyped = leaves_open(twin, method)
     if name in twin.plain:
-        return plain_text(name, method, doc)
+        return plain_text(name, method, doc, untyped)
     result = str(inspect.signature(method).return_annotation)
     setup, replaced = callbacks(method)
     call = f"self._inner.{name}({arguments(method, replaced)})"
     if inspect.iscoroutinefunction(method):
         call = f"drive({call})"
-    kept = twin_of(result)
+    elif result == "Opening":
+        call = f"drive({call}.take())"
     setup += twin.first.get(name, "").lstrip()
+    managed = re.fullmatch(r"AsyncIterator\[(\w+)\]", result)
+    if managed and hasattr(method, "__wrapped__"):
+        # Decorated with asynccontextmanager: a block, not an iteration.
+        kept = NAMES[managed[1]]
+        text = signature(method, untyped).replace("Iterator[", "AbstractContextManager[")
+        body = f"from holdfast.state.driven import driven\n\nreturn driven({call}, {kept})"
+        return defined(called(name), text, doc, setup + body)
     if result == "Self":
         body = f"{call}\nreturn self"
     elif result == "None":
@@ -368,23 +631,57 @@ def method_text(twin: Twin, name: str, method: Callable[..., Any], doc: str) -> 
     elif "AsyncIterator" in result:
         body = f"return DrivenIterator({call})"
     else:
-        body = f"return {kept}({call})" if kept else f"return {call}"
-    return defined(called(name), signature(method), doc, setup + body)
+        body = result_text(result, call)
+    if any(twin_of(str(one.annotation)) not in (None, twin.twin) for one in parameters(method)):
+        body += "  # noqa: SLF001 - of this module"
+    text = defined(called(name), signature(method, untyped), doc, setup + body)
+    return overloads_text(name, method, untyped) + text
+
+
+def leaves_open(twin: Twin, method: Callable[..., Any]) -> bool:
+    """Whether a method comes from a class of values of some type, and the twin has no type."""
+    if twin.generic:
+        return False
+    for owner in own_classes(twin.handle):
+        if vars(owner).get(method.__name__) is method:
+            return bool(getattr(owner, "__parameters__", ()))
+    return False
+
+
+def parameters(method: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The parameters of a method."""
+    return list(inspect.signature(method).parameters.values())
 
 
 def callbacks(method: Callable[..., Any]) -> tuple[str, dict[str, str]]:
     """Coroutine functions around plain callbacks, and by which parameter each is given."""
     setup, replaced = "", {}
     for name, one in inspect.signature(method).parameters.items():
+        if OPTIONAL.fullmatch(str(one.annotation)) and twin_of(str(one.annotation).split()[0]):
+            setup += f"{name}_inner = None if {name} is None else {name}._inner  # noqa: SLF001\n"
+            replaced[name] = f"{name}_inner"
         match = CALLBACK.fullmatch(str(one.annotation))
         if match:
             handle, result = match.groups()
             setup += (
                 f"async def awaited(handle: Async{handle}) -> {result}:\n"
-                f"    return {name}({NAMES[handle]}(handle))\n\n"
+                f"    return {name}({twin_of(handle)}(handle))\n\n"
             )
             replaced[name] = "awaited"
+        elif twin_of(str(one.annotation)):
+            replaced[name] = f"{name}._inner"
     return setup, replaced
+
+
+def result_text(result: str, call: str) -> str:
+    """What the twin returns: twins for what the handle returns of its own kind."""
+    optional, listed = OPTIONAL.fullmatch(result), LISTED.fullmatch(result)
+    if optional and optional[1] in NAMES:
+        return f"found = {call}\nreturn None if found is None else {NAMES[optional[1]]}(found)"
+    if listed and listed[1] in NAMES:
+        return f"return [{NAMES[listed[1]]}(one) for one in {call}]"
+    kept = twin_of(result)
+    return f"return {kept}({call})" if kept else f"return {call}"
 
 
 def called(name: str) -> str:
@@ -398,13 +695,14 @@ def called(name: str) -> str:
     }.get(name, name)
 
 
-def iterator_method(name: str, method: Callable[..., Any], doc: str) -> str | None:
+def iterator_method(twin: Twin, name: str, method: Callable[..., Any], doc: str) -> str | None:
     """A method of a twin that is an iterator: those that concern the iteration."""
+    begin = "drive(self._inner.begin())\n" if hasattr(twin.handle, "begin") else ""
     bodies = {
         "__aiter__": "return self",
         "__anext__": "return next(self._items)",
         "aclose": "self._items.close()\ndrive(self._inner.aclose())",
-        "__aenter__": "return self",
+        "__aenter__": f"{begin}return self",
         "__aexit__": "self.close()",
     }
     if name not in bodies:
@@ -446,6 +744,14 @@ def members(handle: type) -> Iterator[tuple[str, Any]]:
                 yield name, member
 
 
+def inherited(handle: type, name: str) -> str | None:
+    """What a base says of a method that says nothing itself."""
+    return next(
+        (doc for one in handle.__mro__ if (doc := getattr(vars(one).get(name), "__doc__", None))),
+        None,
+    )
+
+
 def own_classes(handle: type) -> list[type]:
     """The handle and its bases, as far as they are this project's."""
     return [one for one in handle.__mro__ if one.__module__.partition(".")[0] == "holdfast"]
@@ -453,11 +759,19 @@ def own_classes(handle: type) -> list[type]:
 
 #: What does a verb at once is for decorators, not for callers.
 AT_ONCE = ("peek", "write_now")
-SPECIAL = ("__aenter__", "__aexit__", "__aiter__", "__anext__", "__repr__")
+SPECIAL = ("__aenter__", "__aexit__", "__aiter__", "__anext__", "__repr__", "__call__")
+PROPERTIES = (property, functools.cached_property)
 
 
 def callable_or_property(member: Any) -> bool:
-    return isinstance(member, property) or inspect.isfunction(member)
+    return isinstance(member, PROPERTIES) or inspect.isfunction(member)
+
+
+def getter(member: Any) -> Callable[..., Any]:
+    """The function behind a property."""
+    found = member.func if isinstance(member, functools.cached_property) else member.fget
+    assert inspect.isfunction(found)
+    return found
 
 
 def class_text(twin: Twin) -> str:
@@ -474,13 +788,15 @@ def class_text(twin: Twin) -> str:
     for name, annotation in twin.attributes.items():
         texts.append(property_text(name, annotation, ""))
     for name, member in members(twin.handle):
-        doc = say(member.__doc__)
-        if isinstance(member, property):
+        if name in twin.without:
+            continue
+        doc = say(member.__doc__ or inherited(twin.handle, name))
+        if isinstance(member, PROPERTIES):
             texts.append(property_text(name, property_type(member), doc))
         else:
             if f"def {name}(" in twin.extra:
                 continue  # Written by hand.
-            text = iterator_method(name, member, doc) if twin.iterates else None
+            text = iterator_method(twin, name, member, doc) if twin.iterates else None
             texts.append(text or method_text(twin, name, member, doc))
     texts.append(twin.extra.strip() + "\n")
     stale = twin.rewrites.keys() - used
@@ -497,10 +813,10 @@ def initializer(twin: Twin) -> str:
         lines.append("self._items = DrivenIterator(inner)")
     types = dict(twin.attributes)
     for name, member in members(twin.handle):
-        if isinstance(member, property):
+        if isinstance(member, PROPERTIES):
             types[name] = property_type(member)
     lines += [
-        f"self._{name}: {twin_of(type_)} | None = None"
+        f"self._{name}: {typed(type_)} | None = None"
         for name, type_ in types.items()
         if twin_of(type_)
     ]
@@ -508,9 +824,8 @@ def initializer(twin: Twin) -> str:
     return defined("__init__", f"(self, inner: {inner}) -> None", "", "\n".join(lines))
 
 
-def property_type(member: property) -> str:
-    assert member.fget is not None
-    return str(inspect.signature(member.fget).return_annotation)
+def property_type(member: Any) -> str:
+    return str(inspect.signature(getter(member)).return_annotation)
 
 
 def _require_all_attributes(twin: Twin) -> None:
@@ -518,14 +833,14 @@ def _require_all_attributes(twin: Twin) -> None:
     set_there = {
         target.attr
         for owner in own_classes(twin.handle)
-        for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(owner))))
-        for target in ast.walk(node)
+        for target in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(owner))))
         if isinstance(target, ast.Attribute)
         and isinstance(target.ctx, ast.Store)
         and isinstance(target.value, ast.Name)
         and target.value.id == "self"
         and not target.attr.startswith("_")
     }
+    set_there -= set(twin.hidden)
     if set_there != twin.attributes.keys():
         raise SystemExit(
             f"make_sync: {twin.source} sets {sorted(set_there)}; TWINS lists "
@@ -538,30 +853,46 @@ def _require_all_attributes(twin: Twin) -> None:
 
 def open_text() -> str:
     opening = importlib.import_module("holdfast.database.open").open
-    doc = spoken(inspect.cleandoc(opening.__doc__ or ""), {}, set())
-    call = f"open_async({arguments(opening, {'components': 'used'})})"
+    used: set[str] = set()
+    doc = spoken(inspect.cleandoc(opening.__doc__ or ""), OPEN_REWRITES, used)
+    if used != OPEN_REWRITES.keys():
+        raise SystemExit("make_sync: holdfast.open no longer says what OPEN_REWRITES expects")
+    call = f"open_async({arguments(opening, {})})"
     body = OPEN_BODY.format(call=call).strip("\n")
     return f"def open{signature(opening)}:\n" + textwrap.indent(quoted(doc), "    ") + f"\n{body}\n"
 
 
+def function_text(module: str, name: str) -> str:
+    """The twin of a function."""
+    function = getattr(importlib.import_module(module), name)
+    doc = spoken(inspect.cleandoc(function.__doc__ or ""), {}, set())
+    body = f"return drive({name}_async({arguments(function, {})}))"
+    return f"def {name}{signature(function)}:\n" + textwrap.indent(
+        f"{quoted(doc)}\n{body}\n", "    "
+    )
+
+
+@functools.cache
 def origins() -> dict[str, str]:
     """Where the names in signatures of the handles come from: name to module."""
     found = dict(IMPORTS)
     opening = importlib.import_module("holdfast.database.open")
     mentions = [(opening, str(inspect.signature(opening.open)))]
+    for module_name, name in FUNCTIONS:
+        module = importlib.import_module(module_name)
+        mentions.append((module, str(inspect.signature(getattr(module, name)))))
     for twin in TWINS:
         own = sys.modules[twin.handle.__module__]
         mentions += [(own, " ".join(twin.attributes.values()))]
         for _, member in members(twin.handle):
-            function = member.fget if isinstance(member, property) else member
-            assert function is not None
+            function = getter(member) if isinstance(member, PROPERTIES) else member
             module = sys.modules[function.__module__]
             mentions.append((module, str(inspect.signature(function))))
             if function.__name__ in twin.plain:
                 mentions.append((module, inspect.getsource(function)))
     for module, text in mentions:
         known = dict.fromkeys(vars(module), module.__name__) | imported(module)
-        for name in set(re.findall(r"\w+", text)) & known.keys() - {"T"}:
+        for name in set(re.findall(r"\w+", text)) & known.keys() - VARIABLES:
             if found.setdefault(name, known[name]) != known[name]:
                 raise SystemExit(
                     f"make_sync: signatures mean two things by {name}: that of {found[name]} "
@@ -570,6 +901,7 @@ def origins() -> dict[str, str]:
     return found
 
 
+@functools.cache
 def imported(module: ModuleType) -> dict[str, str]:
     return {
         alias.name: node.module
@@ -585,7 +917,7 @@ def imports_text(code: str, file: str) -> str:
     parameters = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - parameters
     here = {twin.twin for twin in TWINS if twin.file == file}
-    elsewhere = {twin.twin: twin.file for twin in TWINS if twin.file != file}
+    elsewhere = {twin.twin: twin.file for twin in TWINS if twin.file != file} | {"Walk": "walk"}
     known = origins()
     lines = {
         f"from {twin.handle.__module__} import {twin.handle.__name__} as {twin.alias}"
@@ -595,10 +927,15 @@ def imports_text(code: str, file: str) -> str:
     lines |= {
         f"from holdfast.sync.{elsewhere[name]} import {name}" for name in names & elsewhere.keys()
     }
-    others = names - here - elsewhere.keys() - {"T"}
+    others = names - here - elsewhere.keys() - VARIABLES
     lines |= {f"from {known[name]} import {name}" for name in others if name in known}
     if "open_async" in names:
         lines.add("from holdfast.database.open import open as open_async")
+    lines |= {
+        f"from {module} import {name} as {name}_async"
+        for module, name in FUNCTIONS
+        if f"{name}_async" in names
+    }
     later = {line for line in lines if line.split()[1].startswith(LOADED_LATER)}
     text = "\n".join(sorted(lines - later)) + "\n"
     if later:
@@ -613,23 +950,28 @@ def generate() -> dict[Path, str]:
     for file, purpose in PURPOSES.items():
         parts = [class_text(twin) for twin in TWINS if twin.file == file]
         if file == "database":
-            parts.insert(0, open_text())
+            parts[:0] = [open_text(), *(function_text(*one) for one in FUNCTIONS)]
+        if file == "state":
+            parts += [STATE_STORE]
         code = "\n\n".join(parts)
-        variable = re.search(r"\bT\b", code) is not None
+        used = [one for one in sorted(VARIABLES) if re.search(rf"\b{one}\b", code)]
         text = PREAMBLE.format(purpose=purpose) + imports_text(
-            code + ("\nTypeVar" if variable else ""), file
+            code + ("\nTypeVar" if used else ""), file
         )
-        text += ('\nT = TypeVar("T")\n' if variable else "") + "\n\n" + code
+        text += "".join(f'\n{one} = TypeVar("{one}")' for one in used) + "\n\n\n" + code
         path = TARGET / f"{file}.py"
         written[path] = ruff(
             ruff(text, path, "check", "--select", "I", "--fix", "--quiet"), path, "format"
         )
-    names = {twin.twin: twin.file for twin in TWINS} | {"open": "database"}
+    names = {twin.twin: twin.file for twin in TWINS} | {
+        "open": "database", "Walk": "walk", "state_store": "state",
+    }  # fmt: skip
+    names |= {name: "database" for _, name in FUNCTIONS}
     imports = "\n".join(f"from holdfast.sync.{names[name]} import {name}" for name in sorted(names))
     text = PACKAGE.format(imports=imports, names=sorted(names))
     path = TARGET / "__init__.py"
     written[path] = ruff(
-        ruff(text, path, "check", "--select", "I", "--fix", "--quiet"), path, "format"
+        ruff(text, path, "check", "--select", "I,RUF022", "--fix", "--quiet"), path, "format"
     )
     return written
 

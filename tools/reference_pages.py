@@ -109,8 +109,10 @@ def resolved(name: str, module: ModuleType) -> Any:
 def members(owner: type) -> Iterator[tuple[str, Any]]:
     """The public methods and properties of a class, inherited ones of Holdfast too."""
     seen = set()
-    # A decorator has the whole interface; its page has what it says itself.
-    alone = owner.__module__.startswith("holdfast.records.decorators")
+    # A decorator and an adapter have a whole interface; the page has what they say themselves.
+    alone = owner.__module__.startswith("holdfast.records.decorators") or any(
+        base.__name__ == "StateAdapter" for base in owner.__mro__[1:]
+    )
     for base in (owner,) if alone else owner.__mro__:
         if not base.__module__.startswith("holdfast") or (base is StoreError is not owner):
             continue

@@ -68,7 +68,7 @@ def default(value: Any, known: Mapping[str, Any] | None = None) -> str:
     """A default as one would write it; an object is called what its module calls it."""
     text = repr(value)
     if text.startswith("<") and not isinstance(value, type | FunctionType | Enum):
-        return next(name for name, one in (known or {}).items() if one is value)
+        return next((name for name, one in (known or {}).items() if one is value), "...")
     if isinstance(value, Enum):
         return str(value.name) if type(value).__name__.startswith("_") else f"{value}"
     if isinstance(value, type | FunctionType):

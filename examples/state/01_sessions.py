@@ -2,13 +2,16 @@
 
 import asyncio
 
-from where import adapter, service
+from where import keeper, service
 
 from holdfast.state import build_store
 
 
 async def main() -> None:
-    async with build_store(adapter(), service("web"), scopes=["organization"]) as root:
+    async with (
+        keeper() as adapter,
+        build_store(adapter, service("web"), scopes=["organization"]) as root,
+    ):
         store = root.scope("organization", "org_123")
         await store.kv.set("session:abc", {"user": "ada"}, ttl=0.3)
         for _ in range(3):

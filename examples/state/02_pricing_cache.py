@@ -2,7 +2,7 @@
 
 import asyncio
 
-from where import adapter, service
+from where import keeper, service
 
 from holdfast.state import CachedFunction, build_store
 
@@ -11,7 +11,10 @@ asked: list[str] = []
 
 async def main() -> None:
     scopes = {"store_id": True}
-    async with build_store(adapter(), service("checkout"), scopes=scopes) as root:
+    async with (
+        keeper() as adapter,
+        build_store(adapter, service("checkout"), scopes=scopes) as root,
+    ):
 
         def prices_of(shop: str) -> CachedFunction[[int], dict[str, object]]:
             @root.scope("store_id", shop).cached(ttl=3600, key="product:{product}:pricing")

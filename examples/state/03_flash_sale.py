@@ -2,14 +2,14 @@
 
 import asyncio
 
-from where import adapter, service
+from where import keeper, service
 
 from holdfast.contract.errors import QuotaExceeded
 from holdfast.state import build_store
 
 
 async def main() -> None:
-    async with build_store(adapter(), service("shop")) as store:
+    async with keeper() as adapter, build_store(adapter, service("shop")) as store:
         await store.counter.initialise("inventory:42", 20)
 
         async def buy() -> bool:

@@ -2,13 +2,13 @@
 
 import asyncio
 
-from where import adapter, service
+from where import keeper, service
 
 from holdfast.state import build_store
 
 
 async def main() -> None:
-    async with build_store(adapter(), service("gate")) as store:
+    async with keeper() as adapter, build_store(adapter, service("gate")) as store:
         said = [await store.limiter.sliding("203.0.113.9", 100, 60) for _ in range(101)]
         print("allowed", sum(one.allowed for one in said), "retry after", said[-1].retry_after)
         assert [one.allowed for one in said] == [True] * 100 + [False]

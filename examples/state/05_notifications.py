@@ -4,7 +4,7 @@ import asyncio
 from contextlib import closing
 from dataclasses import dataclass
 
-from where import adapter, service
+from where import keeper, service
 
 from holdfast.state import EventClass, Message, StoreBuilder, event
 
@@ -20,8 +20,8 @@ class OrderEvents(EventClass, namespace="order"):
 
 
 async def main() -> None:
-    builder = StoreBuilder.create().with_adapter(adapter()).with_service(service("orders"))
-    async with builder.add_events(OrderEvents).build() as store:
+    builder = StoreBuilder.create().with_service(service("orders")).add_events(OrderEvents)
+    async with keeper() as adapter, builder.with_adapter(adapter).build() as store:
         orders = store.events.of(OrderEvents)
         listening = asyncio.Event()
 

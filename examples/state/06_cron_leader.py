@@ -2,13 +2,13 @@
 
 import asyncio
 
-from where import adapter, service
+from where import keeper, service
 
 from holdfast.state import build_store
 
 
 async def main() -> None:
-    async with build_store(adapter(), service("cron")) as store:
+    async with keeper() as adapter, build_store(adapter, service("cron")) as store:
         done: list[tuple[int, int]] = []
 
         async def instance(number: int, minute: int) -> None:

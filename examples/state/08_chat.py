@@ -2,13 +2,13 @@
 
 import asyncio
 
-from where import adapter, service
+from where import keeper, service
 
 from holdfast.state import build_store
 
 
 async def main() -> None:
-    async with build_store(adapter(), service("chat")) as store:
+    async with keeper() as adapter, build_store(adapter, service("chat")) as store:
         for text in ("hello", "how are you", "bye"):
             await store.streams.append("room:1", {"from": "Alice", "text": text})
         first = store.streams.group("chat-processors", "worker-1")

@@ -2,13 +2,13 @@
 
 import asyncio
 
-from where import adapter, service
+from where import keeper, service
 
 from holdfast.state import build_store
 
 
 async def main() -> None:
-    async with build_store(adapter(), service("ops")) as store:
+    async with keeper() as adapter, build_store(adapter, service("ops")) as store:
 
         async def beat(name: str, times: int) -> None:
             for _ in range(times):

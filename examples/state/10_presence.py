@@ -2,13 +2,13 @@
 
 import asyncio
 
-from where import adapter, service
+from where import keeper, service
 
 from holdfast.state import build_store
 
 
 async def main() -> None:
-    async with build_store(adapter(), service("social")) as store:
+    async with keeper() as adapter, build_store(adapter, service("social")) as store:
         # As the seed does it, one key each.
         await store.kv.set("online:ada", True, ttl=300)
         assert await store.kv.exists("online:ada")

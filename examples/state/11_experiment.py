@@ -2,13 +2,13 @@
 
 import asyncio
 
-from where import adapter, service
+from where import keeper, service
 
 from holdfast.state import build_store
 
 
 async def main() -> None:
-    async with build_store(adapter(), service("experiment")) as store:
+    async with keeper() as adapter, build_store(adapter, service("experiment")) as store:
         rolled = iter("ABABABABAB" * 20)
 
         async def variant(user: int) -> str:

@@ -2,13 +2,13 @@
 
 import asyncio
 
-from where import adapter, service
+from where import keeper, service
 
 from holdfast.state import Message, build_store
 
 
 async def main() -> None:
-    async with build_store(adapter(), service("legal")) as store:
+    async with keeper() as adapter, build_store(adapter, service("legal")) as store:
         heard: list[Message[object]] = []
         await store.events.subscribe("doc:7:locked", heard.append)
 

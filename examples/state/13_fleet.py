@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from where import adapter, service
+from where import keeper, service
 
 from holdfast.state import build_store
 
@@ -11,7 +11,7 @@ TRUCKS, ROUNDS = 100, 30
 
 
 async def main() -> None:
-    async with build_store(adapter(), service("fleet")) as store:
+    async with keeper() as adapter, build_store(adapter, service("fleet")) as store:
 
         async def drive(truck: int) -> None:
             for step in range(ROUNDS):

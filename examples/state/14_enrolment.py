@@ -2,14 +2,14 @@
 
 import asyncio
 
-from where import adapter, service
+from where import keeper, service
 
 from holdfast.contract.errors import QuotaExceeded
 from holdfast.state import build_store
 
 
 async def main() -> None:
-    async with build_store(adapter(), service("school")) as store:
+    async with keeper() as adapter, build_store(adapter, service("school")) as store:
         await store.counter.initialise("course:math:seats", 30)
         answers = await asyncio.gather(
             *(store.counter.decrement("course:math:seats", minimum=0) for _ in range(50)),

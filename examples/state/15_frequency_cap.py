@@ -2,13 +2,13 @@
 
 import asyncio
 
-from where import adapter, service
+from where import keeper, service
 
 from holdfast.state import build_store
 
 
 async def main() -> None:
-    async with build_store(adapter(), service("ads")) as store:
+    async with keeper() as adapter, build_store(adapter, service("ads")) as store:
 
         async def show(user: int) -> bool:
             return bool(await store.limiter.fixed(f"ad:1:user:{user}", 3, 86_400))

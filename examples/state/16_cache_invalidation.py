@@ -2,7 +2,7 @@
 
 import asyncio
 
-from where import adapter, service
+from where import keeper, service
 
 from holdfast.state import Message, build_store
 
@@ -10,7 +10,7 @@ Memory = dict[str, dict[str, str]]
 
 
 async def main() -> None:
-    async with build_store(adapter(), service("nodes")) as store:
+    async with keeper() as adapter, build_store(adapter, service("nodes")) as store:
         nodes: list[Memory] = [{"user:7": {"name": "Ada"}} for _ in range(50)]
         for memory in nodes:
 

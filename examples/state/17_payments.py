@@ -2,13 +2,13 @@
 
 import asyncio
 
-from where import adapter, service
+from where import keeper, service
 
 from holdfast.state import build_store
 
 
 async def main() -> None:
-    async with build_store(adapter(), service("bank")) as store:
+    async with keeper() as adapter, build_store(adapter, service("bank")) as store:
         await store.counter.initialise("balance:ada", 100)
 
         async def pay(request: str, amount: int) -> int | None:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import Counter, defaultdict
 
-from where import adapter, service
+from where import keeper, service
 
 from holdfast.state import StoreBuilder
 from holdfast.state.telemetry import TelemetryEvent
@@ -29,8 +29,8 @@ class Metrics:
 
 async def main() -> None:
     metrics = Metrics()
-    builder = StoreBuilder.create().with_adapter(adapter()).with_service(service("metrics"))
-    async with builder.with_telemetry(metrics).build() as store:
+    builder = StoreBuilder.create().with_service(service("metrics")).with_telemetry(metrics)
+    async with keeper() as adapter, builder.with_adapter(adapter).build() as store:
         await store.kv.set("a", 1)
         for key in ("a", "b", "a", "c"):
             await store.kv.get(key)

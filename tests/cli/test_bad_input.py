@@ -21,7 +21,7 @@ DIGITS = "9" * 400
         ("get", "a", "--at", "0001-01-01"),
         ("watch", "--since", DIGITS, "--limit", "1"),
         ("set", "a", DIGITS),
-        ("set", "a", "1", "--by", DIGITS * 4),
+        ("set", "a", "1", "--modified-by", DIGITS * 4),
         ("get", "\udcff"),
         ("set", "a", "\udcff", "--text"),
         ("keys", "\udcff/#"),

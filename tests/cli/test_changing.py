@@ -14,7 +14,7 @@ def metadata(cli: Cli, key: str) -> Any:
 def test_undelete_brings_back_what_was_deleted(cli: Cli, url: str) -> None:
     cli("set", "a", "1", "--tag", "x")
     cli("delete", "a")
-    done = cli("undelete", "a", "--by", "ada", "--comment", "by mistake")
+    done = cli("undelete", "a", "--modified-by", "ada", "--comment", "by mistake")
     assert (done.code, done.out) == (0, "a  version 1 of incarnation 2  revision 5\n")
     again = metadata(cli, "a")
     assert (again["modified_by"], again["comment"], again["tags"]) == ("ada", "by mistake", ["x"])
@@ -40,7 +40,7 @@ def test_rename_takes_the_history_along(cli: Cli, url: str) -> None:
     cli("set", "a", "1")
     cli("set", "a", "2")
     cli("set", "other", "0")
-    done = cli("rename", "a", "b/c:d", "--by", "ada")
+    done = cli("rename", "a", "b/c:d", "--modified-by", "ada")
     assert done.code == 0
     assert done.out.startswith("b/c:d  ")
     assert cli("get", "a").code == 1
@@ -55,7 +55,7 @@ def test_rename_takes_the_history_along(cli: Cli, url: str) -> None:
 def test_touch_renews_and_drops_the_expiry(cli: Cli, url: str) -> None:
     cli("set", "a", "1", "--ttl", "1h")
     first = metadata(cli, "a")
-    assert cli("touch", "a", "--ttl", "7d", "--by", "ada").code == 0
+    assert cli("touch", "a", "--ttl", "7d", "--modified-by", "ada").code == 0
     second = metadata(cli, "a")
     assert second["version"] == 2
     assert second["expires_at"] > first["expires_at"]
@@ -72,7 +72,10 @@ def test_tags_are_added_removed_and_found(cli: Cli, url: str) -> None:
     cli("set", "users:1", "1", "--tag", "b")
     cli("set", "users:2", "1")
     assert cli("tag", "users:1", "a", "b", "c").out == "users:1  a, b, c\n"
-    assert cli("tag", "users:1", "d", "--remove", "b", "--by", "ada").out == "users:1  a, c, d\n"
+    assert (
+        cli("tag", "users:1", "d", "--remove", "b", "--modified-by", "ada").out
+        == "users:1  a, c, d\n"
+    )
     assert metadata(cli, "users:1")["modified_by"] == "ada"
     assert cli("keys", "--tag", "c").out == "users:1\n"
     assert cli("keys", "users:+", "--tag", "c", "--count").out == "1\n"

@@ -49,7 +49,7 @@ def test_it_ends_somewhere() -> None:
 def test_watch_shows_what_changed_and_all_of_it(cli: Cli, url: str) -> None:
     long = "x" * 5_000
     cli("set", "c", '{"population": 9733276, "text": "' + long + '"}')
-    cli("set", "c", '{"population": 14047594, "text": "' + long + '"}', "--by", "ada")
+    cli("set", "c", '{"population": 14047594, "text": "' + long + '"}', "--modified-by", "ada")
     cli("set", "c", '{"population": 14047594, "text": "' + long + 'y"}')
     cli("delete", "c", "--comment", "gone")
     first, second, third, last = cli("watch", "--since", "0", "--limit", "4").out.splitlines()
@@ -87,17 +87,17 @@ def on_a_terminal(columns: int, *arguments: str) -> list[str]:
 
 
 def test_history_is_blocks_where_a_table_has_no_room(cli: Cli, url: str) -> None:
-    cli("set", "c", '{"name": "Tokyo", "population": 9733276}', "--by", "geonames")
+    cli("set", "c", '{"name": "Tokyo", "population": 9733276}', "--modified-by", "geonames")
     cli(
         "set",
         "c",
         '{"name": "Tokyo", "population": 14047594}',
-        "--by",
+        "--modified-by",
         "ada",
         "--comment",
         "census",
     )
-    cli("delete", "c", "--by", "eve", "--comment", "by mistake")
+    cli("delete", "c", "--modified-by", "eve", "--comment", "by mistake")
     lines = on_a_terminal(60, "history", "c")
     assert all(len(line) <= 60 for line in lines), lines
     assert lines[0] == "c"

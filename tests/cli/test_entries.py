@@ -8,7 +8,9 @@ from tests.cli.conftest import Cli
 
 
 def test_set_and_get(cli: Cli, url: str) -> None:
-    done = cli("set", "users/active:1", '{"name": "Ada"}', "--by", "ada", "--comment", "first")
+    done = cli(
+        "set", "users/active:1", '{"name": "Ada"}', "--modified-by", "ada", "--comment", "first"
+    )
     assert done.code == 0
     assert done.out.startswith("users/active:1  version 1  revision ")
     assert cli("get", "users/active:1").out == '{"name":"Ada"}\n'
@@ -20,7 +22,7 @@ def test_set_and_get(cli: Cli, url: str) -> None:
 
 
 def test_metadata_is_shown_when_asked_for(cli: Cli, url: str) -> None:
-    cli("set", "a", "1", "--tag", "x", "--tag", "y", "--by", "ada", "--ttl", "1h")
+    cli("set", "a", "1", "--tag", "x", "--tag", "y", "--modified-by", "ada", "--ttl", "1h")
     shown = cli("get", "a", "--metadata").out
     digest = hashlib.sha256(b"\x01").hexdigest()
     for part in ("version", "ada", "x, y", digest, "expires"):
@@ -207,9 +209,9 @@ def test_text_of_others_cannot_command_the_terminal(cli: Cli, url: str) -> None:
 
 
 def test_history_tells_who_changed_what(cli: Cli, url: str) -> None:
-    cli("set", "a", '{"n": 1, "same": true}', "--by", "ada", "--comment", "begun")
-    cli("set", "a", '{"n": 2, "same": true, "new": "x"}', "--by", "bob")
-    cli("delete", "a", "--by", "eve", "--comment", "not needed")
+    cli("set", "a", '{"n": 1, "same": true}', "--modified-by", "ada", "--comment", "begun")
+    cli("set", "a", '{"n": 2, "same": true, "new": "x"}', "--modified-by", "bob")
+    cli("delete", "a", "--modified-by", "eve", "--comment", "not needed")
     cli("set", "a", "3")
     shown = cli("history", "a").out
     for part in ("ada", "begun", "bob", "n: 1 → 2", 'new: "x"', "by eve: not needed", "current"):
@@ -222,7 +224,7 @@ def test_history_tells_who_changed_what(cli: Cli, url: str) -> None:
     places = [(line["metadata"]["incarnation"], line["metadata"]["version"]) for line in lines]
     assert places == [(1, 1), (1, 2), (2, 1)]
     assert [line["ended"] and line["ended"]["cause"] for line in lines] == ["set", "delete", None]
-    assert lines[1]["ended"]["actor"] == "eve"
+    assert lines[1]["ended"]["modified_by"] == "eve"
     newest_first = cli("history", "a", "--json", "--reverse", "--limit", "2").lines
     assert newest_first == [lines[2], lines[1]]
 

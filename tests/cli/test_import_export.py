@@ -30,7 +30,7 @@ def write(path: Path, *rows: object) -> Path:
 
 def test_an_export_imports_exactly(cli: Cli, url: str, tmp_path: Path) -> None:
     cli("set", "a/b:1", '{"text": "é\\u0000", "n": [1, 1.0, -0.0, 18446744073709551615, null]}',
-        "--by", "ada", "--comment", "why", "--tag", "x", "--ttl", "7d")  # fmt: skip
+        "--modified-by", "ada", "--comment", "why", "--tag", "x", "--ttl", "7d")  # fmt: skip
     cli("set", "bytes", '{"$bytes": "AAEC"}')
     cli("set", "when", '{"deep": [{"$datetime": "2025-01-31T12:00:00.000001Z"}]}')
     cli("set", "escaped", '{"$$bytes": 1}')
@@ -151,7 +151,7 @@ def test_author_and_comment_can_be_given_for_all(cli: Cli, url: str) -> None:
     row = '{"key": "a", "value": 1, "metadata": {"modified_by": "ada", "comment": "hers"}}'
     cli("import", "-", stdin=row)
     assert cli("get", "a", "--json").document["metadata"]["modified_by"] == "ada"
-    cli("import", "-", "--by", "load", "--comment", "again", stdin=row)
+    cli("import", "-", "--modified-by", "load", "--comment", "again", stdin=row)
     metadata = cli("get", "a", "--json").document["metadata"]
     assert (metadata["modified_by"], metadata["comment"]) == ("load", "again")
 

@@ -1,5 +1,6 @@
 """The command line as processes: every command once, and what only a process can show."""
 
+import dbm.dumb
 import os
 import re
 import signal
@@ -25,6 +26,7 @@ def test_every_command_runs_as_a_process(url: str, tmp_path: Path) -> None:
         digest = elsewhere.schemas.register({"type": "object"})
     with holdfast.sync.open(url, logged=True) as db:
         db.entries.has("users:1")
+        db.stores.create("ledger").set(b"a", b"1")
     commands = [
         ["set", "users:1", '{"name": "Ada"}'],
         ["get", "users:1"],
@@ -47,6 +49,7 @@ def test_every_command_runs_as_a_process(url: str, tmp_path: Path) -> None:
         ["rename", "users:1", "users:2"],
         ["delete", "users:2"],
         ["undelete", "users:2"],
+        ["purge", "users:2", "--yes"],
         ["schema", "register", schema],
         ["schema", "list"],
         ["schema", "show", digest],
@@ -55,11 +58,63 @@ def test_every_command_runs_as_a_process(url: str, tmp_path: Path) -> None:
         ["retention", "keep", "users", "--versions", "5"],
         ["retention", "feed", "--age", "7d"],
         ["retention", "show"],
+        ["stores", "list"],
+        ["stores", "keys", "ledger"],
+        ["stores", "get", "ledger", "a"],
+        ["copy", url, f"{url}-copy"],
+        ["backup", "create", f"{file}.backup"],
+        ["backup", "verify", f"{file}.backup"],
+        ["backup", "restore", f"{file}.backup", "--url", f"{url}-restored"],
     ]
     # So that a new command cannot be left out here.
-    told = [" ".join(one) for one in commands]
+    told = [
+        " ".join(one) for one in (*commands, *STORES_AND_PROOFS, *DOCUMENTS, ["migrate", "OLD"])
+    ]
     for name in every_command():
         assert any(f"{one} ".startswith(f"{name} ") for one in told), name
+    run_as_processes(commands)
+
+
+STORES_AND_PROOFS = [
+    ["stores", "create", "ledger", "--kind", "iavl"],
+    ["stores", "set", "ledger", "a", "1"],
+    ["stores", "get", "ledger", "a"],
+    ["stores", "save", "ledger"],
+    ["stores", "save"],
+    ["stores", "versions", "ledger"],
+    ["stores", "diff", "ledger", "1", "2"],
+    ["stores", "list"],
+    ["seal"],
+    ["verify"],
+    ["receipt", "4"],
+]
+
+
+DOCUMENTS = [
+    ["collections"],
+    ["index", "create", "cities", "size", "population"],
+    ["index", "list", "cities"],
+    ["find", "cities", "population > 1", "--explain"],
+    ["aggregate", "cities", '[{"count": "n"}]'],
+    ["index", "drop", "cities", "size"],
+]
+
+
+def test_commands_of_documents_run_as_processes(url: str) -> None:
+    with holdfast.sync.open(url) as db:
+        db.collection("cities").set("tokyo", {"population": 9_733_276})
+    run_as_processes(DOCUMENTS)
+
+
+def test_commands_of_stores_and_proofs_run_as_processes(url: str, tmp_path: Path) -> None:
+    assert url
+    old = str(tmp_path / "old")
+    with dbm.dumb.open(old, "c") as table:
+        table[b"k"] = b"v"
+    run_as_processes([*STORES_AND_PROOFS, ["migrate", old, "copied"]])
+
+
+def run_as_processes(commands: list[list[str]]) -> None:
     for arguments in commands:
         done = process(*arguments)
         assert done.code == 0, (arguments, done)

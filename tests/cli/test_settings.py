@@ -17,7 +17,9 @@ def digest(cli: Cli, url: str, tmp_path: Path) -> str:
     file = tmp_path / "city.json"
     file.write_text(json.dumps(FORM))
     cli("set", "cities:old", "1")
-    done = cli("schema", "register", str(file), "--by", "ada", "--comment", "what a city is")
+    done = cli(
+        "schema", "register", str(file), "--modified-by", "ada", "--comment", "what a city is"
+    )
     assert done.code == 0, done.err
     return done.out.strip()
 

@@ -39,15 +39,15 @@ def test_it_prints_changes_as_they_happen_and_resumes_where_it_stopped(
     watch = started("watch", "users/#", "--snapshot", "--json")
     assert next_line(watch)["after"]["value"] == 0
     assert next_line(watch)["op"] == "snapshot_end"
-    cli("set", "users:1", "1", "--by", "ada", "--comment", "why")
+    cli("set", "users:1", "1", "--modified-by", "ada", "--comment", "why")
     cli("set", "elsewhere", "1")
-    cli("delete", "users:0", "--by", "eve")
+    cli("delete", "users:0", "--modified-by", "eve")
     change = next_line(watch)
-    assert (change["op"], change["key"], change["actor"]) == ("set", "users:1", "ada")
+    assert (change["op"], change["key"], change["modified_by"]) == ("set", "users:1", "ada")
     assert change["before"] is None
     assert change["after"]["metadata"]["comment"] == "why"
     change = next_line(watch)
-    assert (change["op"], change["key"], change["actor"]) == ("delete", "users:0", "eve")
+    assert (change["op"], change["key"], change["modified_by"]) == ("delete", "users:0", "eve")
     assert change["before"]["value"] == 0
     watch.send_signal(number)
     out, err = ended(watch)
@@ -59,8 +59,8 @@ def test_it_prints_changes_as_they_happen_and_resumes_where_it_stopped(
 
 
 def test_lines_for_people(cli: Cli, url: str) -> None:
-    cli("set", "users:1", '{"n": 1}', "--by", "ada", "--comment", "why\x1b")
-    cli("delete", "users:1", "--by", "eve")
+    cli("set", "users:1", '{"n": 1}', "--modified-by", "ada", "--comment", "why\x1b")
+    cli("delete", "users:1", "--modified-by", "eve")
     done = cli("watch", "--since", "0", "--limit", "2")
     first, second = done.out.splitlines()
     for part in ("set", "users:1 v1", "by ada", "(why\\x1b)", '{"n":1}'):

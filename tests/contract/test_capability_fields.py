@@ -35,6 +35,9 @@ PROVEN = {
     "value_bytes_max": ("the_largest_value_works_and_one_byte_more_is_refused",) * 2,
     "batch_operations_max": ("the_longest_batch_works_and_one_operation_more_is_refused",) * 2,
     "batch_bytes_max": ("a_batch_of_too_many_bytes_is_refused",) * 2,
+    "check_range_rows_max": (
+        "the_widest_check_of_a_range_works_and_one_row_more_is_refused",
+    ) * 2,
     "page_rows_max": ("a_page_ends_at_the_row_limit_of_the_engine",
                       "a_page_of_many_rows_is_peeked_at_up_to_the_limit"),
     "page_bytes_max": ("a_page_ends_at_the_byte_limit_of_the_engine",

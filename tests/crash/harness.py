@@ -28,6 +28,9 @@ START_TIMEOUT_S = 45.0
 OPENING_S = 0.05
 WRITING_S = 0.25
 
+#: The program that writes until it is killed.
+WRITER = "tests.crash.writer"
+
 Claim = dict[str, Any]
 Phase = Literal["opening", "writing"]
 
@@ -65,14 +68,16 @@ def run_and_kill(
     phase: Phase = "writing",
     after_s: float,
     variables: Mapping[str, str] = {},
+    program: str = WRITER,
 ) -> Life:
     """Start a writer and kill it, so long after it opens the database or begins to write.
 
     Args:
         variables: of its environment.
+        program: the writer.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.crash.writer", url, str(seed)],
+        [sys.executable, "-m", program, url, str(seed)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(variables),
@@ -108,10 +113,12 @@ def _life(said: bytes, killed_at: float) -> Life:
     return Life(opened["lineage"] if opened else None, claims, killed_at)
 
 
-def end_after(url: str, writes: int, variables: Mapping[str, str] = {}) -> Life:
+def end_after(
+    url: str, writes: int, variables: Mapping[str, str] = {}, program: str = WRITER
+) -> Life:
     """Start a writer that ends right after its last acknowledgement, and closes nothing."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.crash.writer", url, "0", str(writes)],
+        [sys.executable, "-m", program, url, "0", str(writes)],
         capture_output=True,
         timeout=START_TIMEOUT_S,
         env=environment(variables),
@@ -121,13 +128,18 @@ def end_after(url: str, writes: int, variables: Mapping[str, str] = {}) -> Life:
     return _life(done.stdout, time.monotonic())
 
 
-def kill_somewhere(url: str, chance: Random, variables: Mapping[str, str] = {}) -> Life:
+def kill_somewhere(
+    url: str, chance: Random, variables: Mapping[str, str] = {}, program: str = WRITER
+) -> Life:
     """Start a writer and kill it at a moment by chance, now and then while it opens."""
     seed = chance.randrange(1 << 30)
     if chance.random() < 0.2:
         after_s = chance.random() * OPENING_S
-        return run_and_kill(url, seed, phase="opening", after_s=after_s, variables=variables)
-    return run_and_kill(url, seed, after_s=chance.random() * WRITING_S, variables=variables)
+        return run_and_kill(
+            url, seed, phase="opening", after_s=after_s, variables=variables, program=program
+        )
+    after_s = chance.random() * WRITING_S
+    return run_and_kill(url, seed, after_s=after_s, variables=variables, program=program)
 
 
 @dataclass

@@ -16,7 +16,7 @@ from tests.crash.test_kills import Mode, every_mode
 FILE_BYTES_MAX = 6_000_000
 
 
-def _run(folder: Path, mode: Mode, limit: int, *before: str) -> None:
+def run_full(folder: Path, mode: Mode, limit: int, *before: str) -> None:
     command = [sys.executable, "-m", "tests.crash.full", mode.url(folder), str(limit)]
     answer = subprocess.run(
         [*before, *command],
@@ -34,7 +34,7 @@ def _run(folder: Path, mode: Mode, limit: int, *before: str) -> None:
 @every_mode
 @needs.file_size_limit
 def test_the_largest_file_a_process_may_make(tmp_path: Path, mode: Mode) -> None:
-    _run(tmp_path, mode, FILE_BYTES_MAX)
+    run_full(tmp_path, mode, FILE_BYTES_MAX)
 
 
 @pytest.mark.row("K-022", "I-108")
@@ -43,4 +43,4 @@ def test_the_largest_file_a_process_may_make(tmp_path: Path, mode: Mode) -> None
 def test_a_small_medium(tmp_path: Path, mode: Mode) -> None:
     mount = 'mount -t tmpfs -o size=12m none "$1" && cd "$1" && shift && exec "$@"'
     before = ("unshare", "--map-root-user", "--mount", "sh", "-c", mount, "sh", str(tmp_path))
-    _run(tmp_path, mode, 0, *before)
+    run_full(tmp_path, mode, 0, *before)

@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from tests.crash.harness import Account, Found, Life, kill_somewhere, run_and_kill, verify
+from tests.crash.harness import WRITER, Account, Found, Life, kill_somewhere, run_and_kill, verify
 
 #: Kills of one database in the short run and in the long one.
 KILLS = 5
@@ -25,14 +25,18 @@ class Mode:
 
     Attributes:
         keeps_all: the end of the process alone loses nothing that was acknowledged.
+        options: more parameters of the URL.
+        program: the writer that is killed.
     """
 
     engine: str
     durability: str
     keeps_all: bool = True
+    options: str = ""
+    program: str = WRITER
 
     def url(self, folder: Path) -> str:
-        return f"{self.engine}:///{folder / 'app'}?durability={self.durability}"
+        return f"{self.engine}:///{folder / 'app'}?durability={self.durability}{self.options}"
 
 
 MODES = [
@@ -68,12 +72,12 @@ def settle(mode: Mode, account: Account, life: Life, found: Found) -> int:
     return len(lost)
 
 
-def _kill_again_and_again(mode: Mode, folder: Path, seed: int, kills: int) -> None:
+def kill_again_and_again(mode: Mode, folder: Path, seed: int, kills: int) -> None:
     chance = Random(f"{mode} {seed}")
     account = Account()
     lost = 0
     for _ in range(kills):
-        life = kill_somewhere(mode.url(folder), chance)
+        life = kill_somewhere(mode.url(folder), chance, program=mode.program)
         account.add(life)
         lost += settle(mode, account, life, asyncio.run(verify(mode.url(folder), account)))
     told = len(account.claims)
@@ -86,7 +90,7 @@ def _kill_again_and_again(mode: Mode, folder: Path, seed: int, kills: int) -> No
 @pytest.mark.row("trap 16")
 @every_mode
 def test_what_a_killed_writer_was_told_is_there(tmp_path: Path, mode: Mode) -> None:
-    _kill_again_and_again(mode, tmp_path, 0, KILLS)
+    kill_again_and_again(mode, tmp_path, 0, KILLS)
 
 
 @pytest.mark.torture
@@ -96,7 +100,7 @@ def test_what_a_killed_writer_was_told_is_there(tmp_path: Path, mode: Mode) -> N
 @pytest.mark.parametrize("seed", range(1, SERIES + 1))
 @every_mode
 def test_two_hundred_kills(tmp_path: Path, mode: Mode, seed: int) -> None:
-    _kill_again_and_again(mode, tmp_path, seed, KILLS_TORTURE)
+    kill_again_and_again(mode, tmp_path, seed, KILLS_TORTURE)
 
 
 @pytest.mark.row("trap 16")

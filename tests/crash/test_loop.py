@@ -44,12 +44,12 @@ def _held(said: dict[str, Any]) -> float:
     return float(said["gap_s"] - said["idle_gap_s"])
 
 
-def _held_busy(said: dict[str, Any]) -> float:
+def held_busy(said: dict[str, Any]) -> float:
     """The same of work that keeps the processor busy."""
     return min(_held(said), float(said["busy_s"]))
 
 
-def _tick(
+def tick(
     mode: Mode, folder: Path, what: str, variables: Mapping[str, str] = {}, held: Held = _held
 ) -> dict[str, Any]:
     """What the ticker says at the end, from the attempt that went best."""
@@ -70,7 +70,7 @@ def _tick(
     return min(said, key=held)
 
 
-def _assert_free(mode: Mode, what: str, said: dict[str, Any], held: Held = _held) -> None:
+def assert_free(mode: Mode, what: str, said: dict[str, Any], held: Held = _held) -> None:
     names = ("gap_s", "idle_gap_s", "busy_s", "took_s")
     gap, idle, busy, took = (said[name] * 1000 for name in names)
     found = f"gap {gap:.1f} ms, idle {idle:.1f} ms, busy {busy:.1f} ms, took {took:.0f} ms"
@@ -82,8 +82,8 @@ def _assert_free(mode: Mode, what: str, said: dict[str, Any], held: Held = _held
 @pytest.mark.parametrize("what", ["text", "bytes"])
 @every_mode
 def test_a_value_of_fifty_megabytes(tmp_path: Path, mode: Mode, what: str) -> None:
-    said = _tick(mode, tmp_path, what, held=_held_busy)
-    _assert_free(mode, what, said, _held_busy)
+    said = tick(mode, tmp_path, what, held=held_busy)
+    assert_free(mode, what, said, held_busy)
 
 
 @pytest.mark.row("trap 28")
@@ -91,9 +91,9 @@ def test_a_value_of_fifty_megabytes(tmp_path: Path, mode: Mode, what: str) -> No
 def test_a_durable_commit_on_a_slow_disk(medium: Path, tmp_path: Path, engine: str) -> None:
     mode = Mode(engine, "full")
     slow = {"LD_PRELOAD": str(medium), "HOLDFAST_FLUSH_MS": str(round(FLUSH_S * 1000))}
-    said = _tick(mode, tmp_path, "commits", slow)
+    said = tick(mode, tmp_path, "commits", slow)
     assert said["took_s"] >= COMMITS * FLUSH_S, "each commit did wait for its flush"
-    _assert_free(mode, "commits", said)
+    assert_free(mode, "commits", said)
 
 
 @contextmanager
@@ -127,7 +127,7 @@ def test_another_program_that_holds_the_lock_of_writers(tmp_path: Path, mode: Mo
         assert best["took_s"] < HELD_S
     else:
         assert best["took_s"] >= HELD_S, "the write did wait"
-    _assert_free(mode, "wait", best)
+    assert_free(mode, "wait", best)
     assert _stored(mode, tmp_path) == "ours", "acknowledged, and flushed once the lock was free"
 
 

@@ -50,7 +50,7 @@ def images(medium: Path, folder: Path, image: Path) -> dict[str, str]:
     }
 
 
-def _lose_power_again_and_again(
+def lose_power_again_and_again(
     mode: Mode, medium: Path, tmp_path: Path, seed: int, losses: int
 ) -> None:
     chance = Random(f"{mode} {seed}")
@@ -60,7 +60,8 @@ def _lose_power_again_and_again(
     folder.mkdir()
     image.mkdir()
     for _ in range(losses):
-        life = kill_somewhere(mode.url(folder), chance, images(medium, folder, image))
+        variables = images(medium, folder, image)
+        life = kill_somewhere(mode.url(folder), chance, variables, mode.program)
         account.add(life)
         found = asyncio.run(verify(mode.url(image), account))
         lost += settle(mode, account, life, found)
@@ -75,7 +76,7 @@ def _lose_power_again_and_again(
 @pytest.mark.row("K-022")
 @every_mode
 def test_what_was_flushed_is_enough(medium: Path, tmp_path: Path, mode: Mode) -> None:
-    _lose_power_again_and_again(mode, medium, tmp_path, 0, LOSSES)
+    lose_power_again_and_again(mode, medium, tmp_path, 0, LOSSES)
 
 
 @pytest.mark.torture
@@ -84,7 +85,7 @@ def test_what_was_flushed_is_enough(medium: Path, tmp_path: Path, mode: Mode) ->
 @pytest.mark.parametrize("seed", range(1, 5))
 @every_mode
 def test_a_hundred_losses_of_power(medium: Path, tmp_path: Path, mode: Mode, seed: int) -> None:
-    _lose_power_again_and_again(mode, medium, tmp_path, seed, LOSSES_TORTURE)
+    lose_power_again_and_again(mode, medium, tmp_path, seed, LOSSES_TORTURE)
 
 
 @pytest.mark.row("trap 16")

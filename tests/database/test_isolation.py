@@ -13,6 +13,7 @@ import pytest
 from holdfast import Conflict
 from holdfast.database.handle import Database
 from holdfast.database.transaction import Transaction
+from holdfast.store.isolation import IsolationName
 from tests.store.scene import Scene, listed
 
 Outcome = Literal["seen", "refused", "prevented"]
@@ -36,11 +37,11 @@ async def both_commit(one: Transaction, other: Transaction) -> bool:
     return True
 
 
-async def pair(db: Database, level: str) -> tuple[Transaction, Transaction]:
+async def pair(db: Database, level: IsolationName) -> tuple[Transaction, Transaction]:
     return await db.transaction(level).begin(), await db.transaction(level).begin()
 
 
-async def dirty_read(db: Database, level: str) -> Outcome:
+async def dirty_read(db: Database, level: IsolationName) -> Outcome:
     await db.entries.set("x", 1)
     one, other = await pair(db, level)
     await one.entries.set("x", 2)
@@ -50,7 +51,7 @@ async def dirty_read(db: Database, level: str) -> Outcome:
     return "prevented" if seen == (1, 1) else "seen"
 
 
-async def aborted_read(db: Database, level: str) -> Outcome:
+async def aborted_read(db: Database, level: IsolationName) -> Outcome:
     one, other = await pair(db, level)
     await one.entries.set("x", 2)
     await one.rollback()
@@ -59,7 +60,7 @@ async def aborted_read(db: Database, level: str) -> Outcome:
     return "prevented" if seen is None else "seen"
 
 
-async def non_repeatable_read(db: Database, level: str) -> Outcome:
+async def non_repeatable_read(db: Database, level: IsolationName) -> Outcome:
     await db.entries.set("x", 1)
     reader = await db.transaction(level).begin()
     before = await value(reader, "x")
@@ -69,7 +70,7 @@ async def non_repeatable_read(db: Database, level: str) -> Outcome:
     return "prevented" if before == after == 1 else "seen"
 
 
-async def read_skew(db: Database, level: str) -> Outcome:
+async def read_skew(db: Database, level: IsolationName) -> Outcome:
     await db.entries.set_many({"x": 1, "y": 1})
     reader = await db.transaction(level).begin()
     x = await value(reader, "x")
@@ -79,7 +80,7 @@ async def read_skew(db: Database, level: str) -> Outcome:
     return "prevented" if x == y else "seen"
 
 
-async def lost_update(db: Database, level: str) -> Outcome:
+async def lost_update(db: Database, level: IsolationName) -> Outcome:
     await db.entries.set("x", 10)
     one, other = await pair(db, level)
     mine, theirs = await value(one, "x"), await value(other, "x")
@@ -90,7 +91,7 @@ async def lost_update(db: Database, level: str) -> Outcome:
     return "prevented" if await value(db, "x") == 12 else "seen"
 
 
-async def write_skew(db: Database, level: str) -> Outcome:
+async def write_skew(db: Database, level: IsolationName) -> Outcome:
     await db.entries.set_many({"x": 1, "y": 1})
     one, other = await pair(db, level)
     for tx in (one, other):
@@ -102,7 +103,7 @@ async def write_skew(db: Database, level: str) -> Outcome:
     return "seen"
 
 
-async def write_skew_on_absence(db: Database, level: str) -> Outcome:
+async def write_skew_on_absence(db: Database, level: IsolationName) -> Outcome:
     one, other = await pair(db, level)
     assert await value(one, "y") is None
     assert await value(other, "x") is None
@@ -113,10 +114,10 @@ async def write_skew_on_absence(db: Database, level: str) -> Outcome:
 
 def phantom(
     change: Callable[[Database], Awaitable[Any]],
-) -> Callable[[Database, str], Awaitable[Outcome]]:
+) -> Callable[[Database, IsolationName], Awaitable[Outcome]]:
     """A row comes or goes between a listing and the commit of what was decided by it."""
 
-    async def play(db: Database, level: str) -> Outcome:
+    async def play(db: Database, level: IsolationName) -> Outcome:
         await db.entries.set_many({"p:1": 1, "p:3": 1})
         tx = await db.transaction(level).begin()
         counted = await tx.entries.count("p/#")
@@ -146,7 +147,7 @@ def by_level(weak: Outcome, strong: Outcome, serializable: Outcome) -> tuple[Out
     return (weak, weak, strong, strong, serializable)
 
 
-Anomaly = Callable[[Database, str], Awaitable[Outcome]]
+Anomaly = Callable[[Database, IsolationName], Awaitable[Outcome]]
 ANOMALIES: dict[str, tuple[Anomaly, tuple[Outcome, ...]]] = {
     "dirty read (G1b)": (dirty_read, by_level("prevented", "prevented", "prevented")),
     "aborted read (G1a)": (aborted_read, by_level("prevented", "prevented", "prevented")),
@@ -173,7 +174,9 @@ ANOMALIES: dict[str, tuple[Anomaly, tuple[Outcome, ...]]] = {
 @pytest.mark.row("trap 29", "trap 30", "E-028", "E-029")
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("anomaly", ANOMALIES)
-async def test_each_level_allows_just_its_anomalies(scene: Scene, anomaly: str, level: str) -> None:
+async def test_each_level_allows_just_its_anomalies(
+    scene: Scene, anomaly: str, level: IsolationName
+) -> None:
     play, outcomes = ANOMALIES[anomaly]
     async with scene.open() as db:
         assert await play(db, level) == outcomes[LEVELS.index(level)]

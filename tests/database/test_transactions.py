@@ -188,7 +188,7 @@ async def test_a_read_only_transaction_reads_one_moment_and_writes_nothing(scene
 async def test_an_unknown_level_is_refused_at_the_call(scene: Scene, level: str) -> None:
     async with scene.open() as db:
         with pytest.raises(InvalidInput, match="isolation"):
-            db.transaction(level)
+            db.transaction(level)  # type: ignore[arg-type]
 
 
 async def test_conditions_hold_inside_a_transaction(scene: Scene) -> None:

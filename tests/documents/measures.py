@@ -1,4 +1,4 @@
-"""What the pure cores cost: `python -m tests.documents.measures [keys|geo|vector|text]`.
+"""What the pure cores cost: `python -m tests.documents.measures [keys|vector|text]`.
 
 Nothing here is a test: figures depend on the machine. Rows lie in memory, so that what is measured
 is the work of the index itself.
@@ -8,7 +8,6 @@ is the work of the index itself.
 import sys
 import time
 from collections.abc import Callable
-from itertools import islice
 from random import Random
 from statistics import median
 
@@ -16,8 +15,6 @@ import numpy as np
 
 from holdfast.codecs.keys import pack
 from holdfast.documents.entries import IndexOrder
-from holdfast.documents.geo.index import entries, nearest, within
-from holdfast.documents.geo.shapes import Box, Point
 from holdfast.documents.ordering import encode
 from holdfast.documents.text.analysis import Analyzer
 from holdfast.documents.text.index import TextIndex
@@ -26,7 +23,6 @@ from holdfast.documents.text.search import search
 from holdfast.documents.vector.approximate import VectorGraph
 from holdfast.documents.vector.exact import VectorTable, search_rows
 from holdfast.documents.vector.vectors import VectorSpace
-from tests.documents.geo.test_index import Store
 from tests.documents.text.store import Rows
 
 
@@ -93,44 +89,6 @@ def text() -> None:
         print(f"{query}: {hits} hits, best ten in {top / 1000:.2f} ms")
 
 
-def geo() -> None:
-    random = Random(2)
-    store = Store()
-    places = []
-    for _ in range(200_000):
-        # Half of them in a few towns, as people are.
-        if random.random() < 0.5:
-            town = random.randrange(50)
-            latitude, longitude = (town * 7919) % 120 - 60, (town * 104_729) % 360 - 180
-            places.append(
-                Point(latitude + random.gauss(0, 0.1), max(-180, longitude + random.gauss(0, 0.1)))
-            )
-        else:
-            places.append(Point(random.uniform(-90, 90), random.uniform(-180, 180)))
-    start = time.perf_counter()
-    rows = [
-        row for place, point in enumerate(places) for row in entries([point], b"%d" % place).items()
-    ]
-    print(f"rows of a point: {(time.perf_counter() - start) / len(places) * 1e6:.1f} µs")
-    store.rows.update(rows)
-    for name, center in (
-        ("town", Point(-60.01, -180)),
-        ("nowhere", Point(3, 3)),
-        ("pole", Point(90, 0)),
-    ):
-        store.read = store.scans = 0
-        list(islice(nearest(center, store.scan), 10))
-        read, scans = store.read, store.scans
-        took = per_call(lambda center=center: list(islice(nearest(center, store.scan), 10)), 5)  # type: ignore[misc]
-        print(f"nearest ten, {name}: {took / 1000:.2f} ms, {read} rows in {scans} scans")
-    for box in (Box(48, 16, 48.5, 16.5), Box(40, 10, 50, 20), Box(-10, 175, 10, -175)):
-        store.read = 0
-        found = len(list(within(box, store.scan)))
-        read = store.read
-        took = per_call(lambda box=box: list(within(box, store.scan)), 3)  # type: ignore[misc]
-        print(f"within {box}: {found} of {read} rows, {took / 1000:.2f} ms")
-
-
 def vector() -> None:
     random = np.random.default_rng(3)
     space = VectorSpace(384)
@@ -154,5 +112,5 @@ def vector() -> None:
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:] or ["keys", "geo", "vector", "text"]:
+    for name in sys.argv[1:] or ["keys", "vector", "text"]:
         globals()[name]()

@@ -410,7 +410,7 @@ async def test_the_setting_of_history(scene: Scene) -> None:
                     "k", 1
                 )
         with pytest.raises(InvalidInput):
-            db.collection("x", history="some")
+            db.collection("x", history="some")  # type: ignore[call-overload]
         with pytest.raises(InvalidName):
             db.collection("")
         with pytest.raises(InvalidInput):

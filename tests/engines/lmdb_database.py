@@ -55,6 +55,11 @@ def get(engine: LmdbEngine, key: bytes) -> bytes | None:
     return None if record is None else record.value
 
 
+def flush(engine: LmdbEngine) -> None:
+    """Have the file hold everything that is acknowledged."""
+    engine._flush()
+
+
 def keys(engine: LmdbEngine, range: Range = Range()) -> list[bytes]:  # noqa: B008 - frozen
     """Every key of the range, page by page."""
     found: list[bytes] = []

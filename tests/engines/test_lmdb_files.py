@@ -26,7 +26,7 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.record import Range
 from holdfast.engines.embedded import network
-from holdfast.engines.lmdb import LmdbConfig, header, locks
+from holdfast.engines.lmdb import LmdbConfig, byte_locks, header
 from holdfast.runtime.system import drive
 from tests import needs
 from tests.engines.lmdb_database import (
@@ -100,7 +100,7 @@ def test_a_format_from_the_future_is_refused_and_left_alone(tmp_path: Path) -> N
         transaction.put(b"holdfast", b"holdfast lmdb\0\0\0\7")
     with pytest.raises(FormatTooNew) as refusal, opened(tmp_path / "app"):
         pass
-    assert (refusal.value.found, refusal.value.supported) == (7, 1)
+    assert (refusal.value.found, refusal.value.supported) == (7, 2)
 
 
 @pytest.mark.parametrize("size", [1, 100, 4096, 8191, 8192, 100_000])
@@ -335,7 +335,7 @@ def test_relaxed_mode_is_refused_where_a_death_would_go_unnoticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on Windows, which has no such file locks."""
-    monkeypatch.setattr(locks, "AVAILABLE", False)
+    monkeypatch.setattr(byte_locks, "AVAILABLE", False)
     with pytest.raises(Unsupported, match="sqlite"), opened(tmp_path / "a", durability="relaxed"):
         pass
     with opened(tmp_path / "a") as engine:

@@ -47,7 +47,7 @@ def fill(engine, prefix, most):
         try:
             put(engine, key, key * (size // len(key)))
             if durability == "relaxed" and number % 10 == 0:
-                drive(engine.snapshot()).close()  # Flushes, and tells whether that worked.
+                flush(engine)
         except StorageFull:
             break
         written.append(key)

@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import closing
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
@@ -200,22 +201,21 @@ def test_housekeeping_ends_even_when_closed_between_two_of_its_steps() -> None:
     worked = threading.Event()
     upkeep = Upkeep("test", SystemHost(), 0.0, worked.set)
 
-    class ClosedRightAfter(threading.Event):
-        """Answers that nobody closes, and is closed before the answer is used."""
+    bell = upkeep._bell
 
-        asked = False
+    class ClosedRightAfter(SimpleQueue[None]):
+        """Is closed between what it answers and what is done about that."""
 
-        def wait(self, timeout: float | None = None) -> bool:
-            if self.asked:
-                return super().wait(timeout)
-            self.asked = True
-            self.set()
-            upkeep._needed.set()
-            return False
+        def get(self, block: bool = True, timeout: float | None = None) -> None:
+            bell.get(block, timeout)
+            upkeep._closed = True
+            bell.put(None)
 
-    upkeep._closing = ClosedRightAfter()
+        def put(self, item: None, block: bool = True, timeout: float | None = None) -> None:
+            bell.put(item)
+
+    upkeep._bell = ClosedRightAfter()
     upkeep.wake()
-    assert worked.wait(20)
     assert upkeep._worker is not None
     assert upkeep._worker.join(20), "the thread sleeps on and close would wait for it for ever"
 

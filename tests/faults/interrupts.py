@@ -14,7 +14,9 @@ from __future__ import annotations
 import dis
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FrameType
@@ -39,23 +41,36 @@ class Interrupter:
         self.place: str | None = None
 
     def __enter__(self) -> Self:
-        self._before = sys.gettrace()
-        sys.settrace(self._call)
+        global _at_work
+        self._before, _at_work = sys.gettrace(), self
+        sys.settrace(_at_call)
         return self
 
     def __exit__(self, *_: object) -> None:
         sys.settrace(self._before)
 
-    def _call(self, frame: FrameType, _event: str, _argument: Any) -> Any:
-        return self._line if frame.f_code.co_filename.startswith(_SOURCE) else None
-
-    def _line(self, frame: FrameType, event: str, _argument: Any) -> Any:
-        if event == "line" and self.place is None and not _passes_signals(frame):
+    def at_line(self, frame: FrameType) -> None:
+        """Raise if it is the line."""
+        if self.place is None and not _passes_signals(frame):
             self._left -= 1
             if self._left < 0 and not collects(frame):
                 self.place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
                 raise KeyboardInterrupt
-        return self._line
+
+
+# Functions that are never collected: once a trace function has raised in a generator, Python 3.11
+# may call it again when it is gone.
+_at_work: Interrupter | None = None
+
+
+def _at_call(frame: FrameType, _event: str, _argument: Any) -> Any:
+    return _at_line if frame.f_code.co_filename.startswith(_SOURCE) else None
+
+
+def _at_line(frame: FrameType, event: str, _argument: Any) -> Any:
+    if event == "line" and _at_work is not None:
+        _at_work.at_line(frame)
+    return _at_line
 
 
 def collects(frame: FrameType | None) -> bool:
@@ -63,7 +78,7 @@ def collects(frame: FrameType | None) -> bool:
     if sys.exc_info()[0] is GeneratorExit:
         return True  # A generator that nobody asks any more runs its `finally`.
     while frame is not None:
-        if frame.f_code.co_name == "__del__":
+        if frame.f_code.co_name == "__del__" or frame.f_code.co_filename == weakref.__file__:
             return True
         frame = frame.f_back
     return False
@@ -102,16 +117,12 @@ def each_line(
     """
     for line in range(first, most, step):
         interrupter = Interrupter(line)
-        try:
-            with interrupter:
-                call()
-        except KeyboardInterrupt:
-            assert interrupter.place is not None
-            yield interrupter.place
-            continue
+        # It may be caught where that is right, such as on the way to a clean end.
+        with suppress(KeyboardInterrupt), interrupter:
+            call()
         if interrupter.place is None:
             return
-        # It was caught where that is right, such as on the way to a clean end.
+        # Nothing holds the traceback any more, and with it what the call had.
         yield interrupter.place
     raise AssertionError(f"the call has more than {most} lines")
 

@@ -18,7 +18,7 @@ from holdfast.contract.errors import (
     ValueTooLarge,
 )
 from holdfast.database.handle import Database
-from holdfast.records.core import KEYS_MAX
+from holdfast.records.bulk import KEYS_MAX
 from holdfast.records.options import (
     AUTHOR_CHARACTERS_MAX,
     COMMENT_CHARACTERS_MAX,

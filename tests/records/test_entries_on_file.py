@@ -13,12 +13,12 @@ import pytest
 from tests.database.test_isolation import *  # noqa: F403 - the tests themselves
 from tests.database.test_savepoints import *  # noqa: F403
 from tests.records.test_bad_input import *  # noqa: F403
-from tests.records.test_conditions import *  # noqa: F403
+from tests.records.test_conditions import *  # type: ignore[assignment]  # noqa: F403
 from tests.records.test_entries import *  # noqa: F403
 from tests.records.test_history import *  # noqa: F403
 from tests.records.test_time_to_live import *  # noqa: F403
 from tests.store.scene import Scene
-from tests.store.test_random_operations import *  # noqa: F403
+from tests.store.test_random_operations import *  # type: ignore[assignment]  # noqa: F403
 
 
 @pytest.fixture

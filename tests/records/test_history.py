@@ -58,7 +58,7 @@ async def test_history_spans_lives_and_says_how_each_ended(scene: Scene) -> None
         places = [(one.metadata.incarnation, one.metadata.version, one.value) for one in history]
         assert places == [(1, 1, 1), (1, 2, 2), (2, 1, 3)]
         assert [one.end_cause for one in history] == ["set", "delete", "expired"]
-        assert (history[1].end_actor, history[1].end_comment) == ("bob", "obsolete")
+        assert (history[1].end_modified_by, history[1].end_comment) == ("bob", "obsolete")
         assert history[1].end_at == datetime.fromtimestamp(gone_at / 1000, UTC)
         assert history[1].ended_at_revision == after_delete
         living = await db.entries.require("a")

@@ -11,7 +11,8 @@ def _told(past: Any) -> tuple[Any, ...]:
     metadata = past.metadata
     return (
         metadata.incarnation, metadata.version, past.revision, metadata.data_hash,
-        metadata.comment, past.ended_at_revision, past.end_cause, past.end_actor, past.end_at_ms,
+        metadata.comment, past.ended_at_revision, past.end_cause, past.end_modified_by,
+        past.end_at_ms,
     )  # fmt: skip
 
 

@@ -153,8 +153,8 @@ async def test_a_missing_key_becomes_none_or_a_default(scene: Scene) -> None:
         await db.entries.delete("users:age")
         formed = await db.create_payload(MAPPING, missing="default")
         assert formed == {**FORMED, "age": None}
-        formed = await db.create_payload(MAPPING, missing="default", default=0, into=Person)
-        assert formed.age == 0
+        person = await db.create_payload(MAPPING, missing="default", default=0, into=Person)
+        assert person.age == 0
         shared: list[int] = []
         formed = await db.create_payload({"a": "x", "b": "y"}, missing="default", default=shared)
         formed["a"].append(1)
@@ -168,9 +168,10 @@ async def test_a_missing_key_is_left_out(scene: Scene) -> None:
         await db.entries.delete("places:zip")
         formed = await db.create_payload(MAPPING, missing="omit")
         assert formed["address"] == {"city": "London"}
-        for into in (Person, StructPerson, ModelPerson):
-            formed = await db.create_payload(MAPPING, missing="omit", into=into)
-            assert formed.address.zip == "unknown"  # The class has a default of its own.
+        classes: list[type[Any]] = [Person, StructPerson, ModelPerson]
+        for into in classes:
+            made = await db.create_payload(MAPPING, missing="omit", into=into)
+            assert made.address.zip == "unknown"  # The class has a default of its own.
 
 
 async def test_an_expired_entry_is_missing_and_a_stored_none_is_not(scene: Scene) -> None:

@@ -25,7 +25,7 @@ async def test_a_purged_key_leaves_nothing_but_the_feed(scene: Scene) -> None:
         assert await rows_of(db, Range.prefix(layout.EXPIRY)) == []
         assert await listed(db.entries.history("a:secret")) == []
         [change] = await first(db.watch(since=start), 1)
-        assert (change.op, change.actor, change.comment) == ("delete", "ada", "asked to")
+        assert (change.op, change.modified_by, change.comment) == ("delete", "ada", "asked to")
         assert change.before is None
         # It can begin anew.
         entry = await db.entries.set("a:secret", 1)

@@ -215,8 +215,8 @@ async def test_the_expiry_is_one_change_with_its_cause(scene: Scene) -> None:
         assert await db.sweep() == 1
         assert await db.sweep() == 0
         made, ended = await first(db.watch("a/#", since=start), 2)
-        assert (made.op, made.cause, made.actor) == ("set", "write", "ada")
-        assert (ended.op, ended.cause, ended.actor) == ("delete", "expired", None)
+        assert (made.op, made.cause, made.modified_by) == ("set", "write", "ada")
+        assert (ended.op, ended.cause, ended.modified_by) == ("delete", "expired", None)
         assert ended.key == StoreKey.parse("a:b")
         assert (ended.before.value, ended.after) == (1, None)
         assert await db.head() == ended.revision

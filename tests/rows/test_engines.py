@@ -17,10 +17,11 @@ from holdfast.engines.memory import MemoryConfig
 from holdfast.store.registry import engine_class
 from holdfast.testing import EngineContract
 from tests.engines import toy
-from tests.store.scene import EVERY_ENGINE, Scene
+from tests.store.scene import ENGINES, Scene
 from tests.tidy import repository
 
 SOURCE = repository.ROOT / "src"
+REGISTERED = repository.project()["project"]["entry-points"]["holdfast.engines"]
 TOY_CONFIG = """
 
 from dataclasses import dataclass
@@ -104,7 +105,7 @@ asyncio.run(main())
 @pytest.mark.row("E-084", "E-022", "E-003")
 def test_an_installed_engine_is_listed_and_opened_and_says_what_it_lacks(site: Path) -> None:
     told = json.loads(run(USING_TOY, site=site))
-    assert told["names"] == sorted([*EVERY_ENGINE, "toy"])
+    assert told["names"] == sorted([*REGISTERED, "toy"])
     assert told["value"] == told["untouched"] == {"n": 1}
     assert told["snapshots"] is False
     for what, said in (("snapshot", "snapshots"), ("refused", "emulation=False")):
@@ -192,11 +193,10 @@ def test_a_file_of_settings_alone_chooses_the_engine(tmp_path: Path) -> None:
 
 @pytest.mark.row("I-005", "K-005")
 def test_every_registered_engine_runs_the_whole_contract() -> None:
-    registered = repository.project()["project"]["entry-points"]["holdfast.engines"]
-    assert sorted(registered) == sorted(EVERY_ENGINE)
+    assert set(ENGINES) < set(REGISTERED)
     promises = {name for name in dir(EngineContract) if name.startswith("test_")}
     assert len(promises) > 50
-    for name in registered:
+    for name in REGISTERED:
         suites = [
             suite
             for _, suite in inspect.getmembers(import_module(f"tests.engines.test_contract_{name}"))
@@ -230,7 +230,7 @@ async def test_a_memory_database_is_found_again_by_its_name() -> None:
 
 @pytest.mark.row("E-004")
 def test_engines_are_given_everything_and_stand_on_few_bases() -> None:
-    for name in EVERY_ENGINE:
+    for name in ENGINES:
         kind = engine_class(name)
         names = list(inspect.signature(kind).parameters)
         assert names == ["config", "components"]
@@ -303,7 +303,7 @@ print("done")
 
 
 @pytest.mark.row("D-066")
-@pytest.mark.parametrize("engine", EVERY_ENGINE)
+@pytest.mark.parametrize("engine", ENGINES)
 def test_the_core_works_where_only_its_own_dependencies_are_installed(
     engine: str, tmp_path: Path
 ) -> None:

@@ -188,10 +188,10 @@ def test_how_a_life_ended(sample: Database) -> None:
         return [one async for one in sample.entries.history(key)][-1]
 
     deleted = drive(last("cities/is:akureyri"))
-    assert (deleted.end_actor, deleted.end_comment) == ("grace", "wrong country")
+    assert (deleted.end_modified_by, deleted.end_comment) == ("grace", "wrong country")
     assert deleted.end_at == BEGIN + timedelta(seconds=2)
     rewritten = drive(last("rewritten:one"))
-    assert (rewritten.end_actor, rewritten.end_comment) == ("ada", "over")
+    assert (rewritten.end_modified_by, rewritten.end_comment) == ("ada", "over")
 
 
 def test_tags(sample: Database) -> None:
@@ -249,7 +249,7 @@ def test_the_feed(sample: Database) -> None:
     [drop] = [one for one in changes if one.op == "drop"]
     assert (drop.keyspace, drop.key) == ("dropped", None)
     first = by_place[8, 0]
-    assert (str(first.key), first.actor, first.comment) == (
+    assert (str(first.key), first.modified_by, first.comment) == (
         "cities/is:reykjavik", "geonames", "census",
     )  # fmt: skip
     assert first.before is None

@@ -8,8 +8,9 @@ server starts one of its own (`redis_server()`, `postgres_server()` in `processe
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,25 @@ redis_installed = needs(installed("redis-server"), "it runs the command `redis-s
 postgres_installed = needs(
     installed("initdb") and installed("postgres"), "it runs a PostgreSQL server of its own"
 )
+
+
+def left_out(engine: str) -> list[pytest.MarkDecorator]:
+    """The marks of tests on an engine: skipped where `HOLDFAST_WITHOUT=redis,postgres` names it.
+
+    Without that a missing server fails the run, since what is not tested is not promised.
+    """
+    if engine not in os.environ.get("HOLDFAST_WITHOUT", "").split(","):
+        return []
+    reason = f"HOLDFAST_WITHOUT names {engine}"
+    return [pytest.mark.platform(reason), pytest.mark.skip(reason=reason)]
+
+
+def leave_out(items: Sequence[pytest.Item], engine: str) -> None:
+    """The same for all tests in the folder of an engine."""
+    for item in items:
+        if f"/engines/{engine}/" in item.path.as_posix():
+            for mark in left_out(engine):
+                item.add_marker(mark)
 
 
 @pytest.fixture(scope="session")
@@ -37,12 +57,12 @@ def redis_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]
 
 @pytest.fixture(scope="session")
 def postgres_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
-    """A PostgreSQL whose superuser `postgres` is trusted: `port` on loopback."""
+    """A PostgreSQL whose superuser `postgres` is trusted: `port` on loopback. It never flushes."""
 
     def start(folder: Path) -> Address:
         del folder  # Only we may enter it, and the server has an account of its own.
         own = Path(tempfile.mkdtemp(prefix="holdfast-server-"))
-        return _started(postgres_in(own)) | {"folder": str(own)}
+        return _started(postgres_in(own, fsync="off")) | {"folder": str(own)}
 
     with shared_server(meeting_place(tmp_path_factory), "postgres", start) as address:
         yield address
@@ -53,4 +73,5 @@ def _started(server: Server) -> Address:
     assert server.process is not None
     pid = server.process.pid
     server.process.returncode = 0  # It is ended by its number, perhaps by another process.
-    return {"port": server.port, "pid": pid, "signal": "SIGINT"}
+    # Nothing of it is kept, so nothing need be written back.
+    return {"port": server.port, "pid": pid, "signal": server.crash_signal.name}

@@ -108,10 +108,13 @@ class Server:
 
 
 @contextmanager
-def redis_server(*, appendfsync: str | None = "always") -> Iterator[Server]:
-    """A Redis of its own; `appendfsync` None keeps everything in memory only."""
+def redis_server(*, appendfsync: str | None = "always", **settings: str | int) -> Iterator[Server]:
+    """A Redis of its own; `appendfsync` None keeps everything in memory only.
+
+    Further settings are those of its configuration, such as `replicaof="127.0.0.1 6379"`.
+    """
     with _folder() as folder:
-        yield from _running(redis_in(folder, appendfsync=appendfsync))
+        yield from _running(redis_in(folder, appendfsync=appendfsync, **settings))
 
 
 @contextmanager
@@ -121,7 +124,7 @@ def postgres_server(**settings: str) -> Iterator[Server]:
         yield from _running(postgres_in(folder, **settings))
 
 
-def redis_in(folder: Path, *, appendfsync: str | None) -> Server:
+def redis_in(folder: Path, *, appendfsync: str | None, **settings: str | int) -> Server:
     """A Redis with its files in that folder, not started."""
     persistence = ["--appendonly", "no"]
     if appendfsync is not None:
@@ -130,8 +133,12 @@ def redis_in(folder: Path, *, appendfsync: str | None) -> Server:
     command = [
         executable("redis-server"),
         *("--port", str(port), "--bind", LOOPBACK, "--dir", str(folder), "--save", ""),
-        *("--maxmemory-policy", "noeviction", *persistence),
+        *("--maxmemory-policy", "noeviction", "--shutdown-timeout", "0", *persistence),
+        # Replicas follow at once, and are asked each second whether they do.
+        *("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"),
     ]
+    for name, value in settings.items():
+        command += [f"--{name.replace('_', '-')}", *str(value).split()]
     return Server("redis-server", port, command, folder, _redis_answers)
 
 

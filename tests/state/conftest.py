@@ -6,15 +6,16 @@ import asyncio
 import shutil
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from holdfast.state import RedisAdapter, ScopedStore, StoreBuilder
+from holdfast.state import ScopedStore, StoreBuilder
+from tests.state.places import Folder, Place, opened_at, said, unchanged
 
 
 def free_port() -> int:
@@ -77,6 +78,15 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     server.kill()
 
 
+@pytest.fixture(params=["redis", "lmdb"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Where the test keeps its state; it runs once on each."""
+    if request.param == "redis":
+        server: RedisServer = request.getfixturevalue("redis")
+        return server
+    return Folder(f"lmdb:///{tmp_path}/state")
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Three nodes that are shared like the server."""
@@ -103,15 +113,11 @@ def service(request: pytest.FixtureRequest) -> str:
     return f"{safe[:60]}_{abs(hash(request.node.nodeid)) % 10**8}"
 
 
-@asynccontextmanager
-async def opened(
-    server: RedisServer, service: str, prepare: Callable[[StoreBuilder], StoreBuilder] = lambda b: b
-) -> AsyncIterator[ScopedStore]:
-    """A store on the server."""
-    adapter = RedisAdapter.from_url(server.url, timeout_s=5.0)
-    builder = StoreBuilder.create().with_adapter(adapter).with_service(service)
-    async with prepare(builder).build() as store:
-        yield store
+def opened(
+    place: Place, service: str, prepare: Callable[[StoreBuilder], StoreBuilder] = unchanged
+) -> AbstractAsyncContextManager[ScopedStore]:
+    """A store in a place."""
+    return opened_at(place.url, service, prepare)
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
@@ -120,5 +126,5 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
 
 
 async def command(store: ScopedStore, *words: str | bytes | int) -> Any:
-    """A command to the store's own server, past the store."""
-    return await store._scene.adapter.client.send(words)
+    """A command to the store's own keeper, past the store."""
+    return await said(store._scene.adapter, *words)

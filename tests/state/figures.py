@@ -18,6 +18,7 @@ from typing import Any
 
 from redis import asyncio as redis_py
 
+import holdfast
 from holdfast.state import MockStoreAdapter, RedisAdapter, StoreBuilder
 from holdfast.state.telemetry import TelemetryEvent
 from tests.state.conftest import RedisServer
@@ -108,6 +109,25 @@ async def main(server: RedisServer, seconds: float) -> None:
     await plain.aclose()
 
 
+async def embedded(url: str, seconds: float) -> None:
+    """The same on a database."""
+    async with holdfast.open(url) as db:
+        store = StoreBuilder.create().with_adapter(db).with_service("figures").build()
+        await store.batch.set(dict.fromkeys(KEYS, VALUE))
+        works: dict[str, Work] = {
+            "get": lambda: store.kv.get("k1"),
+            "set": lambda: store.kv.set("k1", VALUE),
+            "increment": lambda: store.counter.increment("c"),
+            "publish": lambda: store.events.publish("a", VALUE),
+            "batch of 10": lambda: store.batch.get(KEYS),
+            "append": lambda: store.streams.append("s", VALUE, max_len=1000, approximate=True),
+        }
+        for operation, work in works.items():
+            for tasks in TASKS:
+                speed, slowest = await rate(work, tasks, seconds)
+                print(f"| {operation} | {tasks} | embedded | {speed:,.0f} | {slowest:.2f} |")
+
+
 async def in_process(seconds: float = 0.3) -> None:
     """What an operation costs without a server, and a key."""
     store = StoreBuilder.create().with_adapter(MockStoreAdapter()).with_service("f").build()
@@ -127,6 +147,7 @@ if __name__ == "__main__":
         server.start()
         try:
             asyncio.run(main(server, float(sys.argv[1]) if len(sys.argv) > 1 else 0.3))
+            asyncio.run(embedded(f"lmdb:///{folder}/db?durability=relaxed", 0.3))
             asyncio.run(in_process())
         finally:
             server.kill()

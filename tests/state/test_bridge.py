@@ -10,6 +10,7 @@ import pytest
 from holdfast.contract.errors import InvalidInput
 from holdfast.state import EventBridge, Message
 from tests.state.conftest import RedisServer, opened, run
+from tests.state.places import Place
 from tests.state.test_events import Placed, declared, until
 
 
@@ -22,12 +23,12 @@ def america(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @pytest.mark.row("D-122", "D-143")
-def test_events_cross_once(redis: RedisServer, america: RedisServer, service: str) -> None:
+def test_events_cross_once(place: Place, america: RedisServer, service: str) -> None:
     async def main() -> None:
         async with (
-            opened(redis, service, declared) as eu,
+            opened(place, service, declared) as eu,
             opened(america, service, declared) as us,
-            opened(redis, service, declared) as eu2,
+            opened(place, service, declared) as eu2,
             opened(america, service, declared) as us2,
         ):
             heard: dict[str, list[Message[Any]]] = {"eu": [], "us": []}
@@ -62,12 +63,12 @@ def test_events_cross_once(redis: RedisServer, america: RedisServer, service: st
 
 
 def test_a_region_that_is_away_does_not_hold_up_the_others(
-    redis: RedisServer, america: RedisServer, service: str
+    place: Place, america: RedisServer, service: str
 ) -> None:
     async def main() -> None:
         async with (
-            opened(redis, service + "a") as eu,
-            opened(redis, service + "b") as asia,
+            opened(place, service + "a") as eu,
+            opened(place, service + "b") as asia,
             opened(america, service) as us,
         ):
             heard: list[Any] = []

@@ -32,7 +32,8 @@ from holdfast.state import (
     build_store,
 )
 from holdfast.state.telemetry import RecordingTelemetry
-from tests.state.conftest import RedisServer, command, opened, run
+from tests.state.conftest import command, opened, run
+from tests.state.places import Place
 from tests.tidy import repository
 
 EVENTS = Events.create("user").event("created").build()
@@ -159,12 +160,12 @@ def test_a_required_scope_and_the_seeds_next_sample() -> None:
 
 
 @pytest.mark.row("D-125", "D-128")
-def test_a_serializer_is_used(redis: RedisServer, service: str) -> None:
+def test_a_serializer_is_used(place: Place, service: str) -> None:
     import msgspec
 
     async def main() -> None:
         async with opened(
-            redis, service, lambda b: b.with_serializer(MessagePackSerializer())
+            place, service, lambda b: b.with_serializer(MessagePackSerializer())
         ) as store:
             await store.kv.set("a", bytes(range(256)))
             assert await store.kv.get("a") == bytes(range(256))

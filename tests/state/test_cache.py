@@ -11,13 +11,15 @@ import pytest
 
 from holdfast.contract.errors import InvalidInput, InvalidValue, SerializationFailed
 from holdfast.state.areas import cache as caching
-from tests.state.conftest import RedisServer, command, opened, run
+from tests.state.conftest import command, opened, run
+from tests.state.places import Place
+from tests.tidy import repository
 
 
 @pytest.mark.row("D-081")
-def test_a_result_is_computed_once(redis: RedisServer, service: str) -> None:
+def test_a_result_is_computed_once(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             calls: list[Any] = []
 
             @store.cached(ttl=60, key="user:{id}")
@@ -54,9 +56,9 @@ def test_a_result_is_computed_once(redis: RedisServer, service: str) -> None:
     run(main())
 
 
-def test_arguments_that_look_alike_are_apart(redis: RedisServer, service: str) -> None:
+def test_arguments_that_look_alike_are_apart(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
 
             @store.cached(ttl=60, key="{a}:{b}")
             async def pair(a: str, b: str) -> list[str]:
@@ -69,10 +71,10 @@ def test_arguments_that_look_alike_are_apart(redis: RedisServer, service: str) -
     run(main())
 
 
-def test_many_processes_compute_once(redis: RedisServer, service: str) -> None:
+def test_many_processes_compute_once(place: Place, service: str) -> None:
     async def main() -> None:
         calls: list[int] = []
-        stores = [opened(redis, service) for _ in range(10)]
+        stores = [opened(place, service) for _ in range(10)]
         functions = []
         for one in stores:
             # Each has its own connection and knows nothing of the others, as in another process.
@@ -96,13 +98,13 @@ def test_many_processes_compute_once(redis: RedisServer, service: str) -> None:
 
 @pytest.mark.parametrize("slow", [0.0, 1.2])
 def test_a_function_that_takes_longer_than_its_lease(
-    redis: RedisServer, service: str, slow: float, monkeypatch: pytest.MonkeyPatch
+    place: Place, service: str, slow: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(caching, "COMPUTING_S", 0.25)
 
     async def main() -> None:
         calls: list[int] = []
-        async with opened(redis, service) as one, opened(redis, service) as two:
+        async with opened(place, service) as one, opened(place, service) as two:
 
             async def function() -> int:
                 calls.append(1)
@@ -127,10 +129,10 @@ def test_a_function_that_takes_longer_than_its_lease(
     ids=lambda error: type(error).__name__,
 )  # fmt: skip
 def test_what_a_function_raises_is_not_kept(
-    redis: RedisServer, service: str, raised: BaseException
+    place: Place, service: str, raised: BaseException
 ) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             calls: list[int] = []
 
             @store.cached(ttl=60, key="k")
@@ -157,9 +159,9 @@ def test_what_a_function_raises_is_not_kept(
 
 
 @pytest.mark.row("D-095")
-def test_tags(redis: RedisServer, service: str) -> None:
+def test_tags(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as one, opened(redis, service) as two:
+        async with opened(place, service) as one, opened(place, service) as two:
             calls: list[int] = []
             go = asyncio.Event()
             go.set()
@@ -195,9 +197,9 @@ def test_tags(redis: RedisServer, service: str) -> None:
     run(main())
 
 
-def test_an_old_result_is_given_while_one_computes(redis: RedisServer, service: str) -> None:
+def test_an_old_result_is_given_while_one_computes(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             calls: list[int] = []
 
             @store.cached(ttl=0.1, key="k", stale=60)
@@ -221,34 +223,68 @@ def test_an_old_result_is_given_while_one_computes(redis: RedisServer, service: 
     run(main())
 
 
+@pytest.mark.row("D-081")
+def test_a_result_is_computed_again_before_it_ends(place: Place, service: str) -> None:
+    async def main() -> None:
+        async with opened(place, service) as store, opened(place, service) as other:
+            calls: list[int] = []
+
+            async def function() -> int:
+                calls.append(len(calls))
+                await asyncio.sleep(0.05)
+                return len(calls)
+
+            one, two = (
+                each.cached(ttl=0.6, key="k", early=0.4)(function) for each in (store, other)
+            )
+            assert await one() == 1
+            assert await two() == 1
+            await asyncio.sleep(0.25)
+            # Still the old one, at once; and one of all who ask computes.
+            got = await asyncio.wait_for(
+                asyncio.gather(*(each() for each in (one, two) for _ in range(20))), 0.5
+            )
+            assert set(got) <= {1, 2}
+            assert got[0] == 1
+            await asyncio.sleep(0.15)
+            assert calls == [0, 1]
+            assert await one() == await two() == 2
+            with pytest.raises(InvalidInput, match="shorter than ttl"):
+                store.cached(ttl=5, early=5)
+
+    run(main())
+
+
 COMPUTING = """
 import asyncio, sys
-from holdfast.state import RedisAdapter, build_store
 from holdfast.state.areas import cache
+from tests.state.places import opened_at
 cache.COMPUTING_S = 0.4
 
 async def main():
-    store = build_store(RedisAdapter.from_url(sys.argv[1]), sys.argv[2])
-    @store.cached(ttl=60, key="k")
-    async def function():
-        print("computes", flush=True)
-        await asyncio.sleep(60)
-    await function()
+    async with opened_at(sys.argv[1], sys.argv[2]) as store:
+        @store.cached(ttl=60, key="k")
+        async def function():
+            print("computes", flush=True)
+            await asyncio.sleep(60)
+        await function()
 
 asyncio.run(main())
 """
 
 
-def test_when_who_computes_is_killed_another_one_computes(redis: RedisServer, service: str) -> None:
+def test_when_who_computes_is_killed_another_one_computes(place: Place, service: str) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", COMPUTING, redis.url, service], stdout=subprocess.PIPE
+        [sys.executable, "-c", COMPUTING, place.url, service],
+        cwd=repository.ROOT,
+        stdout=subprocess.PIPE,
     )
     assert process.stdout is not None
     try:
         assert process.stdout.readline() == b"computes\n"
 
         async def main() -> None:
-            async with opened(redis, service) as store:
+            async with opened(place, service) as store:
 
                 @store.cached(ttl=60, key="k")
                 async def function() -> int:

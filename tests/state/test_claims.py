@@ -10,13 +10,16 @@ import time
 import pytest
 
 from holdfast.contract.errors import Fenced, LeaseLost, TimedOut
-from tests.state.conftest import RedisServer, command, opened, run
+from holdfast.state import ScopedStore
+from tests.state.conftest import command, opened, run
+from tests.state.places import Place
+from tests.tidy import repository
 
 
 @pytest.mark.row("D-039", "D-040", "D-189")
-def test_one_claim_wins(redis: RedisServer, service: str) -> None:
+def test_one_claim_wins(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             won = await asyncio.gather(*(store.claim.once("a", n, ttl=60) for n in range(100)))
             assert won.count(True) == 1
             key = f"holdfast:state:{service}:claim:a"
@@ -32,9 +35,9 @@ def test_one_claim_wins(redis: RedisServer, service: str) -> None:
 
 
 @pytest.mark.row("D-080", "trap 10", "trap 11")
-def test_release_is_the_owners(redis: RedisServer, service: str) -> None:
+def test_release_is_the_owners(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             assert await store.claim.once("cleanup:daily", "worker-1", ttl=60)
             # As the seed prints it: another area's key, so nothing is released.
             await store.kv.remove("cleanup:daily")
@@ -51,9 +54,9 @@ def test_release_is_the_owners(redis: RedisServer, service: str) -> None:
 
 
 @pytest.mark.row("trap 10")
-def test_an_expired_lease_touches_nothing_of_the_next(redis: RedisServer, service: str) -> None:
+def test_an_expired_lease_touches_nothing_of_the_next(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             first = await store.claim.acquire("a", owner="one", ttl=0.1)
             assert first is not None
             assert first.held
@@ -78,9 +81,9 @@ def test_an_expired_lease_touches_nothing_of_the_next(redis: RedisServer, servic
 
 
 @pytest.mark.row("D-002")
-def test_a_lease_is_renewed_and_let_go(redis: RedisServer, service: str) -> None:
+def test_a_lease_is_renewed_and_let_go(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             async with store.claim.lease("a", ttl=0.3) as lease:
                 await asyncio.sleep(0.7)
                 assert lease.held
@@ -99,9 +102,9 @@ def test_a_lease_is_renewed_and_let_go(redis: RedisServer, service: str) -> None
 
 
 @pytest.mark.row("trap 10")
-def test_a_lost_lease_cancels_its_block(redis: RedisServer, service: str) -> None:
+def test_a_lost_lease_cancels_its_block(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             with pytest.raises(LeaseLost):  # noqa: PT012 - the block is what is tested
                 async with store.claim.lease("a", ttl=0.3):
                     await command(store, "DEL", f"holdfast:state:{service}:claim:a")
@@ -131,32 +134,34 @@ def test_a_lost_lease_cancels_its_block(redis: RedisServer, service: str) -> Non
 
 HOLDER = """
 import asyncio, sys
-from holdfast.state import RedisAdapter, build_store
+from tests.state.places import opened_at
 
 async def main():
-    store = build_store(RedisAdapter.from_url(sys.argv[1]), sys.argv[2])
-    async def work(lease):
-        await store.kv.set("leader", sys.argv[3])
-        print("leads", flush=True)
-        await asyncio.sleep(60)
-    await store.claim.lead("cron", work, owner=sys.argv[3], ttl=0.5)
+    async with opened_at(sys.argv[1], sys.argv[2]) as store:
+        async def work(lease):
+            await store.kv.set("leader", sys.argv[3])
+            print("leads", flush=True)
+            await asyncio.sleep(60)
+        await store.claim.lead("cron", work, owner=sys.argv[3], ttl=0.5)
 
 asyncio.run(main())
 """
 
 
 @pytest.mark.row("D-040", "D-085")
-def test_when_the_leader_is_killed_another_one_leads(redis: RedisServer, service: str) -> None:
+def test_when_the_leader_is_killed_another_one_leads(place: Place, service: str) -> None:
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", HOLDER, redis.url, service, str(number)], stdout=subprocess.PIPE
+            [sys.executable, "-c", HOLDER, place.url, service, str(number)],
+            cwd=repository.ROOT,
+            stdout=subprocess.PIPE,
         )
         for number in range(3)
     ]
     try:
 
         async def leader() -> str | None:
-            async with opened(redis, service) as store:
+            async with opened(place, service) as store:
                 holder = await store.claim.holder("cron")
                 return None if holder is None else str(holder.value)
 
@@ -181,9 +186,9 @@ def test_when_the_leader_is_killed_another_one_leads(redis: RedisServer, service
             process.stdout.close()
 
 
-def test_semaphores(redis: RedisServer, service: str) -> None:
+def test_semaphores(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             permits = await asyncio.gather(
                 *(store.semaphore.acquire("a", 3, ttl=60) for _ in range(20))
             )
@@ -214,9 +219,9 @@ def test_semaphores(redis: RedisServer, service: str) -> None:
 
 
 @pytest.mark.row("D-089")
-def test_presence(redis: RedisServer, service: str) -> None:
+def test_presence(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             await store.presence.mark("room", "ada", ttl=0.15)
             await store.presence.mark("room", "bob", ttl=60)
             assert await store.presence.present("room", "ada")
@@ -231,9 +236,9 @@ def test_presence(redis: RedisServer, service: str) -> None:
 
 
 @pytest.mark.row("D-083", "D-166")
-def test_limiters(redis: RedisServer, service: str) -> None:
+def test_limiters(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             for limiter in (store.limiter.fixed, store.limiter.sliding):
                 said = await asyncio.gather(*(limiter("ip", 100, 60) for _ in range(101)))
                 assert [one.allowed for one in said].count(True) == 100
@@ -261,5 +266,35 @@ def test_limiters(redis: RedisServer, service: str) -> None:
             assert not await store.limiter.fixed("stuck", 100, 0.1)
             await asyncio.sleep(0.15)
             assert await store.limiter.fixed("stuck", 100, 0.1)
+
+    run(main())
+
+
+async def nobody_holds(store: ScopedStore) -> None:
+    for _ in range(2000):
+        if not await store.semaphore.holders("b") and not await store.claim.holder("a"):
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it is held by nobody who is there")
+
+
+@pytest.mark.row("D-040")
+def test_a_caller_that_is_cancelled_holds_nothing(place: Place, service: str) -> None:
+    async def main() -> None:
+        async with opened(place, service) as store:
+            for turns in [*range(5)] * 20:
+                asking = [
+                    asyncio.create_task(store.claim.acquire("a", ttl=3600)),
+                    asyncio.create_task(store.semaphore.acquire("b", 1, ttl=3600)),
+                ]
+                for _ in range(turns):
+                    await asyncio.sleep(0 if turns < 4 else 0.0002)
+                for task in asking:
+                    task.cancel()
+                for held in await asyncio.gather(*asking, return_exceptions=True):
+                    if held is not None and not isinstance(held, BaseException):
+                        await held.release()
+                # What it still got is given back, wherever it was cancelled.
+                await nobody_holds(store)
 
     run(main())

@@ -99,3 +99,32 @@ def test_a_slot_that_moves_while_it_is_counted(cluster: Cluster, service: str) -
             assert await store.counter.get("c") == len(sums) + 1
 
     run(main())
+
+
+@pytest.mark.row("D-121")
+def test_nodes_that_have_no_slots_are_forgotten(cluster: Cluster, service: str) -> None:
+    async def main() -> None:
+        async with store_on(cluster, service) as store:
+            group = store.streams.group("g", "c")
+            await group.ensure("s")
+            here: Any = store._scene.adapter._cluster()  # type: ignore[attr-defined]
+            # Nodes that were there once: their places answer, as others took them.
+            gone = [("localhost", node.port) for node in cluster.nodes]
+            for address in gone:
+                assert await here.node(address).send(("PING",), reads=True) == b"PONG"
+                here.blocking._at(here.node(address))
+            key = f"{{{service}}}none"
+            _, port = await here._owner(slot_of(key))
+            busy = here.node(("localhost", port))
+            reading = asyncio.create_task(here.blocking._at(busy).read(("BLPOP", key, 1), 1000))
+            await asyncio.sleep(0.05)
+            await here._learn()
+            assert [one for one in gone if one in here._nodes] == [("localhost", port)]
+            await asyncio.gather(reading, return_exceptions=True)
+            await here._learn()
+            assert not set(gone) & here._nodes.keys()
+            assert len(here._nodes) <= 4
+            assert set(here.blocking._by_node) <= set(here._nodes.values())
+            assert await store.counter.increment("c") == 1
+
+    run(main())

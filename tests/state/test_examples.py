@@ -34,16 +34,18 @@ def test_they_are_numbered_and_short() -> None:
         assert len(path.read_text().splitlines()) <= LINES_MAX, path.name
 
 
-@pytest.mark.parametrize("adapter", ["redis", "mock"])
+@pytest.mark.parametrize("adapter", ["redis", "lmdb", "mock"])
 @pytest.mark.parametrize(
     "path",
     [pytest.param(one, marks=pytest.mark.row(*ROWS[one.stem]), id=one.stem) for one in EXAMPLES],
 )
 def test_each_runs_to_its_end(redis: RedisServer, tmp_path: Path, path: Path, adapter: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(repository.SOURCE)}
-    environment.pop("REDIS_URL", None)
+    environment.pop("STATE_URL", None)
     if adapter == "redis":
-        environment["REDIS_URL"] = redis.url
+        environment["STATE_URL"] = redis.url
+    elif adapter == "lmdb":
+        environment["STATE_URL"] = "lmdb:///state"
     result = subprocess.run(
         [sys.executable, "-W", "error", str(path)],
         cwd=tmp_path,
@@ -79,3 +81,20 @@ def test_the_quick_start(redis: RedisServer, service: str) -> None:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert result.stdout.strip() == "b'\"dark\"'"
+
+
+@pytest.mark.row("D-120")
+def test_what_a_failover_loses(tmp_path: Path) -> None:
+    """The primary is killed under load: nothing that was promised is lost."""
+    result = subprocess.run(
+        [sys.executable, "-W", "error", str(FOLDER / "failover.py")],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(repository.SOURCE)},
+        capture_output=True, text=True, timeout=55, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
+    found = re.search(
+        r"promised (\d+) writes.*, lost of them: 0\n.*\nno answer for (\d+\.\d) s", result.stdout
+    )
+    assert found, result.stdout
+    assert int(found[1]) > 10
+    assert 0 < float(found[2]) < 40

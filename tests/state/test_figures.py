@@ -18,13 +18,15 @@ def test_the_table_has_its_rows(
     monkeypatch.setattr(figures, "TASKS", (1, 16))
     monkeypatch.setattr(figures, "ROUNDS", 1)
     asyncio.run(figures.main(redis, 0.02))
+    asyncio.run(figures.embedded("memory://", 0.02))
     asyncio.run(figures.in_process(0.02))
     out = capsys.readouterr().out
     for operation in ("get", "set", "publish", "increment", "batch of 10", "append"):
         for tasks in (1, 16):
-            row = re.search(rf"\n\| {operation} \| {tasks} \| holdfast \| ([\d,]+) \| ", out)
-            assert row, out
-            assert int(row[1].replace(",", "")) > 0
+            for who in ("holdfast", "embedded"):
+                row = re.search(rf"\n\| {operation} \| {tasks} \| {who} \| ([\d,]+) \| ", out)
+                assert row, out
+                assert int(row[1].replace(",", "")) > 0
     assert "kv.get on the mock adapter" in out
 
 

@@ -13,13 +13,14 @@ from holdfast.contract.errors import (
     QuotaExceeded,
     SerializationFailed,
 )
-from tests.state.conftest import RedisServer, command, opened, run
+from tests.state.conftest import command, opened, run
+from tests.state.places import Place
 
 
 @pytest.mark.row("D-027", "D-029", "D-154")
-def test_set_and_time_to_live(redis: RedisServer, service: str) -> None:
+def test_set_and_time_to_live(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             key = f"holdfast:state:{service}:kv:a"
             await store.kv.set("a", {"x": 1}, ttl=60)
             assert 59_000 < await command(store, "PTTL", key) <= 60_000
@@ -33,9 +34,9 @@ def test_set_and_time_to_live(redis: RedisServer, service: str) -> None:
 
 
 @pytest.mark.row("D-146", "D-149")
-def test_values_come_back_as_they_were(redis: RedisServer, service: str) -> None:
+def test_values_come_back_as_they_were(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             values: tuple[Any, ...] = (
                 None, 0, "", [], {}, False, "123", "null", 1.5, "ä", [1, {"a": None}],
             )  # fmt: skip
@@ -54,9 +55,9 @@ def test_values_come_back_as_they_were(redis: RedisServer, service: str) -> None
 
 @pytest.mark.row("D-028")
 @pytest.mark.parametrize("ttl", [0, -1, math.nan, math.inf, True, "5", 1e12, object()])
-def test_a_time_to_live_that_is_none(redis: RedisServer, service: str, ttl: object) -> None:
+def test_a_time_to_live_that_is_none(place: Place, service: str, ttl: object) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             with pytest.raises(InvalidValue):
                 await store.kv.set("a", 1, ttl=ttl)  # type: ignore[arg-type]
             assert not await store.kv.exists("a")
@@ -65,9 +66,9 @@ def test_a_time_to_live_that_is_none(redis: RedisServer, service: str, ttl: obje
 
 
 @pytest.mark.row("D-031", "D-032", "D-033")
-def test_remove_expire_touch(redis: RedisServer, service: str) -> None:
+def test_remove_expire_touch(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             assert await store.kv.remove("nope") is None  # type: ignore[func-returns-value]
             assert not await store.kv.expire("nope", 1)
             assert not await store.kv.exists("nope")
@@ -84,9 +85,9 @@ def test_remove_expire_touch(redis: RedisServer, service: str) -> None:
 
 
 @pytest.mark.row("D-110", "D-026")
-def test_what_cannot_be_stored_or_read(redis: RedisServer, service: str) -> None:
+def test_what_cannot_be_stored_or_read(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             circle: list[object] = []
             circle.append(circle)
             with pytest.raises(SerializationFailed):
@@ -100,9 +101,9 @@ def test_what_cannot_be_stored_or_read(redis: RedisServer, service: str) -> None
 
 
 @pytest.mark.row("D-165")
-def test_conditional_writes(redis: RedisServer, service: str) -> None:
+def test_conditional_writes(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             assert not await store.kv.set("a", 0, if_present=True)
             assert await store.kv.set("a", 1, if_absent=True)
             assert not await store.kv.set("a", 2, if_absent=True)
@@ -114,9 +115,9 @@ def test_conditional_writes(redis: RedisServer, service: str) -> None:
 
 
 @pytest.mark.row("D-090")
-def test_get_or_set_gives_all_the_same_value(redis: RedisServer, service: str) -> None:
+def test_get_or_set_gives_all_the_same_value(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             variants = iter(range(1000))
 
             async def make() -> int:
@@ -132,9 +133,9 @@ def test_get_or_set_gives_all_the_same_value(redis: RedisServer, service: str) -
 
 
 @pytest.mark.row("D-034", "D-035", "D-037", "D-192")
-def test_counters(redis: RedisServer, service: str) -> None:
+def test_counters(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             counter = store.counter
             assert await counter.increment("a") == 1
             assert await counter.increment("a", 5) == 6
@@ -159,9 +160,9 @@ def test_counters(redis: RedisServer, service: str) -> None:
 
 
 @pytest.mark.row("D-083")
-def test_time_to_live_comes_with_the_first_step(redis: RedisServer, service: str) -> None:
+def test_time_to_live_comes_with_the_first_step(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             key = f"holdfast:state:{service}:counter:a"
             await store.counter.increment("a", ttl=60)
             await command(store, "PEXPIRE", key, 30_000)
@@ -177,9 +178,9 @@ def test_time_to_live_comes_with_the_first_step(redis: RedisServer, service: str
 
 
 @pytest.mark.row("D-036")
-def test_the_ends_of_a_counter(redis: RedisServer, service: str) -> None:
+def test_the_ends_of_a_counter(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             await command(store, "SET", f"holdfast:state:{service}:counter:a", "many")
             for verb in (store.counter.increment, store.counter.get):
                 with pytest.raises(InvalidValue):

@@ -9,6 +9,7 @@ import pytest
 from holdfast.contract.errors import ConfigInvalid, StoreError
 from holdfast.state import LocalRedisAdapter, RedisAdapter, ScopedStore, acl_rule, build_store
 from tests.state.conftest import RedisServer, command, opened, run
+from tests.state.test_batch_scan import calls
 from tests.state.test_connection import Proxy
 from tests.state.test_events import until
 
@@ -82,8 +83,9 @@ def test_a_line_that_the_server_refuses_is_given_up(tmp_path: Path, service: str
 
     async def main() -> None:
         async with opened(server, service) as owner:
-            # What acl_rule() allows is enough for values, and not for being told of changes.
-            await command(owner, "ACL", "SETUSER", *acl_rule("app", service).split()[2:], ">word")
+            # Enough for values, and not for being told of changes.
+            rule = acl_rule("app", service).replace("+client|tracking", "")
+            await command(owner, "ACL", "SETUSER", *rule.split()[2:], ">word")
             url = server.url.replace("//", "//app:word@")
             config = RedisAdapter.from_url(url, backoff_max_s=0.05).config
             async with build_store(LocalRedisAdapter(config), service) as store:
@@ -93,6 +95,29 @@ def test_a_line_that_the_server_refuses_is_given_up(tmp_path: Path, service: str
                     await asyncio.sleep(0.05)
                 clients = await command(owner, "CLIENT", "LIST")
                 assert clients.count(b"user=app") <= 3
+
+    try:
+        run(main())
+    finally:
+        server.kill()
+
+
+@pytest.mark.row("D-159")
+def test_what_acl_rule_allows_is_enough_to_be_told_of_changes(tmp_path: Path, service: str) -> None:
+    server = RedisServer(tmp_path / "acl")
+    server.start()
+
+    async def main() -> None:
+        async with opened(server, service) as owner:
+            await command(owner, "ACL", "SETUSER", *acl_rule("app", service).split()[2:], ">word")
+            store, adapter = local(server.url.replace("//", "//app:word@"), service)
+            async with store:
+                await listening(store, adapter)
+                await owner.kv.set("a", 1)
+                assert await store.kv.get("a") == 1
+                await owner.kv.set("a", 2)
+                await until(lambda: len(adapter.local) == 0)
+                assert await store.kv.get("a") == 2
 
     try:
         run(main())
@@ -115,6 +140,26 @@ def test_a_read_that_a_change_overtakes_is_not_kept(redis: RedisServer, service:
                 wrong += await store.kv.get("a") != n
             assert wrong == 0
             assert adapter.local._reading == {}
+
+    run(main())
+
+
+def test_many_values_are_asked_for_in_one_step(own_redis: RedisServer, service: str) -> None:
+    async def main() -> None:
+        store, adapter = local(own_redis.url, service)
+        async with store, opened(own_redis, service) as other:
+            await listening(store, adapter)
+            keys = [f"k{n}" for n in range(50)]
+            await other.batch.set({key: key for key in keys})
+            await asyncio.sleep(0.05)
+            assert await store.batch.get([*keys, "none", "k1"]) == [*keys, None, "k1"]
+            assert (await calls(other, "mget"), await calls(other, "get")) == (1, 1)
+            # The second time only what is not kept is asked for.
+            await other.kv.set("k1", "new")
+            await until(lambda: len(adapter.local) == 49)
+            assert (await store.batch.get(keys))[1] == "new"
+            assert await store.batch.get(keys) == ["k0", "new", *keys[2:]]
+            assert await calls(other, "mget") == 2
 
     run(main())
 

@@ -1,11 +1,16 @@
 """The page of the manual runs, and what it says how to add is added."""
 
+import ast
+import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from holdfast.state import MockStoreAdapter, build_store
 from holdfast.state.telemetry import OPERATIONS, RecordingTelemetry
 from tests.state.conftest import RedisServer, command, opened, run
 from tests.tidy import repository
@@ -19,7 +24,7 @@ def test_the_page_runs_and_says_what_this_is_for(
     monkeypatch.chdir(tmp_path)
     path = repository.ROOT / "docs/how-to/state.md"
     try:
-        assert Page(path).run() == 13
+        assert Page(path).run() == 17
     finally:
         for name in ("geo.add", "geo.distance"):
             OPERATIONS.pop(name, None)
@@ -58,3 +63,109 @@ def test_an_area_is_added_as_the_page_says(redis: RedisServer, service: str) -> 
     finally:
         for name in ("geo.add", "geo.distance"):
             OPERATIONS.pop(name, None)
+
+
+@pytest.mark.row("D-123")
+def test_a_hundred_questions_are_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = repository.ROOT / "docs/how-to/state-questions.md"
+    text = path.read_text()
+    asked = re.findall(r"^### (\d+)\. (.+\?)$", text, re.MULTILINE)
+    assert [int(number) for number, _ in asked] == list(range(1, 101))
+    assert len({question for _, question in asked}) == 100
+    answers = re.split(r"^### \d+\. .+$", text, flags=re.MULTILINE)[1:]
+    assert all(len(answer.split()) >= 1 for answer in answers)
+    assert Page(path).run() == text.count("```python")
+
+
+@pytest.mark.row("D-001", "D-102")
+def test_the_manual_of_state_is_whole() -> None:
+    """Pages and generated tables together; the code of the pages is run by the tests above."""
+    docs = repository.ROOT / "docs"
+    pages = [docs / "how-to/state.md", docs / "how-to/state-questions.md"]
+    version = re.search(
+        r'^version = "([\d.]+)"', (repository.ROOT / "pyproject.toml").read_text(), re.MULTILINE
+    )
+    assert version
+    for page in pages:
+        assert f"Holdfast {version[1]}, " in page.read_text()
+    reference = sorted((docs / "reference").glob("holdfast.state*.md"))
+    assert sum(len(page.read_text().splitlines()) for page in pages + reference) >= 1500
+    # Every area has a table of its methods.
+    store = build_store(MockStoreAdapter(), "api")
+    areas: list[Any] = [
+        store.kv, store.batch, store.counter, store.claim, store.limiter, store.semaphore,
+        store.presence, store.cache, store.dev, store.events, store.streams,
+        store.streams.group("g", "c"),
+    ]  # fmt: skip
+    for area in areas:
+        kind = type(area)
+        text = (docs / "reference" / f"{kind.__module__}.md").read_text()
+        for name, member in vars(kind).items():
+            if not name.startswith("_") and inspect.isfunction(member):
+                assert f"### `{kind.__name__}.{name}`" in text
+
+
+@pytest.mark.row("D-131")
+def test_the_supported_pythons_are_those_of_the_metadata() -> None:
+    metadata = (repository.ROOT / "pyproject.toml").read_text()
+    versions = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', metadata)
+    text = (repository.ROOT / "docs/how-to/state-questions.md").read_text()
+    [answer] = re.findall(r"### 7\..*\n(.*)\n", text)
+    assert re.findall(r"3\.\d+", answer) == versions
+
+
+@pytest.mark.row("D-137")
+def test_each_module_says_what_it_is_for() -> None:
+    for path in (repository.SOURCE / "holdfast/state").rglob("*.py"):
+        doc = ast.get_docstring(ast.parse(path.read_text()))
+        assert doc, path
+        assert len(doc.split()) >= 5, path
+
+
+@pytest.mark.row("D-077")
+def test_public_names_are_listed_and_lead_somewhere() -> None:
+    import holdfast.state as package
+
+    assert sorted(package.__all__) == sorted(set(package.__all__))
+    for name in package.__all__:
+        assert getattr(package, name).__doc__, name
+    with pytest.raises(AttributeError):
+        package.Nothing  # noqa: B018 - it is asked for
+
+
+@pytest.mark.row("D-074")
+def test_docstrings_are_there_where_it_is_installed() -> None:
+    """Optimised as servers run it (`-O`), help still has something to say."""
+    script = (
+        "import pydoc, holdfast.state as state\n"
+        "for name in state.__all__:\n"
+        "    kind = getattr(state, name)\n"
+        "    assert kind.__doc__, name\n"
+        "text = pydoc.plain(pydoc.render_doc(state.ScopedStore))\n"
+        "assert 'Remove every key of every area' in text\n"
+        "assert 'Values under keys.' in text\n"
+    )
+    subprocess.run([sys.executable, "-O", "-c", script], check=True, timeout=50)
+
+
+@pytest.mark.row("D-011")
+def test_the_contract_of_adapters_has_types_and_no_implementation() -> None:
+    path = repository.SOURCE / "holdfast/state/adapter.py"
+    tree = ast.parse(path.read_text())
+    imported = {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
+    assert {one for one in imported if one and one.startswith("holdfast")} == {
+        "holdfast.contract.engine", "holdfast.contract.errors", "holdfast.state.bounds",
+    }  # fmt: skip
+    bodies = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and not all(
+            isinstance(one, ast.Expr)
+            or (isinstance(one, ast.Return) and ast.unparse(one) in ("return None", "return self"))
+            or isinstance(one, ast.Raise)
+            for one in node.body
+        )
+    ]
+    assert bodies == []

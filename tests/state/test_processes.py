@@ -7,22 +7,23 @@ import pytest
 
 from tests.state import workers
 from tests.state.conftest import RedisServer, command, opened, run
+from tests.state.places import Place
 
 
 @pytest.mark.row("D-034", "trap 22")
-def test_fifty_processes_count(redis: RedisServer, service: str) -> None:
-    found = workers.run_in_processes(workers.increments, 50, redis.url, service, 200, 1)
+def test_fifty_processes_count(place: Place, service: str) -> None:
+    found = workers.run_in_processes(workers.increments, 50, place.url, service, 200, 1)
     assert sorted(n for one in found for n in one) == list(range(1, 10_001))
 
 
 @pytest.mark.row("D-035")
-def test_fifty_processes_count_down(redis: RedisServer, service: str) -> None:
+def test_fifty_processes_count_down(place: Place, service: str) -> None:
     async def prepare() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             await store.counter.set("a", 5000)
 
     run(prepare())
-    found = workers.run_in_processes(workers.increments, 50, redis.url, service, 100, -1)
+    found = workers.run_in_processes(workers.increments, 50, place.url, service, 100, -1)
     assert min(n for one in found for n in one) == 0
 
 
@@ -39,29 +40,29 @@ def test_a_thousand_clients(redis: RedisServer, service: str) -> None:
 
 
 @pytest.mark.row("D-039", "trap 9")
-def test_a_hundred_claims_from_ten_processes(redis: RedisServer, service: str) -> None:
-    assert sum(workers.run_in_processes(workers.claims, 10, redis.url, service, 10)) == 1
+def test_a_hundred_claims_from_ten_processes(place: Place, service: str) -> None:
+    assert sum(workers.run_in_processes(workers.claims, 10, place.url, service, 10)) == 1
 
 
 @pytest.mark.row("D-082", "D-093", "D-192")
-def test_a_flash_sale_never_sells_too_much(redis: RedisServer, service: str) -> None:
+def test_a_flash_sale_never_sells_too_much(place: Place, service: str) -> None:
     async def stock(number: int | None = None) -> int:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             if number is not None:
                 await store.counter.initialise("stock", number)
             return await store.counter.get("stock")
 
     run(stock(20))
-    assert sum(workers.run_in_processes(workers.buys, 10, redis.url, service, 50)) == 20
+    assert sum(workers.run_in_processes(workers.buys, 10, place.url, service, 50)) == 20
     assert run(stock()) == 0
 
 
 @pytest.mark.row("D-094")
-def test_a_cap_over_fifty_processes(redis: RedisServer, service: str) -> None:
-    assert sum(workers.run_in_processes(workers.shows, 50, redis.url, service)) == 3
+def test_a_cap_over_fifty_processes(place: Place, service: str) -> None:
+    assert sum(workers.run_in_processes(workers.shows, 50, place.url, service)) == 3
 
     async def left() -> int:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             key = f"holdfast:state:{service}:limiter:fixed:ad:1:user:2"
             return int(await command(store, "PTTL", key))
 
@@ -69,12 +70,12 @@ def test_a_cap_over_fifty_processes(redis: RedisServer, service: str) -> None:
 
 
 @pytest.mark.row("D-083", "D-166")
-def test_the_hundred_and_first_is_refused(redis: RedisServer, service: str) -> None:
-    assert sum(workers.run_in_processes(workers.passes_limit, 10, redis.url, service, 11)) == 100
+def test_the_hundred_and_first_is_refused(place: Place, service: str) -> None:
+    assert sum(workers.run_in_processes(workers.passes_limit, 10, place.url, service, 11)) == 100
 
 
-def test_a_semaphore_over_processes(redis: RedisServer, service: str) -> None:
-    found = workers.run_in_processes(workers.holds, 8, redis.url, service, 3)
+def test_a_semaphore_over_processes(place: Place, service: str) -> None:
+    found = workers.run_in_processes(workers.holds, 8, place.url, service, 3)
     assert max(found) <= 3
 
 
@@ -83,9 +84,9 @@ def forget(local: dict[str, int], _: object) -> None:
 
 
 @pytest.mark.row("D-095")
-def test_fifty_listeners_hear_of_an_invalidation(redis: RedisServer, service: str) -> None:
+def test_fifty_listeners_hear_of_an_invalidation(place: Place, service: str) -> None:
     async def main() -> None:
-        nodes = [opened(redis, service) for _ in range(50)]
+        nodes = [opened(place, service) for _ in range(50)]
         caches: list[dict[str, int]] = [{"user": 1} for _ in nodes]
         stores = [await node.__aenter__() for node in nodes]
         for store, local in zip(stores, caches, strict=True):

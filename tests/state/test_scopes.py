@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+import holdfast
 from holdfast.contract.errors import InvalidInput
 from holdfast.state import (
     AdaptiveSerializer,
@@ -19,8 +20,9 @@ from holdfast.state import (
     build_store,
     check_compatible,
 )
-from holdfast.state.adapter import BatchWrite
+from holdfast.state.adapter import BatchWrite, StateAdapter
 from tests.state.conftest import RedisServer, command, opened, run
+from tests.state.places import Place
 
 
 async def fill(store: ScopedStore) -> None:
@@ -38,9 +40,9 @@ async def fill(store: ScopedStore) -> None:
 
 @pytest.mark.row("D-126", "D-168", "trap 47")
 @pytest.mark.parametrize("hash_tags", ["none", "scope"])
-def test_purging_a_tenant(redis: RedisServer, service: str, hash_tags: Any) -> None:
+def test_purging_a_tenant(place: Place, service: str, hash_tags: Any) -> None:
     async def main() -> None:
-        async with opened(redis, service, lambda b: b.with_hash_tags(hash_tags)) as store:
+        async with opened(place, service, lambda b: b.with_hash_tags(hash_tags)) as store:
             one, twelve = store.scope("org", "org_1"), store.scope("org", "org_12")
             below = one.scope("ws", "kv")
             for tenant in (one, twelve, below):
@@ -159,7 +161,7 @@ def test_the_format_follows_the_size() -> None:
 
 
 @pytest.mark.row("D-145", "D-146", "D-147", "D-150")
-@pytest.mark.parametrize("kind", ["redis", "mock"])
+@pytest.mark.parametrize("kind", ["redis", "mock", "memory"])
 def test_the_seeds_adapter_contract(redis: RedisServer, service: str, kind: str) -> None:
     members = {
         "client", "get", "set", "delete", "has", "increment", "expire", "set_nx", "mget", "mset",
@@ -170,7 +172,14 @@ def test_the_seeds_adapter_contract(redis: RedisServer, service: str, kind: str)
     assert {name for name in vars(SeedAdapter) if not name.startswith("_")} == members
 
     async def main() -> None:
-        below = RedisAdapter.from_url(redis.url) if kind == "redis" else MockStoreAdapter()
+        db = await holdfast.open("memory://")
+        below: StateAdapter = (
+            RedisAdapter.from_url(redis.url)
+            if kind == "redis"
+            else MockStoreAdapter()
+            if kind == "mock"
+            else db.state_adapter()
+        )
         adapter: StoreAdapter = SeedAdapter(below)
         a, s = f"{service}:{kind}:a", f"{service}:{kind}:s"
         await adapter.set(a, b"null", ttl=60)
@@ -212,5 +221,6 @@ def test_the_seeds_adapter_contract(redis: RedisServer, service: str, kind: str)
         assert (await adapter.scan(a, count=10_000)).keys == [a]
         assert (adapter.client is None) == (kind == "mock")
         await below.close()
+        await db.close()
 
     run(main())

@@ -14,13 +14,15 @@ from holdfast.contract.errors import InvalidInput, InvalidValue, KeyNotFound
 from holdfast.state import MockStoreAdapter, StreamMessage, build_store
 from holdfast.state.limits import CONCURRENCY_MAX, DELIVERIES_MAX
 from tests.state.conftest import RedisServer, command, opened, run
+from tests.state.places import Place
 from tests.state.test_events import until
+from tests.tidy import repository
 
 
 @pytest.mark.row("D-053", "D-187")
-def test_append_and_trim(redis: RedisServer, service: str) -> None:
+def test_append_and_trim(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             ids = [await store.streams.append("a", {"n": n}) for n in range(3)]
             assert ids == sorted(ids, key=lambda id: tuple(map(int, id.split("-"))))
             assert all(len(id.split("-")) == 2 for id in ids)
@@ -42,9 +44,9 @@ def test_append_and_trim(redis: RedisServer, service: str) -> None:
 
 
 @pytest.mark.row("D-054", "D-055", "D-056", "trap 45")
-def test_groups_share_the_messages(redis: RedisServer, service: str) -> None:
+def test_groups_share_the_messages(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             one = store.streams.group("g", "one")
             two = store.streams.group("g", "two")
             with pytest.raises(KeyNotFound):
@@ -72,9 +74,9 @@ def test_groups_share_the_messages(redis: RedisServer, service: str) -> None:
 
 
 @pytest.mark.row("D-055", "trap 45")
-def test_a_read_blocks_until_something_comes(redis: RedisServer, service: str) -> None:
+def test_a_read_blocks_until_something_comes(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store, opened(redis, service) as sender:
+        async with opened(place, service) as store, opened(place, service) as sender:
             group = store.streams.group("g", "one")
             await group.ensure("s")
             began = time.monotonic()
@@ -127,27 +129,29 @@ def test_streams_and_what_is_pending_survive_a_restart(
 
 WORKER = """
 import asyncio, sys
-from holdfast.state import RedisAdapter, build_store
+from tests.state.places import opened_at
 
 async def main():
-    store = build_store(RedisAdapter.from_url(sys.argv[1]), sys.argv[2])
-    async def handle(message):
-        print(message.message, flush=True)
-        await asyncio.sleep(60)
-    await store.streams.group("g", "victim").consume("s", handle, concurrency=3).run()
+    async with opened_at(sys.argv[1], sys.argv[2]) as store:
+        async def handle(message):
+            print(message.message, flush=True)
+            await asyncio.sleep(60)
+        await store.streams.group("g", "victim").consume("s", handle, concurrency=3).run()
 
 asyncio.run(main())
 """
 
 
 @pytest.mark.row("D-056", "D-087")
-def test_what_a_killed_consumer_had_is_done_by_another(redis: RedisServer, service: str) -> None:
+def test_what_a_killed_consumer_had_is_done_by_another(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             for n in range(3):
                 await store.streams.append("s", n)
             victim = subprocess.Popen(  # noqa: ASYNC220 - it is killed, never waited for
-                [sys.executable, "-c", WORKER, redis.url, service], stdout=subprocess.PIPE
+                [sys.executable, "-c", WORKER, place.url, service],
+                cwd=repository.ROOT,
+                stdout=subprocess.PIPE,
             )
             assert victim.stdout is not None
             try:
@@ -173,9 +177,9 @@ def test_what_a_killed_consumer_had_is_done_by_another(redis: RedisServer, servi
 
 
 @pytest.mark.row("D-151")
-def test_a_poison_message_becomes_a_dead_letter(redis: RedisServer, service: str) -> None:
+def test_a_poison_message_becomes_a_dead_letter(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             await store.streams.append("s", "poison")
             await store.streams.append("s", "fine")
             await command(store, "XADD", f"holdfast:state:{service}:streams:s", "*", "data", "{bad")
@@ -219,10 +223,10 @@ def test_a_poison_message_becomes_a_dead_letter(redis: RedisServer, service: str
     ids=lambda error: type(error).__name__,
 )
 def test_whatever_a_handler_raises_the_loop_goes_on(
-    redis: RedisServer, service: str, raised: BaseException
+    place: Place, service: str, raised: BaseException
 ) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             for n in range(4):
                 await store.streams.append("s", n)
             calls: list[int] = []
@@ -247,9 +251,9 @@ def test_whatever_a_handler_raises_the_loop_goes_on(
     run(main())
 
 
-def test_a_consumer_takes_no_more_than_it_can_do(redis: RedisServer, service: str) -> None:
+def test_a_consumer_takes_no_more_than_it_can_do(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             for n in range(20):
                 await store.streams.append("s", n)
             go = asyncio.Event()
@@ -278,9 +282,9 @@ def test_a_consumer_takes_no_more_than_it_can_do(redis: RedisServer, service: st
     run(main())
 
 
-def test_a_group_that_vanished_is_made_again(redis: RedisServer, service: str) -> None:
+def test_a_group_that_vanished_is_made_again(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             done: list[Any] = []
             group = store.streams.group("g", "one")
             consumption = group.consume(
@@ -323,9 +327,9 @@ def test_a_consumer_survives_an_outage(own_redis: RedisServer, service: str) -> 
     run(main())
 
 
-def test_what_was_trimmed_away_is_no_longer_pending(redis: RedisServer, service: str) -> None:
+def test_what_was_trimmed_away_is_no_longer_pending(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             group = store.streams.group("g", "one")
             await group.ensure("s")
             for n in range(4):
@@ -341,9 +345,9 @@ def test_what_was_trimmed_away_is_no_longer_pending(redis: RedisServer, service:
 
 
 @pytest.mark.row("D-193", "D-092")
-def test_the_dashboard_of_the_seed(redis: RedisServer, service: str) -> None:
+def test_the_dashboard_of_the_seed(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             for n in range(5):
                 await store.streams.append("truck:1:gps", {"lat": n}, max_len=100)
             # As printed: the group was never made.
@@ -362,9 +366,9 @@ def test_the_dashboard_of_the_seed(redis: RedisServer, service: str) -> None:
     run(main())
 
 
-def test_following_sees_each_message_once(redis: RedisServer, service: str) -> None:
+def test_following_sees_each_message_once(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             await store.streams.append("s", "before")
             got: list[Any] = []
 
@@ -388,11 +392,9 @@ def test_following_sees_each_message_once(redis: RedisServer, service: str) -> N
     run(main())
 
 
-def test_a_consumer_that_is_cancelled_leaves_nothing_running(
-    redis: RedisServer, service: str
-) -> None:
+def test_a_consumer_that_is_cancelled_leaves_nothing_running(place: Place, service: str) -> None:
     async def main() -> None:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             for n in range(3):
                 await store.streams.append("s", n)
             began: list[int] = []

@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from holdfast.contract.errors import QuotaExceeded
-from holdfast.state import RedisAdapter, ScopedStore, build_store
+from holdfast.state import ScopedStore
+from tests.state.places import opened_at
 
-
-def opened(url: str, service: str) -> ScopedStore:
-    return build_store(RedisAdapter.from_url(url), service)
+opened = opened_at
 
 
 def run_in_processes(

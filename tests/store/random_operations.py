@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -33,8 +34,19 @@ RAISED = (ValueError, StopIteration, KeyError, asyncio.CancelledError, Generator
 BIG = "b" * 300_000
 
 
+#: An operation by its name, and the seed of what it does.
+Step = tuple[str, int]
+
+
 class Fault(Exception):
     """Raised by what is called inside."""
+
+
+def steps_of(seed: int, names: Sequence[str]) -> Iterator[Step]:
+    """Steps without end; each has chances of its own, so that any of them can be left out."""
+    random = Random(seed)
+    while True:
+        yield random.choice(names), random.randrange(1 << 32)
 
 
 class Work:
@@ -42,17 +54,17 @@ class Work:
 
     Args:
         scene: where the database is.
-        random: chooses.
 
     Attributes:
+        random: chooses, anew for each step.
         entries: value by key.
         stores: of each store, value by key.
         done: how often each operation was done.
     """
 
-    def __init__(self, scene: Scene, random: Random) -> None:
+    def __init__(self, scene: Scene) -> None:
         self.scene = scene
-        self.random = random
+        self.random = Random(0)
         self.entries: dict[str, Any] = {}
         self.stores: dict[str, dict[bytes, bytes]] = {}
         self.done: dict[str, int] = {}
@@ -64,30 +76,35 @@ class Work:
         self.seen_stores: set[tuple[str, bytes]] = set()
         #: What stood at some revisions.
         self._moments: list[tuple[int, dict[str, Any]]] = []
-        self._operations: list[Callable[[], Awaitable[None]]] = [
-            self.set, self.set, self.delete, self.modify, self.modify_and_raise, self.cancelled,
-            self.transaction, self.rolled_back, self.store, self.store, self.drop, self.expire,
-            self.retain, self.reopen, self.look, self.read_past, self.subscriber, self.locked,
-            self.rename, self.remember,
-        ]  # fmt: skip
 
-    async def run(self, steps: int) -> None:
-        """Do so many operations, then see that all agrees."""
+    #: The names of what it does, as often as it is to be chosen.
+    names: tuple[str, ...] = (
+        "set", "set", "delete", "modify", "modify_and_raise", "cancelled", "transaction",
+        "rolled_back", "store", "store", "drop", "expire", "retain", "reopen", "look", "read_past",
+        "subscriber", "locked", "rename", "remember",
+    )  # fmt: skip
+
+    async def run(self, steps: Iterable[Step]) -> None:
+        """Do these operations, then see that all agrees."""
         await self.db.open()
-        await self.db.retention.keep("none", versions=0)
-        await self.db.retention.keep("few", versions=2)
-        self._cursor = self.db.cursor
+        await self.begin()
         try:
-            for step in range(steps):
-                operation = self.random.choice(self._operations)
-                await operation()
-                self.done[operation.__name__] = self.done.get(operation.__name__, 0) + 1
-                if step % 50 == 49:
+            for number, (name, seed) in enumerate(steps):
+                self.random = Random(seed)
+                await getattr(self, name)()
+                self.done[name] = self.done.get(name, 0) + 1
+                if number % 50 == 49:
                     await self.verify()
             await self.verify()
         finally:
             await self._stop_watching()
             await self.db.close()
+
+    async def begin(self) -> None:
+        """Make the settings of a new database."""
+        await self.db.retention.keep("none", versions=0)
+        await self.db.retention.keep("few", versions=2)
+        self._cursor = self.db.cursor
 
     async def verify(self) -> None:
         """The database holds what the model holds, and agrees with itself."""
@@ -381,6 +398,8 @@ class Work:
                 self.seen_stores.add((change.keyspace, change.key))
             else:
                 self.seen_stores.discard((change.keyspace, change.key))
+        elif change.view != "entries":
+            pass  # What others keep of theirs.
         elif change.op == "set":
             self.seen.add(str(change.key))
         else:
@@ -405,7 +424,7 @@ def _policy_of(key: str) -> str:
 
 async def work(scene: Scene, seed: int, steps: int) -> Work:
     """Do random operations; what was done."""
-    done = Work(scene, Random(seed))
-    await done.run(steps)
+    done = Work(scene)
+    await done.run(islice(steps_of(seed, done.names), steps))
     gc.collect()
     return done

@@ -29,11 +29,8 @@ from holdfast.records.services.metadata import StandardMetadataService
 from holdfast.records.storage import EngineEntryStorage
 from holdfast.runtime.system import SystemHost
 
-#: The engines that every test of a scene runs on. An engine that cannot be imported fails its tests.
+#: Every engine of this package. An engine that cannot be imported fails its tests.
 ENGINES = ("memory", "lmdb", "sqlite")
-#: Every engine of this package: `file`, which one process opens at a time, has the core of the
-#: tests in `tests/records/test_entries_on_file.py`.
-EVERY_ENGINE = (*ENGINES, "file")
 PERSISTENT = tuple(name for name in ENGINES if name != "memory")
 
 _numbers = count(1)

@@ -29,7 +29,6 @@ from holdfast.store.format import MARKER
 from holdfast.store.instances import STUCK_S
 from holdfast.store.keyspaces import Keyspace, Keyspaces, KeyspaceSettings
 from holdfast.store.plan import Plan, RowChange
-from holdfast.store.space import Space
 from holdfast.store.views import ChangeReader, Progress, Report, ViewKeeper
 from tests.store.scene import Scene, engine_of, first, rows_of, storage_of, until
 
@@ -181,7 +180,7 @@ async def test_a_keyspace_of_an_unknown_view_is_kept_and_said_once(
         assert (seen[0].view, seen[0].keyspace, seen[0].key) == (
             "of tomorrow", "one", b"\xff\0not text",
         )  # fmt: skip
-        assert (seen[0].actor, seen[0].origin, seen[0].comment) == ("ada", "replica 1", "why")
+        assert (seen[0].modified_by, seen[0].origin, seen[0].comment) == ("ada", "replica 1", "why")
         await db.compact()
         assert await rows_of(db, layout.keyspace_range(keyspace.number)) == before
     assert caplog.text.count("of tomorrow") == 1
@@ -278,14 +277,10 @@ async def test_history_that_is_off_costs_less_than_history_that_is_on(
 async def test_where_the_feed_is_off_nothing_is_told_and_no_cursor_is_lost(
     scene: Scene, counted: Counted
 ) -> None:
-    from holdfast.stores.store import Store
-
     async with scene.open() as db:
         shared = db._require_shared()
         keyspace = await shared.keyspaces.require("stores", "counters", QUIET)
-        gate = db._require_gate()
-        space = Space(engine_of(db), keyspace, scene.clock, lambda _: None, gate, fenced=True)
-        counters = Store(space)
+        counters = await db.stores.get("counters")
         await db.entries.set("a", 1)
         since = db.cursor
         await db.entries.set("a", 2)
@@ -321,7 +316,7 @@ async def test_another_processs_keyspaces_are_noticed(kept_scene: Scene) -> None
         made = await theirs.create("stores", "s", PLAIN)
         again = await db.stores.get("s")
         await again.set(b"k", b"3")
-        assert layout.keyspace_of(again._data_key(b"k")) == made.number
+        assert again._content.space.keyspace.number == made.number
 
 
 async def test_a_drop_is_told_to_whoever_comes_later(kept_scene: Scene) -> None:

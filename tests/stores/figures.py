@@ -1,6 +1,7 @@
-"""How fast the trees are: `python -m tests.stores.figures [iavl] [content] [log]`.
+"""How fast trees and stores are: `python -m tests.stores.figures [iavl] [content] [log] [store]`.
 
-Processor time, so that other work on the machine counts less. The LMDB environment does not flush.
+Processor time, so that other work on the machine counts less. The LMDB environment does not flush;
+stores are those of a database on LMDB, relaxed.
 """
 
 # ruff: noqa: T201 - it prints figures
@@ -14,6 +15,7 @@ from time import process_time
 
 import lmdb
 
+import holdfast.sync
 from holdfast.stores.iavl import IavlTree, RowBatch
 from holdfast.stores.ics23 import IAVL, decode, encode, proven_value
 from holdfast.stores.merkle import ContentTree, FeedLog, proven_digest
@@ -131,6 +133,52 @@ def log() -> None:
     timed("append, one at a time", 5_000, lambda: append(5_000, 1))
 
 
+def store() -> None:
+    print(f"a store of kind iavl in a database on lmdb, {KEYS} keys, a version each {VERSION_KEYS}")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        holdfast.sync.open(f"lmdb:///{folder}/db?durability=relaxed") as db,
+    ):
+        tree = db.stores.create("tree", "iavl")
+
+        def insert() -> None:
+            for at in range(0, KEYS, VERSION_KEYS):
+                tree.set_many([(key(n), bytes(40)) for n in range(at, at + VERSION_KEYS)])
+                tree.save_version()
+
+        timed("insert", KEYS, insert)
+        asked = [key(number) for number in range(0, KEYS, 7)]
+        timed("get", len(asked), lambda: each(tree.get, asked))
+        timed("prove", len(asked), lambda: each(tree.prove, asked))
+        latest = tree.current_version()
+        timed("load_version", 100, lambda: [tree.load_version(n) for n in range(1, latest + 1)])
+        timed("diff, a change", VERSION_KEYS, lambda: list(tree.diff(latest - 2, latest - 1)))
+        timed(
+            "set, one at a time", 2_000, lambda: each(lambda one: tree.set(one, b"x"), asked[:2000])
+        )
+        plain = db.stores.create("plain")
+        timed(
+            "set, a plain store",
+            2_000,
+            lambda: each(lambda one: plain.set(one, b"x"), asked[:2000]),
+        )
+        changes = db.audit.seal().size
+        for number in range(20):
+            plain.set_many([(one, b"%d" % number) for one in asked[:1000]])
+        timed("seal, a change", 20_000, db.audit.seal)
+        print(f"  {changes} changes were sealed before")
+        many = db.stores.create("many")
+        for at in range(0, CONTENT_KEYS // 5, 10_000):
+            many.set_many([(key(n), b"v") for n in range(at, at + 10_000)])
+        timed("first content root", CONTENT_KEYS // 5, many.save_version)
+
+        def one_change(one: bytes) -> None:
+            many.set(one, b"changed")
+            many.save_version()
+
+        timed("one change, saved", 200, lambda: each(one_change, asked[:200]))
+
+
 def main(wanted: Sequence[str]) -> None:
     if not wanted or "iavl" in wanted:
         for fast_index in (False, True):
@@ -141,6 +189,8 @@ def main(wanted: Sequence[str]) -> None:
         content()
     if not wanted or "log" in wanted:
         log()
+    if not wanted or "store" in wanted:
+        store()
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.record import Range
 from holdfast.store import layout
-from holdfast.stores import store as store_module
+from holdfast.store.isolation import IsolationName
+from holdfast.stores import verbs as store_module
 from tests.store.scene import Scene, engine_of, first, listed, rows_of
 
 
@@ -31,7 +32,7 @@ async def test_bytes_come_back_in_order(scene: Scene) -> None:
         for key in keys:
             await store.set(key, b"value of " + key)
         assert await listed(store.iterate()) == [(k, b"value of " + k) for k in sorted(keys)]
-        backwards = await listed(store.iterate(reverse=True))
+        backwards = await listed(store.iterate(ascending=False))
         assert [key for key, _ in backwards] == sorted(keys, reverse=True)
         some = await listed(store.iterate_range(b"a", b"b"))
         assert [key for key, _ in some] == [b"a", b"a\0", b"ab"]
@@ -187,7 +188,7 @@ async def test_changes_are_told_by_view(scene: Scene) -> None:
         assert [(c.keyspace, c.key, c.op) for c in seen] == [
             ("one", b"a", "set"), ("two", b"\xff", "set"), ("one", b"a", "delete"),
         ]  # fmt: skip
-        assert (seen[0].actor, seen[0].comment) == ("ada", "why")
+        assert (seen[0].modified_by, seen[0].comment) == ("ada", "why")
         assert seen[1].after == b"2"
         only = await first(db.watch("two/#", view="stores", since=start), 1)
         assert [c.keyspace for c in only] == ["two"]
@@ -225,7 +226,7 @@ async def test_a_dropped_store_is_gone_for_everybody(kept_scene: Scene) -> None:
 
 @pytest.mark.parametrize("level", ["read_committed", "repeatable_read", "serializable"])
 async def test_a_store_dropped_under_a_transaction_refuses_its_commit(
-    scene: Scene, level: str
+    scene: Scene, level: IsolationName
 ) -> None:
     async with scene.open() as db:
         await db.stores.create("s")

@@ -13,12 +13,14 @@ import pytest
 import holdfast
 import holdfast.sync
 from holdfast.records.interface import KeyValueStoreInterface
+from holdfast.records.scope import EntryScope
 from holdfast.store.versions.retention import Retention
 from tests.tidy import repository
 
 PAIRS = [
     (holdfast.Database, holdfast.sync.Database),
     (KeyValueStoreInterface, holdfast.sync.KeyValueStore),
+    (EntryScope, holdfast.sync.EntryScope),
     (holdfast.Transaction, holdfast.sync.Transaction),
     (holdfast.SnapshotView, holdfast.sync.SnapshotView),
     (Retention, holdfast.sync.Retention),

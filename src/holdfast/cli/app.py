@@ -10,17 +10,23 @@ import typer
 
 import holdfast
 from holdfast.cli import (
+    auditing,
+    backing_up,
     bench,
     changing,
     doctor,
+    documents,
     entries,
     exits,
     exporting,
     importing,
+    indexes,
     keeping,
     logs,
     maintenance,
+    migrating,
     schemas,
+    stores,
     watching,
 )
 
@@ -57,15 +63,24 @@ for command, name, panel in (
     (changing.rename, "rename", "Entries"),
     (changing.touch, "touch", "Entries"),
     (changing.tag, "tag", "Entries"),
+    (changing.purge, "purge", "Entries"),
     (entries.keys, "keys", "Entries"),
     (entries.history, "history", "Entries"),
     (watching.watch, "watch", "Entries"),
     (logs.logs, "logs", "Entries"),
+    (documents.collections, "collections", "Documents"),
+    (documents.find, "find", "Documents"),
+    (documents.aggregate, "aggregate", "Documents"),
     (importing.import_, "import", "Data"),
     (exporting.export, "export", "Data"),
+    (migrating.migrate, "migrate", "Data"),
+    (backing_up.copy, "copy", "Data"),
     (maintenance.info, "info", "Care"),
     (maintenance.check, "check", "Care"),
     (maintenance.compact, "compact", "Care"),
+    (auditing.seal, "seal", "Care"),
+    (auditing.verify, "verify", "Care"),
+    (auditing.receipt, "receipt", "Care"),
     (bench.bench, "bench", "Machine"),
     (doctor.doctor, "doctor", "Machine"),
     (doctor.engines, "engines", "Machine"),
@@ -75,6 +90,9 @@ for command, name, panel in (
 for group, name, members in (
     (schemas.app, "schema", schemas.COMMANDS),
     (keeping.app, "retention", keeping.COMMANDS),
+    (stores.app, "stores", stores.COMMANDS),
+    (backing_up.app, "backup", backing_up.COMMANDS),
+    (indexes.app, "index", indexes.COMMANDS),
 ):
     for member, part in members:
         group.command(part, epilog=_EPILOG)(_until_reader_gone(member))

@@ -1,4 +1,4 @@
-"""Commands that change an entry without a new value: undelete, restore, rename, touch, tag."""
+"""Commands that change an entry without a new value: bring back, purge, rename, touch, tag."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import typer
 
 from holdfast.cli import exits, opening, options, shown
 from holdfast.cli.exits import BadUsage
+from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import KeyNotFound
 from holdfast.database.handle import Database
 from holdfast.database.transaction import Transaction
 from holdfast.records.options import KEEP
 from holdfast.store.versions.entry import Entry
+from holdfast.store.versions.trimming import Trimmed
 
 
 def undelete(
@@ -52,6 +54,33 @@ def restore(
         ),
         as_json=as_json,
     )
+
+
+def purge(
+    key: options.Key,
+    url: options.Url = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do it: nothing brings it back.")] = False,
+    by: options.By = None,
+    comment: options.Comment = None,
+    as_json: options.AsJson = False,
+) -> int:
+    """Remove KEY with its whole past, for good. `delete` keeps the past."""
+    if not yes:
+        raise BadUsage(
+            f"purge removes {key!r} and every version it ever had, and nothing brings them back. "
+            "Add --yes to do it, or use `holdfast delete`"
+        )
+
+    async def work() -> Trimmed:
+        async with opening.for_writing(url, create=False) as db:
+            return await db.retention.purge(key, modified_by=by, comment=comment)
+
+    gone = opening.run(work())
+    if as_json:
+        shown.document({"key": str(StoreKey.of(key)), "versions": gone.versions})
+    else:
+        shown.line(f"{StoreKey.of(key)}  purged with {gone.versions} past versions")
+    return exits.OK
 
 
 def rename(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from holdfast.cli import exits, opening, options, shown, typed_json
+from holdfast.cli import completing, exits, opening, options, shown, typed_json
 from holdfast.cli.exits import BadUsage
 from holdfast.cli.hints import hint
 from holdfast.cli.past import past_table
@@ -121,8 +121,25 @@ def set(
 
 
 def delete(
-    key: options.Key,
+    key: Annotated[
+        str,
+        typer.Argument(
+            metavar="[KEY]",
+            help="namespace/sub:name, or a name in the root.",
+            autocompletion=completing.complete_key,
+        ),
+    ] = "",
     url: options.Url = "",
+    matching: Annotated[
+        str | None,
+        typer.Option(
+            "--matching", metavar="PATTERN", help="Every key that matches, in place of KEY."
+        ),
+    ] = None,
+    kind: options.PatternKind = options.Kind.MQTT,
+    tag: Annotated[
+        str | None, typer.Option("--tag", metavar="TAG", help="Of those, only with the tag.")
+    ] = None,
     by: options.By = None,
     comment: options.Comment = None,
     if_revision: options.IfRevision = None,
@@ -130,8 +147,15 @@ def delete(
     if_hash: options.IfHash = None,
     as_json: options.AsJson = False,
 ) -> int:
-    """Remove KEY. Its versions stay in its history."""
+    """Remove KEY, or every key that matches. The versions stay in the history."""
     required_version = options.version_of(if_version, "--if-version")
+    if matching is not None or tag is not None:
+        if key or if_revision is not None or required_version is not None or if_hash is not None:
+            raise BadUsage("--matching and --tag name what goes: leave out KEY and the conditions")
+        pattern = options.pattern_of("#" if matching is None else matching, kind)
+        return _delete_matching(url, pattern, tag, by, comment, as_json=as_json)
+    if not key:
+        raise BadUsage("say what to delete: a KEY, or --matching PATTERN, or --tag TAG")
 
     async def work() -> bool:
         async with opening.for_writing(url, create=False) as db:
@@ -149,6 +173,32 @@ def delete(
     return exits.OK
 
 
+def _delete_matching(
+    url: str,
+    pattern: Pattern,
+    tag: str | None,
+    by: str | None,
+    comment: str | None,
+    *,
+    as_json: bool,
+) -> int:
+    async def work() -> int:
+        async with opening.for_writing(url, create=False) as db:
+            deleted = await db.entries.delete_matching(
+                pattern, tag=tag, modified_by=by, comment=comment
+            )
+            if not (deleted or as_json or tag):
+                await hint(db, pattern)
+            return deleted
+
+    deleted = opening.run(work())
+    if as_json:
+        shown.document({"deleted": deleted})
+    else:
+        shown.line(f"{deleted:,} deleted")
+    return exits.OK
+
+
 def keys(
     pattern: options.Patterns = "#",
     url: options.Url = "",
@@ -156,6 +206,9 @@ def keys(
     reverse: Annotated[bool, typer.Option("--reverse", help="Last key first.")] = False,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, metavar="N", help="At most N keys.")
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option("--after", metavar="KEY", help="Begin behind this key.")
     ] = None,
     tag: Annotated[
         str | None, typer.Option("--tag", metavar="TAG", help="Only those that carry the tag.")
@@ -165,21 +218,17 @@ def keys(
 ) -> int:
     """Print the keys that match, in key order, one per line."""
     wanted = options.pattern_of(pattern, kind)
-    if tag is not None and reverse:
-        raise BadUsage("--tag goes through an index in key order; leave out --reverse")
 
     async def work() -> int:
         printed = 0
         async with opening.for_reading(url) as db:
-            async for key in _keys(db, wanted, tag, reverse=reverse):
+            async for key in _keys(db, wanted, tag, reverse=reverse, limit=limit, after=after):
                 if not count:
                     if as_json:
                         shown.document({"key": str(key)})
                     else:
                         shown.line(str(key))
                 printed += 1
-                if printed == limit:
-                    break
             if not (printed or as_json or tag):
                 await hint(db, wanted)
         return printed
@@ -204,13 +253,13 @@ def history(
 ) -> int:
     """Print every version of KEY, the living one too, oldest first."""
     kept: list[Entry[Any]] = []
-    rows_max = limit or TABLE_ROWS_MAX
+    rows_max = limit if as_json else limit or TABLE_ROWS_MAX
 
     async def work() -> int:
         found = 0
         async with opening.for_reading(url) as db:
-            async for one in _versions(db, key, reverse=reverse):
-                if found == (limit if as_json else rows_max):
+            async for one in _versions(db, key, reverse=reverse, rows_max=rows_max):
+                if found == rows_max:
                     if limit is None:
                         shown.note(f"the first {found} versions; --limit or --json shows more")
                     break
@@ -229,22 +278,25 @@ def history(
 
 
 async def _keys(
-    db: Database, pattern: Pattern, tag: str | None, *, reverse: bool
+    db: Database, pattern: Pattern, tag: str | None, **part: Any
 ) -> AsyncIterator[StoreKey]:
     if tag is None:
-        async for key in db.entries.keys(pattern, reverse=reverse):
+        async for key in db.entries.keys(pattern, **part):
             yield key
         return
-    async for entry in db.entries.find_by_tag(tag, pattern):
+    async for entry in db.entries.find_by_tag(tag, pattern, **part):
         yield entry.key
 
 
-async def _versions(db: Database, key: str, *, reverse: bool) -> AsyncIterator[Entry[Any]]:
-    """Every version in order, the living one too."""
+async def _versions(
+    db: Database, key: str, *, reverse: bool, rows_max: int | None
+) -> AsyncIterator[Entry[Any]]:
+    """The versions in order, the living one too; of the past ones one more than are shown."""
+    limit = None if rows_max is None else rows_max + 1
     living = await db.entries.get(key)
     if reverse and living is not None:
         yield living
-    async for past in db.entries.history(key, reverse=reverse):
+    async for past in db.entries.history(key, reverse=reverse, limit=limit):
         yield past
     if not reverse and living is not None:
         yield living

@@ -35,11 +35,13 @@ _ABSENT = (
     errors.StoreNotFound,
     errors.VersionNotFound,
     errors.SchemaNotFound,
+    errors.IndexNotFound,
     errors.Compacted,
 )
 _CONFLICT = (
     errors.Conflict,
     errors.DuplicateKey,
+    errors.IndexExists,
     errors.TransactionAborted,
     errors.DeadlockDetected,
 )

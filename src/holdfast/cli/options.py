@@ -56,7 +56,9 @@ Patterns = Annotated[
     ),
 ]
 PatternKind = Annotated[Kind, typer.Option("--kind", help="How the pattern is read.")]
-By = Annotated[str | None, typer.Option("--by", metavar="WHO", help="Who makes the change.")]
+By = Annotated[
+    str | None, typer.Option("--modified-by", metavar="WHO", help="Who makes the change.")
+]
 Comment = Annotated[str | None, typer.Option("--comment", metavar="TEXT", help="Why.")]
 IfRevision = Annotated[
     int | None,

@@ -102,6 +102,6 @@ def _then(entry: Entry[Any]) -> str:
         return "overwritten"
     if entry.end_cause == "expired":
         return "expired"
-    by = f" by {entry.end_actor}" if entry.end_actor is not None else ""
+    by = f" by {entry.end_modified_by}" if entry.end_modified_by is not None else ""
     why = f": {entry.end_comment}" if entry.end_comment else ""
     return f"deleted {shown.when(entry.end_at)}{by}{why}"

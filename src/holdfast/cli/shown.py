@@ -195,7 +195,7 @@ def past_document(entry: Entry[Any]) -> dict[str, Any]:
         if entry.end_at is not None:
             ended |= {
                 "at": entry.end_at.isoformat(),
-                "actor": entry.end_actor,
+                "modified_by": entry.end_modified_by,
                 "comment": entry.end_comment,
             }
     return entry_document(entry) | {"ended": ended}
@@ -227,10 +227,10 @@ def metadata_facts(metadata: Metadata) -> list[tuple[str, Any]]:
         ("created", metadata.created_at),
         ("updated", metadata.updated_at),
         ("expires", metadata.expires_at),
-        ("by", metadata.modified_by),
+        ("modified_by", metadata.modified_by),
         ("comment", metadata.comment),
         ("tags", metadata.tags),
-        ("digest", metadata.data_hash),
+        ("data_hash", metadata.data_hash),
     ]
 
 

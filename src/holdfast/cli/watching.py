@@ -176,8 +176,8 @@ def _line(change: Change) -> str:
     after = change.after
     version = "" if after is None else f" v{after.metadata.version}"
     parts = [at, str(change.revision).rjust(8), change.op.ljust(6), f"{change.key}{version}"]
-    if change.actor is not None:
-        parts.append(f"by {change.actor}")
+    if change.modified_by is not None:
+        parts.append(f"by {change.modified_by}")
     comment = change.comment
     if comment:
         parts.append(f"({comment})")
@@ -207,7 +207,7 @@ def _document(change: Change) -> dict[str, Any]:
         "index": change.index,
         "at": change.at.isoformat(),
         "cause": change.cause,
-        "actor": change.actor,
+        "modified_by": change.modified_by,
         "before": None if change.before is None else shown.entry_document(change.before),
         "after": None if change.after is None else shown.entry_document(change.after),
     }

@@ -16,7 +16,7 @@ from __future__ import annotations
 import threading
 import zlib
 from abc import ABC, abstractmethod
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from holdfast.contract.errors import (
     ConfigInvalid,
@@ -24,6 +24,9 @@ from holdfast.contract.errors import (
     DriverMissing,
     ValueTooLarge,
 )
+
+CompressionName = Literal["none", "gzip", "lz4", "snappy", "zstd"]
+"""What a compression is called."""
 
 VALUE_BYTES_MAX = 2**30
 """The largest value, in bytes before compression, that is packed or unpacked by default."""

@@ -37,6 +37,14 @@ def digest_bytes(data: bytes) -> Digest:
     return Digest(sha256(data).digest())
 
 
+def data_hash(value: Any) -> str:
+    """The `data_hash` that metadata gives of a value: its digest as 64 hexadecimal digits.
+
+    Raises `SerializationFailed` for values that MessagePack does not hold.
+    """
+    return digest(value).hex
+
+
 def digest(value: Any) -> Digest:
     """The digest of a value, the same in every process and whatever the order of its mappings.
 

@@ -16,6 +16,7 @@ from holdfast.codecs.compression import COMPRESSIONS, NONE, VALUE_BYTES_MAX, Com
 from holdfast.codecs.serializers import (
     CUSTOM_CODES,
     MESSAGE_PACK,
+    OrderedSerializer,
     ProtobufSerializer,
     Serializer,
     SerializerRegistry,
@@ -135,8 +136,8 @@ def serializer_of(code: int, known: SerializerRegistry = registry) -> Serializer
             found=code,
         )
     raise FormatTooNew(
-        f"wanted a serializer code up to {ProtobufSerializer.code}; found {code}; "
+        f"wanted a serializer code up to {OrderedSerializer.code}; found {code}; "
         "open the database with a newer Holdfast",
         found=code,
-        supported=ProtobufSerializer.code,
+        supported=OrderedSerializer.code,
     )

@@ -8,8 +8,9 @@ when something is wrong does a slower walk look for the exact place.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, is_dataclass
+from datetime import UTC, datetime
+from enum import Enum
 from math import isfinite
 from types import NoneType
 from typing import Any, NoReturn
@@ -25,6 +26,13 @@ _PATH_CHARACTERS_SHOWN_MAX = 400
 # What to store in place of a type that is often tried. Anything else gets the general advice.
 _INSTEAD = {
     "tuple": "a list",
+    "OrderedDict": "dict(value), and open with serializer='ordered' to keep the order",
+    "defaultdict": "dict(value)",
+    "Counter": "dict(value)",
+    "deque": "list(value)",
+    "Path": "str(value)",
+    "PosixPath": "str(value)",
+    "complex": "[value.real, value.imag]",
     "set": "a sorted list",
     "frozenset": "a sorted list",
     "Decimal": "str(value), or an int of the smallest unit",
@@ -124,11 +132,11 @@ class PlainRules:
         kind = type(value)
         if kind is datetime and self.aware_datetimes:
             if _is_aware(value):
-                return None
+                return None if _has_instant(value) else _NO_INSTANT
             return "found a datetime without a time zone; attach one, such as datetime.UTC"
         if kind not in self.scalars:
             name = kind.__name__
-            advice = _INSTEAD.get(name, "plain data made from it, or register a serializer for it")
+            advice = _INSTEAD.get(name) or _advice(value)
             return f"found {name}; store {advice}"
         if kind is float and not isfinite(value):
             return "found a float that is NaN or infinite; store None or a str in its place"
@@ -141,10 +149,29 @@ class PlainRules:
         return None
 
 
+def _advice(value: Any) -> str:
+    """What to store in place of an instance of a class of somebody's own."""
+    if isinstance(value, Enum):
+        return "value.value"
+    if isinstance(value, tuple):
+        return "list(value), or value._asdict() of a named one"
+    if is_dataclass(value):
+        return "dataclasses.asdict(value), or have db.entries.typed(...) convert it"
+    if hasattr(value, "model_dump"):
+        return "value.model_dump(), or have db.entries.typed(...) convert it"
+    if hasattr(value, "__struct_fields__"):
+        return "msgspec.to_builtins(value), or have db.entries.typed(...) convert it"
+    for kind, convert in ((str, "str"), (int, "int"), (float, "float"), (dict, "dict")):
+        if isinstance(value, kind):
+            return f"{convert}(value)"
+    return "plain data made from it, or open with a serializer for it"
+
+
 _TOO_DEEP_HERE = (
     "found nesting deeper than this call stack allows; "
     "call from fewer frames, or store a flatter value"
 )
+_NO_INSTANT = "found a datetime that in UTC lies outside of the years 1 to 9999; store it as a str"
 _SURROGATE = "a lone surrogate, which is not Unicode text; decode its source with the right codec"
 
 
@@ -167,6 +194,15 @@ def is_finite(value: object) -> bool:
 
 def _is_aware(value: Any) -> bool:
     return value.tzinfo is not None and value.utcoffset() is not None
+
+
+def _has_instant(value: datetime) -> bool:
+    """Whether it is an instant of the years 1 to 9999 in UTC, too, as formats write it."""
+    try:
+        value.astimezone(UTC)
+    except OverflowError:
+        return False
+    return True
 
 
 def _is_unicode(text: str) -> bool:

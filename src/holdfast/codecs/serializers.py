@@ -1,15 +1,16 @@
 """Serializers: a value to bytes and back, each in a standard format under a one-digit code.
 
-`msgpack` is the default and the form that digests are taken of; `json`, `raw` and `protobuf` are
-there for readers of other languages, and `SerializerRegistry.register` takes your own. A value
-either comes back equal or is refused with `SerializationFailed` before anything is written:
-tuples, sets, Decimal, UUID, dataclasses and models are refused, not converted.
+`msgpack` is the default and the form that digests are taken of; `ordered` keeps the order of
+mappings; `json`, `raw` and `protobuf` are there for readers of other languages, and
+`SerializerRegistry.register` takes your own. A value either comes back equal or is refused with
+`SerializationFailed` before anything is written: tuples, sets, Decimal, UUID, dataclasses and
+models are refused, not converted.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import msgspec
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from google.protobuf.message import Message
+
+SerializerName = Literal["msgpack", "json", "ordered"]
+"""What a serializer of entries is called."""
 
 CUSTOM_CODES = range(8, 16)
 """The codes that serializers of applications may take; 1 to 7 belong to Holdfast."""
@@ -127,6 +131,22 @@ class MessagePackSerializer(Serializer):
             return self._decode(data)
         except (ValueError, TypeError, RecursionError) as error:
             self._malformed(data, error)
+
+
+class OrderedSerializer(MessagePackSerializer):
+    """MessagePack whose mappings come back in the order they had.
+
+    Holds what MessagePack holds. Digests are taken of sorted keys all the same: two values that
+    differ in order alone are equal.
+    """
+
+    name = "ordered"
+    code = 5
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._encode = msgspec.msgpack.Encoder().encode
 
 
 _are_scalars = MESSAGE_PACK_RULES.scalars.issuperset
@@ -264,13 +284,14 @@ class ProtobufSerializer(Serializer):
 MESSAGE_PACK = MessagePackSerializer()
 JSON = JsonSerializer()
 RAW = RawSerializer()
+ORDERED = OrderedSerializer()
 
 
 class SerializerRegistry:
     """The serializers a database knows, by name and by code.
 
-    Starts with `msgpack`, `json` and `raw`. Protobuf serializers are per message type, so they
-    are handed over where they are used; one of them may be registered as the default.
+    Starts with `msgpack`, `json`, `raw` and `ordered`. Protobuf serializers are per message type,
+    so they are handed over where they are used; one of them may be registered as the default.
     """
 
     __slots__ = ("_by_code", "_by_name")
@@ -278,7 +299,7 @@ class SerializerRegistry:
     def __init__(self) -> None:
         self._by_code: dict[int, Serializer] = {}
         self._by_name: dict[str, Serializer] = {}
-        for serializer in (MESSAGE_PACK, JSON, RAW):
+        for serializer in (MESSAGE_PACK, JSON, RAW, ORDERED):
             self._add(serializer)
 
     def register(self, serializer: Serializer) -> None:

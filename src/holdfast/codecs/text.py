@@ -14,9 +14,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from enum import Enum
-from typing import Self
+from typing import Self, TypeVar
 
-from holdfast.contract.errors import InvalidKey
+from holdfast.contract.errors import InvalidInput, InvalidKey
+
+K = TypeVar("K")
 
 _ESCAPES = re.compile(r"%([0-7][0-9A-F])?")
 
@@ -233,6 +235,16 @@ def format_path(segments: tuple[str, ...]) -> str:
     if namespace:
         return f"{'/'.join(map(escape, namespace))}:{name}"
     return ":" + name if ":" in name or "/" in name else name
+
+
+def several(keys: Iterable[K]) -> list[K]:
+    """Keys as given by a caller, in a list. Raises InvalidInput for a single text."""
+    if isinstance(keys, str | bytes):
+        raise InvalidInput(
+            'several keys are wanted, such as ["users:1", "users:2"]; found a single '
+            f"{type(keys).__name__}, whose characters are no keys"
+        )
+    return list(keys)
 
 
 def _check_segments(segments: tuple[object, ...]) -> None:

@@ -45,36 +45,45 @@ class PatternTrie(Generic[T]):
     def add(self, pattern: Pattern, item: T) -> int:
         """Put `item` under `pattern`; the token returned removes it again."""
         token = next(self._tokens)
-        self._patterns[token] = pattern
-        if pattern.levels is None:
-            self._text_items[token] = pattern, item
+        try:
+            self._patterns[token] = pattern
+            if pattern.levels is None:
+                self._text_items[token] = pattern, item
+                return token
+            node = self._root
+            for level in pattern.levels:
+                below = node.below.get(level)
+                if below is None:
+                    below = node.below[level] = _Node()
+                node = below
+            (node.open_ends if pattern.open_end else node.ends)[token] = item
             return token
-        node = self._root
-        for level in pattern.levels:
-            below = node.below.get(level)
-            if below is None:
-                below = node.below[level] = _Node()
-            node = below
-        (node.open_ends if pattern.open_end else node.ends)[token] = item
-        return token
+        except BaseException:
+            self.remove(token)  # Interrupted half-way.
+            raise
 
     def remove(self, token: int) -> bool:
         """Take out what `add` returned `token` for; False when it is not there (any more)."""
-        pattern = self._patterns.pop(token, None)
+        pattern = self._patterns.get(token)
         if pattern is None:
             return False
-        if pattern.levels is None:
-            del self._text_items[token]
-            return True
+        self._text_items.pop(token, None)
+        levels = pattern.levels or ()
         path = [self._root]
-        for level in pattern.levels:
-            path.append(path[-1].below[level])
-        del (path[-1].open_ends if pattern.open_end else path[-1].ends)[token]
+        for level in levels:
+            below = path[-1].below.get(level)
+            if below is None:
+                break  # It was put in no further.
+            path.append(below)
+        else:
+            (path[-1].open_ends if pattern.open_end else path[-1].ends).pop(token, None)
         # Branches that hold nothing any more are cut off, from the leaf upwards.
-        for parent, level in zip(path[-2::-1], reversed(pattern.levels), strict=True):
-            if not parent.below[level].is_empty():
+        for node, parent, level in reversed([*zip(path[1:], path, levels, strict=False)]):
+            if not node.is_empty():
                 break
             del parent.below[level]
+        # Last, so that what was interrupted can be repeated.
+        del self._patterns[token]
         return True
 
     def matches(self, segments: tuple[str, ...]) -> list[T]:

@@ -45,6 +45,8 @@ class Capabilities:
         compacts, checks, loads: the optional verbs of those names work.
         key_bytes_max, value_bytes_max: limits of one row.
         batch_operations_max, batch_bytes_max: limits of one batch.
+        check_range_rows_max: how many rows one CheckRange may span, on engines that would serve
+            nobody else while they walk more; None: any number.
         page_rows_max, page_bytes_max: when a scan ends a page.
         snapshot_age_max_s: a snapshot older than this may be closed by the engine; None: never.
     """
@@ -66,6 +68,7 @@ class Capabilities:
     value_bytes_max: int = 64 * 1024 * 1024
     batch_operations_max: int = 100_000
     batch_bytes_max: int = 256 * 1024 * 1024
+    check_range_rows_max: int | None = None
     page_rows_max: int = 1000
     page_bytes_max: int = 4 * 1024 * 1024
     snapshot_age_max_s: float | None = None

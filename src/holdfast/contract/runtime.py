@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
@@ -41,16 +42,22 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that stands still until it is told to move."""
+    """A clock that stands still until it is told to move: for tests.
+
+    Args:
+        now_ms: where it stands at first, in milliseconds since 1970 UTC.
+    """
 
     def __init__(self, now_ms: int = 1_700_000_000_000) -> None:
         self._now_ms = now_ms
         self._monotonic = 0.0
 
     def now_ms(self) -> int:
+        """Where it stands, in milliseconds since 1970 UTC."""
         return self._now_ms
 
     def monotonic(self) -> float:
+        """How many seconds it was moved on altogether."""
         return self._monotonic
 
     def advance(self, seconds: float) -> None:
@@ -71,17 +78,30 @@ class SystemIds:
     """Time-ordered identities: milliseconds (6 bytes), a counter (3), this maker's random (7).
 
     The counter keeps the ids of one maker apart (`next` on a count is one step, so threads may
-    share it), the random part keeps makers apart.
+    share it), the random part keeps makers apart, a forked child's from its parent's too.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._count = itertools.count(int.from_bytes(os.urandom(2), "big"))
         self._maker = os.urandom(7)
+        _makers.add(self)
 
     def new(self) -> bytes:
         instant = self._clock.now_ms().to_bytes(6, "big")
         return instant + (next(self._count) & 0xFFFFFF).to_bytes(3, "big") + self._maker
+
+
+_makers: weakref.WeakSet[SystemIds] = weakref.WeakSet()
+
+
+def _part_from_parent() -> None:
+    for ids in list(_makers):
+        ids._maker = os.urandom(7)  # noqa: SLF001 - ours
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_part_from_parent)
 
 
 class Completion(ABC, Generic[T]):
@@ -141,6 +161,10 @@ class Runtime(ABC):
     @abstractmethod
     def start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Background:
         """Let a coroutine go on in the background. It handles its own errors."""
+
+    @abstractmethod
+    async def shielded(self, name: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What the work returns; it goes on to its end also when the caller is cancelled."""
 
     @property
     @abstractmethod

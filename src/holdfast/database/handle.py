@@ -12,26 +12,27 @@ from holdfast.contract.capability import Capabilities
 from holdfast.contract.errors import Conflict, InvalidInput, ReadOnly
 from holdfast.contract.record import Cursor
 from holdfast.database.explain import explained
-from holdfast.database.lifecycle import Handle
-from holdfast.database.snapshot import SnapshotView
+from holdfast.database.maintenance import Maintained
+from holdfast.database.scope import Scope, Whole
+from holdfast.database.snapshot import Opening, SnapshotView
 from holdfast.database.transaction import Transaction
 from holdfast.database.views import views_on
 from holdfast.records.interface import KeyValueStoreInterface
-from holdfast.store.check import check_rows
+from holdfast.records.payloads import Absent, form_payload
 from holdfast.store.feed.subscription import SubscriptionFacts
 from holdfast.store.feed.watch import Watch
-from holdfast.store.isolation import IsolationLevel
+from holdfast.store.isolation import IsolationLevel, IsolationName
 from holdfast.store.locks.lock import TTL_S, Lock
 from holdfast.store.operation_log import OperationLog
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.transaction import TransactionEngine
-from holdfast.store.versions.retention import Retention
-from holdfast.store.versions.trimming import Trimmed
 from holdfast.stores.multistore import MultiStore
 
 if TYPE_CHECKING:
     from holdfast.documents.collection import Collection
     from holdfast.records.schemas.registry import SchemaRegistry
+    from holdfast.store.keyspaces import History
+    from holdfast.stores.audit.audit import Audit
 
 T = TypeVar("T")
 
@@ -42,7 +43,7 @@ PAUSE_FIRST_S = 0.001
 PAUSE_LAST_S = 0.1
 
 
-class Database(Handle):
+class Database(Maintained):
     """A database and its views. Made by `holdfast.open`; an asynchronous context manager.
 
     It belongs to the event loop it was opened on. Handles of one process on one path share the
@@ -95,14 +96,21 @@ class Database(Handle):
             raise self._refuse()
         return self._stores
 
+    @property
+    def audit(self) -> Audit:
+        """The feed as a log that proves itself: heads, receipts, and whether all still holds."""
+        from holdfast.stores.audit.audit import Audit  # Most programs never ask.
+
+        return Audit(self._open_engine(), self._require_shared().feed, self._require_gate())
+
     @overload
-    def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
+    def collection(self, name: str, *, history: History | None = None) -> Collection[Any]: ...
     @overload
     def collection(
-        self, name: str, type: type[T], *, history: str | None = None
+        self, name: str, type: type[T], *, history: History | None = None
     ) -> Collection[T]: ...
     def collection(
-        self, name: str, type: type[Any] | None = None, *, history: str | None = None
+        self, name: str, type: type[Any] | None = None, *, history: History | None = None
     ) -> Collection[Any]:
         """The collection of that name: typed documents with queries and indexes.
 
@@ -125,12 +133,29 @@ class Database(Handle):
         """What values have to fit: registered schemas, requirements and migrations."""
         return self._open_parts().composition.rules.registry
 
+    @overload
     async def create_payload(
         self,
         mapping: Mapping[str, Any],
         *,
-        into: type = dict,
-        missing: str = "raise",
+        missing: Absent = "raise",
+        default: object = None,
+    ) -> dict[str, Any]: ...
+    @overload
+    async def create_payload(
+        self,
+        mapping: Mapping[str, Any],
+        *,
+        into: type[T],
+        missing: Absent = "raise",
+        default: object = None,
+    ) -> T: ...
+    async def create_payload(
+        self,
+        mapping: Mapping[str, Any],
+        *,
+        into: type[Any] = dict,
+        missing: Absent = "raise",
         default: object = None,
     ) -> Any:
         """One object from the values of several keys, all of one moment.
@@ -145,12 +170,30 @@ class Database(Handle):
         Raises:
             SchemaValidationFailed: the values do not make one of `into`.
         """
-        from holdfast.records.payloads import form_payload
-
-        async with await self.snapshot() as view:
+        async with self.snapshot() as view:
             return await form_payload(
                 view.entries, mapping, into=into, missing=missing, default=default
             )
+
+    def scope(self, *segments: str) -> Scope:
+        """What lies below these segments, called from there on; no key and no pattern leaves it.
+
+        Segments are literal, whatever characters they hold: the name of a user can be one.
+
+        Raises:
+            InvalidKey, InvalidInput: the segments cannot be.
+        """
+
+        def lock(namespace: str, ttl: float | timedelta, timeout: float | timedelta | None) -> Lock:
+            return self.lock(namespace, ttl=ttl, timeout=timeout)
+
+        def collection(
+            name: str, kind: type[Any] | None, history: History | None
+        ) -> Collection[Any]:
+            return self.collection(name, kind or dict, history=history)
+
+        whole = Whole(self.entries, self._require_changes(), self.stores, lock, collection)
+        return Scope(segments, whole)
 
     # --- Facts ------------------------------------------------------------------------------
 
@@ -191,17 +234,20 @@ class Database(Handle):
         since: int | str | Cursor | None = None,
         snapshot: bool = False,
         conflate: bool = False,
+        limit: int | None = None,
     ) -> Watch:
         """The changes of keys that match, in commit order, those to come included.
 
         Args:
             pattern: see `Pattern`; a text is an mqtt pattern. Of stores and collections it
                 matches their name, then the key: `ledger:#`.
-            view: whose changes: `entries`, `documents`, `stores`, or `*` for all in commit order.
+            view: whose changes: `entries`, `documents`, `stores`, `state`, or `*` for all in commit
+                order.
             since: a `change.cursor`, `db.cursor` or revision: every change after it. Left out:
                 from now on.
             snapshot: first the values as they stand, then a change with `op="snapshot_end"`.
             conflate: of changes that are waiting, only the newest of each key.
+            limit: the watch ends after so many; fewer are read of those that there are.
 
         Raises:
             InvalidInput: a view that this database does not know.
@@ -209,7 +255,7 @@ class Database(Handle):
         """
         self._guard()
         return self._require_changes().watch(
-            pattern, view=view, since=since, snapshot=snapshot, conflate=conflate
+            pattern, view=view, since=since, snapshot=snapshot, conflate=conflate, limit=limit
         )
 
     def subscriptions(self) -> list[SubscriptionFacts]:
@@ -232,6 +278,8 @@ class Database(Handle):
     ) -> Lock:
         """The mutex of a namespace, as an asynchronous context manager; see `Lock`.
 
+        `await db.lock(...)` gives it held, to be released by hand.
+
         Args:
             namespace: such as `users/active`, itself alone; empty: the root.
             ttl: after which time the lock of a killed process is free.
@@ -250,11 +298,12 @@ class Database(Handle):
     # --- Transactions and snapshots ---------------------------------------------------------
 
     def transaction(
-        self, isolation: str = "serializable", *, read_only: bool = False
+        self, isolation: IsolationName | IsolationLevel = "serializable", *, read_only: bool = False
     ) -> Transaction:
         """A transaction, as an asynchronous context manager.
 
-        It commits when the block ends and rolls back when it raises. Isolation is
+        It commits when the block ends and rolls back when it raises; `await db.transaction()`
+        gives one that has begun, to be committed or rolled back by hand. Isolation is
         `read_committed`, `repeatable_read` (also `snapshot`) or `serializable`.
 
         Raises (at the end of the block):
@@ -275,7 +324,7 @@ class Database(Handle):
         self,
         work: Callable[[Transaction], Awaitable[T]],
         *,
-        isolation: str = "serializable",
+        isolation: IsolationName | IsolationLevel = "serializable",
         retries: int = RETRIES,
     ) -> T:
         """Run `work(transaction)` and commit; run it again after a Conflict, `retries` times.
@@ -300,8 +349,15 @@ class Database(Handle):
             pause = min(2 * pause, PAUSE_LAST_S)
         raise AssertionError("the last attempt returns or raises")
 
-    async def snapshot(self) -> SnapshotView:
-        """A fixed view of this moment. Close it, or use it as a context manager."""
+    def snapshot(self) -> Opening:
+        """A fixed view of this moment, as an asynchronous context manager.
+
+        `await db.snapshot()` gives one to be closed by hand.
+        """
+        self._guard()
+        return Opening(self._snapshot)
+
+    async def _snapshot(self) -> SnapshotView:
         self._guard()
         engine = self._open_engine()
         view = SnapshotEngine(engine, await engine.snapshot())
@@ -312,46 +368,3 @@ class Database(Handle):
             # Of a handle that was closed while this waited, for one.
             await view.close()
             raise
-
-    # --- Care -------------------------------------------------------------------------------
-
-    async def sweep(self) -> int:
-        """End every expired entry now instead of within a second; how many there were."""
-        self._guard()
-        return await self._require_shared().sweep()
-
-    @property
-    def retention(self) -> Retention:
-        """How much of the past is kept: `await db.retention.keep("logs", versions=0)`."""
-        return self._require_shared().retention
-
-    async def compact(self, progress: Callable[[int, int], None] | None = None) -> Trimmed:
-        """Give up the past that retention no longer keeps, and free space where possible.
-
-        It also happens by itself every few minutes while somebody writes.
-
-        Args:
-            progress: called with (changes given up, changes to give up).
-        """
-        self._guard()
-        engine = self._open_engine()
-        if not engine.capabilities.writable:
-            raise ReadOnly("the database was opened for reading only; open it to compact it")
-        trimmed = await self.retention.trim(progress)
-        if engine.capabilities.compacts:
-            await engine.compact()
-        return trimmed
-
-    async def check(self, progress: Callable[[int], None] | None = None) -> list[str]:
-        """Walk the whole database; one line for each thing wrong, none if all is well.
-
-        Pages and rows of the engine, the directory, the feed, and the rows of every view; of every
-        entry, living and past, the digest, and that history, feed, tags and expiry agree with it.
-
-        Args:
-            progress: called now and then with how many entries were looked at; from any thread.
-        """
-        self._guard()
-        engine = self._open_engine()
-        faults = await engine.check() if engine.capabilities.checks else []
-        return faults + await check_rows(self._require_shared(), engine, progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from holdfast.codecs.compression import NONE, Compression
 from holdfast.codecs.serializers import MESSAGE_PACK, Serializer
@@ -121,8 +121,12 @@ class Handle:
             try:
                 if self._gate is not None:
                     shared.tail.wake(self._gate)
+                if self._collections is not None:
+                    await self._collections.close()
                 if self._entries is not None:
                     await self._entries.events.close()
+                if self._stores is not None:
+                    await self._stores._let_go()  # noqa: SLF001 - ours
                 await shared.let_go(self._gate)
             finally:
                 await release(shared, self._token)
@@ -141,6 +145,15 @@ class Handle:
         )
         self._revision = await engine.head()
 
+    def state_adapter(self) -> Any:
+        """A keeper of state in this database: `StoreBuilder.with_adapter(db)` asks for it."""
+        from holdfast.state.embedded.adapter import EmbeddedAdapter
+        from holdfast.state.embedded.site import Site
+
+        engine, shared = self._open_engine(), self._require_shared()
+        clock, gate = self._components.clock, self._require_gate()
+        return EmbeddedAdapter(Site(engine, shared.keyspaces, clock, self._wrote, gate))
+
     # --- What it has, if it is open ---------------------------------------------------------
 
     def _require_collections(self) -> Collections:
@@ -151,7 +164,7 @@ class Handle:
             shared = self._require_shared()
             self._collections = Collections(
                 self._open_engine(), shared.keyspaces, shared.retention, self._values,
-                self._components, self._wrote, self._require_gate(),
+                self._components, self._wrote, self._require_gate(), changes=self._changes,
             )  # fmt: skip
         return self._collections
 
@@ -178,6 +191,8 @@ class Handle:
     async def _committed(self, revision: int) -> None:
         """A transaction of this handle: its subscribers are told before its writer goes on."""
         self._wrote(revision)
+        if self._collections is not None:
+            await self._collections.committed(revision)
         if self._entries is not None:
             self._entries.composition.committed()
             if self._entries.events.active:

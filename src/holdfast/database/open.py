@@ -2,39 +2,58 @@
 
 from __future__ import annotations
 
-from holdfast.codecs.compression import compression_named
-from holdfast.codecs.serializers import JSON, MESSAGE_PACK, Serializer
-from holdfast.contract.config import EngineConfig
+from holdfast.codecs.compression import CompressionName, compression_named
+from holdfast.codecs.serializers import (
+    JSON,
+    MESSAGE_PACK,
+    ORDERED,
+    Serializer,
+    SerializerName,
+    registry,
+)
+from holdfast.contract.capability import Durability
 from holdfast.contract.errors import ConfigInvalid
-from holdfast.contract.runtime import Components
+from holdfast.contract.runtime import Clock, Components, SystemIds
+from holdfast.database.address import Address, config_of
 from holdfast.database.handle import Database
 from holdfast.records.compose import Wishes
 from holdfast.runtime.system import system_components
 from holdfast.store.instances import Layers
-from holdfast.store.registry import read_config, read_layers
+from holdfast.store.registry import read_layers
 from holdfast.store.versions.cache import CacheLimits
 
-_SERIALIZERS: dict[str, Serializer] = {"msgpack": MESSAGE_PACK, "json": JSON}
+_SERIALIZERS: dict[str, Serializer] = {"msgpack": MESSAGE_PACK, "json": JSON, "ordered": ORDERED}
 
 
 def open(
-    address: str | EngineConfig,
+    address: Address,
     *,
-    serializer: str = "msgpack",
-    compression: str = "none",
+    read_only: bool | None = None,
+    create: bool | None = None,
+    durability: Durability | None = None,
+    flush_interval: float | None = None,
+    serializer: SerializerName | Serializer = "msgpack",
+    compression: CompressionName = "none",
     housekeeping: bool = True,
     logged: bool = False,
     cached: bool | CacheLimits = False,
     layers: Layers = (),
     emulation: bool = True,
+    clock: Clock | None = None,
     components: Components | None = None,
 ) -> Database:
     """The database at a URL, to be used as `async with holdfast.open(...) as db`.
 
     Args:
         address: `memory://`, `lmdb:///app` (relative path), `sqlite:////var/app.db` (absolute),
-            with parameters such as `?durability=relaxed`; or an engine's configuration object.
-        serializer: how this handle stores values: `msgpack` or `json`. Any handle reads both.
+            with parameters such as `?durability=relaxed`; an engine's configuration object; or a
+            path: a directory is of lmdb, a file of sqlite, as is a new name that ends with .db,
+            .sqlite or .sqlite3.
+        read_only, create, durability, flush_interval: settings that every engine has, in place of
+            what the address says; `flush_interval` in seconds. See `EngineConfig`.
+        serializer: how this handle stores values: `msgpack`, `ordered`, which keeps the order of
+            mappings, `json`, or a `Serializer` of your own, which the process then knows. Any
+            handle reads what is known.
         compression: `none`, `gzip`, `lz4`, `snappy` or `zstd`, likewise.
         housekeeping: whether this process ends expired entries; `sweep()` does it by hand.
         logged: whether each operation on entries leaves a record; see `Database.log`.
@@ -43,22 +62,49 @@ def open(
             whatever makes a `Layer` of an engine. `?layers=` in the address does the same.
         emulation: False refuses an engine on which something would be emulated that others do
             themselves; `explain` tells which.
+        clock: tells the time in place of the machine's; for tests, such as `ManualClock`.
         components: clock, ids and ways to wait other than the machine's; for tests.
 
     Raises:
         ConfigInvalid, EngineNotFound, DriverMissing: the address or an argument cannot be used.
     """
-    if serializer not in _SERIALIZERS:
-        known = ", ".join(_SERIALIZERS)
-        raise ConfigInvalid(f"serializer is one of {known}; found {serializer!r}")
     limits = CacheLimits() if cached is True else cached or None
     return Database(
-        read_config(address),
-        components if components is not None else system_components(),
-        serializer=_SERIALIZERS[serializer],
+        config_of(
+            address,
+            read_only=read_only,
+            create=create,
+            durability=durability,
+            flush_interval=flush_interval,
+        ),
+        _components(components, clock),
+        serializer=_serializer_of(serializer),
         compression=compression_named(compression),
         housekeeping=housekeeping,
         wishes=Wishes(logged, limits),
-        layers=(*read_layers(address), *layers),
+        layers=(*_layers_of(address), *layers),
         emulation=emulation,
     )
+
+
+def _serializer_of(given: str | Serializer) -> Serializer:
+    """The serializer; one of somebody's own is known to the process from now on."""
+    if isinstance(given, Serializer):
+        registry.register(given)
+        return given
+    if given not in _SERIALIZERS:
+        known = ", ".join(_SERIALIZERS)
+        raise ConfigInvalid(f"serializer is one of {known}, or a Serializer; found {given!r}")
+    return _SERIALIZERS[given]
+
+
+def _layers_of(address: Address) -> tuple[str, ...]:
+    return read_layers(address) if isinstance(address, str) else ()
+
+
+def _components(given: Components | None, clock: Clock | None) -> Components:
+    """What the handle is given, with the clock if there is one."""
+    components = given if given is not None else system_components()
+    if clock is None:
+        return components
+    return Components(host=components.host, clock=clock, ids=SystemIds(clock))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
@@ -17,6 +17,7 @@ from holdfast.stores.multistore import MultiStore
 
 if TYPE_CHECKING:
     from holdfast.documents.collection import Collection
+    from holdfast.store.keyspaces import History
 
 T = TypeVar("T")
 State = Literal["new", "active", "committing", "committed", "rolled_back"]
@@ -72,14 +73,19 @@ class Transaction:
         """The named stores as this transaction sees them."""
         return self._require_views().stores
 
+    @property
+    def engine(self) -> Any:
+        """What it reads and writes: `store.on(transaction)` of state asks for it."""
+        return self._require_views().engine
+
     @overload
-    def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
+    def collection(self, name: str, *, history: History | None = None) -> Collection[Any]: ...
     @overload
     def collection(
-        self, name: str, type: type[T], *, history: str | None = None
+        self, name: str, type: type[T], *, history: History | None = None
     ) -> Collection[T]: ...
     def collection(
-        self, name: str, type: type[Any] | None = None, *, history: str | None = None
+        self, name: str, type: type[Any] | None = None, *, history: History | None = None
     ) -> Collection[Any]:
         """A collection as this transaction sees it; see `Database.collection`."""
         from holdfast.documents.open import collection_of
@@ -87,7 +93,7 @@ class Transaction:
         return collection_of(self._require_views().collections(), name, type, history)
 
     async def begin(self) -> Self:
-        """Take the snapshot; `async with` does."""
+        """Take the snapshot; `async with` and `await` do."""
         self._gate.check()
         self._require_new()
         engine = await self._begin()
@@ -112,8 +118,13 @@ class Transaction:
         """
         engine = self._require_active()
         self._gate.check()
-        self.state = "committing"
-        revision = await engine.finish(self._finished)
+        try:
+            self.state = "committing"
+            revision = await engine.finish(self._finished)
+        except BaseException:
+            if not engine.over:
+                self.state = "active"  # Interrupted before anything was done.
+            raise
         await self._committed(revision)
         return revision
 
@@ -148,6 +159,9 @@ class Transaction:
         self._require_active().release()
         self.state = "rolled_back"
         self._pending.settle(None)
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self.begin().__await__()
 
     async def __aenter__(self) -> Self:
         return await self.begin()

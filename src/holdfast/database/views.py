@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: The view of documents, by name: its package is loaded when something first needs it.
 DOCUMENTS: Final = "documents"
+#: The view of state, likewise.
+STATE: Final = "state"
 
 
 class Views(NamedTuple):
@@ -30,11 +32,13 @@ class Views(NamedTuple):
         entries: values with metadata and history.
         stores: named stores of plain bytes.
         collections: typed documents, loaded when they are asked for.
+        engine: what it is; state is seen through it (`store.on(transaction)`).
     """
 
     entries: KeyValueStoreInterface
     stores: MultiStore
     collections: Callable[[], Collections]
+    engine: Engine
 
 
 #: Makes the views on a transaction (with the revision it will have) or on a snapshot.
@@ -67,7 +71,13 @@ class _Keepers(Mapping[str, ViewKeeper]):
 def keepers(shared: SharedDatabase) -> Mapping[str, ViewKeeper]:
     """What keeps the rows of each view that this program knows."""
     return _Keepers(
-        shared, {ENTRIES: EntryKeeper, STORES: StoreKeeper, DOCUMENTS: _document_keeper}
+        shared,
+        {
+            ENTRIES: EntryKeeper,
+            STORES: StoreKeeper,
+            DOCUMENTS: _document_keeper,
+            STATE: _state_keeper,
+        },
     )
 
 
@@ -75,6 +85,12 @@ def _document_keeper(shared: SharedDatabase) -> ViewKeeper:
     from holdfast.documents.view import DocumentKeeper
 
     return DocumentKeeper(shared)
+
+
+def _state_keeper(shared: SharedDatabase) -> ViewKeeper:
+    from holdfast.state.embedded.view import StateKeeper
+
+    return StateKeeper(shared)
 
 
 def views_on(
@@ -88,6 +104,7 @@ def views_on(
             entries.composition.view(storage),
             stores.on(engine),
             cache(lambda: collections().on(engine, pending)),
+            engine,
         )
 
     return on

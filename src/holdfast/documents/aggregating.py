@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -14,7 +14,6 @@ from holdfast.documents.aggregate.stage_json import pipeline_of
 from holdfast.documents.aggregate.stages import Facet, Lookup, Match, Stage
 from holdfast.documents.planner.execute import Found
 from holdfast.documents.query.texts import TextMatcher
-from holdfast.documents.walking import Results
 
 #: How many documents of another collection a `lookup` holds at most.
 LOOKUP_DOCUMENTS_MAX: Final = 1_000_000
@@ -119,7 +118,9 @@ def deadline_of(timeout: float | timedelta | None, clock: Clock) -> Deadline | N
     return ask
 
 
-async def held(name: str, rows: Results[Found], deadline: Deadline | None) -> list[Any]:
+async def held(
+    name: str, rows: AsyncGenerator[Found, None], deadline: Deadline | None
+) -> list[Any]:
     """All documents of another collection. Raises QuotaExceeded when there are too many."""
     documents: list[Any] = []
     try:

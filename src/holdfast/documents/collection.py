@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, Final, Literal, TypeVar, cast
+from typing import Final, TypeVar
 
-from holdfast.contract.errors import InvalidInput, KeyNotFound, StoreNotFound
-from holdfast.documents.batching import checked_operations, run_batch
-from holdfast.documents.collections import Collections
-from holdfast.documents.indexed import Indexed
-from holdfast.documents.keys import require_key
-from holdfast.documents.query.query import Query
-from holdfast.documents.results import BatchResult, QueryResult
-from holdfast.documents.storage import (
-    KEEP,
-    REMOVE,
-    DocumentStorage,
-    Put,
-    Step,
-    _Act,
-)
-from holdfast.documents.walking import Results
-from holdfast.records.options import KEEP as KEEP_EXPIRY
-from holdfast.records.options import WriteOptions, write_options
-from holdfast.store.durations import ttl_milliseconds
-from holdfast.store.feed.subscription import is_coroutine_function
-from holdfast.store.versions.entry import Entry
+from holdfast.contract.errors import ConfigInvalid, Conflict, InvalidInput, Unsupported
+from holdfast.documents.caching import CacheConfig, EntryCache
+from holdfast.documents.serialization import SerializationConfig
+from holdfast.documents.storage import REMOVE
+from holdfast.documents.transacting import CollectionTransaction, begun
+from holdfast.documents.writing import Writing, merge_patch
+from holdfast.store.snapshot import SnapshotEngine
+from holdfast.store.transaction import TransactionEngine
+from holdfast.store.versions.chunks import Values
 
 T = TypeVar("T")
+Done = TypeVar("Done")
 
-#: How many documents one commit of `clear` removes.
-CLEAR_ROWS: Final = 1000
+#: How often `transaction` runs its function again after a conflict, unless told otherwise.
+RETRIES: Final = 10
+#: The first pause between two tries, doubled each time up to the last, with random spread.
+PAUSE_FIRST_S: Final = 0.001
+PAUSE_LAST_S: Final = 0.1
 
 
-class Collection(Indexed[T]):
+class Collection(Writing[T]):
     """Documents of one type under text keys.
 
     Made by `db.collection`. A collection exists from its first write on; before it is empty. Every
@@ -42,360 +34,103 @@ class Collection(Indexed[T]):
     it is part of that. A missing document is None; `require` raises.
     """
 
-    def __repr__(self) -> str:
-        return f"<Collection {self._name!r} of {self._typed!r}>"
+    # --- Transactions -----------------------------------------------------------------------
 
-    # --- One document -----------------------------------------------------------------------
-
-    async def get(self, key: str, default: Any = None) -> T | None:
-        """The document under a key, or `default`.
-
-        Raises:
-            InvalidKey: the key cannot be one.
-            SchemaValidationFailed: what is stored there does not fit the type.
-        """
-        entry = await self._entry(key)
-        if entry is None:
-            return cast("T | None", default)
-        return self._value(entry)
-
-    async def require(self, key: str) -> T:
-        """The document under a key. Raises KeyNotFound when there is none."""
-        entry = await self._entry(key)
-        if entry is None:
-            raise self._absent(key)
-        return self._value(entry)
-
-    async def find(self, key: str) -> QueryResult[T] | None:
-        """The document under a key with its metadata, or None."""
-        entry = await self._entry(key)
-        if entry is None:
-            return None
-        return QueryResult(key, self._value(entry), entry.metadata)
-
-    async def has(self, key: str) -> bool:
-        """Whether there is a document under the key, None among them."""
-        return await self._entry(key) is not None
-
-    async def set(
+    async def transaction(
         self,
-        key: str,
-        value: T,
+        work: Callable[[CollectionTransaction[T]], Awaitable[Done]],
         *,
-        ttl: float | timedelta | None = None,
-        modified_by: str | int | None = None,
-        comment: str | None = None,
-    ) -> None:
-        """Put a document under a key.
+        isolation: str = "serializable",
+        timeout: float | timedelta | None = None,
+        read_only: bool = False,
+        retries: int = RETRIES,
+    ) -> Done:
+        """Run `work(transaction)` and commit; what it returned. What it raises rolls back.
 
         Args:
-            key, value: which and what.
-            ttl: seconds or timedelta until it expires; left out it does not.
-            modified_by, comment: who and why.
+            work: is given this collection inside the transaction.
+            isolation: `read_uncommitted` (the same here as the next), `read_committed`,
+                `repeatable_read` (also `snapshot`) or `serializable`.
+            timeout: seconds or timedelta after which it is rolled back.
+            read_only: whether writes are refused.
+            retries: how often it is run again after a Conflict.
 
         Raises:
-            InvalidKey, InvalidValue, SchemaValidationFailed, SerializationFailed: nothing was
-                written.
-            DuplicateKey: a value of a unique index is taken; nothing was written.
+            Conflict: it lost every time.
+            TransactionAborted: it took too long.
+            InvalidInput: the arguments cannot be.
+            Unsupported: inside a transaction or a snapshot.
         """
-        options = write_options(modified_by, comment, None, ttl, None, None)
-        storage = await self._require()
-        put = Put(await storage.values.serialize(self._typed.to_plain(value)), options)
-        await self._transact(storage, [Step(key, lambda _: put, options)])
+        if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
+            raise InvalidInput(f"retries is an int from 0; found {retries!r}")
+        pause = PAUSE_FIRST_S
+        for attempt in range(retries + 1):
+            try:
+                async with await self.begin_transaction(
+                    isolation=isolation, timeout=timeout, read_only=read_only
+                ) as transaction:
+                    return await work(transaction)
+            except Conflict:
+                if attempt == retries:
+                    raise
+            # Spread by what the ids hold of chance, so that two losers do not meet again.
+            spread = self._collections.components.ids.new()[-1] / 255
+            await self._collections.gate.runtime.sleep(pause * (0.5 + spread / 2))
+            pause = min(2 * pause, PAUSE_LAST_S)
+        raise AssertionError("the last attempt returns or raises")
 
-    async def add(
+    async def begin_transaction(
         self,
-        value: T,
         *,
-        ttl: float | timedelta | None = None,
-        modified_by: str | int | None = None,
-        comment: str | None = None,
-    ) -> str:
-        """Put a document under a new key; the key. Keys sort by when they were made."""
-        key = self._collections.components.ids.new().hex()
-        await self.set(key, value, ttl=ttl, modified_by=modified_by, comment=comment)
-        return key
-
-    async def delete(
-        self, key: str, *, modified_by: str | int | None = None, comment: str | None = None
-    ) -> bool:
-        """Remove the document under a key; whether there was one."""
-        options = write_options(modified_by, comment, None, None, None, None)
-        storage = await self._find()
-        if storage is None:
-            self._check_key(key)
-            return False
-        step = Step(key, lambda _: REMOVE, options)
-        await self._transact(storage, [step])
-        return step.before is not None
-
-    async def modify(
-        self,
-        key: str,
-        change: Callable[[T | None], T | Literal[_Act.REMOVE]],
-        *,
-        modified_by: str | int | None = None,
-        comment: str | None = None,
-    ) -> T | None:
-        """Change a document by a function, as one step that nobody comes between.
-
-        Args:
-            key: which.
-            change: from the document (None: there is none) to the new one; `REMOVE` removes it. It
-                may be called more than once, and what it raises leaves everything as it was.
-            modified_by, comment: who and why.
-
-        Returns:
-            The new document; None if it was removed.
-
-        Raises:
-            InvalidInput: `change` is a coroutine function, or returned None where a document stood.
-        """
-        if is_coroutine_function(change):
-            raise InvalidInput(
-                "the function of modify runs inside the commit and is a plain one; found a "
-                "coroutine function. Await what it needs before"
+        isolation: str = "serializable",
+        timeout: float | timedelta | None = None,
+        read_only: bool = False,
+    ) -> CollectionTransaction[T]:
+        """A transaction that begins now; see `transaction`. Commit it, or roll it back."""
+        if isinstance(self._collections.engine, TransactionEngine | SnapshotEngine):
+            raise Unsupported(
+                "a transaction begins on the database; this is inside one, or a snapshot. Use "
+                "savepoints here"
             )
-        options = write_options(modified_by, comment, None, KEEP_EXPIRY, None, None)
-        typed = self._typed
-        storage = await self._require()
-        outcome: T | None = None
+        return await begun(
+            self._collections, self._name, self._typed, self._history, isolation, timeout,
+            read_only, self._values,
+        )  # fmt: skip
 
-        def decide(entry: Entry[Any] | None) -> Put | Literal[_Act.KEEP, _Act.REMOVE]:
-            nonlocal outcome
-            changed = change(None if entry is None else self._value(entry))
-            if changed is None and entry is not None and entry.fresh().value is not None:
-                raise InvalidInput(
-                    "the function of modify returns the new document; found None where one stood. "
-                    "Return it, or REMOVE to remove it"
-                )
-            if changed is REMOVE:
-                outcome = None
-                return KEEP if entry is None else REMOVE
-            plain = typed.to_plain(changed)
-            serialized = storage.values.serialize_now(plain)
-            put = Put(serialized, options)
-            outcome = typed.from_plain(put.document)
-            return put
+    # --- Settings of this object ------------------------------------------------------------
 
-        await self._transact(storage, [Step(key, decide, options, reads=True)])
-        return outcome
+    def stored_as(self, config: SerializationConfig) -> Collection[T]:
+        """The same collection; what is written through it is serialised so from now on.
 
-    async def patch(
-        self,
-        key: str,
-        changes: Mapping[str, Any],
-        *,
-        modified_by: str | int | None = None,
-        comment: str | None = None,
-    ) -> T:
-        """Change parts of a document; the new one.
-
-        Args:
-            key: which.
-            changes: a merge patch (RFC 7386): values take the place of values, objects are merged,
-                None removes. The document has to fit its type as a whole.
-            modified_by, comment: who and why.
+        What stands there stays as it is, and everybody reads both.
 
         Raises:
-            KeyNotFound: there is no document under the key.
-            SchemaValidationFailed: what would come of it does not fit; nothing was written.
+            ConfigInvalid, DriverMissing: the configuration cannot be.
         """
-        if not isinstance(changes, Mapping):
-            raise InvalidInput(
-                f"changes is a mapping of names to values; found a {type(changes).__name__}"
+        if not isinstance(config, SerializationConfig):
+            raise ConfigInvalid(
+                f"a SerializationConfig was wanted; found a {type(config).__name__}"
             )
-        options = write_options(modified_by, comment, None, KEEP_EXPIRY, None, None)
-        storage = await self._require()
-        outcome: list[T] = []
+        return self._same(config.values(self._collections.components.host), self._cache)
 
-        def decide(entry: Entry[Any] | None) -> Put:
-            if entry is None:
-                raise self._absent(key)
-            merged = merge_patch(entry.fresh().value, changes)
-            put = Put(storage.values.serialize_now(merged), options)
-            outcome[:] = [self._typed.from_plain(put.document)]
-            return put
+    def cached(self, config: CacheConfig) -> Collection[T]:
+        """The same collection; documents read by key come from memory if nobody wrote meanwhile.
 
-        await self._transact(storage, [Step(key, decide, options, reads=True)])
-        return outcome[0]
-
-    async def touch(self, key: str, ttl: float | timedelta | None) -> bool:
-        """Have a document expire at another instant; whether there is one. None: never."""
-        storage = await self._find()
-        if storage is None:
-            self._check_key(key)
-            return False
-        options = WriteOptions(ttl_ms=0 if ttl is None else ttl_milliseconds(ttl))
-
-        def decide(entry: Entry[Any] | None) -> Put | Literal[_Act.KEEP]:
-            if entry is None:
-                return KEEP
-            return Put(storage.values.serialize_now(entry.fresh().value), options)
-
-        step = Step(key, decide, options, reads=True)
-        await self._transact(storage, [step])
-        return step.written
-
-    # --- Many documents ---------------------------------------------------------------------
-
-    async def get_many(self, keys: Iterable[str]) -> dict[str, T]:
-        """The documents under the keys, those that there are."""
-        wanted = list(dict.fromkeys(keys))
-        storage = await self._find()
-        if storage is None:
-            for key in wanted:
-                self._check_key(key)
-            return {}
-        storage.space.check()
-        data_keys = [storage.data_key(key) for key in wanted]
-        found: dict[str, T] = {}
-        records = await storage.engine.read(data_keys)
-        for key, data_key, record in zip(wanted, data_keys, records, strict=True):
-            if record is not None:
-                entry = await storage.living(data_key, *record)
-                if entry is not None:
-                    found[key] = self._value(entry)
-        return found
-
-    async def set_many(
-        self,
-        documents: Mapping[str, T],
-        *,
-        ttl: float | timedelta | None = None,
-        modified_by: str | int | None = None,
-        comment: str | None = None,
-    ) -> None:
-        """Put documents under keys as one commit: all of them, or none."""
-        options = write_options(modified_by, comment, None, ttl, None, None)
-        if not documents:
-            return
-        storage = await self._require()
-        steps = []
-        for key, value in documents.items():
-            put = Put(await storage.values.serialize(self._typed.to_plain(value)), options)
-            steps.append(Step(key, lambda _, put=put: put, options))  # type: ignore[misc]
-        await self._transact(storage, steps)
-
-    async def delete_many(self, keys: Iterable[str]) -> int:
-        """Remove the documents under the keys as one commit; how many there were."""
-        wanted = list(dict.fromkeys(keys))
-        storage = await self._find()
-        if storage is None or not wanted:
-            for key in wanted:
-                self._check_key(key)
-            return 0
-        steps = [Step(key, lambda _: REMOVE) for key in wanted]
-        await self._transact(storage, steps)
-        return sum(step.before is not None for step in steps)
-
-    async def batch(self, operations: Iterable[Any]) -> BatchResult:
-        """Do several things in their order as one commit: all of them, or nothing.
-
-        Args:
-            operations: `("set", key, value)`, `("delete", key)` and `("clear",)`.
-
-        Returns:
-            Whether it was done; if not, which operation met what. An error of the commit itself
-            carries the position of the last operation.
-
-        Raises:
-            InvalidInput: an operation is none of these; nothing was written.
-            Unsupported: inside a transaction.
+        `cache_facts` tells its hits and misses. Inside transactions nothing is cached.
         """
-        several = checked_operations(operations)
-        if any(one[0] == "set" for one in several):
-            await self._require()
+        return self._same(self._values, EntryCache(config, self._collections.components.clock))
 
-        async def apply(view: Collections, operation: tuple[Any, ...]) -> None:
-            inside = Collection[T](self._name, self._typed, view, self._history)
-            match operation:
-                case ("set", key, value):
-                    await inside.set(key, value)
-                case ("delete", key):
-                    await inside.delete(key)
-                case _:
-                    await inside.clear()
+    def cache_facts(self) -> dict[str, int]:
+        """How the cache of this object fares: entries, hits and misses; all 0 without one."""
+        cache = self._cache
+        if cache is None:
+            return {"entries": 0, "hits": 0, "misses": 0}
+        return {"entries": len(cache), "hits": cache.hits, "misses": cache.misses}
 
-        return await run_batch(self._collections, several, apply)
-
-    async def clear(self) -> int:
-        """Remove every document; how many there were. Each is a change of its own.
-
-        Outside of a transaction it goes in steps of some documents each.
-        """
-        storage = await self._find()
-        if storage is None:
-            return 0
-        removed = 0
-        keys: list[str] = []
-        async for key in self.keys():
-            keys.append(key)
-            if len(keys) == CLEAR_ROWS:
-                removed += await self.delete_many(keys)
-                keys = []
-        return removed + (await self.delete_many(keys) if keys else 0)
-
-    async def drop(self) -> None:
-        """Remove the collection: documents, indexes and past. Raises StoreNotFound."""
-        await self._collections.drop(self._name)
-
-    # --- Walking ----------------------------------------------------------------------------
-
-    async def size(self) -> int:
-        """How many documents there are, in time that grows with their number."""
-        return await self.count()
-
-    def keys(self) -> AsyncIterator[str]:
-        """Every key, in order, as of the moment of the first step."""
-        return Results(self._begin(Query(), None), lambda found: found[0])
-
-    def values(self) -> AsyncIterator[T]:
-        """Every document, in the order of keys, as of the moment of the first step."""
-        return Results(self._begin(Query(), None), lambda found: self._value(found[2]))
-
-    def entries(self) -> AsyncIterator[tuple[str, T]]:
-        """Every key with its document, in order, as of the moment of the first step."""
-        return Results(self._begin(Query(), None), lambda found: (found[0], self._value(found[2])))
-
-    # --- Inside -----------------------------------------------------------------------------
-
-    async def _entry(self, key: str) -> Entry[Any] | None:
-        storage = await self._find()
-        if storage is None:
-            self._check_key(key)
-            return None
-        return await storage.get(key)
-
-    async def _transact(self, storage: DocumentStorage, steps: list[Step]) -> int:
-        try:
-            return await storage.transact(steps)
-        except StoreNotFound:
-            await self._collections.lost(self._name)
-            raise
-
-    def _check_key(self, key: str) -> None:
-        """Refuse what is no key where there is nothing to look it up in."""
-        require_key(key)
-
-    def _absent(self, key: str) -> KeyNotFound:
-        return KeyNotFound(
-            f"the collection {self._name!r} has no document {key!r}; `get` returns None instead",
-            key=key,
-        )
-
-
-def merge_patch(document: Any, changes: Mapping[str, Any]) -> Any:
-    """A document after a merge patch (RFC 7386)."""
-    merged = dict(document) if isinstance(document, dict) else {}
-    for name, value in changes.items():
-        if value is None:
-            merged.pop(name, None)
-        elif isinstance(value, Mapping):
-            merged[name] = merge_patch(merged.get(name), value)
-        else:
-            merged[name] = value
-    return merged
+    def _same(self, values: Values | None, cache: EntryCache | None) -> Collection[T]:
+        other = Collection(self._name, self._typed, self._collections, self._history)
+        other._values, other._cache = values, cache
+        return other
 
 
 __all__ = ["REMOVE", "Collection", "merge_patch"]

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from holdfast.codecs.pattern import Pattern
+from holdfast.codecs.text import escape
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import InvalidInput, InvalidName, Unsupported
+from holdfast.contract.record import Cursor
 from holdfast.contract.runtime import Components
+from holdfast.documents.observing.hooks import Hooks
 from holdfast.documents.storage import DocumentStorage
 from holdfast.records.services.hashing import Sha256HashingService
 from holdfast.records.services.metadata import StandardMetadataService
 from holdfast.runtime.gate import Gate
+from holdfast.store.feed.watch import Changes, Watch
 from holdfast.store.keyspaces import History, Keyspace, Keyspaces, KeyspaceSettings
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.space import Space
@@ -19,6 +24,10 @@ from holdfast.store.transaction import TransactionEngine
 from holdfast.store.versions.chunks import Values
 from holdfast.store.versions.entry import PendingRevision
 from holdfast.store.versions.plan import Policies
+
+if TYPE_CHECKING:
+    from holdfast.documents.live.hub import LiveHub
+    from holdfast.documents.observing.observers import Observers
 
 #: The name of the view.
 DOCUMENTS: Final = "documents"
@@ -37,6 +46,7 @@ class Collections:
         wrote: told the revision of each commit.
         gate: of the handle.
         pending: the revision of what is written, where that is a transaction's.
+        changes: of the handle; None in a transaction or a snapshot, where nothing is told.
     """
 
     def __init__(
@@ -49,6 +59,7 @@ class Collections:
         wrote: Callable[[int], None],
         gate: Gate,
         pending: PendingRevision | None = None,
+        changes: Changes | None = None,
     ) -> None:
         self.engine = engine
         self.components = components
@@ -60,14 +71,20 @@ class Collections:
         self._pending = pending
         self._metadata = StandardMetadataService(components.clock, components.ids)
         self._opened: dict[str, DocumentStorage] = {}
+        self._changes = changes
+        self._hubs: dict[str, LiveHub] = {}
+        self._hooks: dict[str, Hooks] = {}
+        self._observers: dict[str, Observers] = {}
 
     def on(self, engine: Engine, pending: PendingRevision | None) -> Collections:
         """The same collections seen through a transaction or a snapshot."""
         # What is written there has no revision yet; the commit tells.
-        return Collections(
+        view = Collections(
             engine, self._keyspaces, self._retention, self.values, self.components,
             _nothing, self.gate, pending,
         )  # fmt: skip
+        view._hooks = self._hooks
+        return view
 
     async def find(self, name: str) -> DocumentStorage | None:
         """The documents of a collection, or None where nothing was written yet."""
@@ -117,15 +134,95 @@ class Collections:
         self._opened.pop(name, None)
         await self._keyspaces.refresh()
 
+    # --- What is told -----------------------------------------------------------------------
+
+    def hooks(self, name: str) -> Hooks:
+        """The handlers around the operations on a collection."""
+        known = self._hooks.get(name)
+        return known if known is not None else self._hooks.setdefault(name, Hooks())
+
+    def live_hub(self, name: str) -> LiveHub:
+        """What keeps the live queries of a collection current.
+
+        Raises:
+            Unsupported: in a transaction or a snapshot.
+        """
+        from holdfast.documents.live.hub import LiveHub
+
+        changes = self._require_changes()
+        hub = self._hubs.get(name)
+        if hub is None:
+            hub = self._hubs[name] = LiveHub(
+                lambda: self.find(name), lambda: self.lost(name),
+                lambda: changes.join(DOCUMENTS, pattern_of(name)), self.gate, self.engine,
+            )  # fmt: skip
+        return hub
+
+    def observers(self, name: str) -> Observers:
+        """Those who are told what is committed to a collection.
+
+        Raises:
+            Unsupported: in a transaction or a snapshot.
+        """
+        from holdfast.documents.observing.observers import Observers
+
+        changes = self._require_changes()
+        known = self._observers.get(name)
+        if known is None:
+            known = self._observers[name] = Observers(
+                name, DOCUMENTS, changes, lambda: changes.join(DOCUMENTS, pattern_of(name))
+            )
+        return known
+
+    def watch(self, name: str, since: int | str | Cursor | None, *, snapshot: bool) -> Watch:
+        """The changes of a collection. Raises Unsupported in a transaction or a snapshot."""
+        return self._require_changes().watch(
+            pattern_of(name), view=DOCUMENTS, since=since, snapshot=snapshot
+        )
+
+    def observing(self, name: str) -> Observers | None:
+        """The same, if there are any."""
+        known = self._observers.get(name)
+        return known if known is not None and known.active else None
+
+    async def committed(self, revision: int) -> None:
+        """A commit of this handle: its observers are told before its writer goes on."""
+        for one in list(self._observers.values()):
+            if one.active:
+                await one.committed(revision)
+        for hub in self._hubs.values():
+            hub.wake()
+
+    async def close(self) -> None:
+        """End what goes on by itself."""
+        for hub in list(self._hubs.values()):
+            await hub.close()
+        for observers in list(self._observers.values()):
+            await observers.close()
+
+    def _require_changes(self) -> Changes:
+        self.gate.check()
+        if self._changes is None:
+            raise Unsupported(
+                "a transaction or snapshot sees one moment, and nothing in it is told; observe "
+                "the collection of the database"
+            )
+        return self._changes
+
     def _storage(self, keyspace: Keyspace, *, made: bool) -> DocumentStorage:
         known = self._opened.get(keyspace.name)
         if known is not None and known.number == keyspace.number:
             return known
         # A transaction does not see the directory row of what was made after its moment.
         fenced = not (made and isinstance(self.engine, TransactionEngine))
-        space = Space(
-            self.engine, keyspace, self.components.clock, self.wrote, self.gate, fenced=fenced
-        )
+        hubs, name, tell = self._hubs, keyspace.name, self.wrote
+
+        def wrote(revision: int) -> None:
+            tell(revision)
+            if name in hubs:
+                hubs[name].wake()
+
+        space = Space(self.engine, keyspace, self.components.clock, wrote, self.gate, fenced=fenced)
         storage = DocumentStorage(
             space, self._retention, self.values, self._metadata, self._pending
         )
@@ -148,6 +245,12 @@ def checked_name(name: Any) -> str:
             + ("an empty one" if isinstance(name, str) else f"a {type(name).__name__}")
         )
     return name
+
+
+def pattern_of(name: str) -> Pattern:
+    """What matches every change of a collection."""
+    escaped = {"+": "%2B", "#": "%23"}.get(name) or escape(name)
+    return Pattern(f"{escaped}:#")
 
 
 def _nothing(_revision: int) -> None:

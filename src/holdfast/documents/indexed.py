@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from holdfast.documents.indexing import build as building
+from holdfast.documents.indexing import quota as quotas
 from holdfast.documents.indexing.defining import defined, index_facts
-from holdfast.documents.queries import Queries
+from holdfast.documents.indexing.quota import Quota
+from holdfast.documents.observed import Observed
 from holdfast.documents.results import IndexFacts
 
 T = TypeVar("T")
 
 
-class Indexed(Queries[T]):
+class Indexed(Observed[T]):
     """The part of a collection that has indexes."""
 
     # --- Indexes ----------------------------------------------------------------------------
@@ -28,6 +30,8 @@ class Indexed(Queries[T]):
         sparse: bool = False,
         weights: Iterable[float] | None = None,
         language: str | None = None,
+        dimensions: int | None = None,
+        metric: str | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> None:
         """Make an index, and take in every document there is.
@@ -39,12 +43,15 @@ class Indexed(Queries[T]):
             name: of the index, in this collection.
             fields: one, or several, the most important first: `F.age`, `-F.age`, `"age"`, `"-age"`.
             kind: `btree` for equality, ranges and order; `hash` for equality of long values;
-                `text` for full-text search; `geo` for points near and within.
+                `text` for full-text search; `geo` for points near and within; `vector` for what is
+                nearest to a vector.
             unique: refuse a document that has a value which another one has. Null and missing are
                 no values.
             sparse: leave out documents that have none of the fields.
             weights: of a text index, how much a word in each field counts.
             language: of a text index: the Snowball name, for stems and stop words.
+            dimensions: of a vector index, how many numbers each vector has.
+            metric: of a vector index: `cosine`, `dot` or `l2`; left out: `cosine`.
             progress: called now and then with how many documents were taken in.
 
         Raises:
@@ -54,7 +61,7 @@ class Indexed(Queries[T]):
             InvalidName, InvalidInput, InvalidQuery: the arguments cannot be.
             Unsupported: inside a transaction.
         """
-        wanted = defined(name, fields, kind, unique, sparse, weights, language)
+        wanted = defined(name, fields, kind, unique, sparse, weights, language, dimensions, metric)
         await building.create(await self._require(), wanted, progress)
 
     async def drop_index(self, name: str) -> None:
@@ -71,3 +78,23 @@ class Indexed(Queries[T]):
             return []
         catalogue = await storage.catalogue()
         return [await index_facts(storage, one) for one in catalogue.indexes]
+
+    # --- Quota ------------------------------------------------------------------------------
+
+    async def set_quota(self, documents: int | None) -> None:
+        """Say how many documents the collection may have; None: as many as you like.
+
+        From then on a write that would make it more raises QuotaExceeded, and nothing of it is
+        written; what stands there can be replaced and removed. The commits themselves count.
+
+        Raises:
+            InvalidInput: the argument cannot be.
+            Unsupported: inside a transaction.
+        """
+        wanted = quotas.checked_quota(documents)
+        await quotas.set_quota(await self._require(), wanted)
+
+    async def quota(self) -> Quota:
+        """How many documents the collection may have, and has."""
+        storage = await self._find()
+        return Quota(None, None) if storage is None else await quotas.quota_of(storage)

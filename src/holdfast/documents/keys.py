@@ -10,7 +10,7 @@ from holdfast.contract.errors import InvalidKey
 
 def require_key(key: Any) -> bytes:
     """The packed key of a document. Raises InvalidKey."""
-    if type(key) is not str or not key:
+    if not isinstance(key, str) or not key:
         raise InvalidKey(
             "the key of a document is a str of at least one character; found "
             + ("an empty one" if isinstance(key, str) else f"a {type(key).__name__}")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from holdfast.codecs.typed import Typed
 from holdfast.documents.collection import Collection
 from holdfast.documents.collections import Collections, checked_history, checked_name
-from holdfast.documents.typed import Typed
 
 
 def collection_of(

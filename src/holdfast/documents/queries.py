@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Final, Generic, TypeVar
 
+from holdfast.codecs.typed import Typed
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import InvalidInput
+from holdfast.contract.errors import InvalidInput, StoreError
 from holdfast.documents.aggregate.budget import MEMORY_BYTES_MAX
 from holdfast.documents.aggregate.making import group_by
 from holdfast.documents.aggregate.stages import Match, Sort
 from holdfast.documents.aggregating import aggregated, deadline_of, held, looked_up, split
+from holdfast.documents.caching import EntryCache
 from holdfast.documents.collections import Collections
 from holdfast.documents.indexes.writers import analyzer_of
 from holdfast.documents.planner.execute import Examined, Found, Run
 from holdfast.documents.planner.plan import QueryPlan, plan_query
 from holdfast.documents.planner.quick import quick_count, quick_rows
-from holdfast.documents.planner.ranking import no_text_index, search_ranked
 from holdfast.documents.query.cursor import cursor_of, read_cursor
 from holdfast.documents.query.expression import parse_expression
+from holdfast.documents.query.json_form import query_from_json
 from holdfast.documents.query.ordering import OrderBy
 from holdfast.documents.query.query import Query
 from holdfast.documents.query.select import compile_select
 from holdfast.documents.results import QueryResult, ResultPage
 from holdfast.documents.storage import DocumentStorage
 from holdfast.documents.text.matching import matcher
-from holdfast.documents.typed import Typed
 from holdfast.documents.walking import Begin, Moment, Results
 from holdfast.store.keyspaces import History
+from holdfast.store.versions.chunks import Values
 from holdfast.store.versions.entry import Entry
 
 T = TypeVar("T")
 
+#: What the JSON form of a whole query has, and that of a condition has not.
+_WHOLE = frozenset(("where", "orderBy", "limit", "offset", "select"))
 #: How many results a page has unless told otherwise.
 PAGE_RESULTS: Final = 100
 
@@ -47,6 +51,10 @@ class Queries(Generic[T]):
         self._typed = typed
         self._collections = collections
         self._history = history
+        self._hooks = collections.hooks(name)
+        #: How this object serialises, if not as the handle does; and what it keeps of reads.
+        self._values: Values | None = None
+        self._cache: EntryCache | None = None
 
     @property
     def name(self) -> str:
@@ -70,7 +78,7 @@ class Queries(Generic[T]):
 
         Args:
             conditions: `F.age >= 18`, its JSON form, or a text such as `'age >= 18'`; or one whole
-                `Query`.
+                `Query`, or the JSON form of one.
             order_by: fields, the most important first: `F.age`, `-F.age`, `"age"`, `"-age"`; left
                 out: by key.
             limit: at most so many; 0 gives none.
@@ -169,39 +177,6 @@ class Queries(Generic[T]):
             cursor = cursor_of(wanted, rows[-1][0], rows[-1][1])
         return ResultPage([_result(keep, found) for found in rows], cursor)
 
-    async def search(
-        self,
-        text: str,
-        *conditions: Any,
-        index: str | None = None,
-        limit: int = PAGE_RESULTS,
-        select: Iterable[Any] | None = None,
-        **equal: Any,
-    ) -> list[QueryResult[T]]:
-        """The documents that a full-text search finds, best first, with their scores (BM25).
-
-        Args:
-            text: words, all of which are wanted; `"a phrase"`, `begin*`, `OR`, `NOT`.
-            conditions, equal: what else has to hold; see `query`.
-            index: the full-text index; left out, the only one there is.
-            limit: at most so many.
-            select: the fields to keep of each document.
-
-        Raises:
-            InvalidQuery: the search or a condition is malformed, or there are several indexes.
-            IndexNotFound: there is no full-text index that is ready.
-        """
-        wanted = as_query(conditions, (), limit, 0, select, None, equal)
-        storage = await self._find()
-        if storage is None:
-            raise no_text_index(index)
-        storage.space.check()
-        async with Moment(storage.engine) as moment:
-            catalogue = await storage.catalogue_at(moment)
-            found = await search_ranked(storage, moment, catalogue, text, wanted, index)
-        keep = self._keep(wanted)
-        return [_result(keep, row, score) for row, score in found]
-
     async def aggregate(
         self,
         pipeline: Any,
@@ -225,20 +200,24 @@ class Queries(Generic[T]):
         first, stages = split(pipeline)
         wanted = Query() if first is None else Query(first.where)
         deadline = deadline_of(timeout, self._collections.components.clock)
-        storage = await self._find()
-        text = matcher(analyzer_of(""))
-        if storage is not None:
-            text = (await self._plan(storage, wanted, None)).text
-        others: dict[str, list[Any]] = {}
-        for name in dict.fromkeys(looked_up(stages)):
-            other = Queries[Any](name, Typed(), self._collections, None)
-            others[name] = await held(name, other._walk(Query()), deadline)
-        rows = self._walk(wanted)
+        self._collections.gate.check()
+        moment = Moment(self._collections.engine)
+        rows: AsyncGenerator[Found, None] | None = None
         try:
+            view = await moment.begin()
+            others: dict[str, list[Any]] = {}
+            for name in dict.fromkeys(looked_up(stages)):
+                other = Queries[Any](name, Typed(), self._collections, None)
+                _, found = await other._results_at(view, Query(), None)
+                others[name] = await held(name, found, deadline)
+            plan, rows = await self._results_at(view, wanted, None)
+            text = matcher(analyzer_of("")) if plan is None else plan.text
             async for made in aggregated(stages, rows, others, deadline, memory_bytes_max, text):
                 yield made
         finally:
-            await rows.aclose()
+            moment.end()
+            if rows is not None:
+                await rows.aclose()
 
     async def group_by(self, *by: Any, where: Any = None, **fields: Any) -> list[dict[str, Any]]:
         """One dict for each different combination of fields, in their order.
@@ -294,21 +273,29 @@ class Queries(Generic[T]):
         read_cursor(wanted)
 
         async def begin() -> tuple[Moment, AsyncGenerator[Found, None]] | None:
-            storage = await self._find()
-            if storage is None:
-                return None
-            storage.space.check()
-            moment = Moment(storage.engine)
+            moment = Moment(self._collections.engine)
             try:
-                engine = await moment.begin()
-                plan = await self._plan_at(storage, engine, wanted, hint)
-                self._used(storage, plan)
-                return moment, Run(storage, engine, plan, Examined()).results()
-            except BaseException:
+                self._collections.gate.check()
+                _, rows = await self._results_at(await moment.begin(), wanted, hint)
+                return moment, rows
+            except BaseException as error:
                 moment.end()
+                if isinstance(error, StoreError):
+                    await self._hooks.failed(error)
                 raise
 
         return begin
+
+    async def _results_at(
+        self, moment: Engine, wanted: Query, hint: str | None
+    ) -> tuple[QueryPlan | None, AsyncGenerator[Found, None]]:
+        """What the query gives at a moment, and by which plan; None: there is no collection."""
+        storage = await self._find()
+        if storage is None:
+            return None, _nothing()
+        plan = await self._plan_at(storage, moment, wanted, hint)
+        self._used(storage, plan)
+        return plan, Run(storage, moment, plan, Examined()).results()
 
     async def _all(self, wanted: Query, hint: str | None) -> list[Found]:
         """Everything that the query gives."""
@@ -365,9 +352,14 @@ class Queries(Generic[T]):
         return await self._collections.require(self._name, self._history)
 
 
-def _result(keep: Callable[[Found], T], found: Found, score: float | None = None) -> QueryResult[T]:
+def _result(keep: Callable[[Found], T], found: Found) -> QueryResult[T]:
     key, _, entry = found
-    return QueryResult(key, keep(found), entry.metadata, score)
+    return QueryResult(key, keep(found), entry.metadata)
+
+
+async def _nothing() -> AsyncGenerator[Found, None]:
+    return
+    yield  # An asynchronous generator that ends at once.
 
 
 def as_query(
@@ -380,6 +372,8 @@ def as_query(
     equal: dict[str, Any],
 ) -> Query:
     """A query from what a call was given. Raises InvalidQuery."""
+    if len(conditions) == 1 and _is_whole(conditions[0]):
+        conditions = (query_from_json(conditions[0]),)
     if len(conditions) == 1 and isinstance(conditions[0], Query):
         if equal or order_by or offset or select is not None or after is not None:
             raise InvalidInput(
@@ -394,3 +388,8 @@ def as_query(
         *spelled, order_by=order_by, limit=limit, offset=offset, select=select, after=after,
         **equal,
     )  # fmt: skip
+
+
+def _is_whole(condition: Any) -> bool:
+    """Whether it is the JSON form of a whole query, and not of a condition."""
+    return isinstance(condition, Mapping) and not _WHOLE.isdisjoint(condition)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import msgspec
 
@@ -20,12 +20,16 @@ class QueryResult(msgspec.Struct, Generic[T], frozen=True):
         value: the document; with `select`, a dict of what was selected.
         metadata: version, instants, author of the document.
         score: how well it matches a full-text search; None for other queries.
+        distance: how far its vector is from the one searched for; None for other queries.
+        highlights: by field that was asked for, what shows the match; None for other queries.
     """
 
     key: str
     value: T
     metadata: Metadata
     score: float | None = None
+    distance: float | None = None
+    highlights: dict[str, str] | None = None
 
 
 class ResultPage(msgspec.Struct, Generic[T], frozen=True):
@@ -90,3 +94,26 @@ class IndexFacts(msgspec.Struct, frozen=True):
     hits: int
     misses: int
     failure: str = ""
+
+
+class LiveChange(msgspec.Struct, Generic[T], frozen=True):
+    """A change of the result of a live query.
+
+    Attributes:
+        kind: `added`, `changed` (in its place), `moved` (changed, and so to another place) or
+            `removed`.
+        key: of the document.
+        value: the document, or with `select` what was selected; None if it left the result.
+        before: the same as told before; None if it was not in the result.
+        index: its place from now on, from 0; -1 if it left.
+        previous: its place until now; -1 if it came.
+        last: whether the result is up to date with this one.
+    """
+
+    kind: Literal["added", "changed", "moved", "removed"]
+    key: str
+    value: T | None
+    before: T | None
+    index: int
+    previous: int
+    last: bool

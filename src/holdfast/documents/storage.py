@@ -15,6 +15,7 @@ from holdfast.contract.record import THIS_COMMIT, Range, Record
 from holdfast.documents.indexes.definition import Catalogue, catalogue_key, read_catalogue
 from holdfast.documents.indexes.derived import Choices, IndexRows, known_rows
 from holdfast.documents.keys import require_key
+from holdfast.documents.vector.kept import KeptGraph
 from holdfast.records.options import NO_OPTIONS, WriteOptions
 from holdfast.records.services.hashing import Sha256HashingService
 from holdfast.records.services.metadata import StandardMetadataService
@@ -143,6 +144,8 @@ class DocumentStorage:
         self._key_bytes_max = min(KEY_BYTES_MAX, space.engine.capabilities.key_bytes_max)
         #: By name of an index: how often queries walked it, and how often they could not.
         self.usage: dict[str, tuple[int, int]] = {}
+        #: By number of a vector index: what is kept in memory for approximate search.
+        self.graphs: dict[int, KeptGraph] = {}
         self._derived = self._make_derived(None)
 
     def on(self, engine: Engine, pending: PendingRevision | None) -> DocumentStorage:
@@ -333,7 +336,7 @@ class DocumentStorage:
     def _make_derived(self, stored: bytes | None) -> _Derived:
         indexes = IndexRows(self.number, read_catalogue(stored))
         rows: tuple[Derived, ...] = (ExpiryRows(),)
-        if indexes.writers:
+        if indexes.writers or indexes.counts:
             rows = (*rows, indexes)
         return _Derived(stored, indexes, VersionPlanner(self.rows, rows, self._retention))
 

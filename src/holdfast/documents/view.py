@@ -124,7 +124,7 @@ class DocumentReader(ChangeReader):
             found.append(
                 Change(
                     revision, 0, "set", key, None, entry.value, metadata.updated_at, "snapshot",
-                    actor=metadata.modified_by, comment=metadata.comment,
+                    modified_by=metadata.modified_by, comment=metadata.comment,
                     view=self._keyspace.view, keyspace=self._keyspace.name,
                 )
             )  # fmt: skip

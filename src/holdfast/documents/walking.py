@@ -99,4 +99,5 @@ class Results(AsyncIterator[R], Generic[R]):
             moment.end()
 
     def __del__(self) -> None:
-        self._end()
+        if hasattr(self, "_moment"):  # Else its making was interrupted.
+            self._end()

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from holdfast.codecs import envelope, header
 from holdfast.codecs.digest import digest
 from holdfast.codecs.envelope import Header
 from holdfast.codecs.serializers import MESSAGE_PACK, registry
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import IntegrityFailed, StoreError
+from holdfast.contract.errors import IntegrityFailed, SerializationFailed, StoreError
 from holdfast.contract.record import Range, Record
 from holdfast.records.big_values import CHUNKS_READ_MAX
 from holdfast.store import layout
@@ -209,7 +209,7 @@ class KeyspaceCheck:
             if code == MESSAGE_PACK.code:
                 found = sha256(packed).digest()
             elif registry.coded(code) is not None:
-                found = digest(header.unpack(payload)).raw
+                found = _digest_of(header.unpack(payload), packed)
             else:
                 return  # Only the program that registered its serializer can read it.
         except StoreError as error:
@@ -315,3 +315,11 @@ class KeyspaceCheck:
 def _what(position: FeedPosition) -> str:
     did = "the end of" if position.row.act == Act.DELETE else "a"
     return f"the feed tells at revision {position.revision} of {did} version {position.row.version}"
+
+
+def _digest_of(value: Any, packed: bytes) -> bytes:
+    """The digest of a value: of what MessagePack cannot hold, that of the stored bytes."""
+    try:
+        return digest(value).raw
+    except SerializationFailed:
+        return sha256(packed).digest()

@@ -13,12 +13,12 @@ from holdfast.records.decorators.evented import Evented
 from holdfast.records.decorators.logged import Logged
 from holdfast.records.decorators.validated import Validated
 from holdfast.records.interface import KeyValueStoreInterface
+from holdfast.records.paging import PagedEntryStorage
 from holdfast.records.rules import Rules
 from holdfast.records.services.granting import GrantingLockService
 from holdfast.records.services.hashing import Sha256HashingService
 from holdfast.records.services.keys import PathKeyService
 from holdfast.records.services.metadata import StandardMetadataService
-from holdfast.records.storage import EngineEntryStorage
 from holdfast.records.view import ENTRIES, entry_storage
 from holdfast.runtime.gate import Gate
 from holdfast.store.feed.dispatcher import Dispatcher, ViewSource
@@ -64,7 +64,7 @@ class Extras(NamedTuple):
 class Entries(NamedTuple):
     """The parts of a view of entries."""
 
-    storage: EngineEntryStorage
+    storage: PagedEntryStorage
     composition: EntryComposition
     view: Evented
     events: Dispatcher
@@ -115,20 +115,20 @@ class EntryComposition:
         rules: what namespaces require, with the schemas: one for all views.
     """
 
-    def __init__(self, storage: EngineEntryStorage, components: Components, extras: Extras) -> None:
+    def __init__(self, storage: PagedEntryStorage, components: Components, extras: Extras) -> None:
         self._keys = PathKeyService()
         self._hashing = Sha256HashingService()
         self._metadata = StandardMetadataService(components.clock, components.ids)
         self._extras = extras
         self.rules = Rules(self._core(storage, privileged=True), components.clock)
 
-    def entries(self, storage: EngineEntryStorage) -> KeyValueStoreInterface:
+    def entries(self, storage: PagedEntryStorage) -> KeyValueStoreInterface:
         """The entries of the database: what a handle has under `Evented`."""
         core: KeyValueStoreInterface = self._core(storage)
         gate, _, cache = self._extras
         return self._around(core if cache is None else Cached(core, cache, gate))
 
-    def view(self, storage: EngineEntryStorage) -> KeyValueStoreInterface:
+    def view(self, storage: PagedEntryStorage) -> KeyValueStoreInterface:
         """The entries of a storage that is a transaction's or a snapshot's: without the cache."""
         return self._around(self._core(storage))
 
@@ -142,7 +142,7 @@ class EntryComposition:
         log = self._extras.log
         return judged if log is None else Logged(judged, log)
 
-    def _core(self, storage: EngineEntryStorage, *, privileged: bool = False) -> KeyValueStore:
+    def _core(self, storage: PagedEntryStorage, *, privileged: bool = False) -> KeyValueStore:
         # One of each for all views of a handle: a transaction finds the keys remembered.
         return KeyValueStore(
             storage=storage,

@@ -9,17 +9,19 @@ what stands there.
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal
 
 from holdfast.codecs.pattern import Pattern
-from holdfast.codecs.text import StoreKey
+from holdfast.codecs.text import StoreKey, several
 from holdfast.contract.engine import _NotNow
 from holdfast.contract.errors import InvalidInput, KeyNotFound, StoreError, Unsupported
-from holdfast.records.interface import KeyValueStoreInterface, Version
+from holdfast.records.bulk import KEYS_MAX
+from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.records.options import NO_CONDITIONS, NO_OPTIONS, WriteOptions, the_tag
+from holdfast.records.parts import Part, Walked
 from holdfast.records.services.granting import GrantingLockService
 from holdfast.records.services.protocols import (
     PROPOSE_DELETE,
@@ -34,6 +36,8 @@ from holdfast.records.services.protocols import (
     Proposal,
     Step,
 )
+from holdfast.records.verbs import Version
+from holdfast.records.walk import Walk
 from holdfast.records.write import Delete, Modify, Rename, SetValue, Write
 from holdfast.store.change import Change
 from holdfast.store.feed_row import NO_CONTEXT, Cause
@@ -42,8 +46,8 @@ from holdfast.store.text_keys import RESERVED, refuse_reserved
 from holdfast.store.versions.chunks import Serialized
 from holdfast.store.versions.entry import Entry, PastVersion
 
-#: How many keys one atomic call may name.
-KEYS_MAX = 10_000
+#: Of a walk that is asked for all that matches: limit, place and bounds.
+_ALL = (None,) * 6
 
 
 class KeyValueStore(KeyValueStoreInterface):
@@ -107,7 +111,7 @@ class KeyValueStore(KeyValueStoreInterface):
         return self._peek(self._serialize(key))
 
     async def get_many(self, keys: Iterable[StoreKey | str]) -> dict[StoreKey, Entry[Any]]:
-        texts = _once_each([self._keys.serialize(key) for key in keys])
+        texts = _once_each([self._keys.serialize(key) for key in several(keys)])
         entries = await self._storage.get_many(texts)
         return {entry.key: entry for entry in entries if entry is not None}
 
@@ -115,22 +119,65 @@ class KeyValueStore(KeyValueStoreInterface):
         return await self._storage.has(self._keys.serialize(key))
 
     def keys(
-        self, pattern: Pattern | str = "#", *, reverse: bool = False
-    ) -> AsyncIterator[StoreKey]:
-        return self._storage.keys(Pattern.of(pattern), reverse=reverse)
+        self,
+        pattern: Pattern | str = "#",
+        *,
+        reverse: bool = False,
+        limit: int | None = None,
+        after: StoreKey | str | None = None,
+        gt: StoreKey | str | None = None,
+        gte: StoreKey | str | None = None,
+        lt: StoreKey | str | None = None,
+        lte: StoreKey | str | None = None,
+    ) -> Walk[StoreKey]:
+        wanted = Pattern.of(pattern)
+        if (limit, after, gt, gte, lt, lte) == _ALL:
+            walk = Walk.over(self._storage.keys(wanted, reverse=reverse))
+            return walk.of(partial(_place, wanted, reverse))
+        part = Part(reverse, limit, after, gt, gte, lt, lte)
+        return self._storage.part_of_keys(wanted, part)
 
     def items(
-        self, pattern: Pattern | str = "#", *, reverse: bool = False
-    ) -> AsyncIterator[Entry[Any]]:
-        return self._storage.scan(Pattern.of(pattern), reverse=reverse)
+        self,
+        pattern: Pattern | str = "#",
+        *,
+        reverse: bool = False,
+        limit: int | None = None,
+        after: StoreKey | str | None = None,
+        gt: StoreKey | str | None = None,
+        gte: StoreKey | str | None = None,
+        lt: StoreKey | str | None = None,
+        lte: StoreKey | str | None = None,
+    ) -> Walk[Entry[Any]]:
+        wanted = Pattern.of(pattern)
+        if (limit, after, gt, gte, lt, lte) == _ALL:
+            walk = Walk.over(self._storage.scan(wanted, reverse=reverse))
+            return walk.of(partial(_place_of_entry, wanted, reverse))
+        part = Part(reverse, limit, after, gt, gte, lt, lte)
+        return self._storage.part_of_entries(wanted, part)
 
     def history(
-        self, key: StoreKey | str, *, reverse: bool = False
-    ) -> AsyncIterator[PastVersion[Any]]:
-        return self._storage.history(self._keys.serialize(key), reverse=reverse)
+        self,
+        key: StoreKey | str,
+        *,
+        reverse: bool = False,
+        limit: int | None = None,
+        after: tuple[int, int] | str | None = None,
+    ) -> Walk[PastVersion[Any]]:
+        part = Part(reverse, limit, after)
+        return self._storage.part_of_history(self._keys.serialize(key), part)
 
-    def find_by_tag(self, tag: str, pattern: Pattern | str = "#") -> AsyncIterator[Entry[Any]]:
-        return self._storage.tagged(the_tag(tag), Pattern.of(pattern))
+    def find_by_tag(
+        self,
+        tag: str,
+        pattern: Pattern | str = "#",
+        *,
+        reverse: bool = False,
+        limit: int | None = None,
+        after: StoreKey | str | None = None,
+    ) -> Walk[Entry[Any]]:
+        part = Part(reverse, limit, after)
+        return self._storage.part_of_tagged(the_tag(tag), Pattern.of(pattern), part)
 
     def subscribe(
         self, pattern: Pattern | str, callback: Callable[[Change], object]
@@ -330,6 +377,14 @@ class KeyValueStore(KeyValueStoreInterface):
         if not isinstance(at, int) or isinstance(at, bool) or at < 0:
             raise InvalidInput(f"at is a revision or an aware datetime; found {at!r}")
         return await self._storage.at(text, revision=at, instant_ms=None)
+
+
+def _place(pattern: Pattern, reverse: bool, key: StoreKey) -> str:
+    return Walked.entries(pattern, reverse).cursor(str(key))
+
+
+def _place_of_entry(pattern: Pattern, reverse: bool, entry: Entry[Any]) -> str:
+    return _place(pattern, reverse, entry.key)
 
 
 def _counts(number: object) -> bool:

@@ -168,15 +168,20 @@ def write_options(
             return NO_OPTIONS
         if ttl is KEEP:
             return KEEPING
+    # What is of a class of its own is stored as the plain text or number that it is.
     if isinstance(modified_by, int) and not isinstance(modified_by, bool):
+        modified_by = int(modified_by)
         if not _INT_MIN <= modified_by <= _INT_MAX:
             raise InvalidInput("modified_by as an int has at most 64 bits; found more")
     elif modified_by is not None:
         _check_text("modified_by, when it is no int,", modified_by, AUTHOR_CHARACTERS_MAX)
+        modified_by = str.__str__(modified_by)
     if comment is not None:
         _check_text("a comment", comment, COMMENT_CHARACTERS_MAX)
+        comment = str.__str__(comment)
     if schema_hash is not None:
         _check_text("schema_hash", schema_hash, SCHEMA_HASH_CHARACTERS_MAX)
+        schema_hash = str.__str__(schema_hash)
     if ttl is not None and expires_at is not None:
         raise InvalidInput("give ttl or expires_at, not both")
     return WriteOptions(
@@ -251,7 +256,7 @@ def _tags(tags: Any) -> tuple[str, ...]:
         raise InvalidInput(
             f"the tags of an entry have at most {TAGS_BYTES_MAX} bytes together; found {size}"
         )
-    return kept
+    return tuple(map(str.__str__, kept))
 
 
 def the_tag(tag: str) -> str:

@@ -62,7 +62,7 @@ def _change(
         after.fresh(),
         after.metadata.updated_at,
         write.cause.name.lower(),
-        actor=write.options.modified_by,
+        modified_by=write.options.modified_by,
         comment=write.options.comment,
         last=last,
         lineage=lineage,

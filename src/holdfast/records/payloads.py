@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Any, Literal, get_args
 
 import msgspec
 
 from holdfast.codecs.text import StoreKey
+from holdfast.codecs.violations import is_pydantic, msgspec_violations, pydantic_violations
 from holdfast.contract.errors import InvalidInput, KeyNotFound, SchemaValidationFailed
 from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.store.versions.entry import Entry
@@ -17,7 +18,8 @@ from holdfast.store.versions.entry import Entry
 #: Keys by field; a mapping in place of a key makes a nested object.
 Mapped = Mapping[str, Any]
 #: What can become of a field whose key has no entry.
-MISSING = ("raise", "default", "omit")
+Absent = Literal["raise", "default", "omit"]
+MISSING: tuple[Absent, ...] = get_args(Absent)
 
 #: How deep mappings may stand in each other.
 DEPTH_MAX = 32
@@ -101,7 +103,7 @@ def _require_class(into: Any) -> None:
         into is dict
         or dataclasses.is_dataclass(into)
         or issubclass(into, msgspec.Struct)
-        or _is_pydantic(into)
+        or is_pydantic(into)
     )
     if not kinds:
         raise InvalidInput(
@@ -110,15 +112,9 @@ def _require_class(into: Any) -> None:
         )
 
 
-def _is_pydantic(into: type) -> bool:
-    return hasattr(into, "__pydantic_validator__")
-
-
 def _made(into: Any, fields: dict[str, Any]) -> Any:
     """The object of a class. Raises SchemaValidationFailed."""
-    from holdfast.records.schemas.classes import msgspec_violations, pydantic_violations
-
-    if _is_pydantic(into):
+    if is_pydantic(into):
         import pydantic
 
         try:

@@ -11,7 +11,7 @@ from holdfast.contract.errors import StoreClosed
 from holdfast.contract.record import Range
 from holdfast.contract.runtime import Components
 from holdfast.records.check import KeyspaceCheck
-from holdfast.records.storage import EngineEntryStorage
+from holdfast.records.paging import PagedEntryStorage
 from holdfast.runtime.gate import Gate
 from holdfast.store.change import Change
 from holdfast.store.feed_row import Act, FeedPosition
@@ -31,11 +31,11 @@ from holdfast.store.views import ChangeReader, Progress, Report, ViewKeeper
 ENTRIES = "entries"
 
 
-def entry_storage(space: Space, retention: Retention, values: Values) -> EngineEntryStorage:
+def entry_storage(space: Space, retention: Retention, values: Values) -> PagedEntryStorage:
     """The entries of a keyspace."""
     rows = Rows(space.keyspace)
     planner = VersionPlanner(rows, standard_derived(rows), retention)
-    return EngineEntryStorage(space, rows, planner, values)
+    return PagedEntryStorage(space, rows, planner, values)
 
 
 class EntryKeeper(ViewKeeper):
@@ -50,7 +50,7 @@ class EntryKeeper(ViewKeeper):
         self._components = shared.components
         self._retention = shared.retention
 
-    def storage(self, engine: Engine, keyspace: Keyspace) -> EngineEntryStorage:
+    def storage(self, engine: Engine, keyspace: Keyspace) -> PagedEntryStorage:
         """The entries of a keyspace, for whoever keeps house."""
         components = self._components
         space = Space(engine, keyspace, components.clock, _nothing, _everywhere(components))
@@ -76,7 +76,7 @@ class EntryReader(ChangeReader):
         keyspace: where they stand.
     """
 
-    def __init__(self, storage: EngineEntryStorage, keyspace: Keyspace) -> None:
+    def __init__(self, storage: PagedEntryStorage, keyspace: Keyspace) -> None:
         self._storage = storage
         self._keyspace = keyspace
 
@@ -115,7 +115,7 @@ class EntryReader(ChangeReader):
         metadata = entry.metadata
         return Change(
             entry.revision, 0, "set", entry.key, None, entry, metadata.updated_at, "snapshot",
-            actor=metadata.modified_by, comment=metadata.comment,
+            modified_by=metadata.modified_by, comment=metadata.comment,
             view=self._keyspace.view, keyspace=self._keyspace.name,
         )  # fmt: skip
 

@@ -12,12 +12,13 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Generator, Iterator
 from queue import Empty, SimpleQueue
 from types import CodeType
 from typing import Any, TypeVar, cast
 
-from holdfast.contract.errors import StoreClosed, TimedOut, WrongContext
+from holdfast.contract.errors import InvalidInput, StoreClosed, TimedOut, WrongContext
+from holdfast.contract.queues import next_of
 from holdfast.contract.runtime import Completion
 
 T = TypeVar("T")
@@ -118,7 +119,7 @@ class DrivenIterator(Iterator[T]):
         """
         deadline = None
         if timeout_s is not None:
-            timeout_s = max(timeout_s, 0.0)
+            timeout_s = seconds_to_wait(timeout_s)
             deadline = time.monotonic() + timeout_s
         while True:
             try:
@@ -236,6 +237,18 @@ class DrivenIterator(Iterator[T]):
             self._turn.release()
 
 
+def seconds_to_wait(timeout_s: float) -> float:
+    """A time to wait as given by a caller: from 0 to as long as the system can wait.
+
+    Raises:
+        InvalidInput: it is no number.
+    """
+    number = isinstance(timeout_s, int | float) and not isinstance(timeout_s, bool)
+    if not number or timeout_s != timeout_s:  # noqa: PLR0124 - which is so of NaN alone
+        raise InvalidInput(f"timeout_s is a number of seconds from 0; found {timeout_s!r}")
+    return min(max(timeout_s, 0.0), threading.TIMEOUT_MAX / 2)  # Half: what is added to it, too.
+
+
 def _came_by(error: BaseException | None, code: CodeType) -> bool:
     """Whether the error passed through that code."""
     trace = None if error is None else error.__traceback__
@@ -280,42 +293,91 @@ class Hold:
         own = self._deadline
         first = min((one for one in (own, until) if one is not None), default=None)
         try:
-            self._gate.get(timeout=None if first is None else max(first - time.monotonic(), 0.0))
+            rest = None if first is None else max(first - time.monotonic(), 0.0)
+            next_of(self._gate, None if rest is None else min(rest, threading.TIMEOUT_MAX))
         except Empty:
             return False if first == own else None
         return True
+
+    def limit(self, deadline: float) -> bool:
+        """Wait until this monotonic instant at the longest; whether that is sooner than before."""
+        sooner = self._deadline is None or deadline < self._deadline
+        if sooner:
+            self._deadline = deadline
+        return sooner
 
     def give_up(self) -> None:
         """Wake the thread that is held."""
         self._gate.put(None)
 
 
+class Limited(Awaitable[T]):
+    """The result of an awaitable, which is cancelled where it waits once its time is up.
+
+    Raises:
+        TimedOut: it was cancelled.
+    """
+
+    def __init__(self, awaitable: Awaitable[T], timeout_s: float) -> None:
+        self._awaitable = awaitable
+        self._timeout_s = timeout_s
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        deadline = time.monotonic() + self._timeout_s
+        steps = self._awaitable.__await__()
+        opened: bool | None = None
+        failure: BaseException | None = None
+        expired = False
+        while True:
+            try:
+                if failure is None:
+                    wish = steps.send(opened)
+                else:
+                    error, failure = failure, None
+                    wish = steps.throw(error)
+            except StopIteration as finished:
+                return cast("T", finished.value)
+            except _Closed:
+                if not expired:
+                    raise
+                raise TimedOut(
+                    f"not done within {self._timeout_s} s", timeout_s=self._timeout_s
+                ) from None
+            ours = not expired and type(wish) is Hold and wish.limit(deadline)
+            try:
+                opened = yield wish
+            except BaseException as error:  # noqa: BLE001 - it belongs to what waits inside
+                failure = error
+            else:
+                if ours and opened is False:
+                    expired, failure = True, _Closed()
+
+
 class ThreadCompletion(Completion[T]):
     """A result that threads wait for, each at a gate of its own."""
 
     def __init__(self) -> None:
-        self._unsettled = threading.Lock()
-        self._settled = False
         self._gates: list[SimpleQueue[None]] = []
-        self._result: T | None = None
-        self._error: BaseException | None = None
+        # The first one counts. To append is one step, so threads and interrupts leave it whole.
+        self._outcomes: list[tuple[T | None, BaseException | None]] = []
 
     async def wait(self, timeout_s: float | None = None) -> T:
-        if not await Hold(self, timeout_s) and not self._settled:
+        if not await Hold(self, timeout_s) and not self._outcomes:
             raise TimedOut(f"no answer within {timeout_s} s", timeout_s=timeout_s)
-        if self._error is not None:
-            raise self._error
-        return cast("T", self._result)
+        result, error = self._outcomes[0]
+        if error is not None:
+            raise error
+        return cast("T", result)
 
     def settle(self, result: T | None = None, error: BaseException | None = None) -> None:
-        if self._unsettled.acquire(blocking=False):
-            self._result, self._error = result, error
-            self._settled = True
-            for gate in self._gates:
-                gate.put(None)
+        if not self._outcomes:
+            self._outcomes.append((result, error))
+        # Also the second time: the first may have been interrupted here.
+        for gate in self._gates:
+            gate.put(None)
 
     def join(self, gate: SimpleQueue[None]) -> None:
         """Have the gate opened once it is settled."""
         self._gates.append(gate)
-        if self._settled:
+        if self._outcomes:
             gate.put(None)

@@ -21,14 +21,17 @@ class Gate:
     Args:
         runtime: of the caller that opened the handle.
         refuse: the error for a call on a closed handle.
+
+    Attributes:
+        runtime: of whoever opened the handle; who runs here now may not be asked without a loop.
     """
 
-    __slots__ = ("_closed", "_refuse", "_runtime", "open_here", "thread")
+    __slots__ = ("_closed", "_refuse", "open_here", "runtime", "thread")
 
     def __init__(self, runtime: Runtime, refuse: Callable[[], StoreError]) -> None:
         self.open_here: Callable[[], bool] = runtime.runs
         self.thread = threading.get_ident()
-        self._runtime = runtime
+        self.runtime = runtime
         self._refuse = refuse
         self._closed = False
 
@@ -36,7 +39,7 @@ class Gate:
         """Raise StoreClosed after close, WrongContext on another event loop."""
         if self._closed:
             raise self._refuse()
-        self._runtime.check()
+        self.runtime.check()
 
     def close(self) -> None:
         """Refuse from now on."""

@@ -28,7 +28,7 @@ from holdfast.contract.runtime import (
     SystemIds,
     Worker,
 )
-from holdfast.runtime.drive import DrivenIterator, ThreadCompletion, drive, driving
+from holdfast.runtime.drive import DrivenIterator, Limited, ThreadCompletion, drive, driving
 
 __all__ = ["LoopRuntime", "SystemHost", "ThreadRuntime", "drive", "system_components"]
 
@@ -53,12 +53,14 @@ class ThreadRuntime(Runtime):
         return work()
 
     async def timeout(self, awaitable: Awaitable[T], seconds: float) -> T:
-        # What is driven cannot be interrupted from outside; waits take their time-out themselves.
-        del seconds
-        return await awaitable
+        return await Limited(awaitable, seconds)
 
     def start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Background:
         return _DrivenBackground(name, work)
+
+    async def shielded(self, name: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        # Nobody cancels what is driven; an interrupt comes to the work itself.
+        return await work()
 
     @property
     def runs(self) -> Callable[[], bool]:
@@ -215,6 +217,20 @@ class LoopRuntime(Runtime):
     def start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Background:
         return _Task(asyncio.get_running_loop().create_task(work(), name=name))
 
+    async def shielded(self, name: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        completion: Completion[T] = self.completion()
+
+        async def settle() -> None:
+            try:
+                completion.settle(await work())
+            except BaseException as error:  # noqa: BLE001 - it belongs to the caller that waits
+                completion.settle(error=error)
+
+        task = self.start(name, settle)
+        result = await completion.wait()
+        del task  # Held until here, so that the loop cannot lose it.
+        return result
+
     def caller(self) -> object:
         # A callback of the loop belongs to no task: all of them are the loop.
         return asyncio.current_task() or asyncio.get_running_loop()
@@ -234,7 +250,13 @@ class LoopRuntime(Runtime):
 class _Thread(Worker):
     def __init__(self, name: str, work: Callable[[], None]) -> None:
         self._thread = threading.Thread(target=work, name=name, daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            # What the standard library makes of an interrupt while it waits for the start.
+            if isinstance(error.__context__, KeyboardInterrupt):
+                raise error.__context__ from None
+            raise
 
     def join(self, timeout_s: float | None = None) -> bool:
         if self._thread is not threading.current_thread():

@@ -30,6 +30,7 @@ from holdfast.state.adaptive import AdaptiveSerializer
 from holdfast.state.areas.area import ExtensionArea
 from holdfast.state.areas.batch import BatchEntry
 from holdfast.state.areas.cache import CachedFunction
+from holdfast.state.bounds import Bound
 from holdfast.state.builder import StoreBuilder, build_store
 from holdfast.state.events.area import EventsValidation
 from holdfast.state.events.bridge import EventBridge
@@ -40,6 +41,7 @@ from holdfast.state.events.registry import EventRegistry, Events
 from holdfast.state.keys import ScopedKeys, ScopeEntry, ScopeOptions
 from holdfast.state.layers import BreakerAdapter, RetryAdapter
 from holdfast.state.mock.adapter import MockStoreAdapter
+from holdfast.state.open_telemetry import OpenTelemetry
 from holdfast.state.redis.acl import acl_rule
 from holdfast.state.seed_adapter import SeedAdapter, StoreAdapter
 from holdfast.state.store import ScopedStore
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AdaptiveSerializer",
     "BatchEntry",
+    "Bound",
     "BreakerAdapter",
     "CachedFunction",
     "ClusterAdapter",
@@ -66,6 +69,7 @@ __all__ = [
     "LocalRedisAdapter",
     "Message",
     "MockStoreAdapter",
+    "OpenTelemetry",
     "RedisAdapter",
     "RetryAdapter",
     "ScopeEntry",

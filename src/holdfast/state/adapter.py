@@ -9,8 +9,12 @@ catalogue: `OutcomeUnknown` when it cannot tell whether a write happened, `Conne
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+from holdfast.contract.engine import Engine, NotNow
+from holdfast.contract.errors import Unsupported
+from holdfast.state.bounds import Bound
 
 Condition = Literal["always", "absent", "present"]
 
@@ -69,22 +73,68 @@ Gap = Callable[[], None]
 Unsubscribe = Callable[[], Awaitable[None]]
 
 
+class Moment(Protocol):
+    """A transaction or a snapshot of a database."""
+
+    @property
+    def engine(self) -> Engine: ...
+
+
+@runtime_checkable
+class KeepsState(Protocol):
+    """What an adapter is made of where one is wanted: an open database."""
+
+    def state_adapter(self) -> StateAdapter: ...
+
+
 class StateAdapter(ABC):
     """Keeps state. See the module for what holds for all verbs."""
 
     #: What telemetry and errors call it.
     name: str
+    #: Whether it works on an event loop alone; others wait as their caller does.
+    needs_loop: bool = False
 
     @property
     def client(self) -> Any:
         """The driver below, for what the view does not offer."""
         return None
 
+    def of(self, area: str) -> StateAdapter:
+        """The adapter as one area uses it: a keeper may tell of some areas more than of others."""
+        return self
+
+    def on(self, moment: Moment) -> StateAdapter:
+        """The adapter as one transaction or snapshot of its database sees it.
+
+        Raises:
+            Unsupported: it keeps its state somewhere else.
+        """
+        raise Unsupported(
+            f"the adapter {self.name} takes part in no transactions; build the store with "
+            "with_adapter(db) for that"
+        )
+
+    def bounded(self, bounds: Mapping[str, Bound], name: str) -> StateAdapter:
+        """The adapter with areas that hold only so much; `name` is what no other service has.
+
+        Raises:
+            Unsupported: it cannot.
+        """
+        raise Unsupported(
+            f"the adapter {self.name} bounds no areas. Build the store with with_adapter(db), or "
+            "set maxmemory and a policy on the server"
+        )
+
     @abstractmethod
     async def close(self) -> None:
         """End subscriptions and connections; calls after it raise StoreClosed."""
 
     # --- Values -----------------------------------------------------------------------------
+
+    #: `get` without a coroutine, or NOT_NOW where it has to be awaited; None on adapters that
+    #: always wait.
+    get_now: Callable[[str], bytes | NotNow | None] | None = None
 
     @abstractmethod
     def get(self, key: str) -> Awaitable[bytes | None]: ...

@@ -11,8 +11,9 @@ from holdfast.codecs.serializers import JSON
 from holdfast.contract.errors import AdapterRequired, ConfigInvalid, ServiceRequired
 from holdfast.contract.runtime import Components
 from holdfast.runtime.system import system_components
-from holdfast.state.adapter import StateAdapter
+from holdfast.state.adapter import KeepsState, StateAdapter
 from holdfast.state.areas.area import Scene, ValueSerializer
+from holdfast.state.bounds import Bound, check_bounded_area
 from holdfast.state.checks import Duration, ttl_ms
 from holdfast.state.events.area import EventHub, EventsValidation
 from holdfast.state.events.classes import EventClass
@@ -51,6 +52,7 @@ class StoreBuilder:
     hash_tags: HashTags = "none"
     default_ttl_ms: int = 0
     lints: bool = False
+    bounds: Mapping[str, Bound] = field(default_factory=lambda: MappingProxyType({}))
     events: EventRegistry = field(default_factory=EventRegistry)
     validation: EventsValidation = field(default_factory=EventsValidation)
     on_event_error: OnError | None = None
@@ -62,20 +64,22 @@ class StoreBuilder:
         """A builder without anything."""
         return cls()
 
-    def with_adapter(self, adapter: StateAdapter) -> Self:
-        """Where the state is kept."""
-        if not isinstance(adapter, StateAdapter):
-            raise AdapterRequired(
-                "an adapter such as RedisAdapter.from_url(url) was wanted; found a "
-                f"{type(adapter).__name__}"
-            )
-        return replace(self, adapter=adapter)
+    def with_adapter(self, adapter: StateAdapter | KeepsState) -> Self:
+        """Where the state is kept: an adapter, or an open database.
 
-    def with_pinned_scope(self, key: str, identifier: str | int, adapter: StateAdapter) -> Self:
+        Raises:
+            AdapterRequired: it is neither.
+            StoreClosed: the database is not open.
+        """
+        return replace(self, adapter=adapter_of(adapter))
+
+    def with_pinned_scope(
+        self, key: str, identifier: str | int, adapter: StateAdapter | KeepsState
+    ) -> Self:
         """Keep one scope, and what is below it, elsewhere: `("region", "eu-west-1", eu)`."""
-        self.with_adapter(adapter)
+        elsewhere = adapter_of(adapter)
         entry = ScopeEntry(check_scope_key(key, None), scope_identifier(identifier))
-        return replace(self, pins=MappingProxyType({**self.pins, entry: adapter}))
+        return replace(self, pins=MappingProxyType({**self.pins, entry: elsewhere}))
 
     def with_service(self, service: str) -> Self:
         """The name that keeps the keys of this service apart from those of others."""
@@ -120,6 +124,18 @@ class StoreBuilder:
     def with_default_ttl(self, ttl: Duration) -> Self:
         """The time-to-live of values that are set without one."""
         return replace(self, default_ttl_ms=ttl_ms(ttl))
+
+    def with_bound(self, area: str, bound: Bound) -> Self:
+        """Let an area (`kv` or `cache`) hold only so much; what goes first is the bound's order.
+
+        It counts for the whole service, in all of its scopes. Where several processes write, each
+        may pass it by a sixteenth for a moment.
+
+        Raises:
+            ConfigInvalid: the area cannot be bounded.
+        """
+        check_bounded_area(area)
+        return replace(self, bounds=MappingProxyType({**self.bounds, area: bound}))
 
     def with_lint(self) -> Self:
         """Warn, once, of a value that is set without a time-to-live."""
@@ -167,6 +183,7 @@ class StoreBuilder:
         Raises:
             AdapterRequired: no adapter was given.
             ServiceRequired: no service was given.
+            Unsupported: areas are to be bounded, and the adapter cannot.
         """
         if self.adapter is None:
             raise AdapterRequired(
@@ -175,22 +192,41 @@ class StoreBuilder:
         if self.service is None:
             raise ServiceRequired("a store wants a service; found none. Call with_service(name)")
         keys = ScopedKeys(self.service, self.prefix, (), self.scopes, self.hash_tags)
+        adapter, pins = self.adapter, dict(self.pins)
+        if self.bounds:
+            name = f"{self.prefix}:{self.service}"
+            adapter = adapter.bounded(self.bounds, name)
+            pins = {entry: one.bounded(self.bounds, name) for entry, one in pins.items()}
         scene = Scene(
             keys,
-            self.adapter,
+            adapter,
             self.serializer,
             Observer(keys, self.components.clock, self.telemetry, self.logger, set()),
             self.components,
             self.default_ttl_ms,
             self.lints,
         )
-        return ScopedStore(
-            scene, EventHub(self.events, self.validation, self.on_event_error, dict(self.pins))
-        )
+        return ScopedStore(scene, EventHub(self.events, self.validation, self.on_event_error, pins))
+
+
+def adapter_of(adapter: StateAdapter | KeepsState) -> StateAdapter:
+    """The adapter of what was given as one.
+
+    Raises:
+        AdapterRequired: it is none, and no database.
+    """
+    if isinstance(adapter, StateAdapter):
+        return adapter
+    if isinstance(adapter, KeepsState):
+        return adapter.state_adapter()
+    raise AdapterRequired(
+        "an adapter such as RedisAdapter.from_url(url) or an open database was wanted; found a "
+        f"{type(adapter).__name__}"
+    )
 
 
 def build_store(
-    adapter: StateAdapter,
+    adapter: StateAdapter | KeepsState,
     service: str,
     *,
     scopes: Mapping[str, ScopeOptions | bool] | Iterable[str] = (),

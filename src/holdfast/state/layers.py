@@ -6,7 +6,7 @@ adapter = BreakerAdapter(RetryAdapter(RedisAdapter.from_url(url)))
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from holdfast.contract.errors import (
@@ -20,7 +20,8 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.runtime import Components
 from holdfast.runtime.system import system_components
-from holdfast.state.adapter import VERBS, StateAdapter
+from holdfast.state.adapter import VERBS, Moment, StateAdapter
+from holdfast.state.bounds import Bound
 
 if TYPE_CHECKING:
     # The verbs are made in a loop below; a checker is shown a class that has them all.
@@ -45,6 +46,7 @@ class AdapterLayer(_Whole):
     def __init__(self, inner: StateAdapter) -> None:
         self.inner = inner
         self.name = inner.name
+        self.needs_loop = inner.needs_loop
 
     @property
     def client(self) -> Any:
@@ -52,6 +54,17 @@ class AdapterLayer(_Whole):
 
     async def close(self) -> None:
         await self.inner.close()
+
+    def of(self, area: str) -> StateAdapter:
+        inner = self.inner.of(area)
+        return self if inner is self.inner else _LayerPart(self, inner)
+
+    def bounded(self, bounds: Mapping[str, Bound], name: str) -> StateAdapter:
+        return _LayerPart(self, self.inner.bounded(bounds, name))
+
+    def on(self, moment: Moment) -> StateAdapter:
+        # A transaction fails or commits as a whole: there is nothing to repeat within it.
+        return self.inner.on(moment)
 
     @abstractmethod
     async def through(self, verb: str, call: Callable[[], Any]) -> Any:
@@ -70,6 +83,17 @@ def _forwarding(verb: str) -> Callable[..., Any]:
 for _verb in VERBS:
     setattr(AdapterLayer, _verb, _forwarding(_verb))
 AdapterLayer.__abstractmethods__ = frozenset(("through",))
+
+
+class _LayerPart(AdapterLayer):
+    """A layer as one area uses it: calls go through the layer itself, which counts them."""
+
+    def __init__(self, whole: AdapterLayer, inner: StateAdapter) -> None:
+        super().__init__(inner)
+        self._whole = whole
+
+    async def through(self, verb: str, call: Callable[[], Any]) -> Any:
+        return await self._whole.through(verb, call)
 
 
 class BreakerAdapter(AdapterLayer):

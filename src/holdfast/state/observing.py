@@ -12,7 +12,7 @@ from typing import Any, NoReturn, Protocol, TypeVar
 from holdfast.contract.errors import StoreError
 from holdfast.contract.runtime import Clock
 from holdfast.state.keys import ScopedKeys
-from holdfast.state.telemetry import Operation, Telemetry, TelemetryEvent, error_attributes
+from holdfast.state.telemetry import Call, Operation, Telemetry, TelemetryEvent, error_attributes
 
 T = TypeVar("T")
 
@@ -31,25 +31,28 @@ class Logger(Protocol):
 class Seen:
     """One operation that somebody watches."""
 
-    __slots__ = ("_began", "_observer", "_operation")
+    __slots__ = ("_began", "_observer", "_operation", "call")
 
     def __init__(self, observer: Observer, operation: Operation) -> None:
         self._observer = observer
         self._operation = operation
+        self.call = Call(operation.name, observer.namespace)
         self._began = observer.clock.monotonic()
 
     def success(self, attributes: Mapping[str, Any] = _NOTHING) -> None:
         """It went well."""
         observer = self._observer
-        observer.tell(self._operation, "success", attributes)
+        self.call.took_s = observer.clock.monotonic() - self._began
+        observer.tell(self._operation, "success", attributes, self.call)
         if observer.logger is not None:
             told = " ".join(f"{name.rpartition('.')[2]}={v}" for name, v in attributes.items())
-            took_ms = (observer.clock.monotonic() - self._began) * 1000
+            took_ms = self.call.took_s * 1000
             observer.logger.info("%s done %s in %.3f ms", self._operation.name, told, took_ms)
 
     def error(self, error: BaseException) -> None:
         """It failed."""
-        self._observer.tell(self._operation, "error", error_attributes(error))
+        self.call.took_s = self._observer.clock.monotonic() - self._began
+        self._observer.tell(self._operation, "error", error_attributes(error), self.call)
 
 
 class Observer:
@@ -57,9 +60,10 @@ class Observer:
 
     Attributes:
         on: whether somebody is told; the one thing an operation looks at.
+        namespace: what the names of events begin with.
     """
 
-    __slots__ = ("_common", "_namespace", "clock", "logger", "on", "telemetry", "warned")
+    __slots__ = ("_common", "clock", "logger", "namespace", "on", "telemetry", "warned")
 
     def __init__(
         self,
@@ -74,7 +78,7 @@ class Observer:
         self.logger = logger
         self.on = telemetry is not None or logger is not None
         self.warned = warned
-        self._namespace = keys.prefix.replace(":", ".")
+        self.namespace = keys.prefix.replace(":", ".")
         self._common = {"ctx.store.service": keys.service}
         if keys.chain:
             self._common["ctx.store.scope_key"] = keys.chain[-1].key
@@ -84,19 +88,26 @@ class Observer:
     ) -> Seen:
         """It begins. Only called when `on`."""
         common = {**self._common, "ctx.store.namespace": operation.namespace, **attributes}
-        self.tell(operation, "started", common)
+        seen = Seen(self, operation)
+        self.tell(operation, "started", common, seen.call)
         if self.logger is not None:
             self.logger.debug("%s started %s", operation.name, key)
-        return Seen(self, operation)
+        return seen
 
-    def tell(self, operation: Operation, phase: str, attributes: Mapping[str, Any]) -> None:
+    def tell(
+        self,
+        operation: Operation,
+        phase: str,
+        attributes: Mapping[str, Any],
+        call: Call | None = None,
+    ) -> None:
         """Emit one event. Telemetry that fails does not disturb the operation."""
         if self.telemetry is None:
             return
         level = "error" if phase == "error" else "debug"
-        name = f"{self._namespace}.{operation.name}.{phase}"
+        name = f"{self.namespace}.{operation.name}.{phase}"
         try:
-            self.telemetry.emit(TelemetryEvent(name, level, attributes))  # type: ignore[arg-type]
+            self.telemetry.emit(TelemetryEvent(name, level, attributes, call))  # type: ignore[arg-type]
         except Exception:  # noqa: BLE001 - whatever it raises is its own affair
             self.warn_once("telemetry", "telemetry failed at %s; told once", name)
 

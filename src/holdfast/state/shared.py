@@ -22,6 +22,11 @@ class Shared(Generic[T]):
         #: A completion knows one waiter, so each has its own.
         self._waiters: list[Completion[None]] = []
 
+    @property
+    def result(self) -> T | None:
+        """The result, if it is there."""
+        return self._result
+
     def settle(self, result: T | None = None, error: BaseException | None = None) -> None:
         """Give the outcome; later calls do nothing."""
         if self._settled:

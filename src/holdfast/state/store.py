@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Self, TypeVar
 
+from holdfast.state.adapter import Moment, StateAdapter
 from holdfast.state.areas.area import ExtensionArea, Scene
 from holdfast.state.areas.batch import BatchArea
 from holdfast.state.areas.cache import Cache, Caching
@@ -64,6 +65,25 @@ class ScopedStore:
         adapter = self._hub.pins.get(keys.chain[-1], scene.adapter)
         return ScopedStore(replace(scene, keys=keys, observer=observer, adapter=adapter), self._hub)
 
+    def on(self, moment: Moment) -> ScopedStore:
+        """The same store inside a transaction, or as of a snapshot, of the database it stands on.
+
+            async with db.transaction() as tx:
+                await store.on(tx).kv.set("a", 1)
+                await tx.entries.set("b", 2)
+
+        Raises:
+            Unsupported: the adapter keeps its state somewhere else.
+        """
+        scene = replace(self._scene, adapter=self._scene.adapter.on(moment))
+        return ScopedStore(scene, self._hub)
+
+    def around(self, layer: Callable[[StateAdapter], StateAdapter]) -> ScopedStore:
+        """The same store with a layer around each of its adapters: `store.around(RetryAdapter)`."""
+        pins = {entry: layer(adapter) for entry, adapter in self._hub.pins.items()}
+        scene = replace(self._scene, adapter=layer(self._scene.adapter))
+        return ScopedStore(scene, replace(self._hub, pins=pins))
+
     def area(self, kind: type[A]) -> A:
         """An area that is not built in; see `ExtensionArea`."""
         return kind(self._scene)
@@ -108,9 +128,10 @@ class ScopedStore:
         key: str | Callable[..., str] | None = None,
         tags: Sequence[str] | Callable[..., Sequence[str]] = (),
         stale: Duration | None = None,
+        early: Duration | None = None,
     ) -> Caching:
         """Keep what a function returns; see `Cache.cached`."""
-        return self.cache.cached(ttl=ttl, key=key, tags=tags, stale=stale)
+        return self.cache.cached(ttl=ttl, key=key, tags=tags, stale=stale, early=early)
 
     # --- Areas ------------------------------------------------------------------------------
 

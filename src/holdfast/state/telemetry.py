@@ -24,6 +24,25 @@ COMMON: Final[Mapping[str, type]] = {
 ERROR: Final[Mapping[str, type]] = {"ctx.error.code": str, "ctx.error.message": str}
 
 
+class Call:
+    """One operation under way, the same in all of its events.
+
+    Attributes:
+        operation: area and operation, such as `kv.get`.
+        namespace: what it is called before that, such as `holdfast.state`.
+        took_s: seconds from its start, once it has ended.
+        note: whatever the listener wants to remember of it.
+    """
+
+    __slots__ = ("namespace", "note", "operation", "took_s")
+
+    def __init__(self, operation: str, namespace: str) -> None:
+        self.operation = operation
+        self.namespace = namespace
+        self.took_s = 0.0
+        self.note: Any = None
+
+
 class TelemetryEvent(NamedTuple):
     """One event, such as `holdfast.state.kv.get.success` with `{"ctx.kv.found": True}`.
 
@@ -31,11 +50,13 @@ class TelemetryEvent(NamedTuple):
         name: namespace, area, operation and phase.
         level: `error` for errors alone.
         attributes: see the registry.
+        call: which operation under way it belongs to; None where there is none.
     """
 
     name: str
     level: Level
     attributes: Mapping[str, Any]
+    call: Call | None = None
 
 
 @runtime_checkable

@@ -42,7 +42,7 @@ class Change(msgspec.Struct, frozen=True):
             later Holdfast `cause-` and its number.
         origin: the replica or client it came from, if any.
         transaction_id: of the transaction it was part of, if any.
-        actor: who, as given by the writer.
+        modified_by: who, as given by the writer.
         comment: why, as given by the writer.
         view, keyspace: where the key stands: entries all stand in `entries` of the view `entries`.
         last: whether it is the last change of its commit.
@@ -59,7 +59,7 @@ class Change(msgspec.Struct, frozen=True):
     cause: str
     origin: str | None = None
     transaction_id: str | None = None
-    actor: str | int | None = None
+    modified_by: str | int | None = None
     comment: str | None = None
     view: str = "entries"
     keyspace: str = "entries"

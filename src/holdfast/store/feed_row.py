@@ -48,14 +48,14 @@ class WriteContext(NamedTuple):
     """Who writes and why, as the feed tells it.
 
     Attributes:
-        actor: who, as given by the caller.
+        modified_by: who, as given by the caller.
         origin: the replica or client that the write came from.
         cause: why it happened.
         transaction: the id of the transaction it is part of.
         comment: as given by the caller.
     """
 
-    actor: str | int | None = None
+    modified_by: str | int | None = None
     origin: str | None = None
     cause: Cause = Cause.WRITE
     transaction: bytes | None = None
@@ -84,7 +84,7 @@ class FeedRow(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
         previous: revision of the state before; 0: there was none; `THIS_COMMIT`: that of this row.
         at_ms: when.
         cause: a `Cause`, or a number of a later Holdfast.
-        actor, origin, transaction, comment: see `WriteContext`.
+        modified_by, origin, transaction, comment: see `WriteContext`.
         identity, incarnation, version: see `Life`.
     """
 
@@ -94,7 +94,7 @@ class FeedRow(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     previous: int
     at_ms: int
     cause: int = 0
-    actor: str | int | None = None
+    modified_by: str | int | None = None
     origin: str | None = None
     transaction: bytes | None = None
     comment: str | None = None
@@ -143,7 +143,7 @@ def encode_feed_row(
         previous = _OWN
     if context is NO_CONTEXT and cause is None and life is not None:
         return _encode((act, keyspace, key, previous, at_ms, 0, None, None, None, None, *life))
-    actor, origin, why, transaction, comment = context
+    modified_by, origin, why, transaction, comment = context
     if cause is not None:
         why = cause
     return _encode(
@@ -154,7 +154,7 @@ def encode_feed_row(
             previous,
             at_ms,
             why,
-            actor,
+            modified_by,
             origin,
             transaction,
             comment,

@@ -10,7 +10,10 @@ import os
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
+from holdfast.contract.queues import next_of
 from holdfast.contract.runtime import Host, Worker
 from holdfast.runtime.system import drive
 
@@ -69,7 +72,8 @@ class Housekeeping:
         self._host = host
         self._work = work
         self._failed = failed
-        self._wake = threading.Event()
+        # A queue, which an interrupt cannot leave locked as it can an event.
+        self._wakes: SimpleQueue[None] = SimpleQueue()
         self._lock = threading.Lock()
         self._worker: Worker | None = None
         self._stopped = False
@@ -98,14 +102,14 @@ class Housekeeping:
         with self._lock:
             self._stopped = True
             worker = self._worker
-        self._wake.set()
+        self._wakes.put(None)
         if worker is not None:
             worker.join()
 
     def leave(self) -> None:
         """End the thread without waiting for it."""
         self._stopped = True
-        self._wake.set()
+        self._wakes.put(None)
 
     def note(self, error: BaseException) -> None:
         """Count and tell a failure that does not end the round."""
@@ -126,7 +130,8 @@ class Housekeeping:
                     self.note(error)
             if not rest > 0:  # Also what is no number.
                 rest = 0.001
-            self._wake.wait(rest)
+            with suppress(Empty):
+                next_of(self._wakes, rest)
 
     async def _round(self) -> float:
         return await self._work()

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 from holdfast.contract.batch import CheckKey, CheckRange
 from holdfast.contract.errors import InvalidInput
 from holdfast.contract.record import Range, Record
+
+#: What an isolation level is called.
+IsolationName = Literal[
+    "serializable", "repeatable_read", "snapshot", "read_committed", "read_uncommitted"
+]
 
 
 class IsolationLevel(StrEnum):

@@ -46,6 +46,7 @@ class KeyspaceSettings(msgspec.Struct, frozen=True, array_like=True, omit_defaul
         value_format: name of the serializer of values written from now on; empty: the handle's.
         compression: likewise.
         cipher: names the keys that encrypt its values; empty: they are not encrypted.
+        of_view: what the view itself remembers of the keyspace, as it encodes it.
     """
 
     history: History = "values"
@@ -54,6 +55,7 @@ class KeyspaceSettings(msgspec.Struct, frozen=True, array_like=True, omit_defaul
     value_format: str = ""
     compression: str = ""
     cipher: str = ""
+    of_view: bytes = b""
 
 
 class Keyspace(msgspec.Struct, frozen=True, array_like=True):
@@ -135,6 +137,27 @@ class Keyspaces:
                 name=name,
             )
         return found
+
+    async def change(self, keyspace: Keyspace, settings: KeyspaceSettings) -> Keyspace:
+        """The keyspace with other settings; whoever has it with the old ones cannot write.
+
+        Raises:
+            StoreNotFound: it was dropped.
+            Conflict: its settings were changed meanwhile.
+        """
+        changed = msgspec.structs.replace(keyspace, settings=settings)
+        key = keyspace.directory_key
+
+        def decide(records: list[Record | None], _revision: int) -> Draft:
+            record, last = records
+            fence_of(keyspace, record)
+            draft = Draft()
+            draft.rows[key] = _encode(changed)
+            draft.rows[layout.SYSTEM_KEYSPACE_LAST] = _last(last)
+            return draft
+
+        await self._engine.transact([key, layout.SYSTEM_KEYSPACE_LAST], decide)
+        return self._remember(changed)
 
     async def drop(self, view: str, name: str, context: WriteContext = NO_CONTEXT) -> None:
         """Remove a keyspace with all its rows.
@@ -260,6 +283,7 @@ class Keyspaces:
         self, view: str, name: str, settings: KeyspaceSettings
     ) -> tuple[Keyspace, bool]:
         key = _key(view, name)
+        name = str.__str__(name)  # It may be of a class of its own.
         standing: Keyspace | None = None
         made = False
 

@@ -6,8 +6,9 @@
     X  instant(8) data key                   what expires when, soonest first
 
 Regions of a keyspace: D living rows, G graves (what a deleted key will need when it comes back),
-H past versions, M moves from key to key, B chunks of big values, T tags. All of one keyspace is
-one range. docs/format.md draws every byte.
+H past versions, M moves from key to key, B chunks of big values, T tags; of stores, P what changed
+since the last saved version, V saved versions. All of one keyspace is one range. docs/format.md
+draws every byte.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ HISTORY: Final = b"H"
 MOVE: Final = b"M"
 BLOB: Final = b"B"
 TAG: Final = b"T"
+#: Of a store: what changed since its last saved version, and the rows of its versions.
+PENDING: Final = b"P"
+SAVED: Final = b"V"
 
 #: Says that the rows are ours, in which format, and what a reader has to know. Layers that change
 #: values leave this row alone, so that it can be read before anything else is known.
@@ -48,6 +52,9 @@ SYSTEM_HOUSEKEEPER: Final = SYSTEM + b"housekeeper"
 #: The log of operations: records by number, and the number of the next one.
 SYSTEM_OPERATIONS: Final = SYSTEM + b"operation "
 SYSTEM_OPERATION_NEXT: Final = SYSTEM + b"operations"
+#: Versions of all stores together, and the log that the feed is proven by.
+SYSTEM_STORES: Final = SYSTEM + b"stores "
+SYSTEM_AUDIT: Final = SYSTEM + b"audit "
 
 NUMBER_BYTES: Final = 4
 #: Numbers of keyspaces are never given out twice.

@@ -14,7 +14,7 @@ from dataclasses import fields
 
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.errors import ConfigInvalid
-from holdfast.contract.runtime import Background, Completion, Components
+from holdfast.contract.runtime import Completion, Components
 from holdfast.layers.stack import stack
 from holdfast.store.instances import Layers, MakeViews, SharedDatabase
 from holdfast.store.registry import engine_class
@@ -158,22 +158,7 @@ async def _join_or_take(
 async def _close_whatever_happens(database: SharedDatabase, opening: _Opening) -> None:
     """Close it, also when the caller is cancelled meanwhile; only then is the path free."""
     runtime = database.components.host.runtime()
-    if runtime.blocking:
-        await _close(database, opening)
-        return
-    completion: Completion[None] = runtime.completion()
-
-    async def work() -> None:
-        error: BaseException | None = None
-        try:
-            await _close(database, opening)
-        except BaseException as raised:  # noqa: BLE001 - it belongs to the caller that waits
-            error = raised
-        completion.settle(None, error)
-
-    task: Background = runtime.start("holdfast close", work)
-    await completion.wait()
-    del task  # Held until here, so that the loop cannot lose it.
+    await runtime.shielded("holdfast close", lambda: _close(database, opening))
 
 
 async def _close(database: SharedDatabase, opening: _Opening) -> None:

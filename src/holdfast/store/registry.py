@@ -22,7 +22,9 @@ _OURS = {
     "memory": "holdfast.engines.memory:MemoryEngine",
     "lmdb": "holdfast.engines.lmdb:LmdbEngine",
     "sqlite": "holdfast.engines.sqlite:SqliteEngine",
+    "redis": "holdfast.engines.redis:RedisEngine",
     "file": "holdfast.engines.file:FileEngine",
+    "postgres": "holdfast.engines.postgres:PostgresEngine",
 }
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*", re.ASCII)
@@ -30,6 +32,8 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*", re.ASCII)
 #: What brings a driver that is not there, by scheme.
 _REMEDIES = {
     "lmdb": 'pip install "holdfast-db[lmdb]"',
+    "redis": 'pip install "holdfast-db[redis]"',
+    "postgres": 'pip install "holdfast-db[postgres]"',
     "sqlite": "it belongs to the standard library: use a Python that was built with it",
 }
 
@@ -73,7 +77,7 @@ def engine_class(scheme: str) -> type[Engine]:
             f"the engine {scheme} needs the module {error.name!r}, which is not installed; "
             f"{_REMEDIES.get(scheme, 'install it with the package that brings the engine')}",
             scheme=scheme,
-            extra="lmdb" if scheme == "lmdb" else None,
+            extra=scheme if scheme in ("lmdb", "redis", "postgres") else None,
         ) from error
     return cast("type[Engine]", getattr(module, class_name))
 
@@ -84,14 +88,14 @@ def read_config(address: str | EngineConfig) -> EngineConfig:
         return address
     if not isinstance(address, str):
         raise ConfigInvalid(
-            "a database is opened by its URL, such as lmdb:///app, or by a configuration object; "
+            "a database is opened by its URL, such as lmdb:///app, a Path or a configuration; "
             f"found a {_name(address)}"
         )
     scheme, separator, _ = address.partition("://")
     if not separator or not _SCHEME.fullmatch(scheme):
         raise ConfigInvalid(
             "a database URL begins with its engine: lmdb:///app or memory://; "
-            f"found {masked(address)!r}"
+            f"found {masked(address)!r}. To open a path, pass a pathlib.Path"
         )
     return engine_class(scheme).config_type.from_url(_without_layers(address)[0])
 

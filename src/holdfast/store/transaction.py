@@ -10,6 +10,7 @@ nothing written. On an engine without snapshots what was read is remembered, and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from typing import Final
@@ -35,12 +36,12 @@ from holdfast.contract.errors import (
     Conflict,
     OutcomeUnknown,
     ReadOnly,
+    StoreError,
     TransactionClosed,
     Unsupported,
     ValueTooLarge,
 )
 from holdfast.contract.record import THIS_COMMIT, Page, Range, Record
-from holdfast.contract.runtime import Completion
 from holdfast.store.isolation import IsolationLevel, ReadSet
 from holdfast.store.moment import Moment
 from holdfast.store.write_set import WriteSet
@@ -101,6 +102,11 @@ class TransactionEngine(Layer):
     @property
     def capabilities(self) -> Capabilities:
         return self._capabilities
+
+    @property
+    def over(self) -> bool:
+        """Whether it refuses every further use."""
+        return self._closed
 
     @property
     def changed(self) -> bool:
@@ -234,34 +240,24 @@ class TransactionEngine(Layer):
             Conflict: something that was read changed since.
         """
         self._require_open()
-        self._closed = True
-        try:
-            batch = await self._batch()
-        except BaseException:
-            ended(None)
-            raise
-        finally:
-            self.release()
-        if not batch.operations:
-            # What was read was one moment; there is nothing that a later one could contradict.
-            ended(self.snapshot_revision)
-            return self.snapshot_revision
         runtime = self.inner.components.host.runtime()
-        if runtime.blocking:
-            return await self._commit(batch, ended)
-        # A cancelled caller does not withdraw what was handed over: it goes on by itself.
-        completion: Completion[int] = runtime.completion()
-
-        async def work() -> None:
-            try:
-                completion.settle(await self._commit(batch, ended))
-            except BaseException as error:  # noqa: BLE001 - it belongs to the caller that waits
-                completion.settle(error=error)
-
-        task = runtime.start("holdfast commit", work)
-        revision = await completion.wait()
-        del task  # Held until here, so that the loop cannot lose it.
-        return revision
+        batch: Batch | None = None
+        try:
+            self._closed = True
+            batch = await self._batch()
+            self.release()
+            # A cancelled caller does not withdraw what was handed over: it goes on by itself.
+            return await runtime.shielded("holdfast commit", lambda: self._commit(batch, ended))
+        except BaseException as error:
+            self.release()
+            if batch is None:
+                ended(None)
+            elif runtime.blocking and not isinstance(error, Exception):
+                # Interrupted, perhaps when it was written already. The batch has an id: repeated,
+                # it is applied once, and what is told of it is true.
+                with suppress(StoreError):
+                    await self._commit(batch, ended)
+            raise
 
     def release(self) -> None:
         """Let go of the moment and refuse every further use."""
@@ -338,6 +334,10 @@ class TransactionEngine(Layer):
     async def _commit(self, batch: Batch, ended: Callable[[int | None], None]) -> int:
         revision: int | None = None
         try:
+            if not batch.operations:
+                # What was read was one moment; nothing that a later one could contradict.
+                revision = self.snapshot_revision
+                return revision
             for attempt in range(COMMIT_ATTEMPTS):
                 try:
                     revision = (await self.inner.commit(batch)).revision

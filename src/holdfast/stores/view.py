@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import StoreClosed, StoreError
 from holdfast.contract.record import Range
 from holdfast.runtime.gate import Gate
 from holdfast.store import layout
@@ -15,16 +14,17 @@ from holdfast.store.feed_row import Act, FeedPosition
 from holdfast.store.instances import SharedDatabase
 from holdfast.store.instants import instant
 from holdfast.store.keyspaces import Keyspace
-from holdfast.store.plain.rows import check_plain, plain_expires_at_ms, plain_value
 from holdfast.store.space import Space
 from holdfast.store.views import ChangeReader, Progress, Report, ViewKeeper
+from holdfast.stores.cells import Cells, whole_value
+from holdfast.stores.checking import ExpiryCount, check_store
+from holdfast.stores.config import remembered
+from holdfast.stores.content import Content
+from holdfast.stores.kinds import content_of
 from holdfast.stores.multistore import STORES
-from holdfast.stores.store import Store
+from holdfast.stores.plain import PlainContent
 
 __all__ = ["STORES", "StoreKeeper"]
-
-#: How many values are looked at between two calls of a progress.
-PROGRESS_STEP: Final = 200
 
 
 class StoreKeeper(ViewKeeper):
@@ -36,73 +36,57 @@ class StoreKeeper(ViewKeeper):
 
     def __init__(self, shared: SharedDatabase) -> None:
         self._engine = shared.engine
-        self._components = shared.components
+        self._clock = shared.components.clock
+        self._expiring = ExpiryCount()
 
     async def expire(self, keyspace: Keyspace, data_keys: list[bytes]) -> int:
-        components = self._components
-        gate = Gate(components.host.runtime(), lambda: StoreClosed("the database is closed"))
-        space = Space(self._engine, keyspace, components.clock, _nothing, gate, fenced=True)
-        return await Store(space).expire(data_keys)
+        content = content_of(self._space(self._engine, keyspace))
+        assert isinstance(content, PlainContent)  # values of no other kind expire
+        return await content.expire(data_keys)
 
     async def check(
         self, moment: Engine, keyspace: Keyspace, report: Report, progress: Progress | None
     ) -> None:
-        data = layout.region(keyspace.number, layout.DATA)
-        expiring = looked_at = 0
-        rest: Range | None = Range.prefix(data)
-        while rest is not None:
-            page = await moment.scan(rest)
-            wanted = []
-            for data_key, record in page.rows:
-                looked_at += 1
-                try:
-                    check_plain(record.value)
-                except StoreError as error:
-                    report.wrong(f"store {keyspace.name!r}, row {data_key.hex()}: {error}")
-                    continue
-                expires_at = plain_expires_at_ms(record.value)
-                if expires_at:
-                    wanted.append(layout.expiry_key(expires_at, data_key))
-            expiring += len(wanted)
-            missing = sum(one is None for one in await moment.read(wanted)) if wanted else 0
-            if missing:
-                report.wrong(f"store {keyspace.name!r}: {missing} rows of expiry are missing")
-            if progress is not None:
-                progress(looked_at)
-            rest = page.resume
-        found = 0
-        rest = Range.prefix(layout.EXPIRY)
-        while rest is not None:
-            page = await moment.scan(rest)
-            found += sum(
-                layout.keyspace_of(layout.expiry_of(key)[1]) == keyspace.number
-                for key, _ in page.rows
-            )
-            rest = page.resume
-        if found != expiring:
-            report.wrong(
-                f"store {keyspace.name!r}: {expiring} values expire; found {found} rows of expiry"
-            )
+        content = content_of(self._space(moment, keyspace))
+        await check_store(content, moment, report, progress, self._expiring)
 
     def reader(self, engine: Engine, keyspace: Keyspace) -> ChangeReader:
-        return StoreReader(engine, keyspace)
+        return StoreReader(content_of(self._space(engine, keyspace)))
+
+    def _space(self, engine: Engine, keyspace: Keyspace) -> Space:
+        return Space(engine, keyspace, self._clock, _nothing, _Anywhere(), fenced=True)
+
+
+class _Anywhere(Gate):
+    """The gate of who keeps house: it works in whatever thread."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self.open_here = True.__bool__
+        self.thread = 0
+
+    def check(self) -> None:
+        pass
 
 
 class StoreReader(ChangeReader):
     """Tells the changes of one store. Patterns match its name, then the key as text.
 
     Args:
-        engine: reads the values.
-        keyspace: of the store.
+        content: the store, on an engine or on a moment of it.
     """
 
-    def __init__(self, engine: Engine, keyspace: Keyspace) -> None:
-        self._engine = engine
+    def __init__(self, content: Content) -> None:
+        self._content = content
+        keyspace = content.space.keyspace
         self._keyspace = keyspace
+        self._engine = content.space.engine
         self._data = layout.region(keyspace.number, layout.DATA)
+        self._cells = Cells(keyspace.number, remembered(keyspace.settings))
 
     def on(self, moment: Engine) -> ChangeReader:
-        return StoreReader(moment, self._keyspace)
+        return StoreReader(self._content.on(moment))
 
     def key(self, packed: bytes) -> bytes:
         return packed
@@ -121,26 +105,22 @@ class StoreReader(ChangeReader):
         [record] = await self._engine.read([self._data + key])
         if record is None or record.revision != position.revision:
             return None, None
-        return None, plain_value(record.value)
+        return None, await whole_value(self._engine.read, self._cells, record.value)
 
     def standing_range(self, pattern: Pattern) -> Range:
         return Range.prefix(self._data)
 
     async def standing(self, range: Range, pattern: Pattern) -> tuple[list[Change], Range | None]:
-        page = await self._engine.scan(range)
-        now_ms = self._engine.components.clock.now_ms()
-        found = []
-        for data_key, (stored, revision) in page.rows:
-            key = data_key[layout.REGION_BYTES :]
-            if 0 < plain_expires_at_ms(stored) <= now_ms or not self.shows(pattern, key):
-                continue
-            found.append(
-                Change(
-                    revision, 0, "set", key, None, plain_value(stored), instant(now_ms),
-                    "snapshot", view=self._keyspace.view, keyspace=self._keyspace.name,
-                )
-            )  # fmt: skip
-        return found, page.resume
+        pairs, rest = await self._content.page(range)
+        now = instant(self._engine.components.clock.now_ms())
+        return [
+            Change(
+                revision, 0, "set", key, None, value, now, "snapshot", view=self._keyspace.view,
+                keyspace=self._keyspace.name,
+            )
+            for key, value, revision in pairs
+            if self.shows(pattern, key)
+        ], rest  # fmt: skip
 
 
 def _nothing(_revision: int) -> None:

@@ -5,25 +5,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar, overload
 
+from holdfast.codecs.compression import CompressionName
 from holdfast.codecs.pattern import Pattern
+from holdfast.codecs.serializers import Serializer, SerializerName
 from holdfast.codecs.text import StoreKey
-from holdfast.contract.capability import Capabilities
+from holdfast.contract.capability import Capabilities, Durability
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.errors import IntegrityFailed
 from holdfast.contract.record import Cursor
-from holdfast.contract.runtime import Components
+from holdfast.contract.runtime import Clock, Components
+from holdfast.database.address import Address
 from holdfast.database.handle import Database as AsyncDatabase
 from holdfast.database.open import open as open_async
+from holdfast.database.restoring import restore as restore_async
+from holdfast.database.restoring import verify_backups as verify_backups_async
+from holdfast.database.scope import Scope as AsyncScope
 from holdfast.database.snapshot import SnapshotView as AsyncSnapshotView
+from holdfast.database.store_root import StoreRoot as AsyncStoreRoot
 from holdfast.database.transaction import State
 from holdfast.database.transaction import Transaction as AsyncTransaction
+from holdfast.records.payloads import Absent
 from holdfast.runtime.drive import DrivenIterator, drive
-from holdfast.runtime.system import system_components
 from holdfast.store.feed.subscription import SubscriptionFacts
 from holdfast.store.instances import Layers
+from holdfast.store.isolation import IsolationLevel, IsolationName
+from holdfast.store.keyspaces import History
 from holdfast.store.locks.lock import Lock as AsyncLock
 from holdfast.store.operation_log import LogRecord
 from holdfast.store.operation_log import OperationLog as AsyncOperationLog
@@ -32,32 +42,55 @@ from holdfast.store.versions.policy import GoneKept, Policy, ValuesKept
 from holdfast.store.versions.retention import Kept, Settings
 from holdfast.store.versions.retention import Retention as AsyncRetention
 from holdfast.store.versions.trimming import Trimmed
+from holdfast.stores.config import StoreConfig
+from holdfast.stores.lifecycle import StoreEvent
 from holdfast.sync.documents import Collection
-from holdfast.sync.entries import KeyValueStore, SchemaRegistry
+from holdfast.sync.entries import EntryScope, KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
-from holdfast.sync.stores import MultiStore
+from holdfast.sync.stores import MountedStore, MultiStore, Store
+
+if TYPE_CHECKING:
+    from holdfast.backups.chain import BackupFacts
+    from holdfast.backups.restoring import Restored
+    from holdfast.backups.taking import Taken
+    from holdfast.stores.audit.audit import Audit as AsyncAudit
+    from holdfast.stores.audit.audit import Head
+    from holdfast.stores.audit.receipts import Consistency, Receipt
+    from holdfast.stores.audit.verifying import Finding
+    from holdfast.stores.merkle.signing import Ed25519Signer, SignedHead
 
 T = TypeVar("T")
 
 
 def open(
-    address: str | EngineConfig,
+    address: Address,
     *,
-    serializer: str = "msgpack",
-    compression: str = "none",
+    read_only: bool | None = None,
+    create: bool | None = None,
+    durability: Durability | None = None,
+    flush_interval: float | None = None,
+    serializer: SerializerName | Serializer = "msgpack",
+    compression: CompressionName = "none",
     housekeeping: bool = True,
     logged: bool = False,
     cached: bool | CacheLimits = False,
     layers: Layers = (),
     emulation: bool = True,
+    clock: Clock | None = None,
     components: Components | None = None,
 ) -> Database:
-    """The database at a URL, to be used as `with holdfast.sync.open(...) as db`.
+    """The database at a URL, open: close it, or use it in a `with`.
 
     Args:
         address: `memory://`, `lmdb:///app` (relative path), `sqlite:////var/app.db` (absolute),
-            with parameters such as `?durability=relaxed`; or an engine's configuration object.
-        serializer: how this handle stores values: `msgpack` or `json`. Any handle reads both.
+            with parameters such as `?durability=relaxed`; an engine's configuration object; or a
+            path: a directory is of lmdb, a file of sqlite, as is a new name that ends with .db,
+            .sqlite or .sqlite3.
+        read_only, create, durability, flush_interval: settings that every engine has, in place of
+            what the address says; `flush_interval` in seconds. See `EngineConfig`.
+        serializer: how this handle stores values: `msgpack`, `ordered`, which keeps the order of
+            mappings, `json`, or a `Serializer` of your own, which the process then knows. Any
+            handle reads what is known.
         compression: `none`, `gzip`, `lz4`, `snappy` or `zstd`, likewise.
         housekeeping: whether this process ends expired entries; `sweep()` does it by hand.
         logged: whether each operation on entries leaves a record; see `Database.log`.
@@ -66,15 +99,19 @@ def open(
             whatever makes a `Layer` of an engine. `?layers=` in the address does the same.
         emulation: False refuses an engine on which something would be emulated that others do
             themselves; `explain` tells which.
+        clock: tells the time in place of the machine's; for tests, such as `ManualClock`.
         components: clock, ids and ways to wait other than the machine's; for tests.
 
     Raises:
         ConfigInvalid, EngineNotFound, DriverMissing: the address or an argument cannot be used.
     """
-    used = components if components is not None else system_components()
-    return Database(
+    database = Database(
         open_async(
             address,
+            read_only=read_only,
+            create=create,
+            durability=durability,
+            flush_interval=flush_interval,
             serializer=serializer,
             compression=compression,
             housekeeping=housekeeping,
@@ -82,9 +119,56 @@ def open(
             cached=cached,
             layers=layers,
             emulation=emulation,
-            components=used,
+            clock=clock,
+            components=components,
         )
     )
+    try:
+        return database.open()
+    except BaseException:
+        # An interrupt may come when it is open already, and nobody has the handle yet.
+        database.close()
+        raise
+
+
+def restore(
+    files: Sequence[Path | str],
+    address: str | EngineConfig,
+    *,
+    to: int | datetime | None = None,
+    progress: Callable[[int], None] | None = None,
+    components: Components | None = None,
+) -> Restored:
+    """Make a database of a full backup and the backups that continue it.
+
+    Every file is verified before anything is written. The database goes on from the revision of
+    the backup, under a new lineage: cursors of the old one raise `Compacted`.
+
+    Args:
+        files: in whatever order.
+        address: of the new database; nothing may stand there.
+        to: restore the newest backup no newer than this revision or aware instant.
+        progress: called after each step with how many rows are in place; from another thread.
+        components: clock, ids and ways to wait other than the machine's; for tests.
+
+    Raises:
+        StoreExists: something stands at the address.
+        InvalidInput: the files do not belong together, or one is missing.
+        NotADatabase, FormatTooNew, IntegrityFailed: a file cannot be restored.
+        VersionNotFound: all of them are newer than `to`.
+    """
+    return drive(restore_async(files, address, to=to, progress=progress, components=components))
+
+
+def verify_backups(
+    files: Sequence[Path | str], *, components: Components | None = None
+) -> list[BackupFacts]:
+    """Read backup files, compare all their checksums, and return what each is of.
+
+    Raises:
+        NotADatabase, FormatTooNew, IntegrityFailed: a file cannot be restored.
+    """
+    return drive(verify_backups_async(files, components=components))
 
 
 class Database:
@@ -98,6 +182,7 @@ class Database:
         self._inner = inner
         self._entries: KeyValueStore | None = None
         self._stores: MultiStore | None = None
+        self._audit: Audit | None = None
         self._schemas: SchemaRegistry | None = None
         self._log: OperationLog | None = None
         self._retention: Retention | None = None
@@ -107,7 +192,7 @@ class Database:
         return self._inner.config
 
     def open(self) -> Self:
-        """Open it; `with` does."""
+        """Open it; `holdfast.sync.open` did."""
         drive(self._inner.open())
         return self
 
@@ -131,6 +216,7 @@ class Database:
         drive(self._inner.__aexit__(error_type, error, traceback))
 
     def __repr__(self) -> str:
+        """Return repr(self)."""
         return self._inner.__repr__()
 
     @property
@@ -152,6 +238,15 @@ class Database:
         return known
 
     @property
+    def audit(self) -> Audit:
+        """The feed as a log that proves itself: heads, receipts, and whether all still holds."""
+        inner = self._inner.audit
+        known = self._audit
+        if known is None or known._inner is not inner:  # noqa: SLF001 - of this module
+            known = self._audit = Audit(inner)
+        return known
+
+    @property
     def schemas(self) -> SchemaRegistry:
         """What values have to fit: registered schemas, requirements and migrations."""
         inner = self._inner.schemas
@@ -160,12 +255,25 @@ class Database:
             known = self._schemas = SchemaRegistry(inner)
         return known
 
+    @overload
+    def create_payload(
+        self, mapping: Mapping[str, Any], *, missing: Absent = "raise", default: object = None
+    ) -> dict[str, Any]: ...
+    @overload
     def create_payload(
         self,
         mapping: Mapping[str, Any],
         *,
-        into: type = dict,
-        missing: str = "raise",
+        into: type[T],
+        missing: Absent = "raise",
+        default: object = None,
+    ) -> T: ...
+    def create_payload(
+        self,
+        mapping: Mapping[str, Any],
+        *,
+        into: type[Any] = dict,
+        missing: Absent = "raise",
         default: object = None,
     ) -> Any:
         """One object from the values of several keys, all of one moment.
@@ -183,6 +291,16 @@ class Database:
         return drive(
             self._inner.create_payload(mapping, into=into, missing=missing, default=default)
         )
+
+    def scope(self, *segments: str) -> Scope:
+        """What lies below these segments, called from there on; no key and no pattern leaves it.
+
+        Segments are literal, whatever characters they hold: the name of a user can be one.
+
+        Raises:
+            InvalidKey, InvalidInput: the segments cannot be.
+        """
+        return Scope(self._inner.scope(*segments))
 
     @property
     def capabilities(self) -> Capabilities:
@@ -215,6 +333,7 @@ class Database:
         since: int | str | Cursor | None = None,
         snapshot: bool = False,
         conflate: bool = False,
+        limit: int | None = None,
     ) -> Watch:
         """The changes of keys that match, in commit order, those to come included.
 
@@ -223,18 +342,22 @@ class Database:
         Args:
             pattern: see `Pattern`; a text is an mqtt pattern. Of stores and collections it
                 matches their name, then the key: `ledger:#`.
-            view: whose changes: `entries`, `documents`, `stores`, or `*` for all in commit order.
+            view: whose changes: `entries`, `documents`, `stores`, `state`, or `*` for all in commit
+                order.
             since: a `change.cursor`, `db.cursor` or revision: every change after it. Left out:
                 from now on.
             snapshot: first the values as they stand, then a change with `op="snapshot_end"`.
             conflate: of changes that are waiting, only the newest of each key.
+            limit: the watch ends after so many; fewer are read of those that there are.
 
         Raises:
             InvalidInput: a view that this database does not know.
             Compacted: changes after `since` are gone, or the cursor is of another lineage.
         """
         return Watch(
-            self._inner.watch(pattern, view=view, since=since, snapshot=snapshot, conflate=conflate)
+            self._inner.watch(
+                pattern, view=view, since=since, snapshot=snapshot, conflate=conflate, limit=limit
+            )
         )
 
     def subscriptions(self) -> list[SubscriptionFacts]:
@@ -259,6 +382,8 @@ class Database:
     ) -> Lock:
         """The mutex of a namespace, as a context manager; see `Lock`.
 
+        `acquire` and `release` do the same by hand.
+
         Args:
             namespace: such as `users/active`, itself alone; empty: the root.
             ttl: after which time the lock of a killed process is free.
@@ -271,11 +396,12 @@ class Database:
         return Lock(self._inner.lock(namespace, ttl=ttl, timeout=timeout))
 
     def transaction(
-        self, isolation: str = "serializable", *, read_only: bool = False
+        self, isolation: IsolationName | IsolationLevel = "serializable", *, read_only: bool = False
     ) -> Transaction:
         """A transaction, as a context manager.
 
-        It commits when the block ends and rolls back when it raises. Isolation is
+        It commits when the block ends and rolls back when it raises; `begin()`
+        gives one to be committed or rolled back by hand. Isolation is
         `read_committed`, `repeatable_read` (also `snapshot`) or `serializable`.
 
         Raises (at the end of the block):
@@ -287,7 +413,7 @@ class Database:
         self,
         work: Callable[[Transaction], T],
         *,
-        isolation: str = "serializable",
+        isolation: IsolationName | IsolationLevel = "serializable",
         retries: int = 10,
     ) -> T:
         """Run `work(transaction)` and commit; run it again after a Conflict, `retries` times.
@@ -303,8 +429,11 @@ class Database:
         return drive(self._inner.transact(awaited, isolation=isolation, retries=retries))
 
     def snapshot(self) -> SnapshotView:
-        """A fixed view of this moment. Close it, or use it as a context manager."""
-        return SnapshotView(drive(self._inner.snapshot()))
+        """A fixed view of this moment, as a context manager.
+
+        Also to be closed by hand.
+        """
+        return SnapshotView(drive(self._inner.snapshot().take()))
 
     def sweep(self) -> int:
         """End every expired entry now instead of within a second; how many there were."""
@@ -340,14 +469,158 @@ class Database:
         """
         return drive(self._inner.check(progress))
 
+    def backup(
+        self,
+        target: Path | str | IO[bytes],
+        *,
+        since: Path | str | None = None,
+        compression: str | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Taken:
+        """Write the present moment of the whole database to a file, while writes go on.
+
+        The file gets its name once it is whole; until then it ends with `.partial`, and a backup
+        that was broken off goes on there when it is asked for again. `holdfast.restore` makes a
+        database of it.
+
+        Args:
+            target: a path, a binary stream, or a URL that fsspec knows, such as `s3://b/app`.
+            since: an earlier backup of this database: the file holds what is newer, and restores
+                together with that one.
+            compression: of the rows: `zstd`, `gzip`, `lz4`, `snappy` or `none`; left out, `zstd`
+                where it is installed, else `gzip`.
+            progress: called after each page with (rows looked at, bytes of rows written); from
+                another thread.
+
+        Raises:
+            StoreExists: a file of that name is there.
+            StoreLocked: another backup is being written to it.
+            Compacted: `since` is of another lineage; take a full backup.
+            NotADatabase, IntegrityFailed: `since` is no whole backup.
+        """
+        return drive(
+            self._inner.backup(target, since=since, compression=compression, progress=progress)
+        )
+
+    def copy_to(
+        self, address: str | EngineConfig, *, progress: Callable[[int], None] | None = None
+    ) -> Restored:
+        """Make another database of the present moment of this one, on whatever engine.
+
+        Args:
+            address: of the new database; nothing may stand there.
+            progress: called after each step with how many rows are copied; from another thread.
+
+        Raises:
+            StoreExists: something stands at the address.
+            ConfigInvalid, EngineNotFound, DriverMissing: the address cannot be used.
+        """
+        return drive(self._inner.copy_to(address, progress=progress))
+
+    def state_adapter(self) -> Any:
+        """A keeper of state in this database: `StoreBuilder.with_adapter(db)` asks for it."""
+        return self._inner.state_adapter()
+
     @overload
-    def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
+    def collection(self, name: str, *, history: History | None = None) -> Collection[Any]: ...
     @overload
     def collection(
-        self, name: str, type: type[T], *, history: str | None = None
+        self, name: str, type: type[T], *, history: History | None = None
     ) -> Collection[T]: ...
     def collection(
-        self, name: str, type: type[Any] | None = None, *, history: str | None = None
+        self, name: str, type: type[Any] | None = None, *, history: History | None = None
+    ) -> Collection[Any]:
+        """The collection of that name: typed documents; see `holdfast.Database.collection`.
+
+        Raises:
+            InvalidName, InvalidInput: the arguments cannot be.
+        """
+        kind = dict if type is None else type
+        return Collection(self._inner.collection(name, kind, history=history))
+
+
+class Scope:
+    """One part of a database. Made by `Database.scope`.
+
+    Its keys, patterns and namespaces are called from its segments on. These are literal, whatever
+    characters they hold, and nothing leaves them.
+    """
+
+    def __init__(self, inner: AsyncScope) -> None:
+        self._inner = inner
+        self._entries: EntryScope[Any] | None = None
+
+    def __repr__(self) -> str:
+        """Return repr(self)."""
+        return self._inner.__repr__()
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """What everything in it is called below."""
+        return self._inner.segments
+
+    @property
+    def entries(self) -> EntryScope[Any]:
+        """The entries below the segments."""
+        inner = self._inner.entries
+        known = self._entries
+        if known is None or known._inner is not inner:  # noqa: SLF001 - of this module
+            known = self._entries = EntryScope(inner)
+        return known
+
+    def scope(self, *segments: str) -> Scope:
+        """The part further below: below these segments, seen from here.
+
+        Raises:
+            InvalidKey, InvalidInput: the segments cannot be.
+        """
+        return Scope(self._inner.scope(*segments))
+
+    def store(self, name: str) -> MountedStore:
+        """What lies below the segments in a named store: its keys begin with them, packed.
+
+        Raises:
+            StoreNotFound: there is no store of that name.
+        """
+        return MountedStore(drive(self._inner.store(name)))
+
+    def watch(
+        self,
+        pattern: Pattern | str = "#",
+        *,
+        since: int | str | Cursor | None = None,
+        snapshot: bool = False,
+        conflate: bool = False,
+        limit: int | None = None,
+    ) -> Watch:
+        """The changes of entries below the segments; see `Database.watch`."""
+        return Watch(
+            self._inner.watch(
+                pattern, since=since, snapshot=snapshot, conflate=conflate, limit=limit
+            )
+        )
+
+    def lock(
+        self,
+        namespace: str = "",
+        *,
+        ttl: float | timedelta = 30.0,
+        timeout: float | timedelta | None = None,
+    ) -> Lock:
+        """The mutex of a namespace below the segments; empty: of the segments themselves.
+
+        See `Database.lock`.
+        """
+        return Lock(self._inner.lock(namespace, ttl=ttl, timeout=timeout))
+
+    @overload
+    def collection(self, name: str, *, history: History | None = None) -> Collection[Any]: ...
+    @overload
+    def collection(
+        self, name: str, type: type[T], *, history: History | None = None
+    ) -> Collection[T]: ...
+    def collection(
+        self, name: str, type: type[Any] | None = None, *, history: History | None = None
     ) -> Collection[Any]:
         """The collection of that name: typed documents; see `holdfast.Database.collection`.
 
@@ -411,6 +684,11 @@ class Transaction:
             known = self._stores = MultiStore(inner)
         return known
 
+    @property
+    def engine(self) -> Any:
+        """What it reads and writes: `store.on(transaction)` of state asks for it."""
+        return self._inner.engine
+
     def begin(self) -> Self:
         """Take the snapshot; `with` does."""
         drive(self._inner.begin())
@@ -468,13 +746,13 @@ class Transaction:
         drive(self._inner.__aexit__(error_type, error, traceback))
 
     @overload
-    def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
+    def collection(self, name: str, *, history: History | None = None) -> Collection[Any]: ...
     @overload
     def collection(
-        self, name: str, type: type[T], *, history: str | None = None
+        self, name: str, type: type[T], *, history: History | None = None
     ) -> Collection[T]: ...
     def collection(
-        self, name: str, type: type[Any] | None = None, *, history: str | None = None
+        self, name: str, type: type[Any] | None = None, *, history: History | None = None
     ) -> Collection[Any]:
         """The collection of that name: typed documents; see `holdfast.Database.collection`.
 
@@ -491,6 +769,7 @@ class SnapshotView:
     Attributes:
         revision: of the last commit it contains.
         entries, stores: as of that moment, for reading. What expires is absent here too.
+        engine: what it reads; `store.on(snapshot)` of state asks for it.
     """
 
     def __init__(self, inner: AsyncSnapshotView) -> None:
@@ -518,6 +797,10 @@ class SnapshotView:
             known = self._stores = MultiStore(inner)
         return known
 
+    @property
+    def engine(self) -> Any:
+        return self._inner.engine
+
     def close(self) -> None:
         """Let go of the view; closing twice does nothing."""
         drive(self._inner.close())
@@ -535,13 +818,13 @@ class SnapshotView:
         drive(self._inner.__aexit__(error_type, error, traceback))
 
     @overload
-    def collection(self, name: str, *, history: str | None = None) -> Collection[Any]: ...
+    def collection(self, name: str, *, history: History | None = None) -> Collection[Any]: ...
     @overload
     def collection(
-        self, name: str, type: type[T], *, history: str | None = None
+        self, name: str, type: type[T], *, history: History | None = None
     ) -> Collection[T]: ...
     def collection(
-        self, name: str, type: type[Any] | None = None, *, history: str | None = None
+        self, name: str, type: type[Any] | None = None, *, history: History | None = None
     ) -> Collection[Any]:
         """The collection of that name: typed documents; see `holdfast.Database.collection`.
 
@@ -550,6 +833,151 @@ class SnapshotView:
         """
         kind = dict if type is None else type
         return Collection(self._inner.collection(name, kind, history=history))
+
+
+class StoreRoot:
+    """Named stores in a folder, each on an engine of its own; a context manager."""
+
+    def __init__(self, inner: AsyncStoreRoot) -> None:
+        self._inner = inner
+
+    @property
+    def default_engine(self) -> str:
+        """The engine of stores for which none is named."""
+        return self._inner.default_engine
+
+    def set_default_engine(self, engine: str) -> None:
+        """Have stores on another engine unless one is named. Raises EngineNotFound."""
+        self._inner.set_default_engine(engine)
+
+    def create_store(
+        self, name: str, engine: str = "", config: StoreConfig | Mapping[str, Any] | None = None
+    ) -> Store:
+        """A new, empty store.
+
+        Args:
+            name: of the store, and of its folder.
+            engine: such as `lmdb` or `sqlite`; empty: the default one.
+            config: how it keeps its values; see `StoreConfig`.
+
+        Raises:
+            InvalidName: the name cannot be one of a folder.
+            StoreExists: there is one of that name.
+            EngineNotFound: no such engine is registered.
+            ConfigInvalid: the configuration cannot be.
+        """
+        return Store(drive(self._inner.create_store(name, engine, config)))
+
+    def get_store(self, name: str) -> Store:
+        """The store of that name; the same object each time. Raises StoreNotFound."""
+        return Store(drive(self._inner.get_store(name)))
+
+    def delete_store(self, name: str) -> None:
+        """Remove a store with its folder. Whoever still has it gets an error.
+
+        Raises:
+            StoreNotFound: there is none of that name.
+        """
+        drive(self._inner.delete_store(name))
+
+    def list_stores(self) -> list[str]:
+        """The names of all stores, in order."""
+        return drive(self._inner.list_stores())
+
+    def store_exists(self, name: str) -> bool:
+        """Whether there is a store of that name."""
+        return drive(self._inner.store_exists(name))
+
+    def subscribe(self, topic: str, callback: Callable[[StoreEvent], object]) -> Callable[[], None]:
+        """Call `callback` with what happens to stores; see `MultiStore.subscribe`."""
+        return self._inner.subscribe(topic, callback)
+
+    def close_all(self) -> None:
+        """Close every store and its database; the root can be used again.
+
+        Raises:
+            ExceptionGroup: some could not be closed; all others are.
+        """
+        drive(self._inner.close_all())
+
+    def __enter__(self) -> Self:
+        drive(self._inner.__aenter__())
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        drive(self._inner.__aexit__(error_type, error, traceback))
+
+
+class Audit:
+    """The feed as a log that proves itself; made by `db.audit`."""
+
+    def __init__(self, inner: AsyncAudit) -> None:
+        self._inner = inner
+
+    def seal(self) -> Head:
+        """Put every change up to now under the hash.
+
+        Changes that retention gave up before anybody sealed them are left out, and `verify` says
+        how often that happened.
+
+        Raises:
+            ReadOnly: the handle was opened for reading.
+            Conflict: others sealed all the time.
+        """
+        return drive(self._inner.seal())
+
+    def head(self) -> Head:
+        """The hash over all changes that are sealed."""
+        return drive(self._inner.head())
+
+    def sign(self, signer: Ed25519Signer) -> SignedHead:
+        """The present head with a signature of size and hash (Ed25519).
+
+        Raises:
+            DriverMissing: the package cryptography is not installed.
+        """
+        return drive(self._inner.sign(signer))
+
+    def receipt(self, revision: int, index: int = 0) -> Receipt:
+        """The proof that a change is below the present head.
+
+        Args:
+            revision: of its commit.
+            index: its place among the changes of the commit.
+
+        Raises:
+            KeyNotFound: there is no such change, it is not sealed, or it was given up.
+        """
+        return drive(self._inner.receipt(revision, index))
+
+    def consistency(self, old_size: int, size: int | None = None) -> Consistency:
+        """The proof that the first `old_size` changes are the beginning of those under a hash.
+
+        Args:
+            old_size: how many changes an earlier head was over.
+            size: that of a later head; left out, of the present one.
+
+        Raises:
+            InvalidInput: so many changes are not sealed.
+        """
+        return drive(self._inner.consistency(old_size, size))
+
+    def verify(self, known: Head | SignedHead | None = None) -> Finding:
+        """Compare every change that is still there with what was sealed.
+
+        Args:
+            known: a head that was kept elsewhere: what is sealed now has to begin with it. Without
+                one, somebody who rewrites feed and hashes together is not found out.
+
+        Raises:
+            IntegrityFailed: the hashes themselves are damaged, or are not those of `known`.
+        """
+        return drive(self._inner.verify(known))
 
 
 class Retention:
@@ -694,6 +1122,7 @@ class Lock:
         self._inner = inner
 
     def __repr__(self) -> str:
+        """Return repr(self)."""
         return self._inner.__repr__()
 
     @property

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from holdfast.codecs.digest import Digest
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.engine import NOT_NOW
+from holdfast.contract.errors import StoreError
+from holdfast.records.bulk import Item, SetOptions, commits, set_writes
 from holdfast.records.interface import KeyValueStoreInterface as AsyncKeyValueStoreInterface
-from holdfast.records.interface import Version
 from holdfast.records.options import (
     KEEP,
     NO_CONDITIONS,
@@ -22,17 +23,23 @@ from holdfast.records.options import (
     conditions,
     write_options,
 )
+from holdfast.records.scope import EntryScope as AsyncEntryScope
 from holdfast.records.services.protocols import Outcome
+from holdfast.records.verbs import Version
 from holdfast.records.write import DELETE, Modify, SetValue, Write
 from holdfast.runtime.drive import DrivenIterator, drive
 from holdfast.store.change import Change
 from holdfast.store.versions.entry import Entry, PastVersion
+from holdfast.sync.walk import Walk
 
 if TYPE_CHECKING:
     from holdfast.records.schemas.migrating import Migrated
     from holdfast.records.schemas.migrations import Step
     from holdfast.records.schemas.registry import SchemaRegistry as AsyncSchemaRegistry
     from holdfast.records.schemas.schema import Form, Schema
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 class KeyValueStore:
@@ -47,97 +54,31 @@ class KeyValueStore:
     def __init__(self, inner: AsyncKeyValueStoreInterface) -> None:
         self._inner = inner
 
-    def get(
-        self,
-        key: StoreKey | str,
-        *,
-        version: Version | None = None,
-        at: int | datetime | None = None,
-        expect: object = None,
-        write_back: bool = True,
-    ) -> Entry[Any] | None:
-        """The entry, or None.
+    def scope(self, *segments: str) -> EntryScope[Any]:
+        """The entries below these segments, called from there on; no pattern leaves them.
+
+        Segments are literal, whatever characters they hold: input of users can be one.
+
+        Raises:
+            InvalidKey, InvalidInput: the segments cannot be.
+        """
+        return EntryScope(self._inner.scope(*segments))
+
+    def typed(self, type: type[T], namespace: str = "") -> EntryScope[T]:
+        """The entries below a namespace with values of a type, called from the namespace on.
 
         Args:
-            key: which.
-            version: a version of the latest incarnation, or (incarnation, version).
-            at: as of a revision, or as of an aware instant. As of a revision an entry that has
-                run out since is what it was then.
-            expect: a schema or its digest: the value is of this shape, migrated if need be.
-            write_back: whether a living entry that had to be migrated is stored so.
+            type: a dataclass, a msgspec Struct, a TypedDict or a pydantic model.
+            namespace: written as in keys, such as `users/active`; left out: everywhere.
 
         Raises:
-            InvalidKey, InvalidInput: the arguments cannot be.
-            SchemaMigrationMissing, SchemaValidationFailed: the value is not as expected, and no
-                steps lead there.
+            InvalidInput, InvalidKey: the arguments cannot be.
         """
-        if version is None and at is None and expect is None:
-            found = self._inner.peek(key)
-            if found is not NOT_NOW:
-                return found
-        return drive(
-            self._inner.get(key, version=version, at=at, expect=expect, write_back=write_back)
-        )
-
-    def get_many(self, keys: Iterable[StoreKey | str]) -> dict[StoreKey, Entry[Any]]:
-        """The entries that exist, by key, all of one moment."""
-        return drive(self._inner.get_many(keys))
-
-    def keys(self, pattern: Pattern | str = "#", *, reverse: bool = False) -> Iterator[StoreKey]:
-        """The keys that match, in key order; see `Pattern`.
-
-        Read page by page, each page of one moment: writes meanwhile may show in later pages. For
-        one moment throughout, walk a snapshot or inside a transaction.
-        """
-        return DrivenIterator(self._inner.keys(pattern, reverse=reverse))
-
-    def items(self, pattern: Pattern | str = "#", *, reverse: bool = False) -> Iterator[Entry[Any]]:
-        """The entries whose keys match, in key order; page by page like `keys`."""
-        return DrivenIterator(self._inner.items(pattern, reverse=reverse))
-
-    def history(self, key: StoreKey | str, *, reverse: bool = False) -> Iterator[PastVersion[Any]]:
-        """Past versions, oldest first, earlier incarnations included; the living one is not."""
-        return DrivenIterator(self._inner.history(key, reverse=reverse))
-
-    def find_by_tag(self, tag: str, pattern: Pattern | str = "#") -> Iterator[Entry[Any]]:
-        """The entries that carry the tag and match, in key order, found by an index."""
-        return DrivenIterator(self._inner.find_by_tag(tag, pattern))
-
-    def write(self, writes: Sequence[Write]) -> list[Outcome]:
-        """Carry out several writes as one commit, in the order given: all of them, or none.
-
-        Each names another key. The outcomes hold the entries before and after, as the commit
-        itself saw them.
-        """
-        return drive(self._inner.write(writes))
-
-    def has(self, key: StoreKey | str) -> bool:
-        """Whether there is an entry; reads no big value."""
-        return drive(self._inner.has(key))
-
-    def subscribe(
-        self, pattern: Pattern | str, callback: Callable[[Change], object]
-    ) -> Callable[[], None]:
-        """Have `callback` called with each change of keys that match; ends when called.
-
-        It gets the changes committed after this call, each once, in commit order, whoever makes
-        them. A plain callback runs after the commit and before the writer goes on, unless it has
-        fallen behind; a coroutine function runs as a task. What it raises harms neither the
-        writer nor other subscribers. One that is too slow is called in a thread from then on.
-
-        Raises:
-            InvalidInput: the callback cannot be called here.
-            PatternInvalid: there is no such pattern.
-        """
-        return self._inner.subscribe(pattern, callback)
+        return EntryScope(self._inner.typed(type, namespace))
 
     def require(self, key: StoreKey | str) -> Entry[Any]:
         """The entry. Raises KeyNotFound when there is none."""
         return drive(self._inner.require(key))
-
-    def count(self, pattern: Pattern | str = "#") -> int:
-        """How many keys match."""
-        return drive(self._inner.count(pattern))
 
     def set(
         self,
@@ -196,30 +137,6 @@ class KeyValueStore:
         if outcome is None:
             [outcome] = drive(inner.write((write,)))
         return outcome.require()
-
-    def set_many(
-        self,
-        values: Mapping[StoreKey | str, Any],
-        *,
-        modified_by: str | int | None = None,
-        comment: str | None = None,
-        tags: Iterable[str] | None = None,
-        ttl: TimeToLive | Keep = None,
-        expires_at: datetime | None = None,
-        schema_hash: str | None = None,
-        if_absent: bool = False,
-        if_changed: bool = False,
-    ) -> dict[StoreKey, Entry[Any]]:
-        """Write several entries as one commit: all of them, or none. Options are for each."""
-        inner = self._inner
-        options = write_options(modified_by, comment, tags, ttl, expires_at, schema_hash)
-        required = conditions(None, None, None, if_absent)
-        writes = [
-            Write(key, SetValue(value), options, required, if_changed)
-            for key, value in values.items()
-        ]
-        entries = [one.require() for one in drive(inner.write(writes))]
-        return {entry.key: entry for entry in entries}
 
     def modify(
         self,
@@ -286,16 +203,6 @@ class KeyValueStore:
         if outcome is None:
             [outcome] = drive(inner.write((write,)))
         return outcome.before is not None
-
-    def delete_many(
-        self,
-        keys: Iterable[StoreKey | str],
-        *,
-        modified_by: str | int | None = None,
-        comment: str | None = None,
-    ) -> int:
-        """Remove several entries as one commit; how many there were."""
-        return drive(self._inner.delete_many(keys, modified_by=modified_by, comment=comment))
 
     def touch(
         self,
@@ -380,6 +287,831 @@ class KeyValueStore:
         return drive(
             self._inner.rename(
                 key, new_key, modified_by=modified_by, comment=comment, if_revision=if_revision
+            )
+        )
+
+    def count(self, pattern: Pattern | str = "#", *, tag: str | None = None) -> int:
+        """How many keys match, and carry the tag if one is given; no value is decoded."""
+        return drive(self._inner.count(pattern, tag=tag))
+
+    def set_many(
+        self,
+        values: Mapping[str, Any] | Mapping[StoreKey, Any] | Iterable[Item[Any]],
+        *,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+        tags: Iterable[str] | None = None,
+        ttl: TimeToLive | Keep = None,
+        expires_at: datetime | None = None,
+        schema_hash: str | None = None,
+        if_absent: bool = False,
+        if_changed: bool = False,
+        atomic: bool = True,
+        progress: Callable[[int], object] | None = None,
+    ) -> dict[StoreKey, Entry[Any]]:
+        """Write several entries as one commit: all of them, or none.
+
+        Args:
+            values: a mapping of keys to values, or pairs of them. A third part of a pair is a
+                mapping of options of `set` for this item alone: `("users:1", ada, {"ttl": 60})`.
+            modified_by, comment, tags, ttl, expires_at, schema_hash, if_absent, if_changed: for
+                each of them; see `set`.
+            atomic: False: as many commits as it takes, in the order given.
+            progress: called with how many were written, after each commit.
+
+        Raises:
+            InvalidInput: more than 10,000 at once, or a key twice, with `atomic`.
+            StoreError: what a write met; without `atomic` its `details["written"]` says how many of
+                the items were written before, and of its commit none was.
+        """
+        inner = self._inner
+        shared: SetOptions = {
+            "modified_by": modified_by,
+            "comment": comment,
+            "tags": tags,
+            "ttl": ttl,
+            "expires_at": expires_at,
+            "schema_hash": schema_hash,
+            "if_absent": if_absent,
+            "if_changed": if_changed,
+        }
+        made: dict[StoreKey, Entry[Any]] = {}
+        written = 0
+        for writes in commits(set_writes(values, shared), atomic):
+            try:
+                outcomes = drive(inner.write(writes))
+            except StoreError as error:
+                if not atomic:
+                    error.within(written=written)
+                raise
+            written += len(writes)
+            made |= {entry.key: entry for entry in [one.require() for one in outcomes]}
+            if progress is not None:
+                progress(written)
+        return made
+
+    def delete_many(
+        self,
+        keys: Iterable[StoreKey | str],
+        *,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+    ) -> int:
+        """Remove several entries as one commit; how many there were."""
+        return drive(self._inner.delete_many(keys, modified_by=modified_by, comment=comment))
+
+    def delete_matching(
+        self,
+        pattern: Pattern | str,
+        *,
+        tag: str | None = None,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+        limit: int | None = None,
+        keys_per_commit: int = 1000,
+        progress: Callable[[int], object] | None = None,
+    ) -> int:
+        """Remove the entries that match, in as many commits as it takes; how many there were.
+
+        Each commit is small, so that others write in between. Ended half-way, by an error or a
+        cancelled task, it has removed what it told `progress`; called again, it goes on. Their
+        versions stay in the history.
+
+        Args:
+            pattern: which.
+            tag: only those that carry it, also when they are removed.
+            modified_by, comment: who and why.
+            limit: at most so many.
+            keys_per_commit: how many one commit removes at most, up to 10,000.
+            progress: called with how many were removed so far, after each commit.
+
+        Raises:
+            Conflict: others wrote entries with the tag each time they were to be removed.
+        """
+        return drive(
+            self._inner.delete_matching(
+                pattern,
+                tag=tag,
+                modified_by=modified_by,
+                comment=comment,
+                limit=limit,
+                keys_per_commit=keys_per_commit,
+                progress=progress,
+            )
+        )
+
+    @overload
+    def get(
+        self,
+        key: StoreKey | str,
+        *,
+        version: Version | None = None,
+        at: int | datetime | None = None,
+        expect: type[S],
+        write_back: bool = True,
+    ) -> Entry[S] | None: ...
+    @overload
+    def get(
+        self,
+        key: StoreKey | str,
+        *,
+        version: Version | None = None,
+        at: int | datetime | None = None,
+        expect: object = None,
+        write_back: bool = True,
+    ) -> Entry[Any] | None: ...
+    def get(
+        self,
+        key: StoreKey | str,
+        *,
+        version: Version | None = None,
+        at: int | datetime | None = None,
+        expect: object = None,
+        write_back: bool = True,
+    ) -> Entry[Any] | None:
+        """The entry, or None.
+
+        Args:
+            key: which.
+            version: a version of the latest incarnation, or (incarnation, version).
+            at: as of a revision, or as of an aware instant. As of a revision an entry that has
+                run out since is what it was then.
+            expect: a schema or its digest: the value is of this shape, migrated if need be. Of a
+                class the value is an instance.
+            write_back: whether a living entry that had to be migrated is stored so.
+
+        Raises:
+            InvalidKey, InvalidInput: the arguments cannot be.
+            SchemaMigrationMissing, SchemaValidationFailed: the value is not as expected, and no
+                steps lead there.
+        """
+        if version is None and at is None and expect is None:
+            found = self._inner.peek(key)
+            if found is not NOT_NOW:
+                return found
+        return drive(
+            self._inner.get(key, version=version, at=at, expect=expect, write_back=write_back)
+        )
+
+    def get_many(self, keys: Iterable[StoreKey | str]) -> dict[StoreKey, Entry[Any]]:
+        """The entries that exist, by key, all of one moment."""
+        return drive(self._inner.get_many(keys))
+
+    def keys(
+        self,
+        pattern: Pattern | str = "#",
+        *,
+        reverse: bool = False,
+        limit: int | None = None,
+        after: StoreKey | str | None = None,
+        gt: StoreKey | str | None = None,
+        gte: StoreKey | str | None = None,
+        lt: StoreKey | str | None = None,
+        lte: StoreKey | str | None = None,
+    ) -> Walk[StoreKey]:
+        """The keys that match, in key order; see `Pattern`.
+
+        Read page by page, each page of one moment: writes meanwhile may show in later pages. For
+        one moment throughout, walk a snapshot or inside a transaction.
+
+        Args:
+            pattern: which.
+            reverse: from the last to the first.
+            limit: at most so many; no more than these are read.
+            after: begin behind this key, or where the `cursor` of an earlier walk left off.
+            gt, gte, lt, lte: only keys above, from, below, up to this one.
+
+        Raises:
+            InvalidInput: `after` is the cursor of another walk, or an argument cannot be.
+        """
+        return Walk(
+            self._inner.keys(
+                pattern, reverse=reverse, limit=limit, after=after, gt=gt, gte=gte, lt=lt, lte=lte
+            )
+        )
+
+    def items(
+        self,
+        pattern: Pattern | str = "#",
+        *,
+        reverse: bool = False,
+        limit: int | None = None,
+        after: StoreKey | str | None = None,
+        gt: StoreKey | str | None = None,
+        gte: StoreKey | str | None = None,
+        lt: StoreKey | str | None = None,
+        lte: StoreKey | str | None = None,
+    ) -> Walk[Entry[Any]]:
+        """The entries whose keys match, in key order: page by page and with options like `keys`.
+
+        An entry unpacks: `for key, value in db.entries.items()`.
+        """
+        return Walk(
+            self._inner.items(
+                pattern, reverse=reverse, limit=limit, after=after, gt=gt, gte=gte, lt=lt, lte=lte
+            )
+        )
+
+    def history(
+        self,
+        key: StoreKey | str,
+        *,
+        reverse: bool = False,
+        limit: int | None = None,
+        after: tuple[int, int] | str | None = None,
+    ) -> Walk[PastVersion[Any]]:
+        """Past versions, oldest first, earlier incarnations included; the living one is not.
+
+        Args:
+            key: whose.
+            reverse: newest first.
+            limit: at most so many.
+            after: begin behind this (incarnation, version), or where the `cursor` of an earlier
+                walk left off.
+        """
+        return Walk(self._inner.history(key, reverse=reverse, limit=limit, after=after))
+
+    def find_by_tag(
+        self,
+        tag: str,
+        pattern: Pattern | str = "#",
+        *,
+        reverse: bool = False,
+        limit: int | None = None,
+        after: StoreKey | str | None = None,
+    ) -> Walk[Entry[Any]]:
+        """The entries that carry the tag and match, in key order, found by an index.
+
+        Args:
+            tag: which.
+            pattern: only keys that match.
+            reverse: from the last key to the first.
+            limit: at most so many.
+            after: begin behind this key, or where the `cursor` of an earlier walk left off.
+        """
+        return Walk(
+            self._inner.find_by_tag(tag, pattern, reverse=reverse, limit=limit, after=after)
+        )
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        """Carry out several writes as one commit, in the order given: all of them, or none.
+
+        Each names another key. The outcomes hold the entries before and after, as the commit
+        itself saw them.
+        """
+        return drive(self._inner.write(writes))
+
+    def has(self, key: StoreKey | str) -> bool:
+        """Whether there is an entry; reads no big value."""
+        return drive(self._inner.has(key))
+
+    def subscribe(
+        self, pattern: Pattern | str, callback: Callable[[Change], object]
+    ) -> Callable[[], None]:
+        """Have `callback` called with each change of keys that match; ends when called.
+
+        It gets the changes committed after this call, each once, in commit order, whoever makes
+        them. A plain callback runs after the commit and before the writer goes on, unless it has
+        fallen behind; a coroutine function runs as a task. What it raises harms neither the
+        writer nor other subscribers. One that is too slow is called in a thread from then on.
+
+        Raises:
+            InvalidInput: the callback cannot be called here.
+            PatternInvalid: there is no such pattern.
+        """
+        return self._inner.subscribe(pattern, callback)
+
+
+class EntryScope(Generic[T]):
+    """The entries below some segments, called from there on, and of one type.
+
+    No key and no pattern leaves it, whatever it holds: segments are literal. `typed` values are
+    instances, checked when they are written and when they are read.
+    """
+
+    def __init__(self, inner: AsyncEntryScope[T]) -> None:
+        self._inner = inner
+
+    def __repr__(self) -> str:
+        """Return repr(self)."""
+        return self._inner.__repr__()
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """What its keys are called below."""
+        return self._inner.segments
+
+    def scope(self, *segments: str) -> EntryScope[T]:
+        """The entries further below: below these segments, seen from here."""
+        return EntryScope(self._inner.scope(*segments))
+
+    def typed(self, type: type[S], namespace: str = "") -> EntryScope[S]:
+        """The entries below a namespace of it, with values of a type.
+
+        Args:
+            type: a dataclass, a msgspec Struct, a TypedDict or a pydantic model.
+            namespace: written as in keys; left out: all of them.
+        """
+        return EntryScope(self._inner.typed(type, namespace))
+
+    @overload
+    def get(
+        self,
+        key: StoreKey | str,
+        *,
+        version: Version | None = None,
+        at: int | datetime | None = None,
+        expect: type[S],
+        write_back: bool = True,
+    ) -> Entry[S] | None: ...
+    @overload
+    def get(
+        self,
+        key: StoreKey | str,
+        *,
+        version: Version | None = None,
+        at: int | datetime | None = None,
+        expect: object = None,
+        write_back: bool = True,
+    ) -> Entry[T] | None: ...
+    def get(
+        self,
+        key: StoreKey | str,
+        *,
+        version: Version | None = None,
+        at: int | datetime | None = None,
+        expect: object = None,
+        write_back: bool = True,
+    ) -> Entry[Any] | None:
+        """The entry, or None.
+
+        Args:
+            key: which.
+            version: a version of the latest incarnation, or (incarnation, version).
+            at: as of a revision, or as of an aware instant. As of a revision an entry that has
+                run out since is what it was then.
+            expect: a schema or its digest: the value is of this shape, migrated if need be. Of a
+                class the value is an instance.
+            write_back: whether a living entry that had to be migrated is stored so.
+
+        Raises:
+            InvalidKey, InvalidInput: the arguments cannot be.
+            SchemaMigrationMissing, SchemaValidationFailed: the value is not as expected, and no
+                steps lead there.
+        """
+        return drive(
+            self._inner.get(key, version=version, at=at, expect=expect, write_back=write_back)
+        )
+
+    def get_many(self, keys: Iterable[StoreKey | str]) -> dict[StoreKey, Entry[T]]:
+        """The entries that exist, by key, all of one moment."""
+        return drive(self._inner.get_many(keys))
+
+    def has(self, key: StoreKey | str) -> bool:
+        """Whether there is an entry; reads no big value."""
+        return drive(self._inner.has(key))
+
+    def keys(
+        self,
+        pattern: Pattern | str = "#",
+        *,
+        reverse: bool = False,
+        limit: int | None = None,
+        after: StoreKey | str | None = None,
+        gt: StoreKey | str | None = None,
+        gte: StoreKey | str | None = None,
+        lt: StoreKey | str | None = None,
+        lte: StoreKey | str | None = None,
+    ) -> Walk[StoreKey]:
+        """The keys that match, in key order; see `Pattern`.
+
+        Read page by page, each page of one moment: writes meanwhile may show in later pages. For
+        one moment throughout, walk a snapshot or inside a transaction.
+
+        Args:
+            pattern: which.
+            reverse: from the last to the first.
+            limit: at most so many; no more than these are read.
+            after: begin behind this key, or where the `cursor` of an earlier walk left off.
+            gt, gte, lt, lte: only keys above, from, below, up to this one.
+
+        Raises:
+            InvalidInput: `after` is the cursor of another walk, or an argument cannot be.
+        """
+        return Walk(
+            self._inner.keys(
+                pattern, reverse=reverse, limit=limit, after=after, gt=gt, gte=gte, lt=lt, lte=lte
+            )
+        )
+
+    def items(
+        self,
+        pattern: Pattern | str = "#",
+        *,
+        reverse: bool = False,
+        limit: int | None = None,
+        after: StoreKey | str | None = None,
+        gt: StoreKey | str | None = None,
+        gte: StoreKey | str | None = None,
+        lt: StoreKey | str | None = None,
+        lte: StoreKey | str | None = None,
+    ) -> Walk[Entry[T]]:
+        """The entries whose keys match, in key order: page by page and with options like `keys`.
+
+        An entry unpacks: `for key, value in db.entries.items()`.
+        """
+        return Walk(
+            self._inner.items(
+                pattern, reverse=reverse, limit=limit, after=after, gt=gt, gte=gte, lt=lt, lte=lte
+            )
+        )
+
+    def history(
+        self,
+        key: StoreKey | str,
+        *,
+        reverse: bool = False,
+        limit: int | None = None,
+        after: tuple[int, int] | str | None = None,
+    ) -> Walk[PastVersion[T]]:
+        """Past versions, oldest first, earlier incarnations included; the living one is not.
+
+        Args:
+            key: whose.
+            reverse: newest first.
+            limit: at most so many.
+            after: begin behind this (incarnation, version), or where the `cursor` of an earlier
+                walk left off.
+        """
+        return Walk(self._inner.history(key, reverse=reverse, limit=limit, after=after))
+
+    def find_by_tag(
+        self,
+        tag: str,
+        pattern: Pattern | str = "#",
+        *,
+        reverse: bool = False,
+        limit: int | None = None,
+        after: StoreKey | str | None = None,
+    ) -> Walk[Entry[T]]:
+        """The entries that carry the tag and match, in key order, found by an index.
+
+        Args:
+            tag: which.
+            pattern: only keys that match.
+            reverse: from the last key to the first.
+            limit: at most so many.
+            after: begin behind this key, or where the `cursor` of an earlier walk left off.
+        """
+        return Walk(
+            self._inner.find_by_tag(tag, pattern, reverse=reverse, limit=limit, after=after)
+        )
+
+    def subscribe(
+        self, pattern: Pattern | str, callback: Callable[[Change], object]
+    ) -> Callable[[], None]:
+        """Have `callback` called with each change of keys that match; ends when called.
+
+        It gets the changes committed after this call, each once, in commit order, whoever makes
+        them. A plain callback runs after the commit and before the writer goes on, unless it has
+        fallen behind; a coroutine function runs as a task. What it raises harms neither the
+        writer nor other subscribers. One that is too slow is called in a thread from then on.
+
+        Raises:
+            InvalidInput: the callback cannot be called here.
+            PatternInvalid: there is no such pattern.
+        """
+        return self._inner.subscribe(pattern, callback)
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        """Carry out several writes as one commit, in the order given: all of them, or none.
+
+        Each names another key. The outcomes hold the entries before and after, as the commit
+        itself saw them.
+        """
+        return drive(self._inner.write(writes))
+
+    def require(self, key: StoreKey | str) -> Entry[T]:
+        """The entry. Raises KeyNotFound when there is none."""
+        return drive(self._inner.require(key))
+
+    def set(
+        self,
+        key: StoreKey | str,
+        value: T,
+        *,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+        tags: Iterable[str] | None = None,
+        ttl: TimeToLive | Keep = None,
+        expires_at: datetime | None = None,
+        schema_hash: str | None = None,
+        if_revision: int | None = None,
+        if_version: Version | None = None,
+        if_hash: str | Digest | None = None,
+        if_absent: bool = False,
+        if_changed: bool = False,
+    ) -> Entry[T]:
+        """Write a new version and return it.
+
+        Args:
+            key: which.
+            value: what.
+            modified_by: who, str or int, kept as given.
+            comment: why; belongs to this version alone.
+            tags: labels; left out they stay, `[]` clears them.
+            ttl: seconds or timedelta until it expires; left out it does not expire, `KEEP` leaves
+                the expiry as it is.
+            expires_at: the same as an aware instant.
+            schema_hash: digest of the schema the value fits.
+            if_revision: write only if the entry is of this revision (0: absent).
+            if_version: only if it is of this version, or (incarnation, version).
+            if_hash: only if its value has this digest.
+            if_absent: only if there is none.
+            if_changed: write nothing when the value is equal to the one there.
+
+        Raises:
+            Conflict: a condition does not hold; `current` is the entry that stands there.
+            InvalidKey, InvalidInput, SerializationFailed, ValueTooLarge: nothing was written.
+        """
+        inner = self._inner
+        options, required = (NO_OPTIONS, NO_CONDITIONS)
+        if (
+            modified_by is not None
+            or comment is not None
+            or tags is not None
+            or (ttl is not None)
+            or (expires_at is not None)
+            or (schema_hash is not None)
+        ):
+            options = write_options(modified_by, comment, tags, ttl, expires_at, schema_hash)
+        if if_revision is not None or if_version is not None or if_hash is not None or if_absent:
+            required = conditions(if_revision, if_version, if_hash, if_absent)
+        write = Write(key, SetValue(value), options, required, if_changed)
+        outcome = inner.write_now(write)
+        if outcome is None:
+            [outcome] = drive(inner.write((write,)))
+        return outcome.require()
+
+    def modify(
+        self,
+        key: StoreKey | str,
+        change: Callable[[Any], T],
+        *,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+        tags: Iterable[str] | None = None,
+        ttl: TimeToLive | Keep = KEEP,
+        schema_hash: str | None = None,
+        if_revision: int | None = None,
+        if_version: Version | None = None,
+        if_hash: str | Digest | None = None,
+        if_changed: bool = False,
+        allow_none: bool = False,
+    ) -> Entry[T]:
+        """Read, change and write as one step: no update of others is lost.
+
+        `change` gets the value (None when there is no entry) and returns the new one. It runs
+        inside the commit, so it should be quick, and on some engines more than once. The expiry
+        stays unless `ttl` says otherwise. What `change` raises is raised here; nothing is written.
+
+        Raises:
+            InvalidInput: `change` is a coroutine function, or returned None where a value stood
+                and `allow_none` does not say that this is meant.
+        """
+        inner = self._inner
+        write = Write(
+            key,
+            Modify(change, allow_none=allow_none),
+            write_options(modified_by, comment, tags, ttl, None, schema_hash),
+            conditions(if_revision, if_version, if_hash, if_absent=False),
+            if_changed,
+        )
+        outcome = inner.write_now(write)
+        if outcome is None:
+            [outcome] = drive(inner.write((write,)))
+        return outcome.require()
+
+    def delete(
+        self,
+        key: StoreKey | str,
+        *,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+        if_revision: int | None = None,
+        if_version: Version | None = None,
+        if_hash: str | Digest | None = None,
+    ) -> bool:
+        """Remove the entry; whether there was one. Its versions stay in the history.
+
+        Raises:
+            Conflict: a condition does not hold.
+        """
+        inner = self._inner
+        write = Write(
+            key,
+            DELETE,
+            write_options(modified_by, comment, None, None, None, None),
+            conditions(if_revision, if_version, if_hash, if_absent=False),
+        )
+        outcome = inner.write_now(write)
+        if outcome is None:
+            [outcome] = drive(inner.write((write,)))
+        return outcome.before is not None
+
+    def touch(
+        self,
+        key: StoreKey | str,
+        *,
+        ttl: TimeToLive | Keep = KEEP,
+        expires_at: datetime | None = None,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+        tags: Iterable[str] | None = None,
+        if_revision: int | None = None,
+        if_version: Version | None = None,
+    ) -> Entry[T] | None:
+        """Write a new version with the same value, to renew its expiry, author or tags.
+
+        The expiry stays unless `ttl` or `expires_at` says otherwise; `ttl=None` drops it. None,
+        and nothing written, when there is no entry.
+        """
+        return drive(
+            self._inner.touch(
+                key,
+                ttl=ttl,
+                expires_at=expires_at,
+                modified_by=modified_by,
+                comment=comment,
+                tags=tags,
+                if_revision=if_revision,
+                if_version=if_version,
+            )
+        )
+
+    def restore(
+        self,
+        key: StoreKey | str,
+        version: Version,
+        *,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+        if_revision: int | None = None,
+    ) -> Entry[T]:
+        """Write the value, tags and schema of an earlier version as a new one, without expiry.
+
+        Raises:
+            VersionNotFound: there is no such version, or its value is no longer kept.
+        """
+        return drive(
+            self._inner.restore(
+                key, version, modified_by=modified_by, comment=comment, if_revision=if_revision
+            )
+        )
+
+    def undelete(
+        self,
+        key: StoreKey | str,
+        *,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+    ) -> Entry[T]:
+        """Bring a deleted or expired entry back as it last was, as a new incarnation.
+
+        Raises:
+            Conflict: there is an entry; `current` holds it.
+            VersionNotFound: the key never had one, or its last value is no longer kept.
+        """
+        return drive(self._inner.undelete(key, modified_by=modified_by, comment=comment))
+
+    def rename(
+        self,
+        key: StoreKey | str,
+        new_key: StoreKey | str,
+        *,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+        if_revision: int | None = None,
+    ) -> Entry[T]:
+        """Move an entry to another key; its history, tags and expiry follow.
+
+        Raises:
+            KeyNotFound: there is no entry at `key`.
+            DuplicateKey: the new key has an entry, or a past of its own.
+        """
+        return drive(
+            self._inner.rename(
+                key, new_key, modified_by=modified_by, comment=comment, if_revision=if_revision
+            )
+        )
+
+    def count(self, pattern: Pattern | str = "#", *, tag: str | None = None) -> int:
+        """How many keys match, and carry the tag if one is given; no value is decoded."""
+        return drive(self._inner.count(pattern, tag=tag))
+
+    def set_many(
+        self,
+        values: Mapping[str, T] | Mapping[StoreKey, T] | Iterable[Item[T]],
+        *,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+        tags: Iterable[str] | None = None,
+        ttl: TimeToLive | Keep = None,
+        expires_at: datetime | None = None,
+        schema_hash: str | None = None,
+        if_absent: bool = False,
+        if_changed: bool = False,
+        atomic: bool = True,
+        progress: Callable[[int], object] | None = None,
+    ) -> dict[StoreKey, Entry[T]]:
+        """Write several entries as one commit: all of them, or none.
+
+        Args:
+            values: a mapping of keys to values, or pairs of them. A third part of a pair is a
+                mapping of options of `set` for this item alone: `("users:1", ada, {"ttl": 60})`.
+            modified_by, comment, tags, ttl, expires_at, schema_hash, if_absent, if_changed: for
+                each of them; see `set`.
+            atomic: False: as many commits as it takes, in the order given.
+            progress: called with how many were written, after each commit.
+
+        Raises:
+            InvalidInput: more than 10,000 at once, or a key twice, with `atomic`.
+            StoreError: what a write met; without `atomic` its `details["written"]` says how many of
+                the items were written before, and of its commit none was.
+        """
+        inner = self._inner
+        shared: SetOptions = {
+            "modified_by": modified_by,
+            "comment": comment,
+            "tags": tags,
+            "ttl": ttl,
+            "expires_at": expires_at,
+            "schema_hash": schema_hash,
+            "if_absent": if_absent,
+            "if_changed": if_changed,
+        }
+        made: dict[StoreKey, Entry[T]] = {}
+        written = 0
+        for writes in commits(set_writes(values, shared), atomic):
+            try:
+                outcomes = drive(inner.write(writes))
+            except StoreError as error:
+                if not atomic:
+                    error.within(written=written)
+                raise
+            written += len(writes)
+            made |= {entry.key: entry for entry in [one.require() for one in outcomes]}
+            if progress is not None:
+                progress(written)
+        return made
+
+    def delete_many(
+        self,
+        keys: Iterable[StoreKey | str],
+        *,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+    ) -> int:
+        """Remove several entries as one commit; how many there were."""
+        return drive(self._inner.delete_many(keys, modified_by=modified_by, comment=comment))
+
+    def delete_matching(
+        self,
+        pattern: Pattern | str,
+        *,
+        tag: str | None = None,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+        limit: int | None = None,
+        keys_per_commit: int = 1000,
+        progress: Callable[[int], object] | None = None,
+    ) -> int:
+        """Remove the entries that match, in as many commits as it takes; how many there were.
+
+        Each commit is small, so that others write in between. Ended half-way, by an error or a
+        cancelled task, it has removed what it told `progress`; called again, it goes on. Their
+        versions stay in the history.
+
+        Args:
+            pattern: which.
+            tag: only those that carry it, also when they are removed.
+            modified_by, comment: who and why.
+            limit: at most so many.
+            keys_per_commit: how many one commit removes at most, up to 10,000.
+            progress: called with how many were removed so far, after each commit.
+
+        Raises:
+            Conflict: others wrote entries with the tag each time they were to be removed.
+        """
+        return drive(
+            self._inner.delete_matching(
+                pattern,
+                tag=tag,
+                modified_by=modified_by,
+                comment=comment,
+                limit=limit,
+                keys_per_commit=keys_per_commit,
+                progress=progress,
             )
         )
 

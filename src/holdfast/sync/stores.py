@@ -3,15 +3,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from holdfast.contract.engine import Engine
 from holdfast.contract.record import MISSING, Missing
 from holdfast.runtime.drive import DrivenIterator, drive
+from holdfast.stores.batch import StoreBatch as AsyncStoreBatch
+from holdfast.stores.config import StoreConfig
+from holdfast.stores.content import Pair
+from holdfast.stores.lifecycle import Lifecycle, StoreEvent
+from holdfast.stores.mounts import MountedStore as AsyncMountedStore
 from holdfast.stores.multistore import MultiStore as AsyncMultiStore
 from holdfast.stores.store import Store as AsyncStore
+from holdfast.stores.transaction import StoreTransaction as AsyncStoreTransaction
+
+if TYPE_CHECKING:
+    from holdfast.stores.versions.base import KeyChange, SavedVersion
+    from holdfast.stores.versions.saved import SavedStore as AsyncSavedStore
+    from holdfast.stores.versions.together import AllStores, StoreProof
 
 T = TypeVar("T")
 
@@ -26,18 +38,72 @@ class MultiStore:
         """The same stores seen through a transaction or a snapshot."""
         return MultiStore(self._inner.on(engine))
 
-    def create(self, name: str) -> Store:
+    def save_version(self) -> AllStores:
+        """Save the next version of every store, under one hash over all of their roots.
+
+        Raises:
+            StoreNotFound: there is no store.
+            Unsupported: inside a transaction or on a snapshot.
+        """
+        return drive(self._inner.save_version())
+
+    def list_versions(self) -> list[int]:
+        """The numbers of the versions of all stores, ascending."""
+        return drive(self._inner.list_versions())
+
+    def root(self, version: int | None = None) -> AllStores:
+        """A version of all stores, with the root of each and the hash over all; else the latest.
+
+        Raises:
+            VersionNotFound: it is not saved.
+        """
+        return drive(self._inner.root(version))
+
+    def prove(self, name: str, key: bytes, version: int | None = None) -> StoreProof:
+        """The proof of what a version of all stores says of a key of one of them.
+
+        Raises:
+            StoreNotFound: the store is not there, or was not at that version.
+            VersionNotFound: the version is not saved, or that of the store was pruned.
+        """
+        return drive(self._inner.prove(name, key, version))
+
+    def create(
+        self,
+        name: str,
+        kind: str | None = None,
+        config: StoreConfig | Mapping[str, Any] | None = None,
+    ) -> Store:
         """A new, empty store.
+
+        Args:
+            name: 1 to 255 bytes of text.
+            kind: `plain`, or `iavl` for versions that stay readable; left out, that of `config`.
+            config: how it keeps its values. The store remembers it: `get` takes none.
 
         Raises:
             StoreExists: there is one of that name.
             InvalidName: the name is empty, too long, or no text.
+            ConfigInvalid: the configuration cannot be.
             Unsupported: inside a transaction.
         """
-        return Store(drive(self._inner.create(name)))
+        return Store(drive(self._inner.create(name, kind, config)))
+
+    def open(
+        self,
+        name: str,
+        kind: str | None = None,
+        config: StoreConfig | Mapping[str, Any] | None = None,
+    ) -> Store:
+        """The store of that name, made if there is none; see `create`.
+
+        Raises:
+            StoreExists: there is one, and it was made with another configuration.
+        """
+        return Store(drive(self._inner.open(name, kind, config)))
 
     def get(self, name: str) -> Store:
-        """The store of that name. Raises StoreNotFound."""
+        """The store of that name; the same object each time. Raises StoreNotFound."""
         return Store(drive(self._inner.get(name)))
 
     def exists(self, name: str) -> bool:
@@ -53,9 +119,37 @@ class MultiStore:
 
         Raises:
             StoreNotFound: there is none of that name.
+            Conflict: a branch of it is there.
             Unsupported: inside a transaction.
         """
         drive(self._inner.delete(name))
+
+    def close_all(self) -> None:
+        """Close every store that was handed out; whoever asks for one gets another object.
+
+        Raises:
+            ExceptionGroup: some could not be closed; all others are.
+        """
+        drive(self._inner.close_all())
+
+    def subscribe(self, topic: str, callback: Callable[[StoreEvent], object]) -> Callable[[], None]:
+        """Call `callback` with what happens to stores through this handle.
+
+        Args:
+            topic: such as `store.created`, `store.version.+`, or `store.#` for everything.
+            callback: a plain function, called before the call goes on, or a coroutine function.
+
+        Returns:
+            What ends it.
+
+        Raises:
+            PatternInvalid: no topic matches.
+        """
+        return self._inner.subscribe(topic, callback)
+
+    def told_to(self, lifecycle: Lifecycle) -> None:
+        """Have what happens to stores told elsewhere: to who keeps several databases."""
+        self._inner.told_to(lifecycle)
 
 
 class Store:
@@ -63,24 +157,128 @@ class Store:
 
     Made by `db.stores`. Every write is one durable commit, told in the feed (`db.watch` with
     `view="stores"`); inside a transaction it is part of that.
-
-    Attributes:
-        name: as given.
     """
 
     def __init__(self, inner: AsyncStore) -> None:
         self._inner = inner
 
-    @property
-    def name(self) -> str:
-        return self._inner.name
-
     def __repr__(self) -> str:
+        """Return repr(self)."""
         return self._inner.__repr__()
 
-    def on(self, engine: Engine) -> Store:
-        """The same store seen through a transaction or a snapshot."""
-        return Store(self._inner.on(engine))
+    @property
+    def supports_transactions(self) -> bool:
+        """Whether `transaction` works here."""
+        return self._inner.supports_transactions
+
+    @property
+    def supports_versioning(self) -> bool:
+        """Whether `save_version` works here."""
+        return self._inner.supports_versioning
+
+    def transaction(
+        self,
+        isolation: str = "serializable",
+        *,
+        read_only: bool = False,
+        timeout: float | timedelta | None = None,
+    ) -> StoreTransaction:
+        """A transaction on this store, which is a store itself; `db.transaction` is one on all.
+
+        Args:
+            isolation: `read_committed`, `repeatable_read` (also `snapshot`) or `serializable`.
+            read_only: it writes nothing.
+            timeout: seconds or a timedelta, after which it is rolled back.
+
+        Raises:
+            InvalidInput: the arguments cannot be.
+            Unsupported: inside another transaction, or on a snapshot.
+        """
+        return StoreTransaction(
+            self._inner.transaction(isolation, read_only=read_only, timeout=timeout)
+        )
+
+    def under(self, prefix: bytes) -> MountedStore:
+        """The keys that begin with `prefix`, as a store in which they do not. Raises InvalidInput.
+
+        What is set, walked or counted there stays within the prefix.
+        """
+        return MountedStore(self._inner.under(prefix))
+
+    def mount(self, prefix: bytes, store: Store) -> MountedStore:
+        """This store with another one under a prefix: keys that begin with it are that store's.
+
+        What this store has under the prefix itself is hidden there. A batch that writes into both
+        is one commit.
+
+        Raises:
+            InvalidInput: the prefix is empty, or another mount stands in its way.
+            Unsupported: the stores are not of one database.
+        """
+        return MountedStore(self._inner.mount(prefix, store._inner))
+
+    def branch(self, name: str, version: int | None = None) -> Store:
+        """A new store that begins as a saved version of this one; nothing is copied.
+
+        Both go on by themselves, share the rows that neither has changed, and can be merged.
+
+        Args:
+            name: of the new store.
+            version: where it begins; left out, at the current one.
+
+        Raises:
+            VersionNotFound: it is not saved, or none is.
+            StoreExists, InvalidName: the name cannot be had.
+            Unsupported: of a plain store, inside a transaction, or on a snapshot.
+        """
+        return Store(drive(self._inner.branch(name, version)))
+
+    def merge(self, branch: Store, *, prefer: str | None = None) -> int:
+        """Bring what changed in a branch since it began into this store, as one commit.
+
+        Args:
+            branch: a branch of this store, with its unsaved changes.
+            prefer: which value is taken where both changed a key to different values: `ours` of
+                this store, or `theirs` of the branch; left out, that is a conflict.
+
+        Returns:
+            How many keys were changed here.
+
+        Raises:
+            Conflict: both changed a key to different values; `keys` names them. Nothing was
+                changed.
+            InvalidInput: the other store is no branch of this one.
+        """
+        return drive(self._inner.merge(branch._inner, prefer=prefer))
+
+    def close(self) -> None:
+        """Let go of it: every later call raises StoreClosed. Closing twice does nothing."""
+        drive(self._inner.close())
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed or deleted."""
+        return self._inner.closed
+
+    @property
+    def name(self) -> str:
+        """As given when it was made."""
+        return self._inner.name
+
+    @property
+    def path(self) -> str | None:
+        """Where the database is that holds it; None where nothing is on a disk."""
+        return self._inner.path
+
+    @property
+    def config(self) -> StoreConfig:
+        """How it keeps its values, as given when it was made."""
+        return self._inner.config
+
+    @property
+    def supports_range_queries(self) -> bool:
+        """Whether `iterate_range` works here."""
+        return self._inner.supports_range_queries
 
     def get(self, key: bytes, default: T | Missing = MISSING) -> bytes | T:
         """The value under a key.
@@ -96,21 +294,39 @@ class Store:
         return drive(self._inner.get(key, default))
 
     def has(self, key: bytes) -> bool:
-        """Whether there is a value under the key."""
+        """Whether there is a value under the key; reads nothing of a big value."""
         return drive(self._inner.has(key))
 
-    def iterate(self, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+    def length(self, key: bytes) -> int:
+        """How many bytes the value under a key has. Raises KeyNotFound."""
+        return drive(self._inner.length(key))
+
+    def get_range(self, key: bytes, offset: int = 0, length: int | None = None) -> bytes:
+        """Some bytes of the value under a key; of a big value, only the chunks touched are read.
+
+        Args:
+            key: which.
+            offset: the first byte, from 0; behind the end there is nothing.
+            length: how many bytes; None: all that follow.
+
+        Raises:
+            KeyNotFound: there is no value.
+            InvalidInput: offset or length are no numbers from 0.
+        """
+        return drive(self._inner.get_range(key, offset, length))
+
+    def iterate(self, ascending: bool = True) -> Iterator[Pair]:
         """Every (key, value) in key order; see `iterate_range`."""
-        return DrivenIterator(self._inner.iterate(reverse=reverse))
+        return DrivenIterator(self._inner.iterate(ascending))
 
     def iterate_range(
         self,
         start: bytes | None = None,
         end: bytes | None = None,
+        ascending: bool = True,
         *,
-        reverse: bool = False,
         limit: int | None = None,
-    ) -> Iterator[tuple[bytes, bytes]]:
+    ) -> Iterator[Pair]:
         """The (key, value) pairs with `start <= key < end`, in key order.
 
         Read page by page, each page of one moment: for one moment throughout, walk a snapshot or
@@ -119,10 +335,35 @@ class Store:
         Args:
             start: first key; None: from the first there is.
             end: first key behind the range; None: to the last there is.
-            reverse: from the last to the first.
-            limit: at most so many.
+            ascending: from the first to the last; False: from the last to the first.
+            limit: at most so many; no more rows are read.
         """
-        return DrivenIterator(self._inner.iterate_range(start, end, reverse=reverse, limit=limit))
+        return DrivenIterator(self._inner.iterate_range(start, end, ascending, limit=limit))
+
+    def prefix(
+        self, prefix: bytes, ascending: bool = True, *, limit: int | None = None
+    ) -> Iterator[Pair]:
+        """The pairs whose keys begin with `prefix`; see `iterate_range`."""
+        return DrivenIterator(self._inner.prefix(prefix, ascending, limit=limit))
+
+    def visit(
+        self,
+        callback: Callable[[bytes, bytes], object],
+        start: bytes | None = None,
+        end: bytes | None = None,
+        ascending: bool = True,
+    ) -> int:
+        """Call `callback(key, value)` with each pair until it returns False; how many calls.
+
+        Only the very False ends the walk, so a function without a result sees everything.
+        """
+        return drive(self._inner.visit(callback, start, end, ascending))
+
+    def count(
+        self, start: bytes | None = None, end: bytes | None = None, *, prefix: bytes | None = None
+    ) -> int:
+        """How many keys there are with `start <= key < end`, or that begin with `prefix`."""
+        return drive(self._inner.count(start, end, prefix=prefix))
 
     def set(
         self,
@@ -143,6 +384,7 @@ class Store:
         Raises:
             InvalidKey, InvalidValue, InvalidInput: nothing was written.
             StoreNotFound: the store was deleted meanwhile.
+            Unsupported: a time to live in a store of kind `iavl`.
         """
         return drive(self._inner.set(key, value, ttl=ttl, modified_by=modified_by, comment=comment))
 
@@ -152,6 +394,688 @@ class Store:
         """Remove the value under a key; whether there was one."""
         return drive(self._inner.delete(key, modified_by=modified_by, comment=comment))
 
-    def expire(self, data_keys: list[bytes]) -> int:
-        """End the values of these rows that have run out, as one commit; how many did."""
-        return drive(self._inner.expire(data_keys))
+    def set_many(
+        self,
+        pairs: Mapping[bytes, bytes] | Iterable[Pair],
+        *,
+        ttl: float | timedelta | None = None,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+    ) -> int:
+        """Put many values in one commit; its revision. Of one key given twice the last counts.
+
+        Raises:
+            InvalidKey, InvalidValue, InvalidInput, ValueTooLarge: nothing was written.
+        """
+        return drive(self._inner.set_many(pairs, ttl=ttl, modified_by=modified_by, comment=comment))
+
+    def delete_many(
+        self,
+        keys: Iterable[bytes],
+        *,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+    ) -> int:
+        """Remove many values in one commit; how many there were."""
+        return drive(self._inner.delete_many(keys, modified_by=modified_by, comment=comment))
+
+    def batch(
+        self, *, modified_by: str | int | None = None, comment: str | None = None
+    ) -> StoreBatch:
+        """Sets and deletes that happen together at the end of an `with` block."""
+        return StoreBatch(self._inner.batch(modified_by=modified_by, comment=comment))
+
+    def save_version(self) -> SavedVersion:
+        """Save what stands here as the next version: its number, and its root hash.
+
+        Writers go on meanwhile; the version is one moment. What is saved costs what changed since
+        the version before. A plain store records its changed keys from its first version on.
+
+        Raises:
+            Unsupported: inside a transaction or on a snapshot.
+            ReadOnly: the handle was opened for reading.
+        """
+        return drive(self._inner.save_version())
+
+    def list_versions(self) -> list[int]:
+        """The numbers of all saved versions, ascending; none, when none was saved."""
+        return drive(self._inner.list_versions())
+
+    def current_version(self) -> int:
+        """The version that unsaved changes stand on: the one saved or loaded last; 0: none."""
+        return drive(self._inner.current_version())
+
+    def root(self, version: int | None = None) -> SavedVersion:
+        """A saved version with its root hash; left out, the current one.
+
+        Raises:
+            VersionNotFound: it is not saved, or not any more.
+        """
+        return drive(self._inner.root(version))
+
+    def diff(self, before: int, after: int) -> Iterator[KeyChange]:
+        """The keys that differ between two saved versions, in order; walks what differs only.
+
+        Values of a store of kind `iavl`, SHA-256 digests of values of a plain one.
+
+        Raises:
+            VersionNotFound: one of them is not saved, or not any more.
+        """
+        return DrivenIterator(self._inner.diff(before, after))
+
+    def prove(self, key: bytes, version: int | None = None) -> bytes:
+        """The proof of a key's value, or of its absence, below the root of a saved version.
+
+        That of a store of kind `iavl` is an ICS-23 CommitmentProof, that of a plain store a proof
+        of the value's SHA-256 digest; `holdfast.stores.proofs.proven` reads both.
+
+        Raises:
+            VersionNotFound: the version is not saved, or not any more.
+            Unsupported: ICS-23 has no such proof: the tree is empty, or a value it needs is.
+        """
+        return drive(self._inner.prove(key, version))
+
+    def verify(self, version: int | None = None) -> int:
+        """Read a saved version whole, or all of them; how many nodes there are.
+
+        Raises:
+            IntegrityFailed: the first row that is not what was saved.
+            VersionNotFound: the version is not saved, or not any more.
+        """
+        return drive(self._inner.verify(version))
+
+    def at_version(self, version: int) -> SavedStore:
+        """A saved version to read from. Close it, or use it as a context manager.
+
+        Pruning and rolling back, by whatever process, take nothing away from it where the engine
+        has snapshots.
+
+        Raises:
+            VersionNotFound: it is not saved, or not any more.
+            Unsupported: of a plain store.
+        """
+        return SavedStore(drive(self._inner.at_version(version)))
+
+    def load_version(self, version: int) -> SavedVersion:
+        """Make a saved version what stands here; unsaved changes are dropped, in one commit.
+
+        Every reader sees it from then on. Versions after it stay, and the next one that is saved
+        is the latest plus one.
+
+        Raises:
+            VersionNotFound: it is not saved, or not any more; nothing was changed.
+            Unsupported: of a plain store, inside a transaction, or on a snapshot.
+        """
+        return drive(self._inner.load_version(version))
+
+    def rollback(self, version: int) -> SavedVersion:
+        """Drop all versions after this one, and unsaved changes; it is what stands here then.
+
+        Raises:
+            VersionNotFound: it is not saved, or not any more; nothing was changed.
+            Conflict: a branch began at a version that would go.
+            Unsupported: of a plain store, inside a transaction, or on a snapshot.
+        """
+        return drive(self._inner.rollback(version))
+
+    def prune(self, to: int) -> int:
+        """Drop the versions up to and with `to`, the oldest first; how many went.
+
+        It ends before a version that unsaved changes stand on, or that a branch began at. Whoever
+        reads a version reads on.
+
+        Raises:
+            InvalidInput: the latest version would go.
+            Conflict: others saved or dropped versions meanwhile.
+        """
+        return drive(self._inner.prune(to))
+
+
+class StoreBatch:
+    """Collects sets and deletes, and commits them at once; made by `Store.batch`.
+
+    As a context manager it commits at the end of the block, and drops everything
+    when the block raises. Of one key the last wish counts.
+    """
+
+    def __init__(self, inner: AsyncStoreBatch) -> None:
+        self._inner = inner
+
+    def set(self, key: bytes, value: bytes, *, ttl: float | timedelta | None = None) -> Self:
+        """Put a value under a key, with the others. Raises InvalidKey, InvalidValue."""
+        self._inner.set(key, value, ttl=ttl)
+        return self
+
+    def delete(self, key: bytes) -> Self:
+        """Remove the value under a key, with the others. Raises InvalidKey."""
+        self._inner.delete(key)
+        return self
+
+    def commit(self) -> int:
+        """Do all of it; the revision, or 0 when there was nothing to do.
+
+        Raises:
+            TransactionClosed: it was committed or dropped before.
+        """
+        return drive(self._inner.commit())
+
+    def __enter__(self) -> Self:
+        drive(self._inner.__aenter__())
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        drive(self._inner.__aexit__(error_type, error, traceback))
+
+
+class StoreTransaction:
+    """Reads and writes of one store that happen together or not at all.
+
+    It has every verb of a store and sees its own writes; nobody else does before it is committed.
+    As a context manager it commits at the end of the block, and rolls back when the
+    block raises. A transaction begun inside it is a savepoint: rolled back, it takes back what was
+    written since, and nothing before.
+    """
+
+    def __init__(self, inner: AsyncStoreTransaction) -> None:
+        self._inner = inner
+
+    def __repr__(self) -> str:
+        """Return repr(self)."""
+        return self._inner.__repr__()
+
+    @property
+    def id(self) -> str:
+        """What its changes carry as `transaction_id`; that of a savepoint is its transaction's."""
+        return self._inner.id
+
+    @property
+    def active(self) -> bool:
+        """Whether it can still be used."""
+        return self._inner.active
+
+    @property
+    def state(self) -> str:
+        """`new`, `active`, `committing`, `committed` or `rolled_back`."""
+        return self._inner.state
+
+    @property
+    def revision(self) -> int:
+        """Of its commit; before that, and of a savepoint, 0."""
+        return self._inner.revision
+
+    @property
+    def supports_transactions(self) -> bool:
+        """Whether `transaction` works here: as a savepoint it does."""
+        return self._inner.supports_transactions
+
+    def begin(self) -> Self:
+        """Take the moment that is read; `with` does."""
+        drive(self._inner.begin())
+        return self
+
+    def commit(self) -> int:
+        """Write everything in one commit; its revision, 0 for a savepoint.
+
+        Raises:
+            Conflict: what it read changed meanwhile; nothing was written.
+            TransactionClosed: it is over already.
+            TransactionAborted: its time was up; nothing was written.
+        """
+        return drive(self._inner.commit())
+
+    def rollback(self) -> None:
+        """Drop everything; of a savepoint, what was written since. Raises TransactionClosed."""
+        drive(self._inner.rollback())
+
+    def close(self) -> None:
+        """Roll back if it is active; closing twice does nothing."""
+        drive(self._inner.close())
+
+    def __enter__(self) -> Self:
+        drive(self._inner.__aenter__())
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        drive(self._inner.__aexit__(error_type, error, traceback))
+
+    def transaction(self) -> StoreTransaction:
+        """A savepoint: committed, what it wrote is part of this; rolled back, it never was."""
+        return StoreTransaction(self._inner.transaction())
+
+    @property
+    def name(self) -> str:
+        """As given when it was made."""
+        return self._inner.name
+
+    @property
+    def path(self) -> str | None:
+        """Where the database is that holds it; None where nothing is on a disk."""
+        return self._inner.path
+
+    @property
+    def config(self) -> StoreConfig:
+        """How it keeps its values, as given when it was made."""
+        return self._inner.config
+
+    @property
+    def supports_range_queries(self) -> bool:
+        """Whether `iterate_range` works here."""
+        return self._inner.supports_range_queries
+
+    def get(self, key: bytes, default: T | Missing = MISSING) -> bytes | T:
+        """The value under a key.
+
+        Args:
+            key: which.
+            default: returned where there is none; left out, that raises.
+
+        Raises:
+            KeyNotFound: there is none.
+            InvalidKey: the key cannot be one.
+        """
+        return drive(self._inner.get(key, default))
+
+    def has(self, key: bytes) -> bool:
+        """Whether there is a value under the key; reads nothing of a big value."""
+        return drive(self._inner.has(key))
+
+    def length(self, key: bytes) -> int:
+        """How many bytes the value under a key has. Raises KeyNotFound."""
+        return drive(self._inner.length(key))
+
+    def get_range(self, key: bytes, offset: int = 0, length: int | None = None) -> bytes:
+        """Some bytes of the value under a key; of a big value, only the chunks touched are read.
+
+        Args:
+            key: which.
+            offset: the first byte, from 0; behind the end there is nothing.
+            length: how many bytes; None: all that follow.
+
+        Raises:
+            KeyNotFound: there is no value.
+            InvalidInput: offset or length are no numbers from 0.
+        """
+        return drive(self._inner.get_range(key, offset, length))
+
+    def iterate(self, ascending: bool = True) -> Iterator[Pair]:
+        """Every (key, value) in key order; see `iterate_range`."""
+        return DrivenIterator(self._inner.iterate(ascending))
+
+    def iterate_range(
+        self,
+        start: bytes | None = None,
+        end: bytes | None = None,
+        ascending: bool = True,
+        *,
+        limit: int | None = None,
+    ) -> Iterator[Pair]:
+        """The (key, value) pairs with `start <= key < end`, in key order.
+
+        Read page by page, each page of one moment: for one moment throughout, walk a snapshot or
+        inside a transaction.
+
+        Args:
+            start: first key; None: from the first there is.
+            end: first key behind the range; None: to the last there is.
+            ascending: from the first to the last; False: from the last to the first.
+            limit: at most so many; no more rows are read.
+        """
+        return DrivenIterator(self._inner.iterate_range(start, end, ascending, limit=limit))
+
+    def prefix(
+        self, prefix: bytes, ascending: bool = True, *, limit: int | None = None
+    ) -> Iterator[Pair]:
+        """The pairs whose keys begin with `prefix`; see `iterate_range`."""
+        return DrivenIterator(self._inner.prefix(prefix, ascending, limit=limit))
+
+    def visit(
+        self,
+        callback: Callable[[bytes, bytes], object],
+        start: bytes | None = None,
+        end: bytes | None = None,
+        ascending: bool = True,
+    ) -> int:
+        """Call `callback(key, value)` with each pair until it returns False; how many calls.
+
+        Only the very False ends the walk, so a function without a result sees everything.
+        """
+        return drive(self._inner.visit(callback, start, end, ascending))
+
+    def count(
+        self, start: bytes | None = None, end: bytes | None = None, *, prefix: bytes | None = None
+    ) -> int:
+        """How many keys there are with `start <= key < end`, or that begin with `prefix`."""
+        return drive(self._inner.count(start, end, prefix=prefix))
+
+    def set(
+        self,
+        key: bytes,
+        value: bytes,
+        *,
+        ttl: float | timedelta | None = None,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+    ) -> int:
+        """Put a value under a key; the revision of the commit, or 0 inside a transaction.
+
+        Args:
+            key, value: bytes.
+            ttl: seconds or timedelta until it expires; left out it does not.
+            modified_by, comment: who and why, for the feed.
+
+        Raises:
+            InvalidKey, InvalidValue, InvalidInput: nothing was written.
+            StoreNotFound: the store was deleted meanwhile.
+            Unsupported: a time to live in a store of kind `iavl`.
+        """
+        return drive(self._inner.set(key, value, ttl=ttl, modified_by=modified_by, comment=comment))
+
+    def delete(
+        self, key: bytes, *, modified_by: str | int | None = None, comment: str | None = None
+    ) -> bool:
+        """Remove the value under a key; whether there was one."""
+        return drive(self._inner.delete(key, modified_by=modified_by, comment=comment))
+
+    def set_many(
+        self,
+        pairs: Mapping[bytes, bytes] | Iterable[Pair],
+        *,
+        ttl: float | timedelta | None = None,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+    ) -> int:
+        """Put many values in one commit; its revision. Of one key given twice the last counts.
+
+        Raises:
+            InvalidKey, InvalidValue, InvalidInput, ValueTooLarge: nothing was written.
+        """
+        return drive(self._inner.set_many(pairs, ttl=ttl, modified_by=modified_by, comment=comment))
+
+    def delete_many(
+        self,
+        keys: Iterable[bytes],
+        *,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+    ) -> int:
+        """Remove many values in one commit; how many there were."""
+        return drive(self._inner.delete_many(keys, modified_by=modified_by, comment=comment))
+
+    def batch(
+        self, *, modified_by: str | int | None = None, comment: str | None = None
+    ) -> StoreBatch:
+        """Sets and deletes that happen together at the end of an `with` block."""
+        return StoreBatch(self._inner.batch(modified_by=modified_by, comment=comment))
+
+
+class MountedStore:
+    """A part of a store, or a store with others under prefixes; made by `under` and `mount`.
+
+    It has the verbs of a store for keys and values; versions and transactions are those of the
+    stores themselves. A write that concerns several stores is one commit.
+    """
+
+    def __init__(self, inner: AsyncMountedStore) -> None:
+        self._inner = inner
+
+    def __repr__(self) -> str:
+        """Return repr(self)."""
+        return self._inner.__repr__()
+
+    def mount(self, prefix: bytes, store: Store) -> MountedStore:
+        """The same with one more store under a prefix; see `Store.mount`."""
+        return MountedStore(self._inner.mount(prefix, store._inner))  # noqa: SLF001 - of this module
+
+    @property
+    def name(self) -> str:
+        """As given when it was made."""
+        return self._inner.name
+
+    @property
+    def path(self) -> str | None:
+        """Where the database is that holds it; None where nothing is on a disk."""
+        return self._inner.path
+
+    @property
+    def config(self) -> StoreConfig:
+        """How it keeps its values, as given when it was made."""
+        return self._inner.config
+
+    @property
+    def supports_range_queries(self) -> bool:
+        """Whether `iterate_range` works here."""
+        return self._inner.supports_range_queries
+
+    def get(self, key: bytes, default: T | Missing = MISSING) -> bytes | T:
+        """The value under a key.
+
+        Args:
+            key: which.
+            default: returned where there is none; left out, that raises.
+
+        Raises:
+            KeyNotFound: there is none.
+            InvalidKey: the key cannot be one.
+        """
+        return drive(self._inner.get(key, default))
+
+    def has(self, key: bytes) -> bool:
+        """Whether there is a value under the key; reads nothing of a big value."""
+        return drive(self._inner.has(key))
+
+    def length(self, key: bytes) -> int:
+        """How many bytes the value under a key has. Raises KeyNotFound."""
+        return drive(self._inner.length(key))
+
+    def get_range(self, key: bytes, offset: int = 0, length: int | None = None) -> bytes:
+        """Some bytes of the value under a key; of a big value, only the chunks touched are read.
+
+        Args:
+            key: which.
+            offset: the first byte, from 0; behind the end there is nothing.
+            length: how many bytes; None: all that follow.
+
+        Raises:
+            KeyNotFound: there is no value.
+            InvalidInput: offset or length are no numbers from 0.
+        """
+        return drive(self._inner.get_range(key, offset, length))
+
+    def iterate(self, ascending: bool = True) -> Iterator[Pair]:
+        """Every (key, value) in key order; see `iterate_range`."""
+        return DrivenIterator(self._inner.iterate(ascending))
+
+    def iterate_range(
+        self,
+        start: bytes | None = None,
+        end: bytes | None = None,
+        ascending: bool = True,
+        *,
+        limit: int | None = None,
+    ) -> Iterator[Pair]:
+        """The (key, value) pairs with `start <= key < end`, in key order.
+
+        Read page by page, each page of one moment: for one moment throughout, walk a snapshot or
+        inside a transaction.
+
+        Args:
+            start: first key; None: from the first there is.
+            end: first key behind the range; None: to the last there is.
+            ascending: from the first to the last; False: from the last to the first.
+            limit: at most so many; no more rows are read.
+        """
+        return DrivenIterator(self._inner.iterate_range(start, end, ascending, limit=limit))
+
+    def prefix(
+        self, prefix: bytes, ascending: bool = True, *, limit: int | None = None
+    ) -> Iterator[Pair]:
+        """The pairs whose keys begin with `prefix`; see `iterate_range`."""
+        return DrivenIterator(self._inner.prefix(prefix, ascending, limit=limit))
+
+    def visit(
+        self,
+        callback: Callable[[bytes, bytes], object],
+        start: bytes | None = None,
+        end: bytes | None = None,
+        ascending: bool = True,
+    ) -> int:
+        """Call `callback(key, value)` with each pair until it returns False; how many calls.
+
+        Only the very False ends the walk, so a function without a result sees everything.
+        """
+        return drive(self._inner.visit(callback, start, end, ascending))
+
+    def count(
+        self, start: bytes | None = None, end: bytes | None = None, *, prefix: bytes | None = None
+    ) -> int:
+        """How many keys there are with `start <= key < end`, or that begin with `prefix`."""
+        return drive(self._inner.count(start, end, prefix=prefix))
+
+    def set(
+        self,
+        key: bytes,
+        value: bytes,
+        *,
+        ttl: float | timedelta | None = None,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+    ) -> int:
+        """Put a value under a key; the revision of the commit, or 0 inside a transaction.
+
+        Args:
+            key, value: bytes.
+            ttl: seconds or timedelta until it expires; left out it does not.
+            modified_by, comment: who and why, for the feed.
+
+        Raises:
+            InvalidKey, InvalidValue, InvalidInput: nothing was written.
+            StoreNotFound: the store was deleted meanwhile.
+            Unsupported: a time to live in a store of kind `iavl`.
+        """
+        return drive(self._inner.set(key, value, ttl=ttl, modified_by=modified_by, comment=comment))
+
+    def delete(
+        self, key: bytes, *, modified_by: str | int | None = None, comment: str | None = None
+    ) -> bool:
+        """Remove the value under a key; whether there was one."""
+        return drive(self._inner.delete(key, modified_by=modified_by, comment=comment))
+
+    def set_many(
+        self,
+        pairs: Mapping[bytes, bytes] | Iterable[Pair],
+        *,
+        ttl: float | timedelta | None = None,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+    ) -> int:
+        """Put many values in one commit; its revision. Of one key given twice the last counts.
+
+        Raises:
+            InvalidKey, InvalidValue, InvalidInput, ValueTooLarge: nothing was written.
+        """
+        return drive(self._inner.set_many(pairs, ttl=ttl, modified_by=modified_by, comment=comment))
+
+    def delete_many(
+        self,
+        keys: Iterable[bytes],
+        *,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+    ) -> int:
+        """Remove many values in one commit; how many there were."""
+        return drive(self._inner.delete_many(keys, modified_by=modified_by, comment=comment))
+
+    def batch(
+        self, *, modified_by: str | int | None = None, comment: str | None = None
+    ) -> StoreBatch:
+        """Sets and deletes that happen together at the end of an `with` block."""
+        return StoreBatch(self._inner.batch(modified_by=modified_by, comment=comment))
+
+
+class SavedStore:
+    """The keys and values of one saved version; nobody can change them.
+
+    It holds a snapshot of the engine, where the engine has snapshots. Close it, or use it as an
+    context manager.
+
+    Attributes:
+        name: of the store.
+        version: its number.
+        root: its root hash, 32 bytes.
+    """
+
+    def __init__(self, inner: AsyncSavedStore) -> None:
+        self._inner = inner
+
+    @property
+    def name(self) -> str:
+        return self._inner.name
+
+    @property
+    def version(self) -> int:
+        return self._inner.version
+
+    @property
+    def root(self) -> bytes:
+        return self._inner.root
+
+    def __repr__(self) -> str:
+        """Return repr(self)."""
+        return self._inner.__repr__()
+
+    def get(self, key: bytes, default: T | Missing = MISSING) -> bytes | T:
+        """The value under a key; see `Store.get`."""
+        return drive(self._inner.get(key, default))
+
+    def has(self, key: bytes) -> bool:
+        """Whether there is a value under the key."""
+        return drive(self._inner.has(key))
+
+    def count(self) -> int:
+        """How many keys there are."""
+        return drive(self._inner.count())
+
+    def iterate(self, ascending: bool = True) -> Iterator[Pair]:
+        """Every (key, value) in key order."""
+        return DrivenIterator(self._inner.iterate(ascending))
+
+    def iterate_range(
+        self,
+        start: bytes | None = None,
+        end: bytes | None = None,
+        ascending: bool = True,
+        *,
+        limit: int | None = None,
+    ) -> Iterator[Pair]:
+        """The (key, value) pairs with `start <= key < end`, in key order; see the store's."""
+        return DrivenIterator(self._inner.iterate_range(start, end, ascending, limit=limit))
+
+    def prove(self, key: bytes) -> bytes:
+        """The ICS-23 proof of a key's value here, or of its absence; see `Store.prove`."""
+        return drive(self._inner.prove(key))
+
+    def close(self) -> None:
+        """Let go of the version; closing twice does nothing."""
+        drive(self._inner.close())
+
+    def __enter__(self) -> Self:
+        drive(self._inner.__aenter__())
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        drive(self._inner.__aexit__(error_type, error, traceback))

@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 
 from holdfast.documents.geo.shapes import Box, Point
+from holdfast.documents.query import places
 
 LATITUDES = st.sampled_from(
     [-90.0, 90.0, 0.0, 45.0, -45.0, 22.5, 89.999999, -89.999999, 1e-12, -1e-12, 5e-324]
@@ -18,3 +19,24 @@ BOXES = st.builds(
     LONGITUDES,
     LONGITUDES,
 )
+
+
+def distance(one: Point, other: Point) -> float:
+    """Metres, as queries measure them."""
+    return places.haversine(
+        places.Point(one.latitude, one.longitude), places.Point(other.latitude, other.longitude)
+    )
+
+
+def holds(box: Box, point: Point) -> bool:
+    """Whether a point lies in a box, edges, poles and date line among it."""
+    if not box.south <= point.latitude <= box.north:
+        return False
+    if abs(point.latitude) == 90:
+        return True
+    longitudes = {point.longitude}
+    if abs(point.longitude) == 180:
+        longitudes.add(-point.longitude)
+    if box.west <= box.east:
+        return any(box.west <= one <= box.east for one in longitudes)
+    return any(one >= box.west or one <= box.east for one in longitudes)

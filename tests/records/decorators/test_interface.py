@@ -2,7 +2,7 @@
 
 import inspect
 import pkgutil
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from importlib import import_module
 from itertools import permutations
 from typing import Any
@@ -14,6 +14,7 @@ from holdfast import KEEP, Conflict, KeyValueStore, StoreKey, Unsupported
 from holdfast.contract.errors import KeyNotFound, ReadOnly, VersionNotFound
 from holdfast.records.decorators.base import AT_ONCE, VERBS, Decorator
 from holdfast.records.interface import KeyValueStoreInterface
+from holdfast.records.walk import Walk
 from holdfast.store.change import Change
 from tests.records.decorators.stacks import MAKERS, stacked
 from tests.store.scene import Scene, core_of, listed, until
@@ -66,6 +67,8 @@ class Calls:
         self.used.add(name)
         try:
             result = getattr(self.store, name)(*arguments, **options)
+            if name in ("scope", "typed"):
+                return result  # Other stores, with results of their own.
             result = await (listed(result) if hasattr(result, "__anext__") else result)
         except (Conflict, KeyNotFound, VersionNotFound) as error:
             result = (error.code.value, error.details.get("current"))
@@ -95,6 +98,9 @@ async def read_and_write(use: Calls) -> None:
     await use("count", "users/#")
     await use("find_by_tag", "b")
     await use("find_by_tag", "b", "users/old/#")
+    await use("find_by_tag", "b", limit=1, reverse=True)
+    await use("items", "users/#", limit=1, after="users:1", lt="users:9")
+    await use("keys", limit=2, gte="users:1")
     await use("modify", "users:2", lambda value: value + 1, modified_by=7)
     await use("touch", "users:2", ttl=KEEP, tags=["kept"])
     await use("touch", "users:none")
@@ -118,6 +124,13 @@ async def bring_back_and_move(use: Calls) -> None:
     await use("get", "users:1")
     await use("delete_many", ["users:1", "users:2"])
     await use("write", [])
+    await use("set_many", [("users:7", 1), ("users:8", 2, {"tags": ["t"]})], atomic=False)
+    await use("history", "users:1", limit=1, after=(1, 1))
+    scope = await use("scope", "users")
+    assert await scope.count() == 3
+    typed = await use("typed", dict, "users")
+    assert await typed.count(tag="t") == 1
+    await use("delete_matching", "users/#", tag="t")
     await use("items")
 
 
@@ -273,6 +286,10 @@ async def test_a_verb_left_alone_is_the_inner_stores_own() -> None:
         assert store.write != core.write
 
 
+async def pages_of(item: Any) -> AsyncGenerator[list[Any], None]:
+    yield [item]
+
+
 class Fake(KeyValueStoreInterface):
     """A store that is none of ours."""
 
@@ -290,21 +307,21 @@ class Fake(KeyValueStoreInterface):
         self.called.append("has")
         return False
 
-    async def keys(self, pattern: Any = "#", *, reverse: bool = False) -> AsyncIterator[StoreKey]:
+    def keys(self, pattern: Any = "#", **part: Any) -> Walk[StoreKey]:
         self.called.append("keys")
-        yield StoreKey("fake")
+        return Walk(pages_of(StoreKey("fake")))
 
-    async def items(self, pattern: Any = "#", *, reverse: bool = False) -> AsyncIterator[Any]:
+    def items(self, pattern: Any = "#", **part: Any) -> Walk[Any]:
         self.called.append("items")
-        yield None
+        return Walk(pages_of(None))
 
-    async def history(self, key: Any, *, reverse: bool = False) -> AsyncIterator[Any]:
+    def history(self, key: Any, **part: Any) -> Walk[Any]:
         self.called.append("history")
-        yield None
+        return Walk(pages_of(None))
 
-    async def find_by_tag(self, tag: str, pattern: Any = "#") -> AsyncIterator[Any]:
+    def find_by_tag(self, tag: str, pattern: Any = "#", **part: Any) -> Walk[Any]:
         self.called.append("find_by_tag")
-        yield None
+        return Walk(pages_of(None))
 
     async def write(self, writes: Sequence[Any]) -> list[Any]:
         self.called.append("write")

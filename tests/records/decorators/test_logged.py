@@ -160,7 +160,7 @@ async def test_an_iteration_lasts_until_its_end_or_its_close(scene: Scene) -> No
             assert service.ends[-1][1] is None
             half = make("a:+")
             await anext(half)
-            await half.aclose()  # type: ignore[union-attr]
+            await half.aclose()
             assert len(service.ends) == before + 2
             assert service.ends[-1][1] is None
 
@@ -178,10 +178,10 @@ async def test_closing_an_iteration_closes_what_is_below_at_once(scene: Scene) -
                 await asyncio.sleep(0)
                 closed.append("below")
 
-        core.keys = endless  # type: ignore[method-assign]
+        core.keys = endless  # type: ignore[method-assign,assignment]
         items = Logged(core, Service()).keys()
         kept = [await anext(items)]
-        await items.aclose()  # type: ignore[attr-defined]
+        await items.aclose()
         assert (closed, len(kept)) == (["below"], 1)
 
 

@@ -10,8 +10,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import holdfast
 from holdfast.contract.runtime import ManualClock
 from holdfast.runtime.system import system_components
 from holdfast.state import ClusterAdapter, LocalRedisAdapter, MockStoreAdapter, RedisAdapter
@@ -78,6 +80,27 @@ async def on_mock(server: RedisServer, stem: str) -> AsyncIterator[Subject]:
     await adapter.close()
 
 
+def on_database(url: str) -> Callable[[RedisServer, str], AbstractAsyncContextManager[Subject]]:
+    """A database of its own for each subject, on a clock that is moved by hand."""
+
+    @asynccontextmanager
+    async def open(server: RedisServer, stem: str) -> AsyncIterator[Subject]:
+        clock = ManualClock()
+        parts = replace(system_components(), clock=clock)
+        with TemporaryDirectory() as folder:
+            async with holdfast.open(
+                url.format(folder=folder, port=server.port, stem=stem),
+                components=parts,
+                housekeeping=False,
+            ) as db:
+                adapter = db.state_adapter()
+                yield Subject(adapter, stem, clock)
+                await adapter.close()
+                assert await db.check() == []
+
+    return open
+
+
 #: The cluster of this run, once a test has asked for it.
 CLUSTERS: list[Any] = []
 
@@ -86,4 +109,9 @@ SUBJECTS: dict[str, Callable[[RedisServer, str], AbstractAsyncContextManager[Sub
     "mock": on_mock,
     "cluster": on_cluster,
     "redis with local values": on_redis_with_local_values,
+    "memory": on_database("memory://"),
+    "lmdb": on_database("lmdb:///{folder}/db?durability=relaxed"),
+    "sqlite": on_database("sqlite:///{folder}/db?durability=relaxed"),
+    "files": on_database("file:///{folder}/db?durability=relaxed"),
+    "a database on redis": on_database("redis://127.0.0.1:{port}/1?prefix={stem}"),
 }

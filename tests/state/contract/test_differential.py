@@ -54,6 +54,15 @@ def calls() -> st.SearchStrategy[Call]:
         of("ack", NAMES),
         of("pending", NAMES),
         of("length", NAMES),
+        of("bucket", st.integers(1, 5), st.integers(1, 7)),
+        of("set_fenced", NAMES, NAMES, VALUES, SPANS, st.booleans()),
+        of("reclaim", NAMES, st.sampled_from([0, 100_000]), st.integers(1, 3)),
+        of("read_after", NAMES, st.integers(-2, 6), st.integers(1, 3)),
+        of("read_last", NAMES, st.integers(1, 3)),
+        of("move", NAMES, NAMES),
+        of("scan", st.sampled_from(["*", "v:*", "?:a", "[sm]:*", "s:b"])),
+        of("delete_kind", st.sampled_from(["s", "m", "l", "f"]), NAMES),
+        of("mixed", st.sampled_from(["get", "add", "append", "members", "has", "over"]), NAMES),
     )
 
 
@@ -63,6 +72,7 @@ class Player:
     def __init__(self, adapter: StateAdapter, stem: str) -> None:
         self.adapter = adapter
         self.stem = stem
+        self.glob = stem.replace("[", r"\[").replace("]", r"\]")
         self.ids: list[tuple[str, str]] = []
 
     def key(self, name: str, kind: str = "v") -> str:
@@ -158,6 +168,67 @@ class Player:
     async def pending(self, name: str) -> Any:
         found = await self.adapter.pending(self.key(name, "s"), "g", count=9)
         return [(self.ids.index((name, one.id)), one.consumer, one.deliveries) for one in found]
+
+    async def bucket(self, capacity: int, cost: int) -> Any:
+        said = await self.adapter.limit_bucket(self.key("l", "bucket"), capacity, 1e9, cost)
+        return said.allowed, said.remaining, said.retry_after_ms == -1
+
+    async def set_fenced(self, name: str, claim: str, value: bytes, span: int, keep: bool) -> Any:
+        return await self.adapter.set_fenced(
+            self.key(name), value, self.key(claim), b"<1>", ttl_ms=span, keep_ttl=keep and not span
+        )
+
+    async def reclaim(self, name: str, idle: int, count: int) -> Any:
+        found = await self.adapter.reclaim(self.key(name, "s"), "g", "d", idle_ms=idle, count=count)
+        return [(self.place(name, one.id), one.data, one.deliveries) for one in found]
+
+    async def read_after(self, name: str, place: int, count: int) -> Any:
+        own = [id for of, id in self.ids if of == name]
+        after = own[place] if 0 <= place < len(own) else "0" if place == -1 else "$"
+        found = await self.adapter.read_after(self.key(name, "s"), after, count=count)
+        return [(self.place(name, one.id), one.data) for one in found]
+
+    async def read_last(self, name: str, count: int) -> Any:
+        found = await self.adapter.read_last(self.key(name, "s"), count)
+        return [(self.place(name, one.id), one.data) for one in found]
+
+    async def move(self, name: str, to: str) -> Any:
+        own = [id for of, id in self.ids if of == name] or ["1-1"]
+        id = await self.adapter.move(self.key(name, "s"), "g", own[0], self.key(to, "s"), b"moved")
+        self.ids.append((to, id))
+
+    async def scan(self, glob: str) -> Any:
+        found: set[str] = set()
+        cursor = "0"
+        while True:
+            cursor, keys = await self.adapter.scan(f"{self.glob}:{glob}", cursor, 1000)
+            found |= {key.removeprefix(self.stem) for key in keys}
+            if cursor == "0":
+                return sorted(found)
+
+    async def delete_kind(self, kind: str, name: str) -> Any:
+        return await self.adapter.delete([self.key(name, kind), self.key(kind, kind)])
+
+    async def mixed(self, verb: str, name: str) -> Any:
+        """A verb on a key that may be of another kind."""
+        stream, plain = self.key(name, "s"), self.key(name)
+        match verb:
+            case "get":
+                return await self.adapter.get(stream)
+            case "add":
+                return await self.adapter.add(stream, 1)
+            case "append":
+                id = await self.adapter.append(plain, b"x")
+                return bool(id) and await self.adapter.delete([plain])
+            case "members":
+                return await self.adapter.members(plain)
+            case "has":
+                return await self.adapter.has(stream), await self.adapter.remaining_ms(stream)
+            case _:
+                return await self.adapter.set(stream, b"a value over it", condition="present")
+
+    def place(self, name: str, id: str) -> int:
+        return self.ids.index((name, id))
 
     async def length(self, name: str) -> Any:
         return await self.adapter.length(self.key(name, "s"))

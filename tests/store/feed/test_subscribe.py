@@ -52,7 +52,7 @@ async def test_create_update_and_delete_tell_what_was_before_and_after(scene: Sc
         ]  # fmt: skip
         assert (seen[0].after, seen[1].before) == (made, made)
         assert (seen[1].after, seen[2].before) == (updated, updated)
-        assert [one.actor for one in seen] == ["ada", 7, "bob"]
+        assert [one.modified_by for one in seen] == ["ada", 7, "bob"]
         assert seen[0].key == "a:b"
         assert type(seen[0].key).__name__ == "StoreKey"
 

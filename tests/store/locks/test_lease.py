@@ -1,7 +1,9 @@
 """Leases, as processes that share an engine see each other: here each is a `Locks` of its own."""
 
 import asyncio
+import gc
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -348,14 +350,15 @@ async def test_what_the_killed_left_behind_is_removed(scene: Scene) -> None:
     async with scene.open() as db:
         killed = Process(db)
         count = SWEEP_BATCH_MAX + 5
-        for number in range(count):
-            await killed.lock(f"n{number}", ttl=10).acquire()
+        # Kept, for a lock that its owner forgets is let go.
+        held = [await killed.lock(f"n{number}", ttl=10).acquire() for number in range(count)]
         await killed.locks._leases.tell_wait(b"c" * 24, "n0")
-        await killed.lock("living", ttl=3600).acquire()
+        held.append(await killed.lock("living", ttl=3600).acquire())
         assert await killed.locks.sweep() == 0
         scene.clock.advance(60)
         assert await killed.locks.sweep() == count + 1
         assert await rows_of_locks(db) == 1
+        assert len(held) == count + 1
 
 
 async def test_a_damaged_row_is_named_as_such(scene: Scene) -> None:
@@ -368,8 +371,36 @@ async def test_a_damaged_row_is_named_as_such(scene: Scene) -> None:
 
 async def test_a_damaged_row_does_not_keep_the_dead_ones(scene: Scene) -> None:
     async with scene.handle() as db, scene.handle() as killed:
-        await killed.lock("z", ttl=10).acquire()
+        held = await killed.lock("z", ttl=10).acquire()
         await engine_of(db).commit(Batch([Put(lease_key("a"), b"\xc1")]))
         scene.clock.advance(60)
         assert await db._require_shared().locks.sweep() == 1
         assert await rows_of_locks(db) == 1, "the damaged one"
+        assert held.held
+
+
+async def test_a_lock_that_its_owner_forgot_is_let_go(scene: Scene) -> None:
+    async with scene.open() as db:
+        for _ in range(3):
+            lock = await db.lock("a", timeout=0).acquire()
+            del lock
+            gc.collect()
+        async with db.lock("a", timeout=0):
+            pass
+        assert await rows_of_locks(db) == 0
+        assert len(db._require_shared().locks.table) == 0
+
+
+async def test_a_database_that_its_owners_forgot_with_its_lock_is_closed(kept_scene: Scene) -> None:
+    async def use() -> None:
+        db = await kept_scene.handle(housekeeping=True).open()
+        async with db.lock("a"):
+            await db.entries.set("a", 1)
+
+    def closed() -> bool:
+        gc.collect()
+        return not [one for one in threading.enumerate() if one.name.startswith("holdfast")]
+
+    await use()
+    with pytest.warns(ResourceWarning, match="never closed"):
+        await until(closed)

@@ -22,10 +22,10 @@ from holdfast.stores.iavl import VALUE_BYTES_MAX, IavlTree, index
 from tests.stores.iavl.memory import MemoryRows
 
 
-def saved(count: int = 13, **settings: bool) -> tuple[MemoryRows, dict[bytes, bytes]]:
+def saved(count: int = 13, *, fast_index: bool = False) -> tuple[MemoryRows, dict[bytes, bytes]]:
     """Rows of two versions; most nodes of the second are shared with the first."""
     rows = MemoryRows()
-    tree = IavlTree(rows, **settings)
+    tree = IavlTree(rows, fast_index=fast_index)
     state = {b"key %02d" % number: b"value %d" % number for number in range(count)}
     for key, value in state.items():
         tree.set(key, value)

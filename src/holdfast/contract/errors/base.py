@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from holdfast.contract.errors.codes import ErrorCode
 
+#: Facts that hold no values of users.
+_TELLING = (str, bytes, int, float, list, tuple, dict, type(None), type)
+
 
 class StoreError(Exception):
     """The base of every error of Holdfast.
@@ -44,7 +47,7 @@ class StoreError(Exception):
         return self.message
 
     def __repr__(self) -> str:
-        facts = "".join(f", {name}={value!r}" for name, value in self.details.items())
+        facts = "".join(f", {name}={_shown(value)}" for name, value in self.details.items())
         return f"{type(self).__name__}({self.message!r}{facts})"
 
     if not TYPE_CHECKING:
@@ -68,6 +71,13 @@ class StoreError(Exception):
         """Add facts that only an outer floor knows; what is already stated stays."""
         self.details = details | self.details
         return self
+
+
+def _shown(fact: Any) -> str:
+    """A fact as logs may have it: what holds values of users is named and not shown."""
+    if isinstance(fact, _TELLING):
+        return repr(fact)
+    return f"<{type(fact).__name__}>"
 
 
 def _travels(cause: BaseException) -> bool:

@@ -32,6 +32,7 @@ class Conflict(StoreError, code=ErrorCode.VERSION_CONFLICT, retryable=True):
     attempts: Fact[int | None] = Fact("how often it was tried")
     name: Fact[str | None] = Fact("the store or keyspace whose settings were changed")
     versions: Fact[Sequence[int]] = Fact("the saved versions that are being read", ())
+    keys: Fact[Sequence[bytes]] = Fact("the keys that both sides of a merge changed", ())
 
 
 class TransactionAborted(StoreError, code=ErrorCode.TRANSACTION_ABORTED, retryable=True):

@@ -100,6 +100,8 @@ class ConnectionFailed(StoreError, code=ErrorCode.CONNECTION_FAILED, retryable=T
     Next: check the address and that the server runs; then try again.
     """
 
+    address: Fact[str | None] = Fact("where it was wanted: host:port")
+
 
 class ConnectionLost(StoreError, code=ErrorCode.CONNECTION_LOST, retryable=True):
     """The connection broke before the request was sent.

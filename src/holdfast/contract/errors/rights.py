@@ -1,4 +1,4 @@
-"""Something must be set up first, or the actor may not."""
+"""Something must be set up first, or whoever asks may not."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class FeatureDisabled(StoreError, code=ErrorCode.FEATURE_DISABLED):
 
 
 class PermissionDenied(StoreError, code=ErrorCode.PERMISSION_DENIED):
-    """The actor may not do that.
+    """Whoever asks may not do that.
 
     Next: ask as a user who may, or have the rule changed.
     """
@@ -66,7 +66,7 @@ class PermissionDenied(StoreError, code=ErrorCode.PERMISSION_DENIED):
 
 
 class Unauthenticated(StoreError, code=ErrorCode.UNAUTHENTICATED):
-    """The actor is not known.
+    """Whoever asks is not known.
 
     Next: sign in and try again.
     """

@@ -41,17 +41,6 @@ class Cell:
     column: int
 
     @property
-    def box(self) -> Box:
-        """The area of the cell, with all its edges."""
-        count = 1 << self.level
-        return Box(
-            self.row / count * 180 - LATITUDE_MAX,
-            self.column / count * 360 - LONGITUDE_MAX,
-            (self.row + 1) / count * 180 - LATITUDE_MAX,
-            (self.column + 1) / count * 360 - LONGITUDE_MAX,
-        )
-
-    @property
     def start(self) -> int:
         """The first code of the cell."""
         shift = LEVELS - self.level

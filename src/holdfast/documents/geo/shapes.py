@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import asin, atan2, cos, degrees, radians, sin, sqrt
+from math import asin, cos, degrees, radians, sin
 from typing import Any, Final
 
 from holdfast.contract.errors import InvalidValue
@@ -61,21 +61,6 @@ class Box:
                 "Exchange them"
             )
 
-    def __contains__(self, point: Point) -> bool:
-        if not self.south <= point.latitude <= self.north:
-            return False
-        if abs(point.latitude) == LATITUDE_MAX:
-            return True
-        longitude = point.longitude
-        return self._spans(longitude) or (
-            abs(longitude) == LONGITUDE_MAX and self._spans(-longitude)
-        )
-
-    def _spans(self, longitude: float) -> bool:
-        if self.west <= self.east:
-            return self.west <= longitude <= self.east
-        return longitude >= self.west or longitude <= self.east
-
     def parts(self) -> list[Box]:
         """The same area as boxes that do not cross the date line."""
         if self.west <= self.east:
@@ -84,45 +69,6 @@ class Box:
             Box(self.south, self.west, self.north, LONGITUDE_MAX),
             Box(self.south, -LONGITUDE_MAX, self.north, self.east),
         ]
-
-
-def distance(one: Point, other: Point) -> float:
-    """Metres from one point to the other, along the great circle."""
-    return _haversine(one.latitude, one.longitude, other.latitude, other.longitude)
-
-
-def _haversine(latitude: float, longitude: float, to_latitude: float, to_longitude: float) -> float:
-    angle, to_angle = radians(latitude), radians(to_latitude)
-    across = sin((to_angle - angle) / 2) ** 2
-    # The difference of longitudes is exact before it is turned into radians.
-    along = sin(radians(to_longitude - longitude) / 2) ** 2
-    chord = across + cos(angle) * cos(to_angle) * along
-    return 2 * EARTH_RADIUS_METRES * asin(min(1.0, sqrt(chord)))
-
-
-def distance_to_box(point: Point, box: Box) -> float:
-    """Metres from the point to the nearest part of the box; 0 inside. Not over the date line."""
-    if point in box:
-        return 0.0
-    latitude, longitude = point.latitude, point.longitude
-    nearest = min(
-        _haversine(latitude, longitude, box.south, box.west),
-        _haversine(latitude, longitude, box.south, box.east),
-        _haversine(latitude, longitude, box.north, box.west),
-        _haversine(latitude, longitude, box.north, box.east),
-    )
-    if box.west <= longitude <= box.east:
-        # Straight along the meridian, to the edge in the south or north.
-        clamped = min(max(latitude, box.south), box.north)
-        nearest = min(nearest, _haversine(latitude, longitude, clamped, longitude))
-    for edge in (box.west, box.east):
-        # Where the great circle of the edge's meridian comes nearest.
-        turn = radians(edge - longitude)
-        angle = radians(latitude)
-        closest = degrees(atan2(sin(angle), cos(angle) * cos(turn)))
-        if box.south <= closest <= box.north:
-            nearest = min(nearest, _haversine(latitude, longitude, closest, edge))
-    return nearest
 
 
 def circle_box(center: Point, metres: float) -> Box:

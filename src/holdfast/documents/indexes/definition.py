@@ -21,7 +21,7 @@ INDEX_NUMBER_BYTES: Final = 4
 #: Numbers of indexes are never given out twice in a collection.
 INDEX_NUMBER_MAX: Final = (1 << 8 * INDEX_NUMBER_BYTES) - 1
 
-Kind = Literal["btree", "hash", "text", "geo"]
+Kind = Literal["btree", "hash", "text", "geo", "vector"]
 State = Literal["building", "ready", "failed"]
 
 
@@ -53,6 +53,8 @@ class IndexDefinition(msgspec.Struct, frozen=True, array_like=True):
         state: `building` until it has every document, then `ready`; `failed`: it never will.
         arrays: for each field, whether some document has, or had, an array on the way or there.
         failure: why it failed.
+        dimensions: of a vector index, how many components each vector has.
+        metric: of a vector index, what near means: `cosine`, `dot` or `l2`.
     """
 
     name: str
@@ -65,12 +67,17 @@ class IndexDefinition(msgspec.Struct, frozen=True, array_like=True):
     state: State = "building"
     arrays: tuple[bool, ...] = ()
     failure: str = ""
+    dimensions: int = 0
+    metric: str = ""
 
     def same_as(self, other: IndexDefinition) -> bool:
         """Whether both would hold the same rows."""
+        return self._made_of() == other._made_of()
+
+    def _made_of(self) -> tuple[object, ...]:
         return (
-            (self.kind, self.fields, self.unique, self.sparse, self.language)
-            == (other.kind, other.fields, other.unique, other.sparse, other.language)
+            self.kind, self.fields, self.unique, self.sparse, self.language, self.dimensions,
+            self.metric,
         )  # fmt: skip
 
 
@@ -81,11 +88,13 @@ class Catalogue(msgspec.Struct, frozen=True, array_like=True):
         last: the highest number given out.
         indexes: by name.
         dropping: numbers of indexes whose rows are being removed.
+        documents_max: how many documents there may be; 0: as many as you like.
     """
 
     last: int = 0
     indexes: tuple[IndexDefinition, ...] = ()
     dropping: tuple[int, ...] = ()
+    documents_max: int = 0
 
     def get(self, name: str) -> IndexDefinition | None:
         """The index of that name."""
@@ -95,12 +104,13 @@ class Catalogue(msgspec.Struct, frozen=True, array_like=True):
         """The same with an index added, or another one of its name replaced."""
         others = [one for one in self.indexes if one.name != index.name]
         indexes = tuple(sorted([*others, index], key=lambda one: one.name))
-        return Catalogue(max(self.last, index.number), indexes, self.dropping)
+        last = max(self.last, index.number)
+        return msgspec.structs.replace(self, last=last, indexes=indexes)
 
     def without(self, index: IndexDefinition) -> Catalogue:
         """The same without the index, whose rows are to be removed."""
         kept = tuple(one for one in self.indexes if one.name != index.name)
-        return Catalogue(self.last, kept, (*self.dropping, index.number))
+        return msgspec.structs.replace(self, indexes=kept, dropping=(*self.dropping, index.number))
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -133,6 +143,11 @@ def catalogue_key(keyspace: int) -> bytes:
 def build_key(keyspace: int, number: int) -> bytes:
     """The row that says up to which document an index is built."""
     return layout.region(keyspace, CATALOGUE) + number.to_bytes(INDEX_NUMBER_BYTES, "big")
+
+
+def count_key(keyspace: int) -> bytes:
+    """The row that says how many documents there are, where a quota asks for it."""
+    return build_key(keyspace, 0)  # No index has this number.
 
 
 def index_prefix(keyspace: int, number: int) -> bytes:

@@ -9,12 +9,13 @@ import msgspec
 
 from holdfast.codecs.keys import unpack_text
 from holdfast.contract.batch import Need
-from holdfast.contract.errors import StoreError
+from holdfast.contract.errors import QuotaExceeded, StoreError
 from holdfast.contract.record import Record
 from holdfast.documents.indexes.definition import (
     Catalogue,
     IndexDefinition,
     catalogue_key,
+    count_key,
     pack_catalogue,
 )
 from holdfast.documents.indexes.writers import IndexWriter, writer_of
@@ -50,6 +51,10 @@ class IndexRows:
             writer_of(keyspace, one) for one in catalogue.indexes if one.state != "failed"
         ]
         self.choices: Choices = {}
+        #: Whether documents that come and go are counted: not by who builds an index.
+        self.counts = bool(catalogue.documents_max)
+        self._count_key = count_key(keyspace)
+        self._more = 0
         self.before: Any = None
         self.after: Any = None
         self._plan: Plan | None = None
@@ -62,10 +67,12 @@ class IndexRows:
         self._known = known
         self._missing = {}
         self._arrays = {}
+        self._more = 0
 
     def plan(self, plan: Plan, change: RowChange) -> None:
         self._plan = plan
         identifier = change.data_key[layout.REGION_BYTES :]
+        self._more += (change.after is not None) - (change.before is not None)
         for one in self.writers:
             before = None if change.before is None else one.values(self.before)
             after = None if change.after is None else one.values(self.after)
@@ -85,6 +92,8 @@ class IndexRows:
     def end(self, plan: Plan) -> Need | None:
         """What the round has to read, if anything; else what it learned goes into the plan."""
         self._plan = self.before = self.after = None
+        if self.counts and self._more:
+            self._count(plan)
         if self._missing:
             return Need(list(self._missing))
         if self._arrays:
@@ -109,6 +118,22 @@ class IndexRows:
             return None
         return self._known[key]
 
+    def _count(self, plan: Plan) -> None:
+        """Count the documents that come and go. Raises QuotaExceeded when there are too many."""
+        key = self._count_key
+        if key not in self._known:
+            self._missing[key] = None
+            return
+        count = read_count(self._known[key]) + self._more
+        limit = self.catalogue.documents_max
+        if self._more > 0 and count > limit:
+            raise QuotaExceeded(
+                f"the collection may have {limit} documents; this write would make it {count}. "
+                "Nothing was written: remove some, or raise the quota",
+                limit=limit,
+            )
+        plan.put(key, pack_count(count))
+
     def _note_arrays(self, writer: IndexWriter, values: Sequence[Any]) -> None:
         found = writer.arrays(list(values))
         if True not in found:
@@ -120,6 +145,16 @@ class IndexRows:
         arrays = tuple(one or other for one, other in zip(known, found, strict=True))
         if arrays != known:
             self._arrays[definition.name] = arrays
+
+
+def pack_count(count: int) -> bytes:
+    """A number of documents as its row holds it."""
+    return max(0, count).to_bytes(8, "big")
+
+
+def read_count(stored: bytes | None) -> int:
+    """The number of documents that a row says."""
+    return 0 if stored is None else int.from_bytes(stored, "big")
 
 
 def known_rows(

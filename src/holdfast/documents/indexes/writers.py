@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from holdfast.codecs.keys import unpack_text
 from holdfast.contract.errors import DuplicateKey
@@ -16,6 +16,7 @@ from holdfast.documents.query.paths import path_text, values_at
 from holdfast.documents.query.values import MISSING
 from holdfast.documents.text.analysis import Analyzer
 from holdfast.documents.text.index import TextIndex
+from holdfast.documents.vector.vectors import Metric, VectorSpace
 from holdfast.store.plan import Plan
 
 #: Reads a row as the commit sees it, what it wrote itself included.
@@ -178,6 +179,27 @@ class GeoWriter(IndexWriter):
             plan.rows[self.prefix + key] = value
 
 
+class VectorWriter(IndexWriter):
+    """A vector index: the vector of a document under its identifier."""
+
+    def __init__(self, keyspace: int, definition: IndexDefinition) -> None:
+        super().__init__(keyspace, definition)
+        self.space = space_of(definition)
+
+    def arrays(self, values: list[Found]) -> tuple[bool, ...]:
+        return (False,)  # A vector is one value.
+
+    def change(
+        self, plan: Plan, identifier: bytes, before: Values, after: Values, read: Read
+    ) -> None:
+        [old] = [None] if before is None else before
+        [new] = [None] if after is None else after
+        if self.definition.state == "building":
+            old = None if new is not None else old
+        for key, value in self.space.changes(old, new, identifier):
+            plan.rows[self.prefix + key] = value
+
+
 class TextWriter(IndexWriter):
     """A full-text index. What stood there before it knows itself."""
 
@@ -215,6 +237,7 @@ def _flat(values: Found) -> Iterator[object]:
 
 _WRITERS: dict[str, type[IndexWriter]] = {
     "btree": OrderedWriter, "hash": HashWriter, "geo": GeoWriter, "text": TextWriter,
+    "vector": VectorWriter,
 }  # fmt: skip
 
 
@@ -240,6 +263,11 @@ def text_index(definition: IndexDefinition) -> TextIndex:
     return TextIndex(weights, analyzer_of(definition.language))
 
 
+def space_of(definition: IndexDefinition) -> VectorSpace:
+    """What the vectors of a vector index have in common."""
+    return VectorSpace(definition.dimensions, cast("Metric", definition.metric))
+
+
 def identifier_in(
     definition: IndexDefinition, order: IndexOrder, key: bytes, value: bytes
 ) -> bytes:
@@ -259,6 +287,9 @@ def index_rows(writer: IndexWriter, document: Any, identifier: bytes) -> dict[by
         found = writer.order.entries(values, identifier)
     elif isinstance(writer, HashWriter):
         found = hash_entries(values, identifier)
+    elif isinstance(writer, VectorWriter):
+        vector = writer.space.entry(values[0])
+        found = {} if vector is None else {identifier: vector}
     else:
         found = geo.entries(values[0], identifier)
     return {prefix + key: value for key, value in found.items()}

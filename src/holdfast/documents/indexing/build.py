@@ -236,6 +236,7 @@ async def _take_in(
         if need is None:
             only = IndexRows(storage.number, catalogue)
             only.writers = [one for one in only.writers if one.definition.number == index.number]
+            only.counts = False
             only.begin(known)
             for key, row in zip(data_keys, records[1:count], strict=True):
                 if row is not None:

@@ -7,7 +7,8 @@ from typing import Final
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import StoreError
 from holdfast.contract.record import Range, Record
-from holdfast.documents.indexes.derived import IndexRows
+from holdfast.documents.indexes.definition import count_key
+from holdfast.documents.indexes.derived import IndexRows, read_count
 from holdfast.documents.indexes.writers import IndexWriter, TextWriter, index_rows
 from holdfast.documents.storage import DocumentStorage
 from holdfast.store import layout
@@ -28,6 +29,14 @@ async def check_indexes(
         if one.definition.state == "ready" and not isinstance(one, TextWriter)
     ]  # fmt: skip
     expected = dict.fromkeys((one.definition.name for one in writers), 0)
+    if catalogue.documents_max:
+        [row] = await moment.read((count_key(storage.number),))
+        counted, found = read_count(row and row.value), await _count(moment, storage.whole)
+        if counted != found:
+            report.wrong(
+                f"collection {name!r}: its quota counts {counted} documents; found {found}. Set "
+                "the quota again"
+            )
     if not writers:
         return
     looked_at = 0

@@ -15,6 +15,7 @@ from holdfast.documents.query.paths import path_text
 from holdfast.documents.query.query import order_of
 from holdfast.documents.results import IndexFacts
 from holdfast.documents.storage import DocumentStorage
+from holdfast.documents.vector.vectors import Metric, VectorSpace
 
 #: The longest name of an index, in characters.
 NAME_CHARACTERS_MAX = 120
@@ -29,6 +30,8 @@ def defined(
     sparse: bool,
     weights: Iterable[float] | None,
     language: str | None,
+    dimensions: int | None,
+    metric: str | None,
 ) -> IndexDefinition:
     """The definition that the arguments spell. Raises InvalidName, InvalidInput, InvalidQuery."""
     if not isinstance(name, str) or not 0 < len(name) <= NAME_CHARACTERS_MAX:
@@ -53,6 +56,10 @@ def defined(
         raise InvalidInput(f"weights and language are for indexes of kind text; found {kind}")
     if language is not None:
         analyzer_of(language)
+    _check_vectors(kind, dimensions, metric)
+    space = (
+        None if dimensions is None else VectorSpace(dimensions, cast("Metric", metric or "cosine"))
+    )
     return IndexDefinition(
         name,
         0,
@@ -64,7 +71,20 @@ def defined(
         bool(unique),
         bool(sparse),
         language or "",
+        dimensions=0 if space is None else space.dimensions,
+        metric="" if space is None else space.metric,
     )
+
+
+def _check_vectors(kind: str, dimensions: Any, metric: Any) -> None:
+    if kind != "vector":
+        if dimensions is not None or metric is not None:
+            raise InvalidInput(f"dimensions and metric are for kind vector; found {kind}")
+    elif not isinstance(dimensions, int) or isinstance(dimensions, bool):
+        raise InvalidInput(
+            "a vector index wants dimensions, how many numbers each vector has; found "
+            + ("none" if dimensions is None else f"a {type(dimensions).__name__}")
+        )
 
 
 def _check_clauses(clauses: tuple[OrderBy, ...], kind: str) -> None:
@@ -73,8 +93,8 @@ def _check_clauses(clauses: tuple[OrderBy, ...], kind: str) -> None:
     paths = [clause.path for clause in clauses]
     if len(set(paths)) < len(paths):
         raise InvalidInput("an index has each field once; found one twice. Leave out the second")
-    if kind == "geo" and len(clauses) > 1:
-        raise InvalidInput(f"a geo index is over one field; found {len(clauses)}")
+    if kind in ("geo", "vector") and len(clauses) > 1:
+        raise InvalidInput(f"a {kind} index is over one field; found {len(clauses)}")
     if kind != "btree" and any(clause.descending for clause in clauses):
         raise InvalidInput(f"only a btree index has an order; found a descending field of {kind}")
     if any(clause.near is not None for clause in clauses):

@@ -76,7 +76,7 @@ def accesses(
         by_path.setdefault(one.path, []).append(one)
     served = []
     for index in indexes:
-        if index.state != "ready":
+        if index.state != "ready" or index.kind == "vector":
             continue
         if index.kind == "btree" and index.fields[0].path not in by_path:
             continue

@@ -29,7 +29,7 @@ async def search_ranked(
     name: str | None,
 ) -> list[tuple[Found, float]]:
     """The documents that match, with their scores, best first; `wanted.limit` of them."""
-    definition = _the_index(catalogue, name)
+    definition = the_text_index(catalogue, name)
     query = parse(text)
     limit = wanted.limit or 0
     if not limit:
@@ -54,7 +54,8 @@ async def search_ranked(
         asked *= GROWTH
 
 
-def _the_index(catalogue: Catalogue, name: str | None) -> IndexDefinition:
+def the_text_index(catalogue: Catalogue, name: str | None) -> IndexDefinition:
+    """The full-text index to search. Raises IndexNotFound, InvalidQuery."""
     ready = [one for one in catalogue.indexes if one.kind == "text" and one.state == "ready"]
     if name is not None:
         ready = [one for one in ready if one.name == name]

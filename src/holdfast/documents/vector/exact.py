@@ -111,7 +111,7 @@ class VectorTable:
                     limit,
                     allowed,
                 )
-                measured = _merged(measured, part, limit)
+                measured = merged(measured, part, limit)
         return measured
 
     def search_among(
@@ -168,7 +168,7 @@ def search_rows(
         matrix = matrix.reshape(len(chunk), -1)
         lengths = _lengths(module, matrix)
         part = _nearest(space, matrix, lengths, identifiers, packed, limit, allowed)
-        measured = _merged(measured, part, limit)
+        measured = merged(measured, part, limit)
     return measured
 
 
@@ -239,7 +239,8 @@ def _exact(space: VectorSpace, module: Any, matrix: Any, query: Any) -> Any:
     return 1 - module.clip(cosine, -1, 1)
 
 
-def _merged(one: list[Neighbour], other: list[Neighbour], limit: int) -> list[Neighbour]:
+def merged(one: list[Neighbour], other: list[Neighbour], limit: int) -> list[Neighbour]:
+    """The nearest of both, nearest first."""
     both = sorted((*one, *other), key=lambda near: (near.distance, near.identifier))
     return both[:limit]
 

@@ -195,9 +195,16 @@ class Committer:
         except BaseException:
             self._recover(None)
             raise
+        # Also where there seems to be no thread: an interrupt may have come as it was started.
+        self._bell.put(False)
         if self._writer is not None:
-            self._bell.put(False)
             self._writer.join()
+
+    def __del__(self) -> None:
+        # Not closed: its thread, which waits for the bell alone, is to end.
+        bell: _Bell | None = getattr(self, "_bell", None)
+        if bell is not None:
+            bell.put(False)
 
     def pause(self, timeout_s: float) -> bool:
         """Let no group run until `resume`; False when one runs for longer than the time."""
@@ -395,15 +402,18 @@ class Committer:
 
 def _write(committer: ref[Committer], bell: _Bell) -> None:
     """The writer thread: leads for the callers on loops."""
-    while bell.get():
-        mine = committer()
-        if mine is None:
-            return
-        with suppress(Exception):  # Whom it concerned was told.
-            mine._serve()  # noqa: SLF001 - ours
-        if mine._closed:  # noqa: SLF001 - ours
-            return  # Whoever met the close may have started this thread behind it.
-        del mine
+    try:
+        while bell.get():
+            mine = committer()
+            if mine is None:
+                return
+            with suppress(Exception):  # Whom it concerned was told.
+                mine._serve()  # noqa: SLF001 - ours
+            if mine._closed:  # noqa: SLF001 - ours
+                return  # Whoever met the close may have started this thread behind it.
+            del mine
+    finally:
+        bell.put(False)  # For another one, which an interrupt started beside this one.
 
 
 def _closed() -> StoreError:

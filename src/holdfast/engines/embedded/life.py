@@ -66,23 +66,31 @@ class Ownership:
         self._url = url
         self._close = close
         self._lock = threading.RLock()
-        self._open = self._unwanted = self._taking = False
+        self._open = False
+        # An item for each call of `open` that still wants it, and for each that is at it.
+        self._wanted: set[object] = set()
+        self._taking: set[object] = set()
 
     async def open(self, open: Callable[[], None]) -> None:
-        """Run `open`, which leaves nothing behind when it fails. Closes again for the cancelled."""
-        self._unwanted = False
+        """Run `open`, which leaves nothing behind when it fails. Closes again for the cancelled.
+
+        What is open already stays so.
+        """
+        mine = object()
         runtime = self._host.runtime()
         try:
-            await runtime.offload(lambda: self._take(open))
+            self._wanted.add(mine)
+            await runtime.offload(lambda: self._take(open, mine))
         except BaseException as error:
             # Either this sees that it is open, or `_take` sees that nobody wants it.
-            self._unwanted = True
+            self._wanted.discard(mine)
             if runtime.blocking:
-                # Interrupted in this thread: nobody knows how far it came.
-                self._open = self._open or not isinstance(error, Exception)
-                self.let_go()
+                if not isinstance(error, Exception):
+                    # Interrupted in this thread: nobody knows how far it came.
+                    self._open = True
+                    self.let_go()
             elif self._open:
-                self._host.spawn("holdfast close", self.let_go)
+                self._host.spawn("holdfast close", self._let_go_unwanted)
             raise
 
     async def close(self) -> None:
@@ -115,20 +123,23 @@ class Ownership:
             except Exception as error:  # noqa: BLE001 - nobody is there to hear it
                 _log.warning("closing %s, which its owner did not, failed: %s", self._url, error)
 
-    def _take(self, open: Callable[[], None]) -> None:
-        self._taking = True
+    def _take(self, open: Callable[[], None], mine: object) -> None:
         try:
-            holding(self._lock, lambda: self._take_now(open))
+            self._taking.add(mine)
+            holding(self._lock, lambda: self._take_now(open, mine))
         finally:
-            self._taking = False
+            self._taking.discard(mine)
 
-    def _take_now(self, open: Callable[[], None]) -> None:
-        if self._unwanted:
+    def _take_now(self, open: Callable[[], None], mine: object) -> None:
+        if self._open or mine not in self._wanted:
             return  # Cancelled before this thread came to it; whoever closes did not wait for it.
         open()
         self._open = True
-        if self._unwanted:
+        if not self._wanted:
             self._let_go()
+
+    def _let_go_unwanted(self) -> None:
+        holding(self._lock, lambda: None if self._wanted else self._let_go())
 
     def _let_go(self) -> None:
         if not self._open:
@@ -139,6 +150,7 @@ class Ownership:
             self._open = False
             raise
         self._open = False
+        self._wanted.clear()
 
 
 # --- The process forks, or ends ---------------------------------------------------------------
@@ -149,7 +161,10 @@ _paused: list[Living] = []
 def _before_fork() -> None:
     for engine in list(_alive):
         _paused.append(engine)
-        engine.before_fork()
+        try:
+            engine.before_fork()
+        except Exception as error:  # noqa: BLE001 - the others are to be paused too
+            _log.warning("a fork comes while a database cannot be paused: %s", error)
 
 
 def _after_fork_in_parent() -> None:

@@ -3,6 +3,9 @@
 A signal's exception may come between taking a lock and the `try` that would give it back. Locks
 that callers take are therefore reentrant ones, which know their thread: whoever catches the
 exception further out lets go of what this thread still has. Nobody takes them twice on purpose.
+
+Events and conditions of the standard library are written in Python, and an interrupt inside of one
+leaves it locked for good. So threads that callers wake wait at queues, which are not.
 """
 
 from __future__ import annotations
@@ -20,6 +23,13 @@ def let_go(lock: threading.RLock) -> None:
     with suppress(RuntimeError):
         while True:
             lock.release()
+
+
+def pause(seconds: float) -> None:
+    """Hold this thread so long."""
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire(timeout=seconds)
 
 
 def owns(lock: threading.RLock) -> bool:

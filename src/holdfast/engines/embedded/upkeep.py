@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from weakref import WeakMethod
 
+from holdfast.contract.queues import next_of
 from holdfast.contract.runtime import Host, Worker
 from holdfast.engines.embedded.locking import holding
 
@@ -28,37 +31,43 @@ class Upkeep:
         self._host = host
         self._delay_s = delay_s
         self._work = WeakMethod(work)
-        self._needed = threading.Event()
-        self._closing = threading.Event()
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._rung = self._closed = False
         self._starting = threading.RLock()
         self._worker: Worker | None = None
 
     def wake(self) -> None:
         """Something is to do."""
-        if self._needed.is_set():
+        if self._rung:
             return
-        self._needed.set()
+        self._rung = True
+        self._bell.put(None)
         if self._worker is None:
             holding(self._starting, self._start)
 
     def close(self) -> None:
         """End the thread; what it has begun is finished first."""
-        self._closing.set()
-        self._needed.set()
+        self._closed = True
+        self._bell.put(None)
         if self._worker is not None:
             self._worker.join()
 
     def _start(self) -> None:
-        if self._worker is None and not self._closing.is_set():
+        if self._worker is None and not self._closed:
             self._worker = self._host.spawn(self._name, self._run)
 
     def _run(self) -> None:
         again_s: float | None = None
         while True:
-            self._needed.wait(again_s)
-            # Before the look at `closing`: cleared later, this could swallow the call of `close`.
-            self._needed.clear()
-            if self._closing.wait(self._delay_s):
+            with suppress(Empty):
+                next_of(self._bell, again_s)
+            if self._delay_s and not self._closed:
+                self._rung = True  # What comes meanwhile is gathered; a close alone rings.
+                with suppress(Empty):
+                    next_of(self._bell, self._delay_s)
+            self._rung = False
+            if self._closed:
+                self._bell.put(None)  # For another one, which an interrupt started beside this one.
                 return
             work = self._work()
             if work is None:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
-from holdfast.contract.errors import StoreClosed
+from holdfast.contract.errors import StoreClosed, StoreError
+from holdfast.contract.queues import next_of
 from holdfast.contract.runtime import Completion, Host, Runtime, Worker
 from holdfast.engines.embedded.locking import holding
 
@@ -71,14 +72,12 @@ class Watcher:
         """Wake whoever waits: there is a new revision."""
         if not self._bells:
             return
-        bells = holding(self._lock, self._take_bells)
-        self._host.settle((bell, head, None) for bell in bells)
+        holding(self._lock, lambda: self._ring(head, None))
 
     def close(self) -> None:
         """Wake everybody with StoreClosed and end the polling thread. Can be called again."""
         self._closed = True
-        bells = holding(self._lock, self._take_bells)
-        self._host.settle((bell, None, _closed()) for bell in bells)
+        holding(self._lock, lambda: self._ring(None, _closed()))
         poller = self._poller
         if poller is not None:
             self._wakes.put(None)
@@ -98,9 +97,11 @@ class Watcher:
             bell = self._bells[runtime] = runtime.completion()
         return bell
 
-    def _take_bells(self) -> list[Completion[int]]:
-        bells, self._bells = self._bells, {}
-        return list(bells.values())
+    def _ring(self, head: int | None, error: StoreError | None) -> None:
+        bells = list(self._bells.values())
+        self._host.settle((bell, head, error) for bell in bells)
+        # Only now: interrupted before, this is repeated, and a bell rings once.
+        self._bells = {}
 
     def _start(self) -> None:
         if self._poller is None:
@@ -114,15 +115,17 @@ class Watcher:
         known, rest = -1, POLL_INTERVAL_S
         while not self._closed:
             with suppress(Empty):
-                self._wakes.get(timeout=rest)
+                next_of(self._wakes, rest)
             # Said before it is looked who waits, so that whoever joins sees it.
             self._parked = True
             if self._waiting:
                 self._parked, rest = False, POLL_INTERVAL_S
-                head = self._head()
-                if head != known:
-                    known = head
-                    self.publish(head)
+                # What cannot be read now may be the next time; a close has its own way to tell.
+                with suppress(StoreError):
+                    head = self._head()
+                    if head != known:
+                        self.publish(head)
+                        known = head
             elif rest == PARKED_S and holding(self._lock, self._leave):
                 return
             else:

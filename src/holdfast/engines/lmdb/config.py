@@ -16,6 +16,9 @@ _ROOMY = os.name == "posix" and sys.maxsize > 2**32
 #: Elsewhere the map (on Windows the file itself) starts small and is doubled when it is full.
 _MAP_START = 64 * 1024 * 1024
 MAP_MIN = 64 * 1024
+#: Bounds of the journal's size.
+JOURNAL_MIN = 64 * 1024
+JOURNAL_MAX = 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +34,10 @@ class LmdbConfig(PathConfig):
         snapshot_age_max: an older snapshot is closed, by the next commit at the latest, because the
             space of everything overwritten since it was taken cannot be used again.
         ballast: disk space kept aside, so that deletes still work when the disk is full.
-        relaxed_bytes_max: in `relaxed` mode, this many unflushed bytes start a flush early.
+        relaxed_bytes_max: in `relaxed` mode, this many unflushed bytes start a flush early. Also
+            the most that open snapshots keep in memory of what the file lacks.
+        journal: size of the journal that takes commits of a process which has the database to
+            itself, so that each costs one short flush; 0: no journal. Only for `full`.
     """
 
     scheme: ClassVar[str] = "lmdb"
@@ -44,6 +50,12 @@ class LmdbConfig(PathConfig):
     snapshot_age_max: Seconds = 900.0
     ballast: ByteSize = 1024 * 1024
     relaxed_bytes_max: ByteSize = 16 * 1024 * 1024
+    journal: ByteSize = 0
+
+    @property
+    def reserve_bytes(self) -> int:
+        """Disk space kept aside: what the journal holds has to find room in LMDB's file."""
+        return max(self.ballast, 2 * self.journal)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -69,8 +81,23 @@ class LmdbConfig(PathConfig):
                 raise ConfigInvalid(f"{name} is above zero", parameter=name)
         if self.ballast < 0:
             raise ConfigInvalid("ballast is a size of zero or more", parameter="ballast")
+        self._check_journal()
         if self.durability == "server":
             raise ConfigInvalid(
                 "lmdb flushes by itself: durability is full or relaxed; found 'server'",
                 parameter="durability",
+            )
+
+    def _check_journal(self) -> None:
+        if self.journal and not JOURNAL_MIN <= self.journal <= JOURNAL_MAX:
+            raise ConfigInvalid(
+                f"journal is 0 or a size from {JOURNAL_MIN} to {JOURNAL_MAX} bytes; "
+                f"found {self.journal}",
+                parameter="journal",
+            )
+        if self.journal and self.durability == "relaxed":
+            raise ConfigInvalid(
+                "the journal is for durability=full: relaxed commits wait for no flush anyway; "
+                "leave one of the two away",
+                parameter="journal",
             )

@@ -11,24 +11,25 @@ import lmdb
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import NOT_NOW, NotNow, Peeked, Snapshot
-from holdfast.contract.errors import InvalidInput, Overloaded, StoreClosed, StoreError, Unsupported
+from holdfast.contract.errors import InvalidInput, Overloaded, StoreClosed, StoreError
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.engine import EmbeddedEngine
 from holdfast.engines.embedded.group import Work, Writer
-from holdfast.engines.lmdb import facts, locks, upkeep
+from holdfast.engines.lmdb import upkeep
 from holdfast.engines.lmdb.config import LmdbConfig
+from holdfast.engines.lmdb.journaled import Journaled
+from holdfast.engines.lmdb.layered import Layered
 from holdfast.engines.lmdb.long_keys import STORED_KEY_BYTES_MAX, Tree
 from holdfast.engines.lmdb.medium import Medium
+from holdfast.engines.lmdb.opening import open_medium, refuse_unsupported
+from holdfast.engines.lmdb.patience import patiently
 from holdfast.engines.lmdb.relaxed import Relaxed
 from holdfast.engines.lmdb.snapshot import LmdbSnapshot, Snapshots
+from holdfast.engines.lmdb.stored_head import StoredHead
 from holdfast.engines.lmdb.writer import LmdbWriter
 
 T = TypeVar("T")
-
-#: How long a read without a place among the readers sleeps before it tries again.
-_READER_PAUSE_FIRST_S = 0.001
-_READER_PAUSE_LAST_S = 0.05
 
 _from_bytes = int.from_bytes
 _make = tuple.__new__
@@ -43,10 +44,13 @@ class LmdbEngine(EmbeddedEngine):
         super().__init__(config, components)
         assert isinstance(config, LmdbConfig)
         self._medium = Medium(config, components.ids, components.clock)
-        self._snapshots = Snapshots(config.snapshot_age_max)
+        self._snapshots = Snapshots(config.snapshot_age_max, config.relaxed_bytes_max)
         self._lineage = ""
-        self._head_known = (0, 0, 0)
+        self._stored_head = StoredHead()
+        #: What lies over the file: one of the two below, if there is one.
+        self._layered: Layered | None = None
         self._relaxed: Relaxed | None = None
+        self._journaled: Journaled | None = None
         self._writing: LmdbWriter | None = None
         #: The turn was taken for the group that begins next.
         self._turn_held = False
@@ -100,16 +104,16 @@ class LmdbEngine(EmbeddedEngine):
             raise self._refuse()
         if at is not None:
             return self._own(at).reading(lambda tree: tree.records(keys))
-        relaxed = self._relaxed
-        if relaxed is not None:
-            return await self._patiently(lambda: relaxed.read(keys))
+        layered = self._layered
+        if layered is not None:
+            return await self._patiently(lambda: layered.read(keys))
         return await self._patiently(lambda: self._reading(lambda tree: tree.records(keys)))
 
     def peek(self, key: bytes) -> Peeked:
         # Most reads are of one key, and most of their time is spent here.
-        relaxed = self._relaxed
-        if relaxed is not None:
-            pending = relaxed.layers.find(key)
+        layered = self._layered
+        if layered is not None:
+            pending = layered.layers.find(key)
             if pending is not None and self._refusal is None:
                 return None if pending[0] is None else cast("tuple[bytes, int]", pending)
         begin = self._begin_read
@@ -143,13 +147,15 @@ class LmdbEngine(EmbeddedEngine):
         bytes_max = self._capabilities.page_bytes_max
         return own.reading(lambda tree: tree.page(range, rows_max, bytes_max))
 
-    async def snapshot(self) -> Snapshot:
+    async def snapshot(self) -> LmdbSnapshot:
         if self._refusal is not None:
             raise self._refuse()
-        if self._relaxed is not None:
-            await self.components.host.runtime().offload(self._relaxed.flush)
+        layered = self._layered
+        if layered is not None and not self._snapshots.may_hold(layered.layers):
+            await self.components.host.runtime().offload(layered.flush)
+            layered = None
         now = self.components.clock.monotonic()
-        return await self._patiently(lambda: self._snapshots.take(self._medium, now))
+        return await self._patiently(lambda: self._snapshots.take(self._medium, now, layered))
 
     async def check(self) -> list[str]:
         if self._refusal is not None:
@@ -182,6 +188,10 @@ class LmdbEngine(EmbeddedEngine):
     def _begin(self) -> Writer:
         if self._snapshots:
             self._snapshots.end_old(self.components.clock.monotonic())
+        if self._journaled is not None:
+            journal = self._journaled.writer(may_begin=not self._turn_held)
+            if journal is not None:
+                return journal
         self._writing = writer = LmdbWriter(self._medium, self.components.clock)
         held, self._turn_held = self._turn_held, False
         writer.begin(turn_held=held)
@@ -191,16 +201,19 @@ class LmdbEngine(EmbeddedEngine):
         if self._snapshots:
             # Asked all the time while somebody waits, also where nobody commits.
             self._snapshots.end_old(self.components.clock.monotonic())
-        if self._relaxed is not None:
-            head = self._relaxed.head()
+        if self._layered is not None:
+            head = self._layered.head()
             if head is not None:
                 return head
-        return self._stored_head()
+        return self._stored_head.read(self._medium, self._reading_raw)
 
     def _may_commit_inline(self) -> bool:
         return self._relaxed is not None and self._relaxed.pin()
 
     def _may_lead_promptly(self) -> bool:
+        journaled = self._journaled
+        if journaled is not None and journaled.active:
+            return journaled.prompt
         if self._relaxed is None and self._medium.alone:
             self._turn_held = self._medium.locks.try_turn()
         return self._turn_held
@@ -222,6 +235,12 @@ class LmdbEngine(EmbeddedEngine):
         if head is None:
             super()._run_group(works)  # Room is short.
 
+    def _recover(self) -> bool:
+        if self._journaled is not None:
+            with suppress(StoreError):  # The next to lead asks again.
+                self._journaled.recover()
+        return super()._recover()
+
     def _let_go(self) -> None:
         writing, self._writing = self._writing, None
         if writing is not None:
@@ -240,28 +259,14 @@ class LmdbEngine(EmbeddedEngine):
                 f"this engine of {self.config.url} was closed and cannot be opened again; make a "
                 "new one"
             )
-        if self.config.durability == "relaxed" and not locks.AVAILABLE:
-            raise Unsupported(
-                "relaxed durability of lmdb needs file locks, which this system lacks, to notice a "
-                "process that died with unflushed writes; use durability=full, or sqlite",
-                engine="lmdb",
-            )
-        try:
-            self._open_medium()
-        except OSError as error:
-            raise StoreError(
-                f"the database {self.config.url} cannot be opened: {error.strerror}; make sure "
-                "that this user may read and write its directory"
-            ) from error
-
-    def _open_medium(self) -> None:
         medium = self._medium
+        refuse_unsupported(medium.config)
         try:
-            medium.open()
+            open_medium(medium, self.components)
             self._rows = medium.rows
             self._lineage = medium.reading(medium.read_lineage)
-            if self.config.durability == "relaxed" and self._capabilities.writable:
-                self._relaxed = Relaxed(medium, self.components, self._validate, self._committer)
+            if self._capabilities.writable:
+                self._lay_over(medium)
             self._begin_read = medium.env.begin
             self._opened()
         except BaseException:
@@ -271,12 +276,21 @@ class LmdbEngine(EmbeddedEngine):
             medium.close()
             raise
 
+    def _lay_over(self, medium: Medium) -> None:
+        """What takes commits before the file has them, if the settings say so."""
+        if self.config.durability == "relaxed":
+            self._relaxed = Relaxed(medium, self.components, self._validate, self._committer)
+            self._layered = self._relaxed
+        elif medium.config.journal:
+            self._journaled = Journaled(medium, self.components, self._committer)
+            self._layered = self._journaled
+
     def _close(self) -> None:
         self._begin_read = None
         try:
             self._retire()
-            if self._relaxed is not None:
-                self._relaxed.close()
+            if self._layered is not None:
+                self._layered.close()
         except Exception:
             self._release()
             raise
@@ -287,13 +301,12 @@ class LmdbEngine(EmbeddedEngine):
         self._medium.close()
 
     def _keep(self) -> None:
-        if self._relaxed is not None:
-            self._relaxed.close()
+        if self._layered is not None:
+            self._layered.close()
 
     def before_fork(self) -> None:
-        if self._relaxed is not None:
-            with suppress(StoreError):  # The next write tells it.
-                self._relaxed.flush()
+        with suppress(StoreError):  # The next write tells it.
+            self._flush()
         super().before_fork()
         self._medium.park(len(self._snapshots))
 
@@ -304,8 +317,10 @@ class LmdbEngine(EmbeddedEngine):
     def _after_fork(self) -> None:
         self._begin_read = None
         self._writing = None
-        self._head_known = (0, 0, 0)
+        self._stored_head.forget()
         self._snapshots.disown()
+        if self._journaled is not None:
+            self._journaled.disown()
         self._medium.disown()
 
     def _newest_page(self, range: Range) -> Page:
@@ -313,39 +328,22 @@ class LmdbEngine(EmbeddedEngine):
         if range.empty:
             return Page([], None, self._head_now())
         bytes_max = self._capabilities.page_bytes_max
-        if self._relaxed is not None:
-            return self._relaxed.scan(range, rows_max, bytes_max)
+        if self._layered is not None:
+            return self._layered.scan(range, rows_max, bytes_max)
         return self._reading(lambda tree: tree.page(range, rows_max, bytes_max))
 
     async def _patiently(self, read: Callable[[], T]) -> T:
         """What `read` reads, once there is a place among the readers."""
-        waited, pause = 0.0, _READER_PAUSE_FIRST_S
-        while True:
-            try:
-                return read()
-            except Overloaded:
-                if waited >= self._medium.config.reader_timeout:
-                    raise
-            await self.components.host.runtime().sleep(pause)
-            if self._refusal is not None:
-                raise self._refuse()
-            waited += pause
-            pause = min(pause * 2, _READER_PAUSE_LAST_S)
+        try:
+            return read()
+        except Overloaded:
+            return await patiently(
+                read, self.components.host.runtime, self._medium.config.reader_timeout, self._usable
+            )
 
-    def _stored_head(self) -> int:
-        """Read again only when LMDB counts another transaction: whoever waits asks often."""
-        medium = self._medium
-        environment, transaction_id = id(medium.env), medium.last_transaction_id()
-        known = self._head_known
-        if transaction_id >= 0 and known[:2] == (environment, transaction_id):
-            return known[2]
-        # LMDB's header tells of a commit before its readers see it, so what was read is kept under
-        # the id of the transaction that read it.
-        read_id, head = self._reading_raw(
-            lambda transaction: (transaction.id(), facts.read_head(transaction).revision)
-        )
-        self._head_known = (environment, read_id, head)
-        return head
+    def _usable(self) -> None:
+        if self._refusal is not None:
+            raise self._refuse()
 
     def _reading(self, action: Callable[[Tree], T]) -> T:
         return self._reading_raw(lambda transaction: action(self._medium.tree(transaction)))
@@ -358,6 +356,11 @@ class LmdbEngine(EmbeddedEngine):
                 raise self._refuse() from None  # Closed by another thread meanwhile.
             raise
 
+    def _flush(self) -> None:
+        """Have the file hold everything that is acknowledged. Holds the thread."""
+        if self._layered is not None:
+            self._layered.flush()
+
     def _own(self, at: Snapshot) -> LmdbSnapshot:
         if not isinstance(at, LmdbSnapshot) or at.snapshots is not self._snapshots:
             raise InvalidInput("a snapshot is read through the engine that made it")
@@ -365,8 +368,7 @@ class LmdbEngine(EmbeddedEngine):
         return at
 
     def _check(self) -> list[str]:
-        if self._relaxed is not None:
-            self._relaxed.flush()
+        self._flush()
         return self._reading_raw(lambda transaction: upkeep.check(self._medium, transaction))
 
     def _compact(self) -> int:
@@ -374,14 +376,13 @@ class LmdbEngine(EmbeddedEngine):
 
         def compact() -> None:
             nonlocal freed
-            if self._relaxed is not None:
-                self._relaxed.flush()
+            self._flush()
             self._begin_read = None  # So that no read meets one file with the trees of the other.
             try:
                 freed = upkeep.compact(self._medium, self._snapshots.retire)
             finally:
                 self._rows = self._medium.rows
-                self._head_known = (0, 0, 0)
+                self._stored_head.forget()
                 self._begin_read = self._medium.env.begin
 
         self._committer.exclusively(compact)
@@ -389,23 +390,10 @@ class LmdbEngine(EmbeddedEngine):
 
     def _load(self, rows: Sequence[tuple[bytes, Record]], next_revision: int | None) -> None:
         def load() -> None:
-            if self._relaxed is not None:
-                self._relaxed.flush()
+            self._flush()
             writer = self._begin()
             try:
-                head = max([writer.head, *(record.revision for _, record in rows)])
-                if next_revision is not None:
-                    if next_revision <= head:
-                        raise InvalidInput(
-                            f"the next revision lies above {head}, which a row loaded has; "
-                            f"found {next_revision}"
-                        )
-                    head = next_revision - 1
-                newest = dict(rows)
-                writer.apply(
-                    [(key, (newest[key].value, newest[key].revision)) for key in sorted(newest)]
-                )
-                writer.finish(head)
+                upkeep.load(writer, rows, next_revision)
             finally:
                 writer.abandon()
 

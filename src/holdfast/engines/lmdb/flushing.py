@@ -7,6 +7,7 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from holdfast.contract.errors import IntegrityFailed, StoreError
+from holdfast.contract.queues import next_of
 from holdfast.contract.runtime import Clock
 from holdfast.engines.lmdb.medium import Medium
 from holdfast.engines.lmdb.overlay import Overlay
@@ -17,6 +18,7 @@ class Flushed(Protocol):
     """Whose commits the thread flushes: `Relaxed`."""
 
     ended: bool
+    turn: object
 
     def look(self, *, due: bool) -> float | None: ...
 
@@ -34,7 +36,7 @@ def told(error: Exception, url: str) -> StoreError:
     return failure
 
 
-def flush_when_rung(me: Callable[[], Flushed | None], bell: Bell) -> None:
+def flush_when_rung(me: Callable[[], Flushed | None], bell: Bell, turn: object) -> None:
     """The thread: while it rests it holds nothing, so that a dropped engine is collected.
 
     `me` is a weak reference.
@@ -43,13 +45,14 @@ def flush_when_rung(me: Callable[[], Flushed | None], bell: Bell) -> None:
     while True:
         due = False
         try:
-            mine = bell.get(timeout=rest)
+            mine = next_of(bell, rest)
         except Empty:
             mine, due = me(), True
         rest = None
         if mine is None:
             continue  # Dropped: whoever collects it rings.
-        if mine.ended:
+        if mine.ended or mine.turn is not turn:
+            bell.put(mine)  # For another one, which an interrupt started beside this one.
             return
         rest = mine.look(due=due)
         del mine

@@ -30,6 +30,8 @@ _VERSION = 1
 _BRANCH, _LEAF, _OVERFLOW, _META_PAGE = 0x01, 0x02, 0x04, 0x08
 _BIG_VALUE, _SUBTREE = 0x01, 0x02
 _NO_PAGE = 2**64 - 1
+#: How often a file is looked at anew that another process changes meanwhile.
+_ATTEMPTS_MAX = 16
 _META_READ = _PAGE_BYTES + _META.size + 2 * _TREE.size + _TAIL.size
 #: Page sizes LMDB uses: the operating system's, in powers of two.
 _PAGE_SIZES = frozenset(2**power for power in range(8, 17))
@@ -60,21 +62,35 @@ def examine(path: Path) -> bool:
         return False
     with file:
         descriptor = file.fileno()
-        size = os.fstat(descriptor).st_size
-        if size == 0:
+        if os.fstat(descriptor).st_size == 0:
             return False  # A creation was interrupted before anything was written.
-        header = _newest(path, descriptor, size)
-        walk = _Walk(path, descriptor, size, header)
-        for root in header.roots:
-            walk.open_root(root)
-        if (header.last_page + 1) * header.page_size > size:
-            # Legitimate when the pages at the end were freed before they were ever written.
-            walk.everything()
+        header = _newest(path, descriptor)
+        for attempt in range(_ATTEMPTS_MAX):
+            try:
+                _walk(path, descriptor, header)
+                break
+            except IntegrityFailed:
+                # Another process may be writing: what the header led to may be in use again.
+                before, header = header, _newest(path, descriptor)
+                if header.transaction == before.transaction or attempt == _ATTEMPTS_MAX - 1:
+                    raise
     return True
 
 
-def _newest(path: Path, descriptor: int, size: int) -> Header:
+def _walk(path: Path, descriptor: int, header: Header) -> None:
+    # Asked after the header was read, because a writer writes it last.
+    size = os.fstat(descriptor).st_size
+    walk = _Walk(path, descriptor, size, header)
+    for root in header.roots:
+        walk.open_root(root)
+    if (header.last_page + 1) * header.page_size > size:
+        # Legitimate when the pages at the end were freed before they were ever written.
+        walk.everything()
+
+
+def _newest(path: Path, descriptor: int) -> Header:
     first = _header(path, os.pread(descriptor, _META_READ, 0))
+    size = os.fstat(descriptor).st_size
     if size < 2 * first.page_size:
         raise _damaged(path, f"it ends after {size} bytes, within its header")
     second = _header(path, os.pread(descriptor, _META_READ, first.page_size))

@@ -1,39 +1,34 @@
 """What processes that share a database agree on beside LMDB: who is there, and whose turn it is.
 
-One small file, `holdfast.lock`. Its bytes are locked, not read; the kernel lets go of the locks of
-a process that dies. Its content is where the processes live that have it open: LMDB tells readers
-apart by process id, which means the same only inside one process-id namespace (one container).
+One small file, `holdfast.lock`. Its bytes are locked (`byte_locks.py`), not read. Its content is
+where the processes live that have it open: LMDB tells readers apart by process id, which means the
+same only inside one process-id namespace (one container).
 
     byte 0       the queue: whoever waits for the writer's turn stands here, one at a time
     byte 1       the writer: held while a process writes
-    byte 2       presence: shared by every process that has the database open
+    byte 2       presence: shared by every process that has the database open; a process that has
+                 commits in its journal which LMDB lacks holds it alone
     byte 3       the door: held while a process opens or compacts
     from 2**32   one byte for each process that acknowledges writes before they are flushed
 
 LMDB's own writer lock still guards the file; the queue adds what that one lacks, a time-out and
-turns. A process that reads a copy of this file in the middle of the database's folder loses no
-data by it, only its place in the queue.
+turns. Where locks belong to processes (not on Linux), a process that reads a copy of this file in
+the middle of the database's folder loses no data by it, only its place in the queue.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import struct
-import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
 from holdfast.contract.errors import StoreLocked
+from holdfast.engines.embedded import locking
+from holdfast.engines.lmdb import byte_locks
 from holdfast.engines.lmdb.files import keep_open, let_close
-
-try:
-    import fcntl
-except ImportError:  # Windows: LMDB's own locks alone.
-    fcntl = None  # type: ignore[assignment]
 
 _QUEUE, _WRITER, _PRESENCE, _DOOR = range(4)
 _OWNERS = 1 << 32
@@ -41,26 +36,6 @@ _OWNERS = 1 << 32
 _PAUSE_FIRST_S = 0.0001
 _PAUSE_LAST_S = 0.005
 _HOME_BYTES_MAX = 256
-_POINTER_BYTES = 8
-
-_LOCK_NOW = 0 if fcntl is None else fcntl.LOCK_EX | fcntl.LOCK_NB
-_TAKEN = (errno.EACCES, errno.EAGAIN)
-
-#: Whether processes can be told apart here; without it there is no relaxed mode.
-AVAILABLE = fcntl is not None
-
-
-#: Whether it can be asked who locks a file: the answer's layout is known for Linux alone.
-TELLS_HOLDERS = sys.platform == "linux" and struct.calcsize("P") == _POINTER_BYTES
-_HOLDER = struct.Struct("hhqqi4x")
-_FIRST_BYTE = None if fcntl is None else _HOLDER.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
-
-
-def held_elsewhere(descriptor: int) -> bool:
-    """Whether another process locks the first byte, as LMDB does while it has a database open."""
-    assert _FIRST_BYTE is not None
-    kind, *_ = _HOLDER.unpack(fcntl.fcntl(descriptor, fcntl.F_GETLK, _FIRST_BYTE))
-    return bool(kind != fcntl.F_UNLCK)
 
 
 class ProcessLocks:
@@ -70,25 +45,31 @@ class ProcessLocks:
         path: of the lock file.
         url: of the database, for messages.
 
-    On a read-only file system nobody writes, so there is nothing to agree on and no file.
+    On a read-only file system nobody writes: the file is read if there is one, so that a process
+    elsewhere that writes to the same folder learns that somebody is here.
     """
 
     def __init__(self, path: Path, url: str) -> None:
         self._url = url
         self._files: list[FileIO] = []
         self._descriptor: int | None = None
-        self._pausing = threading.Event()  # Never set: waiting on it is how this thread pauses.
+        self._writable = True
         self._path = path
 
     def open(self) -> None:
         """Open the file."""
-        if AVAILABLE:
-            try:
-                keep_open(self._path, self._files, writable=True)
-                self._descriptor = self._files[-1].fileno()
-            except OSError as error:
-                if error.errno != errno.EROFS:
-                    raise
+        if not byte_locks.AVAILABLE:
+            return
+        try:
+            keep_open(self._path, self._files, writable=True)
+        except OSError as error:
+            if error.errno != errno.EROFS:
+                raise
+            self._writable = False
+            if not self._path.exists():
+                return
+            keep_open(self._path, self._files, writable=False)
+        self._descriptor = self._files[-1].fileno()
 
     def close(self) -> None:
         """Let go of everything."""
@@ -98,34 +79,42 @@ class ProcessLocks:
     @contextmanager
     def door(self, timeout_s: float) -> Iterator[None]:
         """Hold the door: no other process opens or compacts the database meanwhile."""
-        if self._descriptor is None:
+        descriptor = self._descriptor
+        if descriptor is None:
             yield
             return
-        if not self._wait(_DOOR, timeout_s):
+        take = byte_locks.try_exclusive if self._writable else byte_locks.try_shared
+        if not self._wait(lambda: take(descriptor, _DOOR), timeout_s):
             raise self._locked("opens or compacts it", timeout_s)
         try:
             yield
         finally:
             self._unlock(_DOOR)
 
-    def enter(self, home: str) -> bool:
+    def enter(self, home: str, timeout_s: float) -> bool:
         """Be present; True when nobody else is. The door is held.
+
+        A process that has the database to itself sees the door held, and makes room.
 
         Args:
             home: names the process-id namespace that this process lives in.
+            timeout_s: how long to wait for that.
 
         Raises:
-            StoreLocked: processes of another namespace are present.
+            StoreLocked: processes of another namespace are present, or one made no room.
         """
-        if self._descriptor is None:
+        descriptor = self._descriptor
+        if descriptor is None:
             return False
-        if self._try(_PRESENCE):
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, home.encode(), 0)
-            self._share(_PRESENCE)
-            return True
-        self._share(_PRESENCE)
-        there = os.pread(self._descriptor, _HOME_BYTES_MAX, 0).decode(errors="replace")
+        alone = self._writable and self._try(_PRESENCE)
+        if alone:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, home.encode(), 0)
+        if not self._wait(lambda: byte_locks.try_shared(descriptor, _PRESENCE), timeout_s):
+            raise self._locked("has commits in its journal and makes no room", timeout_s)
+        if alone or not self._writable:
+            return alone
+        there = os.pread(descriptor, _HOME_BYTES_MAX, 0).decode(errors="replace")
         if there and there != home:
             self._unlock(_PRESENCE)
             raise StoreLocked(
@@ -142,13 +131,27 @@ class ProcessLocks:
     def alone(self) -> Iterator[bool]:
         """Whether nobody else is present. The door is held."""
         if self._descriptor is None:
-            yield not AVAILABLE
+            yield not byte_locks.AVAILABLE
             return
-        only = self._try(_PRESENCE)
+        only = self.claim()
         try:
             yield only
         finally:
-            self._share(_PRESENCE)
+            self.unclaim()
+
+    def claim(self) -> bool:
+        """Have the database to oneself, if nobody else is present."""
+        return self._descriptor is not None and self._try(_PRESENCE)
+
+    def unclaim(self) -> None:
+        """Be present like everybody else; twice does nothing."""
+        if self._descriptor is not None:
+            byte_locks.try_shared(self._descriptor, _PRESENCE)
+
+    @property
+    def knocked(self) -> bool:
+        """Whether another process stands at the door."""
+        return self._descriptor is not None and byte_locks.locked_elsewhere(self._descriptor, _DOOR)
 
     def take_turn(self, timeout_s: float) -> None:
         """Become the writer of all processes; waiting ones get their turn one after the other.
@@ -158,10 +161,10 @@ class ProcessLocks:
         """
         if self.try_turn():
             return
-        if not self._wait(_QUEUE, timeout_s):
+        if not self._wait(lambda: self._try(_QUEUE), timeout_s):
             raise self._locked("writes", timeout_s)
         try:
-            if not self._wait(_WRITER, timeout_s):
+            if not self._wait(lambda: self._try(_WRITER), timeout_s):
                 raise self._locked("writes", timeout_s)
         finally:
             self._unlock(_QUEUE)
@@ -171,13 +174,9 @@ class ProcessLocks:
         descriptor = self._descriptor
         if descriptor is None:
             return True
-        try:
-            fcntl.lockf(descriptor, _LOCK_NOW, 2, _QUEUE)
-        except OSError as error:
-            if error.errno in _TAKEN:
-                return False
-            raise
-        fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, _QUEUE)
+        if not byte_locks.try_exclusive(descriptor, _QUEUE, 2):
+            return False
+        byte_locks.unlock(descriptor, _QUEUE)
         return True
 
     @property
@@ -189,47 +188,41 @@ class ProcessLocks:
         return False
 
     def end_turn(self) -> None:
-        """Let the next writer in."""
+        """Let the next writer in; twice does nothing."""
         if self._descriptor is not None:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, _WRITER)
+            byte_locks.unlock(self._descriptor, _WRITER)
 
     def own(self, owner: int) -> None:
         """Show that this process is alive under the number."""
-        self._try(_OWNERS + owner)
+        assert self._descriptor is not None
+        byte_locks.try_as_process(self._descriptor, _OWNERS + owner)
 
     def lives(self, owner: int) -> bool:
         """Whether another process still owns the number."""
-        if self._descriptor is None or not self._try(_OWNERS + owner):
+        descriptor = self._descriptor
+        if descriptor is None or not self._writable:
             return True
-        self._unlock(_OWNERS + owner)
+        if not byte_locks.try_as_process(descriptor, _OWNERS + owner):
+            return True
+        byte_locks.unlock_as_process(descriptor, _OWNERS + owner)
         return False
 
     # --- Inside -----------------------------------------------------------------------------
 
-    def _try(self, byte: int, count: int = 1) -> bool:
+    def _try(self, byte: int) -> bool:
         assert self._descriptor is not None
-        try:
-            fcntl.lockf(self._descriptor, _LOCK_NOW, count, byte)
-        except OSError as error:
-            if error.errno in _TAKEN:
-                return False
-            raise
-        return True
-
-    def _share(self, byte: int) -> None:
-        assert self._descriptor is not None
-        fcntl.lockf(self._descriptor, fcntl.LOCK_SH, 1, byte)
+        return byte_locks.try_exclusive(self._descriptor, byte)
 
     def _unlock(self, byte: int) -> None:
         if self._descriptor is not None:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, byte)
+            byte_locks.unlock(self._descriptor, byte)
 
-    def _wait(self, byte: int, timeout_s: float) -> bool:
+    def _wait(self, attempt: Callable[[], bool], timeout_s: float) -> bool:
         waited, pause = 0.0, _PAUSE_FIRST_S
-        while not self._try(byte):
+        while not attempt():
             if waited >= timeout_s:
                 return False
-            self._pausing.wait(pause)
+            locking.pause(pause)
             waited += pause
             pause = min(pause * 2, _PAUSE_LAST_S)
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import sys
@@ -12,19 +13,20 @@ from typing import NoReturn, TypeVar
 
 import lmdb
 
-from holdfast.contract.errors import StorageFull, StoreLocked, StoreNotFound, WrongContext
+from holdfast.contract.errors import StoreLocked, StoreNotFound, WrongContext
 from holdfast.contract.record import Record
 from holdfast.contract.runtime import Clock, Ids
-from holdfast.engines.embedded.locking import holding
+from holdfast.engines.embedded.locking import holding, pause
 from holdfast.engines.embedded.network import refuse_network
 from holdfast.engines.lmdb import facts, header
 from holdfast.engines.lmdb.config import MAP_MIN, LmdbConfig
 from holdfast.engines.lmdb.driver import driver
-from holdfast.engines.lmdb.failures import found_no_room, full, translate
+from holdfast.engines.lmdb.failures import translate
 from holdfast.engines.lmdb.locks import ProcessLocks, home_of_this_process
 from holdfast.engines.lmdb.long_keys import STORED_KEY_BYTES_MAX, Tree
-from holdfast.engines.lmdb.place import Place, file_bytes_max, flush_directory
+from holdfast.engines.lmdb.place import Place, flush_directory
 from holdfast.engines.lmdb.records import unpack
+from holdfast.engines.lmdb.room import MAP_STEP, Room
 from holdfast.engines.lmdb.watched import Watched
 
 T = TypeVar("T")
@@ -34,10 +36,8 @@ READER_CHECK_COMMITS = 64
 #: How often a read tries again that met a change of the memory map in another thread.
 READ_ATTEMPTS_MAX = 16
 #: How often, and how far apart, a fork looks whether a read is under way.
-PARK_ATTEMPTS_MAX = 200
+PARK_ATTEMPTS_MAX = 1000
 _PARK_PAUSE_S = 0.0005
-#: Map sizes are multiples of the pages of every machine.
-MAP_STEP = 64 * 1024
 _NAMED_TREES = (b"rows", b"long", b"batches")
 _OWNER_BYTES = 6
 
@@ -47,6 +47,7 @@ class Medium:
 
     Attributes:
         place: the directory.
+        room: how much may still be written.
         locks: what processes agree on.
         owner: the number of this engine among those that acknowledge before they flush.
         env, rows, long, batches: LMDB's environment and the named trees.
@@ -60,19 +61,22 @@ class Medium:
         self._ids = ids
         self._remapping = threading.RLock()
         self._commits = 0
-        self._file_bytes_max: int | None = None
-        self._reserve_used = False
+        self.room = Room(config, self.place, lambda: self.env, self._remap)
         self.locks: ProcessLocks
         self.env: lmdb.Environment
         self._watched = Watched(self.place, clock)
         self._parked: lmdb.Transaction[bytes] | None = None
         self._references = 0
-        self._pausing = threading.Event()  # Never set: waiting on it is how this thread pauses.
 
     # --- Opening and closing ----------------------------------------------------------------
 
-    def open(self) -> None:
-        """Open or create the database. Holds the thread."""
+    def open(self, settle: Callable[[bool], None]) -> None:
+        """Open or create the database. Holds the thread.
+
+        Args:
+            settle: called when it is open, before anybody else can open it, with whether nobody
+                else has.
+        """
         place, config = self.place, self.config
         refuse_network(place.directory)
         place.refuse_foreign()
@@ -84,7 +88,7 @@ class Medium:
             self.locks = ProcessLocks(place.lock_file, self.url)
             self.locks.open()
             with self.locks.door(config.lock_timeout):
-                alone = self.locks.enter(home_of_this_process())
+                alone = self.locks.enter(home_of_this_process(), config.lock_timeout)
                 if alone and not config.read_only:
                     place.compacting.unlink(missing_ok=True)
                 if not header.examine(place.file) and (config.read_only or not config.create):
@@ -92,6 +96,7 @@ class Medium:
                 self._make_environment()
                 self._prepare()
                 self._identify()
+                settle(alone)
         except lmdb.Error as error:
             self.close()
             if driver.inherited and "already open" in str(error):
@@ -139,10 +144,12 @@ class Medium:
         Args:
             views: how many snapshots are open, each with a transaction and the environment.
         """
-        for _ in range(PARK_ATTEMPTS_MAX):
+        for attempt in range(PARK_ATTEMPTS_MAX):
             if not self._reading(2 * views + 1):
                 break
-            self._pausing.wait(_PARK_PAUSE_S)
+            if attempt == 1:
+                gc.collect()  # The remains of an interrupted read may hold its transaction.
+            pause(_PARK_PAUSE_S)
         with suppress(lmdb.Error):
             self._parked = self.env.begin()
 
@@ -183,8 +190,8 @@ class Medium:
 
     def check_place(self) -> None:
         """Raise StoreNotFound when the path leads elsewhere: what were written would be gone."""
-        if self._watched.looks_due() and file_bytes_max() != self._file_bytes_max:
-            self._keep_limit()
+        if self._watched.looks_due():
+            self.room.follow_limit()
 
     def _identify(self) -> None:
         self._references = sys.getrefcount(self.env)
@@ -269,77 +276,22 @@ class Medium:
         self._commits += 1
         if self._commits % READER_CHECK_COMMITS == 0:
             self.env.reader_check()
-            self.place.make_ballast(self.config.ballast)
+            self.room.set_aside()
         try:
             return self.env.begin(None, None, True)
         except lmdb.MapResizedError:
             holding(self._remapping, lambda: self.env.set_mapsize(0))
             return self.env.begin(write=True)
 
-    # --- Room -------------------------------------------------------------------------------
+    def pause(self, seconds: float) -> None:
+        """Hold this thread for a moment."""
+        pause(seconds)
 
-    def make_room(self, error: lmdb.Error, written_bytes: int, *, deletes: bool) -> None:
-        """Make room for a write that failed, or raise. No write transaction is open.
-
-        Args:
-            error: what LMDB said.
-            written_bytes: how much the write wanted.
-            deletes: whether the write frees more than it takes, so that it may use the reserve.
-        """
-        if not found_no_room(error, self.place.room_bytes(), written_bytes):
-            raise translate(error, self.url) from error
-        refusal: StorageFull = full(self.url)
-        if isinstance(error, lmdb.MapFullError):
-            if not self._grow(deletes=deletes):
-                raise refusal from error
-        elif not (deletes and self.place.release_ballast()):
-            raise refusal from error
-        self._reserve_used = deletes
-
-    def keep_reserve(self) -> None:
-        """After a commit: set aside again what it left of the reserve."""
-        if self._reserve_used:
-            self._reserve_used = False
-            if not self.place.ballast.exists():
-                self.place.restore_ballast(self.config.ballast)
-            if self.env.info()["map_size"] > self._limit():
-                self._keep_limit()
-
-    def _grow(self, *, deletes: bool) -> bool:
-        limit = self._limit()
-        size = self.env.info()["map_size"]
-        if size < limit:
-            self._remap(min(size * 2, limit))
-        elif deletes and size < limit + self.config.ballast:
-            self._remap(limit + self.config.ballast)
-        else:
-            return False
-        return True
-
-    def _limit(self) -> int:
-        """How large the map may become, the reserve for deletes not counted."""
-        limit = self.config.map_size_max
-        self._file_bytes_max = file_bytes_max()
-        if self._file_bytes_max is not None:
-            limit = min(limit, self._file_bytes_max - self.config.ballast)
-        # A limit that no map can have would never be reached, so the reserve would stay unused.
-        return limit // MAP_STEP * MAP_STEP
-
-    def _keep_limit(self) -> None:
-        limit = self._limit()
-        if self.env.info()["map_size"] > limit:
-            self._remap(max(limit, MAP_MIN))  # LMDB keeps it above what is in use.
+    # --- Inside -----------------------------------------------------------------------------
 
     def _remap(self, size: int) -> None:
         # Snapshots end here, reads of other threads are repeated.
-        holding(self._remapping, lambda: self.env.set_mapsize(size // MAP_STEP * MAP_STEP))
-
-    def room_left(self) -> int:
-        """By how much the file may still grow."""
-        used = (self.env.info()["last_pgno"] + 1) * self.env.stat()["psize"]
-        return min(self.place.room_bytes(), self._limit() - used)
-
-    # --- Inside -----------------------------------------------------------------------------
+        holding(self._remapping, lambda: self.env.set_mapsize(size))
 
     def new_lineage(self) -> str:
         """A line of history nobody has seen."""
@@ -377,7 +329,7 @@ class Medium:
         config = self.config
         self.env = lmdb.open(
             os.fsencode(self.place.directory),  # a name of a file need not be Unicode
-            map_size=max(min(config.map_size, self._limit()), MAP_MIN) // MAP_STEP * MAP_STEP,
+            map_size=max(min(config.map_size, self.room.limit()), MAP_MIN) // MAP_STEP * MAP_STEP,
             readonly=config.read_only,
             create=False,
             mode=0o600,
@@ -400,7 +352,7 @@ class Medium:
             self._create()
         self.env.reader_check()
         if not self.config.read_only:
-            self.place.make_ballast(self.config.ballast)
+            self.room.set_aside()
 
     def _create(self) -> None:
         # In one transaction, so that a crash leaves a database or an empty file.

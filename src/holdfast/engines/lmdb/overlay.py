@@ -16,6 +16,9 @@ Row = tuple[bytes, Record]
 class Overlay:
     """The newest write of each key, in memory.
 
+    Args:
+        generation: of the journal that holds it, if one does.
+
     Attributes:
         rows: by key; a value of None hides what lies below.
         bytes: how much was written into it.
@@ -24,9 +27,10 @@ class Overlay:
             nothing has one too.
     """
 
-    __slots__ = ("_order", "_unordered", "bytes", "head", "ids", "rows")
+    __slots__ = ("_order", "_unordered", "bytes", "generation", "head", "ids", "rows")
 
-    def __init__(self) -> None:
+    def __init__(self, generation: int = 0) -> None:
+        self.generation = generation
         self.rows: dict[bytes, Pending] = {}
         self.bytes = 0
         self.ids: dict[bytes, int] = {}
@@ -50,6 +54,18 @@ class Overlay:
         self.ids.update(newer.ids)
         self.bytes += newer.bytes
         self.head = max(self.head, newer.head)
+
+    def copied(self) -> Overlay:
+        """The rows as they are now, to read them later."""
+        copy = self.shared()
+        copy.rows = self.rows.copy()
+        return copy
+
+    def shared(self) -> Overlay:
+        """The same of an overlay that does not change any more: its rows need no copy."""
+        copy = Overlay()
+        copy.rows, copy.bytes, copy.head = self.rows, self.bytes, self.head
+        return copy
 
     def over(self, range: Range, below: Iterator[Row]) -> Iterator[Row]:
         """The rows of the range: what lies below, with these over it."""
@@ -105,6 +121,16 @@ class Layers(NamedTuple):
         if self.older is not None and self.older.rows:
             below = self.older.over(range, below)
         return self.newest.over(range, below) if self.newest.rows else below
+
+    def frozen(self) -> Layers:
+        """What lies here now, and does not change. Reading it in any thread disturbs nobody."""
+        newest, older = self
+        return Layers(newest.copied(), None if older is None else older.shared())
+
+    @property
+    def head(self) -> int:
+        """The newest revision written into them; 0: none."""
+        return max(self.newest.head, 0 if self.older is None else self.older.head)
 
     @property
     def hides_nothing(self) -> bool:

@@ -4,6 +4,7 @@ data.mdb        LMDB's file
 lock.mdb        LMDB's table of readers
 holdfast.lock   see `locks.py`
 ballast         disk space kept aside for deletes
+journal         see `journal_format.py`
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ except ImportError:  # Windows: files are as large as the disk.
     resource = None  # type: ignore[assignment]
 
 _COMPACTING = "data.mdb.compact"
-_FILES = frozenset(("data.mdb", "lock.mdb", "holdfast.lock", "ballast", _COMPACTING))
+_FILES = frozenset(("data.mdb", "lock.mdb", "holdfast.lock", "ballast", "journal", _COMPACTING))
 #: Room beyond the ballast itself that must be free before it is made again.
 _BALLAST_MARGIN = 4
 
@@ -40,6 +41,7 @@ class Place:
         self.readers_file = self.directory / "lock.mdb"
         self.lock_file = self.directory / "holdfast.lock"
         self.ballast = self.directory / "ballast"
+        self.journal = self.directory / "journal"
         self.compacting = self.directory / _COMPACTING
 
     def identity(self) -> tuple[int, int] | None:

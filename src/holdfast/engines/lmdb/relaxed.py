@@ -16,14 +16,12 @@ starts a new lineage, so that cursors of the lost revisions are refused instead 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from weakref import ref
 
 from holdfast.contract.batch import Batch, Delete, DeleteRange, Draft, Put
 from holdfast.contract.errors import StorageFull, StoreError
-from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components, Worker
 from holdfast.engines.embedded.committer import Committer
 from holdfast.engines.embedded.locking import holding, let_go
@@ -36,7 +34,7 @@ from holdfast.engines.lmdb.flushing import (
     told,
     write_overlay,
 )
-from holdfast.engines.lmdb.long_keys import Tree, page_of
+from holdfast.engines.lmdb.layered import Layered
 from holdfast.engines.lmdb.medium import Medium
 from holdfast.engines.lmdb.overlay import Layers, Overlay
 from holdfast.engines.lmdb.relaxed_group import OverlayGroup
@@ -49,7 +47,7 @@ ROOM_MARGIN_BYTES = 4 * 1024 * 1024
 _LEAD_PAUSE_S = 0.005
 
 
-class Relaxed:
+class Relaxed(Layered):
     """The overlays of one engine, and the thread that flushes them.
 
     All but `layers` belongs to whoever leads the committer; the older layer to the thread.
@@ -60,7 +58,8 @@ class Relaxed:
         validate: raises for a batch that breaks a limit.
         committer: that runs the groups; a flush begins between two of them.
 
-    `layers` is what is acknowledged and not flushed; `ended` says that the thread shall end.
+    `layers` is what is acknowledged and not flushed; `ended` says that the thread shall end, and
+    `turn` which thread it is that flushes.
     """
 
     def __init__(
@@ -70,12 +69,10 @@ class Relaxed:
         validate: Callable[[Batch | Draft], None],
         committer: Committer,
     ) -> None:
-        self.layers = Layers(Overlay())
-        self._medium = medium
+        super().__init__(medium)
         self._components = components
         self._validate = validate
         self._committer = committer
-        self._lock = threading.RLock()
         self._group: OverlayGroup | None = None
         #: The group ends with this flush: another process waits, or room is short.
         self._last = False
@@ -83,6 +80,7 @@ class Relaxed:
         self._flushes = 0
         self._failure: StoreError | None = None
         self._thread: Worker | None = None
+        self.turn: object = None
         self._bell: Bell = SimpleQueue()
         self._waiting: list[SimpleQueue[None]] = []
         self._half = max(1, medium.config.relaxed_bytes_max // 2)  # There are two overlays.
@@ -161,8 +159,9 @@ class Relaxed:
         except StoreError as error:
             failure = error
         self.ended = True
+        # Also where there seems to be no thread: an interrupt may have come as it was started.
+        self._ring()
         if self._thread is not None:
-            self._ring()
             self._thread.join()
         if failure is not None:
             raise failure
@@ -173,43 +172,10 @@ class Relaxed:
     # --- Reads ------------------------------------------------------------------------------
 
     def head(self) -> int | None:
-        """The newest revision; None while the file alone knows it."""
         group = self._group
         return None if group is None else group.revision
 
-    def read(self, keys: Sequence[bytes]) -> list[Record | None]:
-        """The records of the keys, of one moment."""
-        return holding(self._lock, lambda: self._read(keys))
-
-    def scan(self, range: Range, rows_max: int, bytes_max: int) -> Page:
-        """A page of the range, of one moment."""
-        return holding(self._lock, lambda: self._scan(range, rows_max, bytes_max))
-
     # --- Inside: on the caller's thread -------------------------------------------------------
-
-    def _read(self, keys: Sequence[bytes]) -> list[Record | None]:
-        find = self.layers.find
-        pending = [find(key) for key in keys]
-        below = [key for key, found in zip(keys, pending, strict=True) if found is None]
-        tree = self._medium.tree
-        stored = iter(
-            self._medium.reading(lambda transaction: tree(transaction).records(below))
-            if below
-            else ()
-        )
-        return [next(stored) if found is None else _record(*found) for found in pending]
-
-    def _scan(self, range: Range, rows_max: int, bytes_max: int) -> Page:
-        group, layers, tree_of = self._group, self.layers, self._medium.tree
-
-        def page(tree: Tree) -> Page:
-            if group is None or layers.hides_nothing:
-                page = tree.page(range, rows_max, bytes_max)
-                return page if group is None else page._replace(revision=group.revision)
-            rows = layers.over(range, tree.walk_range(range))
-            return page_of(rows, range, rows_max, bytes_max, group.revision)
-
-        return self._medium.reading(lambda transaction: page(tree_of(transaction)))
 
     def _ready(self) -> OverlayGroup | None:
         """The open group, once there is room in its overlay; None where disk room is short."""
@@ -236,9 +202,9 @@ class Relaxed:
     def _take_turn(self) -> bool:
         """Wait for the turn and open a group; False where room is short."""
         if self._thread is None:
-            me, bell = ref(self), self._bell
-            spawn = self._components.host.spawn
-            self._thread = spawn("holdfast lmdb flush", lambda: flush_when_rung(me, bell))
+            me, bell, spawn = ref(self), self._bell, self._components.host.spawn
+            turn = self.turn = object()  # An interrupt may leave a thread that nothing knows of.
+            self._thread = spawn("holdfast lmdb flush", lambda: flush_when_rung(me, bell, turn))
         locks = self._medium.locks
         locks.take_turn(self._medium.config.lock_timeout)
         try:
@@ -254,7 +220,7 @@ class Relaxed:
             # Durable before the first acknowledgement, so that a loss shows.
             self._note(facts.add_owner, turn_taken=True)
             self._noted = True
-        if medium.room_left() < self._room_wanted:
+        if medium.room.left() < self._room_wanted:
             return False
         head = medium.reading(facts.read_head).revision
         group = OverlayGroup(medium, self._components.clock, head, self._check, self._lock)
@@ -282,6 +248,7 @@ class Relaxed:
 
     def _lay(self, group: OverlayGroup, layers: Layers) -> None:
         group.layers = self.layers = layers
+        self._held = None
 
     def _end(self, group: OverlayGroup) -> None:
         """End the group, of which everything is flushed, and the turn."""
@@ -397,7 +364,7 @@ class Relaxed:
         elif group.layers.older is None:
             if not group.layers.newest:
                 self._end(group)
-            elif self._medium.locks.awaited or self._medium.room_left() < self._room_wanted:
+            elif self._medium.locks.awaited or self._medium.room.left() < self._room_wanted:
                 self._last = True
                 self._freeze(group)
                 self._ring()
@@ -427,7 +394,3 @@ class Relaxed:
 
     def _note(self, note: Callable[..., None], *, turn_taken: bool = False) -> None:
         note_owner(self._medium, self._components.clock, note, turn_taken=turn_taken)
-
-
-def _record(value: bytes | None, revision: int) -> Record | None:
-    return None if value is None else Record(value, revision)

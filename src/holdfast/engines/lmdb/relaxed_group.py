@@ -84,6 +84,7 @@ class OverlayGroup(Group):
         key = next(iter(rows), None)
         if key is not None and self.layers.newest.rows.get(key) is rows[key]:
             self.revision = max(self.revision, revision)
+            self.layers.newest.head = self.revision
             if id is not None:
                 self.layers.newest.ids[id] = revision
             if work.receipt is None:

@@ -1,12 +1,14 @@
-"""Checking a database, and compacting it."""
+"""Checking a database, loading rows into it, and compacting it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import lmdb
 
-from holdfast.contract.errors import StorageFull, StoreLocked
+from holdfast.contract.errors import InvalidInput, StorageFull, StoreLocked
+from holdfast.contract.record import Record
+from holdfast.engines.embedded.group import Writer
 from holdfast.engines.lmdb import facts
 from holdfast.engines.lmdb.failures import translate
 from holdfast.engines.lmdb.medium import Medium
@@ -46,6 +48,28 @@ def check(medium: Medium, transaction: lmdb.Transaction[bytes]) -> list[str]:
     except lmdb.Error as error:
         wrong.append(f"LMDB cannot read on behind the key {before!r}: {error}")
     return wrong
+
+
+def load(writer: Writer, rows: Sequence[tuple[bytes, Record]], next_revision: int | None) -> None:
+    """Write rows with the revisions they come with, and commit.
+
+    Args:
+        next_revision: of the next commit; None: the one above the highest.
+
+    Raises:
+        InvalidInput: it is not above all of them.
+    """
+    head = max([writer.head, *(record.revision for _, record in rows)])
+    if next_revision is not None:
+        if next_revision <= head:
+            raise InvalidInput(
+                f"the next revision lies above {head}, which a row loaded has; "
+                f"found {next_revision}"
+            )
+        head = next_revision - 1
+    newest = dict(rows)
+    writer.apply([(key, (newest[key].value, newest[key].revision)) for key in sorted(newest)])
+    writer.finish(head)
 
 
 def compact(medium: Medium, retire: Callable[[lmdb.Environment], None]) -> int:

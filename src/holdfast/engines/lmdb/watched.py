@@ -7,7 +7,7 @@ from io import FileIO
 
 from holdfast.contract.errors import StoreNotFound
 from holdfast.contract.runtime import Clock
-from holdfast.engines.lmdb import locks
+from holdfast.engines.lmdb import byte_locks
 from holdfast.engines.lmdb.files import keep_open, let_close
 from holdfast.engines.lmdb.place import Place
 
@@ -37,7 +37,7 @@ class Watched:
         self.close()
         keep_open(self._place.file, self._files, writable=False)
         self._file = self._files[-1].fileno()
-        if locks.TELLS_HOLDERS and with_readers:
+        if byte_locks.TELLS_HOLDERS and with_readers:
             # Closed after the environment only: that would take the driver's locks with it.
             keep_open(self._place.readers_file, self._files, writable=False)
             self._readers_file = self._files[-1].fileno()
@@ -59,7 +59,7 @@ class Watched:
 
         One without takes no turns, so that a write may wait for it without an end.
         """
-        return self._readers_file is not None and not locks.held_elsewhere(self._readers_file)
+        return self._readers_file is not None and not byte_locks.held_elsewhere(self._readers_file)
 
     def looks_due(self) -> bool:
         """Whether `LOOK_INTERVAL_S` has passed since this was last True.

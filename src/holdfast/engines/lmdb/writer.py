@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 import lmdb
 
@@ -15,6 +16,8 @@ from holdfast.engines.lmdb.failures import full, translate
 from holdfast.engines.lmdb.long_keys import STORED_KEY_BYTES_MAX
 from holdfast.engines.lmdb.medium import Medium
 from holdfast.engines.lmdb.records import REVISION_BYTES, pack, unpack
+
+T = TypeVar("T")
 
 #: A write that deletes something and puts no more than this may use the reserve of a full disk.
 RESERVE_BYTES_MAX = 64 * 1024
@@ -43,12 +46,20 @@ class LmdbWriter(Writer):
         medium: the environment.
         clock: for the age of batch ids.
         turn_taken: the caller took the writer's turn and gives it back.
+        owed: what it writes was acknowledged before, so that it may use the reserve.
+
+    Attributes:
+        note: writes facts in the commit itself.
     """
 
-    def __init__(self, medium: Medium, clock: Clock, *, turn_taken: bool = False) -> None:
+    def __init__(
+        self, medium: Medium, clock: Clock, *, turn_taken: bool = False, owed: bool = False
+    ) -> None:
+        self.note: Callable[[lmdb.Transaction[bytes]], None] | None = None
         self._medium = medium
         self._clock = clock
         self._turn_taken = turn_taken
+        self._owed = owed
         self._applied: list[Rows] = []
         self._ids: dict[bytes, int] = {}
         self._open = self._dirty = self._failed = False
@@ -106,13 +117,17 @@ class LmdbWriter(Writer):
             self._commit(head)
         except lmdb.Error as error:
             self._make_room(error, lambda: self._commit(head))
-        self._medium.keep_reserve()
+        self._medium.room.keep_reserve()
         self._leave()
 
     def abandon(self) -> None:
         if self._open:
             self._undo()
             self._leave()
+
+    def look(self, action: Callable[[lmdb.Transaction[bytes]], T]) -> T:
+        """What `action` reads inside the transaction."""
+        return action(self._now())
 
     def run(self, action: Callable[[lmdb.Transaction[bytes]], None]) -> None:
         """Do something else inside the transaction, such as note a fact."""
@@ -194,6 +209,8 @@ class LmdbWriter(Writer):
         if self._ids:
             now = self._clock.now_ms()
             batch_ids.remember(self._now(), self._medium.batches, self._ids, now)
+        if self.note is not None:
+            self.note(self._now())
         facts.write_head(self._now(), facts.Head(head, self._head.owners))
         self._now().commit()
         self._transaction = None
@@ -210,7 +227,7 @@ class LmdbWriter(Writer):
             self._undo()
             try:
                 deletes, wanted = self._balance()
-                self._medium.make_room(failure, wanted, deletes=deletes)
+                self._medium.room.make(failure, wanted, deletes=deletes)
                 self._begin_again()
             except BaseException:
                 self.abandon()
@@ -235,7 +252,8 @@ class LmdbWriter(Writer):
             raise full(self._medium.url)
 
     def _balance(self) -> tuple[bool, int]:
-        """Whether the group rather deletes than puts, and how much it puts."""
+        """Whether the group may use the reserve, as deletes may; and how much it puts."""
         puts = sum(len(row[1][0]) for rows in self._applied for row in rows if row[1][0])
         deletes = any(row[1][0] is None for rows in self._applied for row in rows)
-        return deletes and puts <= RESERVE_BYTES_MAX, puts + _OVERHEAD_BYTES
+        deletes = self._owed or (deletes and puts <= RESERVE_BYTES_MAX)
+        return deletes, puts + _OVERHEAD_BYTES

@@ -30,6 +30,7 @@ class MemoryEngine(EmbeddedEngine):
         super().__init__(config, components)
         self._state = State()
         self._lineage = ""
+        self._emptied = False
         self._capabilities = Capabilities(
             engine="memory",
             io=Io.INLINE,
@@ -59,9 +60,11 @@ class MemoryEngine(EmbeddedEngine):
         self._opened()
 
     async def close(self) -> None:
-        if self._refusal is None:
+        # Until all of it is done: an interrupted close is repeated.
+        if self._lineage and not self._emptied and self._refusal is not WrongContext:
             self._retire()
             self._state = State()
+            self._emptied = True
 
     async def head(self) -> int:
         if self._refusal is not None:
@@ -100,44 +103,49 @@ class MemoryEngine(EmbeddedEngine):
         if len(works) > 1 or work.decide is None or work.previous:
             super()._run_group(works)
             return
+        lock = self._state.lock
         try:
+            lock.acquire()
             self._run_alone(work)
+            lock.release()
         except BaseException:
-            self._let_go()  # An interrupt may have come between the lock and what releases it.
+            self._let_go()  # Not by `with`: what is done about an interrupt inside lets go of it.
             raise
 
     def _run_alone(self, work: Work) -> None:
-        """Carry out one write that decides, as most come: it goes straight into the dict."""
+        """Carry out one write that decides, as most come: it goes straight into the dict.
+
+        The caller holds the lock.
+        """
         state = self._state
         get = state.records.get
-        with state.lock:
-            revision = state.head + 1
-            try:
-                records = [shown(get(key)) for key in work.keys]
-                answer = work.ask(records, revision)
-                if type(answer) is Need:
-                    answer = _see_more(work, records, answer, state)
-                if self._refusal is WrongContext:
-                    raise self._refuse()  # The function forked, and this is the child.
-                if type(answer) is Draft:
-                    check_draft(answer, self._capabilities)
-                if type(answer) is Draft and _only_puts(answer) and not state.snapshots:
-                    # First, so that an interrupt does not leave written what seems not to be.
-                    work.receipt = make(Receipt, (revision, None))
-                    state.put_all(answer, revision)
-                    self._watcher.publish(revision)
-                    return
-                self._run_decided(work, answer)
-            except Raised as raised:
-                work.error = raised.error
-            except StoreError as error:
-                work.error = error
-            except BaseException:
-                if state.head < revision:
-                    work.receipt = None
-                else:
-                    self._watcher.publish(revision)  # An interrupt came once it was written.
-                raise
+        revision = state.head + 1
+        try:
+            records = [shown(get(key)) for key in work.keys]
+            answer = work.ask(records, revision)
+            if type(answer) is Need:
+                answer = _see_more(work, records, answer, state)
+            if self._refusal is WrongContext:
+                raise self._refuse()  # The function forked, and this is the child.
+            if type(answer) is Draft:
+                check_draft(answer, self._capabilities)
+            if type(answer) is Draft and _only_puts(answer) and not state.snapshots:
+                # First, so that an interrupt does not leave written what seems not to be.
+                work.receipt = make(Receipt, (revision, None))
+                state.put_all(answer, revision)
+                self._watcher.publish(revision)
+                return
+            self._run_decided(work, answer)
+        except Raised as raised:
+            work.error = raised.error
+        except StoreError as error:
+            work.error = error
+        except BaseException:
+            if state.head < revision:
+                work.receipt = None
+            else:
+                self._watcher.publish(revision)  # An interrupt came once it was written.
+            raise
 
     def _run_decided(self, work: Work, answer: Answer) -> None:
         """Have a group carry out what was decided just now, under the same lock."""

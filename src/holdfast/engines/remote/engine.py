@@ -52,6 +52,7 @@ class RemoteEngine(Engine):
         self._lineage = ""
         self._lock = threading.Lock()
         self._sites: dict[asyncio.AbstractEventLoop, Site] = {}
+        self._opening = False
         #: Whether loops that come may still have a site; not once those that came are closed.
         self._admitting = False
         self._portal = Portal(f"holdfast {config.scheme}", components.host)
@@ -77,19 +78,21 @@ class RemoteEngine(Engine):
             return
         if self._lineage or self._refusal is WrongContext:
             raise self._refuse()
-        self._admitting = True
+        self._opening = self._admitting = True
         try:
             await self._anywhere(self._connect)
+            _alive.add(self)
+            self._refusal = None
         except BaseException:
             await self._let_go()
             raise
-        self._refusal = None
-        _alive.add(self)
+        finally:
+            self._opening = False
 
     async def close(self) -> None:
-        if self._refusal is None:
-            self._refusal = StoreClosed
-            _alive.discard(self)
+        # Until all is let go of: a close that was cancelled or interrupted is repeated.
+        left = self._refusal is None or self._sites or self._portal.loop is not None
+        if left and not self._opening and self._refusal is not WrongContext:
             await self._let_go()
 
     # --- Reading ----------------------------------------------------------------------------
@@ -203,31 +206,36 @@ class RemoteEngine(Engine):
         await site.line.connected()
 
     async def _let_go(self) -> None:
-        """Close every way to the server, and end the portal."""
-        runtime = self.components.host.runtime()
-        portal, self._portal = self._portal, Portal(self._portal.name, self.components.host)
+        """Close every way to the server, and end the portal; can be repeated."""
+        self._refusal = StoreClosed
+        _alive.discard(self)
+        runtime, portal = self.components.host.runtime(), self._portal
         try:
-            if not runtime.blocking or portal.loop is not None or self._sites:
-                if runtime.blocking:
-                    await portal.run(lambda: self._close_sites(portal))
-                else:
-                    await self._close_sites(portal)
+            if not runtime.blocking:
+                await self._close_sites(portal)
+            elif self._sites and not portal.closed:
+                await portal.run(lambda: self._close_sites(portal))
         finally:
             await runtime.offload(portal.close)
+        with self._lock:
+            if self._portal is portal:
+                # An opening that failed is tried again, with another one.
+                self._portal = Portal(portal.name, self.components.host)
 
     async def _close_sites(self, portal: Portal) -> None:
         here = asyncio.get_running_loop()
         with self._lock:
             self._admitting = False
-            sites, self._sites = self._sites, {}
+            sites = dict(self._sites)
         for loop, site in sites.items():
             if loop is here:
                 await site.close()
-            elif loop is portal.loop:
+            elif loop is portal.loop and not portal.closed:
                 await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(site.close(), loop))
             else:
                 # Nobody knows whether that loop turns: it closes its own when it does.
                 site.close_later(loop)
+            self._sites.pop(loop, None)  # Only now: a close that is cancelled is repeated.
 
     def _require_open(self, at: Snapshot | None = None) -> None:
         if self._refusal is not None:

@@ -6,7 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from holdfast.contract.errors import ConnectionLost, OutcomeUnknown, StoreClosed
+from holdfast.contract.errors import (
+    ConnectionFailed,
+    ConnectionLost,
+    OutcomeUnknown,
+    StoreClosed,
+    StoreError,
+)
 from holdfast.engines.remote.config import RemoteConfig
 from holdfast.engines.remote.transport import Transport, Welcome
 
@@ -65,22 +71,29 @@ class Line:
             longest: it may take as long as it likes, such as waiting for a commit.
 
         Raises:
-            ConnectionLost: nothing was done.
+            ConnectionFailed, ConnectionLost: nothing was done.
             OutcomeUnknown: it may have been done.
         """
         clock = asyncio.get_running_loop().time
         deadline, pause = clock() + self._config.reconnect_timeout, 0.0
         unknown: OutcomeUnknown | None = None
+        lost: ConnectionLost | None = None
         while True:
+            failure: StoreError
             try:
                 return await self._once(ask, longest=longest)
             except OutcomeUnknown as error:
-                unknown, failure = error, error
-                if not writes:
-                    unknown, failure = None, ConnectionLost(str(error))  # type: ignore[assignment]
-                    failure.__cause__ = error
+                if writes:
+                    failure = unknown = error
+                else:
+                    failure = lost = ConnectionLost(str(error))
+                    lost.__cause__ = error
             except ConnectionLost as error:
-                failure = unknown or error  # type: ignore[assignment]
+                failure = lost = error
+            except ConnectionFailed as error:
+                # Nobody there any more: what broke before says what it meant for the request.
+                failure = lost or error
+            failure = unknown or failure
             if self._closed or clock() + pause > deadline:
                 raise failure
             await asyncio.sleep(pause)

@@ -34,6 +34,11 @@ class Portal:
         """Its loop, once it was needed."""
         return self._loop
 
+    @property
+    def closed(self) -> bool:
+        """Whether it runs nothing more."""
+        return self._closed
+
     async def run(self, work: Callable[[], Coroutine[Any, Any, T]], *, withdraw: bool = False) -> T:
         """The result of the work, done on the portal's loop.
 

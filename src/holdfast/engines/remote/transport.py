@@ -44,8 +44,8 @@ class Transport(ABC):
         """Connect, or connect again after a loss.
 
         Raises:
-            ConnectionLost: there is no way to the server now.
-            StoreNotFound, AccessDenied, FormatTooNew: trying again will not help.
+            ConnectionFailed, ConnectionLost: there is no way to the server now.
+            StoreNotFound, Unauthenticated, FormatTooNew: trying again will not help.
         """
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -104,20 +105,22 @@ class SqliteEngine(EmbeddedEngine):
             undo.pop_all()
 
     def _close(self) -> None:
-        try:
-            self._retire()
-            self._upkeep.close()
-        finally:
+        with ExitStack() as last_first:
             # In any case, for what an interrupt leaves open would stay so.
             if self._database is not None:  # Else the opening was interrupted before that.
-                self._database.close()
+                last_first.callback(self._database.close)
+            last_first.callback(self._upkeep.close)
+            last_first.callback(self._retire)
 
     def before_fork(self) -> None:
         self._released = False
         super().before_fork()
         # SQLite counts the locks of a process by itself, and a child would inherit the count
         # without the locks. So the child inherits no connection, where that can be had.
-        self._released = self._paused and self._open_parts().release()
+        if self._paused and not self._over:
+            # Once more without the remains of interrupted calls, which may hold a view.
+            release = self._open_parts().release
+            self._released = release() or (gc.collect() > 0 and release())
 
     def after_fork_in_parent(self) -> None:
         try:
@@ -127,7 +130,7 @@ class SqliteEngine(EmbeddedEngine):
             super().after_fork_in_parent()
 
     def _after_fork(self) -> None:
-        if self._database is not None and not self._released:
+        if self._database is not None and not self._released and not self._over:
             self._database.inherit()
             keep_for_ever(self)
 
@@ -161,8 +164,7 @@ class SqliteEngine(EmbeddedEngine):
             found = reader.one(key)
         except BaseException as error:
             readers.discard(reader)
-            if (said := told(error, self._settings.path)) is not error:
-                raise said from error
+            self._tell(error)
             raise
         readers.give_back(reader)
         return found
@@ -286,6 +288,11 @@ class SqliteEngine(EmbeddedEngine):
 
     # --- Inside -----------------------------------------------------------------------------
 
+    @property
+    def _over(self) -> bool:
+        """Whether its connections are closed: an interrupted close may have come that far."""
+        return self._database is None or self._database.closed
+
     def _now(self, read: Callable[Concatenate[Reader, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """What a read finds at this moment."""
         if self._refusal is not None:
@@ -297,11 +304,17 @@ class SqliteEngine(EmbeddedEngine):
         except BaseException as error:
             # Interrupted half-way it may hold a view for ever.
             readers.discard(reader)
-            if (said := told(error, self._settings.path)) is not error:
-                raise said from error
+            self._tell(error)
             raise
         readers.give_back(reader)
         return found
+
+    def _tell(self, error: BaseException) -> None:
+        """Raise what the contract calls the error of a read, if that is another one."""
+        # In a frame of its own: an error that its own frame holds keeps all of the read alive.
+        said = told(error, self._settings.path)
+        if said is not error:
+            raise said from error
 
     def _at(self, at: Snapshot, read: Callable[[Reader], T]) -> T:
         """What a read finds in a snapshot."""

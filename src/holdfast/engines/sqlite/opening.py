@@ -17,6 +17,7 @@ from holdfast.engines.sqlite.identity import File, Identity, file_at
 from holdfast.engines.sqlite.log import Log, machine_start
 from holdfast.engines.sqlite.readers import Newest, Readers, Snapshots
 from holdfast.engines.sqlite.room import log_of, size_of
+from holdfast.engines.sqlite.statements import close
 from holdfast.engines.sqlite.tables import (
     alone,
     connect,
@@ -52,6 +53,8 @@ class Opened:
         connect_newest: Callable[[], sqlite3.Connection],
     ) -> None:
         self._config = config
+        #: Whether every connection was let go of for good.
+        self.closed = False
         self._connect_newest = connect_newest
         self._held = ExitStack()
         self._path = config.path
@@ -80,29 +83,35 @@ class Opened:
         """
         if len(self.snapshots) or (self._pen is not None and self._pen.connection.in_transaction):
             return False
-        with ExitStack() as undo:
-            if not self.readers.freeze(FORK_WAIT_S):
-                return False
-            undo.callback(self.readers.thaw)
-            if len(self.snapshots):
-                return False  # Taken between the first look and the freezing.
-            if not self.newest.lock.acquire(timeout=FORK_WAIT_S):
-                return False
-            undo.callback(self.newest.lock.release)
-            if self._pen is not None:
-                for lock in (self._pen.log.moving, self._pen.log.flushing):
-                    if not lock.acquire(timeout=FORK_WAIT_S):
-                        return False
-                    undo.callback(lock.release)
-            self._held = undo.pop_all()
+        if not self._hold_all():
+            return False
         try:
-            self.newest.connection.close()
+            self.newest.close()
             if self._pen is not None:
-                self._pen.connection.close()
+                close(self._pen.cursor, self._pen.connection)
                 self._pen.log.close()
         except BaseException:
             self.reconnect()
             raise
+        return True
+
+    def _hold_all(self) -> bool:
+        """Keep every connection from being used; False, and nothing is held, while one is."""
+        with ExitStack() as undo:
+            # Where the file is gone there would be nothing to connect to again.
+            if self.replaced or not self.readers.freeze(FORK_WAIT_S):
+                return False
+            undo.callback(self.readers.thaw)
+            if len(self.snapshots):
+                return False  # Taken between the first look and the freezing.
+            locks = [self.newest.lock]
+            if self._pen is not None:
+                locks += [self._pen.log.moving, self._pen.log.flushing]
+            for lock in locks:
+                if not lock.acquire(timeout=FORK_WAIT_S):
+                    return False
+                undo.callback(lock.release)
+            self._held = undo.pop_all()
         return True
 
     def reconnect(self) -> None:
@@ -120,6 +129,7 @@ class Opened:
     def inherit(self) -> None:
         """In a forked child: the connections are the parent's."""
         self.snapshots.inherited = True
+        keep_for_ever(self.readers.inherited())
         file = self._identity.file
         if file is not None:
             _inherited_files.add(file)
@@ -143,6 +153,7 @@ class Opened:
             if not lost:
                 last_first.callback(self.newest.close)
             last_first.callback(self.snapshots.close)
+        self.closed = True
 
 
 def open_database(config: SqliteConfig, components: Components) -> Opened:

@@ -17,10 +17,10 @@ from weakref import WeakSet
 from holdfast.contract.engine import Snapshot
 from holdfast.contract.errors import InvalidInput, Overloaded, StoreClosed
 from holdfast.contract.record import Page, Range, Record
-from holdfast.engines.embedded.locking import holding
+from holdfast.engines.embedded.locking import holding, pause
 from holdfast.engines.sqlite.appended import AppendedKeys
 from holdfast.engines.sqlite.failures import Translated
-from holdfast.engines.sqlite.statements import FIND, HEAD, VIEW, find, record_of, walk
+from holdfast.engines.sqlite.statements import FIND, HEAD, VIEW, close, find, record_of, walk
 
 T = TypeVar("T")
 
@@ -33,13 +33,35 @@ _LOOK_S = 0.001
 
 
 class Reader:
-    """One connection for reading, used by one thread at a time."""
+    """One connection for reading, used by one thread at a time.
 
-    __slots__ = ("_execute", "connection")
+    Attributes:
+        away: it is kept for a snapshot, or closed.
+    """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    __slots__ = ("__weakref__", "_cursor", "_execute", "away", "connection")
+
+    connection: sqlite3.Connection
+
+    def __init__(self) -> None:
+        self.away = False
+        self._cursor: sqlite3.Cursor | None = None
+
+    def attach(self, connection: sqlite3.Connection) -> None:
+        """Read through this connection."""
         self.connection = connection
-        self._execute = connection.cursor().execute
+        self._cursor = cursor = connection.cursor()
+        self._execute = cursor.execute
+
+    def close(self) -> None:
+        """Close its connection, if it has one."""
+        connection = getattr(self, "connection", None)
+        if connection is not None:
+            close(self._cursor, connection)
+
+    def __del__(self) -> None:
+        # An interrupt came before the caller that took it had it.
+        self.close()
 
     def one(self, key: bytes) -> Record | None:
         """The record of the key."""
@@ -99,40 +121,36 @@ class Readers:
         self._path = path
         self._connect = connect
         self._idle: list[Reader] = []
-        # An item for each reader in use.
-        self._busy: list[None] = []
+        # In use is whatever is neither idle nor away. So one that an interrupt lost between its
+        # taking and its giving back counts no longer than it lives.
+        self._made: WeakSet[Reader] = WeakSet()
+        self._lock = threading.RLock()
         self._frozen = False
-        self._thawed = threading.Event()
-        self._pause = threading.Event()
         self._closed = False
 
     def take(self) -> Reader:
         """A reader for this thread's next read; give it back."""
-        # Counted before the look at `frozen`: who freezes sees the one or this sees the other.
-        self._busy.append(None)
-        if self._frozen:
-            self._busy.pop()
-            self._thawed.wait()
-            return self.take()
-        try:
-            return self._idle.pop()
-        except IndexError:
-            pass
-        try:
-            with Translated(self._path):
-                return Reader(self._connect())
-        except BaseException:
-            self._busy.pop()
-            raise
+        while not self._frozen:
+            try:
+                reader = self._idle.pop()
+            except IndexError:
+                return self._make()
+            # No longer idle before this look: who freezes sees the one or this sees the other.
+            if not self._frozen:
+                return reader
+            self._idle.append(reader)
+        while self._frozen:
+            pause(_LOOK_S)
+        return self.take()
 
-    def lend(self) -> None:
+    def lend(self, reader: Reader) -> None:
         """A reader is kept for a snapshot, which counts for itself."""
-        self._busy.pop()
+        reader.away = True
 
     def take_back(self, reader: Reader, *, whole: bool) -> None:
         """A snapshot that kept this reader is closed; whether all its reads came to their end."""
         # As in `take`: who freezes sees the one or this sees the other.
-        self._busy.append(None)
+        reader.away = False
         if self._frozen or not whole:
             self.discard(reader)
             return
@@ -147,29 +165,27 @@ class Readers:
     def discard(self, reader: Reader) -> None:
         """The read failed or was interrupted, so that it may hold a view."""
         try:
-            reader.connection.close()
+            reader.close()
         finally:
-            self._busy.pop()
+            reader.away = True
 
     def freeze(self, timeout_s: float) -> bool:
         """Hold up reads and close what is idle, once none is under way; False if one stays."""
-        self._thawed.clear()
         self._frozen = True
         looks = round(timeout_s / _LOOK_S)
-        while self._busy:
+        while True:
+            self._close_idle()
+            if not self._in_use():
+                return True
             if not looks:
                 self.thaw()
                 return False
             looks -= 1
-            self._pause.wait(_LOOK_S)
-        while self._idle:
-            self._idle.pop().connection.close()
-        return True
+            pause(_LOOK_S)
 
     def thaw(self) -> None:
         """Reads go on."""
         self._frozen = False
-        self._thawed.set()
 
     def give_back(self, reader: Reader) -> None:
         """The read is done and holds no view any more."""
@@ -177,15 +193,47 @@ class Readers:
             self.discard(reader)
             return
         self._idle.append(reader)
-        self._busy.pop()
         if self._closed:
             self.close()
 
     def close(self) -> None:
         """Close what is idle; what is in use is closed when it is given back."""
         self._closed = True
+        self._close_idle()
+
+    def inherited(self) -> list[Reader]:
+        """In a forked child: all readers, which are the parent's and are never to be closed."""
+        return list(self._made)  # Without the lock, which a thread of the parent may have.
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    def _make(self) -> Reader:
+        """One more reader, in use from the beginning."""
+        reader = Reader()
+        holding(self._lock, lambda: self._made.add(reader))
+        if self._frozen:  # As in `take`.
+            reader.away = True
+            return self.take()
+        try:
+            with Translated(self._path):
+                reader.attach(self._connect())
+        except BaseException:
+            self.discard(reader)
+            raise
+        return reader
+
+    def _in_use(self) -> bool:
+        """Whether there is a reader in use, or one that just got idle."""
+        made = holding(self._lock, lambda: list(self._made))
+        return any(not one.away for one in made)
+
+    def _close_idle(self) -> None:
         while self._idle:
-            self._idle.pop().connection.close()
+            try:
+                reader = self._idle.pop()
+            except IndexError:
+                return  # Another thread took the last one.
+            self.discard(reader)
 
 
 class Newest:
@@ -203,7 +251,8 @@ class Newest:
     def attach(self, connection: sqlite3.Connection) -> None:
         """Use this connection from now on."""
         self.connection = connection
-        self._execute = connection.cursor().execute
+        self._cursor = connection.cursor()
+        self._execute = self._cursor.execute
         self._counter: int | None = None
         # The first read also has SQLite make the log, where there is none.
         self._look()
@@ -214,7 +263,7 @@ class Newest:
 
     def close(self) -> None:
         """Let go of the connection."""
-        holding(self.lock, self.connection.close)
+        holding(self.lock, lambda: close(self._cursor, self.connection))
 
     def _look(self) -> int:
         (counter,) = self._execute("PRAGMA data_version").fetchone()
@@ -228,8 +277,6 @@ class Newest:
 class SqliteSnapshot(Snapshot):
     """A read transaction that stays open. Any thread may read through it, one at a time."""
 
-    _reader: Reader | None = None
-
     def __init__(self, snapshots: Snapshots, reader: Reader, revision: int, born: float) -> None:
         self.snapshots = snapshots
         self.revision = revision
@@ -237,7 +284,7 @@ class SqliteSnapshot(Snapshot):
         self.born = born
         self.expired = False
         self._lock = threading.RLock()
-        self._reader = reader
+        self._reader: Reader | None = reader
         self._whole = True
 
     @property
@@ -260,11 +307,6 @@ class SqliteSnapshot(Snapshot):
     def reading(self, read: Callable[[Reader], T]) -> T:
         """What `read` finds in it."""
         return holding(self._lock, lambda: self._reading(read))
-
-    def __del__(self) -> None:
-        reader = self._reader
-        if reader is not None and not self.snapshots.inherited:
-            reader.connection.close()  # Nobody has it any more.
 
     def _reading(self, read: Callable[[Reader], T]) -> T:
         try:
@@ -315,7 +357,7 @@ class Snapshots:
         except BaseException:
             self._readers.discard(reader)
             raise
-        self._readers.lend()
+        self._readers.lend(reader)
         return snapshot
 
     def own(self, snapshot: Snapshot) -> SqliteSnapshot:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import sqlite3
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from operator import itemgetter
 from typing import Any
@@ -95,3 +95,14 @@ def _of_rows(range: Range, rows_max: int) -> tuple[str, list[Any]]:
         f"SELECT key, value, revision FROM rows {where}ORDER BY key {direction} LIMIT ?",  # noqa: S608
         parameters,
     )
+
+
+def close(cursor: sqlite3.Cursor | None, connection: sqlite3.Connection) -> None:
+    """Close a connection and the cursor that was kept for it; again does nothing.
+
+    A cursor whose statement an interrupt left half-way would keep the files open while it lives.
+    """
+    if cursor is not None:
+        with suppress(sqlite3.ProgrammingError):  # The connection is closed.
+            cursor.close()
+    connection.close()

@@ -18,7 +18,7 @@ from holdfast.engines.sqlite.failures import DRIVER_ERRORS, Translated, full, tr
 from holdfast.engines.sqlite.identity import Identity
 from holdfast.engines.sqlite.log import Log
 from holdfast.engines.sqlite.room import BALLAST_BYTES, Room, log_of
-from holdfast.engines.sqlite.statements import FIND, STATE, find, record_of, walk
+from holdfast.engines.sqlite.statements import FIND, STATE, close, find, record_of, walk
 
 #: Stands for the start of a machine that gives it no name.
 UNNAMED = "unnamed"
@@ -169,7 +169,7 @@ class Pen:
             # After an interrupt too: the next open reads what stays in the log.
             self._closed = True
             self.log.close()
-            self.connection.close()
+            close(self.cursor, self.connection)
             if not self.identity.lost and not log_of(self.path).exists():
                 self.room.remove()  # Nobody else has the database open.
 

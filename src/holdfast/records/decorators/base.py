@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Self
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
-from holdfast.records.interface import KeyValueStoreInterface, Version
+from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.records.services.protocols import Outcome
+from holdfast.records.verbs import Version
+from holdfast.records.walk import Walk
 from holdfast.records.write import Write
 from holdfast.store.change import Change
 from holdfast.store.versions.entry import Entry, PastVersion
@@ -78,22 +80,57 @@ class Decorator(KeyValueStoreInterface):
         return await self.inner.has(key)
 
     def keys(
-        self, pattern: Pattern | str = "#", *, reverse: bool = False
-    ) -> AsyncIterator[StoreKey]:
-        return self.inner.keys(pattern, reverse=reverse)
+        self,
+        pattern: Pattern | str = "#",
+        *,
+        reverse: bool = False,
+        limit: int | None = None,
+        after: StoreKey | str | None = None,
+        gt: StoreKey | str | None = None,
+        gte: StoreKey | str | None = None,
+        lt: StoreKey | str | None = None,
+        lte: StoreKey | str | None = None,
+    ) -> Walk[StoreKey]:
+        return self.inner.keys(
+            pattern, reverse=reverse, limit=limit, after=after, gt=gt, gte=gte, lt=lt, lte=lte
+        )
 
     def items(
-        self, pattern: Pattern | str = "#", *, reverse: bool = False
-    ) -> AsyncIterator[Entry[Any]]:
-        return self.inner.items(pattern, reverse=reverse)
+        self,
+        pattern: Pattern | str = "#",
+        *,
+        reverse: bool = False,
+        limit: int | None = None,
+        after: StoreKey | str | None = None,
+        gt: StoreKey | str | None = None,
+        gte: StoreKey | str | None = None,
+        lt: StoreKey | str | None = None,
+        lte: StoreKey | str | None = None,
+    ) -> Walk[Entry[Any]]:
+        return self.inner.items(
+            pattern, reverse=reverse, limit=limit, after=after, gt=gt, gte=gte, lt=lt, lte=lte
+        )
 
     def history(
-        self, key: StoreKey | str, *, reverse: bool = False
-    ) -> AsyncIterator[PastVersion[Any]]:
-        return self.inner.history(key, reverse=reverse)
+        self,
+        key: StoreKey | str,
+        *,
+        reverse: bool = False,
+        limit: int | None = None,
+        after: tuple[int, int] | str | None = None,
+    ) -> Walk[PastVersion[Any]]:
+        return self.inner.history(key, reverse=reverse, limit=limit, after=after)
 
-    def find_by_tag(self, tag: str, pattern: Pattern | str = "#") -> AsyncIterator[Entry[Any]]:
-        return self.inner.find_by_tag(tag, pattern)
+    def find_by_tag(
+        self,
+        tag: str,
+        pattern: Pattern | str = "#",
+        *,
+        reverse: bool = False,
+        limit: int | None = None,
+        after: StoreKey | str | None = None,
+    ) -> Walk[Entry[Any]]:
+        return self.inner.find_by_tag(tag, pattern, reverse=reverse, limit=limit, after=after)
 
     async def write(self, writes: Sequence[Write]) -> list[Outcome]:
         return await self.inner.write(writes)

@@ -9,9 +9,10 @@ from typing import Any
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import InvalidKey
 from holdfast.records.decorators.base import Decorator
-from holdfast.records.interface import KeyValueStoreInterface, Version
+from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.records.services.keys import PathKeyService
 from holdfast.records.services.protocols import Outcome
+from holdfast.records.verbs import Version
 from holdfast.records.write import Rename, Write
 from holdfast.runtime.gate import Gate
 from holdfast.store.versions.cache import UNKNOWN, CacheStats, EntryCache

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.records.decorators.base import Decorator
-from holdfast.records.interface import KeyValueStoreInterface, Version
+from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.records.services.protocols import Outcome
 from holdfast.records.tracing import Tracing, installed_tracing
+from holdfast.records.verbs import Version
+from holdfast.records.walk import Walk
 from holdfast.records.write import Delete, Modify, Rename, Write
 from holdfast.store.change import Change
 from holdfast.store.feed_row import Cause
@@ -96,22 +98,69 @@ class Logged(Decorator):
         return there
 
     def keys(
-        self, pattern: Pattern | str = "#", *, reverse: bool = False
-    ) -> AsyncIterator[StoreKey]:
-        return self._items("keys", pattern, lambda: self.inner.keys(pattern, reverse=reverse))
+        self,
+        pattern: Pattern | str = "#",
+        *,
+        reverse: bool = False,
+        limit: int | None = None,
+        after: StoreKey | str | None = None,
+        gt: StoreKey | str | None = None,
+        gte: StoreKey | str | None = None,
+        lt: StoreKey | str | None = None,
+        lte: StoreKey | str | None = None,
+    ) -> Walk[StoreKey]:
+        def walk() -> Walk[StoreKey]:
+            return self.inner.keys(
+                pattern, reverse=reverse, limit=limit, after=after, gt=gt, gte=gte, lt=lt, lte=lte
+            )
+
+        return self._walk("keys", pattern, walk)
 
     def items(
-        self, pattern: Pattern | str = "#", *, reverse: bool = False
-    ) -> AsyncIterator[Entry[Any]]:
-        return self._items("items", pattern, lambda: self.inner.items(pattern, reverse=reverse))
+        self,
+        pattern: Pattern | str = "#",
+        *,
+        reverse: bool = False,
+        limit: int | None = None,
+        after: StoreKey | str | None = None,
+        gt: StoreKey | str | None = None,
+        gte: StoreKey | str | None = None,
+        lt: StoreKey | str | None = None,
+        lte: StoreKey | str | None = None,
+    ) -> Walk[Entry[Any]]:
+        def walk() -> Walk[Entry[Any]]:
+            return self.inner.items(
+                pattern, reverse=reverse, limit=limit, after=after, gt=gt, gte=gte, lt=lt, lte=lte
+            )
+
+        return self._walk("items", pattern, walk)
 
     def history(
-        self, key: StoreKey | str, *, reverse: bool = False
-    ) -> AsyncIterator[PastVersion[Any]]:
-        return self._items("history", key, lambda: self.inner.history(key, reverse=reverse))
+        self,
+        key: StoreKey | str,
+        *,
+        reverse: bool = False,
+        limit: int | None = None,
+        after: tuple[int, int] | str | None = None,
+    ) -> Walk[PastVersion[Any]]:
+        def walk() -> Walk[PastVersion[Any]]:
+            return self.inner.history(key, reverse=reverse, limit=limit, after=after)
 
-    def find_by_tag(self, tag: str, pattern: Pattern | str = "#") -> AsyncIterator[Entry[Any]]:
-        return self._items("find_by_tag", pattern, lambda: self.inner.find_by_tag(tag, pattern))
+        return self._walk("history", key, walk)
+
+    def find_by_tag(
+        self,
+        tag: str,
+        pattern: Pattern | str = "#",
+        *,
+        reverse: bool = False,
+        limit: int | None = None,
+        after: StoreKey | str | None = None,
+    ) -> Walk[Entry[Any]]:
+        def walk() -> Walk[Entry[Any]]:
+            return self.inner.find_by_tag(tag, pattern, reverse=reverse, limit=limit, after=after)
+
+        return self._walk("find_by_tag", pattern, walk)
 
     # --- Writing and watching ---------------------------------------------------------------
 
@@ -153,36 +202,36 @@ class Logged(Decorator):
 
         return end
 
-    def _items(
+    def _walk(
         self, operation: str, wanted: Pattern | str, make: Callable[[], AsyncIterator[T]]
-    ) -> AsyncIterator[T]:
-        """The items of an iterator that is made now, so that bad arguments are refused now."""
+    ) -> Walk[T]:
+        """A walk that is made now, so that bad arguments are refused now."""
         try:
-            items = make()
+            walk = Walk.over(make())
         except BaseException as error:
             self._begin(operation, (_text(wanted),))(error)
             raise
-        return self._iterated(operation, wanted, items)
+        return walk.around(self._walked(operation, wanted, walk))
 
-    async def _iterated(
-        self, operation: str, wanted: Pattern | str, items: AsyncIterator[T]
-    ) -> AsyncIterator[T]:
+    async def _walked(
+        self, operation: str, wanted: Pattern | str, walk: Walk[T]
+    ) -> AsyncGenerator[Sequence[T], None]:
         end = self._begin(operation, (_text(wanted),))
         failure: BaseException | None = None
+        pages = walk.pages()
         try:
-            async for item in items:
-                yield item
+            async for page in pages:
+                yield page
         except GeneratorExit:
-            # Closed half-way, which is no failure; what is below is closed with it.
-            close = getattr(items, "aclose", None)
-            if close is not None:
-                await close()
-            raise
+            raise  # Closed half-way, which is no failure.
         except BaseException as error:
             failure = error
             raise
         finally:
-            end(failure)
+            try:
+                await pages.aclose()  # What is below is closed with it.
+            finally:
+                end(failure)
 
 
 def operation_of(writes: Sequence[Write]) -> str:

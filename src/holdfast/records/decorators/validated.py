@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from holdfast.codecs.text import StoreKey
+from holdfast.codecs.typed import instance_of
 from holdfast.contract.engine import NOT_NOW
 from holdfast.contract.errors import (
     Conflict,
@@ -17,9 +18,10 @@ from holdfast.contract.errors import (
     StorageFull,
 )
 from holdfast.records.decorators.base import Decorator
-from holdfast.records.interface import KeyValueStoreInterface, Version
+from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.records.rules import Rules
 from holdfast.records.services.protocols import Outcome
+from holdfast.records.verbs import Version
 from holdfast.records.write import Admit, Delete, Rename, Write, migration
 from holdfast.store.feed_row import Cause
 from holdfast.store.versions.entry import Entry
@@ -64,7 +66,8 @@ class Validated(Decorator):
         write_back: bool = True,
     ) -> Entry[Any] | None:
         if expect is not None:
-            return await self._expected(key, version, at, expect, write_back)
+            entry = await self._expected(key, version, at, expect, write_back)
+            return _instance(entry, expect) if isinstance(expect, type) else entry
         if version is None and at is None:
             found = self.peek(key)
             return await self._get(key) if found is NOT_NOW else found
@@ -156,6 +159,17 @@ class Validated(Decorator):
             return digest
 
         return admit
+
+
+def _instance(entry: Entry[Any] | None, kind: type) -> Entry[Any] | None:
+    """The entry with an instance of the class as its value."""
+    if entry is None:
+        return None
+    try:
+        return msgspec.structs.replace(entry, _value=instance_of(kind)(entry.value))
+    except SchemaValidationFailed as error:
+        error.within(key=str(entry.key))
+        raise
 
 
 def _other_schema(key: StoreKey | str, required: str, given: str) -> SchemaValidationFailed:

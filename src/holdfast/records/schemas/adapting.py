@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
+from holdfast.codecs.violations import is_pydantic
 from holdfast.contract.errors import InvalidInput
 from holdfast.records.schemas.checks import CheckSchema, StandardSchema
-from holdfast.records.schemas.classes import MsgspecSchema, PydanticSchema, is_pydantic
+from holdfast.records.schemas.classes import MsgspecSchema, PydanticSchema
 from holdfast.records.schemas.json_schema import JsonSchema
 from holdfast.records.schemas.schema import CHECK, CLASS, Schema, digest_of
 

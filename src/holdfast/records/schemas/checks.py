@@ -10,8 +10,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from holdfast.codecs.violations import Violation, path_of
 from holdfast.contract.errors import InvalidInput
-from holdfast.records.schemas.schema import CHECK, Form, Violation, digest_of, path_of, refuse
+from holdfast.records.schemas.schema import CHECK, Form, digest_of, refuse
 
 #: What a function that looks into a value of another shape runs into: the value does not fit.
 _MISFIT = (TypeError, LookupError, AttributeError, ArithmeticError)

@@ -8,32 +8,15 @@ not count, so that rewording a docstring makes no other schema.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from holdfast.codecs.violations import msgspec_violations, pydantic_violations
 from holdfast.contract.errors import InvalidInput
-from holdfast.records.schemas.schema import (
-    CLASS,
-    Form,
-    Violation,
-    as_read,
-    digest_of,
-    path_of,
-    refuse,
-)
+from holdfast.records.schemas.schema import CLASS, Form, as_read, digest_of, refuse
 
-#: Messages of msgspec that show what they found, up to that.
-_SHOWN = re.compile(r"^(Invalid (?:enum )?value)\b.*", re.DOTALL)
-_PATH = re.compile(r" - at (?:`key` in )?`(\$.*)`$", re.DOTALL)
-#: Kinds of errors whose message in pydantic shows what was found, and what is said instead.
-_TELLING = {
-    "union_tag_invalid": "Input should be of one of the expected kinds",
-    "uuid_parsing": "Input should be a valid UUID",
-    "url_parsing": "Input should be a valid URL",
-}
 #: Keywords that only describe.
 _DESCRIBING = ("description", "examples")
 #: Keywords whose dict holds schemas by name, and not keywords.
@@ -102,11 +85,6 @@ class PydanticSchema(_ClassSchema):
             refuse(self, pydantic_violations(error))
 
 
-def is_pydantic(kind: type) -> bool:
-    """Whether a class is pydantic's; asks without importing it."""
-    return hasattr(kind, "__pydantic_validator__")
-
-
 def _derived(kind: type, derive: Callable[[type], Form]) -> Form:
     try:
         return derive(kind)
@@ -115,24 +93,6 @@ def _derived(kind: type, derive: Callable[[type], Form]) -> Form:
             f"a class whose fields have types that JSON can hold was wanted; {kind.__qualname__} "
             f"has no JSON Schema: {error}. Register a function that checks values instead"
         ) from error
-
-
-def pydantic_violations(error: Any) -> list[Violation]:
-    """What pydantic found wrong, without what it found."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    return [(path_of(one["loc"]), _TELLING.get(one["type"], one["msg"])) for one in found]
-
-
-def msgspec_violations(error: msgspec.ValidationError) -> list[Violation]:
-    """What msgspec found wrong, without what it found."""
-    message = str(error)
-    path = "$"
-    place = _PATH.search(message)
-    if place:
-        message = message[: place.start()]
-        path = place[1]
-    # An enum's or tag's error shows what was found there, which is the user's.
-    return [(path, _SHOWN.sub(r"\1", message))]
 
 
 def _without_descriptions(schema: Any) -> Any:

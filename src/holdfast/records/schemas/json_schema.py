@@ -13,15 +13,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from holdfast.codecs.plain import JSON_RULES
+from holdfast.codecs.violations import Violation, path_of
 from holdfast.contract.errors import DriverMissing, InvalidInput, SerializationFailed
 from holdfast.records.schemas.schema import (
     CHECK,
     CLASS,
     Form,
-    Violation,
     as_read,
     digest_of,
-    path_of,
     refuse,
 )
 

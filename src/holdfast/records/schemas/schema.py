@@ -7,16 +7,14 @@ JSON Schemas, classes and functions; see `adapting.py`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
 from holdfast.codecs.digest import digest
 from holdfast.codecs.serializers import MESSAGE_PACK
+from holdfast.codecs.violations import Violation
 from holdfast.contract.errors import InvalidInput, SchemaValidationFailed, SerializationFailed
 
-#: (path, message): where in the value, such as `$.tags[1]`, and what is wrong there.
-Violation = tuple[str, str]
 Form = dict[str, Any]
 
 #: How many violations an error lists; the message spells out fewer.
@@ -31,8 +29,6 @@ FORM_BYTES_MAX = 256 * 1024
 #: Keys of a form that say that code belongs to it, and whose.
 CLASS = "x-holdfast-class"
 CHECK = "x-holdfast-check"
-
-_PLAIN_NAME = re.compile(r"[A-Za-z_]\w*")
 
 
 @runtime_checkable
@@ -109,16 +105,3 @@ def refuse(schema: Schema, violations: Iterable[Violation]) -> NoReturn:
         schema_hash=schema.digest,
         violations=kept,
     )
-
-
-def path_of(steps: Iterable[str | int]) -> str:
-    """A place in a value: `$` is the value itself, `$.tags[1]` the second of its tags."""
-    path = "$"
-    for step in steps:
-        if isinstance(step, int):
-            path += f"[{step}]"
-        elif _PLAIN_NAME.fullmatch(step):
-            path += f".{step}"
-        else:
-            path += f"[{step!r}]"
-    return path

@@ -15,6 +15,8 @@ from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.engine import _NotNow
 from holdfast.records.options import WriteOptions
+from holdfast.records.parts import Part
+from holdfast.records.walk import Walk
 from holdfast.store.feed_row import NO_CONTEXT, WriteContext
 from holdfast.store.versions.chunks import Serialized
 from holdfast.store.versions.entry import Entry, Metadata, PastVersion
@@ -205,12 +207,20 @@ class EntryStorage(Protocol):
         """The living entries whose keys match, in key order."""
         ...
 
-    def history(self, key: str, *, reverse: bool = False) -> AsyncIterator[PastVersion[Any]]:
-        """Past versions, oldest first, earlier incarnations included."""
+    def part_of_keys(self, pattern: Pattern, part: Part) -> Walk[StoreKey]:
+        """The keys of living entries that match, as far as they are of the part."""
         ...
 
-    def tagged(self, tag: str, pattern: Pattern) -> AsyncIterator[Entry[Any]]:
-        """The living entries that carry the tag and match, in key order."""
+    def part_of_entries(self, pattern: Pattern, part: Part) -> Walk[Entry[Any]]:
+        """The living entries whose keys match, as far as they are of the part."""
+        ...
+
+    def part_of_history(self, key: str, part: Part) -> Walk[PastVersion[Any]]:
+        """Past versions of the part, oldest first, earlier incarnations included."""
+        ...
+
+    def part_of_tagged(self, tag: str, pattern: Pattern, part: Part) -> Walk[Entry[Any]]:
+        """The living entries that carry the tag and match, in key order, of the part."""
         ...
 
     async def version(self, key: str, incarnation: int | None, version: int) -> Entry[Any] | None:

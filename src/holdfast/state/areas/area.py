@@ -107,7 +107,7 @@ class Area:
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
-        self._adapter = scene.adapter
+        self._adapter = scene.adapter.of(self.area)
         self._observer = scene.observer
         self._key: KeySpace = scene.keys.area(self.area)
 

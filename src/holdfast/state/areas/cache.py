@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from holdfast.codecs.digest import digest
+from holdfast.contract.engine import NOT_NOW
 from holdfast.contract.errors import InvalidInput, SerializationFailed, StoreError
 from holdfast.contract.runtime import Runtime
 from holdfast.state.areas.area import Area, Scene
 from holdfast.state.areas.claim import Claim
 from holdfast.state.areas.lease import Lease
-from holdfast.state.checks import Duration, name, ttl_ms
+from holdfast.state.checks import Duration, duration_ms, name, ttl_ms
+from holdfast.state.observing import fail
 from holdfast.state.shared import Shared
 from holdfast.state.telemetry import operation
 
@@ -48,10 +50,12 @@ class Rules:
     Attributes:
         fresh_ms: how long a result counts as fresh.
         stale_ms: how long after that it is still given out, while one caller computes anew.
+        early_ms: how long before that one caller computes anew already.
     """
 
     fresh_ms: int
     stale_ms: int
+    early_ms: int = 0
 
 
 class CachedFunction(Generic[P, R]):
@@ -62,7 +66,7 @@ class CachedFunction(Generic[P, R]):
         cache: Cache,
         function: Callable[P, Any],
         key: Callable[P, str],
-        tags: Callable[P, Sequence[str]],
+        tags: Callable[P, Sequence[str]] | None,
         rules: Rules,
     ) -> None:
         functools.update_wrapper(self, function)
@@ -73,12 +77,12 @@ class CachedFunction(Generic[P, R]):
         self._rules = rules
 
     async def __call__(self, *arguments: P.args, **keywords: P.kwargs) -> R:
-        tags = self._cache.tag_keys(self._tags(*arguments, **keywords))
+        key = self._key(*arguments, **keywords)
+        tags = (
+            [] if self._tags is None else self._cache.tag_keys(self._tags(*arguments, **keywords))
+        )
         result: R = await self._cache.through(
-            self._key(*arguments, **keywords),
-            tags,
-            self._rules,
-            lambda: self._function(*arguments, **keywords),
+            key, tags, self._rules, lambda: self._function(*arguments, **keywords)
         )
         return result
 
@@ -104,6 +108,8 @@ class Cache(Area):
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene)
         self._tag = scene.keys.area("tag")
+        #: Stamps of tags stay when results have to go: without them old results would count again.
+        self._stamps = scene.adapter.of("tag")
         self._locks = Claim(scene)
         #: What is being computed in this process, by key and by loop.
         self._flights: dict[tuple[str, Runtime], Shared[Any]] = {}
@@ -115,6 +121,7 @@ class Cache(Area):
         key: str | Callable[..., str] | None = None,
         tags: Sequence[str] | Callable[..., Sequence[str]] = (),
         stale: Duration | None = None,
+        early: Duration | None = None,
     ) -> Caching:
         """Keep what a function returns; it may be plain or a coroutine function.
 
@@ -127,16 +134,24 @@ class Cache(Area):
                 the function's name and a digest of its arguments.
             tags: names that `invalidate` knows the results by; may be a function of the arguments.
             stale: how long after `ttl` the old result is still given out while one caller computes.
+            early: how long before the end of `ttl` one caller computes anew, in the background, so
+                that nobody has to wait for results that are asked for often.
 
         Raises:
             InvalidInput: a setting cannot be understood.
         """
-        rules = Rules(ttl_ms(ttl), 0 if stale is None else ttl_ms(stale))
+        rules = Rules(
+            ttl_ms(ttl),
+            0 if stale is None else ttl_ms(stale),
+            0 if early is None else duration_ms("early", early),
+        )
+        if rules.early_ms >= rules.fresh_ms:
+            raise InvalidInput("early is shorter than ttl: nothing would ever be fresh")
         if rules.fresh_ms + rules.stale_ms > KEPT_MAX_S * 1000:
             raise InvalidInput(f"a result is kept for at most {KEPT_MAX_S:.0f} seconds")
 
         def decorate(function: Callable[..., Any], /) -> CachedFunction[..., Any]:
-            tagger = tags if callable(tags) else _constant(tags)
+            tagger = tags if callable(tags) else _constant(tags) if tags else None
             return CachedFunction(self, function, _keyed(function, key), tagger, rules)
 
         return cast("Caching", decorate)
@@ -146,7 +161,7 @@ class Cache(Area):
         stamp = self._scene.components.ids.new()
         kept_ms = round(KEPT_MAX_S * 1000)
         for tag in self.tag_keys(tags):
-            await self._observer.run(_INVALIDATE, "", self._adapter.set(tag, stamp, ttl_ms=kept_ms))
+            await self._observer.run(_INVALIDATE, "", self._stamps.set(tag, stamp, ttl_ms=kept_ms))
 
     async def forget(self, key: str) -> None:
         """Forget one result."""
@@ -166,11 +181,11 @@ class Cache(Area):
     ) -> Any:
         """The kept result, or the function's."""
         whole = self._key(key)
-        found, is_fresh = await self._look(whole, tags)
-        if found is not None and is_fresh:
+        found, fresh_ms = await self._look(whole, tags)
+        if found is not None and fresh_ms > rules.early_ms:
             return found[0]
         if found is not None:
-            # Old, and good enough while somebody computes: whoever asks first, and nobody waits.
+            # Old, or soon to be, and good enough while whoever asks first has it computed.
             self._begin(key, whole, tags, rules, function, patient=False)
             return found[0]
         while True:
@@ -240,13 +255,14 @@ class Cache(Area):
         while True:
             lease = await self._locks.acquire(whole, ttl=COMPUTING_S)
             if lease is not None:
-                return await self._hold(lease, whole, tags, rules, function, look=patient)
+                enough_ms = 0 if patient else rules.early_ms
+                return await self._hold(lease, whole, tags, rules, function, enough_ms)
             if not patient:
                 return None
             await components.host.runtime().sleep(pause)
             pause = min(pause * 1.5, LOOK_MAX_S)
-            found, is_fresh = await self._look(whole, tags)
-            if found is not None and is_fresh:
+            found, fresh_ms = await self._look(whole, tags)
+            if found is not None and fresh_ms > 0:
                 return found
 
     async def _hold(
@@ -256,17 +272,15 @@ class Cache(Area):
         tags: list[str],
         rules: Rules,
         function: Callable[[], Any],
-        *,
-        look: bool,
+        enough_ms: int,
     ) -> tuple[Any]:
         lease.cancel_on_loss = False
         lease.keep()
         try:
-            if look:
-                # Whoever held the lease before may have been about to let go.
-                found, is_fresh = await self._look(whole, tags)
-                if found is not None and is_fresh:
-                    return found
+            # Whoever held the lease before may have been about to let go.
+            found, fresh_ms = await self._look(whole, tags)
+            if found is not None and fresh_ms > enough_ms:
+                return found
             # Asked before the function runs: what is invalidated meanwhile does not count.
             stamps = await self._adapter.get_many(tags) if tags else []
             result = function()
@@ -279,21 +293,35 @@ class Cache(Area):
                 # It ends by itself; whoever waits looks again.
                 await lease.release()
 
-    async def _look(self, whole: str, tags: list[str]) -> tuple[tuple[Any] | None, bool]:
-        """The kept result in a tuple, and whether it is fresh."""
-        data, *stamps = await self._observer.run(
-            _LOOK,
-            "",
-            self._adapter.get_many([whole, *tags]),
-            success=lambda found: {"ctx.cache.found": found[0] is not None},
-        )
+    async def _look(self, whole: str, tags: list[str]) -> tuple[tuple[Any] | None, int]:
+        """The kept result in a tuple, and for how long it is fresh, in milliseconds."""
+        stamps: list[bytes | None] = []
+        if self._observer.on or tags:
+            data, *stamps = await self._observer.run(
+                _LOOK,
+                "",
+                self._adapter.get_many([whole, *tags]),
+                success=lambda found: {"ctx.cache.found": found[0] is not None},
+            )
+        else:
+            data = await self._look_once(whole)
         if data is None:
-            return None, False
+            return None, 0
         kept = self._scene.decode(data)
         if not isinstance(kept, dict) or kept.get("tags") != [_text(one) for one in stamps]:
-            return None, False
+            return None, 0
         now_ms = self._scene.components.clock.now_ms()
-        return (kept.get("value"),), now_ms < kept.get("fresh", 0)
+        return (kept.get("value"),), kept.get("fresh", 0) - now_ms
+
+    async def _look_once(self, whole: str) -> bytes | None:
+        """One value, where nobody watches: the way of most hits."""
+        try:
+            get_now = self._adapter.get_now
+            # Most hits are found without waiting, where the keeper is in this process.
+            found = NOT_NOW if get_now is None else get_now(whole)
+            return await self._adapter.get(whole) if found is NOT_NOW else found
+        except BaseException as error:  # noqa: BLE001 - raised again, with its facts
+            fail(error, _LOOK, "", None)
 
     async def _store(
         self, whole: str, result: Any, stamps: Sequence[bytes | None], rules: Rules
@@ -342,10 +370,7 @@ def _keyed(
         return found.arguments
 
     if isinstance(key, str):
-        template = key
-        return lambda *arguments, **keywords: template.format(
-            **{one: _apart(value) for one, value in bound(*arguments, **keywords).items()}
-        )
+        return _templated(key, [*signature.parameters.values()], bound)
 
     def digested(*arguments: Any, **keywords: Any) -> str:
         given = bound(*arguments, **keywords)
@@ -358,3 +383,26 @@ def _keyed(
             ) from error
 
     return digested
+
+
+def _templated(
+    template: str,
+    parameters: list[inspect.Parameter],
+    bound: Callable[..., dict[str, Any]],
+) -> Callable[..., str]:
+    """Makes the key of a template over the function's arguments."""
+    plain = all(one.kind is one.POSITIONAL_OR_KEYWORD for one in parameters)
+    names = [one.name for one in parameters]
+    count = len(names) if plain else -1
+    write = template.format
+
+    def key(*arguments: Any, **keywords: Any) -> str:
+        # Arguments by position, all of them, need not be matched to their names.
+        given = (
+            zip(names, arguments, strict=True)
+            if len(arguments) == count and not keywords
+            else bound(*arguments, **keywords).items()
+        )
+        return write(**{one: _apart(value) for one, value in given})
+
+    return key

@@ -10,7 +10,7 @@ import orjson
 
 from holdfast.contract.errors import LeaseLost
 from holdfast.state.areas.area import Area, Scene
-from holdfast.state.areas.holding import wait_for
+from holdfast.state.areas.holding import taken_or_given_back, wait_for
 from holdfast.state.areas.lease import Lease
 from holdfast.state.checks import Duration, name, ttl_ms
 from holdfast.state.limits import TTL_MAX_S
@@ -116,11 +116,21 @@ class Claim(Area):
         span = ttl_ms(ttl)
         owner = self._owner(owner)
         before, after = _STAMP + orjson.dumps(owner) + b',"token":', b"}"
-        asked_at = self._scene.components.clock.monotonic()
+        components = self._scene.components
+        asked_at = components.clock.monotonic()
+
+        async def give_back(token: int | None) -> None:
+            if token is not None:
+                await self._adapter.delete_if(whole, before + b"%d" % token + after)
+
         token = await self._observer.run(
             _ACQUIRE,
             key,
-            self._adapter.claim(whole, fence, before, after, span),
+            taken_or_given_back(
+                lambda: self._adapter.claim(whole, fence, before, after, span),
+                give_back,
+                components,
+            ),
             {"ctx.claim.ttl": span / 1000},
             lambda token: {"ctx.claim.acquired": token is not None},
         )
@@ -128,7 +138,7 @@ class Claim(Area):
             return None
         return Lease(
             self._adapter,
-            self._scene.components,
+            components,
             key=key,
             whole=whole,
             owner=owner,

@@ -6,16 +6,18 @@ so it knows of a loss no later than the keeper does.
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, Self, TypeVar
 
 from holdfast.contract.errors import LeaseLost, StoreError, TimedOut
 from holdfast.contract.runtime import Background, Components
-from holdfast.state.checks import Duration, duration_ms
+from holdfast.state.checks import Duration, duration_ms, ttl_ms
 from holdfast.state.shared import Shared
 
 H = TypeVar("H", bound="Holding")
+T = TypeVar("T")
 
 #: A holding is renewed when this part of its time is over.
 RENEW_AT = 1 / 3
@@ -24,6 +26,54 @@ RETRY_S = 0.02
 #: Between two attempts to get what others hold, in seconds: at first, and at most.
 ATTEMPT_S = 0.02
 ATTEMPT_MAX_S = 0.5
+
+
+async def taken_or_given_back(
+    take: Callable[[], Awaitable[T]],
+    give_back: Callable[[T], Awaitable[object]],
+    components: Components,
+) -> T:
+    """What `take` gives; a caller that is cancelled meanwhile gives back what it still gets.
+
+    The keeper may have been asked already when the caller is cancelled: then nobody would know
+    what was taken, and it would be held until its time is over.
+    """
+    runtime = components.host.runtime()
+    if runtime.blocking:
+        return await take()  # Nobody cancels what holds its thread.
+    outcome: Shared[tuple[T]] = Shared(components.host)
+    wanted = True
+
+    async def work() -> None:
+        try:
+            taken = await take()
+        except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
+            outcome.settle(error=error)
+            return
+        if wanted:
+            outcome.settle((taken,))
+        else:
+            with contextlib.suppress(StoreError):
+                await give_back(taken)
+
+    task = runtime.start("holdfast takes", work)
+    try:
+        found = await outcome.wait()
+    except BaseException:
+        wanted = False
+        if outcome.result is not None:
+            # It came in the very turn in which the caller was cancelled.
+            left = outcome.result[0]
+
+            async def undo() -> None:
+                with contextlib.suppress(StoreError):
+                    await give_back(left)
+
+            runtime.start("holdfast gives back", undo)
+        raise
+    del task  # Held until here, so that the loop cannot lose it.
+    assert found is not None
+    return found[0]
 
 
 async def wait_for(
@@ -106,13 +156,17 @@ class Holding(ABC):
             return float("inf")
         return max(0.0, self._ends_at - self._clock.monotonic())
 
-    async def extend(self, ttl_ms: int | None = None) -> None:
-        """Hold it for the whole time from now on.
+    async def extend(self, ttl: Duration | None = None) -> None:
+        """Hold it for so long from now on.
+
+        Args:
+            ttl: seconds or a timedelta; None: as long as it was asked for.
 
         Raises:
+            InvalidValue: `ttl` is no duration above zero.
             LeaseLost: it is not held any more.
         """
-        span = self._span_ms if ttl_ms is None else ttl_ms
+        span = self._span_ms if ttl is None else ttl_ms(ttl)
         asked_at = self._clock.monotonic()
         if self._gone or not await self._renew(span):
             self._lose()

@@ -9,7 +9,7 @@ from holdfast.contract.runtime import Components
 from holdfast.state.adapter import StateAdapter
 from holdfast.state.areas.area import Area
 from holdfast.state.areas.claim import LEASE_S
-from holdfast.state.areas.holding import Holding, wait_for
+from holdfast.state.areas.holding import Holding, taken_or_given_back, wait_for
 from holdfast.state.checks import Duration, ttl_ms, whole
 from holdfast.state.telemetry import operation
 
@@ -67,7 +67,11 @@ class Semaphore(Area):
         joined = await self._observer.run(
             _ACQUIRE,
             key,
-            self._adapter.join(whole_key, holder, span, members_max=permits),
+            taken_or_given_back(
+                lambda: self._adapter.join(whole_key, holder, span, members_max=permits),
+                lambda _: self._adapter.leave(whole_key, holder),
+                components,
+            ),
             {"ctx.semaphore.ttl": span / 1000},
             lambda joined: {"ctx.semaphore.acquired": joined},
         )

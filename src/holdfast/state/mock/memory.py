@@ -22,8 +22,8 @@ from holdfast.state.adapter import (
     Unsubscribe,
     Verdict,
 )
+from holdfast.state.globs import compiled
 from holdfast.state.limits import COUNTER_MAX, COUNTER_MIN
-from holdfast.state.mock.globs import compiled
 from holdfast.state.mock.streams import Stream, parsed
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ COMMANDS = (
     "punsubscribe", "xadd", "xgroup|create", "xreadgroup", "xread", "xack", "xpending",
     "xautoclaim", "xrevrange", "xlen", "zadd", "zcard", "zrange", "zrangebyscore", "zrem",
     "zremrangebyscore", "zscore", "hmget", "hset", "pexpireat", "time", "scan", "ping", "select",
-    "client|setname",
+    "client|setname", "hello", "client|tracking",
 )  # fmt: skip
 
 

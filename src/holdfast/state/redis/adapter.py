@@ -42,6 +42,7 @@ class RedisAdapter(StateAdapter):
     """
 
     name = "redis"
+    needs_loop = True
 
     def __init__(self, config: RedisConfig) -> None:
         self.config = config

@@ -28,6 +28,11 @@ class BlockingReads:
         self._reads = 0
         self._closed = False
 
+    @property
+    def busy(self) -> bool:
+        """Whether a read blocks, or is about to."""
+        return self._reads > 0
+
     async def read(self, words: tuple[Word, ...], block_ms: int) -> Any:
         """The reply, or None when the server gave none within `block_ms`.
 

@@ -210,10 +210,22 @@ class _ClusterState(LoopState):
                     owner = (host.decode() or address[0], port)
                     owners[start : end + 1] = [owner] * (end + 1 - start)
                 self._owners = owners
+                await self._forget_idle()
                 return
             raise failure or ConnectionFailed("no node of the cluster is known")
         finally:
             self._learning = None
+
+    async def _forget_idle(self) -> None:
+        """Let go of nodes that have no slot any more and owe no answer."""
+        seed = (self.config.host, self.config.port)
+        wanted = {*self._owners, seed}
+        assert isinstance(self.blocking, _ClusterReads)
+        for address in [one for one in self._nodes if one not in wanted]:
+            node = self._nodes[address]
+            if node.idle and self.blocking.forget(node):
+                del self._nodes[address]
+                await node.close()
 
     async def _somewhere(self) -> RedisConfig:
         """A node for what any node does, such as subscribing; another one each time."""
@@ -240,7 +252,7 @@ class _ClusterReads(BlockingReads):
     ) -> None:
         super().__init__(loop, config, cluster.resolve)
         self._cluster = cluster
-        self._by_node: dict[int, BlockingReads] = {}
+        self._by_node: dict[LoopConnection, BlockingReads] = {}
 
     async def read(self, words: tuple[Word, ...], block_ms: int) -> Any:
         slot = one_slot(keys_of(words))
@@ -257,11 +269,20 @@ class _ClusterReads(BlockingReads):
         for reads in self._by_node.values():
             reads.abandon()
 
+    def forget(self, node: LoopConnection) -> bool:
+        """Let go of a node's connections, unless a read blocks there; whether it is forgotten."""
+        found = self._by_node.get(node)
+        if found is not None and found.busy:
+            return False
+        if found is not None:
+            self._by_node.pop(node).close()
+        return True
+
     def _at(self, node: LoopConnection) -> BlockingReads:
-        found = self._by_node.get(id(node))
+        found = self._by_node.get(node)
         if found is None:
             found = BlockingReads(self._loop, node.config, node.resolve)
-            self._by_node[id(node)] = found
+            self._by_node[node] = found
         return found
 
 

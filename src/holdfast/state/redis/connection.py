@@ -68,6 +68,12 @@ class LoopConnection:
         replies: list[Any] = await self._patiently(lambda link: link.transaction(commands))
         return replies
 
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits for an answer or for the connection."""
+        in_flight = 0 if self._link is None else self._link.in_flight
+        return not in_flight and not self._callers and self._connecting is None
+
     async def link(self) -> Link:
         """The connection, made if need be.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import hiredis
@@ -246,22 +246,49 @@ class LocalRedisAdapter(RedisAdapter):
         found = values.find(key, loop.time())
         if found is not None:
             return found
-        mark, asked_at = values.reads(key), loop.time()
-        reading = asyncio.ensure_future(super().get(key))
-        try:
-            # In the same packet: how long it may be kept.
-            left = await self._read("PTTL", key)
-            value = await reading
-        except BaseException:
-            values.drop(key)
-            reading.cancel()
-            raise
-        until = asked_at + left / 1000 if left >= 0 else float("inf")
-        values.keep(key, mark, value, until)
+        [value] = await self._fetch(values, [key], self._one(key))
         return value
 
+    async def _one(self, key: str) -> list[bytes | None]:
+        return [await super().get(key)]
+
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
-        return list(await asyncio.gather(*(self.get(key) for key in keys)))
+        here = self._local()
+        values = here.values
+        if not values.live or not all(key.startswith(self.prefixes) for key in keys):
+            here.tracker.begin()
+            return await super().get_many(keys)
+        now = asyncio.get_running_loop().time()
+        kept = {key: values.find(key, now) for key in keys}
+        missing = [key for key, value in kept.items() if value is None]
+        if missing:
+            fetched = await self._fetch(values, missing, super().get_many(missing))
+            kept.update(zip(missing, fetched, strict=True))
+        return [kept[key] for key in keys]
+
+    async def _fetch(
+        self, values: LocalValues, keys: list[str], asking: Awaitable[list[bytes | None]]
+    ) -> list[bytes | None]:
+        """Ask the server for these, and keep what it says for as long as it may be kept."""
+        asked_at = asyncio.get_running_loop().time()
+        marks = [values.reads(key) for key in keys]
+        reading = asyncio.ensure_future(asking)
+        # In the same packet: how long they may be kept.
+        lasting = [asyncio.ensure_future(self._read("PTTL", key)) for key in keys]
+        try:
+            left = await asyncio.gather(*lasting)
+            found = await reading
+        except BaseException:
+            for one in (reading, *lasting):
+                one.cancel()
+            await asyncio.gather(reading, *lasting, return_exceptions=True)
+            for key in keys:
+                values.drop(key)
+            raise
+        for key, mark, value, span in zip(keys, marks, found, left, strict=True):
+            until = asked_at + span / 1000 if span >= 0 else float("inf")
+            values.keep(key, mark, value, until)
+        return found
 
     # --- Own writes are seen at once --------------------------------------------------------
 

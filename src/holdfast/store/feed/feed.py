@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from holdfast.contract.batch import append_key
@@ -42,15 +43,23 @@ class Feed:
         [record] = await self._engine.read([layout.SYSTEM_FEED_OLDEST])
         return int.from_bytes(record.value, "big") if record is not None else 1
 
-    async def page(self, revision: int, index: int, rest: Range | None = None) -> FeedPage:
+    async def page(
+        self, revision: int, index: int, rest: Range | None = None, rows: int | None = None
+    ) -> FeedPage:
         """The changes behind one place in the feed, or those of a `rest`, as far as a page goes.
+
+        Args:
+            revision, index: the place.
+            rest: of the page before.
+            rows: at most so many.
 
         Raises:
             Compacted: some of them are gone.
         """
         whole = index >= WHOLE
         place = (revision + 1, 0) if whole else (revision, index + 1)
-        page = await self._engine.scan(rest or Range(append_key(layout.FEED, *place), _END))
+        range = rest or Range(append_key(layout.FEED, *place), _END)
+        page = await self._engine.scan(replace(range, limit=rows) if rows else range)
         # Asked after the page was read, so that a compaction meanwhile is noticed.
         await self.require(revision if whole else revision - 1)
         return FeedPage([position_of(key, record.value) for key, record in page.rows], page.resume)

@@ -28,7 +28,9 @@ class SlowLane:
         self._host = host
         self._serve = serve
         self._ready: deque[Subscription] = deque()
-        self._changed = threading.Condition()
+        # Taken by itself where callers come: an interrupt may leave a condition locked.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._workers: dict[int, Worker] = {}
         self._numbers = count()
         self._idle = 0
@@ -36,7 +38,7 @@ class SlowLane:
 
     def put(self, subscription: Subscription) -> None:
         """There is work for this subscription, and no thread has taken it yet."""
-        with self._changed:
+        with self._lock:
             if self._closed:
                 return
             self._ready.append(subscription)
@@ -47,12 +49,12 @@ class SlowLane:
 
     def workers(self) -> list[Worker]:
         """The threads there are."""
-        with self._changed:
+        with self._lock:
             return list(self._workers.values())
 
     def close(self) -> None:
         """No further call begins; the threads end."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._ready.clear()
             self._changed.notify_all()

@@ -62,6 +62,10 @@ class Waiter:
         """
         await self._tail.wait(self, after)
 
+    def wake(self) -> None:
+        """End its wait, or the next one, as a change would: there is something else to look at."""
+        self._tail.wake_one(self)
+
     def leave(self) -> None:
         """Wait no more; leaving twice does nothing."""
         self._tail.leave(self)
@@ -116,11 +120,15 @@ class Tail:
     def join(self, view: str, pattern: Pattern, gate: Gate) -> Waiter:
         """Have a waiter for changes of a view's keys that match; `*`: of every view's."""
         waiter = Waiter(self, gate)
-        with self._lock:
-            waiter.view = view
-            waiter.token = self._tries.setdefault(view, PatternTrie()).add(pattern, waiter)
-            self._waiters.add(waiter)
-        return waiter
+        try:
+            with self._lock:
+                waiter.view = view
+                self._waiters.add(waiter)
+                waiter.token = self._tries.setdefault(view, PatternTrie()).add(pattern, waiter)
+            return waiter
+        except BaseException:
+            self.leave(waiter)
+            raise
 
     def leave(self, waiter: Waiter) -> None:
         """The waiter waits no more."""
@@ -128,8 +136,10 @@ class Tail:
         with self._lock:
             if waiter not in self._waiters:
                 return
+            trie = self._tries.get(waiter.view)
+            if trie is not None:  # Else its joining was interrupted.
+                trie.remove(waiter.token)
             self._waiters.discard(waiter)
-            self._tries[waiter.view].remove(waiter.token)
             if not self._waiters:
                 reader, self._reader = self._reader, None
                 self._stopped = reader or self._stopped
@@ -166,6 +176,11 @@ class Tail:
         """Wake those of one handle: it closes."""
         with self._lock:
             self._settle([one for one in self._waiters if one.gate is gate])
+
+    def wake_one(self, waiter: Waiter) -> None:
+        """See `Waiter.wake`."""
+        with self._lock:
+            self._settle([waiter])
 
     async def close(self) -> None:
         """Wake everybody, and end."""

@@ -12,11 +12,12 @@ from holdfast.contract.capability import Io
 from holdfast.contract.engine import Engine, Snapshot
 from holdfast.contract.errors import Compacted, InvalidInput, StoreError, TimedOut
 from holdfast.contract.record import Cursor, Range
-from holdfast.runtime.drive import drive
+from holdfast.runtime.drive import drive, seconds_to_wait
 from holdfast.runtime.gate import Gate
 from holdfast.store.change import Change
 from holdfast.store.feed.feed import WHOLE, Feed
 from holdfast.store.feed.tail import EVERY_VIEW, READERS_MAX, Tail, Waiter
+from holdfast.store.feed.told import Told, Translate
 from holdfast.store.feed_row import Act, Cause, FeedPosition
 from holdfast.store.instants import instant
 from holdfast.store.keyspaces import Keyspace, Keyspaces
@@ -82,9 +83,15 @@ class Changes:
         since: int | str | Cursor | None = None,
         snapshot: bool = False,
         conflate: bool = False,
+        limit: int | None = None,
+        translate: Translate | None = None,
     ) -> Watch:
-        """The changes of a view's keys that match; see `Database.watch`."""
+        """The changes of a view's keys that match; see `Database.watch`.
+
+        `translate` says how each is told: None leaves it out.
+        """
         self._tail.check_view(view)
+        told = Told(limit, translate)
         if since is not None and snapshot:
             raise InvalidInput("give since or snapshot, not both: a snapshot starts from now")
         position: Position | None = None
@@ -93,7 +100,7 @@ class Changes:
         elif not snapshot and self.engine.capabilities.io is not Io.REMOTE:
             # The moment of the call, not that of the first step: what is written in between counts.
             position = Position(self.head(), WHOLE)
-        return Watch(self, Pattern.of(pattern), view, position, snapshot, conflate)
+        return Watch(self, Pattern.of(pattern), view, position, snapshot, conflate, told)
 
     def head(self) -> int:
         """The newest revision of any process."""
@@ -161,7 +168,7 @@ class Changes:
             _CAUSES.get(row.cause, f"cause-{row.cause}"),
             row.origin,
             row.transaction.hex() if row.transaction is not None else None,
-            row.actor,
+            row.modified_by,
             row.comment,
             "" if keyspace is None else keyspace.view,
             "" if keyspace is None else keyspace.name,
@@ -209,8 +216,10 @@ class Watch:
         position: Position | None,
         snapshot: bool,
         conflate: bool,
+        told: Told,
     ) -> None:
         self._changes = changes
+        self._told = told
         self._pattern = pattern
         self._view = view
         self._position = position
@@ -228,7 +237,11 @@ class Watch:
         return self
 
     async def __anext__(self) -> Change:
+        told = self._told
         while not self._closed:
+            if told.left == 0:
+                await self.aclose()
+                break
             try:
                 if not self._ready:
                     await self._fill()
@@ -243,6 +256,13 @@ class Watch:
             # task on the same watch may have been faster meanwhile.
             if self._ready and self._ready[0] is first:
                 self._ready.popleft()
+                if told.translate is not None:
+                    translated = told.translate(change)
+                    if translated is None:
+                        continue
+                    change = translated
+                if told.left is not None:
+                    told.left -= 1
                 return change
         raise StopAsyncIteration
 
@@ -253,6 +273,7 @@ class Watch:
             StoreClosed: the database is closed.
         """
         runtime = self._changes.engine.components.host.runtime()
+        timeout_s = seconds_to_wait(timeout_s)
         try:
             return await runtime.timeout(self.__anext__(), timeout_s)
         except (TimedOut, StopAsyncIteration):
@@ -262,12 +283,13 @@ class Watch:
         """End the watch; ending twice does nothing."""
         self._closed = True
         self._ready.clear()
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None:
-            waiter.leave()
-        standing, self._standing = self._standing, None
-        if standing is not None:
-            standing.close()
+        # Forgotten last: what was interrupted is done by the next call, or with the last reference.
+        if self._waiter is not None:
+            self._waiter.leave()
+            self._waiter = None
+        if self._standing is not None:
+            self._standing.close()
+            self._standing = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -316,7 +338,7 @@ class Watch:
         assert self._position is not None
         changes = self._changes
         head = await changes.engine.head() if self._rest is None else 0
-        page = await changes.feed.page(*self._position, self._rest)
+        page = await changes.feed.page(*self._position, self._rest, self._told.rows())
         rows = self._held + page.positions
         wanted = []
         # Which row is the last of its commit is known once the next one is.
@@ -389,9 +411,9 @@ class _Standing:
 
     def close(self) -> None:
         """Let go of the moment."""
-        moment, self._moment = self._moment, None
-        if moment is not None:
-            moment.close()
+        if self._moment is not None:
+            self._moment.close()
+            self._moment = None
 
     def __del__(self) -> None:
         self.close()

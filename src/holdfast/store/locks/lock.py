@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import weakref
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator
 from datetime import timedelta
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from holdfast.codecs.text import format_namespace, parse_namespace
 from holdfast.contract.engine import Engine
@@ -20,7 +23,7 @@ from holdfast.contract.errors import (
     WrongContext,
 )
 from holdfast.runtime.gate import Gate
-from holdfast.store.housekeeping import REST_MAX_S, Housekeeping
+from holdfast.store.housekeeping import REST_MAX_S, Housekeeping, Over
 from holdfast.store.locks.lease import Leases, lease_lost
 from holdfast.store.locks.table import LockTable
 from holdfast.store.locks.waiting import Granted, Waiting
@@ -91,7 +94,7 @@ class Lock:
         return 0 if self._holding is None else self._holding.granted.token
 
     async def acquire(self) -> Self:
-        """Wait for it and take it; `async with` does.
+        """Wait for it and take it; `async with` and `await` do.
 
         Raises:
             TimedOut: the time is up.
@@ -112,8 +115,13 @@ class Lock:
             StoreClosed: the handle was closed meanwhile, which let it go.
             WrongContext: it is not held.
         """
-        holding, self._holding = self._require(), None
-        await self._locks.release(holding)
+        holding = self._require()
+        try:
+            self._holding = None
+            await self._locks.release(holding)
+        except BaseException:
+            self._locks.drop(holding)  # Interrupted, perhaps before anything was done.
+            raise
 
     async def check(self) -> None:
         """Ask the database whether the lock is held still.
@@ -137,6 +145,9 @@ class Lock:
         if holding.lost:
             await self._locks.check(holding)
 
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self.acquire().__await__()
+
     async def __aenter__(self) -> Self:
         return await self.acquire()
 
@@ -154,6 +165,12 @@ class Lock:
             if error is None:
                 raise
             error.add_note(f"The lock could not be let go: {lost}")
+
+    def __del__(self) -> None:
+        # An interrupt came between the taking and the block, or at the end of the block.
+        holding = getattr(self, "_holding", None)
+        if holding is not None:
+            self._locks.drop(holding)
 
     def _require(self) -> Holding:
         if self._holding is None:
@@ -194,8 +211,12 @@ class Locks:
         self._lock = threading.Lock()
         self._held: dict[bytes, Holding] = {}
         self._waiting: set[Waiting] = set()
+        #: Locks that have no owner any more; to be let go by the next call that can wait.
+        self._dropped: deque[Holding] = deque()
         # A thread of its own: what else keeps house may take longer than a lease lasts.
-        self._renewing = Housekeeping(engine.components.host, self._keep, self._failed)
+        self._renewing = Housekeeping(engine.components.host, _keeping(weakref.ref(self)), _failed)
+        # The thread alone keeps no database open that its owners forgot.
+        weakref.finalize(self, self._renewing.leave).atexit = False
 
     def lock(
         self,
@@ -225,35 +246,51 @@ class Locks:
         self, name: str, ttl_s: float, timeout_s: float | None, gate: Gate, *, renews: bool
     ) -> Holding:
         """Wait for a lock and take it."""
+        await self._let_go_dropped()
         waiting = Waiting(
             self._components, self.table, self._leases, self._process, gate, name, ttl_s, timeout_s
         )
-        with self._lock:
-            self._waiting.add(waiting)
+        holding: Holding | None = None
         try:
+            with self._lock:
+                self._waiting.add(waiting)
             granted = await waiting.finish()
-        finally:
+            holding = Holding(granted, ttl_s, gate, self._renewal(ttl_s))
             with self._lock:
                 self._waiting.discard(waiting)
-        holding = Holding(granted, ttl_s, gate, self._renewal(ttl_s))
-        with self._lock:
-            self._held[granted.owner] = holding
-        if renews:
-            self._renewing.need()
-        return holding
+                self._held[granted.owner] = holding
+            if renews:
+                self._renewing.need()
+            return holding
+        except BaseException as error:
+            with self._lock:
+                self._waiting.discard(waiting)
+                if holding is not None:
+                    self._held.pop(holding.granted.owner, None)
+            if not isinstance(error, StoreError):
+                await waiting.leave()  # Interrupted, perhaps when it was granted already.
+            raise
 
     async def release(self, holding: Holding) -> None:
         """Let it go. Raises LeaseLost, Fenced or StoreClosed when it was gone before."""
         with self._lock:
-            if self._held.pop(holding.granted.owner, None) is None:
+            if holding.granted.owner not in self._held:
                 raise StoreClosed(
                     f"the lock of {holding.name!r} was let go when its handle was closed; close "
                     "the handle after the block"
                 )
         try:
-            await self._leases.give(holding.name, holding.granted.owner)
-        finally:
-            self.table.let_go(holding.granted.claim)
+            await self._let_go_of(holding)
+        except BaseException as error:
+            if not isinstance(error, StoreError):
+                with contextlib.suppress(StoreError):
+                    await self._let_go_of(holding)  # Cancelled or interrupted somewhere.
+            raise
+
+    def drop(self, holding: Holding) -> None:
+        """Let it go soon, unless that was done; may be called where nothing can wait."""
+        if holding.granted.owner in self._held:
+            self._dropped.append(holding)
 
     async def check(self, holding: Holding) -> None:
         """Raise LeaseLost or Fenced unless it is held still."""
@@ -303,15 +340,42 @@ class Locks:
         """End the renewing of leases; the database closes."""
         self._renewing.stop()
 
+    async def _let_go_of(self, holding: Holding) -> None:
+        try:
+            await self._leases.give(holding.name, holding.granted.owner)
+        finally:
+            self.table.let_go(holding.granted.claim)
+            with self._lock:
+                self._held.pop(holding.granted.owner, None)
+
+    async def _let_go_dropped(self) -> None:
+        while self._dropped:
+            with contextlib.suppress(IndexError, StoreError):
+                await self.release(self._dropped.popleft())
+
     async def _keep(self) -> float:
+        await self._let_go_dropped()
         await self.keep()
         return REST_MAX_S
 
-    def _failed(self, error: BaseException) -> None:
-        _log.warning("the renewing of leases will be tried again: %s", error)
-
     def _renewal(self, ttl_s: float) -> float:
         return self._components.clock.monotonic() + ttl_s * RENEW_PART
+
+
+def _keeping(reference: weakref.ref[Locks]) -> Callable[[], Awaitable[float]]:
+    """A round of renewing that does not keep the locks alive."""
+
+    async def keep() -> float:
+        locks = reference()
+        if locks is None:
+            raise Over
+        return await locks._keep()  # noqa: SLF001 - ours
+
+    return keep
+
+
+def _failed(error: BaseException) -> None:
+    _log.warning("the renewing of leases will be tried again: %s", error)
 
 
 def namespace_name(namespace: str) -> str:

@@ -27,10 +27,10 @@ class Claim:
         granted: settled when its turn comes; None: it came at once.
     """
 
-    def __init__(self, name: str, caller: object, number: int) -> None:
+    def __init__(self, name: str, caller: object) -> None:
         self.name = name
         self.caller = caller
-        self.number = number
+        self.number = 0
         self.granted: Completion[None] | None = None
 
 
@@ -38,14 +38,16 @@ class _Caller:
     """What the table knows of a task or thread that holds or waits for something."""
 
     def __init__(self, caller: object, number: int) -> None:
-        self.caller = caller  # Kept alive, so that no other object can get its identity.
+        self.caller = caller  # Kept, so that nobody else can get its identity meanwhile.
         self.number = number
-        self.held = 0
-        self.waits_for: str | None = None
+        self.claims: list[Claim] = []
 
 
 class LockTable:
     """Who holds what and who waits for it, among the callers of one process.
+
+    A claim stands in its queue and at its caller, and nothing is counted besides. So an interrupt
+    between two steps leaves nothing that `let_go` does not put right.
 
     Args:
         host: wakes who waits.
@@ -68,29 +70,28 @@ class LockTable:
         """How many callers hold or want one."""
         return len(self._callers)
 
-    def claim(self, name: str, caller: object, completion: Callable[[], Completion[None]]) -> Claim:
-        """Stand in line for a lock; it is granted at once when it is free.
+    def stand(self, claim: Claim, completion: Callable[[], Completion[None]]) -> None:
+        """Stand in line for a lock; it is granted at once when nobody is there.
 
         Raises:
-            DeadlockDetected: the caller holds it, or its holder waits for the caller.
+            DeadlockDetected: the caller holds it, or whoever does waits for the caller.
         """
+        caller = claim.caller
         with self._lock:
-            known = self._callers.get(id(caller))
-            queue = self._queues.get(name)
+            queue = self._queues.get(claim.name)
             if queue is not None:
-                self._refuse_cycle(name, caller)
+                self._refuse_cycle(claim.name, caller)
+                claim.granted = completion()
+            known = self._callers.get(id(caller))
             if known is None:
                 self._numbers += 1
                 known = self._callers[id(caller)] = _Caller(caller, self._numbers)
-            claim = Claim(name, caller, known.number)
+            claim.number = known.number
+            known.claims.append(claim)
             if queue is None:
-                self._queues[name] = deque((claim,))
-                known.held += 1
+                self._queues[claim.name] = deque((claim,))
             else:
-                claim.granted = completion()
                 queue.append(claim)
-                known.waits_for = name
-            return claim
 
     def holds(self, name: str, caller: object) -> bool:
         """Whether the caller has the lock."""
@@ -101,33 +102,33 @@ class LockTable:
     def holds_others(self, claim: Claim) -> bool:
         """Whether the caller of a claim has got another lock, so that others may wait for it."""
         with self._lock:
-            known = self._callers[id(claim.caller)]
-            return known.held > (self._queues[claim.name][0] is claim)
+            known = self._callers.get(id(claim.caller))
+            claims = [] if known is None else known.claims
+            return any(one is not claim and self._first(one) for one in claims)
 
     def let_go(self, claim: Claim) -> None:
-        """Leave the line, from wherever in it; who comes next is woken."""
-        woken: Completion[None] | None = None
+        """Leave the line, from wherever in it; the next one is woken. Twice does nothing more."""
         with self._lock:
-            queue = self._queues[claim.name]
-            known = self._callers[id(claim.caller)]
-            if queue[0] is claim:
-                queue.popleft()
-                known.held -= 1
-                if queue:
-                    following = queue[0]
-                    waiter = self._callers[id(following.caller)]
-                    waiter.held += 1
-                    waiter.waits_for = None
-                    woken = following.granted
-                else:
+            queue = self._queues.get(claim.name)
+            if queue is not None and claim in queue:
+                if len(queue) == 1:
                     del self._queues[claim.name]
-            else:
-                queue.remove(claim)
-                known.waits_for = None
-            if not known.held and known.waits_for is None:
-                del self._callers[id(claim.caller)]
+                else:
+                    queue.remove(claim)
+            # Told again and again, for the call before may have been interrupted here.
+            woken = None if queue is None else queue[0].granted
+            known = self._callers.get(id(claim.caller))
+            if known is not None and known.caller is claim.caller:
+                known.claims = [one for one in known.claims if one is not claim]
+                if not known.claims:
+                    del self._callers[id(claim.caller)]
         if woken is not None:
             self._host.settle(((woken, None, None),))
+
+    def _first(self, claim: Claim) -> bool:
+        """Whether a claim holds its lock."""
+        queue = self._queues.get(claim.name)
+        return queue is not None and queue[0] is claim
 
     def _refuse_cycle(self, name: str, caller: object) -> None:
         """Raise when the holder of the lock waits, directly or over others, for the caller."""
@@ -136,10 +137,11 @@ class LockTable:
             holder = self._queues[chain[-1]][0].caller
             if holder is caller:
                 raise deadlock(chain)
-            wanted = self._callers[id(holder)].waits_for
-            if wanted is None:
+            known = self._callers.get(id(holder))
+            waits = [one for one in known.claims if not self._first(one)] if known else []
+            if not waits:
                 return
-            chain.append(wanted)
+            chain.append(waits[0].name)
 
 
 def deadlock(chain: list[str]) -> DeadlockDetected:

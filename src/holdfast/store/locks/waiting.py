@@ -70,13 +70,10 @@ class Waiting:
         self._looked = self._began
         self._told_at = self._began
         self._asked = False
-        self.claim = table.claim(name, self._runtime.caller(), self._runtime.completion)
-        self._want = Want(
-            name,
-            components.ids.new(),
-            process + self.claim.number.to_bytes(8, "big"),
-            round(ttl_s * 1000),
-        )
+        self._process = process
+        self._given_up: StoreError | None = None
+        self.claim = Claim(name, self._runtime.caller())
+        self._want = Want(name, components.ids.new(), b"", round(ttl_s * 1000))
 
     async def finish(self) -> Granted:
         """Wait for the turn, then for the lease. Leaves nothing behind when it fails.
@@ -86,22 +83,39 @@ class Waiting:
             DeadlockDetected: its holder waits for this caller.
         """
         try:
+            self._table.stand(self.claim, self._runtime.completion)
+            self._want.caller = self._process + self.claim.number.to_bytes(8, "big")
             await self._turn()
-            token = await self._lease()
+            return Granted(self.claim, self._want.owner, await self._lease())
         except BaseException:
-            await self._leave()
+            await self.leave()
             raise
-        return Granted(self.claim, self._want.owner, token)
 
     def give_up(self, error: StoreError) -> None:
         """Have it fail where it waits for its turn."""
+        self._given_up = error
         if self.claim.granted is not None:
             self.claim.granted.settle(error=error)
+
+    async def leave(self) -> None:
+        """Take back whatever was said or written; twice does nothing more."""
+        try:
+            # What it asked for may have been granted in the moment it gave up.
+            with contextlib.suppress(StoreError):
+                if self._want.told:
+                    await self._leases.forget_wait(self._want.caller)
+            with contextlib.suppress(StoreError):
+                if self._asked:
+                    await self._leases.give(self._name, self._want.owner)
+        finally:
+            self._table.let_go(self.claim)
 
     # --- Inside -----------------------------------------------------------------------------
 
     async def _turn(self) -> None:
         granted = self.claim.granted
+        if self._given_up is not None:
+            raise self._given_up
         if granted is None:
             return
         while True:
@@ -165,16 +179,3 @@ class Waiting:
                 lock=self._name,
                 timeout_s=self._timeout_s,
             )
-
-    async def _leave(self) -> None:
-        """Take back whatever was said or written."""
-        try:
-            # What it asked for may have been granted in the moment it gave up.
-            with contextlib.suppress(StoreError):
-                if self._want.told:
-                    await self._leases.forget_wait(self._want.caller)
-            with contextlib.suppress(StoreError):
-                if self._asked:
-                    await self._leases.give(self._name, self._want.owner)
-        finally:
-            self._table.let_go(self.claim)

@@ -2,9 +2,10 @@
 
     offset  bytes  field
     0       1      format of this layout (0x81)
-    1       1      flags: 0x04 the value expires
+    1       1      flags: 0x01 the value lies in chunks, 0x04 it expires, 0x10 it has a header byte
+                   that says how it is packed, 0x20 there is no value: the key is absent
     2       8      expires, milliseconds since 1970 UTC; only with the flag
-    …       …      the value, as given
+    …       …      the value, as given or packed, or where its chunks are
 
 The first two bytes are those of every stored form: format and flags.
 """
@@ -14,30 +15,35 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from holdfast.codecs.envelope import EXPIRES
+from holdfast.codecs.envelope import BLOB, EXPIRES
 from holdfast.contract.errors import FormatTooNew, IntegrityFailed
 from holdfast.store.plan import Plan, RowChange
 
 FORMAT: Final = 0x81
-_FLAGS: Final = EXPIRES
+#: The value has a header byte, see `codecs.header`.
+PACKED: Final = 0x10
+#: The key is absent, whatever stands below: see `stores.versions.tree_content`.
+ABSENT: Final = 0x20
+_FLAGS: Final = BLOB | EXPIRES | PACKED | ABSENT
 _EXPIRING: Final = struct.Struct(">BBq")
-_LASTING: Final = bytes((FORMAT, 0))
-_LASTING_BYTES: Final = len(_LASTING)
+#: What a value begins with that is as given and does not expire.
+LASTING: Final = bytes((FORMAT, 0))
+HEAD_BYTES: Final = len(LASTING)
 
 
-def pack_plain(value: bytes, expires_at_ms: int = 0) -> bytes:
+def pack_plain(payload: bytes, expires_at_ms: int = 0, flags: int = 0) -> bytes:
     """The stored form of a value; `expires_at_ms` 0: it does not expire."""
     if expires_at_ms:
-        return _EXPIRING.pack(FORMAT, EXPIRES, expires_at_ms) + value
-    return _LASTING + value
+        return _EXPIRING.pack(FORMAT, EXPIRES | flags, expires_at_ms) + payload
+    return (bytes((FORMAT, flags)) if flags else LASTING) + payload
 
 
 def plain_value(stored: bytes) -> bytes:
-    """The value of a plain row. Raises IntegrityFailed, FormatTooNew."""
-    if stored[:_LASTING_BYTES] == _LASTING:
-        return stored[_LASTING_BYTES:]
+    """What a plain row holds behind its head. Raises IntegrityFailed, FormatTooNew."""
+    if stored[:HEAD_BYTES] == LASTING:
+        return stored[HEAD_BYTES:]
     check_plain(stored)
-    return stored[_EXPIRING.size :]
+    return stored[_EXPIRING.size if stored[1] & EXPIRES else HEAD_BYTES :]
 
 
 def plain_expires_at_ms(stored: bytes) -> int:
@@ -50,7 +56,7 @@ def plain_expires_at_ms(stored: bytes) -> int:
 
 def check_plain(stored: bytes) -> None:
     """Raise unless stored bytes are a plain row of this format."""
-    if len(stored) < _LASTING_BYTES or not stored[0] & 0x80:
+    if len(stored) < HEAD_BYTES or not stored[0] & 0x80:
         raise IntegrityFailed(
             "a plain row begins with its format and its flags; found something else. "
             "Run `holdfast check` on the database"

@@ -9,8 +9,8 @@ import msgspec
 
 from holdfast.codecs import header
 from holdfast.codecs.compression import NONE, Compression
-from holdfast.codecs.serializers import MESSAGE_PACK, Serializer
-from holdfast.contract.errors import IntegrityFailed, ValueTooLarge
+from holdfast.codecs.serializers import JSON, MESSAGE_PACK, ORDERED, Serializer
+from holdfast.contract.errors import IntegrityFailed, SerializationFailed, ValueTooLarge
 from holdfast.contract.record import Record
 from holdfast.contract.runtime import Host
 
@@ -23,6 +23,7 @@ VALUE_BYTES_MAX = 192 * 1024 * 1024
 
 _PLAIN = bytes((MESSAGE_PACK.code,))
 _NO_CHUNKS: list[bytes] = []  # Shared; never changed.
+_MESSAGE_PACK_VALUES = (MESSAGE_PACK.code, JSON.code, ORDERED.code)
 _TEXT_SLICE = CHUNK_BYTES // 4
 
 
@@ -62,6 +63,8 @@ class Values:
         self._serializer = serializer
         self._compression = compression
         self._plain = serializer is MESSAGE_PACK and compression is NONE
+        #: Whether the serializer may hold what MessagePack does not.
+        self._custom = serializer.code not in _MESSAGE_PACK_VALUES
 
     async def apart(self, work: Callable[[], T]) -> T:
         """Run work that takes long where it does not hold up a loop."""
@@ -85,7 +88,13 @@ class Values:
         """The bytes of a value, in this thread."""
         if self._plain and isinstance(value, str | bytes) and len(value) > CHUNK_BYTES:
             return _serialize_long(value)
-        canonical = MESSAGE_PACK.encode(value)
+        try:
+            canonical = MESSAGE_PACK.encode(value)
+        except SerializationFailed:
+            if not self._custom:
+                raise
+            # The digest is taken of what is stored; `records/check.py` does the same.
+            canonical = self._serializer.encode(value)
         if self._plain and len(canonical) < CHUNK_BYTES:
             return Serialized([canonical], _PLAIN + canonical, [])
         if self._plain:

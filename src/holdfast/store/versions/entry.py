@@ -8,6 +8,7 @@ them can reach what is stored.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Generic, Self, TypeVar
 
@@ -24,6 +25,7 @@ from holdfast.contract.errors import (
 )
 from holdfast.store.instants import instant
 from holdfast.store.text_keys import unpack_key
+from holdfast.store.versions.shown import FACTS, VALUE_CHARACTERS_MAX, brief, cell, html_table
 
 T = TypeVar("T")
 
@@ -35,6 +37,8 @@ _ELSEWHERE = 0xFF & ~(envelope.EXPIRES | envelope.TAGGED)
 _unpack_header = envelope.unpack_header
 _UNKNOWN = ~envelope.FLAGS
 _HEADER_BYTES = envelope.HEADER_BYTES
+#: How much of a value a notebook shows, in characters.
+HTML_CHARACTERS_MAX = 2_000
 #: No value can be this; it stays itself through pickling and copying.
 _UNREAD: Any = msgspec.UNSET
 #: How an entry keeps what it decoded, although it is frozen for everybody else.
@@ -126,11 +130,22 @@ class Metadata(msgspec.Struct, frozen=True):
     def data_hash(self) -> str:
         return self.digest.hex()
 
+    def to_dict(self) -> dict[str, Any]:
+        """The facts by their names."""
+        return {name: getattr(self, name) for name in FACTS}
+
+    def __repr__(self) -> str:
+        return f"Metadata({_facts_of(self)})"
+
+    def _repr_html_(self) -> str:
+        return html_table((name, cell(getattr(self, name))) for name in FACTS)
+
 
 class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
     """A key with its value and metadata, as one commit left it. Immutable.
 
-    Two entries are equal when key, revision and stored bytes are.
+    Two entries are equal when key, revision and stored bytes are. It unpacks:
+    `key, value = entry`, and so in loops over `items()`.
 
     Attributes:
         stored: the bytes as stored; see `codecs/envelope.py`.
@@ -215,6 +230,27 @@ class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
         return metadata
 
     @property
+    def version(self) -> int:
+        """`metadata.version`: counts the versions of this life of the key, from 1."""
+        return self.metadata.version
+
+    def to_dict(self) -> dict[str, Any]:
+        """Key, value and metadata by their names, the key as a text.
+
+        Raises:
+            VersionNotFound: the value of this past version was given up by retention.
+        """
+        return {
+            "key": str(self.key),
+            "value": self.value,
+            "metadata": self.metadata.to_dict(),
+        }
+
+    def __iter__(self) -> Iterator[Any]:
+        yield self.key
+        yield self.value
+
+    @property
     def has_value(self) -> bool:
         """Whether the value is retained; always for a living entry."""
         return not self.stored[1] & envelope.VALUE_GONE
@@ -282,10 +318,35 @@ class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
     def __repr__(self) -> str:
         metadata, revision = self.metadata, self.known_revision
         return (
-            f"Entry({str(self.key)!r}, version={metadata.version}, "
+            f"{type(self).__name__}({str(self.key)!r}, {self._shown()}, "
+            f"version={metadata.version}, "
             f"revision={'pending' if revision is None else revision}, "
             f"updated_at={metadata.updated_at.isoformat()})"
         )
+
+    def _repr_html_(self) -> str:
+        metadata = self.metadata
+        rows = [("key", str(self.key)), ("value", self._shown(HTML_CHARACTERS_MAX))]
+        rows += [(name, cell(getattr(metadata, name))) for name in FACTS]
+        return html_table(rows)
+
+    def row(self) -> list[str]:
+        """The cells that tables show of it."""
+        metadata = self.metadata
+        facts = (metadata.version, metadata.updated_at, metadata.modified_by)
+        return [str(self.key), self._shown(), *map(cell, facts)]
+
+    def _shown(self, characters_max: int = VALUE_CHARACTERS_MAX) -> str:
+        """The beginning of the value; a look at it leaves nothing decoded behind."""
+        value = self._value
+        if value is _UNREAD:
+            if self.in_chunks:
+                return "<big value>"
+            try:
+                value = self.fresh().value
+            except StoreError as error:
+                return f"<{type(error).__name__}>"
+        return brief(value, characters_max)
 
 
 class PayloadMissing(VersionNotFound):
@@ -309,12 +370,12 @@ class PastVersion(Entry[T], frozen=True, eq=False):
     Attributes:
         ended_at_revision: of the commit that ended it.
         end_cause: `set` overwritten, `delete` deleted, `expired` run out; and for the last two
-            `end_actor`, `end_comment` and `end_at`: who, why and when.
+            `end_modified_by`, `end_comment` and `end_at`: who, why and when.
     """
 
     end_cause: str = "set"
     end_at_ms: int = 0
-    end_actor: str | int | None = None
+    end_modified_by: str | int | None = None
     end_comment: str | None = None
     ended_at_revision: int = 0
 
@@ -322,6 +383,15 @@ class PastVersion(Entry[T], frozen=True, eq=False):
     def end_at(self) -> datetime | None:
         """When this version was deleted or ran out; None where another version took its place."""
         return instant(self.end_at_ms) if self.end_at_ms else None
+
+
+def _facts_of(metadata: Metadata) -> str:
+    known = _known(metadata._revision)  # noqa: SLF001 - of this module
+    facts = ((name, known if name == "revision" else getattr(metadata, name)) for name in FACTS)
+    return ", ".join(
+        f"{name}={fact.isoformat() if isinstance(fact, datetime) else repr(fact)}"
+        for name, fact in facts
+    )
 
 
 def _require(revision: int | PendingRevision) -> int:

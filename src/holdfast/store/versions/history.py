@@ -46,16 +46,35 @@ class History:
         self._expired = expired
         self._revision = revision
 
-    async def versions(self, key: str, *, reverse: bool = False) -> AsyncIterator[PastVersion[Any]]:
-        """Every past version, oldest first or newest first."""
+    async def versions(
+        self,
+        key: str,
+        *,
+        reverse: bool = False,
+        rows: int | None = None,
+        after: tuple[int, int] | None = None,
+    ) -> AsyncIterator[PastVersion[Any]]:
+        """Every past version, oldest first or newest first.
+
+        Args:
+            key: whose.
+            reverse: newest first.
+            rows: how many are read at a time; None: what the engine gives.
+            after: only those behind this (incarnation, version).
+        """
         identity = await self._identity(key)
         if identity is None:
             return
         store_key = StoreKey.parse(key)
         last = await self._run_out(store_key)
+        if last is not None and _passed(last, after, reverse=reverse):
+            last = None
         if last is not None and reverse:
             yield last
-        rest: Range | None = Range.prefix(self._rows.past + identity, reverse=reverse)
+        whole = Range.prefix(self._rows.past + identity, reverse=reverse, limit=rows)
+        rest: Range | None = whole
+        if after is not None:
+            rest = whole.after(self._rows.past_key(identity, *after))
         while rest is not None:
             page = await self._engine.scan(rest)
             for _, record in page.rows:
@@ -275,6 +294,12 @@ class History:
         if row is not None:
             return metadata_of(row.value, row.revision).identity
         return read_grave(grave).identity if grave is not None else None
+
+
+def _passed(past: PastVersion[Any], after: tuple[int, int] | None, *, reverse: bool) -> bool:
+    """Whether a walk that begins behind a place has passed a version."""
+    place = past.metadata.incarnation, past.metadata.version
+    return after is not None and (place >= after if reverse else place <= after)
 
 
 class _Moment(NamedTuple):

@@ -39,7 +39,7 @@ class End(msgspec.Struct, frozen=True, array_like=True):
 
     cause: str
     at_ms: int
-    actor: str | int | None = None
+    modified_by: str | int | None = None
     comment: str | None = None
 
 
@@ -125,8 +125,9 @@ def past_version(
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _unreadable() from error
     return PastVersion(
-        key, stored, known, end_cause=how.cause, end_at_ms=how.at_ms, end_actor=how.actor,
-        end_comment=how.comment, ended_at_revision=ended_at(record),
+        key, stored, known, end_cause=how.cause, end_at_ms=how.at_ms,
+        end_modified_by=how.modified_by, end_comment=how.comment,
+        ended_at_revision=ended_at(record),
     )  # fmt: skip
 
 

@@ -208,7 +208,7 @@ class VersionPlanner:
     def delete(self, plan: Plan, data_key: bytes, row: Record, extra: Record | None) -> None:
         """Remove the living row; its last version becomes past."""
         context = plan.context
-        end = End(END_DELETE, plan.now_ms, context.actor, context.comment)
+        end = End(END_DELETE, plan.now_ms, context.modified_by, context.comment)
         self._end(plan, data_key, row, extra, end, None)
         self._bury(plan, data_key, row)
 

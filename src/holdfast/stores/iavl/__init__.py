@@ -2,15 +2,15 @@
 
 Hashes, node rows and node keys are those of cosmos/iavl v1, so its proofs verify against our roots
 and ours against its. `tree.py` is the whole; the rest of the files are its parts, from the bytes of
-a node upwards: `nodes`, `encoding`, `rows`, `loading`, `walking`, `working`, `saving`, `versions`,
-`diffing`, `checking`, `pruning`, `index`, `limits`, `steps`, `view`, `proving`.
+a node upwards: `nodes`, `encoding`, `rows`, `cache`, `loading`, `walking`, `working`, `saving`,
+`versions`, `diffing`, `checking`, `pruning`, `index`, `limits`, `steps`, `view`, `proving`.
 """
 
 from __future__ import annotations
 
+from holdfast.stores.iavl.cache import CACHE_NODES, NodeCache
 from holdfast.stores.iavl.diffing import Change
 from holdfast.stores.iavl.limits import KEY_BYTES_MAX, VALUE_BYTES_MAX
-from holdfast.stores.iavl.loading import CACHE_NODES
 from holdfast.stores.iavl.rows import RowBatch, Rows
 from holdfast.stores.iavl.steps import Kind, Step
 from holdfast.stores.iavl.tree import IavlTree
@@ -23,6 +23,7 @@ __all__ = [
     "Change",
     "IavlTree",
     "Kind",
+    "NodeCache",
     "RowBatch",
     "Rows",
     "Step",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from holdfast.contract.errors import IntegrityFailed
+from holdfast.stores.iavl.cache import NodeCache
 from holdfast.stores.iavl.loading import NodeStore
-from holdfast.stores.iavl.nodes import Child, Link, Node, text
+from holdfast.stores.iavl.nodes import Child, Link, Node, link_version, text
 
 # A walk goes through each node once; a small cache holds the way it is on.
 _CACHE_NODES = 1_024
@@ -19,7 +20,7 @@ def check_tree(nodes: NodeStore, root: Link | None) -> int:
     Raises:
         IntegrityFailed: the first node, in the order of the keys, that is not what was saved.
     """
-    fresh = NodeStore(nodes.rows, _CACHE_NODES)
+    fresh = NodeStore(nodes.rows, NodeCache(_CACHE_NODES))
     pending: list[Child] = [] if root is None else [root]
     count = 0
     last: bytes | None = None
@@ -42,4 +43,26 @@ def check_tree(nodes: NodeStore, root: Link | None) -> int:
                 node=text(wrong.link),
             )
         last, middle = node.key, None
+    return count
+
+
+def check_new(nodes: NodeStore, root: Link | None, older: int) -> int:
+    """Read the nodes below a root that versions up to `older` did not have; how many there are.
+
+    Each is checked against its hash, and with it the links to what it shares with them.
+
+    Raises:
+        IntegrityFailed: the first node that is not what was saved.
+    """
+    fresh = NodeStore(nodes.rows, NodeCache(_CACHE_NODES))
+    pending: list[Child] = [] if root is None else [root]
+    count = 0
+    while pending:
+        ref = pending.pop()
+        if isinstance(ref, bytes) and link_version(ref) <= older:
+            continue
+        node = fresh.at(ref)
+        count += 1
+        if node.height:
+            pending += fresh.links(node)
     return count

@@ -53,7 +53,7 @@ def unsigned(number: int) -> bytes:
 
 
 # Sizes, versions, nonces and lengths are mostly small; a look-up beats the loop five times.
-_SMALL = 1 << 12
+_SMALL = 1 << 13
 _UNSIGNED = tuple(unsigned(number) for number in range(_SMALL))
 _ZIGZAG = tuple(unsigned(number << 1) for number in range(_SMALL))
 _CHILD_KEY = Struct(">QI")
@@ -102,15 +102,15 @@ def inner_rows(node: Node, version: bytes, left: Link, right: Link) -> tuple[byt
     hashed = b"".join((head, version, b"\x20", left[12:], b"\x20", right[12:]))
     hash = sha256(hashed).digest()
     named = _UNSIGNED[len(key)] if len(key) < _SMALL else unsigned(len(key))
-    parts = (head, named, key, b"\x20", hash, b"\x00", _child(left), _child(right))
-    return hash, b"".join(parts)
-
-
-def _child(link: Link) -> bytes:
-    version: int
-    version, nonce = _CHILD_KEY.unpack_from(link)
-    small = version < _SMALL and nonce < _SMALL
-    return _ZIGZAG[version] + _ZIGZAG[nonce] if small else zigzag(version) + zigzag(nonce)
+    # Most children have small numbers; asking a function for each costs a tenth of a save.
+    version_left, nonce_left = _CHILD_KEY.unpack_from(left)
+    version_right, nonce_right = _CHILD_KEY.unpack_from(right)
+    if max(version_left, nonce_left, version_right, nonce_right) < _SMALL:
+        ids = _ZIGZAG[version_left] + _ZIGZAG[nonce_left]
+        ids += _ZIGZAG[version_right] + _ZIGZAG[nonce_right]
+    else:
+        ids = b"".join(map(zigzag, (version_left, nonce_left, version_right, nonce_right)))
+    return hash, b"".join((head, named, key, b"\x20", hash, b"\x00", ids))
 
 
 def decode_node(id: NodeId, row: bytes) -> Node:

@@ -7,7 +7,8 @@ through it for the first time; from then on its links carry the hashes that its 
 
 from __future__ import annotations
 
-from holdfast.contract.errors import IntegrityFailed, InvalidInput
+from holdfast.contract.errors import IntegrityFailed
+from holdfast.stores.iavl.cache import NodeCache
 from holdfast.stores.iavl.encoding import MalformedNode, decode_node, inner_hash, zigzag
 from holdfast.stores.iavl.nodes import (
     NONCE_MASK,
@@ -22,43 +23,40 @@ from holdfast.stores.iavl.nodes import (
 )
 from holdfast.stores.iavl.rows import ROOT_NONCE, Rows, node_row
 
-#: How many nodes a tree keeps in memory unless told otherwise: about 400 bytes each, keys of 16
-#: and values of 40 bytes included.
-CACHE_NODES = 400_000
-_CACHE_NODES_MIN = 2
-
 
 class NodeStore:
-    """Nodes by link, at most `cache_nodes` of them in memory.
+    """Nodes by link: from the cache, or from their rows.
 
     A link has the hash in it, so a node that was rolled back is never taken for another that got
     its number.
 
-    The cache has two generations: what is used moves to the young one; when that has half the
-    limit, it becomes the old one, and what was still in the old one is forgotten.
+    Args:
+        rows: where they are read.
+        cache: what is known already, perhaps by other trees over the same store.
+
+    Attributes:
+        young: of the cache at this moment; see `miss`.
     """
 
-    __slots__ = ("_half", "_old", "rows", "young")
+    __slots__ = ("cache", "keep", "rows")
 
-    def __init__(self, rows: Rows, cache_nodes: int = CACHE_NODES) -> None:
-        if cache_nodes < _CACHE_NODES_MIN:
-            raise InvalidInput(
-                f"cache_nodes is at least {_CACHE_NODES_MIN}; found {cache_nodes}",
-                cache_nodes=cache_nodes,
-            )
+    def __init__(self, rows: Rows, cache: NodeCache[Node]) -> None:
         self.rows = rows
-        #: Looked at directly where speed counts: `young.get(id) or miss(link)`.
-        self.young: dict[Link, Node] = {}
-        self._old: dict[Link, Node] = {}
-        self._half = cache_nodes // 2
+        self.cache = cache
+        self.keep = cache.keep
 
     def __len__(self) -> int:
-        return len(self.young) + len(self._old)
+        return len(self.cache)
+
+    @property
+    def young(self) -> dict[Link, Node]:
+        """Looked at directly where speed counts: `young.get(link) or miss(link)`."""
+        return self.cache.young
 
     def at(self, ref: Child) -> Node:
         """The node itself. Raises IntegrityFailed when its row is missing or not what was saved."""
         if isinstance(ref, bytes):
-            return self.young.get(ref) or self.miss(ref)
+            return self.cache.young.get(ref) or self.miss(ref)
         assert isinstance(ref, Node)  # ids alone do not leave this file
         return ref
 
@@ -78,7 +76,7 @@ class NodeStore:
 
     def miss(self, link: Link) -> Node:
         """The node of a link that is not in the young generation."""
-        node = self._old.pop(link, None)
+        node = self.cache.older(link)
         if node is None:
             node = self._read(link_id(link))
             if node.link != link:
@@ -88,19 +86,8 @@ class NodeStore:
                     node=text(link),
                 )
             node.link = link  # the same object as in the parent: look-ups compare by identity
-        self.keep(node)
+            self.keep(node)
         return node
-
-    def keep(self, node: Node) -> None:
-        """Remember a node that is known to be right."""
-        if len(self.young) >= self._half:
-            self._old, self.young = self.young, {}
-        self.young[node.link] = node
-
-    def forget(self, link: Link) -> None:
-        """Make room: the node is hardly needed any more."""
-        if self.young.pop(link, None) is None:
-            self._old.pop(link, None)
 
     def _read(self, id: NodeId) -> Node:
         row = self.rows.get(node_row(id))
@@ -140,7 +127,7 @@ class NodeStore:
             )
         for child in (low, high):
             # Whoever is remembered was checked further.
-            if child.link not in self.young and child.link not in self._old:
+            if child.link not in self.cache:
                 self.keep(child)
         # The left one last: who sees a link there, in another thread too, finds one on the right.
         node.right = high.link

@@ -79,12 +79,12 @@ def keep_saved(nodes: NodeStore, order: list[Node], replaced: list[Link]) -> Non
 
     Those whose places they took are forgotten; only readers of older versions want them still.
     """
-    for link in replaced:
-        nodes.forget(link)
-    for node in reversed(order):
+    nodes.cache.forget_all(replaced)
+    for node in order:
         if node.value is None:
-            if node.left.__class__ is Node:
-                node.left = node.left.link
-            if node.right.__class__ is Node:
-                node.right = node.right.link
-        nodes.keep(node)
+            left, right = node.left, node.right
+            if left.__class__ is Node:
+                node.left = left.link
+            if right.__class__ is Node:
+                node.right = right.link
+    nodes.cache.keep_all(order[::-1])

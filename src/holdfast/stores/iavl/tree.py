@@ -24,11 +24,12 @@ from holdfast.contract.errors import (
     Unsupported,
 )
 from holdfast.stores.iavl import index, saving, versions, walking, working
-from holdfast.stores.iavl.checking import check_tree
+from holdfast.stores.iavl.cache import CACHE_NODES, NodeCache
+from holdfast.stores.iavl.checking import check_new, check_tree
 from holdfast.stores.iavl.diffing import Change, differences
 from holdfast.stores.iavl.limits import KEY_BYTES_MAX, VALUE_BYTES_MAX, checked_key, checked_value
-from holdfast.stores.iavl.loading import CACHE_NODES, NodeStore
-from holdfast.stores.iavl.nodes import VERSION_MAX, Link, Root
+from holdfast.stores.iavl.loading import NodeStore
+from holdfast.stores.iavl.nodes import VERSION_MAX, Link, Node, Root
 from holdfast.stores.iavl.pruning import without_version
 from holdfast.stores.iavl.rows import RowBatch, Rows, root_hash_row, versions_range
 from holdfast.stores.iavl.steps import Kind, Saved, Step
@@ -42,6 +43,7 @@ class IavlTree:
         rows: where rows are read; what `get` finds must be committed.
         initial_version: the number of the first version that is saved.
         cache_nodes: how many nodes are kept in memory.
+        cache: where, if other trees over the same store are to share them.
         fast_index: keep one row for each key of the latest version, so that a get is one look-up.
 
     Raises:
@@ -54,6 +56,7 @@ class IavlTree:
         *,
         initial_version: int = 1,
         cache_nodes: int = CACHE_NODES,
+        cache: NodeCache[Node] | None = None,
         fast_index: bool = False,
     ) -> None:
         if not 0 < initial_version < VERSION_MAX:
@@ -63,7 +66,7 @@ class IavlTree:
             )
         self.initial_version = initial_version
         self.fast_index = fast_index
-        self._nodes = NodeStore(rows, cache_nodes)
+        self._nodes = NodeStore(rows, NodeCache(cache_nodes) if cache is None else cache)
         self._views: WeakSet[View] = WeakSet()
         # What the working state began as: the latest version, or an earlier one that was loaded.
         self._base = 0
@@ -145,11 +148,34 @@ class IavlTree:
         self._root_of(version)
         return check_tree(self._nodes, versions.saved_root(self._nodes, version))
 
+    def check_all(self) -> int:
+        """Read everything that saved versions have; returns how many nodes there are.
+
+        The first and the latest are read whole, of those between what is new in them.
+
+        Raises:
+            IntegrityFailed: the first node that is not what was saved.
+        """
+        first, latest, _ = self._saved
+        if not latest:
+            return 0
+        count = self.check(first)
+        for version in range(first + 1, latest + 1):
+            count += check_new(self._nodes, versions.saved_root(self._nodes, version), version - 1)
+        if latest > first:
+            self.check(latest)
+        return count
+
     def changes(self) -> Iterator[Change]:
         """What leads from the latest version to the working state, in the order of the keys."""
         return differences(self._nodes, self._saved.root, self._root)
 
     # --- The working state --------------------------------------------------------------------
+
+    @property
+    def working_root(self) -> Root:
+        """The root of the working state: whatever is done later makes another one."""
+        return self._root
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, or None."""

@@ -24,7 +24,7 @@ from holdfast.contract.errors import (
     InvalidValue,
     VersionNotFound,
 )
-from holdfast.stores.iavl.loading import CACHE_NODES
+from holdfast.stores.iavl.cache import CACHE_NODES, NodeCache
 from holdfast.stores.iavl.nodes import NODE_KEY_BYTES, Link, link_version, text
 from holdfast.stores.iavl.rows import RowBatch, Rows
 from holdfast.stores.merkle.comparing import DigestChange, differences, orphans
@@ -75,19 +75,22 @@ class ContentTree:
     Args:
         rows: where rows are read; what `get` finds must be committed.
         cache_nodes: how many nodes are kept in memory.
+        cache: where, if other trees over the same store are to share them.
 
     Raises:
         IntegrityFailed: the latest version is not what was written.
         VersionNotFound: its root is missing.
     """
 
-    def __init__(self, rows: Rows, *, cache_nodes: int = CACHE_NODES) -> None:
-        if cache_nodes < 2:  # noqa: PLR2004 - two generations
-            raise InvalidInput(f"cache_nodes is at least 2; found {cache_nodes}")
+    def __init__(
+        self,
+        rows: Rows,
+        *,
+        cache_nodes: int = CACHE_NODES,
+        cache: NodeCache[Node] | None = None,
+    ) -> None:
         self._rows = rows
-        self._half = cache_nodes // 2
-        self._young: dict[Link, Node] = {}
-        self._old: dict[Link, Node] = {}
+        self._cache = NodeCache(cache_nodes) if cache is None else cache
         latest = rows.get(LATEST)
         self._saved = Saved(0, None)
         if latest is not None:
@@ -147,7 +150,7 @@ class ContentTree:
             raise Conflict("the tree went on since this step was made; open the tree anew")
         self._saved = folded.after
         for node in folded.new:
-            self._keep(node)
+            self._cache.keep(node)
 
     def get(self, key: bytes, *, version: int | None = None) -> bytes | None:
         """The digest of a key's value, or None."""
@@ -176,6 +179,47 @@ class ContentTree:
     def diff(self, before: int, after: int) -> Iterator[DigestChange]:
         """The keys whose digests differ between two versions, in order; walks what differs."""
         return differences(self._load, self._root_of(before), self._root_of(after))
+
+    def check(self, version: int) -> int:
+        """Read a whole version from its rows; how many keys it has.
+
+        Each row is checked against the hash in its parent's link when it is read; beside that, keys
+        have to stand in order, and priorities to fall.
+
+        Raises:
+            IntegrityFailed: something is not what was saved.
+        """
+        count = 0
+        last: bytes | None = None
+        for change in differences(self._checked, None, self._root_of(version)):
+            if last is not None and change.key <= last:
+                raise IntegrityFailed(
+                    f"the keys of version {version} of the content tree are out of order. Fold all "
+                    "keys anew"
+                )
+            last = change.key
+            count += 1
+        return count
+
+    def check_new(self, version: int, before: int) -> int:
+        """Read what a version has and an earlier one had not; how many keys differ.
+
+        Raises:
+            IntegrityFailed: something is not what was saved.
+        """
+        old, new = self._root_of(before), self._root_of(version)
+        return sum(1 for _ in differences(self._checked, old, new))
+
+    def _checked(self, link: Link) -> Node:
+        node = self._load(link)
+        for child in (node.left, node.right):
+            if child is not None and self._load(_required(child)).priority > node.priority:
+                raise IntegrityFailed(
+                    f"node {text(link)} of the content tree stands above a greater one. Fold all "
+                    "keys anew",
+                    node=text(link),
+                )
+        return node
 
     def without(self, version: int, following: int) -> RowBatch:
         """The changes of rows that delete the oldest version, `following` being the next one."""
@@ -206,10 +250,10 @@ class ContentTree:
         return row
 
     def _load(self, link: Link) -> Node:
-        node = self._young.get(link)
+        node = self._cache.young.get(link) or self._cache.older(link)
         if node is None:
-            node = self._old.pop(link, None) or self._read(link)
-            self._keep(node)
+            node = self._read(link)
+            self._cache.keep(node)
         return node
 
     def _read(self, link: Link) -> Node:
@@ -223,14 +267,14 @@ class ContentTree:
             )
         return node
 
-    def _keep(self, node: Node) -> None:
-        if len(self._young) >= self._half:
-            self._old, self._young = self._young, {}
-        self._young[node.link] = node
-
 
 def _saved(child: object) -> Link | None:
     assert child is None or isinstance(child, bytes)  # nodes that are kept have no others
+    return child
+
+
+def _required(child: object) -> Link:
+    assert isinstance(child, bytes)  # nodes that are kept have no others
     return child
 
 

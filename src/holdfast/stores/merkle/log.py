@@ -172,7 +172,7 @@ class FeedLog:
         """The hash of a whole subtree: stored, or computed from a block."""
         if height < BLOCK_HEIGHT:
             first = index << height
-            hashes = self._block(first >> BLOCK_HEIGHT)
+            hashes = self.block(first >> BLOCK_HEIGHT)
             first %= BLOCK_ROWS
             return _root_of(hashes[first : first + (1 << height)])
         hash = self._rows.get(_node_key(height, index))
@@ -180,7 +180,7 @@ class FeedLog:
             raise _damaged(index << height, index + 1 << height)
         return hash
 
-    def _block(self, index: int) -> Sequence[bytes]:
+    def block(self, index: int) -> Sequence[bytes]:
         """The hashes of the rows of a block, or of those behind the last whole block."""
         if index == self.head.size >> BLOCK_HEIGHT:
             return self.head.tail
@@ -188,6 +188,14 @@ class FeedLog:
         if block is None or len(block) != BLOCK_ROWS * HASH_BYTES:
             raise _damaged(index << BLOCK_HEIGHT, index + 1 << BLOCK_HEIGHT)
         return _hashes(block)
+
+    def require_whole(self) -> None:
+        """Raise IntegrityFailed unless the hashes of all rows lead to the root."""
+        rebuilt = Head()
+        for block in range(-(-self.head.size // BLOCK_ROWS)):
+            rebuilt = _joined(rebuilt, self.block(block))
+        if rebuilt.root != self.head.root:
+            raise _damaged(0, self.head.size)
 
     def first_wrong_row(self, feed: Iterable[bytes]) -> int | None:
         """The number of the first row of a feed that is not what was appended; None if all are.
@@ -201,7 +209,7 @@ class FeedLog:
         rows = iter(feed)
         rebuilt = Head()
         for block in range(-(-self.head.size // BLOCK_ROWS)):
-            hashes = self._block(block)
+            hashes = self.block(block)
             rebuilt = _joined(rebuilt, hashes)
             for place, hash in enumerate(hashes):
                 row = next(rows, None)

@@ -6,9 +6,18 @@ from typing import Any
 
 import pytest
 
-from holdfast.contract.batch import Append, Batch, CheckKey, Delete, Operation, Put
+from holdfast.contract.batch import (
+    Append,
+    Batch,
+    CheckKey,
+    CheckRange,
+    Delete,
+    Operation,
+    Put,
+)
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import InvalidKey, InvalidValue, StoreError, ValueTooLarge
+from holdfast.contract.record import Range
 from holdfast.testing.promise import Section, promise
 from holdfast.testing.subject import Subject, always, commit, contents, keys_in, put, value_of
 
@@ -44,6 +53,30 @@ class Limits(Section):
         engine = await subject.open()
         for operation in ("put", None, (b"key", b"value")):
             await _refused(engine, StoreError, operation)  # type: ignore[arg-type]
+
+    @promise()
+    async def test_the_widest_check_of_a_range_works_and_one_row_more_is_refused(
+        self, subject: Subject
+    ) -> None:
+        engine = await subject.open()
+        limits = engine.capabilities
+        widest = limits.check_range_rows_max or 1_500
+        step = min(limits.batch_operations_max, widest)
+        for start in range(0, widest, step):
+            ends = range(start, min(start + step, widest))
+            await commit(engine, *(Put(b"k%07d" % number, b"") for number in ends))
+        head = await put(engine, (b"other", b""))
+        await put(engine, (b"another", b""))  # Or there would be nothing to walk for.
+        await commit(engine, CheckRange(Range.prefix(b"k"), head, widest), Put(b"good", b""))
+        if limits.check_range_rows_max is None:
+            return
+        await put(engine, (b"k", b""))
+        check = CheckRange(Range.prefix(b"k"), await engine.head() - 1, widest + 1)
+        with pytest.raises(ValueTooLarge) as refused:
+            await commit(engine, check, Put(b"bad", b""))
+        assert refused.value.details["limit"] == widest
+        assert await value_of(engine, b"good") == b""
+        assert await value_of(engine, b"bad") is None
 
     @promise()
     async def test_the_longest_key_works_and_one_byte_more_is_refused(

@@ -1,8 +1,8 @@
-"""Values of a collection: from what its users hold to the plain document that is stored, and back.
+"""Values of one type: from what users hold to the plain value that is stored, and back.
 
-A collection of `dict` (or of no type) holds plain documents as they are. A dataclass, a
-`msgspec.Struct`, a `TypedDict` and a pydantic model are turned into plain ones, and checked, when
-they are written; read, they are made anew each time.
+`dict` (or no type) stands for plain values as they are. A dataclass, a `msgspec.Struct`, a
+`TypedDict` and a pydantic model are turned into plain ones, and checked, when they are written;
+read, they are made anew each time.
 """
 
 from __future__ import annotations
@@ -10,48 +10,56 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
+from operator import is_not
 from typing import Any, Generic, TypeVar, is_typeddict
 
 import msgspec
 
+from holdfast.codecs.violations import is_pydantic, msgspec_violations, pydantic_violations
 from holdfast.contract.errors import InvalidInput, InvalidValue, SchemaValidationFailed
 
 T = TypeVar("T")
 
-#: What plain documents hold besides the types of JSON.
+#: How many classes have what makes their instances kept.
+TYPES_KEPT_MAX = 1_000
+
+#: What plain values hold besides the types of JSON.
 _BUILTIN = (bytes, datetime)
 
 
 class Typed(Generic[T]):
-    """Turns the values of one type into plain documents and back.
+    """Turns the values of one type into plain ones and back.
 
     Args:
-        kind: the type; None, dict, object and Any: plain documents.
+        kind: the type; None, dict, object and Any: plain values.
+        holder: what holds the values, for messages.
 
     Attributes:
-        plain: whether values are plain documents themselves.
-        to_plain: the plain document of a value; it may share parts with the value. Raises
-            InvalidValue and SchemaValidationFailed.
-        from_plain: the value of a plain document. Raises SchemaValidationFailed.
+        plain: whether values are plain themselves.
+        to_plain: the plain value of one; it may share parts with it. Raises InvalidValue and
+            SchemaValidationFailed.
+        from_plain: the value of a plain one. Raises SchemaValidationFailed.
 
     Raises:
-        InvalidInput: there is no way from the type to plain documents.
+        InvalidInput: there is no way from the type to plain values.
     """
 
-    def __init__(self, kind: Any = None) -> None:
+    def __init__(self, kind: Any = None, holder: str = "collection") -> None:
         self.kind = kind
+        self.holder = holder
         self.plain = kind in (None, dict, object, Any)
         self.to_plain: Callable[[Any], Any] = _as_it_is
         self.from_plain: Callable[[Any], T] = _as_it_is
         if self.plain:
             return
-        if hasattr(kind, "__pydantic_validator__"):
+        if is_pydantic(kind):
             self._with_pydantic(kind)
-        elif _is_struct(kind) or is_typeddict(kind) or dataclasses.is_dataclass(kind):
+        elif _is_struct(kind) or is_typeddict(kind) or _is_dataclass(kind):
             self._with_msgspec(kind)
         else:
             raise InvalidInput(
-                "the type of a collection is dict, a dataclass, a msgspec Struct, a TypedDict or a "
+                f"the type of a {holder} is dict, a dataclass, a msgspec Struct, a TypedDict or a "
                 f"pydantic model; found {getattr(kind, '__qualname__', type(kind).__name__)}. "
                 "Wrap the value in one of them, or leave the type out"
             )
@@ -69,18 +77,16 @@ class Typed(Generic[T]):
                 plain = msgspec.to_builtins(value, builtin_types=_BUILTIN, str_keys=True)
             except (TypeError, ValueError, RecursionError) as error:
                 raise InvalidValue(
-                    f"a {self!r} that becomes a plain document was wanted; found one that does "
+                    f"a {self!r} that becomes a plain value was wanted; found one that does "
                     f"not: {type(error).__name__}. Give its fields types that msgspec converts"
                 ) from error
             from_plain(plain)
-            return plain
+            return without_tuples(plain)
 
         def from_plain(plain: Any) -> Any:
             try:
                 return msgspec.convert(plain, kind, builtin_types=_BUILTIN, str_keys=True)
             except msgspec.ValidationError as error:
-                from holdfast.records.schemas.classes import msgspec_violations
-
                 raise self._unfit(msgspec_violations(error)) from error
 
         self.to_plain, self.from_plain = to_plain, from_plain
@@ -99,35 +105,57 @@ class Typed(Generic[T]):
                 str_keys=True,
             )
             from_plain(plain)
-            return plain
+            return without_tuples(plain)
 
         def from_plain(plain: Any) -> Any:
             try:
                 return adapter.validate_python(plain)
             except ValidationError as error:
-                from holdfast.records.schemas.classes import pydantic_violations
-
                 raise self._unfit(pydantic_violations(error)) from error
 
         self.to_plain, self.from_plain = to_plain, from_plain
 
     def _other(self, value: Any) -> InvalidValue:
         return InvalidValue(
-            f"the collection holds values of {self!r}; found a {type(value).__name__}. "
+            f"the {self.holder} holds values of {self!r}; found a {type(value).__name__}. "
             f"Make a {self!r} of it first"
         )
 
     def _unfit(self, violations: list[tuple[str, str]]) -> SchemaValidationFailed:
         path, message = violations[0]
         return SchemaValidationFailed(
-            f"a document that fits {self!r} was wanted; found one that does not at {path}: "
+            f"a value that fits {self!r} was wanted; found one that does not at {path}: "
             f"{message}. `violations` lists what to correct",
             violations=violations,
         )
 
 
+def without_tuples(plain: Any) -> Any:
+    """A value with lists in place of its tuples, which no format gives back; itself without any."""
+    kind = type(plain)
+    if kind is tuple:
+        return [without_tuples(part) for part in plain]
+    if kind is list:
+        parts = [without_tuples(part) for part in plain]
+        return parts if any(map(is_not, parts, plain)) else plain
+    if kind is dict:
+        kept = {key: without_tuples(part) for key, part in plain.items()}
+        return kept if any(map(is_not, kept.values(), plain.values())) else plain
+    return plain
+
+
+@lru_cache(maxsize=TYPES_KEPT_MAX)
+def instance_of(kind: Any) -> Callable[[Any], Any]:
+    """What makes an instance of a class from a plain value; made once for each class."""
+    return Typed[Any](kind, "schema").from_plain
+
+
 def _as_it_is(value: Any) -> Any:
     return value
+
+
+def _is_dataclass(kind: Any) -> bool:
+    return isinstance(kind, type) and dataclasses.is_dataclass(kind)
 
 
 def _is_struct(kind: Any) -> bool:

@@ -22,3 +22,13 @@ def compiled(glob: str) -> re.Pattern[str]:
         else:
             parts.append(re.escape(escaped or plain))
     return re.compile("".join(parts), re.DOTALL)
+
+
+def literal_prefix(glob: str) -> str:
+    """What every text that matches begins with."""
+    found = []
+    for escaped, many, one, negated, members, plain in _TOKEN.findall(glob):
+        if many or one or members or negated:
+            break
+        found.append(escaped or plain)
+    return "".join(found)

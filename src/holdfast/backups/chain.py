@@ -1,0 +1,206 @@
+"""From backup files to the rows of one moment: a full backup, and those that continue it.
+
+Every layer of every file is in the order of keys, and the newest one speaks of each key that there
+was. So the rows of its moment come out of one walk over all of them side by side, in memory that
+does not grow with the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from holdfast.backups.framing import END, LAYER, ROWS, End, FrameReader, Head, Item, Layer
+from holdfast.contract.errors import IntegrityFailed, InvalidInput, VersionNotFound
+from holdfast.contract.record import Record
+from holdfast.store.instants import milliseconds
+
+#: How many backups one restore may be put together from.
+CHAIN_MAX = 1_000
+
+
+class LayerPlace(NamedTuple):
+    """A layer, and where in its file the rows begin."""
+
+    layer: Layer
+    place: int
+
+
+class BackupFacts(NamedTuple):
+    """What a backup file says of itself, once all its checksums have been compared.
+
+    Attributes:
+        name: of the file.
+        head: what it is of.
+        end: what closes it.
+        layers: more than one where the backup was broken off and went on later.
+    """
+
+    name: str
+    head: Head
+    end: End
+    layers: tuple[LayerPlace, ...]
+
+
+def verify_file(stream: IO[bytes], name: str) -> BackupFacts:
+    """Read a whole file and compare its checksums.
+
+    Raises:
+        NotADatabase, FormatTooNew, IntegrityFailed: it cannot be restored.
+    """
+    reader = FrameReader(stream, name)
+    layers: list[LayerPlace] = []
+    while True:
+        start = reader.tell()
+        frame = reader.frame()
+        if frame is None:
+            raise IntegrityFailed(
+                f"the backup {name} was broken off before its end; run it once more with the same "
+                "name, and it goes on from here"
+            )
+        kind, body = frame
+        if kind == LAYER:
+            layers.append(LayerPlace(reader.decode(body, Layer), reader.tell()))
+        elif kind == END:
+            end: End = reader.decode(body, End)
+            break
+        elif kind != ROWS:
+            raise reader.damaged("a frame is of no known kind")
+    if reader.frame() is not None:
+        raise reader.damaged("something follows its end")
+    if not layers or reader.sha256(start).digest() != end.sha256:
+        raise reader.damaged("the checksum of the whole file does not match")
+    return BackupFacts(name, reader.head, end, tuple(layers))
+
+
+def chain_of(files: Sequence[BackupFacts], to: int | datetime | None) -> list[BackupFacts]:
+    """The backups to restore from, the full one first.
+
+    Args:
+        files: in whatever order.
+        to: the newest backup no newer than this revision or instant; None: the newest.
+
+    Raises:
+        InvalidInput: they do not belong together, or one is missing.
+        VersionNotFound: all of them are newer than `to`.
+    """
+    if not files or len(files) > CHAIN_MAX:
+        raise InvalidInput(f"a restore takes 1 to {CHAIN_MAX} backup files; found {len(files)}")
+    full = [one for one in files if one.head.base is None]
+    if len(full) != 1:
+        raise InvalidInput(
+            f"a restore takes one full backup and those that continue it; found {len(full)} full "
+            f"ones among {', '.join(one.name for one in files)}"
+        )
+    following = {one.head.base: one for one in files if one.head.base is not None}
+    chain = [full[0]]
+    while (continued := following.pop(chain[-1].head.id, None)) is not None:
+        if continued.head.since != chain[-1].end.revision:
+            raise IntegrityFailed(
+                f"the backup {continued.name} continues revision {continued.head.since}; "
+                f"{chain[-1].name} is of revision {chain[-1].end.revision}"
+            )
+        chain.append(continued)
+    if len(chain) != len(files):
+        strange = sorted(one.name for one in files if one not in chain)
+        raise InvalidInput(
+            f"{', '.join(strange)} does not continue any backup of these; give each backup in "
+            "between as well, and none of another database"
+        )
+    if to is None:
+        return chain
+    wanted = [one for one in chain if _no_newer(one, to)]
+    if not wanted:
+        raise VersionNotFound(
+            f"no backup of these is so old; the oldest, {chain[0].name}, is of revision "
+            f"{chain[0].end.revision}"
+        )
+    return wanted
+
+
+def _no_newer(one: BackupFacts, to: int | datetime) -> bool:
+    if isinstance(to, datetime):
+        if to.tzinfo is None:
+            raise InvalidInput("to is a revision or an aware datetime; found a naive one")
+        return one.head.made_at_ms <= milliseconds(to)
+    return one.end.revision <= to
+
+
+def merged(chain: Sequence[BackupFacts]) -> Iterator[tuple[bytes, Record]]:
+    """The rows of the last backup's moment, in the order of keys.
+
+    Raises:
+        IntegrityFailed: a row is not where the files say it is.
+    """
+    with ExitStack() as stack:
+        base: _Walk | None = None
+        for backup in chain:
+            layer: _Walk | None = None
+            for place in backup.layers:
+                stream = stack.enter_context(Path(backup.name).open("rb"))
+                layer = _Walk(FrameReader(stream, backup.name), place, layer, base)
+            base = layer
+        assert base is not None
+        rows = 0
+        while base.item is not None:
+            yield base.item[0], base.record()
+            base.step()
+            rows += 1
+        if rows != chain[-1].end.rows:
+            raise IntegrityFailed(
+                f"the backup {chain[-1].name} is of {chain[-1].end.rows} rows; {rows} came "
+                "out of it"
+            )
+
+
+class _Walk:
+    """Goes through a layer in the order of keys.
+
+    Args:
+        reader: of the file.
+        place: of the layer.
+        previous: goes through the layer before it in the same file.
+        base: goes through the last layer of the backup that this one continues.
+    """
+
+    def __init__(
+        self, reader: FrameReader, place: LayerPlace, previous: _Walk | None, base: _Walk | None
+    ) -> None:
+        self._reader = reader
+        self._border = place.layer.border
+        self._previous = previous
+        self._base = base
+        self._items = self._read(place)
+        self.item: Item | None = next(self._items, None)
+
+    def step(self) -> None:
+        """Go to the next key."""
+        before = self.item
+        self.item = next(self._items, None)
+        if before is not None and self.item is not None and self.item[0] <= before[0]:
+            raise self._reader.damaged("its keys are out of order")
+
+    def record(self) -> Record:
+        """The row of the present key, from whichever layer has it."""
+        assert self.item is not None
+        key, revision, value = self.item
+        if value is not None:
+            return Record(value, revision)
+        lower = self._previous if key < self._border else self._base
+        while lower is not None and lower.item is not None and lower.item[0] < key:
+            lower.step()
+        if lower is None or lower.item is None or lower.item[:2] != (key, revision):
+            raise self._reader.damaged("it refers to a row that is not there")
+        return lower.record()
+
+    def _read(self, place: LayerPlace) -> Iterator[Item]:
+        reader = self._reader
+        reader.seek(place.place)
+        while True:
+            frame = reader.frame()
+            if frame is None or frame[0] != ROWS:
+                return
+            yield from reader.rows(frame[1])

@@ -1,0 +1,202 @@
+"""Restoring: the rows of a backup, or of another database, into a new one.
+
+The new database gets the rows with their revisions, so history, feed and conditions go on. It has a
+lineage of its own, so that cursors of the old one are refused instead of being wrong. Its format
+row is written last: what is half restored is no database, and cannot be mistaken for one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from holdfast.backups.chain import BackupFacts, chain_of, merged, verify_file
+from holdfast.backups.walking import PASSING
+from holdfast.contract.capability import Io
+from holdfast.contract.config import EngineConfig
+from holdfast.contract.engine import Engine
+from holdfast.contract.errors import IntegrityFailed, NotADatabase, StoreExists, Unsupported
+from holdfast.contract.record import Range, Record
+from holdfast.contract.runtime import Components
+from holdfast.runtime.drive import drive
+from holdfast.store import layout
+from holdfast.store.format import read_format
+from holdfast.store.registry import engine_class, read_config
+
+#: How many rows, and bytes of them, are loaded at once.
+LOADED_ROWS = 1_000
+LOADED_BYTES = 1 << 22
+
+#: Called with how many rows are in place.
+Progress = Callable[[int], None]
+Rows = Sequence[tuple[bytes, Record]]
+
+
+class Restored(NamedTuple):
+    """What a restore, or a copy, came to.
+
+    Attributes:
+        revision: of the moment that stands there now.
+        rows: how many.
+        files: the backups used, the full one first; none for a copy.
+    """
+
+    revision: int
+    rows: int
+    files: tuple[str, ...]
+
+
+async def verify(files: Sequence[Path | str], components: Components) -> list[BackupFacts]:
+    """Read backups and compare all their checksums. Raises as `verify_file` does."""
+    return await components.host.runtime().offload(lambda: [_verified(Path(one)) for one in files])
+
+
+async def restore(
+    files: Sequence[Path | str],
+    address: str | EngineConfig,
+    *,
+    to: int | datetime | None = None,
+    components: Components,
+    progress: Progress | None = None,
+) -> Restored:
+    """Make a database of a full backup and those that continue it.
+
+    Args:
+        files: in whatever order; all of them are verified before anything is written.
+        address: of the new database.
+        to: restore the newest of them no newer than this revision or instant.
+        components: clock, ids and host.
+        progress: called after each step; from another thread.
+
+    Raises:
+        StoreExists: something stands at the address.
+        InvalidInput: the files do not belong together, or one is missing.
+        NotADatabase, FormatTooNew, IntegrityFailed: a file cannot be restored.
+        VersionNotFound: all of them are newer than `to`.
+    """
+    chain = chain_of(await verify(files, components), to)
+    engine = _engine(address, components)
+    revision = chain[-1].end.revision
+    rows = await _in_place(
+        engine, lambda: _fill(engine, _stepwise(merged(chain)), revision, progress)
+    )
+    return Restored(revision, rows, tuple(one.name for one in chain))
+
+
+async def copy(
+    source: Engine,
+    address: str | EngineConfig,
+    *,
+    progress: Progress | None = None,
+) -> Restored:
+    """Make a database of the present moment of another one, on whatever engine.
+
+    Args:
+        source: the engine of the other one; writes to it go on.
+        address: of the new database.
+        progress: called after each step; from another thread.
+
+    Raises:
+        StoreExists: something stands at the address.
+        Unsupported: the source has no snapshots.
+    """
+    if not source.capabilities.snapshots:
+        raise Unsupported(
+            f"a copy needs snapshots, which the engine {source.capabilities.engine} does not have; "
+            "use `holdfast export` and `holdfast import`"
+        )
+    engine = _engine(address, source.components)
+    with await source.snapshot() as moment:
+
+        async def pages() -> AsyncIterator[Rows]:
+            rest: Range | None = Range()
+            while rest is not None:
+                page = await source.scan(rest, at=moment)
+                rest = page.resume
+                yield [row for row in page.rows if not row[0].startswith(PASSING)]
+
+        revision = moment.revision
+        remote = source.capabilities.io is Io.REMOTE
+        rows = await _in_place(
+            engine, lambda: _fill(engine, pages(), revision, progress), remote=remote
+        )
+    return Restored(revision, rows, ())
+
+
+# --- Inside -------------------------------------------------------------------------------------
+
+
+async def _in_place(
+    engine: Engine, work: Callable[[], Coroutine[Any, Any, int]], *, remote: bool = False
+) -> int:
+    """Run the work where it holds up no loop, unless an engine is a server's."""
+    if remote or engine.capabilities.io is Io.REMOTE:
+        return await work()
+    return await engine.components.host.runtime().offload(lambda: drive(work()))
+
+
+async def _fill(
+    engine: Engine, pages: AsyncIterator[Rows], revision: int, progress: Progress | None
+) -> int:
+    """Load rows into an engine that holds none; how many."""
+    await engine.open()
+    try:
+        await _require_empty(engine)
+        marker: Record | None = None
+        count = 0
+        async for rows in pages:
+            loaded = rows
+            if any(key == layout.SYSTEM_FORMAT for key, _ in rows):
+                marker = dict(rows)[layout.SYSTEM_FORMAT]
+                loaded = [row for row in rows if row[0] != layout.SYSTEM_FORMAT]
+            await engine.load(loaded)
+            count += len(rows)
+            if progress is not None:
+                progress(count)
+        if marker is None:
+            raise IntegrityFailed("there is no format row among the rows; give a whole database")
+        read_format(marker, engine.config.url)
+        await engine.load([(layout.SYSTEM_FORMAT, marker)], next_revision=revision + 1)
+    finally:
+        await engine.close()
+    return count
+
+
+async def _require_empty(engine: Engine) -> None:
+    url = engine.config.url
+    if not engine.capabilities.loads:
+        raise Unsupported(f"{url} cannot be filled; give the address of a database to be written")
+    if await engine.head() or (await engine.scan(Range(limit=1))).rows:
+        raise StoreExists(
+            f"something stands at {url}: a database, or part of a restore that was broken off. "
+            "Give another address, or remove it first"
+        )
+
+
+async def _stepwise(rows: Iterator[tuple[bytes, Record]]) -> AsyncIterator[Rows]:
+    """Rows in steps that can be loaded at once."""
+    step: list[tuple[bytes, Record]] = []
+    size = 0
+    for row in rows:
+        step.append(row)
+        size += len(row[0]) + len(row[1].value)
+        if len(step) == LOADED_ROWS or size >= LOADED_BYTES:
+            yield step
+            step, size = [], 0
+    if step:
+        yield step
+
+
+def _engine(address: str | EngineConfig, components: Components) -> Engine:
+    config = read_config(address)
+    return engine_class(config.scheme)(config, components)
+
+
+def _verified(path: Path) -> BackupFacts:
+    try:
+        with path.open("rb") as stream:
+            return verify_file(stream, str(path))
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise NotADatabase(f"the backup {path} cannot be read: {error.strerror}") from error

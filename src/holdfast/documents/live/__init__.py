@@ -1,0 +1,1 @@
+"""Live queries: ordered results that stay current, and what changes in them."""

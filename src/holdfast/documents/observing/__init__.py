@@ -1,0 +1,1 @@
+"""Handlers of a collection: around its operations, and of what is committed to it."""

@@ -1,0 +1,112 @@
+"""State without an event loop: what the generated twins of `holdfast.sync` stand on."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from holdfast.contract.errors import ServiceRequired
+from holdfast.engines.remote.portal import Portal
+from holdfast.runtime.drive import drive
+from holdfast.runtime.system import system_components
+from holdfast.state.adapter import StateAdapter
+from holdfast.state.areas.cache import CachedFunction
+from holdfast.state.builder import StoreBuilder, build_store
+from holdfast.state.layers import AdapterLayer
+from holdfast.state.store import ScopedStore
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+W = TypeVar("W")
+
+
+class DrivenFunction(Generic[P, R]):
+    """A plain function whose results are kept; see `Cache.cached`."""
+
+    def __init__(self, inner: CachedFunction[P, R]) -> None:
+        functools.update_wrapper(self, inner)
+        self._inner = inner
+
+    def __call__(self, *arguments: P.args, **keywords: P.kwargs) -> R:
+        return drive(self._inner(*arguments, **keywords))
+
+    def invalidate(self, *arguments: P.args, **keywords: P.kwargs) -> None:
+        """Forget the result for these arguments."""
+        drive(self._inner.invalidate(*arguments, **keywords))
+
+
+@contextmanager
+def driven(manager: AbstractAsyncContextManager[T], wrap: Callable[[T], W]) -> Iterator[W]:
+    """The block of an asynchronous manager, for a caller without a loop."""
+    held = drive(_awaited(manager.__aenter__()))
+    try:
+        yield wrap(held)
+    except BaseException as error:
+        if not drive(_awaited(manager.__aexit__(type(error), error, error.__traceback__))):
+            raise
+    else:
+        drive(_awaited(manager.__aexit__(None, None, None)))
+
+
+async def _awaited(work: Any) -> Any:
+    return await work
+
+
+def plain_store(given: Any, service: str | None, settings: dict[str, Any]) -> ScopedStore:
+    """The store that a twin stands on, of a builder, or of an adapter or database.
+
+    Raises:
+        ConfigInvalid, AdapterRequired, ServiceRequired: it cannot be built.
+    """
+    if isinstance(given, StoreBuilder):
+        store = given.build()
+    elif isinstance(given, ScopedStore):
+        store = given
+    else:
+        if service is None:
+            raise ServiceRequired("a store wants a service; found none. Give its name")
+        store = build_store(given, service, **settings)
+    return store.around(lambda one: PortalAdapter(one) if one.needs_loop else one)
+
+
+class PortalAdapter(AdapterLayer):
+    """An adapter that needs an event loop, for callers that have none: it gets a thread with one.
+
+    Messages of channels are delivered in that thread.
+    """
+
+    def __init__(self, inner: StateAdapter) -> None:
+        super().__init__(inner)
+        self.needs_loop = False
+        self._closed = False
+        self._portal = Portal(f"holdfast {inner.name}", system_components().host)
+
+    async def through(self, verb: str, call: Callable[[], Any]) -> Any:
+        async def work() -> Any:
+            return await call()
+
+        answer = await self._portal.run(work, withdraw=True)
+        if verb != "subscribe":
+            return answer
+        unsubscribe: Callable[[], Coroutine[Any, Any, None]] = answer
+
+        async def end() -> None:
+            await self._portal.run(unsubscribe)
+
+        return end
+
+    async def close(self) -> None:
+        closed, self._closed = self._closed, True
+        if closed:
+            return
+        try:
+            if self._portal.loop is not None:
+                await self._portal.run(self._close_inner)
+        finally:
+            self._portal.close()
+
+    async def _close_inner(self) -> None:
+        await self.inner.close()

@@ -1,0 +1,161 @@
+"""What stands in a store: how its keys are read, walked and written, whatever its kind."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, NamedTuple, Self
+
+from holdfast.contract.engine import Engine
+from holdfast.contract.errors import Conflict, InvalidInput, InvalidKey
+from holdfast.contract.record import THIS_COMMIT, Range
+from holdfast.store.feed_row import NO_CONTEXT, WriteContext
+from holdfast.store.space import Space, WritePlan
+
+#: A pair of a store.
+Pair = tuple[bytes, bytes]
+
+#: How often a write is prepared anew while others save and load versions.
+WRITE_ATTEMPTS: Final = 64
+
+
+class Moved(Exception):
+    """Another saved version is below the unsaved changes than the one that was looked at."""
+
+
+def moving() -> Conflict:
+    """The error for whoever met that all the time."""
+    return Conflict("versions of the store were saved or loaded all the time; try again later")
+
+
+class Wish(NamedTuple):
+    """What is to become of a key.
+
+    Attributes:
+        key: of the store.
+        value: None removes the key.
+        ttl_ms: milliseconds until the value expires; 0: never.
+    """
+
+    key: bytes
+    value: bytes | None
+    ttl_ms: int = 0
+
+
+class Written(NamedTuple):
+    """What a commit did.
+
+    Attributes:
+        revision: of the commit; 0 inside a transaction.
+        existed: for each wish, whether its key had a value before.
+    """
+
+    revision: int
+    existed: tuple[bool, ...]
+
+
+class Prepared(NamedTuple):
+    """A write that only has to be committed.
+
+    Attributes:
+        keys: what the commit has to see.
+        write: decides; fills `existed`.
+        existed: for each wish, whether its key had a value before.
+    """
+
+    keys: Sequence[bytes]
+    write: WritePlan
+    existed: list[bool]
+
+
+class Bounds(NamedTuple):
+    """A part of a store, and how it is walked.
+
+    Attributes:
+        start, end: the keys with `start <= key < end`; None: no bound.
+        reverse: from the last to the first.
+        limit: at most so many; None: all.
+    """
+
+    start: bytes | None = None
+    end: bytes | None = None
+    reverse: bool = False
+    limit: int | None = None
+
+    @classmethod
+    def checked(cls, start: object, end: object, *, reverse: bool, limit: object) -> Self:
+        """Bounds as a caller gave them. Raises InvalidKey, InvalidInput."""
+        if limit is not None and (
+            not isinstance(limit, int) or isinstance(limit, bool) or limit < 0
+        ):
+            raise InvalidInput(f"limit is an int from 0, or None; found {limit!r}")
+        for bound in (start, end):
+            if bound is not None and type(bound) is not bytes:
+                raise InvalidKey(f"start and end are bytes; found a {type(bound).__name__}")
+        return cls(start, end, reverse, limit)  # type: ignore[arg-type]  # both were looked at
+
+
+class Content(ABC):
+    """The keys and values of one store, on its engine, or in a transaction or snapshot.
+
+    Attributes:
+        space: where it reads and writes.
+    """
+
+    space: Space
+
+    @abstractmethod
+    def on(self, engine: Engine) -> Content:
+        """The same store seen through a transaction or a snapshot."""
+
+    @abstractmethod
+    async def value(self, key: bytes) -> bytes | None:
+        """The value of a key, or None."""
+
+    @abstractmethod
+    async def has(self, key: bytes) -> bool:
+        """Whether the key has a value; does not read the chunks of a big one."""
+
+    @abstractmethod
+    async def length(self, key: bytes) -> int | None:
+        """How many bytes the value of a key has, or None."""
+
+    @abstractmethod
+    async def part(self, key: bytes, offset: int, length: int | None) -> bytes | None:
+        """Some bytes of the value of a key, or None when the key has no value."""
+
+    @abstractmethod
+    def walk(self, bounds: Bounds) -> AsyncIterator[Pair]:
+        """The pairs within bounds, in the order of the keys or against it."""
+
+    @abstractmethod
+    async def page(self, range: Range) -> tuple[list[tuple[bytes, bytes, int]], Range | None]:
+        """A page of (key, value, revision) within a range of data keys, and what is left of it."""
+
+    @abstractmethod
+    async def count(self, bounds: Bounds) -> int:
+        """How many pairs there are within bounds."""
+
+    @abstractmethod
+    async def prepared(self, wishes: Sequence[Wish]) -> Prepared:
+        """What does all of it in a commit; no two wishes are of one key.
+
+        Raises:
+            Unsupported: a wish that this kind of store cannot fulfil.
+        """
+
+    async def write(self, wishes: Sequence[Wish], context: WriteContext = NO_CONTEXT) -> Written:
+        """Do all of it in one commit, or none."""
+        for _ in range(WRITE_ATTEMPTS):
+            prepared = await self.prepared(wishes)
+            try:
+                receipt = await self.space.commit(prepared.keys, prepared.write, context)
+            except Moved:
+                continue
+            return Written(told_revision(receipt.revision), tuple(prepared.existed))
+        raise moving()
+
+
+def told_revision(revision: int) -> int:
+    """The revision of a commit as callers are told it: 0 inside a transaction."""
+    return 0 if revision == THIS_COMMIT else revision

@@ -1,0 +1,52 @@
+"""Keys, values and contexts that a store takes."""
+
+from __future__ import annotations
+
+from typing import Final, NoReturn
+
+from holdfast.contract.errors import InvalidKey, InvalidValue
+from holdfast.store.feed_row import NO_CONTEXT, WriteContext
+
+#: The most bytes a key of a store can have.
+KEY_BYTES_MAX: Final = 4000
+#: The most bytes a value of a store can have.
+VALUE_BYTES_MAX: Final = 128 * 1024 * 1024
+#: The most bytes a value of a store of kind `iavl` can have: it stands in one row.
+TREE_VALUE_BYTES_MAX: Final = 32 * 1024 * 1024
+
+
+def checked_key(key: object) -> bytes:
+    """A key as given. Raises InvalidKey."""
+    if type(key) is not bytes:
+        raise InvalidKey(f"a key of a store is bytes; found a {type(key).__name__}")
+    if not 0 < len(key) <= KEY_BYTES_MAX:
+        raise InvalidKey(
+            f"a key of a store has 1 to {KEY_BYTES_MAX} bytes; found {len(key)}",
+            limit=KEY_BYTES_MAX,
+            found=len(key),
+        )
+    return key
+
+
+def checked_value(value: object, limit: int) -> bytes:
+    """A value as given. Raises InvalidValue."""
+    if type(value) is not bytes or len(value) > limit:
+        _refuse_value(value, limit)
+    return value
+
+
+def _refuse_value(value: object, limit: int) -> NoReturn:
+    if not isinstance(value, bytes):
+        raise InvalidValue(f"a value of a store is bytes; found a {type(value).__name__}")
+    raise InvalidValue(
+        f"a value of a store has at most {limit} bytes; found {len(value)}. Split it over keys",
+        limit=limit,
+        found=len(value),
+    )
+
+
+def context_of(modified_by: str | int | None, comment: str | None) -> WriteContext:
+    """What a write says of itself."""
+    if modified_by is None and comment is None:
+        return NO_CONTEXT
+    return WriteContext(modified_by, comment=comment)

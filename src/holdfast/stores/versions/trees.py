@@ -1,0 +1,327 @@
+"""`TreeVersions`: saved versions of a store with a tree."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from itertools import islice
+from typing import Final, TypeVar
+
+from holdfast.contract.batch import Need
+from holdfast.contract.engine import Engine
+from holdfast.contract.errors import Conflict, IntegrityFailed, InvalidInput
+from holdfast.contract.record import Range, Record, after_prefix
+from holdfast.runtime.drive import drive
+from holdfast.store.feed_row import Act
+from holdfast.store.plan import Plan
+from holdfast.store.views import Report
+from holdfast.stores.content import WRITE_ATTEMPTS, Moved, moving
+from holdfast.stores.iavl.loading import NodeStore
+from holdfast.stores.iavl.nodes import Link
+from holdfast.stores.iavl.proving import prove
+from holdfast.stores.iavl.rows import SAVED_VERSIONS
+from holdfast.stores.iavl.saving import root_hash
+from holdfast.stores.iavl.steps import Step
+from holdfast.stores.iavl.tree import IavlTree
+from holdfast.stores.iavl.versions import saved_root, saved_versions
+from holdfast.stores.ics23.wire import encode
+from holdfast.stores.versions import oplog
+from holdfast.stores.versions.base import (
+    KeyChange,
+    Moment,
+    SavedVersion,
+    Versions,
+    moment_of,
+    not_found,
+)
+from holdfast.stores.versions.holds import held_versions
+from holdfast.stores.versions.rows import EngineRows, tree_prefix
+from holdfast.stores.versions.staging import Fold, commit_step, put_batch
+from holdfast.stores.versions.state import State, encode_state, state_of
+from holdfast.stores.versions.tree_content import TreeContent
+
+T = TypeVar("T")
+
+#: How many changes of a diff are looked for at a time.
+DIFF_PART: Final = 500
+
+
+class TreeVersions(Versions):
+    """The saved versions of a store with a tree.
+
+    Args:
+        content: the store.
+    """
+
+    def __init__(self, content: TreeContent) -> None:
+        self._content = content
+        self._engine = content.space.engine
+        self._saved_key = tree_prefix(content.number) + SAVED_VERSIONS
+        # Roots of versions by number, as long as the state is the same.
+        self._roots: tuple[State, dict[int, Link | None]] = State(-1, -1), {}
+
+    # --- Saving -----------------------------------------------------------------------------
+
+    async def save(self) -> SavedVersion:
+        for _ in range(WRITE_ATTEMPTS):
+            try:
+                async with moment_of(self._engine) as moment:
+                    fold = await self.folded(moment)
+                await commit_step(self._content, fold)
+            except Moved:
+                continue
+            await self.trim()
+            return SavedVersion(fold.step.version, fold.step.root_hash)
+        raise moving()
+
+    async def folded(self, moment: Moment) -> Fold:
+        """What stood in the store at a moment, as the next version; away from the loop."""
+        return await self._apart(lambda: drive(self._fold(moment)))
+
+    async def trim(self) -> None:
+        """Drop versions beyond the number that is kept."""
+        most = self._content.remembered.config.max_versions
+        if not most:
+            return
+        versions = await self.numbers()
+        if len(versions) > most:
+            try:
+                await self.prune(versions[-1] - most)
+            except Conflict:
+                return  # Somebody else is at it; the next version that is saved tries again.
+
+    async def working(self, engine: Engine) -> IavlTree:
+        """The tree with the unsaved changes done to it."""
+        return (await self._applied(engine))[0]
+
+    async def _fold(self, moment: Moment) -> Fold:
+        content, engine = self._content, moment.engine
+        record, saved = await engine.read((content.state_key, self._saved_key))
+        tree, unsaved = await self._applied(engine)
+        step = tree.save_version()
+        revision = 0 if saved is None else saved.revision
+        return Fold(tree, step, moment.revision, moment.fixed, state_of(record), revision, unsaved)
+
+    async def _applied(self, engine: Engine) -> tuple[IavlTree, list[bytes]]:
+        """The tree with the unsaved changes done to it, and the keys of their rows."""
+        content = self._content
+        [record] = await engine.read((content.state_key,))
+        state = state_of(record)
+        tree = self._tree(engine)
+        if state.base and state.base != tree.latest_version:
+            tree.load_version(state.base)
+        rows = [row.value for _, row in await _scanned(engine, _whole(content.log))]
+        unsaved = await _scanned(engine, _whole(content.data))
+        skip = len(content.data)
+        values = {key[skip:]: content.value_of(row.value) for key, row in unsaved}
+        for is_set, key in oplog.operations_of(rows):
+            if is_set:
+                # What it was between two operations that are saved together changes no hash.
+                tree.set(key, values.get(key) or b"")
+            else:
+                tree.remove(key)
+        return tree, [key for key, _ in unsaved]
+
+    # --- Looking at versions ----------------------------------------------------------------
+
+    async def numbers(self) -> list[int]:
+        first, latest = await self._content.asked(lambda: saved_versions(self._rows()))
+        return list(range(first, latest + 1)) if latest else []
+
+    async def current(self) -> int:
+        return (await self._content.state()).base
+
+    async def root(self, version: int | None) -> SavedVersion:
+        number = await self.current() if version is None else version
+        if not number:
+            raise not_found(number, [])
+        return SavedVersion(number, root_hash(await self._root(number)))
+
+    async def diff(self, before: int, after: int) -> AsyncIterator[KeyChange]:
+        async with moment_of(self._engine) as moment:
+            tree = await self._content.asked(lambda: self._tree(moment.engine))
+            changes = tree.diff(before, after)
+            while part := await self._apart(lambda: list(islice(changes, DIFF_PART))):
+                for change in part:
+                    yield KeyChange(*change)
+
+    async def prove(self, key: bytes, version: int | None) -> bytes:
+        number = await self.current() if version is None else version
+        root = await self._root(number)
+        try:
+            return await self._content.asked(lambda: encode(prove(self._content.nodes, root, key)))
+        except IntegrityFailed as error:
+            versions = await self.numbers()
+            if error.details.get("missing") and number not in versions:
+                raise not_found(number, versions) from error
+            raise
+
+    async def verify(self, version: int | None) -> int:
+        async with moment_of(self._engine) as moment:
+            return await self._apart(lambda: self.verified(moment.engine, version))
+
+    def verified(self, engine: Engine, version: int | None) -> int:
+        """See `verify`, on a moment."""
+        tree = self._tree(engine)
+        return tree.check_all() if version is None else tree.check(version)
+
+    async def check(self, moment: Engine, report: Report) -> None:
+        content = self._content
+        name = content.space.keyspace.name
+        self.verified(moment, None)
+        [record] = await moment.read((content.state_key,))
+        state = state_of(record)
+        first, latest = saved_versions(self._rows(moment))
+        if state.base and not first <= state.base <= latest:
+            report.wrong(
+                f"store {name!r} stands on version {state.base}; saved are {first} to {latest}"
+            )
+        # What an operation that is not saved yet says of a key is in the key's row.
+        rows = [row.value for _, row in await _scanned(moment, _whole(content.log))]
+        unsaved = dict(await _scanned(moment, _whole(content.data)))
+        missing = {key for _, key in oplog.operations_of(rows)} - {
+            key[len(content.data) :] for key in unsaved
+        }
+        if missing:
+            report.wrong(f"store {name!r}: {len(missing)} unsaved changes have no value")
+
+    # --- Going back, and giving up ----------------------------------------------------------
+
+    async def load(self, version: int) -> SavedVersion:
+        found = await self.root(version)
+
+        def write(plan: Plan, _records: Sequence[Record | None]) -> Need | None:
+            self._clear(plan, version)
+            return None
+
+        await self._guarded(write)
+        return found
+
+    async def rollback(self, version: int) -> SavedVersion:
+        for held, name in await held_versions(self._content):
+            if held > version:
+                raise Conflict(
+                    f"the branch {name!r} began at version {held}, which would be dropped; delete "
+                    "the branch first",
+                    versions=[held],
+                )
+        for _ in range(WRITE_ATTEMPTS):
+            saved = await self._saved_revision()
+            tree = await self._content.asked(lambda: self._tree(self._engine))
+            step = await self._apart(lambda: tree.rollback(version))  # noqa: B023 - runs now
+
+            def write(plan: Plan, records: Sequence[Record | None]) -> Need | None:
+                _require_revision(records[0], saved)  # noqa: B023 - runs now
+                self._clear(plan, version)
+                put_batch(plan, tree_prefix(self._content.number), step.batch)  # noqa: B023
+                return None
+
+            try:
+                await self._guarded(write)
+            except Moved:
+                continue
+            return SavedVersion(version, step.root_hash)
+        raise moving()
+
+    async def prune(self, to: int) -> int:
+        versions = await self.numbers()
+        if versions and to >= versions[-1]:
+            raise InvalidInput(
+                f"the latest version, {versions[-1]}, stays; wanted to prune to {to}",
+                latest=versions[-1],
+                to=to,
+            )
+        kept = [held for held, _ in await held_versions(self._content)]
+        base = (await self._content.state()).base
+        to = min([to, base - 1, *(held - 1 for held in kept)])
+        if not versions or to < versions[0]:
+            return 0
+        tree = await self._content.asked(lambda: self._tree(self._engine))
+        steps = tree.prune(to)
+        seen = await self._saved_revision()
+        pruned = 0
+        while (step := await self._apart(lambda: next(steps, None))) is not None:
+            # What else changes which versions there are goes first; nothing was dropped twice.
+            revision = await self._drop(step, seen)
+            tree.adopt(step)
+            seen = revision
+            pruned += 1
+        return pruned
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    def _rows(self, engine: Engine | None = None) -> EngineRows:
+        content = self._content
+        return EngineRows(engine or self._engine, content.number, content.origins)
+
+    def _tree(self, engine: Engine) -> IavlTree:
+        content = self._content
+        return IavlTree(
+            self._rows(engine),
+            initial_version=content.remembered.config.initial_version,
+            cache=content.cache,
+        )
+
+    async def _apart(self, work: Callable[[], T]) -> T:
+        """Run work that takes long where it does not hold up a loop."""
+        return await self._engine.components.host.runtime().offload(work)
+
+    async def _root(self, version: int) -> Link | None:
+        state = await self._content.state()
+        known, roots = self._roots
+        if known != state:
+            roots = {}
+            self._roots = state, roots
+        if version not in roots:
+            nodes = NodeStore(self._rows(), self._content.cache)
+            roots[version] = await self._content.asked(lambda: saved_root(nodes, version))
+        return roots[version]
+
+    async def _saved_revision(self) -> int:
+        [record] = await self._engine.read((self._saved_key,))
+        return 0 if record is None else record.revision
+
+    async def _guarded(self, write: Callable[[Plan, Sequence[Record | None]], Need | None]) -> None:
+        content = self._content
+        await content.space.commit((self._saved_key, content.state_key), write)
+
+    def _clear(self, plan: Plan, version: int) -> None:
+        """Drop unsaved changes, and stand on a version from now on."""
+        content = self._content
+        plan.delete_range(_whole(content.data))
+        plan.delete_range(_whole(content.log))
+        plan.put(content.state_key, encode_state(version))
+        if content.space.keyspace.settings.feed:
+            plan.tell(content.number, Act.RESTORE, b"", 0, plan.now_ms)
+
+    async def _drop(self, step: Step, seen: int) -> int:
+        def write(plan: Plan, records: Sequence[Record | None]) -> Need | None:
+            _require_revision(records[0], seen)
+            put_batch(plan, tree_prefix(self._content.number), step.batch)
+            return None
+
+        try:
+            receipt = await self._content.space.commit((self._saved_key,), write)
+        except Moved:
+            raise Conflict(
+                "versions were saved or dropped by others meanwhile; prune again"
+            ) from None
+        return receipt.revision
+
+
+def _require_revision(record: Record | None, seen: int) -> None:
+    if (0 if record is None else record.revision) != seen:
+        raise Moved
+
+
+def _whole(prefix: bytes) -> Range:
+    return Range(prefix, after_prefix(prefix))
+
+
+async def _scanned(engine: Engine, range: Range) -> list[tuple[bytes, Record]]:
+    rows: list[tuple[bytes, Record]] = []
+    rest: Range | None = range
+    while rest is not None:
+        page = await engine.scan(rest)
+        rows += page.rows
+        rest = page.resume
+    return rows

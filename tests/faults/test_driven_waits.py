@@ -1,0 +1,93 @@
+"""Coroutines driven without a loop whose time runs out: they end where they wait, and clean up."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+import holdfast
+from holdfast.contract.errors import TimedOut
+from holdfast.runtime.drive import ThreadCompletion
+from holdfast.runtime.system import ThreadRuntime, drive
+
+LONG_S = 30.0
+
+
+def test_a_poll_without_a_loop_ends_with_its_time_and_loses_nothing() -> None:
+    db = drive(holdfast.open("memory://", housekeeping=False).open())
+    watch = db.watch()
+    began = time.monotonic()
+    assert drive(watch.poll()) is None
+    assert drive(watch.poll(0.05)) is None
+    assert 0.05 <= time.monotonic() - began < LONG_S / 2
+    entries = [drive(db.entries.set("a", n)) for n in range(3)]
+    found = [drive(watch.poll(LONG_S)) for _ in entries]
+    assert [change and change.after for change in found] == entries
+    late = threading.Timer(0.05, lambda: drive(db.entries.set("a", "late")))
+    late.start()
+    change = drive(watch.poll(LONG_S))
+    assert change is not None
+    assert change.after.value == "late"
+    late.join()
+    drive(watch.aclose())
+    assert drive(watch.poll(LONG_S)) is None
+    drive(db.close())
+
+
+def test_what_waits_while_it_cleans_up_is_waited_for() -> None:
+    runtime, steps = ThreadRuntime(), list[str]()
+    never: ThreadCompletion[None] = ThreadCompletion()
+    soon: ThreadCompletion[str] = ThreadCompletion()
+
+    async def work() -> None:
+        try:
+            await never.wait()
+        finally:
+            timer = threading.Timer(0.02, lambda: soon.settle("tidy"))
+            timer.start()
+            steps.append(await soon.wait())
+            timer.join()
+
+    with pytest.raises(TimedOut) as caught:
+        drive(runtime.timeout(work(), 0.01))
+    assert caught.value.details["timeout_s"] == 0.01
+    assert steps == ["tidy"]
+
+
+def test_the_sooner_of_two_times_ends_the_wait() -> None:
+    runtime = ThreadRuntime()
+    never: ThreadCompletion[None] = ThreadCompletion()
+
+    async def inner() -> str:
+        try:
+            await never.wait(0.01)
+        except TimedOut:
+            return "its own time was up"
+        return "it came"
+
+    async def outer(first_s: float, second_s: float) -> None:
+        await runtime.timeout(runtime.timeout(never.wait(), first_s), second_s)
+
+    assert drive(runtime.timeout(inner(), LONG_S)) == "its own time was up"
+    began = time.monotonic()
+    for times in ((0.01, LONG_S), (LONG_S, 0.01)):
+        with pytest.raises(TimedOut) as caught:
+            drive(outer(*times))
+        assert caught.value.details["timeout_s"] == 0.01
+    assert time.monotonic() - began < LONG_S / 2
+
+
+def test_what_is_done_in_time_is_returned_and_what_it_raises_is_raised() -> None:
+    runtime = ThreadRuntime()
+
+    async def raising() -> None:
+        raise ValueError("its own")
+
+    async def answer() -> int:
+        return 42
+
+    assert drive(runtime.timeout(answer(), 0.0)) == 42
+    with pytest.raises(ValueError, match="its own"):
+        drive(runtime.timeout(raising(), LONG_S))

@@ -1,0 +1,113 @@
+"""Input that once met an error of Python's own, or of another layer, in place of ours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from enum import IntEnum, StrEnum
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import holdfast.sync
+from holdfast.contract.errors import InvalidInput, SerializationFailed
+from tests.faults.modes import MODES, url_of
+
+
+class Role(StrEnum):
+    ADMIN = "admin"
+
+
+class Text(str):
+    """Of a class of its own, whose `str()` is not what it holds."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "something else"
+
+
+class Number(IntEnum):
+    ONE = 1
+
+
+@pytest.fixture(params=MODES)
+def db(request: pytest.FixtureRequest, quick: Path) -> Iterator[holdfast.sync.Database]:
+    with holdfast.sync.open(url_of(request.param, quick), housekeeping=False) as db:
+        yield db
+        assert db.check() == []
+
+
+def test_text_of_a_class_of_its_own_is_the_text_that_it_holds(
+    db: holdfast.sync.Database,
+) -> None:
+    for text in (Role.ADMIN, Text("admin")):
+        db.entries.set(f"a:{text[:]}", 1, modified_by=text, comment=text, tags=[text])
+        entry = db.entries.require(Text("a:admin"))
+        found = entry.metadata
+        assert (found.modified_by, found.comment, found.tags) == ("admin", "admin", ["admin"])
+        assert {type(found.modified_by), type(found.comment), *map(type, found.tags)} == {str}
+        assert [one.key.name for one in db.entries.find_by_tag(text)] == ["admin"]
+    db.entries.set("a:n", 1, modified_by=Number.ONE)
+    assert type(db.entries.require("a:n").metadata.modified_by) is int
+    db.stores.create(Text("ledger")).set(b"k", b"v")
+    assert db.stores.list() == ["ledger"]
+    assert db.stores.get(Role("admin")[:0] + "ledger").get(b"k") == b"v"
+    db.collection(Text("people")).set(Text("ada"), {"n": 1})
+    assert db.collection("people").get("ada") == {"n": 1}
+
+
+EAST, WEST = timezone(timedelta(hours=5)), timezone(timedelta(hours=-5))
+
+
+@pytest.mark.parametrize(
+    "value", [datetime(1, 1, 1, tzinfo=EAST), datetime(9999, 12, 31, 23, tzinfo=WEST)], ids=str
+)
+def test_a_datetime_without_an_instant_is_named(
+    db: holdfast.sync.Database, value: datetime
+) -> None:
+    with pytest.raises(SerializationFailed, match="years 1 to 9999") as caught:
+        db.entries.set("a", {"at": value})
+    assert caught.value.details["path"] == "value['at']"
+    with pytest.raises(SerializationFailed, match="years 1 to 9999"):
+        db.collection("events").set("a", {"at": value})
+    assert db.entries.get("a", at=datetime(1, 1, 1, tzinfo=EAST)) is None
+    kept = datetime.max.replace(tzinfo=UTC)
+    db.entries.set("a", {"at": kept}, expires_at=kept)
+    assert db.entries.require("a").value == {"at": kept}
+
+
+SEVERAL: dict[str, Callable[[holdfast.sync.Database, Any], object]] = {
+    "get_many": lambda db, keys: db.entries.get_many(keys),
+    "delete_many": lambda db, keys: db.entries.delete_many(keys),
+    "scope": lambda db, keys: db.scope("x").entries.get_many(keys),
+    "documents": lambda db, keys: db.collection("people").get_many(keys),
+    "delete documents": lambda db, keys: db.collection("people").delete_many(keys),
+}
+
+
+@pytest.mark.parametrize("call", SEVERAL)
+def test_one_text_is_not_taken_for_several_keys(db: holdfast.sync.Database, call: str) -> None:
+    db.entries.set("a", 1)
+    for given in ("abc", b"abc"):
+        with pytest.raises(InvalidInput, match="several keys"):
+            SEVERAL[call](db, given)
+    assert db.entries.require("a").value == 1
+
+
+def test_times_to_wait_that_no_clock_has(db: holdfast.sync.Database) -> None:
+    with db.watch(since=db.revision) as changes:
+        for number, endless in enumerate((math.inf, 1e300, 10**400)):
+            db.entries.set("a", number)
+            change = changes.poll(endless)
+            assert change is not None
+            assert change.after.value == number
+        for wrong in (math.nan, "1", True):
+            with pytest.raises(InvalidInput, match="timeout_s"):
+                changes.poll(wrong)  # type: ignore[arg-type]
+        assert changes.poll(-1) is None
+    for timeout in (math.inf, 1e300):
+        with db.lock("a", timeout=timeout) as held:
+            assert held.held

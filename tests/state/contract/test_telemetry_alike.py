@@ -1,0 +1,43 @@
+"""Every adapter makes the operations tell the same."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from holdfast.state.telemetry import RecordingTelemetry
+from tests.state.conftest import opened, run
+from tests.state.operations import OPERATIONS, VARIANTS
+from tests.state.places import Place
+from tests.state.test_telemetry import GOLDEN
+
+
+@pytest.mark.row("D-129", "D-116", "D-005")
+def test_what_is_told_is_the_golden_record(place: Place, service: str) -> None:
+    golden = json.loads(GOLDEN.read_text())
+    found: dict[str, Any] = {}
+
+    async def main() -> None:
+        for number, (name, work) in enumerate((OPERATIONS | VARIANTS).items()):
+            if name == "group.consume":
+                continue  # It reads as often as there is time.
+            prefix = f"{service}{number}"
+            telemetry = RecordingTelemetry(prefix)
+            async with opened(
+                place,
+                "api",
+                lambda b: b.with_prefix(prefix).with_telemetry(telemetry),  # noqa: B023
+            ) as store:
+                await work(store)
+            assert telemetry.complaints == []
+            found[name] = [
+                [event.name.removeprefix(prefix + "."), event.level, dict(event.attributes)]
+                for event in telemetry.recorded
+            ]
+
+    run(main())
+    for name, told in found.items():
+        assert json.loads(json.dumps(told)) == golden[name]["well"], name
+    assert len(found) > 55
