@@ -345,13 +345,17 @@ class Lease:
         """Seconds for which it is surely held; infinity without a time-to-live."""
         return self._inner.remaining
 
-    def extend(self, ttl_ms: int | None = None) -> None:
-        """Hold it for the whole time from now on.
+    def extend(self, ttl: Duration | None = None) -> None:
+        """Hold it for so long from now on.
+
+        Args:
+            ttl: seconds or a timedelta; None: as long as it was asked for.
 
         Raises:
+            InvalidValue: `ttl` is no duration above zero.
             LeaseLost: it is not held any more.
         """
-        drive(self._inner.extend(ttl_ms))
+        drive(self._inner.extend(ttl))
 
     def release(self) -> bool:
         """Let go; False when it was lost before. Twice does nothing."""
@@ -480,13 +484,17 @@ class Permit:
         """Seconds for which it is surely held; infinity without a time-to-live."""
         return self._inner.remaining
 
-    def extend(self, ttl_ms: int | None = None) -> None:
-        """Hold it for the whole time from now on.
+    def extend(self, ttl: Duration | None = None) -> None:
+        """Hold it for so long from now on.
+
+        Args:
+            ttl: seconds or a timedelta; None: as long as it was asked for.
 
         Raises:
+            InvalidValue: `ttl` is no duration above zero.
             LeaseLost: it is not held any more.
         """
-        drive(self._inner.extend(ttl_ms))
+        drive(self._inner.extend(ttl))
 
     def release(self) -> bool:
         """Let go; False when it was lost before. Twice does nothing."""
