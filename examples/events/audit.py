@@ -14,7 +14,7 @@ async def main() -> None:
             await audit.set_many(
                 {
                     f"{one.revision:012}.{one.index}": {
-                        "who": one.actor, "what": one.op, "key": one.key,
+                        "who": one.modified_by, "what": one.op, "key": one.key,
                         "before": one.before, "after": one.after, "at": one.at,
                     }
                     for one in changes

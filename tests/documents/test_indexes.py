@@ -586,12 +586,14 @@ def _writes(url: str, told: Any, go: Any) -> None:
             things.set(f"k{at}", {"n": at})
 
 
-async def test_another_process_learns_of_an_index_before_its_next_write(kept_scene: Scene) -> None:
+async def test_another_process_learns_of_an_index_before_its_next_write(
+    shared_scene: Scene,
+) -> None:
     context = multiprocessing.get_context("spawn")
     told, go = context.Event(), context.Event()
-    async with kept_scene.open() as db:
+    async with shared_scene.open() as db:
         await db.collection("things").set("here", {"n": 7})
-        writer = context.Process(target=_writes, args=(kept_scene.url, told, go))
+        writer = context.Process(target=_writes, args=(shared_scene.url, told, go))
         writer.start()
         try:
             assert await asyncio.to_thread(told.wait, 30)

@@ -22,6 +22,7 @@ from holdfast.contract.errors import (
     ConfigInvalid,
     DeserializationFailed,
     EngineNotFound,
+    InvalidInput,
     SerializationFailed,
     StoreClosed,
     Unsupported,
@@ -136,6 +137,23 @@ async def level_three(users: Collection[User]) -> None:
     assert await users.count(F.age >= 100) == 0
     assert await users.transaction(birthday) == 0
     assert await users.count(F.age >= 100) == 1
+    whole = {
+        "where": {"field": "age", "operator": "gte", "value": 10},
+        "orderBy": [{"field": "age", "direction": "desc"}],
+        "limit": 2,
+    }
+    assert [one.age for one in await users.find_many(whole)] == [100, 19]
+    assert await users.count({"where": whole["where"]}) == 11
+    named = await users.batch(
+        [
+            {"type": "set", "key": "y", "value": User("y")},
+            {"type": "delete", "key": "y"},
+        ]
+    )
+    assert named.success
+    for wrong in ({"type": "set", "key": "y"}, {"type": "explode"}, {"key": "y"}, {"type": 5}):
+        with pytest.raises(InvalidInput, match="position 1"):
+            await users.batch([("delete", "y"), wrong])
     result = await users.batch([("set", "x", User("x")), ("delete", "u01"), ("set", "", User("y"))])
     assert not result.success
     assert result.errors[0].position == 2

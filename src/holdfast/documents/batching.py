@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from holdfast.contract.errors import InvalidInput, StoreError, Unsupported
@@ -20,7 +20,8 @@ PARTS: Final = {"set": 3, "delete": 2, "clear": 1}
 def checked_operations(operations: Iterable[Any]) -> list[tuple[Any, ...]]:
     """The operations of a batch. Raises InvalidInput, saying which is none."""
     several = []
-    for position, one in enumerate(operations):
+    for position, given in enumerate(operations):
+        one = _parts(given) if isinstance(given, Mapping) else given
         named = isinstance(one, Sequence) and len(one) > 0 and isinstance(one[0], str)
         if not named or len(one) != PARTS.get(one[0]):
             raise InvalidInput(
@@ -29,6 +30,15 @@ def checked_operations(operations: Iterable[Any]) -> list[tuple[Any, ...]]:
             )
         several.append(tuple(one))
     return several
+
+
+def _parts(operation: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The parts of an operation that names them, such as `{"type": "delete", "key": key}`."""
+    kind = operation.get("type")
+    names = ("key", "value")[: PARTS.get(kind, 1) - 1] if isinstance(kind, str) else ()
+    if operation.keys() != {"type", *names}:
+        return ()
+    return (kind, *(operation[name] for name in names))
 
 
 async def run_batch(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Final, Generic, TypeVar
 
@@ -21,6 +21,7 @@ from holdfast.documents.planner.plan import QueryPlan, plan_query
 from holdfast.documents.planner.quick import quick_count, quick_rows
 from holdfast.documents.query.cursor import cursor_of, read_cursor
 from holdfast.documents.query.expression import parse_expression
+from holdfast.documents.query.json_form import query_from_json
 from holdfast.documents.query.ordering import OrderBy
 from holdfast.documents.query.query import Query
 from holdfast.documents.query.select import compile_select
@@ -34,6 +35,8 @@ from holdfast.store.versions.entry import Entry
 
 T = TypeVar("T")
 
+#: What the JSON form of a whole query has, and that of a condition has not.
+_WHOLE = frozenset(("where", "orderBy", "limit", "offset", "select"))
 #: How many results a page has unless told otherwise.
 PAGE_RESULTS: Final = 100
 
@@ -75,7 +78,7 @@ class Queries(Generic[T]):
 
         Args:
             conditions: `F.age >= 18`, its JSON form, or a text such as `'age >= 18'`; or one whole
-                `Query`.
+                `Query`, or the JSON form of one.
             order_by: fields, the most important first: `F.age`, `-F.age`, `"age"`, `"-age"`; left
                 out: by key.
             limit: at most so many; 0 gives none.
@@ -369,6 +372,8 @@ def as_query(
     equal: dict[str, Any],
 ) -> Query:
     """A query from what a call was given. Raises InvalidQuery."""
+    if len(conditions) == 1 and _is_whole(conditions[0]):
+        conditions = (query_from_json(conditions[0]),)
     if len(conditions) == 1 and isinstance(conditions[0], Query):
         if equal or order_by or offset or select is not None or after is not None:
             raise InvalidInput(
@@ -383,3 +388,8 @@ def as_query(
         *spelled, order_by=order_by, limit=limit, offset=offset, select=select, after=after,
         **equal,
     )  # fmt: skip
+
+
+def _is_whole(condition: Any) -> bool:
+    """Whether it is the JSON form of a whole query, and not of a condition."""
+    return isinstance(condition, Mapping) and not _WHOLE.isdisjoint(condition)

@@ -282,7 +282,8 @@ class Writing(Keyed[T]):
         """Do several things in their order as one commit: all of them, or nothing.
 
         Args:
-            operations: `("set", key, value)`, `("delete", key)` and `("clear",)`.
+            operations: `("set", key, value)`, `("delete", key)` and `("clear",)`; or with their
+                parts named, `{"type": "set", "key": key, "value": value}`.
 
         Returns:
             Whether it was done; if not, which operation met what. An error of the commit itself

@@ -256,7 +256,8 @@ class Collection(Generic[T]):
         """Do several things in their order as one commit: all of them, or nothing.
 
         Args:
-            operations: `("set", key, value)`, `("delete", key)` and `("clear",)`.
+            operations: `("set", key, value)`, `("delete", key)` and `("clear",)`; or with their
+                parts named, `{"type": "set", "key": key, "value": value}`.
 
         Returns:
             Whether it was done; if not, which operation met what. An error of the commit itself
@@ -585,7 +586,7 @@ class Collection(Generic[T]):
 
         Args:
             conditions: `F.age >= 18`, its JSON form, or a text such as `'age >= 18'`; or one whole
-                `Query`.
+                `Query`, or the JSON form of one.
             order_by: fields, the most important first: `F.age`, `-F.age`, `"age"`, `"-age"`; left
                 out: by key.
             limit: at most so many; 0 gives none.
@@ -971,7 +972,8 @@ class CollectionTransaction(Generic[T]):
         """Do several things in their order as one commit: all of them, or nothing.
 
         Args:
-            operations: `("set", key, value)`, `("delete", key)` and `("clear",)`.
+            operations: `("set", key, value)`, `("delete", key)` and `("clear",)`; or with their
+                parts named, `{"type": "set", "key": key, "value": value}`.
 
         Returns:
             Whether it was done; if not, which operation met what. An error of the commit itself
@@ -1300,7 +1302,7 @@ class CollectionTransaction(Generic[T]):
 
         Args:
             conditions: `F.age >= 18`, its JSON form, or a text such as `'age >= 18'`; or one whole
-                `Query`.
+                `Query`, or the JSON form of one.
             order_by: fields, the most important first: `F.age`, `-F.age`, `"age"`, `"-age"`; left
                 out: by key.
             limit: at most so many; 0 gives none.

@@ -3,8 +3,11 @@
 import asyncio
 import gc
 import random
+import subprocess
 import sys
 import textwrap
+import threading
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +19,7 @@ from holdfast.contract.errors import (
     IndexNotFound,
     InvalidQuery,
     QuotaExceeded,
+    SchemaValidationFailed,
     StoreClosed,
     Unsupported,
 )
@@ -406,3 +410,98 @@ def test_without_a_loop(tmp_path: Any) -> None:
             for change in live:
                 assert change.kind == "removed"
                 break
+
+
+async def test_full_text_and_places_are_understood_as_by_the_indexes(scene: Scene) -> None:
+    async with scene.open() as db:
+        notes = db.collection("notes")
+        await notes.create_index("words", "text", kind="text", language="english")
+        near = F.place.near(35.0, 135.7, 10_000)
+        async with notes.live(F.text.matches("running")) as words, notes.live(near) as places:
+            await notes.set("a", {"text": "he runs", "place": [0, 0]})
+            assert (await anext(words)).key == "a"
+            await notes.set("b", {"text": "he sits", "place": [135.71, 35.01]})
+            assert (await anext(places)).key == "b"
+            await notes.patch("a", {"text": "he sat"})
+            assert (await anext(words)).kind == "removed"
+            assert await places.poll(0.01) is None
+
+
+async def test_a_document_that_does_not_fit_the_type_is_told_as_an_error_and_passed_over(
+    scene: Scene,
+) -> None:
+    async with scene.open() as db:
+        cities, plain = db.collection("cities", City), db.collection("cities")
+        async with cities.live() as live:
+            await plain.set("bad", {"name": 5})
+            with pytest.raises(SchemaValidationFailed):
+                await anext(live)
+            await cities.set("oslo", City("Oslo", "NO", 709))
+            assert (await anext(live)).key == "oslo"
+
+
+async def test_beginning_can_be_cancelled_and_goes_on(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene.open() as db:
+        things = db.collection("things")
+        await things.set("k", {"n": 1})
+        live, go_on = things.live(), asyncio.Event()
+        load = live._hub._load
+
+        async def late(*arguments: Any) -> None:
+            await go_on.wait()
+            await load(*arguments)
+
+        monkeypatch.setattr(live._hub, "_load", late)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await live.begin()
+        go_on.set()
+        await live.begin()
+        assert len(live) == 1
+        await live.aclose()
+        await live.aclose()
+        with pytest.raises(StopAsyncIteration):
+            await anext(live)
+
+
+def test_another_thread_ends_the_wait(tmp_path: Any) -> None:
+    with holdfast.sync.open(f"lmdb:///{tmp_path / 'app'}") as db:
+        live = db.collection("things").live().begin()
+        ended: list[object] = []
+
+        def waits() -> None:
+            ended.extend(live)
+            ended.append("end")
+
+        waiting = threading.Thread(target=waits)
+        waiting.start()
+        time.sleep(0.05)
+        live.close()
+        waiting.join(20)
+        assert ended == ["end"]
+
+
+@pytest.mark.platform("only systems with fork have children that inherit a handle")
+def test_a_forked_child_is_refused_and_does_not_wait(tmp_path: Any) -> None:
+    program = """
+        import os, sys
+        import holdfast.sync
+        from holdfast.contract.errors import StoreError
+        with holdfast.sync.open(sys.argv[1]) as db:
+            live = db.collection("things").live().begin()
+            child = os.fork()
+            if child == 0:
+                try:
+                    next(live)
+                except StoreError as error:
+                    os.write(1, str(error.code).encode())
+                os._exit(0)
+            os.waitpid(child, 0)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), f"lmdb:///{tmp_path / 'app'}"],
+        capture_output=True, text=True, timeout=40, check=True,
+    )  # fmt: skip
+    assert done.stdout in ("STORE_CLOSED", "WRONG_CONTEXT")

@@ -143,6 +143,7 @@ class LiveHub:
 
     async def wait(self, result: LiveResult) -> None:
         """Wait until a result is loaded, differs from what was told, or failed."""
+        await self._engine.head()  # A process that was forked is told so, and does not wait.
         completion: Completion[None] = self._host.runtime().completion()
         with self._lock:
             waiting = self._results.get(result)
