@@ -20,7 +20,7 @@ async def main() -> None:
         async with db.watch("ledger/#", view="stores", since=begin) as changes:
             for _ in range(3):
                 change = await anext(changes)
-                print(change.op, change.key, change.actor)
+                print(change.op, change.key, change.modified_by)
         await ledger.close()
         await db.stores.delete("ledger")
 

@@ -80,6 +80,7 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.record import Cursor
 from holdfast.contract.runtime import Clock, ManualClock
+from holdfast.database.finding import find_engines
 from holdfast.database.handle import Database
 from holdfast.database.open import open
 from holdfast.database.restoring import restore, verify_backups
@@ -210,6 +211,7 @@ __all__ = [
     "canonical_json",
     "data_hash",
     "digest",
+    "find_engines",
     "open",
     "read_config",
     "restore",

@@ -67,7 +67,9 @@ def test_every_command_runs_as_a_process(url: str, tmp_path: Path) -> None:
         ["backup", "restore", f"{file}.backup", "--url", f"{url}-restored"],
     ]
     # So that a new command cannot be left out here.
-    told = [" ".join(one) for one in (*commands, *STORES_AND_PROOFS, ["migrate", "OLD"])]
+    told = [
+        " ".join(one) for one in (*commands, *STORES_AND_PROOFS, *DOCUMENTS, ["migrate", "OLD"])
+    ]
     for name in every_command():
         assert any(f"{one} ".startswith(f"{name} ") for one in told), name
     run_as_processes(commands)
@@ -86,6 +88,22 @@ STORES_AND_PROOFS = [
     ["verify"],
     ["receipt", "4"],
 ]
+
+
+DOCUMENTS = [
+    ["collections"],
+    ["index", "create", "cities", "size", "population"],
+    ["index", "list", "cities"],
+    ["find", "cities", "population > 1", "--explain"],
+    ["aggregate", "cities", '[{"count": "n"}]'],
+    ["index", "drop", "cities", "size"],
+]
+
+
+def test_commands_of_documents_run_as_processes(url: str) -> None:
+    with holdfast.sync.open(url) as db:
+        db.collection("cities").set("tokyo", {"population": 9_733_276})
+    run_as_processes(DOCUMENTS)
 
 
 def test_commands_of_stores_and_proofs_run_as_processes(url: str, tmp_path: Path) -> None:

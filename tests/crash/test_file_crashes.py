@@ -24,7 +24,6 @@ from tests.crash.harness import (
     end_after,
     environment,
     kill_somewhere,
-    run_and_kill,
     verify,
 )
 from tests.crash.test_kills import Mode, settle
@@ -181,17 +180,14 @@ def test_the_images_hold_nothing_that_was_not_flushed(
     mode = FileMode("file", "relaxed")
     folder, image = tmp_path / "folder", tmp_path / "image"
     folder.mkdir()
-    environment = _images(medium, folder, image, names)
-    del environment["HOLDFAST_TEST_RESTLESS"]  # Compaction flushes.
-    life = run_and_kill(
-        f"{mode.url(folder)}&flush_interval=1h", 1, after_s=0.3, variables=environment
-    )
-    assert life.claims
+    variables = _images(medium, folder, image, names)
+    del variables["HOLDFAST_TEST_RESTLESS"]  # New segments flush.
+    life = end_after(f"{mode.url(folder)}&flush_interval=1h", 20, variables)
     account = Account()
     account.add(life)
     assert asyncio.run(verify(mode.url(folder), account)).missing == []
     lost = asyncio.run(verify(mode.url(image), account))
-    assert len(lost.missing) > len(life.claims) / 2
+    assert len(lost.missing) == len(life.claims) == 20
     assert lost.lineage != life.lineage
 
 

@@ -13,8 +13,7 @@ from holdfast.contract.batch import Append, Batch, CheckKey, Delete, DeleteRange
 from holdfast.contract.engine import Engine
 from holdfast.contract.record import Range, Record
 from holdfast.runtime.system import drive
-from tests.engines.embedded.engines import OPEN_AT_ONCE, writing
-from tests.faults.engines import ENGINES, driven
+from tests.engines.embedded.engines import ENGINES, OPEN_AT_ONCE, driven, writing
 from tests.faults.interrupts import each_line, elsewhere
 
 pytestmark = [
@@ -141,7 +140,7 @@ def _resources() -> tuple[int, int]:
     return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
 
 
-@pytest.mark.parametrize("name", [*OPEN_AT_ONCE, "sqlite", "sqlite relaxed"])
+@pytest.mark.parametrize("name", OPEN_AT_ONCE)
 def test_an_open_interrupted_at_any_line_leaves_nothing_open(name: str, tmp_path: Path) -> None:
     made = ENGINES[name]
 

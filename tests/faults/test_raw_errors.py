@@ -104,7 +104,7 @@ def test_times_to_wait_that_no_clock_has(db: holdfast.sync.Database) -> None:
             change = changes.poll(endless)
             assert change is not None
             assert change.after.value == number
-        for wrong in (math.nan, "1", True, None):
+        for wrong in (math.nan, "1", True):
             with pytest.raises(InvalidInput, match="timeout_s"):
                 changes.poll(wrong)  # type: ignore[arg-type]
         assert changes.poll(-1) is None

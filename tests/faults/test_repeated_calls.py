@@ -16,8 +16,7 @@ from holdfast.engines.embedded.life import Ownership
 from holdfast.engines.embedded.watcher import Watcher
 from holdfast.engines.sqlite import SqliteEngine
 from holdfast.runtime.system import SystemHost, drive
-from tests.engines.embedded.engines import writing
-from tests.faults.engines import ENGINES, driven
+from tests.engines.embedded.engines import ENGINES, driven, writing
 from tests.faults.interrupts import each_line
 from tests.store.scene import until
 

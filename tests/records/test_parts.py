@@ -271,6 +271,27 @@ async def test_a_closed_walk_is_over_and_a_closed_handle_refuses(scene: Scene) -
             await refused()
 
 
+async def test_counting_makes_no_keys_and_reads_no_value(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene.open(logged=True) as db:
+        await filled(db)
+        await db.entries.set("n:big", "x" * 1_000_000)
+
+        def refuse(*_: object) -> None:
+            raise AssertionError("a key or a value was made to be counted")
+
+        with monkeypatch.context() as patched:
+            patched.setattr("holdfast.store.versions.entry.unpack_key", refuse)
+            patched.setattr("holdfast.store.versions.entry._decode_plain", refuse)
+            patched.setattr("holdfast.records.big_values.BigValues.chunks", refuse)
+            assert await db.entries.count("n/#") == len(NAMES) + 2
+            assert await db.entries.count() == len(NAMES) + 4
+        walk = db.entries.keys("n/#")
+        assert str(await anext(walk)) == "n:000"
+        assert len(await walk.to_list()) == len(NAMES) + 1
+
+
 async def test_counting_matches_a_tag_and_a_pattern(scene: Scene) -> None:
     async with scene.open() as db:
         await filled(db)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +39,7 @@ from holdfast.stores.capabilities import (
     supports_versioning,
 )
 from tests.store.scene import Scene, listed, rows_of
+from tests.tidy import repository
 
 KINDS = ("plain", "iavl")
 
@@ -522,3 +526,46 @@ async def test_of_many_that_create_one_name_one_wins(scene: Scene) -> None:
         )
         assert sum(isinstance(one, StoreExists) for one in tries) == 31
         assert await db.stores.list() == ["s"]
+
+
+CREATE = """
+    import sys
+    import holdfast.sync
+    with holdfast.sync.open(sys.argv[1]) as db:
+        sys.stdin.readline()
+        try:
+            db.stores.create("s", config={"compression": "zstd"})
+        except holdfast.StoreExists:
+            print("exists")
+        else:
+            print("made")
+"""
+
+
+@pytest.mark.row("E-048")
+@pytest.mark.parametrize("engine", ["lmdb", "sqlite"])  # which let several processes write
+async def test_of_two_processes_that_create_one_store_one_wins(tmp_path: Path, engine: str) -> None:
+    scene = Scene(engine, tmp_path)
+    async with scene.open() as db:
+        said = created_by_two(scene.url)
+        assert sorted(said) == ["exists", "made"]
+        assert await db.stores.list() == ["s"]
+        assert (await db.stores.get("s")).config.compression == "zstd"
+
+
+def created_by_two(url: str) -> list[str]:
+    """What two processes said that created one store at the same time."""
+    command = [sys.executable, "-c", textwrap.dedent(CREATE), url]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    environment = {"PYTHONPATH": str(repository.SOURCE)}
+    both = [subprocess.Popen(command, env=environment, **pipes) for _ in range(2)]
+    try:
+        for one in both:
+            assert one.stdin is not None
+            one.stdin.write("now\n")
+            one.stdin.flush()
+        return [one.communicate(timeout=50)[0].strip() for one in both]
+    finally:
+        for one in both:
+            one.kill()
+            one.wait()

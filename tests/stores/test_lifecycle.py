@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from holdfast.contract.errors import Conflict, InvalidInput, PatternInvalid, VersionNotFound
+from holdfast.contract.errors import (
+    Conflict,
+    InvalidInput,
+    PatternInvalid,
+    StoreClosed,
+    VersionNotFound,
+)
 from holdfast.stores.lifecycle import StoreEvent
 from tests.store.scene import Scene, until
 
@@ -159,3 +166,23 @@ async def test_a_subscriber_that_raises_disturbs_nobody(scene: Scene) -> None:
                 db.stores.subscribe(wrong, raising)  # type: ignore[arg-type]
         with pytest.raises(InvalidInput):
             db.stores.subscribe("store.#", 5)  # type: ignore[arg-type]
+
+
+async def test_a_closed_handle_tells_nobody(scene: Scene) -> None:
+    cancelled: list[bool] = []
+
+    async def never(_event: StoreEvent) -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    async with scene.open() as db:
+        stores = db.stores
+        stores.subscribe("store.#", never)
+        await stores.create("s")
+        await asyncio.sleep(0)
+    assert cancelled == [True], "what was under way was ended"
+    with pytest.raises(StoreClosed):
+        stores.subscribe("store.#", never)

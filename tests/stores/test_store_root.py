@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+import holdfast
 from holdfast.contract.errors import (
     ConfigInvalid,
     EngineNotFound,
+    InvalidInput,
     InvalidName,
     StoreClosed,
     StoreExists,
@@ -275,3 +277,27 @@ def test_every_topic_has_its_facts() -> None:
         for name in names:
             with pytest.raises(TypeError):
                 event(topic, "s", 5, **{one: facts[one] for one in names if one != name})
+
+
+@pytest.mark.row("E-086")
+async def test_an_engine_is_found_by_what_it_can_do(tmp_path: Path) -> None:
+    every = holdfast.find_engines()
+    assert {"lmdb", "memory", "sqlite"} <= set(every)
+    kept = holdfast.find_engines(persistence=True, transactions=True)
+    assert "memory" not in kept
+    assert {"lmdb", "sqlite"} <= set(kept)
+    assert holdfast.find_engines(versioning=True, compression=True, range_queries=True) == every
+    assert "lmdb" in holdfast.find_engines(value_bytes_max=1024, snapshots=True)
+    assert holdfast.find_engines(value_bytes_max=1 << 60) == []
+    for wrong in ({"nope": True}, {"transaction": True}):
+        with pytest.raises(InvalidInput):
+            holdfast.find_engines(**wrong)
+    # What is said of an engine is what a store on it does.
+    async with StoreRoot(tmp_path) as root:
+        for engine in ("lmdb", "memory", "sqlite"):
+            store = await root.create_store(engine, engine)
+            capabilities = store._content.space.engine.capabilities
+            assert (engine in kept) == capabilities.persistent
+            async with store.transaction() as tx:
+                await tx.set(b"k", b"v")
+            assert (await store.save_version()).number == 1

@@ -90,6 +90,7 @@ def receipt(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write it.")
     ] = None,
+    as_json: options.AsJson = False,
 ) -> int:
     """Print the proof that a change is under the present hash, as JSON that anybody can check."""
 
@@ -103,6 +104,9 @@ def receipt(
         return exits.OK
     with files.written(output) as stream:
         stream.write(text + "\n")
+    if as_json:
+        shown.document({"file": str(output), "revision": revision, "index": index})
+        return exits.OK
     shown.line(f"written to {output}")
     return exits.OK
 

@@ -62,6 +62,7 @@ def create(
     name: Name,
     url: options.Url = "",
     kind: Annotated[Kind, typer.Option("--kind", help="iavl keeps versions.")] = Kind.PLAIN,
+    as_json: options.AsJson = False,
 ) -> int:
     """Make an empty store."""
 
@@ -70,6 +71,9 @@ def create(
             await db.stores.create(name, kind.value)
 
     opening.run(work())
+    if as_json:
+        shown.document({"name": name, "kind": kind.value})
+        return exits.OK
     shown.line(f"made the store {name}")
     return exits.OK
 
@@ -134,6 +138,7 @@ def set_(
     url: options.Url = "",
     by: options.By = None,
     comment: options.Comment = None,
+    as_json: options.AsJson = False,
 ) -> int:
     """Put a value under a key."""
 
@@ -144,7 +149,11 @@ def set_(
                 _bytes_of(key), _bytes_of(value), modified_by=by, comment=comment
             )
 
-    shown.line(f"revision {opening.run(work())}")
+    revision = opening.run(work())
+    if as_json:
+        shown.document({"revision": revision})
+        return exits.OK
+    shown.line(f"revision {revision}")
     return exits.OK
 
 

@@ -125,6 +125,8 @@ class Handle:
                     await self._collections.close()
                 if self._entries is not None:
                     await self._entries.events.close()
+                if self._stores is not None:
+                    await self._stores._let_go()  # noqa: SLF001 - ours
                 await shared.let_go(self._gate)
             finally:
                 await release(shared, self._token)

@@ -300,7 +300,7 @@ class StoreRoot:
             await self.close_all()
         finally:
             self._closed = True
-            self._lifecycle.close()
+            await self._lifecycle.close()
 
     # --- Inside -----------------------------------------------------------------------------
 

@@ -46,6 +46,9 @@ from holdfast.store.text_keys import RESERVED, refuse_reserved
 from holdfast.store.versions.chunks import Serialized
 from holdfast.store.versions.entry import Entry, PastVersion
 
+#: Of a walk that is asked for all that matches: limit, place and bounds.
+_ALL = (None,) * 6
+
 
 class KeyValueStore(KeyValueStoreInterface):
     """The core: orchestrates its services.
@@ -128,7 +131,7 @@ class KeyValueStore(KeyValueStoreInterface):
         lte: StoreKey | str | None = None,
     ) -> Walk[StoreKey]:
         wanted = Pattern.of(pattern)
-        if _whole(limit, after, gt, gte, lt, lte):
+        if (limit, after, gt, gte, lt, lte) == _ALL:
             walk = Walk.over(self._storage.keys(wanted, reverse=reverse))
             return walk.of(partial(_place, wanted, reverse))
         part = Part(reverse, limit, after, gt, gte, lt, lte)
@@ -147,7 +150,7 @@ class KeyValueStore(KeyValueStoreInterface):
         lte: StoreKey | str | None = None,
     ) -> Walk[Entry[Any]]:
         wanted = Pattern.of(pattern)
-        if _whole(limit, after, gt, gte, lt, lte):
+        if (limit, after, gt, gte, lt, lte) == _ALL:
             walk = Walk.over(self._storage.scan(wanted, reverse=reverse))
             return walk.of(partial(_place_of_entry, wanted, reverse))
         part = Part(reverse, limit, after, gt, gte, lt, lte)
@@ -374,11 +377,6 @@ class KeyValueStore(KeyValueStoreInterface):
         if not isinstance(at, int) or isinstance(at, bool) or at < 0:
             raise InvalidInput(f"at is a revision or an aware datetime; found {at!r}")
         return await self._storage.at(text, revision=at, instant_ms=None)
-
-
-def _whole(*asked: object) -> bool:
-    """Whether a walk is asked for no part of what matches."""
-    return asked.count(None) == len(asked)
 
 
 def _place(pattern: Pattern, reverse: bool, key: StoreKey) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from operator import attrgetter
+from typing import Any, overload
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
@@ -21,6 +22,33 @@ from holdfast.records.walk import LastPage, Walk
 from holdfast.store import layout
 from holdfast.store.text_keys import shows
 from holdfast.store.versions.entry import Entry, PastVersion, PendingRevision
+
+#: The key of an entry, without a call of Python.
+_key_of = attrgetter("key")
+
+
+class Keys(Sequence[StoreKey]):
+    """The keys of entries, each made when it is asked for: whoever only counts makes none."""
+
+    __slots__ = ("_entries",)
+
+    def __init__(self, entries: Sequence[Entry[Any]]) -> None:
+        self._entries = entries
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, place: int) -> StoreKey: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[StoreKey]: ...
+    def __getitem__(self, place: int | slice) -> StoreKey | list[StoreKey]:
+        if isinstance(place, slice):
+            return list(map(_key_of, self._entries[place]))
+        return self._entries[place].key
+
+    def __iter__(self) -> Iterator[StoreKey]:
+        return map(_key_of, self._entries)
 
 
 class PagedEntryStorage(EngineEntryStorage):
@@ -63,7 +91,16 @@ class PagedEntryStorage(EngineEntryStorage):
 
         return Walk(self._past_pages(key, part, after), cursor_of, limited=True, start=start)
 
+    def keys(self, pattern: Pattern, *, reverse: bool = False) -> Walk[StoreKey]:
+        return Walk(self._pages_of_keys(pattern, reverse))
+
     # --- Inside -----------------------------------------------------------------------------
+
+    async def _pages_of_keys(
+        self, pattern: Pattern, reverse: bool
+    ) -> AsyncGenerator[Sequence[StoreKey], None]:
+        async for entries in self._pages(pattern, reverse, whole=False):
+            yield Keys(entries)
 
     async def _part_pages(
         self, pattern: Pattern, part: Part, after: StoreKey | None, *, whole: bool

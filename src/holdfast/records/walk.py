@@ -48,9 +48,9 @@ class Walk(AsyncIterator[T]):
         self._cursor_of = cursor_of
         self._limited = limited
         self._start = start
-        #: The page under way, and the last item of the one before, to tell where the walk is.
+        #: The page under way and the one before, to tell where the walk is.
         self._page: Sequence[T] = ()
-        self._before: list[T] = []
+        self._previous: Sequence[T] = ()
         self._over = False
 
     @classmethod
@@ -102,7 +102,7 @@ class Walk(AsyncIterator[T]):
         if self._over and not self.ready and not undelivered:
             return None
         place = len(self._page) - len(self.ready) - undelivered - 1
-        given = self._page[place : place + 1] if place >= 0 else self._before
+        given = self._page[place : place + 1] if place >= 0 else self._previous[-1:]
         if not given or self._cursor_of is None:
             return self._start
         return self._cursor_of(given[0])
@@ -115,7 +115,8 @@ class Walk(AsyncIterator[T]):
             except StopAsyncIteration:
                 self._over = self._over or not self._limited
                 raise
-            self._turn(page)
+            self._mark(page)
+            ready.extend(page)
         return ready.popleft()
 
     async def pages(self) -> AsyncGenerator[Sequence[T], None]:
@@ -126,8 +127,7 @@ class Walk(AsyncIterator[T]):
                 self.ready.clear()
                 yield LastPage(rest) if self._over else rest
             async for page in self._pages:
-                self._turn(page)
-                self.ready.clear()
+                self._mark(page)
                 yield page
             self._over = self._over or not self._limited
         finally:
@@ -156,13 +156,12 @@ class Walk(AsyncIterator[T]):
     ) -> None:
         await self.aclose()
 
-    def _turn(self, page: Sequence[T]) -> None:
-        """Have the next page ready."""
+    def _mark(self, page: Sequence[T]) -> None:
+        """Note where the walk is with the next page."""
         if self._page:
-            self._before = list(self._page[-1:])
+            self._previous = self._page
         self._page = page
         self._over = type(page) is LastPage
-        self.ready.extend(page)
 
 
 async def _singly(items: AsyncIterator[T]) -> AsyncGenerator[Sequence[T], None]:

@@ -120,10 +120,12 @@ class Lifecycle:
                    keyspace=name),
         )  # fmt: skip
 
-    def close(self) -> None:
-        """End every subscription."""
-        if self._service is not None:
-            self._service.close()
+    async def close(self) -> None:
+        """End every subscription, and give those under way a moment to return."""
+        service = self._service
+        if service is not None:
+            service.close()
+            await service.wait_closed()
 
 
 def _key(topic: str) -> StoreKey:

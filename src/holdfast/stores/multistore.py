@@ -57,6 +57,8 @@ class MultiStore:
         #: Whether it is a transaction's or a snapshot's.
         self._fixed = isinstance(engine, TransactionEngine | SnapshotEngine)
         self._lifecycle = Lifecycle(engine.components) if lifecycle is None else lifecycle
+        #: Closed with the handle, also where what happens is told elsewhere.
+        self._own_lifecycle = self._lifecycle
         self._home = _Home(self)
         #: By the number of their keyspace: whoever asks for a store twice gets one object.
         self._known: dict[int, Store] = {}
@@ -241,6 +243,10 @@ class MultiStore:
         """
         self._gate.check()
         return self._lifecycle.subscribe(topic, callback)
+
+    async def _let_go(self) -> None:
+        """The handle closes: nobody is told anything any more."""
+        await self._own_lifecycle.close()
 
     def told_to(self, lifecycle: Lifecycle) -> None:
         """Have what happens to stores told elsewhere: to who keeps several databases."""

@@ -25,7 +25,7 @@ from tests.crash.harness import environment
 from tests.crash.journal.modes import JOURNAL
 
 ROUNDS, ROUNDS_TORTURE = 2, 25
-LIFE_S, LIFE_TORTURE_S = 2.0, 5.0
+LIFE_S, LIFE_TORTURE_S = 1.5, 5.0
 #: However slow the machine is.
 VISITS_MIN = 2
 PATIENCE_S = 30.0

@@ -12,6 +12,7 @@ from holdfast.contract.record import Record
 from holdfast.engines.file import FileConfig, FileEngine
 from holdfast.engines.lmdb import LmdbConfig, LmdbEngine
 from holdfast.engines.memory import MemoryConfig, MemoryEngine
+from holdfast.engines.sqlite import SqliteConfig, SqliteEngine
 from holdfast.runtime.system import drive, system_components
 
 Make = Callable[[], Engine]
@@ -26,6 +27,10 @@ ENGINES: dict[str, Callable[[Path], Engine]] = {
     "file": lambda path: FileEngine(FileConfig(path=path / "app"), system_components()),
     "file relaxed": lambda path: FileEngine(
         FileConfig(path=path / "app", durability="relaxed"), system_components()
+    ),
+    "sqlite": lambda path: SqliteEngine(SqliteConfig(path=path / "app.db"), system_components()),
+    "sqlite relaxed": lambda path: SqliteEngine(
+        SqliteConfig(path=path / "app.db", durability="relaxed"), system_components()
     ),
 }
 

@@ -125,7 +125,7 @@ def _counted(engine: LmdbEngine) -> int:
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
 @pytest.mark.row("K-022", "trap 15")
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", ["transact", "commit", "snapshot"])
 def test_a_verb_interrupted_at_any_line(tmp_path: Path, verb: str) -> None:
     """And a kill right then leaves what every reader saw."""
     app, copies = tmp_path / "app", 0

@@ -7,6 +7,7 @@ import signal
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -318,3 +319,26 @@ def test_a_killed_reader_does_not_make_the_file_grow(tmp_path: Path) -> None:
             put_many(engine, 3, 4)
         _until_on(engine)
         assert engine._medium.env.reader_check() == 0, "nobody dead was left"
+
+
+def test_a_half_that_fills_as_the_thread_begins_to_share_is_written_by_the_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A leader comes between the thread's look and its turn, and it must not wait for itself."""
+    with journaling(tmp_path / "app") as engine:
+        put_many(engine, 0, 5)
+        journal = engine._journaled
+        assert journal is not None
+        lead = journal._lead
+
+        def after_a_leader(action: Callable[[], None]) -> None:
+            def both() -> None:
+                if journal.on and journal.layers.older is None:
+                    journal._roll()
+                action()
+
+            lead(both)
+
+        journal._lead = after_a_leader  # type: ignore[method-assign]
+        assert _look(tmp_path / "app")[:2] == ["4", "5"]
+        assert not is_on(engine)

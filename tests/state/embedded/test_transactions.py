@@ -18,11 +18,14 @@ def test_all_or_nothing_with_other_views(here: Open) -> None:
         async with here() as (db, store):
             await store.counter.set("stock", 1)
             await store.streams.append("s", 0)
+            ledger = await db.stores.create("ledger")
 
             async def buy(fail: bool) -> None:
                 async with db.transaction() as tx:
                     inside = store.on(tx)
                     await tx.entries.set("orders:1", {"total": 42})
+                    await tx.collection("orders").set("1", {"total": 42})
+                    await (await tx.stores.get("ledger")).set(b"1", b"42")
                     assert await inside.counter.decrement("stock", minimum=0) == 0
                     assert await inside.counter.get("stock") == 0
                     await inside.streams.append("s", 1)
@@ -35,14 +38,28 @@ def test_all_or_nothing_with_other_views(here: Open) -> None:
             with pytest.raises(ZeroDivisionError):
                 await buy(fail=True)
             assert await db.entries.get("orders:1") is None
+            assert await db.collection("orders").get("1") is None
+            assert not await ledger.has(b"1")
             assert await store.counter.get("stock") == 1
             assert await store.streams.length("s") == 1
             assert await store.kv.get("a") is None
             assert await store.claim.holder("c") is None
+            told = db.watch("#", view="*", since=await db.head())
             await buy(fail=False)
             order = await db.entries.get("orders:1")
             assert order is not None
             assert order.value == {"total": 42}
+            assert await db.collection("orders").get("1") is not None
+            assert await ledger.get(b"1") == b"42"
+            # One commit told them all, in the order of the writes.
+            changes = [
+                (one.view, one.revision)
+                for one in [await anext(told), await anext(told), await anext(told)]
+            ]
+            assert [view for view, _ in changes] == ["entries", "documents", "stores"]
+            assert (await anext(told)).view == "state"
+            assert len({revision for _, revision in changes}) == 1
+            await told.aclose()
             assert await store.counter.get("stock") == 0
             assert [one.message for one in await store.streams.tail("s", 5)] == [0, 1]
             assert await store.kv.get("a") == 1

@@ -3,11 +3,8 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
-receipt, size, root = (
-    json.loads(Path(sys.argv[1]).read_text()),
-    int(sys.argv[2]),
-    bytes.fromhex(sys.argv[3]),
-)
+receipt = json.loads(Path(sys.argv[1]).read_text())
+size, root = int(sys.argv[2]), bytes.fromhex(sys.argv[3])
 row, number = bytes.fromhex(receipt["row"]), receipt["number"]
 place = receipt["revision"].to_bytes(8, "big") + receipt["index"].to_bytes(4, "big")
 found, last = sha256(b"\0" + row).digest(), size - 1

@@ -45,7 +45,7 @@ class Compaction:
     def due(self) -> bool:
         """Whether more than half of the journal is dead."""
         most = max(self._journal.live * DEAD_SHARE_MAX, DEAD_BYTES_MIN)
-        return len(self._journal.segments) > 1 and self._journal.dead > most
+        return self._journal.dead > most
 
     def step(self) -> bool:
         """Do a little; whether the oldest segment went with it. No group runs meanwhile.

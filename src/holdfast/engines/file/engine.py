@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import cast
+from typing import TypeVar, cast
 
 from holdfast.contract.batch import Append, CheckRange, DeleteRange, Put
 from holdfast.contract.capability import Capabilities, Io
@@ -22,16 +22,16 @@ from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.engine import EmbeddedEngine
 from holdfast.engines.embedded.group import Group, Pending, Work, Writer
-from holdfast.engines.embedded.locking import holding, let_go
+from holdfast.engines.embedded.locking import let_go
 from holdfast.engines.embedded.upkeep import Upkeep
 from holdfast.engines.file.checking import moment_of, what_is_wrong
 from holdfast.engines.file.compaction import Compaction
 from holdfast.engines.file.config import FileConfig
-from holdfast.engines.file.index import Kept, length_in
 from holdfast.engines.file.opening import Opened
 from holdfast.engines.file.repair import repair as mend
-from holdfast.engines.file.segment import Segment
 from holdfast.engines.file.writer import FileWriter
+
+T = TypeVar("T")
 
 _log = logging.getLogger("holdfast")
 
@@ -115,7 +115,8 @@ class FileEngine(EmbeddedEngine):
             self._compaction = Compaction(self._store.journal, self.components.clock.now_ms)
             store.release()
             raise
-        self._upkeep.wake()
+        if self._capabilities.writable and self._compaction.due:
+            self._upkeep.wake()
 
     def _close(self) -> None:
         try:
@@ -151,20 +152,8 @@ class FileEngine(EmbeddedEngine):
         if at is None and len(keys) == 1:
             found = cast("tuple[bytes, int] | None", self.peek(keys[0]))
             return [None if found is None else _make(Record, found)]
-        index = store.index
         view = None if at is None else store.snapshots.own(at).revision
-
-        def look() -> tuple[list[Kept | None], dict[int, Segment]]:
-            if view is None:
-                return [index.records.get(key) for key in keys], store.journal.segments
-            places = [index.at(key, view) for key in keys]
-            return places, store.journal.files_of_snapshots()
-
-        places, segments = holding(index.lock, look)
-        return [
-            None if kept is None else self._record(segments, key, kept)
-            for key, kept in zip(keys, places, strict=True)
-        ]
+        return self._reading(lambda: store.reader.records(keys, view))
 
     def peek(self, key: bytes) -> Peeked:
         if self._refusal is not None:
@@ -176,12 +165,7 @@ class FileEngine(EmbeddedEngine):
         found = store.cache.get(key, kept[1])
         if found is not None:
             return found
-        try:
-            return store.journal.newest(key)
-        except (StoreError, ValueError):
-            if self._refusal is not None:
-                raise self._refuse() from None  # Closed by another thread meanwhile.
-            raise
+        return self._reading(lambda: store.reader.newest(key))
 
     async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
         return self._page(range, at)
@@ -241,7 +225,9 @@ class FileEngine(EmbeddedEngine):
             store.journal.forget_retired()
         store.journal.ready()
         store.journal.roll_if_full()
-        return FileWriter(store.journal, self.components.clock, flush=not store.relaxed)
+        return FileWriter(
+            store.journal, store.reader, self.components.clock, flush=not store.relaxed
+        )
 
     def _head_now(self) -> int:
         return self._store.index.head
@@ -251,12 +237,14 @@ class FileEngine(EmbeddedEngine):
         return (
             store.relaxed
             and not store.journal.full
+            and not store.journal.scarce
             and store.journal.failure is None
             and _small(work)
         )
 
     def _may_lead_promptly(self) -> bool:
-        if self._store.relaxed or self._store.journal.full:
+        store = self._store
+        if store.relaxed or store.journal.full or store.journal.scarce:
             return False
         # A copy, because others join the queue meanwhile.
         queue = self._committer._queue.copy()  # noqa: SLF001 - the common part's
@@ -286,45 +274,22 @@ class FileEngine(EmbeddedEngine):
 
     # --- Inside -----------------------------------------------------------------------------
 
-    def _record(self, segments: dict[int, Segment], key: bytes, kept: Kept) -> Record:
+    def _reading(self, read: Callable[[], T]) -> T:
         try:
-            found = self._store.journal.value(segments, key, kept)
+            return read()
         except (StoreError, ValueError):
             if self._refusal is not None:
                 raise self._refuse() from None  # Closed by another thread meanwhile.
             raise
-        assert found is not None, "places and segments were looked up together"
-        return _make(Record, found)
 
     def _page(self, range: Range, at: Snapshot | None) -> Page:
         if self._refusal is not None:
             raise self._refuse()
-        store, index = self._store, self._store.index
-        wanted = range.rows_wanted(self._capabilities.page_rows_max)
+        store, limits = self._store, self._capabilities
+        rows_max = range.rows_wanted(limits.page_rows_max)
         view = None if at is None else store.snapshots.own(at).revision
-
-        def look() -> tuple[list[tuple[bytes, Kept]], Range | None, int, dict[int, Segment]]:
-            # A group is published under the lock, so head and places are of one moment.
-            revision = index.head if view is None else view
-            segments = (
-                store.journal.segments if view is None else store.journal.files_of_snapshots()
-            )
-            bytes_left = self._capabilities.page_bytes_max
-            rows: list[tuple[bytes, Kept]] = []
-            for row in index.walk(range) if view is None else index.walk_at(range, view):
-                rows.append(row)
-                bytes_left -= length_in(row[1][0])
-                if len(rows) == wanted or bytes_left <= 0:
-                    return rows, range.after(row[0]), revision, segments
-            return rows, None, revision, segments
-
-        try:
-            places, rest, revision, segments = holding(index.lock, look)
-        except BaseException:
-            index.forget_order()
-            raise
-        return Page(
-            [(key, self._record(segments, key, kept)) for key, kept in places], rest, revision
+        return self._reading(
+            lambda: store.reader.page(range, view, rows_max, limits.page_bytes_max)
         )
 
     def _keep_up(self) -> float | None:
@@ -366,8 +331,9 @@ class FileEngine(EmbeddedEngine):
             store.journal.ready()
             store.journal.scarce = True
             store.place.release_ballast()
-            while not self._room_restored():
-                if not self._compacts or store.journal.dead < DEAD_BYTES_LEAST:
+            for _ in range(len(store.journal.segments) + 1):
+                dead = store.journal.dead
+                if self._room_restored() or not self._compacts or dead < DEAD_BYTES_LEAST:
                     return True
                 while not self._compaction.step():
                     pass

@@ -17,11 +17,11 @@ from typing import NamedTuple
 from holdfast.contract.errors import StorageFull, StoreError
 from holdfast.engines.embedded.locking import holding
 from holdfast.engines.file.cache import Cache, Cached
-from holdfast.engines.file.failures import NO_ROOM, damaged, lost, translate
-from holdfast.engines.file.index import Index, Kept, at_in, length_in, segment_in
+from holdfast.engines.file.failures import NO_ROOM, lost, translate
+from holdfast.engines.file.index import Index, Kept, length_in
 from holdfast.engines.file.manifest import Manifest
 from holdfast.engines.file.place import Identity, Place, flush_directory, identity_of
-from holdfast.engines.file.records import FORMAT_VERSION, Format, Header, Unsound
+from holdfast.engines.file.records import FORMAT_VERSION, Format, Header
 from holdfast.engines.file.segment import (
     OpenFile,
     Segment,
@@ -39,8 +39,6 @@ SEGMENTS = 16
 #: File systems step their clocks in ticks. A change within one tick of another cannot be told from
 #: it, so the time of a directory says something only once it has stood for longer than any tick.
 _TICK_S = 0.1
-#: How often a place is looked up anew whose segment was removed meanwhile.
-_LOOKS_MAX = 100
 
 
 class Published(NamedTuple):
@@ -53,6 +51,7 @@ class Published(NamedTuple):
         head: the newest revision from here on.
         end: where the commit ends in the active segment.
         moved: the rows stand elsewhere, and nothing else changed.
+        live: bytes of rows that nothing has replaced, from here on.
     """
 
     rows: Sequence[tuple[bytes, Kept | None, int]]
@@ -61,6 +60,7 @@ class Published(NamedTuple):
     head: int
     end: int
     moved: bool = False
+    live: int = 0
 
 
 class Journal:
@@ -69,7 +69,7 @@ class Journal:
     Attributes:
         segments: by number, the oldest first; replaced as a whole, so that whoever reads keeps
             the files open that it found.
-        live: bytes of rows that nothing has replaced, roughly.
+        live: bytes of rows that nothing has replaced.
         dirty: acknowledged commits wait for a flush.
         failure: why nothing may be written any more.
         scarce: the ballast was given up; only what deletes may be written until it is back.
@@ -129,44 +129,6 @@ class Journal:
         """Bytes of everything else."""
         return self.size - self.live
 
-    def newest(self, key: bytes) -> Cached | None:
-        """The newest value of the key."""
-        for _ in range(_LOOKS_MAX):
-            segments = self.segments
-            kept = self.index.records.get(key)
-            if kept is None:
-                return None
-            found = self.value(segments, key, kept)
-            if found is not None:
-                return found
-        raise StoreError(f"the database {self.place.directory} changes all the time; try again")
-
-    def value(self, segments: dict[int, Segment], key: bytes, kept: Kept) -> Cached | None:
-        """What stands there, (value, revision); None where the segment is not among these.
-
-        Raises:
-            IntegrityFailed: the row is damaged.
-        """
-        place, revision = kept
-        cached = self.cache.get(key, revision)
-        if cached is not None:
-            return cached
-        segment = segments.get(segment_in(place))
-        if segment is None:
-            return None
-        at, length = at_in(place), length_in(place)
-        try:
-            row = segment.format.row(segment.read(at, length))
-        except Unsound as unsound:
-            raise damaged(segment.path, f"{where(segment, at)} {unsound.why}") from None
-        except OSError as error:
-            raise translate(error, self.place.directory) from error
-        if row.key != key or row.revision != revision or row.value is None:
-            raise damaged(segment.path, f"{where(segment, at)} is another row than was written")
-        found = (row.value, revision)
-        self.cache.put(key, found)
-        return found
-
     # --- Writing: whoever leads ---------------------------------------------------------------
 
     def ready(self) -> None:
@@ -200,7 +162,8 @@ class Journal:
             self._flush(self.active)
         else:
             self.dirty = True
-        self._made = made  # From here on it is made.
+        # Reckoned before, so that publishing it twice, after an interrupt, comes to the same.
+        self._made = made._replace(live=self._live_with(made))  # From here on it is made.
         self.settle()
 
     def cut(self) -> None:
@@ -342,21 +305,20 @@ class Journal:
     def _publish(self, made: Published) -> None:
         index = self.index
         for key, kept, revision in made.rows:
-            before = index.records.get(key)
-            if before == kept:
+            if index.records.get(key) == kept:
                 continue  # Published before an interrupt.
             if made.moved:
                 assert kept is not None
                 index.move(key, kept)
             else:
                 index.put(key, kept, revision)
-            self._account(before, kept)
         for key, value in made.values.items():
             self.cache.put(key, value)
         for id, known in made.ids.items():
             index.batch_ids[id] = known
             index.batch_ids.move_to_end(id)
         self.active.size = made.end
+        self.live = made.live
         index.head = made.head
         self._ragged = False
         self._made = None
@@ -366,11 +328,15 @@ class Journal:
         self._older_bytes = sum(segment.size for segment in older)
         self.segments = segments
 
-    def _account(self, before: Kept | None, kept: Kept | None) -> None:
-        if before is not None:
-            self.live -= length_in(before[0])
-        if kept is not None:
-            self.live += length_in(kept[0])
+    def _live_with(self, made: Published) -> int:
+        live = self.live
+        for key, kept, _ in made.rows:
+            before = self.index.records.get(key)
+            if before is not None:
+                live -= length_in(before[0])
+            if kept is not None:
+                live += length_in(kept[0])
+        return live
 
     def _flush(self, segment: Segment) -> None:
         try:

@@ -67,10 +67,10 @@ class Lock:
             )
         try:
             self._file = OpenFile(self._path, "r+b" if self._writes else "rb", opener=_private)
-        except OSError:
+        except FileNotFoundError:
             if self._writes:
                 raise
-            return  # Nobody can write there, or nobody ever did.
+            return  # Nobody has written here: whoever does makes it first.
         keep(self._file)
         waited = 0.0
         while not self._try():

@@ -19,6 +19,7 @@ from holdfast.engines.file.journal import Journal
 from holdfast.engines.file.lock import Lock
 from holdfast.engines.file.manifest import Manifest
 from holdfast.engines.file.place import Place, identity_of
+from holdfast.engines.file.reading import Reader
 from holdfast.engines.file.records import Commit
 from holdfast.engines.file.replay import Replay
 from holdfast.engines.file.segment import FORMATS, OpenFile, Segment, number_of
@@ -36,7 +37,7 @@ class Opened:
     """The parts of a database that is, or will be, open.
 
     Attributes:
-        journal, index, cache, snapshots: what reads and writes go to.
+        journal, index, cache, reader, snapshots: what reads and writes go to.
         relaxed: commits are acknowledged before they are flushed.
     """
 
@@ -48,6 +49,7 @@ class Opened:
         clock = components.clock
         format = FORMATS[config.format]
         self.journal = Journal(self.place, self.index, self.cache, format, clock.monotonic)
+        self.reader = Reader(self.journal, self.index, self.cache)
         self.snapshots = Snapshots(self.index, config.snapshot_age_max, clock.monotonic)
         self.relaxed = config.durability == "relaxed" and not config.read_only
         self._components = components

@@ -50,9 +50,10 @@ class Place:
                 "point the URL at another path",
                 path=str(self.directory),
             )
+        names = sorted(path.name for path in self.directory.iterdir())
+        # Asked last: another process may be making it right now.
         if self.manifest.exists():
             return
-        names = sorted(path.name for path in self.directory.iterdir())
         segments = [name for name in names if is_segment(name)]
         own = {*_OWN, *segments, *(name for name in names if is_segment(name.removesuffix(".new")))}
         foreign = [name for name in names if name not in own]

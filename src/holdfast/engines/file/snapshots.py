@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from weakref import WeakSet
+from weakref import ref
 
 from holdfast.contract.engine import Snapshot
 from holdfast.contract.errors import InvalidInput, StoreClosed
@@ -36,6 +36,7 @@ class FileSnapshot(Snapshot):
         # Collected in any thread, which must not wait for a lock: the next write forgets the past.
         if hasattr(self, "_token"):
             self._index.snapshots.discard(self._token)
+            self.snapshots.forget(self)
 
 
 class Snapshots:
@@ -51,12 +52,13 @@ class Snapshots:
         self._index = index
         self._age_max_s = age_max_s
         self._monotonic = monotonic
-        self._open: WeakSet[FileSnapshot] = WeakSet()
+        # By number, because a dict is listed in one step, whatever other threads do.
+        self._open: dict[int, ref[FileSnapshot]] = {}
 
     def take(self) -> FileSnapshot:
         """A view of this moment."""
         snapshot = FileSnapshot(self, self._index, self._monotonic())
-        self._open.add(snapshot)
+        self._open[id(snapshot)] = ref(snapshot)
         return snapshot
 
     def own(self, at: Snapshot) -> FileSnapshot:
@@ -71,12 +73,12 @@ class Snapshots:
 
     def forget(self, snapshot: FileSnapshot) -> None:
         """The snapshot is closed."""
-        self._open.discard(snapshot)
+        self._open.pop(id(snapshot), None)
 
     def end_old(self) -> None:
         """Close what is too old: it keeps files from being removed."""
         oldest = self._monotonic() - self._age_max_s
-        for snapshot in list(self._open):
+        for snapshot in self._listed():
             if snapshot.taken_at < oldest:
                 snapshot.end(
                     f"was older than {self._age_max_s} s (snapshot_age_max) and was closed"
@@ -84,13 +86,16 @@ class Snapshots:
 
     def end_all(self, why: str) -> None:
         """Close every snapshot."""
-        for snapshot in list(self._open):
+        for snapshot in self._listed():
             snapshot.end(why)
 
     def disown(self) -> None:
         """In a forked child: another thread may have had the lock at the fork."""
-        for snapshot in list(self._open):
+        for snapshot in self._listed():
             snapshot.closed = snapshot.closed or "was taken before a fork, and is the parent's"
+
+    def _listed(self) -> list[FileSnapshot]:
+        return [one for known in list(self._open.values()) if (one := known()) is not None]
 
     def __bool__(self) -> bool:
         return bool(self._index.snapshots)

@@ -13,6 +13,7 @@ from holdfast.engines.file.cache import Cached
 from holdfast.engines.file.failures import full
 from holdfast.engines.file.index import Kept, place_of
 from holdfast.engines.file.journal import Journal, Published
+from holdfast.engines.file.reading import Reader
 from holdfast.engines.file.records import BatchId, Commit, Row
 
 #: How much is gathered before it is written; the flush comes with the end alone.
@@ -28,6 +29,7 @@ class FileWriter(Writer):
 
     Args:
         journal: ready, with room in its active segment.
+        reader: of what stands there.
         clock: for the age of batch ids.
         flush: whether the commit is flushed before it is made.
 
@@ -36,11 +38,12 @@ class FileWriter(Writer):
         bytes: how much it writes.
     """
 
-    def __init__(self, journal: Journal, clock: Clock, *, flush: bool) -> None:
+    def __init__(self, journal: Journal, reader: Reader, clock: Clock, *, flush: bool) -> None:
         self.head = journal.index.head
         self.deletes = False
         self.bytes = 0
         self._journal = journal
+        self._reader = reader
         self._clock = clock
         self._flush = flush
         self._active = journal.active
@@ -58,7 +61,7 @@ class FileWriter(Writer):
         if pending is not None:
             value, revision = pending
             return None if value is None else Record(value, revision)
-        found = self._journal.newest(key)
+        found = self._reader.newest(key)
         return None if found is None else Record(*found)
 
     def walk(self, range: Range) -> Iterator[tuple[bytes, Record]]:
@@ -67,7 +70,7 @@ class FileWriter(Writer):
         base = next(below, None)
         for key in own:
             while base is not None and (base[0] > key if range.reverse else base[0] < key):
-                yield base[0], self._record(*base)
+                yield base[0], self._reader.record(*base)
                 base = next(below, None)
             if base is not None and base[0] == key:
                 base = next(below, None)
@@ -75,7 +78,7 @@ class FileWriter(Writer):
             if value is not None:
                 yield key, Record(value, revision)
         while base is not None:
-            yield base[0], self._record(*base)
+            yield base[0], self._reader.record(*base)
             base = next(below, None)
 
     def apply(self, rows: Sequence[tuple[bytes, Pending]]) -> None:
@@ -125,11 +128,6 @@ class FileWriter(Writer):
             self._journal.cut()
 
     # --- Inside -----------------------------------------------------------------------------
-
-    def _record(self, key: bytes, kept: Kept) -> Record:
-        found = self._journal.value(self._journal.segments, key, kept)
-        assert found is not None, "segments go only while no group is open"
-        return Record(*found)
 
     def _append(self, data: bytes) -> int:
         """Gather a record; where it will stand."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
+from holdfast.contract.runtime import Ids
 from holdfast.engines.lmdb import journal_format
 from holdfast.engines.lmdb.facts import JournalFact
 from holdfast.engines.lmdb.files import keep_open, let_close
@@ -46,15 +47,15 @@ class JournalFile:
     Args:
         path: of the file.
         size: the size wanted, header not counted.
-        new_nonce: 16 bytes that nobody else gets.
+        ids: where nonces come from.
 
     Raises:
         OSError: the file cannot be made.
     """
 
-    def __init__(self, path: Path, size: int, new_nonce: Callable[[], bytes]) -> None:
+    def __init__(self, path: Path, size: int, ids: Ids) -> None:
         self._path = path
-        self._new_nonce = new_nonce
+        self._ids = ids
         self._files: list[FileIO] = []
         half = size // 2 // HEADER_BYTES * HEADER_BYTES
         keep_open(path, self._files, writable=True)
@@ -63,7 +64,7 @@ class JournalFile:
             header = journal_format.read_header(os.pread(self._descriptor, HEADER_BYTES, 0))
             wanted = header is not None and header.half == half
             if header is None or not wanted or self._size() != header.size:
-                header = Header(half, new_nonce())
+                header = Header(half, self._new_nonce())
                 self._make(header)
         except BaseException:
             self.close()
@@ -147,6 +148,10 @@ class JournalFile:
         self._write_all(header.packed(), 0)
         os.fsync(self._descriptor)
         flush_directory(self._path.parent)
+
+    def _new_nonce(self) -> bytes:
+        # Unlike any id that is stored: a nonce is looked for among the rows.
+        return hashlib.blake2b(self._ids.new(), digest_size=NONCE_BYTES).digest()
 
     def _write_all(self, data: bytes, at: int) -> None:
         done = os.pwrite(self._descriptor, data, at)

@@ -17,10 +17,10 @@ LMDB itself how it ended.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from contextlib import suppress
 from functools import partial
+from threading import get_ident
 from typing import NamedTuple
 
 from holdfast.contract.errors import StoreError
@@ -31,7 +31,6 @@ from holdfast.engines.lmdb import facts, journal_format
 from holdfast.engines.lmdb.flushing import told
 from holdfast.engines.lmdb.journal_bulk import Tries, rows_max, write_rows
 from holdfast.engines.lmdb.journal_file import JournalFile
-from holdfast.engines.lmdb.journal_format import NONCE_BYTES
 from holdfast.engines.lmdb.journal_writer import JournalWriter
 from holdfast.engines.lmdb.medium import Medium
 from holdfast.engines.lmdb.overlay import Layers, Overlay
@@ -226,7 +225,7 @@ class Journaled(Served):
         medium = self._medium
         if self._file is None:
             path, size = medium.place.journal, medium.config.journal
-            self._file = JournalFile(path, size, self._new_nonce)
+            self._file = JournalFile(path, size, self._components.ids)
         file = self._file
         writer = LmdbWriter(medium, self._components.clock, turn_taken=True)
         try:
@@ -348,6 +347,10 @@ class Journaled(Served):
 
     def _await_applied(self) -> None:
         """Wait until it was tried to write the older layer to LMDB. Raises what that met."""
+        older = self.layers.older
+        if older is not None and get_ident() == self.worker:
+            self._apply(older)  # On the thread that would be waited for.
+            return
         self._tries.wait(still=lambda: self.layers.older is not None, ring=self._ring)
         if self.layers.older is not None:
             failed = StoreError(f"writing to the database {self._medium.url} failed; try again")
@@ -360,9 +363,6 @@ class Journaled(Served):
         clock = self._components.clock
         write_rows(self._medium, clock, overlay, self._applied, head, fact, pause=unapplied)
         self._applied = head
-
-    def _new_nonce(self) -> bytes:
-        return hashlib.blake2b(self._components.ids.new(), digest_size=NONCE_BYTES).digest()
 
     # --- Inside: on the thread that writes to LMDB --------------------------------------------
 

@@ -36,7 +36,7 @@ READER_CHECK_COMMITS = 64
 #: How often a read tries again that met a change of the memory map in another thread.
 READ_ATTEMPTS_MAX = 16
 #: How often, and how far apart, a fork looks whether a read is under way.
-PARK_ATTEMPTS_MAX = 200
+PARK_ATTEMPTS_MAX = 1000
 _PARK_PAUSE_S = 0.0005
 _NAMED_TREES = (b"rows", b"long", b"batches")
 _OWNER_BYTES = 6

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 
 from holdfast.contract.errors import LeaseLost, StoreError, TimedOut
 from holdfast.contract.runtime import Background, Components
-from holdfast.state.checks import Duration, duration_ms
+from holdfast.state.checks import Duration, duration_ms, ttl_ms
 from holdfast.state.shared import Shared
 
 H = TypeVar("H", bound="Holding")
@@ -156,13 +156,17 @@ class Holding(ABC):
             return float("inf")
         return max(0.0, self._ends_at - self._clock.monotonic())
 
-    async def extend(self, ttl_ms: int | None = None) -> None:
-        """Hold it for the whole time from now on.
+    async def extend(self, ttl: Duration | None = None) -> None:
+        """Hold it for so long from now on.
+
+        Args:
+            ttl: seconds or a timedelta; None: as long as it was asked for.
 
         Raises:
+            InvalidValue: `ttl` is no duration above zero.
             LeaseLost: it is not held any more.
         """
-        span = self._span_ms if ttl_ms is None else ttl_ms
+        span = self._span_ms if ttl is None else ttl_ms(ttl)
         asked_at = self._clock.monotonic()
         if self._gone or not await self._renew(span):
             self._lose()
