@@ -18,10 +18,9 @@ from typing import ClassVar
 
 from holdfast.contract.batch import Answer, Batch, Draft, Put, Receipt
 from holdfast.contract.capability import Capabilities, Io
-from holdfast.contract.errors import StoreError
 from holdfast.contract.record import Page, Range, Record
 from holdfast.engines.remote import RemoteConfig, RemoteEngine, Transport
-from holdfast.engines.remote.transport import Welcome
+from holdfast.engines.remote.transport import Outcome, Welcome
 from holdfast.runtime.system import drive, system_components
 
 CALLS = 2000
@@ -51,7 +50,9 @@ class NullTransport(Transport):
     async def scan(self, range: Range, rows_max: int, bytes_max: int) -> Page:
         return Page([(b"key", _RECORD)], None, 1)
 
-    async def commit_many(self, batches: Sequence[Batch]) -> list[Receipt | StoreError]:
+    async def commit_many(
+        self, batches: Sequence[Batch], heads: Sequence[int | None], since: int
+    ) -> list[Outcome]:
         return [Receipt(1)] * len(batches)
 
 
@@ -93,9 +94,13 @@ def main() -> int:
     verbs: dict[str, tuple[Callable[[], Awaitable[object]], Callable[[], Awaitable[object]]]] = {
         "read": (lambda: transport.read([b"key"]), lambda: engine.read([b"key"])),
         "scan": (lambda: transport.scan(Range(), 1, 1), lambda: engine.scan(Range())),
-        "commit": (lambda: transport.commit_many([_BATCH]), lambda: engine.commit(_BATCH)),
+        "commit": (
+            lambda: transport.commit_many([_BATCH], [None], 0),
+            lambda: engine.commit(_BATCH),
+        ),
         "transact": (
-            lambda: transport.commit_many([_BATCH]), lambda: engine.transact([b"key"], decide),
+            lambda: transport.commit_many([_BATCH], [None], 0),
+            lambda: engine.transact([b"key"], decide),
         ),
     }  # fmt: skip
     with asyncio.Runner() as runner:

@@ -39,7 +39,7 @@ from holdfast.contract.errors import (
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components, Ids
 from holdfast.engines.remote import RemoteConfig, RemoteEngine, Transport
-from holdfast.engines.remote.transport import Welcome
+from holdfast.engines.remote.transport import Moved, Outcome, Welcome
 
 #: How long a batch id is remembered by the server.
 BATCH_ID_MEMORY_S = 15 * 60
@@ -120,7 +120,14 @@ class PostgresTransport(Transport):
         more = found[0][4] > len(found) or found[0][4] == rows_max
         return Page(page, range.after(page[-1][0]) if more else None, head)
 
-    async def commit_many(self, batches: Sequence[Batch]) -> list[Receipt | StoreError]:
+    async def commit_many(
+        self, batches: Sequence[Batch], heads: Sequence[int | None], since: int
+    ) -> list[Outcome]:
+        if any(head is not None for head in heads):
+            # The probe cannot tell whether a head is met, so what needs one is decided anew.
+            free = [batch for batch, head in zip(batches, heads, strict=True) if head is None]
+            outcomes = iter(await self.commit_many(free, [None] * len(free), since))
+            return [next(outcomes) if head is None else Moved(head) for head in heads]
         calls = [_call(batch) for batch in batches]
         async with self._connection(writing=True) as connection:
             if len(calls) == 1:  # The transaction of a single statement costs no words of its own.

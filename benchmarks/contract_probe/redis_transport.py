@@ -46,7 +46,7 @@ from holdfast.contract.errors import (
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components, Ids
 from holdfast.engines.remote import RemoteConfig, RemoteEngine, Transport
-from holdfast.engines.remote.transport import Welcome
+from holdfast.engines.remote.transport import Moved, Outcome, Welcome
 
 _HERE = Path(__file__).parent
 
@@ -119,7 +119,14 @@ class RedisTransport(Transport):
         rows = [(key, _some(found)) for key, found in zip(flat[::2], flat[1::2], strict=True)]
         return Page(rows, range.after(rows[-1][0]) if more == b"1" else None, int(head))
 
-    async def commit_many(self, batches: Sequence[Batch]) -> list[Receipt | StoreError]:
+    async def commit_many(
+        self, batches: Sequence[Batch], heads: Sequence[int | None], since: int
+    ) -> list[Outcome]:
+        if any(head is not None for head in heads):
+            # The probe cannot tell whether a head is met, so what needs one is decided anew.
+            free = [batch for batch, head in zip(batches, heads, strict=True) if head is None]
+            outcomes = iter(await self.commit_many(free, [None] * len(free), since))
+            return [next(outcomes) if head is None else Moved(head) for head in heads]
         calls = [self._call(batch) for batch in batches]
         async with (
             _translated(writing=True),

@@ -21,10 +21,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from holdfast.contract.batch import Batch, Receipt
+from holdfast.contract.batch import Batch
 from holdfast.contract.errors import StoreError, StoreNotFound
 from holdfast.contract.record import Page, Range, Record
 from holdfast.engines.memory import MemoryConfig, MemoryEngine
+from holdfast.engines.remote.transport import Moved, Outcome
 from holdfast.runtime.system import system_components
 
 DELAY_S = 0.001
@@ -50,6 +51,7 @@ class Server:
         self.plans: dict[tuple[str, str], list[str]] = {}
         self.counts: Counter[tuple[str, str]] = Counter()
         self.connections: set[asyncio.StreamWriter] = set()
+        self.turn = asyncio.Lock()
 
     async def serve(self) -> None:
         server = await asyncio.start_server(self.talk, "127.0.0.1", 0)
@@ -124,14 +126,22 @@ class Server:
         return await self.databases[database].scan(range)
 
     async def commit_many(
-        self, database: str, batches: Sequence[Batch]
-    ) -> list[Receipt | StoreError]:
-        outcomes: list[Receipt | StoreError] = []
-        for batch in batches:
-            try:
-                outcomes.append(await self.databases[database].commit(batch))
-            except StoreError as error:
-                outcomes.append(error)
+        self, database: str, batches: Sequence[Batch], heads: Sequence[int | None], since: int
+    ) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        engine = self.databases[database]
+        async with self.turn:
+            begun = await engine.head()
+            for batch, wanted in zip(batches, heads, strict=True):
+                head = await engine.head()
+                known = batch.id is not None and batch.id in engine._state.batch_ids
+                if wanted is not None and (wanted, since) != (head, begun) and not known:
+                    outcomes.append(Moved(head))
+                    continue
+                try:
+                    outcomes.append(await engine.commit(batch))
+                except StoreError as error:
+                    outcomes.append(error)
         return outcomes
 
     async def wait_above(self, database: str, revision: int) -> int:

@@ -14,6 +14,7 @@ from holdfast.engines.postgres import PostgresEngine, statements
 from holdfast.testing import Section, promises_of
 from holdfast.testing.contract.batches import Batches
 from holdfast.testing.contract.checks import Checks
+from holdfast.testing.contract.concurrency import Concurrency
 from holdfast.testing.contract.revisions import Revisions
 from holdfast.testing.subject import increment
 from tests.engines.postgres.scene import opened, postgres_config, value
@@ -35,6 +36,10 @@ class Writes(Postgres, Batches, Revisions):
     """Promises of what a batch does."""
 
 
+class Chains(Postgres, Concurrency):
+    """Promises of decisions that stand on each other."""
+
+
 class Together(Postgres):
     """None: what tells is that engines beside each other lose something."""
 
@@ -51,6 +56,7 @@ BREAKAGES: list[tuple[type[Section], str, str]] = [
     (Writes, "DELETE FROM {schema}.record r WHERE r.key = keys[i];", ""),
     (Writes, "NOT coalesce(keys[i] = ANY (previous_keys), false)", "i < 3"),
     (Writes, "IF NOT writes THEN", "IF false THEN"),
+    (Chains, "OR (met IS NOT NULL AND since <> begun::bigint)", ""),
 ]
 
 

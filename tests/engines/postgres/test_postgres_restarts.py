@@ -31,9 +31,19 @@ from tests.servers.processes import (
 
 WRITERS = 8
 CRASHES = 3
+CRASHES_TORTURE = 40
 
 
 def test_crashes_among_commits_lose_nothing_and_repeat_nothing() -> None:
+    crash_again_and_again(CRASHES)
+
+
+@pytest.mark.torture
+def test_forty_crashes_among_commits() -> None:
+    crash_again_and_again(CRASHES_TORTURE)
+
+
+def crash_again_and_again(crashes: int) -> None:
     acknowledged: dict[bytes, int] = {}
 
     async def writes(engine: PostgresEngine, writer: int, stop: asyncio.Event) -> None:
@@ -54,7 +64,7 @@ def test_crashes_among_commits_lose_nothing_and_repeat_nothing() -> None:
                 async with asyncio.TaskGroup() as group:
                     for writer in range(WRITERS):
                         group.create_task(writes(engine, writer, stop))
-                    for _ in range(CRASHES):
+                    for _ in range(crashes):
                         await asyncio.sleep(0.2)
                         await asyncio.to_thread(server.crash)
                         await asyncio.to_thread(server.start)
@@ -68,8 +78,8 @@ def test_crashes_among_commits_lose_nothing_and_repeat_nothing() -> None:
                 assert len(rows) == len(set(acknowledged.values())) == len(acknowledged)
                 assert engine.lineage == lineage, "such a server keeps what it acknowledged"
 
-    run(test)
-    assert len(acknowledged) > WRITERS * CRASHES
+    run(test, seconds=10 * crashes + 20)
+    assert len(acknowledged) > WRITERS * crashes
 
 
 def test_a_server_that_may_have_lost_writes_begins_another_lineage() -> None:

@@ -74,9 +74,9 @@ async def value(engine: RedisEngine, key: bytes) -> bytes | None:
     return None if record is None else record.value
 
 
-def run(test: Callable[[], Awaitable[None]]) -> None:
+def run(test: Callable[[], Awaitable[None]], seconds: float = 50) -> None:
     async def main() -> None:
-        async with asyncio.timeout(50):
+        async with asyncio.timeout(seconds):
             await test()
 
     asyncio.run(main())

@@ -20,9 +20,19 @@ from tests.servers.processes import Server, redis_server
 
 WRITERS = 8
 CRASHES = 4
+CRASHES_TORTURE = 40
 
 
 def test_crashes_among_commits_lose_nothing_and_repeat_nothing() -> None:
+    crash_again_and_again(CRASHES)
+
+
+@pytest.mark.torture
+def test_forty_crashes_among_commits() -> None:
+    crash_again_and_again(CRASHES_TORTURE)
+
+
+def crash_again_and_again(crashes: int) -> None:
     """appendfsync always: what was acknowledged is there, torn is nothing, twice is nothing."""
     acknowledged: dict[bytes, int] = {}
 
@@ -43,7 +53,7 @@ def test_crashes_among_commits_lose_nothing_and_repeat_nothing() -> None:
                 async with asyncio.TaskGroup() as group:
                     for writer in range(WRITERS):
                         group.create_task(writes(engine, writer, stop))
-                    for _ in range(CRASHES):
+                    for _ in range(crashes):
                         await asyncio.sleep(0.1)
                         await asyncio.to_thread(server.crash)
                         await asyncio.to_thread(server.start)
@@ -52,8 +62,8 @@ def test_crashes_among_commits_lose_nothing_and_repeat_nothing() -> None:
                 await _agrees(engine, acknowledged)
                 assert engine.lineage == lineage, "such a server keeps what it acknowledged"
 
-    run(test)
-    assert len(acknowledged) > WRITERS * CRASHES
+    run(test, seconds=10 * crashes + 20)
+    assert len(acknowledged) > WRITERS * crashes
 
 
 async def _agrees(engine: RedisEngine, acknowledged: dict[bytes, int]) -> None:

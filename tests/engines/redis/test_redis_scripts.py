@@ -44,6 +44,7 @@ BREAKAGES = [
     ),
     ("commit", "if at > #ARGV then return {'done', head} end", ""),
     ("commit", "and not seen[key]", "and seen[key] == nil and #reply < 4"),
+    ("commit", "run ~= ARGV[8] or begun ~= ARGV[7]", "false"),
     ("commit", "local revision = head + 1", "local revision = math.max(head, 1)"),
     ("scan", "if ARGV[3] == '1' then", "if false then"),
     ("scan", "if #page > 2 and bytes > bytes_max then", "if bytes > bytes_max then"),

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from holdfast.contract.batch import Batch, Receipt
+from holdfast.contract.batch import Batch
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.errors import ConnectionLost, OutcomeUnknown, StoreError
 from holdfast.contract.record import Page, Range, Record
 from holdfast.engines.remote import RemoteConfig, RemoteEngine, Transport
-from holdfast.engines.remote.transport import Welcome
+from holdfast.engines.remote.transport import Outcome, Welcome
 from tests.servers.loopback import read_frame, write_frame
 
 #: Where the server listens, for this process and those that tests start.
@@ -77,8 +77,10 @@ class LoopbackTransport(Transport):
         page: Page = await self._ask("scan", range, rows_max, bytes_max)
         return page
 
-    async def commit_many(self, batches: Sequence[Batch]) -> list[Receipt | StoreError]:
-        outcomes: list[Receipt | StoreError] = await self._ask("commit_many", list(batches))
+    async def commit_many(
+        self, batches: Sequence[Batch], heads: Sequence[int | None], since: int
+    ) -> list[Outcome]:
+        outcomes: list[Outcome] = await self._ask("commit_many", list(batches), list(heads), since)
         return outcomes
 
     async def wait_above(self, revision: int) -> int:

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from holdfast.contract.batch import Batch, Decide, Draft, Receipt
-from holdfast.contract.errors import ConnectionLost, StoreError
+from holdfast.contract.errors import ConnectionLost
 from holdfast.contract.record import Record
 from holdfast.contract.runtime import Worker
 from holdfast.engines.remote.portal import Portal
+from holdfast.engines.remote.transport import Outcome
 from holdfast.runtime.system import SystemHost, drive, system_components
 from tests.engines.remote.loopback_engine import (
     LoopbackConfig,
@@ -80,12 +81,14 @@ class AwayTransport(LoopbackTransport):
 
     away = True
 
-    async def commit_many(self, batches: Sequence[Batch]) -> list[Receipt | StoreError]:
+    async def commit_many(
+        self, batches: Sequence[Batch], heads: Sequence[int | None], since: int
+    ) -> list[Outcome]:
         if self.away:
             await asyncio.sleep(0.05)
             AwayTransport.away = False
             raise ConnectionLost("the server is away")
-        return await super().commit_many(batches)
+        return await super().commit_many(batches, heads, since)
 
 
 class AwayEngine(LoopbackEngine):

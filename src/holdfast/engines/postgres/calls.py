@@ -16,9 +16,10 @@ from holdfast.contract.batch import (
     Put,
     Receipt,
 )
-from holdfast.contract.errors import ConnectionLost, StoreError
+from holdfast.contract.errors import ConnectionLost
 from holdfast.contract.record import Record
 from holdfast.engines.remote.conflicts import key_conflict, range_conflict
+from holdfast.engines.remote.transport import Moved, Outcome
 
 #: How long the server remembers a batch id.
 BATCH_ID_MEMORY_S = 15 * 60
@@ -40,11 +41,13 @@ class Call(NamedTuple):
     previous: bool
     writes: bool
 
-    def outcome(self, answer: Sequence[Any]) -> Receipt | StoreError:
+    def outcome(self, answer: Sequence[Any]) -> Outcome:
         """What became of the batch."""
         outcome, revision, failed, seen, newer, *previous = answer
         if outcome == "lineage":
             return other_lineage()
+        if outcome == "moved":
+            return Moved(seen)
         if outcome == "conflict":
             check = self.checks[failed - 1]
             if isinstance(check, CheckKey):
@@ -58,13 +61,27 @@ class Call(NamedTuple):
         )
 
 
-def call_of(batch: Batch) -> Call:
-    """The batch as the function takes it: checks first, then writes, as parallel arrays."""
+def call_of(batch: Batch, head: int | None, since: int) -> Call:
+    """The batch as the function takes it: checks first, then writes, as parallel arrays.
+
+    Args:
+        batch: to apply.
+        head: the revision that it has to meet, with nothing but its transaction since; None: any.
+        since: the newest revision before.
+    """
     checks = [one for one in batch.operations if isinstance(one, CheckKey | CheckRange)]
     writes = [one for one in batch.operations if not isinstance(one, CheckKey | CheckRange)]
     rows = [_columns(operation) for operation in (*checks, *writes)]
     arrays = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(_COLUMNS)]
-    arguments = [batch.id, BATCH_ID_MEMORY_S, batch.previous, "".join(arrays[0]), *arrays[1:]]
+    arguments = [
+        head,
+        since,
+        batch.id,
+        BATCH_ID_MEMORY_S,
+        batch.previous,
+        "".join(arrays[0]),
+        *arrays[1:],
+    ]
     return Call(arguments, checks, batch.previous, bool(writes))
 
 

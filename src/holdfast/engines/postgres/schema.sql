@@ -36,10 +36,11 @@ $holdfast$;
 --   k key revision (null: absent)    r key end revision count      (checks; key, end null: open)
 --   p key value    d key             D key end    a key (the prefix) value
 -- outcome: 'done' | 'known' (the id is remembered) | 'lineage' (it is another one)
+--   | 'moved' (it had to meet the head `met`, with nothing since `since` but this transaction)
 --   | 'conflict' (operation `failed`; of a key `seen` is its revision; of a range `seen` counts
 --   its keys, or `newer` is a later revision)
 CREATE FUNCTION {schema}.commit_batch(
-    expected text, id bytea, remember integer, wants_previous boolean,
+    expected text, met bigint, since bigint, id bytea, remember integer, wants_previous boolean,
     kinds text, keys bytea[], ends bytea[], values_ bytea[], revisions bigint[], counts bigint[],
     OUT outcome text, OUT revision bigint, OUT failed integer, OUT seen bigint, OUT newer bigint,
     OUT previous_keys bytea[], OUT previous_values bytea[], OUT previous_revisions bigint[]
@@ -47,6 +48,7 @@ CREATE FUNCTION {schema}.commit_batch(
 #variable_conflict use_column
 DECLARE
     current bigint;
+    begun text := current_setting('holdfast.begun', true);  -- the head before this transaction
     lineage text;
     stamp bytea;
     appends integer := 0;
@@ -71,6 +73,16 @@ BEGIN
             outcome := 'known';
             RETURN;
         END IF;
+    END IF;
+
+    IF coalesce(begun, '') = '' THEN
+        begun := current::text;
+        PERFORM set_config('holdfast.begun', begun, true);
+    END IF;
+    IF met <> current OR (met IS NOT NULL AND since <> begun::bigint) THEN
+        outcome := 'moved';
+        seen := current;
+        RETURN;
     END IF;
 
     outcome := 'conflict';

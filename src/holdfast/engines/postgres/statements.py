@@ -18,7 +18,7 @@ FROM {schema}.head LEFT JOIN (
 ) AS walked ON number = 1 OR bytes <= %b::bigint ORDER BY number"""
 _COMMIT = """
 SELECT * FROM {schema}.commit_batch(
-    %b::text, %b::bytea, %b::integer, %b::bool,
+    %b::text, %b::bigint, %b::bigint, %b::bytea, %b::integer, %b::bool,
     %b::text, %b::bytea[], %b::bytea[], %b::bytea[], %b::bigint[], %b::bigint[]
 )"""
 _TELL = "SELECT pg_notify(%b::text, revision::text) FROM {schema}.head"

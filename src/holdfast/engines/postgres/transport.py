@@ -28,7 +28,7 @@ from holdfast.engines.postgres.connections import Connection, Connections
 from holdfast.engines.postgres.news import News
 from holdfast.engines.postgres.statements import Statements
 from holdfast.engines.remote import Transport
-from holdfast.engines.remote.transport import Welcome
+from holdfast.engines.remote.transport import Outcome, Welcome
 
 #: How a database lies in its tables.
 FORMAT = 1
@@ -134,8 +134,10 @@ class PostgresTransport(Transport):
 
     # --- Writing ----------------------------------------------------------------------------
 
-    async def commit_many(self, batches: Sequence[Batch]) -> list[Receipt | StoreError]:
-        calls = [call_of(batch) for batch in batches]
+    async def commit_many(
+        self, batches: Sequence[Batch], heads: Sequence[int | None], since: int
+    ) -> list[Outcome]:
+        calls = [call_of(batch, head, since) for batch, head in zip(batches, heads, strict=True)]
         try:
             outcomes = await self._together(calls)
         except (ConnectionLost, OutcomeUnknown):
@@ -259,7 +261,7 @@ class PostgresTransport(Transport):
 
     # --- Inside -----------------------------------------------------------------------------
 
-    async def _together(self, calls: Sequence[Call]) -> list[Receipt | StoreError]:
+    async def _together(self, calls: Sequence[Call]) -> list[Outcome]:
         """All in one transaction, with one flush, sent without waiting in between."""
         async with self._connections.writing() as connection:
             async with connection.pipeline(), connection.transaction():
@@ -278,7 +280,7 @@ class PostgresTransport(Transport):
             for call, answer in zip(calls, answers, strict=True)
         ]  # fmt: skip
 
-    async def _alone(self, call: Call) -> Receipt | StoreError:
+    async def _alone(self, call: Call) -> Outcome:
         try:
             return (await self._together([call]))[0]
         except (ConnectionLost, OutcomeUnknown):

@@ -16,11 +16,12 @@ from holdfast.contract.batch import (
     Put,
     Receipt,
 )
-from holdfast.contract.errors import Conflict, StorageFull, StoreError, ValueTooLarge
+from holdfast.contract.errors import Conflict, StorageFull, ValueTooLarge
 from holdfast.contract.record import Range, Record
 from holdfast.engines.redis.connection import Word
 from holdfast.engines.redis.failures import FULL
 from holdfast.engines.remote.conflicts import key_conflict, range_conflict
+from holdfast.engines.remote.transport import Moved, Outcome
 
 #: How long the server remembers a batch id.
 BATCH_ID_MEMORY_S = 15 * 60
@@ -47,15 +48,29 @@ class Call(NamedTuple):
     previous: bool
     deletes: bool
 
+    def in_run(self, run: str, since: int, head: int | None) -> Call:
+        """The same as part of a run of commits.
+
+        Args:
+            run: its name, in hex; '' for none.
+            since: the newest revision before it.
+            head: the revision that it has to meet, with nothing but the run since; None: any.
+        """
+        arguments = list(self.arguments)
+        arguments[4:7] = [b"" if head is None else head, since, run]
+        return self._replace(arguments=arguments)
+
     def for_full_server(self) -> Call:
         """The same, for a server that refused it because it is full."""
         arguments = list(self.arguments)
         arguments[2] = ROOM_BYTES_MAX
         return self._replace(arguments=arguments)
 
-    def outcome(self, reply: list[Any]) -> Receipt | StoreError:
+    def outcome(self, reply: list[Any]) -> Outcome:
         """What became of the batch."""
         outcome, *rest = reply
+        if outcome == b"moved":
+            return Moved(rest[0])
         if outcome == b"conflict":
             number, found = rest
             return _conflict(self.checks[number - 1], found)
@@ -83,6 +98,7 @@ def call_of(batch: Batch) -> Call:
         int(batch.previous),
         b"",
         len(checks),
+        *(b"", b"", b""),
     ]
     for operation in (*checks, *writes):
         arguments += _words(operation)

@@ -1,18 +1,20 @@
 -- One commit: all checks on the state before it, then all writes, or none of either.
 --
--- KEYS  1 head (revision and lineage)   2 order (sorted set of keys, all scores 0)
+-- KEYS  1 head (revision, lineage, and the run that wrote it: its name and where it began)   2 order (sorted set of keys, all scores 0)
 --       3 records (hash: key -> revision, 8 bytes big endian, and value)   4 receipt of the batch id
 --       5 channel that tells of commits
 -- ARGV  1 lineage   2 seconds to remember the id ('0': the batch has none)
 --       3 '1': answer previous records   5 number of checks
 --       4 how many bytes it may add to a server that is full; '' when it is not known to be full
---       6 .. the checks, then the writes, each a letter and its arguments:
+--       6 the head that the batch has to meet, with nothing but its run since 7; '' for any
+--       7 a revision   8 the run that the batch belongs to; '' for none
+--       9 .. the checks, then the writes, each a letter and its arguments:
 --         k key revision ('' for absent) | r from to at_revision count
 --         p key value | d key | D from to | a prefix value      (from, to: as ZRANGEBYLEX has them)
 -- Reply {'done', revision, previous ...} | {'known', revision} | {'lineage'}
 --       | {'conflict', number of the check, what was found}
 --       (a key's revision or ''; of a range a count of keys, or r and the newer revision)
---       | {'wide', number of the check, keys in the range} | {'full'}
+--       | {'wide', number of the check, keys in the range} | {'full'} | {'moved', head}
 --
 -- A script has no rollback, so nothing after the first write may fail: arguments are validated
 -- before they are sent, and a server that takes no writes (full, a replica, unable to write its
@@ -25,9 +27,9 @@ local CHECKED_MAX = 10000  -- rows that one check of a range may walk: the serve
 
 local standing = redis.call('GET', head_name)
 if not standing then return {'lineage'} end
-local gap = string.find(standing, ' ', 1, true)
-if string.sub(standing, gap + 1) ~= ARGV[1] then return {'lineage'} end
-local head = tonumber(string.sub(standing, 1, gap - 1))
+local head, lineage, run, begun = string.match(standing, '^(%d+) (%x+) ?(%x*) ?(%d*)$')
+if lineage ~= ARGV[1] then return {'lineage'} end
+head = tonumber(head)
 
 if remember_s > 0 then
   local known = redis.call('GET', receipt)
@@ -36,6 +38,10 @@ if remember_s > 0 then
     redis.call('EXPIRE', receipt, remember_s)
     return {'known', tonumber(known)}
   end
+end
+
+if ARGV[6] ~= '' and (head ~= tonumber(ARGV[6]) or run ~= ARGV[8] or begun ~= ARGV[7]) then
+  return {'moved', head}
 end
 
 local function revision_of(record)
@@ -65,7 +71,7 @@ local function check_range(from, to, at_revision, expected)
   return true
 end
 
-local at = 6
+local at = 9
 for number = 1, checks do
   local fits, found
   if ARGV[at] == 'k' then
@@ -118,7 +124,12 @@ if ARGV[4] ~= '' then
   if grows > tonumber(ARGV[4]) then return {'full'} end
   redis.call('ZREM', order, '')
 end
-redis.call('SET', head_name, string.format('%.0f ', revision) .. ARGV[1])
+local written = string.format('%.0f ', revision) .. lineage
+if ARGV[8] ~= '' then
+  if run ~= ARGV[8] then begun = string.format('%.0f', head) end
+  written = written .. ' ' .. ARGV[8] .. ' ' .. begun
+end
+redis.call('SET', head_name, written)
 while at <= #ARGV do
   local letter, first, second = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   if letter == 'p' then

@@ -8,9 +8,9 @@
 local lineage, next_revision = ARGV[1], tonumber(ARGV[2])
 local standing = redis.call('GET', KEYS[1])
 if not standing then return {'lineage'} end
-local gap = string.find(standing, ' ', 1, true)
-if string.sub(standing, gap + 1) ~= lineage then return {'lineage'} end
-local head = tonumber(string.sub(standing, 1, gap - 1))
+local head, of = string.match(standing, '^(%d+) (%x+)')
+if of ~= lineage then return {'lineage'} end
+head = tonumber(head)
 for at = 3, #ARGV, 2 do
   head = math.max(head, (struct.unpack('>I8', ARGV[at + 1])))
 end

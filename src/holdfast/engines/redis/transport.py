@@ -32,7 +32,7 @@ from holdfast.engines.redis.places import Places
 from holdfast.engines.redis.scripts import NAMES, script
 from holdfast.engines.redis.verify import verify
 from holdfast.engines.remote import Transport
-from holdfast.engines.remote.transport import Welcome
+from holdfast.engines.remote.transport import Outcome, Welcome
 
 #: How a database lies in its keys; see docs/format.md.
 FORMAT = 1
@@ -133,8 +133,13 @@ class RedisTransport(Transport):
 
     # --- Writing ----------------------------------------------------------------------------
 
-    async def commit_many(self, batches: Sequence[Batch]) -> list[Receipt | StoreError]:
+    async def commit_many(
+        self, batches: Sequence[Batch], heads: Sequence[int | None], since: int
+    ) -> list[Outcome]:
         calls = [call_of(batch) for batch in batches]
+        if any(head is not None for head in heads):
+            run = self._ids.new().hex()
+            calls = [call.in_run(run, since, head) for call, head in zip(calls, heads, strict=True)]
         replies = await self._commit(calls)
         # Told to forget its scripts: refused commits are sent again, in their order.
         missing = [at for at, reply in enumerate(replies) if _word(reply) == "NOSCRIPT"]
@@ -284,7 +289,7 @@ class RedisTransport(Transport):
             for at, reply in zip(calls, found, strict=True):
                 replies[at] = reply
 
-    def _outcome(self, call: Call, reply: Any) -> Receipt | StoreError:
+    def _outcome(self, call: Call, reply: Any) -> Outcome:
         if isinstance(reply, hiredis.ReplyError):
             return refusal(reply)
         if reply[0] == b"lineage":
@@ -296,16 +301,14 @@ class RedisTransport(Transport):
 
     def _revision(self, head: bytes | None) -> int:
         """The revision of a head, which belongs to our lineage."""
-        revision, _, lineage = (head or b"").partition(b" ")
+        revision, lineage, *_ = (head or b" ").split(b" ")
         if lineage != self._lineage:
             raise self._other_lineage()
         number = int(revision)
         self._known.head = max(self._known.head, number)
         return number
 
-    async def _replicated(
-        self, calls: Sequence[Call], outcomes: list[Receipt | StoreError]
-    ) -> list[Receipt | StoreError]:
+    async def _replicated(self, calls: Sequence[Call], outcomes: list[Outcome]) -> list[Outcome]:
         """The outcomes, unknown where fewer replicas than wanted have the write."""
         try:
             await self._require_replicas(self._writing or self._here())

@@ -2,8 +2,10 @@
 
 While a group is on its way, whoever comes next gathers. A group reads the keys of all its
 transactions at once, decides them in turn, each on what the earlier ones leave, and sends all
-batches together. Every decision carries checks of what it saw, so a guess that turns out wrong
-(another process wrote in between) is refused by the server and decided anew.
+batches together. Every decision carries checks of what it saw. One that was made on what earlier
+ones are expected to leave has to meet exactly that: when another process wrote in between, all
+revisions of the group are others than expected, and a check could find the revision it wants on a
+row that somebody else wrote. So the server refuses it, and it is decided anew.
 
 Every batch that writes has an id. When the connection breaks before the answer, the same batches
 are sent again, and those that were applied are not applied twice.
@@ -29,13 +31,15 @@ from holdfast.contract.engine import TRANSACT_ATTEMPTS_MAX
 from holdfast.contract.errors import Conflict, Overloaded, StoreClosed
 from holdfast.contract.runtime import Ids
 from holdfast.engines.remote.line import Line
+from holdfast.engines.remote.transport import Moved
 from holdfast.engines.remote.work import State, Work, apply, weight
 
 #: How many batches travel together at most, and how many bytes of values once there are two.
 GROUP_BATCHES_MAX = 128
 GROUP_BYTES_MAX = 16 * 1024 * 1024
 
-_Sent = list[tuple[Work, Batch]]
+#: Who sends which batch, and the head that it has to meet.
+_Sent = list[tuple[Work, Batch, int | None]]
 
 
 class Gathering:
@@ -134,6 +138,7 @@ class Gathering:
 
     async def _carry(self, works: Sequence[Work]) -> None:
         sent: _Sent = []
+        head = 0
         deciding = [work for work in works if work.decide is not None]
         if deciding:
             keys = list({key: None for work in deciding for key in work.wanted})
@@ -144,16 +149,21 @@ class Gathering:
         for work in works:
             if work.decide is None:
                 assert work.batch is not None
-                sent.append((work, work.batch))
+                sent.append((work, work.batch, None))
         if not sent:
             return
-        batches = [self._identified(batch) for _, batch in sent]
+        batches = [self._identified(batch) for _, batch, _ in sent]
+        heads = [head for _, _, head in sent]
         outcomes = await self._line.repeated(
-            lambda transport: transport.commit_many(batches), writes=True
+            lambda transport: transport.commit_many(batches, heads, head), writes=True
         )
         again: list[Work] = []
         newest = 0
-        for (work, _), outcome in zip(sent, outcomes, strict=True):
+        for (work, _, _), outcome in zip(sent, outcomes, strict=True):
+            if isinstance(outcome, Moved):
+                # Not counted: whoever is decided first in a group needs no guess.
+                again.append(work)
+                continue
             if isinstance(outcome, Conflict) and self._again(work, outcome):
                 again.append(work)
                 continue
@@ -178,7 +188,7 @@ class Gathering:
             assert decided is None or isinstance(decided, Batch)
             if decided is None or not decided.operations:
                 if work.guessed:
-                    sent.append((work, Batch(work.checks(self._key_bytes_max))))
+                    sent.append((work, Batch(work.checks(self._key_bytes_max)), head))
                 else:
                     work.settle(Receipt(head))
                 continue
@@ -187,7 +197,7 @@ class Gathering:
                 decided.id,
                 work.previous or decided.previous,
             )
-            sent.append((work, batch))
+            sent.append((work, batch, head if work.guessed else None))
             size += weight(batch)
             if decided.id is not None or _has_checks(decided) or size > GROUP_BYTES_MAX:
                 # It may not take its revision, so the next ones cannot be told theirs.

@@ -27,6 +27,20 @@ class Welcome(NamedTuple):
     revision: int
 
 
+class Moved(NamedTuple):
+    """A batch was not applied: the head that it was decided for is not the one it met.
+
+    Attributes:
+        head: the one it met.
+    """
+
+    head: int
+
+
+#: What became of a batch.
+Outcome = Receipt | StoreError | Moved
+
+
 class Transport(ABC):
     """One way to a server: a connection, or as many as it likes.
 
@@ -61,11 +75,24 @@ class Transport(ABC):
         """A page of the range."""
 
     @abstractmethod
-    async def commit_many(self, batches: Sequence[Batch]) -> list[Receipt | StoreError]:
+    async def commit_many(
+        self, batches: Sequence[Batch], heads: Sequence[int | None], since: int
+    ) -> list[Outcome]:
         """Apply the batches one after the other, in one round trip; what became of each.
 
         Each is a commit of its own: one that is refused does not concern the others. A batch
         with a known id is not applied again, whatever its checks say.
+
+        Args:
+            batches: to apply.
+            heads: for each the revision that must be the newest when its turn comes, all commits
+                after `since` being those of earlier batches here; or it is not applied (`Moved`).
+                None: it need not meet anything. Such a batch was decided on what earlier ones are
+                expected to leave. When a commit of somebody else comes in between, their
+                revisions are others, and its checks may find the revisions that they want on rows
+                of somebody else. The head alone does not tell: one commit too many and one
+                refused leave it as it was expected.
+            since: the newest revision when the batches were decided.
         """
 
     async def wait_above(self, revision: int) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from holdfast.contract.batch import Batch, CheckKey, CheckRange, Put, Receipt
+from holdfast.contract.batch import Batch, CheckKey, CheckRange, Draft, Put, Receipt
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import Conflict
-from holdfast.contract.record import Range
+from holdfast.contract.record import Range, Record
+from holdfast.runtime.system import drive
+from holdfast.testing.driving import in_threads
 from holdfast.testing.promise import Section, promise
 from holdfast.testing.subject import Subject, contents, increment, put, value_of, walk
 
@@ -44,6 +46,42 @@ class Concurrency(Section):
         winners = [number for number in outcomes if number is not None]
         assert len(winners) == 1, "several found it absent and made it"
         assert await value_of(engine, b"claim") == b"%d" % winners[0]
+
+    @promise("trap 29", tasks=True)
+    async def test_every_decision_stands_on_the_one_before_it_whoever_makes_it(
+        self, subject: Subject
+    ) -> None:
+        """Tasks and a thread beside the loop: each keeps what it replaced, so a gap would show."""
+        engine = await subject.open()
+        rounds = 25
+
+        def link(records: list[Record | None], revision: int) -> Draft:
+            del revision
+            number, last = (0, b"") if records[0] is None else (int(records[0].value), b"")
+            if records[0] is not None:
+                last = b"%d" % records[0].revision
+            draft = Draft()
+            draft.rows = {b"n": b"%d" % (number + 1), b"past%06d" % number: last}
+            return draft
+
+        async def several(task: int) -> None:
+            for number in range(rounds):
+                await engine.transact([b"n"], link)
+                await put(engine, (b"own%d-%d" % (task, number), b""))
+
+        thread = asyncio.create_task(
+            asyncio.to_thread(in_threads, engine, lambda number: drive(several(-number - 1)), 2)
+        )
+        await asyncio.gather(*(several(task) for task in range(8)))
+        await thread
+        total = 10 * rounds
+        assert await value_of(engine, b"n") == b"%d" % total
+        past = await walk(engine, Range.prefix(b"past"))
+        assert [key for key, _ in past] == [b"past%06d" % number for number in range(total)]
+        # Each link names the revision of the one before.
+        assert [record.value for _, record in past[1:]] == [
+            b"%d" % record.revision for _, record in past[:-1]
+        ]
 
     @promise("trap 29", tasks=True)
     async def test_of_many_who_count_a_range_one_adds_to_it(self, subject: Subject) -> None:
