@@ -50,7 +50,9 @@ class Interrupter:
         return self
 
     def __exit__(self, *_: object) -> None:
+        global _at_work  # noqa: PLW0603 - see `_at_call`
         sys.settrace(self._before)
+        _at_work = self._unwinding = None  # Which would hold what the call had.
 
     def at_line(self, frame: FrameType) -> None:
         """Raise if it is the line."""
