@@ -78,7 +78,7 @@ class EmbeddedAdapter(EmbeddedValues, EmbeddedLimits, EmbeddedStreams, EmbeddedP
 
     def bounded(self, bounds: Mapping[str, Bound], name: str) -> EmbeddedAdapter:
         made = EmbeddedAdapter(self._site, self._rows)
-        made._bounds = {area: Bounded(f"{name}:{area}", bound) for area, bound in bounds.items()}
+        made._bounds = {area: Bounded(f"{name}/{area}", bound) for area, bound in bounds.items()}
         return made
 
     def on(self, moment: Moment) -> EmbeddedAdapter:

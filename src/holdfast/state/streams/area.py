@@ -99,7 +99,7 @@ class Streams(Area):
             remember: for how long.
             max_len, approximate: see `append`.
         """
-        whole_key, once_key = self._key(stream), self._once(f"{len(stream)}:{stream}:{key}")
+        whole_key, once_key = self._key(stream), self._once(f"{len(stream)}/{stream}/{key}")
         name("key", key, IDENTIFIER_CHARACTERS_MAX)
         length = 0 if max_len is None else whole("max_len", max_len, 1, LENGTH_MAX)
         span = duration_ms("remember", remember)
