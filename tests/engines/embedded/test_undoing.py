@@ -12,7 +12,6 @@ from holdfast.engines.embedded.engine import EmbeddedEngine
 from holdfast.runtime.system import drive
 from tests.engines.embedded.engines import ENGINES, driven
 
-
 #: What relaxed LMDB has not flushed is undone in memory, on a way of its own.
 UNDONE_BY_THE_ENGINE = [name for name in ENGINES if name != "lmdb relaxed"]
 
