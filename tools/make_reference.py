@@ -37,7 +37,9 @@ MODULES = (
     "holdfast.sync",
     *(
         f"holdfast.contract.{name}"
-        for name in ("engine", "batch", "record", "capability", "config", "runtime", "limits")
+        for name in (
+            "engine", "batch", "record", "capability", "config", "runtime", "limits", "queues",
+        )
     ),
     *(
         f"holdfast.codecs.{name}"

@@ -62,7 +62,7 @@ async def show(db: Database, url: str, cities: list[Any], notes: Notes, console:
     collection = db.collection(COLLECTION, history="none")
     await fill(collection, documents, notes)
     await the_biggest(collection, documents, notes, console)
-    await in_several_scripts(collection, notes, console)
+    await in_several_scripts(collection, documents, notes, console)
     await nearest_ten(collection, documents, notes, console)
     await by_country(collection, documents, notes, console)
     await stays_current(db, url, collection, notes, console)
@@ -125,7 +125,9 @@ def _stages(stage: dict[str, Any]) -> list[str]:
     return [name, *below]
 
 
-async def in_several_scripts(collection: Collection[Any], notes: Notes, console: Console) -> None:
+async def in_several_scripts(
+    collection: Collection[Any], documents: dict[str, Any], notes: Notes, console: Console
+) -> None:
     """One city under its names in several scripts."""
     await collection.create_index("words", "names", kind="text")
     found = {}
@@ -138,8 +140,9 @@ async def in_several_scripts(collection: Collection[Any], notes: Notes, console:
             shown = (best.highlights or {}).get("names", "")
             console.print(f"search {word}: [bold]{best.value['name']}[/] ({shown})")
     seconds = (perf_counter() - start) / len(WORDS)
+    there = any(one["name"] == "Kyoto" for one in documents.values())  # A short demo has fewer.
     notes.equal(
-        "found in several scripts", dict.fromkeys(WORDS, "Kyoto"), found,
+        "found in several scripts", dict.fromkeys(WORDS, "Kyoto") if there else {}, found,
         f"{seconds * 1e3:.1f} ms a search",
     )  # fmt: skip
 

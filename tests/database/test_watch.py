@@ -32,7 +32,9 @@ def waiting(db: Any) -> int:
 
 async def test_a_view_that_is_none_is_refused_and_the_known_ones_are_named(scene: Scene) -> None:
     async with scene.open() as db:
-        with pytest.raises(InvalidInput, match=r"'entires' is unknown.*documents, entries, .*stores"):
+        with pytest.raises(
+            InvalidInput, match=r"'entires' is unknown.*documents, entries, .*stores"
+        ):
             db.watch(view="entires")
 
 

@@ -6,13 +6,17 @@ import asyncio
 import gc
 import threading
 from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
 from weakref import ref
 
 import pytest
 
 from holdfast.contract.batch import Batch, Put
 from holdfast.contract.errors import StoreLocked
-from holdfast.engines.lmdb import LmdbEngine
+from holdfast.engines.lmdb import LmdbEngine, warm_up
+from holdfast.engines.lmdb.journaled import Journaled
+from holdfast.engines.lmdb.relaxed import Relaxed
 from holdfast.runtime.system import drive
 from tests.engines.lmdb_database import get, keys, make, opened, put, run_child
 
@@ -129,3 +133,32 @@ async def _opened_soon(path: Path, durability: str) -> LmdbEngine:
         else:
             return engine
     raise AssertionError("the path stays taken")
+
+
+@pytest.mark.parametrize("settings", [{"durability": "relaxed"}, {"journal": 64 * 1024}])
+def test_an_engine_is_flushed_on_its_own_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    """Where that holds it last, it is collected and closed there, and must not wait for itself."""
+    monkeypatch.setattr(warm_up, "WARM_UP_COMMITS", 0)
+    with opened(tmp_path / "app", **settings, flush_interval=3600.0) as engine:
+        for number in range(5):
+            put(engine, b"%d" % number)
+        layered = engine._layered
+        assert isinstance(layered, Relaxed | Journaled)
+        ended: SimpleQueue[None] = SimpleQueue()
+
+        def look(*, due: bool) -> float | None:
+            if isinstance(layered, Journaled) and layered.on:
+                layered._roll()
+            engine._flush()
+            ended.put(None)
+            return None
+
+        monkeypatch.setattr(layered, "look", look)
+        layered._ring()
+        ended.get(timeout=20)
+        assert layered.layers.hides_nothing
+        monkeypatch.undo()
+    with opened(tmp_path / "app") as engine:
+        assert len(keys(engine)) == 5

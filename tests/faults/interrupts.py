@@ -3,7 +3,8 @@
 A signal's exception comes between two bytecodes of the main thread; a trace function raises it at
 the beginning of a line, which is every place that matters and more: when a `with` block ends, its
 first line is traced once more, before the lock is given back, and no signal is looked at there;
-nor is one at a `try:`, which is no instruction but its name.
+nor is one at a `try:`, which is no instruction but its name, nor on the way of an exception to the
+first call of its handler.
 
 Between the making of a coroutine and its first step lies a line, too: tests ignore the warning that
 it was never awaited.
@@ -38,6 +39,8 @@ class Interrupter:
 
     def __init__(self, line: int) -> None:
         self._left = line
+        #: Where an exception is on its way, and nothing was called since.
+        self._unwinding: FrameType | None = None
         self.place: str | None = None
 
     def __enter__(self) -> Self:
@@ -47,15 +50,24 @@ class Interrupter:
         return self
 
     def __exit__(self, *_: object) -> None:
+        global _at_work  # noqa: PLW0603 - see `_at_call`
         sys.settrace(self._before)
+        _at_work = self._unwinding = None  # Which would hold what the call had.
 
     def at_line(self, frame: FrameType) -> None:
         """Raise if it is the line."""
-        if self.place is None and not _passes_signals(frame):
+        if self._unwinding is frame:
+            if _calls(frame.f_code, frame.f_lineno):
+                self._unwinding = None
+        elif self.place is None and not _passes_signals(frame):
             self._left -= 1
             if self._left < 0 and not collects(frame):
                 self.place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
                 raise KeyboardInterrupt
+
+    def at_exception(self, frame: FrameType) -> None:
+        """An exception goes through the frame, or to one of its handlers."""
+        self._unwinding = frame
 
 
 # Functions that are never collected: once a trace function has raised in a generator, Python 3.11
@@ -68,8 +80,11 @@ def _at_call(frame: FrameType, _event: str, _argument: Any) -> Any:
 
 
 def _at_line(frame: FrameType, event: str, _argument: Any) -> Any:
-    if event == "line" and _at_work is not None:
-        _at_work.at_line(frame)
+    if _at_work is not None:
+        if event == "line":
+            _at_work.at_line(frame)
+        elif event == "exception":
+            _at_work.at_exception(frame)
     return _at_line
 
 
@@ -105,6 +120,18 @@ def _deaf(code: CodeType) -> frozenset[int]:
             if at and instructions[at - 1].opname == "SWAP":
                 found.add(instructions[at - 1].offset)
     return frozenset(found)
+
+
+@lru_cache(None)
+def _calls(code: CodeType, line: int) -> bool:
+    """Whether a line calls something: until a handler does, no signal is looked at in it."""
+    lines = ((start, end) for start, end, number in code.co_lines() if number == line)
+    places = {offset for start, end in lines for offset in range(start, end)}
+    return any(
+        one.opname.startswith("CALL") or one.opname == "JUMP_BACKWARD"
+        for one in dis.get_instructions(code)
+        if one.offset in places
+    )
 
 
 def each_line(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import shutil
 import traceback
@@ -271,6 +272,7 @@ class FaultyWork(Work):
             Interrupter(self.random.randrange(LINES_MAX)),
         ):
             call()
+        gc.collect()  # What the interrupted call had is let go of with its remains.
 
     # --- What goes wrong around it ------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -197,3 +198,26 @@ def test_a_counter_that_cannot_be_read_for_once_ends_no_wait() -> None:
     watcher = Watcher(SystemHost(), head, lambda: True)
     assert drive(watcher.wait(1)) == 2
     watcher.close()
+
+
+@pytest.mark.parametrize("name", ["lmdb", "lmdb relaxed", "sqlite", "sqlite relaxed"])
+def test_a_closed_snapshot_that_is_kept_holds_up_no_fork(name: str, quick: Path) -> None:
+    with driven(name, quick) as engine:
+        drive(engine.transact([], writing(b"a")))
+        kept = [drive(engine.snapshot()) for _ in range(3)]
+        for snapshot in kept:
+            drive(engine.read([b"a"], at=snapshot))
+            snapshot.close()
+        context = multiprocessing.get_context("fork")
+        child = context.Process(target=_write, args=(name, quick))
+        child.start()
+        child.join(20)
+        assert child.exitcode == 0
+        [record] = drive(engine.read([b"child"]))
+        assert record is not None
+        assert len(kept) == 3
+
+
+def _write(name: str, folder: Path) -> None:
+    with driven(name, folder) as engine:
+        drive(engine.transact([], writing(b"child")))

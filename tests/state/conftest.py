@@ -55,11 +55,15 @@ class RedisServer:
     async def _answers(self) -> None:
         for _ in range(200):
             try:
-                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                writer.write(b"PING\r\n")
+                said = await reader.readline()
                 writer.close()
-                return
+                if not said.startswith(b"-LOADING"):
+                    return
             except OSError:
-                await asyncio.sleep(0.025)
+                pass
+            await asyncio.sleep(0.025)
         raise AssertionError((self.folder / "server.log").read_text())
 
     def kill(self) -> None:

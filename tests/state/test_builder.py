@@ -25,6 +25,7 @@ from holdfast.contract.runtime import ManualClock
 from holdfast.runtime.system import system_components
 from holdfast.state import (
     BatchEntry,
+    Bound,
     Events,
     MockStoreAdapter,
     ScopeOptions,
@@ -66,7 +67,9 @@ def test_each_step_makes_another_builder_with_one_thing_changed() -> None:
     assert not start.with_events_validation(publish=False).validation.publish
     assert start.with_pinned_scope("region", "eu", MockStoreAdapter()).pins
     assert start.pins == {}
-    assert {"lints", "validation", "pins"} | steps.keys() == before.keys()
+    assert start.with_bound("kv", Bound(items=5)).bounds == {"kv": Bound(items=5)}
+    assert start.bounds == {}
+    assert {"lints", "validation", "pins", "bounds"} | steps.keys() == before.keys()
     # Forked two ways, neither sees the other.
     fork = start.with_service("a")
     one, two = fork.add_scope("org"), fork.add_scope("team", required=True)

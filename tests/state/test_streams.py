@@ -454,3 +454,68 @@ def test_who_waits_in_memory_is_forgotten(service: str) -> None:
             assert kept.value.waiting == []
 
     run(main())
+
+
+def test_a_message_with_a_key_is_added_once(place: Place, service: str) -> None:
+    async def main() -> None:
+        async with opened(place, service) as store, opened(place, service) as other:
+            found = await asyncio.gather(
+                *(one.streams.append_once("s", 1, "r1") for one in (store, other) * 10)
+            )
+            assert [one.appended for one in found].count(True) == 1
+            assert len({one.id for one in found}) == 1
+            assert (await store.streams.append_once("s", 2, "r2", max_len=5)).appended
+            assert (await store.streams.append_once("other", 3, "r1")).appended
+            assert [one.message for one in await store.streams.tail("s")] == [1, 2]
+            assert (await store.streams.append_once("s", 4, "r3", remember=0.05)).appended
+            await asyncio.sleep(0.1)
+            assert (await store.streams.append_once("s", 5, "r3")).appended
+            # A key never reaches into another stream.
+            assert (await store.streams.append_once("a", 1, "b:c")).appended
+            assert (await store.streams.append_once("a:b", 1, "c")).appended
+            with pytest.raises(InvalidInput):
+                await store.streams.append_once("s", 1, "")
+
+    run(main())
+
+
+def test_a_message_comes_when_it_is_due(place: Place, service: str) -> None:
+    async def main() -> None:
+        async with opened(place, service) as store, opened(place, service) as other:
+            began = time.monotonic()
+            came: list[tuple[Any, float]] = []
+            groups = [one.streams.group("g", str(n)) for n, one in enumerate((store, other))]
+            consuming = [
+                group.consume(
+                    "s", lambda m: came.append((m.message, time.monotonic() - began)), block=0.2
+                )
+                for group in groups
+            ]
+            running = [asyncio.create_task(one.run()) for one in consuming]
+            await store.streams.append_later("s", "third", 0.6)
+            await store.streams.append_later("s", "second", 0.3)
+            await store.streams.append("s", "first")
+            await until(lambda: len(came) == 3)
+            for one in consuming:
+                one.stop()
+            await asyncio.gather(*running)
+            assert [message for message, _ in came] == ["first", "second", "third"]
+            assert 0.3 <= came[1][1] < 1.5
+            assert 0.6 <= came[2][1] < 2.0
+            # By hand, without anybody who consumes; nothing comes twice.
+            for n in range(5):
+                await store.streams.append_later("by hand", n, 0.01)
+            await store.streams.append_later("by hand", "later", 60)
+            assert 0 <= (await store.streams.release_due("none") or 0) == 0
+            await asyncio.sleep(0.05)
+            left = await asyncio.gather(
+                *(one.streams.release_due("by hand", count=2) for one in (store, other) * 3)
+            )
+            assert all(one is not None for one in left)
+            assert 50 < (await store.streams.release_due("by hand") or 0) <= 60
+            assert [one.message for one in await store.streams.tail("by hand")] == [0, 1, 2, 3, 4]
+            assert await store.streams.release_due("none") is None
+            with pytest.raises(InvalidValue):
+                await store.streams.append_later("s", 1, 0)
+
+    run(main())

@@ -15,6 +15,7 @@ DOORS = {
     "holdfast.testing": "the contract suite, for authors of engines",
     "holdfast.testing.__main__": "the other process of a promise",
     "holdfast.sync": "the sync twins, for callers without a loop",
+    "holdfast.database.storages": "storages by configuration, and their adapters",
     "holdfast.__main__": "python -m holdfast",
     "holdfast.stores.capabilities": "probes of what a store can do, for callers",
     "holdfast.stores.proofs": "for whoever checks a proof and has no database",

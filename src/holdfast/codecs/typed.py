@@ -88,6 +88,8 @@ class Typed(Generic[T]):
                 return msgspec.convert(plain, kind, builtin_types=_BUILTIN, str_keys=True)
             except msgspec.ValidationError as error:
                 raise self._unfit(msgspec_violations(error)) from error
+            except (StopIteration, StopAsyncIteration) as error:
+                raise self._stopped(error) from error
 
         self.to_plain, self.from_plain = to_plain, from_plain
 
@@ -112,8 +114,14 @@ class Typed(Generic[T]):
                 return adapter.validate_python(plain)
             except ValidationError as error:
                 raise self._unfit(pydantic_violations(error)) from error
+            except (StopIteration, StopAsyncIteration) as error:
+                raise self._stopped(error) from error
 
         self.to_plain, self.from_plain = to_plain, from_plain
+
+    def _stopped(self, error: BaseException) -> RuntimeError:
+        # It would end the walk that the value is a part of, as if there were no more.
+        return RuntimeError(f"the class {self!r} raised {type(error).__name__}")
 
     def _other(self, value: Any) -> InvalidValue:
         return InvalidValue(

@@ -112,7 +112,6 @@ class _Adapted(Serializer):
             raise SerializationFailed(
                 f"the serializer {self.name!r} raised {type(error).__name__} for a document; "
                 "nothing was written",
-                serializer=self.name,
             ) from error
         if isinstance(data, str):
             return data.encode()
@@ -120,7 +119,6 @@ class _Adapted(Serializer):
             raise SerializationFailed(
                 f"the serializer {self.name!r} wanted to give bytes or text; it gave a "
                 f"{type(data).__name__}. Nothing was written",
-                serializer=self.name,
             )
         return data
 

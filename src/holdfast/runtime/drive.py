@@ -59,8 +59,9 @@ def _run(coroutine: Coroutine[Any, Any, T]) -> T:
             if failure is None:
                 wish = coroutine.send(opened)
             else:
-                error, failure = failure, None
-                wish = coroutine.throw(error)
+                # Held by no name: an error that its own frame holds keeps all below it alive.
+                thrown, failure = [failure], None
+                wish = coroutine.throw(thrown.pop())
             if type(wish) is not Hold:
                 coroutine.close()
                 raise _suspended()
@@ -333,8 +334,8 @@ class Limited(Awaitable[T]):
                 if failure is None:
                     wish = steps.send(opened)
                 else:
-                    error, failure = failure, None
-                    wish = steps.throw(error)
+                    thrown, failure = [failure], None  # As in `_run`.
+                    wish = steps.throw(thrown.pop())
             except StopIteration as finished:
                 return cast("T", finished.value)
             except _Closed:

@@ -289,6 +289,30 @@ class StateAdapter(ABC):
     async def move(self, stream: str, group: str, id: str, to: str, data: bytes) -> str:
         """Append `data` to another stream and acknowledge the message here."""
 
+    @abstractmethod
+    async def append_once(
+        self,
+        stream: str,
+        once: str,
+        data: bytes,
+        *,
+        ttl_ms: int,
+        length_max: int = 0,
+        approximate: bool = False,
+    ) -> tuple[str, bool]:
+        """`append`, and True; but if `once` stands there the id it holds, and False.
+
+        `once` then holds the new id for `ttl_ms`.
+        """
+
+    @abstractmethod
+    async def postpone(self, later: str, id: bytes, data: bytes, delay_ms: int) -> None:
+        """Keep a message under `later` until it is due; `id`: 16 bytes that no other one has."""
+
+    @abstractmethod
+    async def release_due(self, stream: str, later: str, count: int) -> tuple[int, int | None]:
+        """Append what is due, as it was due; how many, and in how many ms the next one is."""
+
     # --- Limits and members -----------------------------------------------------------------
 
     @abstractmethod

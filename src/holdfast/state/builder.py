@@ -194,7 +194,7 @@ class StoreBuilder:
         keys = ScopedKeys(self.service, self.prefix, (), self.scopes, self.hash_tags)
         adapter, pins = self.adapter, dict(self.pins)
         if self.bounds:
-            name = f"{self.prefix}:{self.service}"
+            name = keys.stem
             adapter = adapter.bounded(self.bounds, name)
             pins = {entry: one.bounded(self.bounds, name) for entry, one in pins.items()}
         scene = Scene(

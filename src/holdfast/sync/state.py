@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from holdfast.state.keys import ScopeEntry
     from holdfast.state.purging import PurgeReport
     from holdfast.state.store import ScopedStore as AsyncScopedStore
+    from holdfast.state.streams.area import Appended
     from holdfast.state.streams.area import Streams as AsyncStreams
     from holdfast.state.streams.consuming import Consumption as AsyncConsumption
     from holdfast.state.streams.group import StreamGroup as AsyncStreamGroup
@@ -826,6 +827,10 @@ class StreamGroup:
         """Take over what another consumer was given and has not finished for so long."""
         return drive(self._inner.reclaim_idle(stream, idle, count=count))
 
+    def release_due(self, stream: str, *, count: int = 100) -> float | None:
+        """Add what is due by now; see `Streams.release_due`."""
+        return drive(self._inner.release_due(stream, count=count))
+
     def dead_letter(self, stream: str, message: StreamMessage, reason: str) -> str:
         """Move a message to the stream of dead letters and acknowledge it; its id there."""
         return drive(self._inner.dead_letter(stream, message, reason))
@@ -890,6 +895,46 @@ class Streams:
             SerializationFailed: the message cannot be stored; nothing was sent.
         """
         return drive(self._inner.append(stream, message, max_len=max_len, approximate=approximate))
+
+    def append_once(
+        self,
+        stream: str,
+        message: Any,
+        key: str,
+        *,
+        remember: Duration = 86400.0,
+        max_len: int | None = None,
+        approximate: bool = False,
+    ) -> Appended:
+        """Add a message unless one with this key was added already.
+
+        So whoever does not know whether an attempt succeeded tries again; and a message for each
+        minute has the minute as its key, however many processes add it.
+
+        Args:
+            stream: which.
+            message: what the serializer takes.
+            key: what makes two attempts the same, within the stream.
+            remember: for how long.
+            max_len, approximate: see `append`.
+        """
+        return drive(
+            self._inner.append_once(
+                stream, message, key, remember=remember, max_len=max_len, approximate=approximate
+            )
+        )
+
+    def append_later(self, stream: str, message: Any, delay: Duration) -> None:
+        """Add a message when `delay` is over, to the second or so.
+
+        Whoever consumes the stream adds what is due: `StreamGroup.consume` by itself, others with
+        `release_due`.
+        """
+        drive(self._inner.append_later(stream, message, delay))
+
+    def release_due(self, stream: str, *, count: int = 100) -> float | None:
+        """Add what is due by now, up to so many; seconds until the next one is, or None."""
+        return drive(self._inner.release_due(stream, count=count))
 
     def group(self, group: str, consumer: str) -> StreamGroup:
         """A member of a group: each message goes to one of its consumers."""

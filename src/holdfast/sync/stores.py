@@ -453,6 +453,17 @@ class Store:
         """
         return drive(self._inner.root(version))
 
+    def content_root(self, version: int | None = None) -> bytes:
+        """The content root of a saved version: equal for equal keys and values, in any store.
+
+        Of a plain store it is the root of the version. A store of kind `iavl`, whose root depends
+        on its history, reads the whole version for it.
+
+        Raises:
+            VersionNotFound: it is not saved, or not any more.
+        """
+        return drive(self._inner.content_root(version))
+
     def diff(self, before: int, after: int) -> Iterator[KeyChange]:
         """The keys that differ between two saved versions, in order; walks what differs only.
 

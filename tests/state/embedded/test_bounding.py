@@ -204,7 +204,7 @@ def test_the_books_are_right_whatever_happens(steps: list[tuple[str, int]], orde
             records = [await ground.record(ground.row_key(whole(n))) for n in range(6)]
             found = [(whole(n), row_of(one[0])) for n, one in enumerate(records) if one is not None]
             held = [len(key) + len(row.payload) for key, row in found if row.place is not None]
-            books = bounding.Bounded("holdfast:state:b:kv", bound)
+            books = bounding.Bounded("holdfast:state:b/kv", bound)
             places = ground.places.bound(books.group.name)
             assert await books._add_up(ground, places) == (len(held), sum(held))
             assert len(held) <= 3

@@ -123,3 +123,20 @@ async def test_a_big_first_version_is_folded_in_parts(
         await parts.save_version()
         assert await parts.prune(1) == 1
         assert await parts.verify() == 100
+
+
+@pytest.mark.row("E-031")
+async def test_stores_of_both_kinds_have_one_content_root(scene: Scene) -> None:
+    async with scene.open() as db:
+        plain, tree = await db.stores.create("p"), await db.stores.create("t", "iavl")
+        for store, order in ((plain, range(40)), (tree, range(39, -1, -1))):
+            for n in order:
+                await store.set(b"%d" % n, b"v%d" % n)
+            await store.save_version()
+        assert await plain.content_root() == await tree.content_root()
+        await tree.set(b"7", b"v7!")
+        await tree.save_version()
+        assert await plain.content_root() == await tree.content_root(1)
+        assert await plain.content_root() != await tree.content_root(2)
+        with pytest.raises(VersionNotFound):
+            await tree.content_root(3)

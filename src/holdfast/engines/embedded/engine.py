@@ -8,7 +8,14 @@ from collections.abc import Sequence
 from holdfast.contract.batch import Batch, Decide, Draft, Receipt
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Engine, NotNow
-from holdfast.contract.errors import ReadOnly, StorageFull, StoreClosed, StoreError, WrongContext
+from holdfast.contract.errors import (
+    OutcomeUnknown,
+    ReadOnly,
+    StorageFull,
+    StoreClosed,
+    StoreError,
+    WrongContext,
+)
 from holdfast.contract.limits import check_batch, check_draft, check_key
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded import life
@@ -149,7 +156,7 @@ class EmbeddedEngine(Engine):
         try:
             refused = self._decide_group(works)
         except BaseException as error:
-            landed = self._recover()
+            landed = self._undone(works)
             if not landed and isinstance(error, Exception):
                 _fail(works, error)
             elif not landed:
@@ -197,6 +204,20 @@ class EmbeddedEngine(Engine):
         elif group.changed and not self._pace.short:
             self._pace.note_elsewhere(now() - decided)
         return None
+
+    def _undone(self, works: list[Work]) -> bool:
+        """Recover from what broke a group; whether it is committed all the same."""
+        try:
+            return self._recover()
+        except BaseException as failure:
+            # Nothing tells what became of the group, so none of it may look acknowledged.
+            unknown = OutcomeUnknown(
+                "a commit broke off, and undoing it failed as well; read what stands there, then "
+                "decide"
+            )
+            unknown.__cause__ = failure
+            _fail(works, unknown)
+            raise
 
     def _recover(self) -> bool:
         """After a bug or an interrupt: nothing stays open. Whether the group is committed."""

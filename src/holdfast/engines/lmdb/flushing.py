@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Protocol
@@ -15,10 +16,18 @@ from holdfast.engines.lmdb.writer import LmdbWriter
 
 
 class Flushed(Protocol):
-    """Whose commits the thread flushes: `Relaxed`."""
+    """Whose commits the thread flushes.
+
+    Attributes:
+        ended: the thread has to end.
+        turn: which thread it is that works.
+        worker: the number of that thread. An engine that was dropped may be collected, and closed,
+            on its own thread, which then must not wait for itself.
+    """
 
     ended: bool
     turn: object
+    worker: int
 
     def look(self, *, due: bool) -> float | None: ...
 
@@ -54,6 +63,7 @@ def flush_when_rung(me: Callable[[], Flushed | None], bell: Bell, turn: object) 
         if mine.ended or mine.turn is not turn:
             bell.put(mine)  # For another one, which an interrupt started beside this one.
             return
+        mine.worker = threading.get_ident()
         rest = mine.look(due=due)
         del mine
 

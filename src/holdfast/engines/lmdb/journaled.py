@@ -20,6 +20,7 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from functools import partial
+from threading import get_ident
 from typing import NamedTuple
 
 from holdfast.contract.errors import StoreError
@@ -346,6 +347,10 @@ class Journaled(Served):
 
     def _await_applied(self) -> None:
         """Wait until it was tried to write the older layer to LMDB. Raises what that met."""
+        older = self.layers.older
+        if older is not None and get_ident() == self.worker:
+            self._apply(older)  # On the thread that would be waited for.
+            return
         self._tries.wait(still=lambda: self.layers.older is not None, ring=self._ring)
         if self.layers.older is not None:
             failed = StoreError(f"writing to the database {self._medium.url} failed; try again")
@@ -381,16 +386,10 @@ class Journaled(Served):
         locks = self._medium.locks
         if now - self._last > IDLE_S or locks.knocked or not self._medium.alone:
             self._due = True  # Or whoever leads next does it.
-            self._lead(self._share_here)
+            self._lead(self._share)
         elif self.layers.newest.head and now - self._rolled_at > AGE_S:
             self._roll_soon = True
         return TICK_S
-
-    def _share_here(self) -> None:
-        """As `_share`, on the thread: what a leader left it meanwhile, nobody else would write."""
-        if self.layers.older is not None:
-            self._apply(self.layers.older)
-        self._share()
 
     def _apply(self, older: Overlay) -> None:
         """Write the older layer to LMDB, and take it away."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
+from threading import get_ident
 from weakref import ref
 
 from holdfast.contract.batch import Batch, Delete, DeleteRange, Draft, Put
@@ -58,8 +59,7 @@ class Relaxed(Layered):
         validate: raises for a batch that breaks a limit.
         committer: that runs the groups; a flush begins between two of them.
 
-    `layers` is what is acknowledged and not flushed; `ended` says that the thread shall end, and
-    `turn` which thread it is that flushes.
+    `layers` is what is acknowledged and not flushed; `ended`, `turn`, `worker`: see `flushing.py`.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class Relaxed(Layered):
         self._failure: StoreError | None = None
         self._thread: Worker | None = None
         self.turn: object = None
+        self.worker = 0
         self._bell: Bell = SimpleQueue()
         self._waiting: list[SimpleQueue[None]] = []
         self._half = max(1, medium.config.relaxed_bytes_max // 2)  # There are two overlays.
@@ -279,6 +280,9 @@ class Relaxed(Layered):
 
     def _await_flush(self, frozen: Overlay) -> None:
         """Wait until a flush of the overlay was tried."""
+        if get_ident() == self.worker and self._group is not None:
+            self._flush_older(self._group, frozen)
+            return
         seen = self._flushes
         gate: SimpleQueue[None] = SimpleQueue()
         self._waiting.append(gate)
@@ -370,12 +374,12 @@ class Relaxed(Layered):
                 self._ring()
 
     def _flush_older(self, group: OverlayGroup, older: Overlay) -> None:
-        failure: StoreError | None = None
+        failure = None
         try:
             self._write(group, older)
         except Exception as error:  # noqa: BLE001 - whoever waits for the flush must hear of it
             failure = told(error, self._medium.url)
-        if failure is None:
+        else:
             holding(self._lock, lambda: self._lay(group, Layers(group.layers.newest)))
         self._tried(failure)
 

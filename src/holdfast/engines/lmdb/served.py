@@ -28,12 +28,14 @@ class Served(Layered):
     Attributes:
         ended: the thread has to end.
         turn: which thread it is that works; an interrupt may leave another one.
+        worker: its number.
     """
 
     def __init__(self, medium: Medium, components: Components, committer: Committer) -> None:
         super().__init__(medium)
         self.ended = False
         self.turn: object = None
+        self.worker = 0
         self._components = components
         self._committer = committer
         self._thread: Worker | None = None

@@ -88,6 +88,7 @@ class LmdbSnapshot(Snapshot):
             self._transaction.abort()
             # The place among the readers is free once the driver's objects are gone.
             self._transaction = self._tree = self.held = None
+        self.environment = None  # Else a closed view that is kept keeps a child from opening.
         self.snapshots.forget(self)
 
 

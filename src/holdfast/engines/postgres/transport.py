@@ -194,6 +194,8 @@ class PostgresTransport(Transport):
         async with connection.transaction():
             if not await self._exists(connection):
                 await self._make(connection)
+            # A table of that name may be of another program, which has no such function.
+            await self._rows(connection, self._say.facts)
             await connection.execute(self._say.take_turn)
             [facts] = await self._rows(connection, self._say.facts)
             self._check_facts(facts)

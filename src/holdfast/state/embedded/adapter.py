@@ -13,6 +13,7 @@ from holdfast.state.adapter import Moment, ScanPage
 from holdfast.state.bounds import Bound
 from holdfast.state.embedded.bounding import Bounded
 from holdfast.state.embedded.limiting import EmbeddedLimits
+from holdfast.state.embedded.postponing import EmbeddedPostponing
 from holdfast.state.embedded.rows import QUIET, TOLD, living
 from holdfast.state.embedded.site import Ground, Site
 from holdfast.state.embedded.streaming import EmbeddedStreams
@@ -23,7 +24,7 @@ from holdfast.state.globs import compiled, literal_prefix
 TOLD_AREA = "kv"
 
 
-class EmbeddedAdapter(EmbeddedValues, EmbeddedLimits, EmbeddedStreams):
+class EmbeddedAdapter(EmbeddedValues, EmbeddedLimits, EmbeddedStreams, EmbeddedPostponing):
     """State on a Holdfast database: `StoreBuilder.with_adapter(db)` makes one.
 
     Each verb is one commit. It belongs to the handle and to its event loop; closing it ends its
@@ -77,7 +78,7 @@ class EmbeddedAdapter(EmbeddedValues, EmbeddedLimits, EmbeddedStreams):
 
     def bounded(self, bounds: Mapping[str, Bound], name: str) -> EmbeddedAdapter:
         made = EmbeddedAdapter(self._site, self._rows)
-        made._bounds = {area: Bounded(f"{name}:{area}", bound) for area, bound in bounds.items()}
+        made._bounds = {area: Bounded(f"{name}/{area}", bound) for area, bound in bounds.items()}
         return made
 
     def on(self, moment: Moment) -> EmbeddedAdapter:

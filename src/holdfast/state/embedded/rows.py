@@ -17,6 +17,7 @@ Region `L` has what belongs to streams, each part behind the stream's key as pac
     e  number (8)                  a message: its instant (8), its bytes
     g  group (packed text)         the number of the message that the group gets next (8)
     p  group, number (8)           MessagePack [instant of the message, consumer, given at, times]
+    w  instant (8), identity (16)  a message that waits until it is due: its bytes
 
 Region `Q` has what bounded areas need, behind the area's name as packed text:
 
@@ -60,7 +61,7 @@ VALUES: Final = (TOLD, QUIET)
 STREAMS: Final = b"L"
 NEWS: Final = b"N"
 BOUNDS: Final = b"Q"
-_MESSAGE, _GROUP, _PENDING, _ORDER = b"e", b"g", b"p", b"o"
+_MESSAGE, _GROUP, _PENDING, _WAITING, _ORDER = b"e", b"g", b"p", b"w", b"o"
 
 _KINDS: Final = tuple(bytes((kind,)) for kind in range(_BOUNDED + QUIET + 1))
 _NUMBER: Final = struct.Struct(">Q")
@@ -287,6 +288,20 @@ class StreamPlaces:
     def messages(self, start: int, end: int) -> Range:
         """The rows of messages from `start`, and before `end`."""
         return Range(self.message(start), self.message(end))
+
+    @property
+    def waiting(self) -> bytes:
+        """What the rows of messages begin with that are not due yet."""
+        return self.prefix + _WAITING
+
+    def due(self, at_ms: int, id: bytes) -> bytes:
+        """The row of a message that waits until an instant."""
+        return self.waiting + _NUMBER.pack(at_ms) + id
+
+    def due_ms(self, key: bytes) -> int:
+        """The instant in the key of such a row."""
+        at_ms: int = _NUMBER.unpack_from(key, len(self.prefix) + 1)[0]
+        return at_ms
 
     def group(self, group: str) -> bytes:
         """The row of a group."""

@@ -193,19 +193,23 @@ class EmbeddedStreams(EmbeddedListening, EmbeddedPart):
     async def move(self, stream: str, group: str, id: str, to: str, data: bytes) -> str:
         ground = self._ground or await self._open()
         to_key, (at_ms, number) = ground.row_key(to), parsed(id)
-        places = ground.places.stream(ground.row_key(stream))
+        from_key = ground.row_key(stream)
+        places = ground.places.stream(from_key)
         given_key = places.pending(group) + pack_number(number)
         moved = ""
 
         def write(plan: Plan, records: Sequence[Record | None]) -> Need | None:
             nonlocal moved
-            record, given = records
+            record, given, source = records
+            row = living(source, plan.now_ms)
+            if row is not None:
+                row.require(STREAM)
             moved = append_message(ground, plan, to_key, record, data, 0, approximate=False)
             if given is not None and given_of(given.value).at_ms == at_ms:
                 plan.delete(given_key)
             return None
 
-        await ground.commit((to_key, given_key), write)
+        await ground.commit((to_key, given_key, from_key), write)
         return moved
 
     # --- Inside -----------------------------------------------------------------------------

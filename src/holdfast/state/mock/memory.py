@@ -37,6 +37,10 @@ class Kept:
     until_ms: int = 0
 
 
+class Later(list[tuple[int, bytes, bytes]]):
+    """Messages that are not due yet: when they are, an identity, the message."""
+
+
 class MemoryAdapter(StateAdapter):
     """State of one process. It lives as long as the object, and on the clock it is given.
 
@@ -239,9 +243,44 @@ class MemoryAdapter(StateAdapter):
         return len(self._stream(stream).entries)
 
     async def move(self, stream: str, group: str, id: str, to: str, data: bytes) -> str:
+        source = self._stream(stream)
         moved = self._made(to).append(data, 0)
-        self._stream(stream).acknowledge(group, [parsed(id)])
+        source.acknowledge(group, [parsed(id)])
         return moved
+
+    async def append_once(
+        self,
+        stream: str,
+        once: str,
+        data: bytes,
+        *,
+        ttl_ms: int,
+        length_max: int = 0,
+        approximate: bool = False,
+    ) -> tuple[str, bool]:
+        there = self._value(once, bytes)
+        if there is not None:
+            return there.decode(), False
+        id = self._made(stream).append(data, length_max)
+        self._kept[once] = Kept(id.encode(), self._until(ttl_ms))
+        return id, True
+
+    async def postpone(self, later: str, id: bytes, data: bytes, delay_ms: int) -> None:
+        waiting = self._value(later, Later) or Later()
+        waiting.append((self._clock.now_ms() + delay_ms, id, data))
+        waiting.sort()
+        self._kept[later] = Kept(waiting)
+
+    async def release_due(self, stream: str, later: str, count: int) -> tuple[int, int | None]:
+        waiting = self._value(later, Later) or Later()
+        now = self._clock.now_ms()
+        due = [one for one in waiting if one[0] <= now][:count]
+        for _, _, data in due:
+            self._made(stream).append(data, 0)
+        del waiting[: len(due)]
+        if not waiting:
+            self._kept.pop(later, None)
+        return len(due), max(waiting[0][0] - now, 0) if waiting else None
 
     # --- Limits and members -----------------------------------------------------------------
 

@@ -266,6 +266,29 @@ class RedisAdapter(StateAdapter):
         moved: bytes = await self._run(scripts.MOVE, (stream, to), group, id, data)
         return moved.decode()
 
+    async def append_once(
+        self,
+        stream: str,
+        once: str,
+        data: bytes,
+        *,
+        ttl_ms: int,
+        length_max: int = 0,
+        approximate: bool = False,
+    ) -> tuple[str, bool]:
+        trim = "~" if approximate else "="
+        id, appended = await self._run(
+            scripts.APPEND_ONCE, (stream, once), data, ttl_ms, length_max, trim
+        )
+        return id.decode(), bool(appended)
+
+    async def postpone(self, later: str, id: bytes, data: bytes, delay_ms: int) -> None:
+        await self._run(scripts.POSTPONE, (later,), id, data, delay_ms)
+
+    async def release_due(self, stream: str, later: str, count: int) -> tuple[int, int | None]:
+        released, left = await self._run(scripts.RELEASE_DUE, (stream, later), count)
+        return released, None if left < 0 else left
+
     async def _stream_read(
         self, start: tuple[Word, ...], streams: tuple[Word, ...], block_ms: int
     ) -> Any:

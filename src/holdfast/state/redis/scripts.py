@@ -183,7 +183,45 @@ return redis.call('ZREM', KEYS[1], ARGV[1])
 """
 )
 
+APPEND_ONCE = Script("""
+local there = redis.call('GET', KEYS[2])
+if there then return {there, 0} end
+local id
+if ARGV[3] == '0' then id = redis.call('XADD', KEYS[1], '*', 'data', ARGV[1])
+else id = redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[4], ARGV[3], '*', 'data', ARGV[1]) end
+redis.call('SET', KEYS[2], id, 'PX', ARGV[2])
+return {id, 1}
+""")
+
+# Members are an identity of 16 bytes and the message, so that two equal ones are kept apart.
+POSTPONE = Script(
+    _NOW
+    + """
+redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[3]), ARGV[1] .. ARGV[2])
+return 1
+"""
+)
+
+RELEASE_DUE = Script(
+    _NOW
+    + """
+local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', now), 'LIMIT', 0,
+  ARGV[1])
+if #due > 0 then redis.call('XLEN', KEYS[1]) end
+for _, member in ipairs(due) do
+  redis.call('XADD', KEYS[1], '*', 'data', string.sub(member, 17))
+  redis.call('ZREM', KEYS[2], member)
+end
+local left = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
+if not left[2] then return {#due, -1} end
+return {#due, math.max(tonumber(left[2]) - now, 0)}
+"""
+)
+
+# A script that fails half-way has done its half, so it is asked first whether both are streams.
 MOVE = Script("""
+redis.call('XLEN', KEYS[1])
+redis.call('XLEN', KEYS[2])
 local id = redis.call('XADD', KEYS[2], '*', 'data', ARGV[3])
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
 return id

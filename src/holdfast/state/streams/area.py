@@ -3,30 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, NamedTuple
 
-from holdfast.state.areas.area import Area
-from holdfast.state.checks import Duration, loop_block_ms, name, whole
-from holdfast.state.limits import READ_COUNT_MAX
+from holdfast.state.areas.area import Area, Scene
+from holdfast.state.checks import Duration, duration_ms, loop_block_ms, name, whole
+from holdfast.state.limits import IDENTIFIER_CHARACTERS_MAX, READ_COUNT_MAX
 from holdfast.state.observing import fail
 from holdfast.state.streams.group import StreamGroup
 from holdfast.state.streams.message import StreamMessage, read
+from holdfast.state.streams.releasing import RELEASE_COUNT, release_due
 from holdfast.state.telemetry import operation
 
 _NAME = {"ctx.stream.name": str}
 _APPEND = operation("stream.append", "streams", _NAME)
+_ONCE = operation("stream.once", "streams", _NAME, {"ctx.stream.appended": bool})
+_LATER = operation("stream.later", "streams", _NAME)
 _TAIL = operation("stream.tail", "streams", success={"ctx.stream.count": int})
 _LENGTH = operation("stream.length", "streams", success={"ctx.stream.count": int})
 
 LENGTH_MAX = 10**9
+#: How long it is remembered that a message was appended once, unless told, in seconds.
+REMEMBER_S = 86_400.0
 #: How long one step of `follow` blocks, in seconds.
 FOLLOW_S = 5.0
+
+
+class Appended(NamedTuple):
+    """What became of a message that is appended once: its id, and whether this call added it."""
+
+    id: str
+    appended: bool
 
 
 class Streams(Area):
     """Streams. A message stays until the stream is trimmed, whoever has read it."""
 
     area = "streams"
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__(scene)
+        self._once = scene.keys.area("once")
+        self._later = scene.keys.area("later")
 
     async def append(
         self, stream: str, message: Any, *, max_len: int | None = None, approximate: bool = False
@@ -59,6 +76,64 @@ class Streams(Area):
         if seen is not None:
             seen.success()
         return id
+
+    async def append_once(
+        self,
+        stream: str,
+        message: Any,
+        key: str,
+        *,
+        remember: Duration = REMEMBER_S,
+        max_len: int | None = None,
+        approximate: bool = False,
+    ) -> Appended:
+        """Add a message unless one with this key was added already.
+
+        So whoever does not know whether an attempt succeeded tries again; and a message for each
+        minute has the minute as its key, however many processes add it.
+
+        Args:
+            stream: which.
+            message: what the serializer takes.
+            key: what makes two attempts the same, within the stream.
+            remember: for how long.
+            max_len, approximate: see `append`.
+        """
+        whole_key, once_key = self._key(stream), self._once(f"{len(stream)}/{stream}/{key}")
+        name("key", key, IDENTIFIER_CHARACTERS_MAX)
+        length = 0 if max_len is None else whole("max_len", max_len, 1, LENGTH_MAX)
+        span = duration_ms("remember", remember)
+        data = self._scene.encode(message)
+        id, appended = await self._observer.run(
+            _ONCE,
+            stream,
+            self._adapter.append_once(
+                whole_key, once_key, data, ttl_ms=span, length_max=length, approximate=approximate
+            ),
+            {"ctx.stream.name": shown(stream)},
+            lambda found: {"ctx.stream.appended": found[1]},
+        )
+        return Appended(id, appended)
+
+    async def append_later(self, stream: str, message: Any, delay: Duration) -> None:
+        """Add a message when `delay` is over, to the second or so.
+
+        Whoever consumes the stream adds what is due: `StreamGroup.consume` by itself, others with
+        `release_due`.
+        """
+        self._key(stream)
+        later_key, span = self._later(stream), duration_ms("delay", delay)
+        data, id = self._scene.encode(message), self._scene.components.ids.new()
+        await self._observer.run(
+            _LATER,
+            stream,
+            self._adapter.postpone(later_key, id, data, span),
+            {"ctx.stream.name": shown(stream)},
+        )
+
+    async def release_due(self, stream: str, *, count: int = RELEASE_COUNT) -> float | None:
+        """Add what is due by now, up to so many; seconds until the next one is, or None."""
+        return await release_due(self._scene, stream, count)
 
     def group(self, group: str, consumer: str) -> StreamGroup:
         """A member of a group: each message goes to one of its consumers."""

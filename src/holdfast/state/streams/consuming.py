@@ -21,6 +21,8 @@ _log = logging.getLogger("holdfast")
 #: The first pause after an interruption, in seconds, and the longest one.
 BACKOFF_S = 0.05
 BACKOFF_MAX_S = 2.0
+#: The shortest time that a read waits before messages are looked for that are due, in seconds.
+RELEASE_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Member(Protocol):
     async def reclaim_idle(
         self, stream: str, idle: float, *, count: int
     ) -> list[StreamMessage]: ...
+    async def release_due(self, stream: str) -> float | None: ...
     async def dead_letter(self, stream: str, message: StreamMessage, reason: str) -> str: ...
 
 
@@ -79,6 +82,8 @@ class Consumption:
         self._freed: Completion[None] | None = None
         self._stopping = False
         self._pause = BACKOFF_S
+        #: When it is looked next for messages that are due.
+        self._release_at = 0.0
 
     def stop(self) -> None:
         """Take nothing more; `run` returns once what is in hand is done."""
@@ -142,7 +147,14 @@ class Consumption:
         return len(found)
 
     async def _take_new(self) -> None:
-        found = await self._group.read(self._stream, count=self._free, block=self._settings.block_s)
+        block_s = self._settings.block_s
+        if self._clock.monotonic() >= self._release_at:
+            left_s = await self._group.release_due(self._stream)
+            # Others may add what is due earlier: a look for each read that blocks.
+            rest_s = block_s if left_s is None else min(left_s, block_s)
+            self._release_at = self._clock.monotonic() + rest_s
+        block_s = min(max(self._release_at - self._clock.monotonic(), RELEASE_S), block_s)
+        found = await self._group.read(self._stream, count=self._free, block=block_s)
         for message in found:
             await self._begin(message)
 

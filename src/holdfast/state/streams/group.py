@@ -12,6 +12,7 @@ from holdfast.state.checks import Duration, block_ms, duration_ms, loop_block_ms
 from holdfast.state.limits import CONCURRENCY_MAX, DELIVERIES_MAX, READ_COUNT_MAX
 from holdfast.state.streams.consuming import Consumption, Settings
 from holdfast.state.streams.message import StreamMessage, read
+from holdfast.state.streams.releasing import RELEASE_COUNT, release_due
 from holdfast.state.telemetry import operation
 
 _COUNT = {"ctx.stream.count": int}
@@ -120,6 +121,10 @@ class StreamGroup(Area):
             success=lambda found: {"ctx.stream.count": len(found)},
         )
         return [read(one, self._scene.decode) for one in found]
+
+    async def release_due(self, stream: str, *, count: int = RELEASE_COUNT) -> float | None:
+        """Add what is due by now; see `Streams.release_due`."""
+        return await release_due(self._scene, stream, count)
 
     async def dead_letter(self, stream: str, message: StreamMessage, reason: str) -> str:
         """Move a message to the stream of dead letters and acknowledge it; its id there."""

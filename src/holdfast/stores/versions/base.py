@@ -85,6 +85,10 @@ class Versions(ABC):
         """A saved version with its root; the current one for None. Raises VersionNotFound."""
 
     @abstractmethod
+    async def content_root(self, version: int | None) -> bytes:
+        """The history-independent root of a saved version."""
+
+    @abstractmethod
     def diff(self, before: int, after: int) -> AsyncIterator[KeyChange]:
         """The keys that differ between two versions, in order."""
 

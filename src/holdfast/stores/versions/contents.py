@@ -230,6 +230,9 @@ class ContentVersions(Versions):
         number, saved = await self._saved(self._engine, version)
         return SavedVersion(number, saved.root)
 
+    async def content_root(self, version: int | None) -> bytes:
+        return (await self.root(version)).root
+
     async def diff(self, before: int, after: int) -> AsyncIterator[KeyChange]:
         async with moment_of(self._engine) as moment:
             old = (await self._saved(moment.engine, before))[1]

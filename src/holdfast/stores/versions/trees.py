@@ -24,6 +24,7 @@ from holdfast.stores.iavl.steps import Step
 from holdfast.stores.iavl.tree import IavlTree
 from holdfast.stores.iavl.versions import saved_root, saved_versions
 from holdfast.stores.ics23.wire import encode
+from holdfast.stores.merkle.content import ContentTree, value_digest
 from holdfast.stores.versions import oplog
 from holdfast.stores.versions.base import (
     KeyChange,
@@ -135,6 +136,17 @@ class TreeVersions(Versions):
         if not number:
             raise not_found(number, [])
         return SavedVersion(number, root_hash(await self._root(number)))
+
+    async def content_root(self, version: int | None) -> bytes:
+        number = (await self.root(version)).number
+        async with moment_of(self._engine) as moment:
+            return await self._apart(lambda: self._content_root(moment.engine, number))
+
+    def _content_root(self, engine: Engine, version: int) -> bytes:
+        with self._tree(engine).view(version) as view:
+            digests = ((key, value_digest(value)) for key, value in view.items())
+            content = ContentTree(_NoRows())
+            return content.fold(dict(digests)).root_hash
 
     async def diff(self, before: int, after: int) -> AsyncIterator[KeyChange]:
         async with moment_of(self._engine) as moment:
@@ -306,6 +318,13 @@ class TreeVersions(Versions):
                 "versions were saved or dropped by others meanwhile; prune again"
             ) from None
         return receipt.revision
+
+
+class _NoRows:
+    """Nothing is there: the content tree of a version is made for its root alone."""
+
+    def get(self, _key: bytes) -> bytes | None:
+        return None
 
 
 def _require_revision(record: Record | None, seen: int) -> None:
