@@ -73,6 +73,9 @@ def interrupted(mode: str, folder: Path, interrupts: int) -> None:
         assert {key: None if one is None else one.value for key, one in found.items()} == known
 
 
+# Among the long runs: the moments are those of the system's clock, so no two runs are alike.
+# `test_interrupted_databases.py` interrupts at chosen lines in every run of the tests.
+@pytest.mark.torture
 @pytest.mark.parametrize("mode", MODES)
 def test_a_process_outlives_interrupts_at_random_moments(mode: str, quick: Path) -> None:
     interrupted(mode, quick, INTERRUPTS)

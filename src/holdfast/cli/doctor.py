@@ -31,6 +31,7 @@ EXTRAS = {
     "vector": (("numpy", "numpy"), ("usearch", "usearch")),
     "encryption": (("cryptography", "cryptography"),),
     "redis": (("redis", "redis"), ("hiredis", "hiredis")),
+    "postgres": (("psycopg", "psycopg"),),
     "telemetry": (("opentelemetry-api", "opentelemetry"),),
 }  # fmt: skip
 

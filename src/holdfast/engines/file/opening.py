@@ -101,7 +101,8 @@ class Opened:
         self.release()
 
     def release(self) -> None:
-        """Let go of everything, whatever is left to do."""
+        """Let go of everything, whatever is left to do; nothing can be flushed after it."""
+        self._finished = True
         self.snapshots.end_all("was closed with its database")
         self.journal.close()
         self._lock.close()
