@@ -132,6 +132,7 @@ class Housekeeping:
                 rest = 0.001
             with suppress(Empty):
                 next_of(self._wakes, rest)
+        self._wakes.put(None)  # For another one, which an interrupt started beside this one.
 
     async def _round(self) -> float:
         return await self._work()
