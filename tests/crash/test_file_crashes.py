@@ -117,7 +117,7 @@ def _images(medium: Path, folder: Path, image: Path, names: str) -> dict[str, st
 def _lose_power_again_and_again(
     mode: FileMode, names: str, medium: Path, tmp_path: Path, seed: int, losses: int
 ) -> None:
-    mode = FileMode(mode.engine, mode.durability, mode.durability == "full", mode.format)
+    mode = FileMode(mode.engine, mode.durability, mode.durability == "full", format=mode.format)
     chance = Random(f"{mode} {names} {seed}")
     account = Account()
     lost = 0
