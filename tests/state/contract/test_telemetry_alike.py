@@ -38,6 +38,10 @@ def test_what_is_told_is_the_golden_record(place: Place, service: str) -> None:
             ]
 
     run(main())
+    # A server walks all its keys, in as many steps as those of other tests take, too.
+    steps = found["dev.iterate"]
+    assert steps == steps[:2] * (len(steps) // 2)
+    found["dev.iterate"] = steps[:2]
     for name, told in found.items():
         assert json.loads(json.dumps(told)) == golden[name]["well"], name
     assert len(found) > 55

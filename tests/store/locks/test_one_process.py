@@ -148,6 +148,7 @@ async def test_cancelling_at_every_step_of_acquiring_leaves_nothing(scene: Scene
 
 
 @pytest.mark.row("K-036", "trap 8")
+@pytest.mark.timeout(240)  # Seconds alone; a minute in a process full of other tests' objects.
 async def test_a_hundred_thousand_locks_leave_the_table_empty() -> None:
     async with holdfast.open("memory://", housekeeping=False) as db:
         table = locks_of(db).table
