@@ -24,7 +24,7 @@ from tests.servers.redis_groups import Cluster, Watched, redis_cluster, redis_se
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """Shared by the tests of this module: the last one takes a node away."""
+    """Shared by the tests of this module that leave all nodes running."""
     with redis_cluster() as made:
         yield made
 
@@ -81,17 +81,18 @@ def test_a_slot_that_moves_takes_its_database_along(cluster: Cluster) -> None:
 
 
 @pytest.mark.row("D-121")
-def test_a_primary_of_a_cluster_is_lost_under_load(cluster: Cluster) -> None:
+def test_a_primary_of_a_cluster_is_lost_under_load() -> None:
     """With wait_replicas=1 its replica has all that was acknowledged."""
 
-    async def test() -> None:
+    async def test(cluster: Cluster) -> None:
         owner = cluster.owner(slot_of(b"load"))
         seed = next(node for node in cluster.nodes if node is not owner)
         config = config_of(seed, "load", wait_replicas=1, wait_timeout=1.0, reconnect_timeout=30.0)
         async with opened(config) as engine:
             await _written_over_a_loss(engine, owner.crash)
 
-    run(test)
+    with redis_cluster() as cluster:
+        run(lambda: test(cluster))
 
 
 async def _written_over_a_loss(engine: RedisEngine, crash: Callable[[], None]) -> None:
