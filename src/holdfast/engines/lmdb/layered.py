@@ -8,6 +8,7 @@ are of one moment.
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -58,7 +59,7 @@ class LayeredTree:
         return page_of(rows, range, rows_max, bytes_max, self._revision)
 
 
-class Layered:
+class Layered(ABC):
     """What lies over the file of one engine.
 
     Args:
@@ -75,17 +76,17 @@ class Layered:
         #: What the last snapshot got, and of which layers and revision it was a copy.
         self._held: tuple[Layers, int, Layers] | None = None
 
+    @abstractmethod
     def head(self) -> int | None:
         """The newest revision; None while the file alone knows it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def flush(self) -> None:
         """Have the file hold everything that is acknowledged. Raises what that met."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self) -> None:
         """Flush and let go; can be called again."""
-        raise NotImplementedError
 
     def read(self, keys: Sequence[bytes]) -> list[Record | None]:
         """The records of the keys, of one moment."""
