@@ -45,6 +45,8 @@ class Twin:
         first: what the twin tries before it drives the coroutine of a method.
         hidden: attributes that are for other modules, not for users.
         without: methods that the twin does not have.
+        shared: it is what other twins inherit, as their handles inherit its handle, and nothing
+            that users name.
     """
 
     source: str
@@ -58,6 +60,7 @@ class Twin:
     first: dict[str, str] = field(default_factory=dict)
     hidden: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    shared: bool = False
 
     @property
     def handle(self) -> type:
@@ -80,6 +83,22 @@ class Twin:
     def generic(self) -> bool:
         """Whether the handle is one of values of some type."""
         return bool(getattr(self.handle, "__parameters__", ()))
+
+    @property
+    def base(self) -> "Twin | None":
+        """The twin that this one inherits: of the nearest base of its handle that has one."""
+        shared = {one.handle: one for one in TWINS if one.shared}
+        return next((shared[one] for one in self.handle.__mro__[1:] if one in shared), None)
+
+    @property
+    def owners(self) -> list[type]:
+        """The handle and its bases of this project, but for those that the base's twin mirrors."""
+        inherited = () if self.base is None else self.base.handle.__mro__
+        return [
+            one
+            for one in self.handle.__mro__
+            if one.__module__.partition(".")[0] == "holdfast" and one not in inherited
+        ]
 
     @property
     def iterates(self) -> bool:
@@ -200,26 +219,33 @@ TWINS = (
         },
         extra=COLLECTION,
     ),
+    Twin("holdfast.records.verbs:EntryVerbs", file="verbs", first={"get": PEEK}, shared=True),
+    Twin("holdfast.records.bulk:EntryBulk", file="verbs", plain=("set_many",), shared=True),
+    Twin(
+        "holdfast.records.calls:EntryCalls",
+        file="calls",
+        plain=("set", "modify", "delete"),
+        shared=True,
+    ),
     Twin(
         "holdfast.records.interface:KeyValueStoreInterface",
         file="entries",
         name="KeyValueStore",
         stands_for=("KeyValueStore",),
-        plain=("set", "set_many", "modify", "delete"),
-        first={"get": PEEK},
     ),
-    Twin(
-        "holdfast.records.scope:EntryScope",
-        file="entries",
-        hidden=("places",),
-        plain=("set", "set_many", "modify", "delete"),
-    ),
+    Twin("holdfast.records.scope:EntryScope", file="entries", hidden=("places",)),
+    Twin("holdfast.documents.queries:Queries", file="queries", shared=True),
+    Twin("holdfast.documents.searched:Searched", file="queries", shared=True),
+    Twin("holdfast.documents.observed:Observed", file="observed", shared=True),
+    Twin("holdfast.documents.indexed:Indexed", file="observed", shared=True),
+    Twin("holdfast.documents.keyed:Keyed", file="documents", shared=True),
+    Twin("holdfast.documents.writing:Writing", file="documents", shared=True),
     Twin("holdfast.documents.collection:Collection", file="documents"),
-    Twin("holdfast.database.scope:Scope", extra=COLLECTION),
+    Twin("holdfast.database.scope:Scope", file="moments", extra=COLLECTION),
     Twin("holdfast.documents.transacting:CollectionTransaction", file="documents"),
     Twin(
         "holdfast.documents.live.query:LiveQuery",
-        file="documents",
+        file="live",
         rewrites={
             "Cancelled while it waits (a time-out), it can\nbe asked again, and nothing is lost.": (
                 "Interrupted while it waits (Ctrl-C), it can\nbe asked again, and nothing is lost. "
@@ -229,23 +255,26 @@ TWINS = (
         extra=LIVE,
     ),
     Twin("holdfast.stores.multistore:MultiStore", file="stores"),
-    Twin("holdfast.stores.store:Store", file="stores", stands_for=("Verbs",)),
-    Twin("holdfast.stores.batch:StoreBatch", file="stores"),
-    Twin("holdfast.stores.transaction:StoreTransaction", file="stores"),
-    Twin("holdfast.stores.mounts:MountedStore", file="stores"),
+    Twin("holdfast.stores.verbs:Verbs", file="store_verbs", shared=True),
+    Twin("holdfast.stores.store:Store", file="stores"),
+    Twin("holdfast.stores.batch:StoreBatch", file="store_verbs"),
+    Twin("holdfast.stores.transaction:StoreTransaction", file="store_parts"),
+    Twin("holdfast.stores.mounts:MountedStore", file="store_parts"),
     Twin(
         "holdfast.stores.versions.saved:SavedStore",
-        file="stores",
+        file="store_parts",
         attributes={"name": "str", "version": "int", "root": "bytes"},
     ),
     Twin(
         "holdfast.database.transaction:Transaction",
+        file="moments",
         attributes={"state": "State", "revision": "int"},
         rewrites={"`async with` and `await` do.": "`with` does."},
         extra=COLLECTION,
     ),
     Twin(
         "holdfast.database.snapshot:SnapshotView",
+        file="moments",
         attributes={
             "revision": "int",
             "entries": "KeyValueStore",
@@ -254,17 +283,21 @@ TWINS = (
         },
         extra=COLLECTION,
     ),
-    Twin("holdfast.database.store_root:StoreRoot"),
-    Twin("holdfast.stores.audit.audit:Audit"),
+    Twin("holdfast.database.store_root:StoreRoot", file="keeping"),
+    Twin("holdfast.stores.audit.audit:Audit", file="keeping"),
     Twin(
         "holdfast.store.versions.retention:Retention",
+        file="keeping",
         attributes={"policies": "Mapping[int, object]"},
     ),
     Twin(
         "holdfast.store.locks.lock:Lock",
+        file="keeping",
         rewrites={"`async with` and `await` do.": "`with` does."},
     ),
-    Twin("holdfast.store.operation_log:OperationLog", attributes={"dropped": "int"}),
+    Twin(
+        "holdfast.store.operation_log:OperationLog", file="keeping", attributes={"dropped": "int"}
+    ),
     Twin("holdfast.records.schemas.registry:SchemaRegistry", file="entries"),
     Twin(
         "holdfast.store.feed.watch:Watch",
@@ -278,7 +311,7 @@ TWINS = (
         extra=POLL,
     ),
     *(
-        Twin(f"holdfast.state.areas.{module}", file="state")
+        Twin(f"holdfast.state.areas.{module}", file="state_areas")
         for module in (
             "kv:KV",
             "counter:Counter",
@@ -290,7 +323,7 @@ TWINS = (
     ),
     Twin(
         "holdfast.state.areas.lease:Lease",
-        file="state",
+        file="state_holding",
         attributes={
             "key": "str",
             "cancel_on_loss": "bool",
@@ -301,23 +334,23 @@ TWINS = (
         },
         without=("__aenter__", "__aexit__"),
     ),
-    Twin("holdfast.state.areas.claim:Claim", file="state"),
+    Twin("holdfast.state.areas.claim:Claim", file="state_holding"),
     Twin(
         "holdfast.state.areas.semaphore:Permit",
-        file="state",
+        file="state_holding",
         attributes={"key": "str", "cancel_on_loss": "bool", "holder": "str"},
         without=("__aenter__", "__aexit__"),
     ),
-    Twin("holdfast.state.areas.semaphore:Semaphore", file="state"),
+    Twin("holdfast.state.areas.semaphore:Semaphore", file="state_holding"),
     Twin(
         "holdfast.state.areas.cache:Cache",
-        file="state",
+        file="state_areas",
         extra=CACHED,
         without=("through", "forget", "tag_keys"),
     ),
     Twin(
         "holdfast.state.events.subscription:Subscription",
-        file="state",
+        file="state_events",
         attributes=dict.fromkeys(("delivered", "failed", "refused", "dropped", "gaps"), "int")
         | {
             "channel": "str",
@@ -328,25 +361,29 @@ TWINS = (
         },
         without=("deliver", "gap", "close"),
     ),
-    Twin("holdfast.state.events.area:EventAccessor", file="state", attributes={"channel": "str"}),
-    Twin("holdfast.state.events.area:EventDirectory", file="state", extra=STEPS),
+    Twin(
+        "holdfast.state.events.area:EventAccessor",
+        file="state_events",
+        attributes={"channel": "str"},
+    ),
+    Twin("holdfast.state.events.area:EventDirectory", file="state_events", extra=STEPS),
     Twin(
         "holdfast.state.events.area:EventsArea",
-        file="state",
+        file="state_events",
         extra=STEPS,
         without=("republish", "plain", "of"),
     ),
     Twin(
         "holdfast.state.streams.consuming:Consumption",
-        file="state",
+        file="state_streams",
         attributes=dict.fromkeys(("done", "failed", "dead", "interruptions"), "int"),
     ),
     Twin(
         "holdfast.state.streams.group:StreamGroup",
-        file="state",
+        file="state_streams",
         attributes={"name": "str", "consumer": "str"},
     ),
-    Twin("holdfast.state.streams.area:Streams", file="state"),
+    Twin("holdfast.state.streams.area:Streams", file="state_streams"),
     Twin("holdfast.state.store:ScopedStore", file="state", extra=CACHED, without=("area",)),
 )
 
@@ -366,11 +403,24 @@ from __future__ import annotations
 #: What each file is for, in the order in which they may import each other.
 PURPOSES = {
     "feed": "The twin of a watch.",
+    "verbs": "What entries can do, for their twins.",
+    "calls": "The calls on entries that are spelled in their verbs, for their twins.",
     "entries": "The twins of entries and their schemas.",
-    "documents": "The twins of collections and live queries.",
+    "queries": "What a collection answers, for its twins.",
+    "observed": "What a collection tells, and its indexes, for its twins.",
+    "live": "The twin of live queries.",
+    "documents": "The twins of collections and their transactions.",
+    "store_verbs": "What every store can do, for the twins of stores.",
+    "store_parts": "The twins of transactions, parts and saved versions of stores.",
     "stores": "The twins of named stores.",
-    "state": "The twins of a store of state and its areas, and `state_store`.",
-    "database": "The twins of the database, its transactions and snapshots, and `open`.",
+    "state_areas": "The twins of the areas of state that keep values.",
+    "state_holding": "The twins of claims, leases, semaphores and their permits.",
+    "state_events": "The twins of events of state.",
+    "state_streams": "The twins of streams of state.",
+    "state": "The twin of a store of state, and `state_store`.",
+    "keeping": "The twins of what keeps, locks, logs and proves.",
+    "moments": "The twins of transactions, snapshots and scopes of a database.",
+    "database": "The twin of the database, and of `open` and `restore`.",
 }
 
 PACKAGE = '''# Generated by tools/make_sync.py from the async handles; `make sync` writes it anew.
@@ -407,7 +457,7 @@ OPEN_REWRITES = {
     "to be used as `async with holdfast.open(...) as db`": "open: close it, or use it in a `with`"
 }
 
-#: How a store gets its twin, and places in the tree of declared events theirs.
+#: How a store of state gets its twin.
 STATE_STORE = '''
 def state_store(store: Any, service: str | None = None, **settings: Any) -> ScopedStore:
     """A store of state for callers without an event loop.
@@ -426,8 +476,10 @@ def state_store(store: Any, service: str | None = None, **settings: Any) -> Scop
     from holdfast.state.driven import plain_store
 
     return ScopedStore(plain_store(store, service, settings))
+'''
 
-
+#: Gives places in the tree of declared events their twins.
+TWIN_OF = '''
 def _twin_of(found: Any) -> Any:
     """The twin of a place in the tree of declared events."""
     return EventAccessor(found) if hasattr(found, "publish") else EventDirectory(found)
@@ -514,32 +566,24 @@ def quoted(text: str) -> str:
     return f'"""{text}"""' if "\n" not in text else f'"""{text}\n"""'
 
 
-def typed(annotation: str, untyped: bool = False) -> str:
-    """An annotation of an async handle as the twin has it.
-
-    Args:
-        annotation: of the handle.
-        untyped: what the handle leaves open is Any.
-    """
+def typed(annotation: str) -> str:
+    """An annotation of an async handle as the twin has it."""
     text = CALLBACK.sub(r"Callable[[\1], \2]", annotation)
-    if untyped:
-        text = re.sub(r"\bT\b", "Any", text)
     text = re.sub(r"\bAsyncIterator\b", "Iterator", text)
     return re.sub(r"\b\w+\b", lambda word: NAMES.get(word[0], word[0]), text)
 
 
-def signature(method: Callable[..., Any], untyped: bool = False) -> str:
+def signature(method: Callable[..., Any]) -> str:
     """The parenthesis and the arrow of the twin's method."""
     found = inspect.signature(method)
     parameters = []
     for one in found.parameters.values():
         if isinstance(one.annotation, str):
-            plain = _Plain(typed(one.annotation, untyped))
-            one = one.replace(annotation=plain)  # noqa: PLW2901
+            one = one.replace(annotation=_Plain(typed(one.annotation)))  # noqa: PLW2901
         if isinstance(one.default, type) and one.default is not one.empty:
             one = one.replace(default=_Plain(one.default.__qualname__))  # noqa: PLW2901
         parameters.append(one)
-    result = _Plain(typed(found.return_annotation, untyped))
+    result = _Plain(typed(found.return_annotation))
     return str(found.replace(parameters=parameters, return_annotation=result))
 
 
@@ -573,24 +617,21 @@ def twin_of(annotation: str) -> str | None:
     return NAMES.get(annotation.partition("[")[0])
 
 
-def overloads_text(name: str, method: Callable[..., Any], untyped: bool) -> str:
+def overloads_text(name: str, method: Callable[..., Any]) -> str:
     """What a type checker is told of a method that answers by its arguments."""
     return "".join(
-        f"@overload\ndef {called(name)}{signature(one, untyped)}: ...\n"
-        for one in get_overloads(method)
+        f"@overload\ndef {called(name)}{signature(one)}: ...\n" for one in get_overloads(method)
     )
 
 
-def plain_text(name: str, method: Callable[..., Any], doc: str, untyped: bool) -> str:
+def plain_text(name: str, method: Callable[..., Any], doc: str) -> str:
     """A method of a twin that runs the statements of its handle's coroutine itself."""
     [function] = ast.parse(textwrap.dedent(inspect.getsource(method))).body
     assert isinstance(function, ast.AsyncFunctionDef)
     statements = function.body[1:] if inspect.getdoc(method) else function.body
     lines = [ast.unparse(ast.fix_missing_locations(_Driven().visit(one))) for one in statements]
     body = "\n".join(["inner = self._inner", *lines])
-    if untyped:
-        body = re.sub(r"\bT\b", "Any", body)
-    return defined(called(name), signature(method, untyped), doc, body)
+    return defined(called(name), signature(method), doc, body)
 
 
 class _Driven(ast.NodeTransformer):
@@ -606,9 +647,8 @@ class _Driven(ast.NodeTransformer):
 
 def method_text(twin: Twin, name: str, method: Callable[..., Any], doc: str) -> str:
     """A method of a twin: drives the coroutine, iterator or plain method of its handle."""
-    untyped = leaves_open(twin, method)
     if name in twin.plain:
-        return plain_text(name, method, doc, untyped)
+        return plain_text(name, method, doc)
     result = str(inspect.signature(method).return_annotation)
     setup, replaced = callbacks(method)
     call = f"self._inner.{name}({arguments(method, replaced)})"
@@ -621,7 +661,7 @@ def method_text(twin: Twin, name: str, method: Callable[..., Any], doc: str) -> 
     if managed and hasattr(method, "__wrapped__"):
         # Decorated with asynccontextmanager: a block, not an iteration.
         kept = NAMES[managed[1]]
-        text = signature(method, untyped).replace("Iterator[", "AbstractContextManager[")
+        text = signature(method).replace("Iterator[", "AbstractContextManager[")
         body = f"from holdfast.state.driven import driven\n\nreturn driven({call}, {kept})"
         return defined(called(name), text, doc, setup + body)
     if result == "Self":
@@ -634,18 +674,8 @@ def method_text(twin: Twin, name: str, method: Callable[..., Any], doc: str) -> 
         body = result_text(result, call)
     if any(twin_of(str(one.annotation)) not in (None, twin.twin) for one in parameters(method)):
         body += "  # noqa: SLF001 - of this module"
-    text = defined(called(name), signature(method, untyped), doc, setup + body)
-    return overloads_text(name, method, untyped) + text
-
-
-def leaves_open(twin: Twin, method: Callable[..., Any]) -> bool:
-    """Whether a method comes from a class of values of some type, and the twin has no type."""
-    if twin.generic:
-        return False
-    for owner in own_classes(twin.handle):
-        if vars(owner).get(method.__name__) is method:
-            return bool(getattr(owner, "__parameters__", ()))
-    return False
+    text = defined(called(name), signature(method), doc, setup + body)
+    return overloads_text(name, method) + text
 
 
 def parameters(method: Callable[..., Any]) -> list[inspect.Parameter]:
@@ -733,10 +763,10 @@ def defined(name: str, signature_text: str, doc: str, body: str) -> str:
 # --- Classes ---------------------------------------------------------------------------------
 
 
-def members(handle: type) -> Iterator[tuple[str, Any]]:
-    """What users of the handle may call, in the order of the source."""
+def members(twin: Twin) -> Iterator[tuple[str, Any]]:
+    """What users of the handle may call, in the order of the source; not what the twin inherits."""
     seen = set()
-    for owner in own_classes(handle):
+    for owner in twin.owners:
         for name, member in vars(owner).items():
             shown = (not name.startswith("_") or name in SPECIAL) and name not in AT_ONCE
             if shown and name not in seen and callable_or_property(member):
@@ -750,11 +780,6 @@ def inherited(handle: type, name: str) -> str | None:
         (doc for one in handle.__mro__ if (doc := getattr(vars(one).get(name), "__doc__", None))),
         None,
     )
-
-
-def own_classes(handle: type) -> list[type]:
-    """The handle and its bases, as far as they are this project's."""
-    return [one for one in handle.__mro__ if one.__module__.partition(".")[0] == "holdfast"]
 
 
 #: What does a verb at once is for decorators, not for callers.
@@ -787,7 +812,7 @@ def class_text(twin: Twin) -> str:
     texts = [quoted(say(purpose)), "", initializer(twin)]
     for name, annotation in twin.attributes.items():
         texts.append(property_text(name, annotation, ""))
-    for name, member in members(twin.handle):
+    for name, member in members(twin):
         if name in twin.without:
             continue
         doc = say(member.__doc__ or inherited(twin.handle, name))
@@ -802,17 +827,27 @@ def class_text(twin: Twin) -> str:
     stale = twin.rewrites.keys() - used
     if stale:
         raise SystemExit(f"make_sync: {twin.source} no longer says {sorted(stale)}; see TWINS")
-    bases = "(Generic[T])" if twin.generic else ""
-    return f"class {twin.twin}{bases}:\n" + textwrap.indent("\n".join(texts), "    ")
+    return f"class {twin.twin}{bases_text(twin)}:\n" + textwrap.indent("\n".join(texts), "    ")
+
+
+def bases_text(twin: Twin) -> str:
+    if twin.base is None:
+        return "(Generic[T])" if twin.generic else ""
+    if not twin.base.generic:
+        return f"({twin.base.twin})"
+    return f"({twin.base.twin}[{'T' if twin.generic else 'Any'}])"
 
 
 def initializer(twin: Twin) -> str:
     """`__init__` of a twin: what it stands for, and the twins it has made."""
+    inner = f"{twin.alias}[T]" if twin.generic else twin.alias
     lines = ["self._inner = inner"]
+    if twin.base is not None:
+        lines = ["super().__init__(inner)", f"self._inner: {inner} = inner"]
     if twin.iterates:
         lines.append("self._items = DrivenIterator(inner)")
     types = dict(twin.attributes)
-    for name, member in members(twin.handle):
+    for name, member in members(twin):
         if isinstance(member, PROPERTIES):
             types[name] = property_type(member)
     lines += [
@@ -820,7 +855,6 @@ def initializer(twin: Twin) -> str:
         for name, type_ in types.items()
         if twin_of(type_)
     ]
-    inner = f"{twin.alias}[T]" if twin.generic else twin.alias
     return defined("__init__", f"(self, inner: {inner}) -> None", "", "\n".join(lines))
 
 
@@ -832,7 +866,7 @@ def _require_all_attributes(twin: Twin) -> None:
     """Refuse when the handle has a public attribute that the table does not know."""
     set_there = {
         target.attr
-        for owner in own_classes(twin.handle)
+        for owner in twin.owners
         for target in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(owner))))
         if isinstance(target, ast.Attribute)
         and isinstance(target.ctx, ast.Store)
@@ -884,7 +918,7 @@ def origins() -> dict[str, str]:
     for twin in TWINS:
         own = sys.modules[twin.handle.__module__]
         mentions += [(own, " ".join(twin.attributes.values()))]
-        for _, member in members(twin.handle):
+        for _, member in members(twin):
             function = getter(member) if isinstance(member, PROPERTIES) else member
             module = sys.modules[function.__module__]
             mentions.append((module, str(inspect.signature(function))))
@@ -951,8 +985,7 @@ def generate() -> dict[Path, str]:
         parts = [class_text(twin) for twin in TWINS if twin.file == file]
         if file == "database":
             parts[:0] = [open_text(), *(function_text(*one) for one in FUNCTIONS)]
-        if file == "state":
-            parts += [STATE_STORE]
+        parts += {"state": [STATE_STORE], "state_events": [TWIN_OF]}.get(file, [])
         code = "\n\n".join(parts)
         used = [one for one in sorted(VARIABLES) if re.search(rf"\b{one}\b", code)]
         text = PREAMBLE.format(purpose=purpose) + imports_text(
@@ -963,7 +996,7 @@ def generate() -> dict[Path, str]:
         written[path] = ruff(
             ruff(text, path, "check", "--select", "I", "--fix", "--quiet"), path, "format"
         )
-    names = {twin.twin: twin.file for twin in TWINS} | {
+    names = {twin.twin: twin.file for twin in TWINS if not twin.shared} | {
         "open": "database", "Walk": "walk", "state_store": "state",
     }  # fmt: skip
     names |= {name: "database" for _, name in FUNCTIONS}

@@ -12,53 +12,21 @@ and work where a loop runs too, in the cells of a notebook for one. Importing th
 other module than `holdfast` does.
 """
 
-from holdfast.sync.database import (
-    Audit,
-    Database,
-    Lock,
-    OperationLog,
-    Retention,
-    Scope,
-    SnapshotView,
-    StoreRoot,
-    Transaction,
-    open,
-    restore,
-    verify_backups,
-)
-from holdfast.sync.documents import Collection, CollectionTransaction, LiveQuery
+from holdfast.sync.database import Database, open, restore, verify_backups
+from holdfast.sync.documents import Collection, CollectionTransaction
 from holdfast.sync.entries import EntryScope, KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
-from holdfast.sync.state import (
-    KV,
-    BatchArea,
-    Cache,
-    Claim,
-    Consumption,
-    Counter,
-    Dev,
-    EventAccessor,
-    EventDirectory,
-    EventsArea,
-    Lease,
-    Limiter,
-    Permit,
-    Presence,
-    ScopedStore,
-    Semaphore,
-    StreamGroup,
-    Streams,
-    Subscription,
-    state_store,
-)
-from holdfast.sync.stores import (
-    MountedStore,
-    MultiStore,
-    SavedStore,
-    Store,
-    StoreBatch,
-    StoreTransaction,
-)
+from holdfast.sync.keeping import Audit, Lock, OperationLog, Retention, StoreRoot
+from holdfast.sync.live import LiveQuery
+from holdfast.sync.moments import Scope, SnapshotView, Transaction
+from holdfast.sync.state import ScopedStore, state_store
+from holdfast.sync.state_areas import KV, BatchArea, Cache, Counter, Dev, Limiter, Presence
+from holdfast.sync.state_events import EventAccessor, EventDirectory, EventsArea, Subscription
+from holdfast.sync.state_holding import Claim, Lease, Permit, Semaphore
+from holdfast.sync.state_streams import Consumption, StreamGroup, Streams
+from holdfast.sync.store_parts import MountedStore, SavedStore, StoreTransaction
+from holdfast.sync.store_verbs import StoreBatch
+from holdfast.sync.stores import MultiStore, Store
 from holdfast.sync.walk import Walk
 
 __all__ = [
