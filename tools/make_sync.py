@@ -199,8 +199,13 @@ def __dir__(self) -> list[str]:
 
 TWINS = (
     Twin(
-        "holdfast.database.handle:Database",
+        "holdfast.database.maintenance:Maintained",
+        file="maintenance",
         attributes={"config": "EngineConfig"},
+        shared=True,
+    ),
+    Twin(
+        "holdfast.database.handle:Database",
         rewrites={
             "It belongs to the event loop it was opened on. Handles of one process on one path "
             "share the\nengine, so opening it again, on another loop or in another thread, is "
@@ -283,7 +288,7 @@ TWINS = (
         },
         extra=COLLECTION,
     ),
-    Twin("holdfast.database.store_root:StoreRoot", file="keeping"),
+    Twin("holdfast.database.store_root:StoreRoot", file="store_root"),
     Twin("holdfast.stores.audit.audit:Audit", file="keeping"),
     Twin(
         "holdfast.store.versions.retention:Retention",
@@ -413,6 +418,7 @@ PURPOSES = {
     "store_verbs": "What every store can do, for the twins of stores.",
     "store_parts": "The twins of transactions, parts and saved versions of stores.",
     "stores": "The twins of named stores.",
+    "store_root": "The twin of a folder of stores.",
     "state_areas": "The twins of the areas of state that keep values.",
     "state_holding": "The twins of claims, leases, semaphores and their permits.",
     "state_events": "The twins of events of state.",
@@ -420,6 +426,7 @@ PURPOSES = {
     "state": "The twin of a store of state, and `state_store`.",
     "keeping": "The twins of what keeps, locks, logs and proves.",
     "moments": "The twins of transactions, snapshots and scopes of a database.",
+    "maintenance": "What looks after a database, for its twin.",
     "database": "The twin of the database, and of `open` and `restore`.",
 }
 

@@ -16,7 +16,7 @@ from holdfast.sync.database import Database, open, restore, verify_backups
 from holdfast.sync.documents import Collection, CollectionTransaction
 from holdfast.sync.entries import EntryScope, KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
-from holdfast.sync.keeping import Audit, Lock, OperationLog, Retention, StoreRoot
+from holdfast.sync.keeping import Audit, Lock, OperationLog, Retention
 from holdfast.sync.live import LiveQuery
 from holdfast.sync.moments import Scope, SnapshotView, Transaction
 from holdfast.sync.state import ScopedStore, state_store
@@ -25,6 +25,7 @@ from holdfast.sync.state_events import EventAccessor, EventDirectory, EventsArea
 from holdfast.sync.state_holding import Claim, Lease, Permit, Semaphore
 from holdfast.sync.state_streams import Consumption, StreamGroup, Streams
 from holdfast.sync.store_parts import MountedStore, SavedStore, StoreTransaction
+from holdfast.sync.store_root import StoreRoot
 from holdfast.sync.store_verbs import StoreBatch
 from holdfast.sync.stores import MultiStore, Store
 from holdfast.sync.walk import Walk

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from holdfast.codecs.compression import CompressionName
 from holdfast.codecs.pattern import Pattern
@@ -29,18 +29,17 @@ from holdfast.store.instances import Layers
 from holdfast.store.isolation import IsolationLevel, IsolationName
 from holdfast.store.keyspaces import History
 from holdfast.store.versions.cache import CacheLimits
-from holdfast.store.versions.trimming import Trimmed
 from holdfast.sync.documents import Collection
 from holdfast.sync.entries import KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
-from holdfast.sync.keeping import Audit, Lock, OperationLog, Retention
+from holdfast.sync.keeping import Audit, Lock, OperationLog
+from holdfast.sync.maintenance import Maintained
 from holdfast.sync.moments import Scope, SnapshotView, Transaction
 from holdfast.sync.stores import MultiStore
 
 if TYPE_CHECKING:
     from holdfast.backups.chain import BackupFacts
     from holdfast.backups.restoring import Restored
-    from holdfast.backups.taking import Taken
 
 T = TypeVar("T")
 
@@ -154,7 +153,7 @@ def verify_backups(
     return drive(verify_backups_async(files, components=components))
 
 
-class Database:
+class Database(Maintained):
     """A database and its views. Made by `holdfast.sync.open`; a context manager.
 
     Threads may share it, and it works where an event loop runs too. Handles of one process on one
@@ -162,17 +161,13 @@ class Database:
     """
 
     def __init__(self, inner: AsyncDatabase) -> None:
-        self._inner = inner
+        super().__init__(inner)
+        self._inner: AsyncDatabase = inner
         self._entries: KeyValueStore | None = None
         self._stores: MultiStore | None = None
         self._audit: Audit | None = None
         self._schemas: SchemaRegistry | None = None
         self._log: OperationLog | None = None
-        self._retention: Retention | None = None
-
-    @property
-    def config(self) -> EngineConfig:
-        return self._inner.config
 
     def open(self) -> Self:
         """Open it; `holdfast.sync.open` did."""
@@ -417,92 +412,6 @@ class Database:
         Also to be closed by hand.
         """
         return SnapshotView(drive(self._inner.snapshot().take()))
-
-    def sweep(self) -> int:
-        """End every expired entry now instead of within a second; how many there were."""
-        return drive(self._inner.sweep())
-
-    @property
-    def retention(self) -> Retention:
-        """How much of the past is kept: `db.retention.keep("logs", versions=0)`."""
-        inner = self._inner.retention
-        known = self._retention
-        if known is None or known._inner is not inner:  # noqa: SLF001 - of this module
-            known = self._retention = Retention(inner)
-        return known
-
-    def compact(self, progress: Callable[[int, int], None] | None = None) -> Trimmed:
-        """Give up the past that retention no longer keeps, and free space where possible.
-
-        It also happens by itself every few minutes while somebody writes.
-
-        Args:
-            progress: called with (changes given up, changes to give up).
-        """
-        return drive(self._inner.compact(progress))
-
-    def check(self, progress: Callable[[int], None] | None = None) -> list[str]:
-        """Walk the whole database; one line for each thing wrong, none if all is well.
-
-        Pages and rows of the engine, the directory, the feed, and the rows of every view; of every
-        entry, living and past, the digest, and that history, feed, tags and expiry agree with it.
-
-        Args:
-            progress: called now and then with how many entries were looked at; from any thread.
-        """
-        return drive(self._inner.check(progress))
-
-    def backup(
-        self,
-        target: Path | str | IO[bytes],
-        *,
-        since: Path | str | None = None,
-        compression: str | None = None,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Taken:
-        """Write the present moment of the whole database to a file, while writes go on.
-
-        The file gets its name once it is whole; until then it ends with `.partial`, and a backup
-        that was broken off goes on there when it is asked for again. `holdfast.restore` makes a
-        database of it.
-
-        Args:
-            target: a path, a binary stream, or a URL that fsspec knows, such as `s3://b/app`.
-            since: an earlier backup of this database: the file holds what is newer, and restores
-                together with that one.
-            compression: of the rows: `zstd`, `gzip`, `lz4`, `snappy` or `none`; left out, `zstd`
-                where it is installed, else `gzip`.
-            progress: called after each page with (rows looked at, bytes of rows written); from
-                another thread.
-
-        Raises:
-            StoreExists: a file of that name is there.
-            StoreLocked: another backup is being written to it.
-            Compacted: `since` is of another lineage; take a full backup.
-            NotADatabase, IntegrityFailed: `since` is no whole backup.
-        """
-        return drive(
-            self._inner.backup(target, since=since, compression=compression, progress=progress)
-        )
-
-    def copy_to(
-        self, address: str | EngineConfig, *, progress: Callable[[int], None] | None = None
-    ) -> Restored:
-        """Make another database of the present moment of this one, on whatever engine.
-
-        Args:
-            address: of the new database; nothing may stand there.
-            progress: called after each step with how many rows are copied; from another thread.
-
-        Raises:
-            StoreExists: something stands at the address.
-            ConfigInvalid, EngineNotFound, DriverMissing: the address cannot be used.
-        """
-        return drive(self._inner.copy_to(address, progress=progress))
-
-    def state_adapter(self) -> Any:
-        """A keeper of state in this database: `StoreBuilder.with_adapter(db)` asks for it."""
-        return self._inner.state_adapter()
 
     @overload
     def collection(self, name: str, *, history: History | None = None) -> Collection[Any]: ...

@@ -6,12 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import IntegrityFailed
-from holdfast.database.store_root import StoreRoot as AsyncStoreRoot
 from holdfast.runtime.drive import DrivenIterator, drive
 from holdfast.store.locks.lock import Lock as AsyncLock
 from holdfast.store.operation_log import LogRecord
@@ -20,9 +19,6 @@ from holdfast.store.versions.policy import GoneKept, Policy, ValuesKept
 from holdfast.store.versions.retention import Kept, Settings
 from holdfast.store.versions.retention import Retention as AsyncRetention
 from holdfast.store.versions.trimming import Trimmed
-from holdfast.stores.config import StoreConfig
-from holdfast.stores.lifecycle import StoreEvent
-from holdfast.sync.stores import Store
 
 if TYPE_CHECKING:
     from holdfast.stores.audit.audit import Audit as AsyncAudit
@@ -30,84 +26,6 @@ if TYPE_CHECKING:
     from holdfast.stores.audit.receipts import Consistency, Receipt
     from holdfast.stores.audit.verifying import Finding
     from holdfast.stores.merkle.signing import Ed25519Signer, SignedHead
-
-
-class StoreRoot:
-    """Named stores in a folder, each on an engine of its own; a context manager."""
-
-    def __init__(self, inner: AsyncStoreRoot) -> None:
-        self._inner = inner
-
-    @property
-    def default_engine(self) -> str:
-        """The engine of stores for which none is named."""
-        return self._inner.default_engine
-
-    def set_default_engine(self, engine: str) -> None:
-        """Have stores on another engine unless one is named. Raises EngineNotFound."""
-        self._inner.set_default_engine(engine)
-
-    def create_store(
-        self, name: str, engine: str = "", config: StoreConfig | Mapping[str, Any] | None = None
-    ) -> Store:
-        """A new, empty store.
-
-        Args:
-            name: of the store, and of its folder.
-            engine: such as `lmdb` or `sqlite`; empty: the default one.
-            config: how it keeps its values; see `StoreConfig`.
-
-        Raises:
-            InvalidName: the name cannot be one of a folder.
-            StoreExists: there is one of that name.
-            EngineNotFound: no such engine is registered.
-            ConfigInvalid: the configuration cannot be.
-        """
-        return Store(drive(self._inner.create_store(name, engine, config)))
-
-    def get_store(self, name: str) -> Store:
-        """The store of that name; the same object each time. Raises StoreNotFound."""
-        return Store(drive(self._inner.get_store(name)))
-
-    def delete_store(self, name: str) -> None:
-        """Remove a store with its folder. Whoever still has it gets an error.
-
-        Raises:
-            StoreNotFound: there is none of that name.
-        """
-        drive(self._inner.delete_store(name))
-
-    def list_stores(self) -> list[str]:
-        """The names of all stores, in order."""
-        return drive(self._inner.list_stores())
-
-    def store_exists(self, name: str) -> bool:
-        """Whether there is a store of that name."""
-        return drive(self._inner.store_exists(name))
-
-    def subscribe(self, topic: str, callback: Callable[[StoreEvent], object]) -> Callable[[], None]:
-        """Call `callback` with what happens to stores; see `MultiStore.subscribe`."""
-        return self._inner.subscribe(topic, callback)
-
-    def close_all(self) -> None:
-        """Close every store and its database; the root can be used again.
-
-        Raises:
-            ExceptionGroup: some could not be closed; all others are.
-        """
-        drive(self._inner.close_all())
-
-    def __enter__(self) -> Self:
-        drive(self._inner.__aenter__())
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        drive(self._inner.__aexit__(error_type, error, traceback))
 
 
 class Audit:
