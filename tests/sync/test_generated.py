@@ -115,7 +115,7 @@ def test_a_changed_source_is_noticed_and_taken_over(tmp_path: Path) -> None:
     assert "make sync" in stale.stdout
     assert make_sync(tmp_path).returncode == 0
     assert make_sync(tmp_path, "--check").returncode == 0
-    written = (tmp_path / "src" / "holdfast" / "sync" / "database.py").read_text()
+    written = (tmp_path / "src" / "holdfast" / "sync" / "moments.py").read_text()
     assert 'def rollback(self, *, why: str = "asked") -> None:' in written
     assert "drive(self._inner.rollback(why=why))" in written
 
