@@ -1,8 +1,7 @@
 """Keys in memory, in order, with the place of each value in the journal.
 
-A dict holds the places; the key order is a sorted list that the first scan builds and later scans
-bring up to date, because inserting into sorted order costs several times an insert into a dict.
-While snapshots are open, overwritten places are kept for them and for nobody else.
+A dict holds the places, and `KeyOrder` the order of their keys. While snapshots are open, they keep
+the places that are overwritten.
 """
 
 from __future__ import annotations
@@ -11,14 +10,9 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from heapq import merge
-from typing import Any
-
-from sortedcontainers import SortedList
 
 from holdfast.contract.record import Range
-
-#: How many more new keys than keys may wait to be put into order.
-UNORDERED_SPARE = 1024
+from holdfast.engines.embedded.key_order import KeyOrder
 
 #: (place, revision): plain tuples of plain things are nothing to the collector.
 Kept = tuple[int, int]
@@ -68,9 +62,7 @@ class Index:
         self.batch_ids: OrderedDict[bytes, tuple[int, int, int]] = OrderedDict()
         self.snapshots: set[object] = set()
         self.lock = threading.RLock()
-        self._order: SortedList[Any] | None = None
-        # New keys since the order was made, some of them twice or gone again.
-        self._unordered: list[bytes] = []
+        self._order = KeyOrder(self.records)
         self._past: dict[bytes, list[_Past]] = {}
 
     def put(self, key: bytes, kept: Kept | None, revision: int) -> Kept | None:
@@ -84,14 +76,11 @@ class Index:
         elif self._past:
             self._past.clear()  # The last snapshot was dropped.
         if kept is not None:
-            if self._order is not None and before is None:
-                self._unordered.append(key)
+            if before is None:
+                self._order.add((key,))
             self.records[key] = kept
         elif before is not None:
-            if self._order is not None:
-                self._order.discard(key)
-                if len(self._unordered) > len(self.records) + UNORDERED_SPARE:
-                    self._ordered()  # Keys that come and go stand in it many times.
+            self._order.discard(key)
             del self.records[key]
         return before
 
@@ -104,7 +93,7 @@ class Index:
         if range.empty:
             return
         records = self.records
-        for key in self._keys(range):
+        for key in self._order.walk(range):
             yield key, records[key]
 
     def walk_at(self, range: Range, revision: int) -> Iterator[tuple[bytes, Kept]]:
@@ -112,7 +101,7 @@ class Index:
         if range.empty:
             return
         past = sorted((key for key in self._past if key in range), reverse=range.reverse)
-        keys: Iterable[bytes] = self._keys(range)
+        keys: Iterable[bytes] = self._order.walk(range)
         if past:
             keys = merge(keys, past, reverse=range.reverse)
         before = None
@@ -139,27 +128,4 @@ class Index:
 
     def forget_order(self) -> None:
         """Make the key order anew, after an interrupt that may have come while it was made."""
-        self._order = None
-        self._unordered.clear()
-
-    def _keys(self, range: Range) -> Iterator[bytes]:
-        keys: Iterator[bytes] = self._ordered().irange(
-            range.start, range.end, inclusive=(True, False), reverse=range.reverse
-        )
-        return keys
-
-    def _ordered(self) -> SortedList[Any]:
-        try:
-            if self._order is None:
-                self._order = SortedList(self.records)
-            elif self._unordered:
-                new = self.records.keys() & self._unordered
-                if len(new) < len(self._unordered):
-                    # Some came, went and came again, and may stand there already.
-                    new = {key for key in new if key not in self._order}
-                self._order.update(new)
-            self._unordered.clear()
-        except BaseException:
-            self.forget_order()
-            raise
-        return self._order
+        self._order.forget()

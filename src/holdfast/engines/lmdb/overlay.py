@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
-
-from sortedcontainers import SortedList
+from typing import NamedTuple
 
 from holdfast.contract.record import Range, Record
 from holdfast.engines.embedded.group import Pending
+from holdfast.engines.embedded.key_order import KeyOrder
 
 Row = tuple[bytes, Record]
 
@@ -27,7 +26,7 @@ class Overlay:
             nothing has one too.
     """
 
-    __slots__ = ("_order", "_unordered", "bytes", "generation", "head", "ids", "rows")
+    __slots__ = ("_order", "bytes", "generation", "head", "ids", "rows")
 
     def __init__(self, generation: int = 0) -> None:
         self.generation = generation
@@ -35,17 +34,16 @@ class Overlay:
         self.bytes = 0
         self.ids: dict[bytes, int] = {}
         self.head = 0
-        self._order: SortedList[Any] | None = None
-        self._unordered: set[bytes] = set()
+        self._order = KeyOrder(self.rows)
 
     def __bool__(self) -> bool:
         return bool(self.head or self.rows or self.ids)
 
     def update(self, rows: dict[bytes, Pending]) -> None:
         """Take rows in; later ones win. Whoever reads sees all of them or none."""
-        if self._order is not None:
+        if self._order.made:
             known = self.rows
-            self._unordered.update(key for key in rows if key not in known)
+            self._order.add(key for key in rows if key not in known)
         self.rows.update(rows)
 
     def absorb(self, newer: Overlay) -> None:
@@ -57,21 +55,17 @@ class Overlay:
 
     def copied(self) -> Overlay:
         """The rows as they are now, to read them later."""
-        copy = self.shared()
-        copy.rows = self.rows.copy()
-        return copy
+        return self._with(self.rows.copy())
 
     def shared(self) -> Overlay:
         """The same of an overlay that does not change any more: its rows need no copy."""
-        copy = Overlay()
-        copy.rows, copy.bytes, copy.head = self.rows, self.bytes, self.head
-        return copy
+        return self._with(self.rows)
 
     def over(self, range: Range, below: Iterator[Row]) -> Iterator[Row]:
         """The rows of the range: what lies below, with these over it."""
         reverse = range.reverse
         base = next(below, None)
-        for key in self._keys(range):
+        for key in self._order.walk(range):
             while base is not None and (base[0] > key if reverse else base[0] < key):
                 yield base
                 base = next(below, None)
@@ -84,18 +78,11 @@ class Overlay:
             yield base
             yield from below
 
-    def _keys(self, range: Range) -> Iterator[bytes]:
-        # Sorted on the first walk only: most flushes never see one.
-        if self._order is None:
-            self._order = SortedList(self.rows)
-        elif self._unordered:
-            # An interrupt may have left keys here whose rows never came.
-            self._order.update(key for key in self._unordered if key in self.rows)
-        self._unordered.clear()
-        keys: Iterator[bytes] = self._order.irange(
-            range.start, range.end, inclusive=(True, False), reverse=range.reverse
-        )
-        return keys
+    def _with(self, rows: dict[bytes, Pending]) -> Overlay:
+        copy = Overlay()
+        copy.rows, copy.bytes, copy.head = rows, self.bytes, self.head
+        copy._order = KeyOrder(rows)
+        return copy
 
 
 class Layers(NamedTuple):

@@ -1,8 +1,7 @@
 """What a database in memory holds: records, their order, and the past that snapshots look at.
 
-A dict holds the records; the key order is a sorted list that the first scan builds and later
-scans bring up to date, because inserting into sorted order costs several times an insert into a
-dict. While snapshots are open, overwritten records are kept for them and for nobody else.
+A dict holds the records, and `KeyOrder` their order. While snapshots are open, records that are
+overwritten are kept for them.
 """
 
 from __future__ import annotations
@@ -12,14 +11,10 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
-from sortedcontainers import SortedList
-
 from holdfast.contract.batch import Draft, append_key
 from holdfast.contract.engine import Snapshot
 from holdfast.contract.record import Range, Record
-
-#: How many more new keys than keys may wait to be put into order.
-UNORDERED_SPARE = 1024
+from holdfast.engines.embedded.key_order import KeyOrder
 
 #: A record as it is kept: plain tuples of plain things are nothing to the collector, which else
 #: would look at all of a database again and again.
@@ -53,9 +48,7 @@ class State:
         self.batch_ids: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
         self.snapshots: set[object] = set()
         self.lock = threading.RLock()
-        self._order: SortedList[Any] | None = None
-        # New keys since the order was made, some of them twice or gone again.
-        self._unordered: list[bytes] = []
+        self._order = KeyOrder(self.records)
         self._past: dict[bytes, list[_Past]] = {}
 
     def put(self, key: bytes, record: Kept | None, revision: int) -> Kept | None:
@@ -66,15 +59,12 @@ class State:
         elif self._past:
             self._past.clear()  # The last snapshot was dropped.
         if record is not None:
-            if before is None and self._order is not None:
-                self._unordered.append(key)
+            if before is None:
+                self._order.add((key,))
             self.records[key] = record
         elif before is not None:
+            self._order.discard(key)
             del self.records[key]
-            if self._order is not None:
-                self._order.discard(key)
-                if len(self._unordered) > len(self.records) + UNORDERED_SPARE:
-                    self._ordered()  # Keys that come and go stand in it many times.
         return before
 
     def put_all(self, draft: Draft, revision: int) -> None:
@@ -95,8 +85,8 @@ class State:
         records = self.records
         before = list(map(records.get, new))
         try:
-            if self._order is not None:
-                self._unordered += [key for key in new if key not in records]
+            if self._order.made:
+                self._order.add(key for key in new if key not in records)
             records.update(new)
             self.head = revision
         except BaseException:
@@ -113,9 +103,7 @@ class State:
         if range.empty:
             return
         records = self.records
-        for key in self._ordered().irange(
-            range.start, range.end, inclusive=(True, False), reverse=range.reverse
-        ):
+        for key in self._order.walk(range):
             yield key, records[key]
 
     def walk_at(self, range: Range, revision: int) -> Iterator[tuple[bytes, Kept]]:
@@ -143,20 +131,7 @@ class State:
 
     def forget_order(self) -> None:
         """Make the key order anew, after an interrupt that may have come while it was made."""
-        self._order = None
-        self._unordered.clear()
-
-    def _ordered(self) -> SortedList[Any]:
-        try:
-            if self._order is None:
-                self._order = SortedList(self.records)
-            elif self._unordered:
-                self._order.update(self.records.keys() & self._unordered)
-            self._unordered.clear()
-        except BaseException:
-            self.forget_order()
-            raise
-        return self._order
+        self._order.forget()
 
 
 class MemorySnapshot(Snapshot):
