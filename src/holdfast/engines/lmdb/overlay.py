@@ -43,7 +43,7 @@ class Overlay:
         """Take rows in; later ones win. Whoever reads sees all of them or none."""
         if self._order.made:
             known = self.rows
-            self._order.add(key for key in rows if key not in known)
+            self._order.add([key for key in rows if key not in known])
         self.rows.update(rows)
 
     def absorb(self, newer: Overlay) -> None:

@@ -86,7 +86,7 @@ class State:
         before = list(map(records.get, new))
         try:
             if self._order.made:
-                self._order.add(key for key in new if key not in records)
+                self._order.add([key for key in new if key not in records])
             records.update(new)
             self.head = revision
         except BaseException:
