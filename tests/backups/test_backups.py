@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import random
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 
 import holdfast
 import holdfast.sync
-from holdfast.backups.framing import LAYER, FrameReader
+from holdfast.backups.framing import LAYER, FrameReader, FrameWriter
 from holdfast.backups.taking import PARTIAL
 from holdfast.contract.errors import (
     Compacted,
@@ -23,6 +24,7 @@ from holdfast.contract.errors import (
     IntegrityFailed,
     InvalidInput,
     NotADatabase,
+    StorageFull,
     StoreClosed,
     StoreExists,
     StoreLocked,
@@ -417,6 +419,28 @@ def test_backups_without_an_event_loop(tmp_path: Path, compression: str) -> None
     with holdfast.sync.open(f"sqlite:///{tmp_path / 'app.db'}") as db:
         assert db.entries.require("a:1").value == {"text": "abc " * 1000}
         assert db.revision == done.revision
+
+
+def test_what_the_file_system_has_against_a_backup_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "full"
+    with holdfast.sync.open(f"sqlite:///{tmp_path / 'app.db'}") as db:
+        db.entries.set("a:1", 1)
+        with pytest.raises(InvalidInput, match="give another path"):
+            db.backup(tmp_path / "nowhere" / "full")
+        with pytest.raises(NotADatabase, match="cannot be read"):
+            db.backup(target, since=tmp_path / "absent")
+
+        def full(self: FrameWriter, revision: int, rows: int, written: int) -> None:
+            raise OSError(errno.ENOSPC, "no space left")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(FrameWriter, "end", full)
+            with pytest.raises(StorageFull, match="goes on where it was"):
+                db.backup(target)
+        assert db.backup(target).resumed
+    assert [one.end.revision for one in holdfast.sync.verify_backups([target])] == [3]
 
 
 KILLED = """

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from holdfast.backups.framing import END, LAYER, ROWS, End, FrameReader, Head, Item, Layer
-from holdfast.contract.errors import IntegrityFailed, InvalidInput, VersionNotFound
+from holdfast.contract.errors import IntegrityFailed, InvalidInput, NotADatabase, VersionNotFound
 from holdfast.contract.record import Record
 from holdfast.store.instants import milliseconds
 
@@ -74,6 +74,15 @@ def verify_file(stream: IO[bytes], name: str) -> BackupFacts:
     if not layers or reader.sha256(start).digest() != end.sha256:
         raise reader.damaged("the checksum of the whole file does not match")
     return BackupFacts(name, reader.head, end, tuple(layers))
+
+
+def verify_path(path: Path) -> BackupFacts:
+    """The same of a file by its path; NotADatabase also where it cannot be opened."""
+    try:
+        with path.open("rb") as stream:
+            return verify_file(stream, str(path))
+    except OSError as error:
+        raise NotADatabase(f"the backup {path} cannot be read: {error.strerror}") from error
 
 
 def chain_of(files: Sequence[BackupFacts], to: int | datetime | None) -> list[BackupFacts]:
@@ -140,7 +149,7 @@ def merged(chain: Sequence[BackupFacts]) -> Iterator[tuple[bytes, Record]]:
         for backup in chain:
             layer: _Walk | None = None
             for place in backup.layers:
-                stream = stack.enter_context(Path(backup.name).open("rb"))
+                stream = stack.enter_context(_opened(backup))
                 layer = _Walk(FrameReader(stream, backup.name), place, layer, base)
             base = layer
         assert base is not None
@@ -154,6 +163,13 @@ def merged(chain: Sequence[BackupFacts]) -> Iterator[tuple[bytes, Record]]:
                 f"the backup {chain[-1].name} is of {chain[-1].end.rows} rows; {rows} came "
                 "out of it"
             )
+
+
+def _opened(backup: BackupFacts) -> IO[bytes]:
+    try:
+        return Path(backup.name).open("rb")
+    except OSError as error:  # It went since it was verified.
+        raise NotADatabase(f"the backup {backup.name} cannot be read: {error.strerror}") from error
 
 
 class _Walk:

@@ -12,12 +12,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from holdfast.backups.chain import BackupFacts, chain_of, merged, verify_file
+from holdfast.backups.chain import BackupFacts, chain_of, merged, verify_path
 from holdfast.backups.walking import PASSING
 from holdfast.contract.capability import Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import IntegrityFailed, NotADatabase, StoreExists, Unsupported
+from holdfast.contract.errors import IntegrityFailed, StoreExists, Unsupported
 from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.runtime.drive import drive
@@ -50,7 +50,9 @@ class Restored(NamedTuple):
 
 async def verify(files: Sequence[Path | str], components: Components) -> list[BackupFacts]:
     """Read backups and compare all their checksums. Raises as `verify_file` does."""
-    return await components.host.runtime().offload(lambda: [_verified(Path(one)) for one in files])
+    return await components.host.runtime().offload(
+        lambda: [verify_path(Path(one)) for one in files]
+    )
 
 
 async def restore(
@@ -192,11 +194,3 @@ async def _stepwise(rows: Iterator[tuple[bytes, Record]]) -> AsyncIterator[Rows]
 def _engine(address: str | EngineConfig, components: Components) -> Engine:
     config = read_config(address)
     return engine_class(config.scheme)(config, components)
-
-
-def _verified(path: Path) -> BackupFacts:
-    try:
-        with path.open("rb") as stream:
-            return verify_file(stream, str(path))
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        raise NotADatabase(f"the backup {path} cannot be read: {error.strerror}") from error

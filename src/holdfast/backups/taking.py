@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from holdfast.backups.chain import BackupFacts, verify_file
+from holdfast.backups.chain import BackupFacts, verify_path
 from holdfast.backups.framing import FORMAT, LAYER, ROWS, FrameReader, FrameWriter, Head, Layer
 from holdfast.backups.walking import BackupWalk, Border, Progress
 from holdfast.codecs.compression import compression_named
@@ -19,10 +19,13 @@ from holdfast.contract.errors import (
     Compacted,
     DriverMissing,
     IntegrityFailed,
+    InvalidInput,
+    StorageFull,
     StoreError,
     StoreExists,
     StoreLocked,
 )
+from holdfast.contract.files import NO_ROOM, flush_directory
 from holdfast.runtime.drive import drive
 
 #: What the name of a backup under way ends with.
@@ -69,7 +72,10 @@ async def back_up(
             with _open_url(target) as stream:
                 return await _to_stream(engine, stream, head, progress, stopped)
         if isinstance(target, str | Path):
-            return await _to_file(engine, Path(target), head, progress, stopped)
+            try:
+                return await _to_file(engine, Path(target), head, progress, stopped)
+            except OSError as error:
+                raise _told(error, Path(target)) from error
         return await _to_stream(engine, target, head, progress, stopped)
 
     try:
@@ -109,7 +115,7 @@ async def _to_file(
         os.fsync(stream.fileno())
         # Under its lock, so that nothing else goes on with it meanwhile.
         partial.rename(path)
-    _flush_folder(path.parent)
+    flush_directory(path.parent)
     return Taken(path, walk.revision, walk.rows, walk.written, found is not None)
 
 
@@ -152,8 +158,7 @@ class _Found(NamedTuple):
 def _head(engine: Engine, base: Path | None, compression: str) -> Head:
     known: BackupFacts | None = None
     if base is not None:
-        with base.open("rb") as stream:
-            known = verify_file(stream, str(base))
+        known = verify_path(base)
         if known.head.lineage != engine.lineage:
             raise Compacted(
                 f"{base} is a backup of another database, or of this one before a restore: "
@@ -228,16 +233,14 @@ def _lock(stream: IO[bytes], partial: Path) -> None:
         ) from error
 
 
-def _flush_folder(folder: Path) -> None:
-    """Make the new name of a file survive a loss of power, where the system can."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return  # Windows opens no folders.
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _told(error: OSError, path: Path) -> StoreError:
+    """What the file system had against a backup file."""
+    if error.errno in NO_ROOM:
+        return StorageFull(
+            f"there is no room for the backup {path}; make some and ask for it again, and it goes "
+            "on where it was"
+        )
+    return InvalidInput(f"the backup {path} cannot be written: {error.strerror}; give another path")
 
 
 def _best_compression() -> str:

@@ -27,6 +27,7 @@ from holdfast.contract.errors import (
     StoreExists,
     StoreNotFound,
 )
+from holdfast.contract.files import flush_directory
 from holdfast.contract.runtime import Components
 from holdfast.database.handle import Database
 from holdfast.database.open import open
@@ -186,14 +187,14 @@ class StoreRoot:
             async with self._database(chosen, making) as db:
                 await db.stores.create(name, config=wanted)
             (making / ABOUT).write_bytes(msgspec.json.encode(_About(name, chosen, wanted)))
-            _flush(making)
+            flush_directory(making)
             try:
                 making.rename(place)
             except OSError as error:
                 if place.exists():
                     raise _exists(name) from error
                 raise
-            _flush(self._root)
+            flush_directory(self._root)
         finally:
             shutil.rmtree(making, ignore_errors=True)
         store = await self.get_store(name)
@@ -379,12 +380,3 @@ def _exists(name: str) -> StoreExists:
         f"a new name was wanted; the store {name!r} exists. Get it, or choose another name",
         name=name,
     )
-
-
-def _flush(folder: Path) -> None:
-    """Have the names in a folder survive a loss of power."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -89,6 +89,8 @@ class Maintained:
         Raises:
             StoreExists: a file of that name is there.
             StoreLocked: another backup is being written to it.
+            StorageFull: the file system has no room for it.
+            InvalidInput: the file system does not take a file of that path.
             Compacted: `since` is of another lineage; take a full backup.
             NotADatabase, IntegrityFailed: `since` is no whole backup.
         """

@@ -16,8 +16,8 @@ from holdfast.contract.errors import (
     StoreError,
     StoreNotFound,
 )
+from holdfast.contract.files import NO_ROOM
 
-NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 _NO_RIGHT = frozenset((errno.EACCES, errno.EPERM))
 _TOO_MANY = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 

@@ -15,12 +15,13 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from holdfast.contract.errors import StorageFull, StoreError
+from holdfast.contract.files import NO_ROOM, flush_directory
 from holdfast.engines.embedded.locking import holding
 from holdfast.engines.file.cache import Cache, Cached
-from holdfast.engines.file.failures import NO_ROOM, lost, translate
+from holdfast.engines.file.failures import lost, translate
 from holdfast.engines.file.index import Index, Kept, length_in
 from holdfast.engines.file.manifest import Manifest
-from holdfast.engines.file.place import Identity, Place, flush_directory, identity_of
+from holdfast.engines.file.place import Identity, Place, identity_of
 from holdfast.engines.file.records import FORMAT_VERSION, Format, Header
 from holdfast.engines.file.segment import (
     OpenFile,

@@ -14,8 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from holdfast.contract.errors import IntegrityFailed, NotADatabase
+from holdfast.contract.files import NO_ROOM, flush_directory
 from holdfast.engines.file import manifest as manifests
-from holdfast.engines.file.failures import NO_ROOM, damaged
+from holdfast.engines.file.failures import damaged
 from holdfast.engines.file.manifest import Manifest
 from holdfast.engines.file.segment import is_segment
 
@@ -144,36 +145,6 @@ def identity_of(path: Path) -> Identity | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def flush_directory(directory: Path) -> None:
-    """Make sure that names just made in the directory are still there after a crash."""
-    opened = _Directory(directory)
-    try:
-        os.fsync(opened.number)
-    finally:
-        opened.close()
-
-
-class _Directory:
-    """A directory, open; it closes with the last reference to it, whatever interrupts the call."""
-
-    number = -1
-
-    def __init__(self, path: Path) -> None:
-        self.number = os.open(path, os.O_RDONLY)
-
-    def close(self) -> None:
-        if self.number >= 0:
-            # On one line, lest an interrupt come between the two.
-            self.number = _close(self.number)
-
-    def __del__(self) -> None:
-        self.close()
-
-
-def _close(number: int) -> int:
-    return os.close(number) or -1  # type: ignore[func-returns-value]
 
 
 def _private(path: str, flags: int) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from holdfast.contract.errors import IntegrityFailed, StoreNotFound
+from holdfast.contract.files import flush_directory
 from holdfast.contract.runtime import Components
 from holdfast.engines.file.config import FileConfig
 from holdfast.engines.file.failures import translated
@@ -25,7 +26,7 @@ from holdfast.engines.file.index import (
 )
 from holdfast.engines.file.lock import Lock
 from holdfast.engines.file.manifest import Manifest
-from holdfast.engines.file.place import Place, flush_directory
+from holdfast.engines.file.place import Place
 from holdfast.engines.file.records import FORMAT_VERSION, Commit, Found, Header, Row, Unsound
 from holdfast.engines.file.replay import Replay
 from holdfast.engines.file.segment import FORMATS, OpenFile, Segment, name_of

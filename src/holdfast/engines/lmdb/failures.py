@@ -15,10 +15,10 @@ from holdfast.contract.errors import (
     StoreError,
     StoreLocked,
 )
+from holdfast.contract.files import NO_ROOM
 
 _DAMAGED = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.PanicError, lmdb.ProblemError)
 _FOREIGN = (lmdb.InvalidError, lmdb.VersionMismatchError, lmdb.IncompatibleError)
-_NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
 def code_of(error: lmdb.Error) -> int:
@@ -34,7 +34,7 @@ def found_no_room(error: lmdb.Error, room_bytes: int, wanted_bytes: int) -> bool
     the disk has decides that case.
     """
     code = code_of(error)
-    if isinstance(error, lmdb.MapFullError) or code in _NO_ROOM:
+    if isinstance(error, lmdb.MapFullError) or code in NO_ROOM:
         return True
     return code == errno.EIO and room_bytes < wanted_bytes
 

@@ -10,6 +10,7 @@ from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
+from holdfast.contract.files import flush_directory
 from holdfast.contract.runtime import Ids
 from holdfast.engines.lmdb import journal_format
 from holdfast.engines.lmdb.facts import JournalFact
@@ -21,7 +22,6 @@ from holdfast.engines.lmdb.journal_format import (
     Body,
     Header,
 )
-from holdfast.engines.lmdb.place import flush_directory
 
 #: How much is written at once when the file is made.
 _BLOCK_BYTES = 1 << 20

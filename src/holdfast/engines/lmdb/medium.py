@@ -14,6 +14,7 @@ from typing import NoReturn, TypeVar
 import lmdb
 
 from holdfast.contract.errors import StoreLocked, StoreNotFound, WrongContext
+from holdfast.contract.files import flush_directory
 from holdfast.contract.record import Record
 from holdfast.contract.runtime import Clock, Ids
 from holdfast.engines.embedded.locking import holding, pause
@@ -24,7 +25,7 @@ from holdfast.engines.lmdb.driver import driver
 from holdfast.engines.lmdb.failures import translate
 from holdfast.engines.lmdb.locks import ProcessLocks, home_of_this_process
 from holdfast.engines.lmdb.long_keys import STORED_KEY_BYTES_MAX, Tree
-from holdfast.engines.lmdb.place import Place, flush_directory
+from holdfast.engines.lmdb.place import Place
 from holdfast.engines.lmdb.records import unpack
 from holdfast.engines.lmdb.room import MAP_STEP, Room
 from holdfast.engines.lmdb.watched import Watched

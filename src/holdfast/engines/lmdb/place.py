@@ -9,13 +9,13 @@ journal         see `journal_format.py`
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
 from holdfast.contract.errors import NotADatabase
+from holdfast.contract.files import NO_ROOM, flush_directory
 
 try:
     import resource
@@ -128,7 +128,7 @@ class Place:
         except OSError as error:
             with suppress(FileNotFoundError):
                 self.ballast.unlink()
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if error.errno not in NO_ROOM:
                 raise
 
 
@@ -138,17 +138,6 @@ def file_bytes_max() -> int | None:
         return None
     limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     return None if limit == resource.RLIM_INFINITY else limit
-
-
-def flush_directory(directory: Path) -> None:
-    """Make sure that names just made in the directory are still there after a crash."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _private(path: str, flags: int) -> int:
