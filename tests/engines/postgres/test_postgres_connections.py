@@ -73,7 +73,7 @@ def test_who_waits_hears_although_the_listening_connection_was_cut(tmp_path: Pat
 
 def test_a_listener_that_nobody_needs_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session that listens and takes nothing would fill the server's queue for everybody."""
-    monkeypatch.setattr("holdfast.engines.postgres.news.LINGER_S", 0.1)
+    monkeypatch.setattr("holdfast.engines.remote.news.LINGER_S", 0.1)
 
     async def listeners(port: int, channel: str) -> int:
         statement = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE %s"
@@ -107,7 +107,7 @@ def test_a_listener_that_is_deaf_is_found_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection that died without a word tells of nothing; so the head is asked for."""
-    monkeypatch.setattr("holdfast.engines.postgres.news.LOOK_INTERVAL_S", 0.1)
+    monkeypatch.setattr("holdfast.engines.remote.news.LOOK_INTERVAL_S", 0.1)
 
     async def test() -> None:
         config = postgres_config(tmp_path)

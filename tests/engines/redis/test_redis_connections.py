@@ -96,7 +96,7 @@ def test_a_listener_that_is_deaf_is_found_out(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection that died without a word tells of nothing; so the head is asked for."""
-    monkeypatch.setattr("holdfast.engines.redis.news.LOOK_INTERVAL_S", 0.1)
+    monkeypatch.setattr("holdfast.engines.remote.news.LOOK_INTERVAL_S", 0.1)
 
     async def test() -> None:
         config = redis_config("a", port=server.port)
@@ -121,7 +121,7 @@ def test_a_listener_that_is_deaf_is_found_out(
 def test_a_subscription_that_nobody_uses_ends(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("holdfast.engines.redis.news.LINGER_S", 0.05)
+    monkeypatch.setattr("holdfast.engines.remote.news.LINGER_S", 0.05)
 
     async def test() -> None:
         config = redis_config("a", port=server.port)
