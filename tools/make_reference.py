@@ -45,7 +45,7 @@ MODULES = (
     *(
         f"holdfast.codecs.{name}"
         for name in (
-            "text", "pattern", "keys", "digest", "canonical", "serializers", "compression",
+            "text", "typed_json", "pattern", "keys", "digest", "canonical", "serializers", "compression",
             "header", "envelope", "plain", "typed", "violations", "trie",
         )
     ),

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 
 import holdfast
+from holdfast.codecs.typed_json import from_json, to_json
 from holdfast.contract.errors import (
     ConfigInvalid,
     DeserializationFailed,
@@ -33,7 +34,6 @@ from holdfast.database.storages import EngineStorageAdapter, SQLiteStorageAdapte
 from holdfast.documents import levels
 from holdfast.documents.caching import CacheConfig
 from holdfast.documents.collection import Collection
-from holdfast.documents.json_text import from_json, to_json
 from holdfast.documents.query import F
 from holdfast.documents.serialization import SerializationConfig
 from holdfast.documents.transacting import CollectionTransaction

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from holdfast.cli import completing, exits, opening, options, shown, typed_json
+from holdfast.cli import completing, exits, opening, options, shown
 from holdfast.cli.exits import BadUsage
 from holdfast.cli.hints import hint
 from holdfast.cli.past import past_table
+from holdfast.codecs import typed_json
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import InvalidInput, KeyNotFound, StoreError, VersionNotFound

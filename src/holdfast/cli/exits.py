@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from holdfast.cli import shown, typed_json
+from holdfast.cli import shown
+from holdfast.codecs import typed_json
 from holdfast.contract import errors
 from holdfast.contract.errors import StoreError
 

@@ -9,9 +9,10 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from holdfast.cli import exits, files, opening, options, settings, shown, typed_json
+from holdfast.cli import exits, files, opening, options, settings, shown
 from holdfast.cli.hints import hint
 from holdfast.cli.progress import progress, shows_progress
+from holdfast.codecs import typed_json
 from holdfast.codecs.pattern import Pattern
 from holdfast.database.handle import Database
 

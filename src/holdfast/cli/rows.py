@@ -8,9 +8,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, BinaryIO, NamedTuple
 
-from holdfast.cli import typed_json
 from holdfast.cli.exits import BadUsage
 from holdfast.cli.settings import Setting, setting_of
+from holdfast.codecs import typed_json
 from holdfast.codecs.text import StoreKey, parse_namespace
 from holdfast.contract.errors import InvalidInput, StoreError
 

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from holdfast.cli import exits, opening, options, shown, typed_json
+from holdfast.cli import exits, opening, options, shown
 from holdfast.cli.exits import BadUsage
+from holdfast.codecs import typed_json
 from holdfast.contract.errors import SchemaNotFound
 from holdfast.database.handle import Database
 from holdfast.store.versions.entry import Entry

@@ -13,7 +13,7 @@ from datetime import datetime
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
-from holdfast.cli import typed_json
+from holdfast.codecs import typed_json
 from holdfast.store.versions.entry import Entry, Metadata, PastVersion
 
 if TYPE_CHECKING:

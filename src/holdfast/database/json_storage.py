@@ -16,11 +16,16 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from holdfast.contract.errors import ConfigInvalid, StorageFull
+from holdfast.codecs.typed_json import from_json, parse, to_json
+from holdfast.contract.errors import (
+    ConfigInvalid,
+    DeserializationFailed,
+    InvalidInput,
+    StorageFull,
+)
 from holdfast.database.handle import Database
 from holdfast.database.storage_adapter import StorageAdapter
 from holdfast.documents.collection import Collection
-from holdfast.documents.json_text import from_json, read_json, to_json
 from holdfast.engines.file.config import FileConfig
 
 T = TypeVar("T")
@@ -102,7 +107,7 @@ class JSONStorageAdapter(StorageAdapter[T]):
                 "encoding that it was written in",
                 parameter="encoding",
             ) from error
-        found = read_json(text, f"the file {self.path.name!r}") if text.strip() else {}
+        found = self._readable(parse, text) if text.strip() else {}
         if not isinstance(found, dict):
             raise ConfigInvalid(
                 f"the file {self.path.name!r} is to hold an object with a document under each "
@@ -115,7 +120,7 @@ class JSONStorageAdapter(StorageAdapter[T]):
             await plain.delete_many(gone[start : start + IMPORT_DOCUMENTS])
         changed: dict[str, Any] = {}
         for key, value in found.items():
-            document = from_json(value)
+            document = self._readable(from_json, value)
             if await plain.get(key, _ABSENT) != document:
                 changed[key] = document
             if len(changed) == IMPORT_DOCUMENTS:
@@ -123,6 +128,15 @@ class JSONStorageAdapter(StorageAdapter[T]):
                 changed = {}
         await plain.set_many(changed)
         await _remember(db, data)
+
+    def _readable(self, read: Callable[[Any], Any], written: Any) -> Any:
+        """What is read of the file, or of a part of it. Raises DeserializationFailed."""
+        try:
+            return read(written)
+        except InvalidInput as error:
+            raise DeserializationFailed(
+                f"the file {self.path.name!r} is to hold JSON; {error}. Correct it, or move it away"
+            ) from error
 
     async def _write(self, db: Database) -> None:
         """Write the file, if it is not what it would be."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.cli import typed_json
+from holdfast.codecs import typed_json
 from holdfast.contract.errors import InvalidInput
 
 scalars = (
