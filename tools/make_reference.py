@@ -45,7 +45,8 @@ MODULES = (
     *(
         f"holdfast.codecs.{name}"
         for name in (
-            "text", "typed_json", "pattern", "keys", "digest", "canonical", "serializers", "compression",
+            "text", "typed_json", "pattern", "keys", "digest", "canonical", "serializers",
+            "compression",
             "header", "envelope", "plain", "typed", "violations", "trie",
         )
     ),
