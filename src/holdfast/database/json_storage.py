@@ -46,7 +46,7 @@ class JSONStorageAdapter(StorageAdapter[T]):
         encoding: of the file.
         pretty: whether documents are spread over lines, two spaces deep.
         atomic: whether the file is written beside itself and then put in its place; False: in
-            place, for whoever watches this very file. Either way the journal has everything.
+            place, for programs that watch this very file. Either way the journal has everything.
         common: see `StorageAdapter`.
     """
 

@@ -1,4 +1,4 @@
-"""Logs what is done to a storage, for whoever looks for a fault: never keys, never documents."""
+"""Logs what is done to a storage, for the search for a fault: never keys, never documents."""
 
 from __future__ import annotations
 

@@ -233,7 +233,7 @@ class StoreRoot:
         return store
 
     async def delete_store(self, name: str) -> None:
-        """Remove a store with its folder. Whoever still has it gets an error.
+        """Remove a store with its folder. Objects of it raise an error.
 
         Raises:
             StoreNotFound: there is none of that name.

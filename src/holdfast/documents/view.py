@@ -46,7 +46,7 @@ class DocumentKeeper(ViewKeeper):
         self._retention = shared.retention
 
     def storage(self, engine: Engine, keyspace: Keyspace) -> DocumentStorage:
-        """The documents of a collection, for whoever keeps house."""
+        """The documents of a collection, for housekeeping."""
         components = self._components
         space = Space(
             engine, keyspace, components.clock, _nothing, _everywhere(components), fenced=True
@@ -165,7 +165,7 @@ class DocumentReader(ChangeReader):
 
 
 def _everywhere(components: Components) -> Gate:
-    """A gate for whoever keeps house just now."""
+    """A gate for housekeeping."""
     return Gate(components.host.runtime(), lambda: StoreClosed("the database is closed"))
 
 

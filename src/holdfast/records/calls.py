@@ -1,4 +1,4 @@
-"""Calls on one entry, spelled in verbs: whoever handles the verbs has handled these."""
+"""Calls on one entry, spelled in verbs: handling the verbs handles these."""
 
 from __future__ import annotations
 

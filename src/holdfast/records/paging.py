@@ -28,7 +28,7 @@ _key_of = attrgetter("key")
 
 
 class Keys(Sequence[StoreKey]):
-    """The keys of entries, each made when it is asked for: whoever only counts makes none."""
+    """The keys of entries, each made when it is asked for: counting makes none."""
 
     __slots__ = ("_entries",)
 

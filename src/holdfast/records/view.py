@@ -51,7 +51,7 @@ class EntryKeeper(ViewKeeper):
         self._retention = shared.retention
 
     def storage(self, engine: Engine, keyspace: Keyspace) -> PagedEntryStorage:
-        """The entries of a keyspace, for whoever keeps house."""
+        """The entries of a keyspace, for housekeeping."""
         components = self._components
         space = Space(engine, keyspace, components.clock, _nothing, _everywhere(components))
         return entry_storage(space, self._retention, Values(components.host))
@@ -121,7 +121,7 @@ class EntryReader(ChangeReader):
 
 
 def _everywhere(components: Components) -> Gate:
-    """A gate for whoever keeps house just now."""
+    """A gate for housekeeping."""
     return Gate(components.host.runtime(), lambda: StoreClosed("the database is closed"))
 
 

@@ -31,8 +31,8 @@ class Walk(AsyncIterator[T]):
         start: the cursor that the walk began behind.
 
     Attributes:
-        ready: items of the page under way. Whoever drives the walk may take them from here, oldest
-            first, without a coroutine for each.
+        ready: items of the page under way. The caller that drives the walk may take them from
+            here, oldest first, without a coroutine for each.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Walk(AsyncIterator[T]):
         return self.cursor_before(0)
 
     def cursor_before(self, undelivered: int) -> str | None:
-        """The same, when so many of the last items have not reached whoever asked for them."""
+        """The same, when so many of the last items have not reached the caller."""
         if self._over and not self.ready and not undelivered:
             return None
         place = len(self._page) - len(self.ready) - undelivered - 1

@@ -23,7 +23,8 @@ class Gate:
         refuse: the error for a call on a closed handle.
 
     Attributes:
-        runtime: of whoever opened the handle; who runs here now may not be asked without a loop.
+        runtime: of the caller that opened the handle. The present one may not be asked for where
+            there is no loop.
     """
 
     __slots__ = ("_closed", "_refuse", "open_here", "runtime", "thread")

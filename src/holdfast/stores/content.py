@@ -24,7 +24,7 @@ class Moved(Exception):
 
 
 def moving() -> Conflict:
-    """The error for whoever met that all the time."""
+    """The error for a caller that met that all the time."""
     return Conflict("versions of the store were saved or loaded all the time; try again later")
 
 

@@ -38,5 +38,5 @@ class Home(Protocol):
         ...
 
     def forget(self, number: int) -> None:
-        """A store was closed: whoever asks for it next gets another object."""
+        """A store was closed: asking for it then gives another object."""
         ...

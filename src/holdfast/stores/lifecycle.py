@@ -105,7 +105,7 @@ class Lifecycle:
         return self._service.subscribe(wanted, _of_event(callback))
 
     def publish(self, topic: str, name: str, **facts: Any) -> None:
-        """Tell it to whoever subscribed."""
+        """Tell it to the subscribers."""
         service = self._service
         if service is None or not len(service):
             return

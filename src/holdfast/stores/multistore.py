@@ -60,7 +60,7 @@ class MultiStore:
         #: Closed with the handle, also where what happens is told elsewhere.
         self._own_lifecycle = self._lifecycle
         self._home = _Home(self)
-        #: By the number of their keyspace: whoever asks for a store twice gets one object.
+        #: By the number of their keyspace: asking for a store twice gives one object.
         self._known: dict[int, Store] = {}
 
     def on(self, engine: Engine) -> MultiStore:
@@ -195,7 +195,7 @@ class MultiStore:
         return [one.name async for one in self._keyspaces.list(STORES)]
 
     async def delete(self, name: str) -> None:
-        """Remove a store with all its values. Whoever still has it gets StoreNotFound.
+        """Remove a store with all its values. Objects of it raise StoreNotFound.
 
         Raises:
             StoreNotFound: there is none of that name.
@@ -214,7 +214,7 @@ class MultiStore:
         self._lifecycle.publish(DELETED, name)
 
     async def close_all(self) -> None:
-        """Close every store that was handed out; whoever asks for one gets another object.
+        """Close every store that was handed out; asking for one then gives another object.
 
         Raises:
             ExceptionGroup: some could not be closed; all others are.

@@ -52,7 +52,7 @@ class StoreRoot:
         return Store(drive(self._inner.get_store(name)))
 
     def delete_store(self, name: str) -> None:
-        """Remove a store with its folder. Whoever still has it gets an error.
+        """Remove a store with its folder. Objects of it raise an error.
 
         Raises:
             StoreNotFound: there is none of that name.

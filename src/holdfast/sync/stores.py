@@ -108,7 +108,7 @@ class MultiStore:
         return drive(self._inner.list())
 
     def delete(self, name: str) -> None:
-        """Remove a store with all its values. Whoever still has it gets StoreNotFound.
+        """Remove a store with all its values. Objects of it raise StoreNotFound.
 
         Raises:
             StoreNotFound: there is none of that name.
@@ -118,7 +118,7 @@ class MultiStore:
         drive(self._inner.delete(name))
 
     def close_all(self) -> None:
-        """Close every store that was handed out; whoever asks for one gets another object.
+        """Close every store that was handed out; asking for one then gives another object.
 
         Raises:
             ExceptionGroup: some could not be closed; all others are.

@@ -8,7 +8,7 @@ thread, so that neither a flush nor another process holding the file's writer lo
 loop's way.
 
 A caller may be interrupted anywhere (Ctrl-C). So batches stay in the queue until they are done,
-and whoever leads has one place, `_recover`, that puts right whatever it left half-way.
+and the leader has one place, `_recover`, that puts right whatever it left half-way.
 """
 
 from __future__ import annotations
@@ -312,7 +312,7 @@ class Committer:
         group = [work for work in islice(waiting, min(most, GROUP_BATCHES_MAX)) if not work.done]
         if group:
             self._lead_group(group)
-        # Only whoever leads takes away, and only what is done: an interrupt loses nothing.
+        # Only the leader takes away, and only what is done: an interrupt loses nothing.
         while queue and queue[0].done:
             queue.popleft()
 

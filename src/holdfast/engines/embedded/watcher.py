@@ -69,7 +69,7 @@ class Watcher:
             self._waiting.pop(token, None)
 
     def publish(self, head: int) -> None:
-        """Wake whoever waits: there is a new revision."""
+        """Wake the waiters: there is a new revision."""
         if not self._bells:
             return
         holding(self._lock, lambda: self._ring(head, None))
@@ -116,7 +116,7 @@ class Watcher:
         while not self._closed:
             with suppress(Empty):
                 next_of(self._wakes, rest)
-            # Said before it is looked who waits, so that whoever joins sees it.
+            # Said before it is looked who waits, so that a waiter that joins sees it.
             self._parked = True
             if self._waiting:
                 self._parked, rest = False, POLL_INTERVAL_S

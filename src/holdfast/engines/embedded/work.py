@@ -30,7 +30,7 @@ class Work:
 
     Attributes:
         done: it has a receipt or an error and nobody will look at it again; or it was withdrawn.
-        queued: it waits for whoever leads.
+        queued: it waits for the leader.
         deciding: its function runs now.
         committer: of its database, by which alone two databases are told apart.
         inside: the batch whose function this one's was called from, of another engine.
@@ -66,7 +66,7 @@ class Work:
         return self.receipt
 
     def withdraw(self) -> None:
-        """Nobody waits for it any more: whoever leads next passes it by."""
+        """Nobody waits for it any more: the next leader passes it by."""
         self.done = True
         self.deciding = False
 

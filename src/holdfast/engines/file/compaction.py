@@ -132,6 +132,6 @@ class Compaction:
             made = Published(moved, {}, ids, head, active.size + len(data), moved=True)
             journal.commit(made, flush=True)
         except BaseException:
-            with suppress(StoreError):  # Whoever comes next tries again, and tells it.
+            with suppress(StoreError):  # The next one tries again, and tells it.
                 journal.cut()
             raise

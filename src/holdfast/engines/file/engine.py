@@ -109,7 +109,7 @@ class FileEngine(EmbeddedEngine):
             self._lineage = store.lineage
             self._opened()
         except BaseException:
-            # An interrupt may come anywhere; whoever opens again finds nothing open.
+            # An interrupt may come anywhere; the next opening finds nothing open.
             self._lineage = ""
             self._store = Opened(self._settings, self.components)
             self._compaction = Compaction(self._store.journal, self.components.clock.now_ms)
@@ -319,7 +319,7 @@ class FileEngine(EmbeddedEngine):
         self._compaction.step()
 
     def _make_room(self) -> bool:
-        """Find room after a write found none; whether it may be tried again. Whoever leads does.
+        """Find room after a write found none; whether it may be tried again. The leader does.
 
         What is dead is compacted with the help of the ballast. If that does not bring the ballast
         back, only what deletes is written until it is.

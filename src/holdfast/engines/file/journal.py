@@ -130,7 +130,7 @@ class Journal:
         """Bytes of everything else."""
         return self.size - self.live
 
-    # --- Writing: whoever leads ---------------------------------------------------------------
+    # --- Writing: the leader ------------------------------------------------------------------
 
     def ready(self) -> None:
         """Put right what an interrupt left, and verify that the files are those of the path."""

@@ -53,7 +53,7 @@ class Lock:
         """Take the lock.
 
         Args:
-            timeout_s: how long to wait for whoever has it.
+            timeout_s: how long to wait for the holder.
             now_ms: the instant to tell others.
 
         Raises:
@@ -70,7 +70,7 @@ class Lock:
         except FileNotFoundError:
             if self._writes:
                 raise
-            return  # Nobody has written here: whoever does makes it first.
+            return  # Nothing was written here yet: the first writer makes it.
         keep(self._file)
         waited = 0.0
         while not self._try():

@@ -2,7 +2,7 @@
 
 manifest.json    which segments belong to it
 00000001.jsonl   segments of the journal (`.msgpack` in the other format)
-lock             locked by whoever has it open; says who writes
+lock             locked while open; says who writes
 ballast          disk space kept aside for deletes
 """
 

@@ -27,7 +27,7 @@ class FileSnapshot(Snapshot):
         self.end("is closed")
 
     def end(self, why: str) -> None:
-        """Close the view; `why` tells whoever still reads from it. Can be repeated."""
+        """Close the view; `why` tells those that still read from it. Can be repeated."""
         self.closed = self.closed or why
         self._index.release(self._token)
         self.snapshots.forget(self)

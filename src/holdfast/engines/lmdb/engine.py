@@ -270,7 +270,7 @@ class LmdbEngine(EmbeddedEngine):
             self._begin_read = medium.env.begin
             self._opened()
         except BaseException:
-            # An interrupt may come anywhere; whoever opens again finds nothing open.
+            # An interrupt may come anywhere; the next opening finds nothing open.
             self._begin_read = None
             self._lineage = ""
             medium.close()

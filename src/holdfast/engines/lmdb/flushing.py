@@ -37,7 +37,7 @@ Bell = SimpleQueue["Flushed | None"]
 
 
 def told(error: Exception, url: str) -> StoreError:
-    """The error that whoever waits for the flush gets."""
+    """The error that those who wait for the flush get."""
     if isinstance(error, StoreError):
         return error
     failure = StoreError(f"flushing the database {url} failed: {error!r}")
@@ -59,7 +59,7 @@ def flush_when_rung(me: Callable[[], Flushed | None], bell: Bell, turn: object) 
             mine, due = me(), True
         rest = None
         if mine is None:
-            continue  # Dropped: whoever collects it rings.
+            continue  # Dropped: the collector rings.
         if mine.ended or mine.turn is not turn:
             bell.put(mine)  # For another one, which an interrupt started beside this one.
             return

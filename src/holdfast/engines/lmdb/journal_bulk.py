@@ -104,7 +104,7 @@ class Tries:
             gate.get()
 
     def tried(self, failure: StoreError | None) -> None:
-        """It was tried: wake whoever waits."""
+        """It was tried: wake the waiters."""
         self.failure = failure
         self._count += 1
         waiting, self._waiting = self._waiting, []

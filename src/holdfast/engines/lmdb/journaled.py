@@ -10,7 +10,7 @@ else can look at it.
     direct   LMDB has everything; commits go there, as without a journal
     on       commits go to the journal; LMDB says which generation of it is not there yet
 
-Whoever leads the committer changes from one to the other and appends; the thread alone writes the
+The leader of the committer changes from one to the other and appends; the thread alone writes the
 older layer. A change in LMDB that an interrupt may have hidden is a *doubt*: the next to lead asks
 LMDB itself how it ended.
 """
@@ -82,13 +82,13 @@ class Journaled(Served):
         self._rows_max = 0
         self._landing: _Landing | None = None
         self._doubt = self._broken = False
-        #: What the thread asks of whoever leads next, or a loop of the thread.
+        #: What the thread asks of the next leader, or a loop of the thread.
         self._due = self._roll_soon = self._wanted = False
         self._warm_up = WarmUp(self._now)
         self._last = self._rolled_at = self._now()
         self._tries = Tries()
 
-    # --- For whoever leads --------------------------------------------------------------------
+    # --- For the leader --------------------------------------------------------------------
 
     def writer(self, *, may_begin: bool) -> JournalWriter | None:
         """What the next group writes to; None: to LMDB, directly.
@@ -150,7 +150,7 @@ class Journaled(Served):
         self._last = self._now()
 
     def recover(self) -> None:
-        """After an interrupt of whoever led. Raises what LMDB says when it is asked."""
+        """After an interrupt of the leader. Raises what LMDB says when it is asked."""
         let_go(self._lock)
         self._land()
         self._landing = None
@@ -173,7 +173,7 @@ class Journaled(Served):
         try:
             self.flush()
         except StoreError as error:
-            failure = error  # The journal keeps it; whoever opens next writes it to LMDB.
+            failure = error  # The journal keeps it; the next opening writes it to LMDB.
         self._end_thread()
         self.disown()
         if failure is not None:
@@ -229,7 +229,7 @@ class Journaled(Served):
         file = self._file
         writer = LmdbWriter(medium, self._components.clock, turn_taken=True)
         try:
-            medium.env.reader_check()  # Whoever still has a place is dead.
+            medium.env.reader_check()  # A place that is still held is a dead reader's.
             writer.begin()
             fact = writer.look(facts.read_journal)
             generation = 1 if fact is None else fact.generation + 1
@@ -385,7 +385,7 @@ class Journaled(Served):
         now = self._now()
         locks = self._medium.locks
         if now - self._last > IDLE_S or locks.knocked or not self._medium.alone:
-            self._due = True  # Or whoever leads next does it.
+            self._due = True  # Or the next leader does it.
             self._lead(self._share)
         elif self.layers.newest.head and now - self._rolled_at > AGE_S:
             self._roll_soon = True

@@ -29,7 +29,7 @@ class View(NamedTuple):
     """File and layers of one moment.
 
     Attributes:
-        transaction: on the file; belongs to whoever took the view.
+        transaction: on the file; belongs to the owner of the view.
         layers: over it; they never change.
         revision: the newest in it.
     """
@@ -66,7 +66,7 @@ class Layered(ABC):
         medium: the environment, open.
 
     Attributes:
-        layers: as they are now; whoever changes them holds the lock.
+        layers: as they are now; they change under the lock.
     """
 
     def __init__(self, medium: Medium) -> None:

@@ -40,7 +40,7 @@ class Overlay:
         return bool(self.head or self.rows or self.ids)
 
     def update(self, rows: dict[bytes, Pending]) -> None:
-        """Take rows in; later ones win. Whoever reads sees all of them or none."""
+        """Take rows in; later ones win. A reader sees all of them or none."""
         if self._order.made:
             known = self.rows
             self._order.add([key for key in rows if key not in known])

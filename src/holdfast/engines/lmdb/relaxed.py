@@ -1,6 +1,6 @@
 """`durability=relaxed`: commits are acknowledged at once and flushed within the interval.
 
-Whoever leads a commit takes the writer's turn among the processes, decides on file and overlay,
+The leader of a commit takes the writer's turn among the processes, decides on file and overlay,
 and writes to the overlay alone, which every read of this engine sees. One thread flushes: what was
 written so far is frozen, a second overlay takes the commits that come meanwhile, and the turn is
 kept until nothing is left or another process asks for it. So a commit wakes nobody and waits for
@@ -51,7 +51,7 @@ _LEAD_PAUSE_S = 0.005
 class Relaxed(Layered):
     """The overlays of one engine, and the thread that flushes them.
 
-    All but `layers` belongs to whoever leads the committer; the older layer to the thread.
+    All but `layers` belongs to the leader of the committer; the older layer to the thread.
 
     Args:
         medium: the environment, open.
@@ -88,7 +88,7 @@ class Relaxed(Layered):
         self._room_wanted = ROOM_FACTOR * medium.config.relaxed_bytes_max + ROOM_MARGIN_BYTES
         medium.locks.own(medium.owner)
 
-    # --- Commits: whoever leads ---------------------------------------------------------------
+    # --- Commits: the leader ---------------------------------------------------------------
 
     def pin(self) -> bool:
         """Whether a commit can run here and now, without a flush and without waiting."""
@@ -99,7 +99,7 @@ class Relaxed(Layered):
             try:
                 return self._start()
             except StoreError:
-                return False  # Whoever leads next meets it again, and tells it.
+                return False  # The next leader meets it again, and tells it.
             finally:
                 if self._group is None:
                     self._medium.locks.end_turn()
@@ -377,14 +377,14 @@ class Relaxed(Layered):
         failure = None
         try:
             self._write(group, older)
-        except Exception as error:  # noqa: BLE001 - whoever waits for the flush must hear of it
+        except Exception as error:  # noqa: BLE001 - the waiters for the flush must hear of it
             failure = told(error, self._medium.url)
         else:
             holding(self._lock, lambda: self._lay(group, Layers(group.layers.newest)))
         self._tried(failure)
 
     def _tried(self, failure: StoreError | None) -> None:
-        """A flush is over: wake whoever waits for it."""
+        """A flush is over: wake its waiters."""
         self._failure = failure
         self._flushes += 1
         waiting, self._waiting = self._waiting, []

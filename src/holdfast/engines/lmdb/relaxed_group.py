@@ -43,7 +43,7 @@ class OverlayGroup(Group):
         clock: for the age of batch ids.
         head: the newest revision in the file.
         validate: raises for a batch that breaks a limit.
-        lock: held while a batch is taken in, and by whoever reads more than one key.
+        lock: held while a batch is taken in, and by readers of more than one key.
 
     Attributes:
         layers: what lies over the file.

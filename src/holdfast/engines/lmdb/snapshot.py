@@ -79,7 +79,7 @@ class LmdbSnapshot(Snapshot):
         self.environment = None
 
     def end(self, why: str) -> None:
-        """Close the view; `why` tells whoever still reads from it. Can be repeated."""
+        """Close the view; `why` tells those that still read from it. Can be repeated."""
         holding(self._lock, lambda: self._end(why))
 
     def _end(self, why: str) -> None:

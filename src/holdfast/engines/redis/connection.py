@@ -1,6 +1,6 @@
 """One socket to a server: requests go out as they come, replies come in their order.
 
-Replies are matched to requests by their order alone, so whoever is cancelled leaves its place
+Replies are matched to requests by their order alone, so a cancelled request leaves its place
 behind, and its reply is thrown away when it comes. A connection that is lost is never used again.
 """
 

@@ -49,7 +49,7 @@ class Waiting:
                 await self._end_watch()
 
     def publish(self, head: int) -> None:
-        """Wake whoever waits for a revision below `head`."""
+        """Wake the waiters for a revision below `head`."""
         self._head = max(self._head, head)
         for reached, after in list(self._waiting.items()):
             if head > after and not reached.done():

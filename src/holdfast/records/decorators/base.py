@@ -17,7 +17,7 @@ from holdfast.records.write import Write
 from holdfast.store.change import Change
 from holdfast.store.versions.entry import Entry, PastVersion
 
-#: The verbs of the interface: whoever handles these has handled every call.
+#: The verbs of the interface: handling these handles every call.
 VERBS = (
     "get",
     "get_many",

@@ -76,7 +76,7 @@ def judge(schema: Schema, value: Any) -> None:
 
     Raises:
         SerializationFailed: it cannot be stored at all. (Nested without end, it would exhaust
-            the stack of whoever walks it.)
+            the stack of the caller that walks it.)
         SchemaValidationFailed: it does not fit.
     """
     MESSAGE_PACK.encode(value)

@@ -18,7 +18,7 @@ class OldBus(Protocol):
         ...
 
     def publish(self, topic: str, payload: Mapping[str, Any]) -> object:
-        """Tell it to whoever subscribed to the topic."""
+        """Tell it to the subscribers of the topic."""
         ...
 
 
@@ -30,7 +30,7 @@ class NewBus(Protocol):
         ...
 
     def publish(self, topic: str, name: str, **facts: Any) -> None:
-        """Tell it to whoever subscribed."""
+        """Tell it to the subscribers."""
         ...
 
 
