@@ -32,6 +32,7 @@ from benchmarks.workloads import (
     cold_open,
     counters,
     decorators,
+    documents,
     events,
     file_growth,
     group_commit,
@@ -50,9 +51,12 @@ WORKLOADS: dict[str, Callable[[Bench], list[Section]]] = {
     module.NAME: module.run
     for module in (
         headline, by_hand, counters, survival, ycsb, group_commit, hot_key, scan, events,
-        cold_open, file_growth, set_cost, validated, decorators,
+        cold_open, file_growth, set_cost, validated, decorators, documents,
     )
 }  # fmt: skip
+
+#: The modules of the rivals of workloads that have their own; the others share the catalogue's.
+PEERS_OF = {documents.NAME: documents.PEER_MODULES}
 
 #: Where files live in memory, on systems that have it.
 _MEMORY_FOLDER = Path("/dev/shm")
@@ -64,7 +68,8 @@ def main(arguments: Sequence[str]) -> int:
     plan = replace(QUICK if options.quick else FULL, seed=options.seed)
     if not options.without_peers:
         try:
-            require_peers()
+            for name in options.only or WORKLOADS:
+                require_peers(PEERS_OF.get(name))
         except PeerMissing as missing:
             print(missing, file=sys.stderr)
             return 2
