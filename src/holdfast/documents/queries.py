@@ -17,6 +17,7 @@ from holdfast.documents.caching import EntryCache
 from holdfast.documents.collections import Collections
 from holdfast.documents.indexes.writers import analyzer_of
 from holdfast.documents.planner.execute import Examined, Found, Run
+from holdfast.documents.planner.lens import NOTHING, Fields, of_stages
 from holdfast.documents.planner.plan import QueryPlan, plan_query
 from holdfast.documents.planner.quick import quick_count, quick_rows
 from holdfast.documents.query.cursor import cursor_of, read_cursor
@@ -202,15 +203,15 @@ class Queries(Generic[T]):
         deadline = deadline_of(timeout, self._collections.components.clock)
         self._collections.gate.check()
         moment = Moment(self._collections.engine)
-        rows: AsyncGenerator[Found, None] | None = None
+        rows: AsyncGenerator[list[Any], None] | None = None
         try:
             view = await moment.begin()
             others: dict[str, list[Any]] = {}
             for name in dict.fromkeys(looked_up(stages)):
                 other = Queries[Any](name, Typed(), self._collections, None)
-                _, found = await other._results_at(view, Query(), None)
+                _, found = await other._pages_at(view, Query(), None)
                 others[name] = await held(name, found, deadline)
-            plan, rows = await self._results_at(view, wanted, None)
+            plan, rows = await self._pages_at(view, wanted, of_stages(stages))
             text = matcher(analyzer_of("")) if plan is None else plan.text
             async for made in aggregated(stages, rows, others, deadline, memory_bytes_max, text):
                 yield made
@@ -295,7 +296,18 @@ class Queries(Generic[T]):
             return None, _nothing()
         plan = await self._plan_at(storage, moment, wanted, hint)
         self._used(storage, plan)
-        return plan, Run(storage, moment, plan, Examined()).results()
+        return plan, Run(storage, moment, plan, Examined(), NOTHING).results()
+
+    async def _pages_at(
+        self, moment: Engine, wanted: Query, fields: Fields
+    ) -> tuple[QueryPlan | None, AsyncGenerator[list[Any], None]]:
+        """The same documents with these fields at least, page by page, without keys."""
+        storage = await self._find()
+        if storage is None:
+            return None, _nothing()
+        plan = await self._plan_at(storage, moment, wanted, None)
+        self._used(storage, plan)
+        return plan, Run(storage, moment, plan, Examined(), fields).pages()
 
     async def _all(self, wanted: Query, hint: str | None) -> list[Found]:
         """Everything that the query gives."""
@@ -357,7 +369,7 @@ def _result(keep: Callable[[Found], T], found: Found) -> QueryResult[T]:
     return QueryResult(key, keep(found), entry.metadata)
 
 
-async def _nothing() -> AsyncGenerator[Found, None]:
+async def _nothing() -> AsyncGenerator[Any, None]:
     return
     yield  # An asynchronous generator that ends at once.
 

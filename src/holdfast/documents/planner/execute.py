@@ -10,11 +10,12 @@ from holdfast.codecs import envelope
 from holdfast.codecs.keys import unpack_text
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import QuotaExceeded
-from holdfast.contract.record import Range
+from holdfast.contract.record import Range, Record
 from holdfast.documents.entries import COMPONENT_BYTES_MAX, Note
 from holdfast.documents.geo.shapes import Point
 from holdfast.documents.indexes.definition import IndexDefinition
 from holdfast.documents.planner.access import Access, around_point
+from holdfast.documents.planner.lens import Fields, Lens, joined, of_condition, of_page
 from holdfast.documents.planner.plan import QueryPlan
 from holdfast.documents.planner.searching import search_index
 from holdfast.documents.query.compile import Test, compile_where
@@ -29,6 +30,8 @@ from holdfast.documents.query.ordering import (
     keyed,
     precedes,
 )
+from holdfast.documents.query.query import Query
+from holdfast.documents.query.values import MISSING
 from holdfast.documents.storage import DocumentStorage
 from holdfast.store import layout
 from holdfast.store.snapshot import SnapshotEngine
@@ -48,7 +51,7 @@ HALF_AROUND_METRES: Final = 20_100_000.0
 #: Cut components that share fewer bytes are in order.
 _CUT_SHARED = COMPONENT_BYTES_MAX - 17
 
-#: A key, its document, and its entry.
+#: A key, of its document at least what the query looks at, and its entry, which has all of it.
 Found = tuple[str, Any, Entry[Any]]
 #: A row of an index: the document, the whole key, and whether a component was cut.
 _Met = tuple[bytes, bytes, bool]
@@ -75,10 +78,16 @@ class Run:
         moment: where it reads.
         plan: what to do.
         examined: is counted up.
+        fields: those that the caller looks at in documents it gets; None: all.
     """
 
     def __init__(
-        self, storage: DocumentStorage, moment: Engine, plan: QueryPlan, examined: Examined
+        self,
+        storage: DocumentStorage,
+        moment: Engine,
+        plan: QueryPlan,
+        examined: Examined,
+        fields: Fields = None,
     ) -> None:
         self._storage = storage
         self._engine = moment
@@ -92,6 +101,7 @@ class Run:
         self._test: Test | None = None
         if rest != EVERYTHING:
             self._test = compile_where(rest, text=plan.text)
+        self._lens = Lens(joined(fields, of_condition(rest), of_page(plan.query)))
 
     # --- Results ----------------------------------------------------------------------------
 
@@ -238,50 +248,78 @@ class Run:
                     _require_room(seen)
                 yield await self.documents(identifiers)
 
+    async def pages(self) -> AsyncGenerator[list[Any], None]:
+        """The documents of a query without order and page: as its fields have them, without keys.
+
+        They come in the order of keys all the same.
+        """
+        plan = self._plan
+        if plan.ways or plan.query != Query(plan.query.where):
+            async for row in self.results():
+                yield [row[1]]
+            return
+        test = self._test
+        async for rows, documents in self._rows(None):
+            if any(one is MISSING for one in documents):
+                documents = [row[1] for row in await self._found(rows, documents)]  # noqa: PLW2901
+                yield documents
+            else:
+                yield documents if test is None else [*filter(test, documents)]
+
     async def _scanned(self, behind: str | None) -> AsyncIterator[list[Found]]:
-        storage, test = self._storage, self._test
+        async for rows, documents in self._rows(behind):
+            yield await self._found(rows, documents)
+
+    async def _rows(
+        self, behind: str | None
+    ) -> AsyncIterator[tuple[list[tuple[bytes, Record]], list[Any]]]:
+        """The rows of the collection page by page, and what the lens makes of them."""
+        storage = self._storage
         whole = storage.whole
         rest: Range | None = whole
         if behind is not None:
             rest = Range(storage.data_key(behind) + b"\0", whole.end)
         rows_wanted = FIRST_PAGE_ROWS
-        skip = layout.REGION_BYTES
         while rest is not None:
             page = await self._engine.scan(replace(rest, limit=rows_wanted))
             rows_wanted = min(rows_wanted * PAGE_GROWTH, LAST_PAGE_ROWS)
-            rows: list[Found] = []
-            for data_key, (stored, revision) in page.rows:
+            self._examined.documents += len(page.rows)
+            yield page.rows, self._lens.documents(page.rows)
+            rest = page.resume
+
+    async def documents(self, identifiers: list[bytes]) -> list[Found]:
+        """The living documents that match, in this order."""
+        if not identifiers:
+            return []
+        data = self._storage.rows.data
+        data_keys = [data + one for one in identifiers]
+        self._examined.documents += len(data_keys)
+        records = await self._engine.read(data_keys)
+        rows = [
+            (key, record)
+            for key, record in zip(data_keys, records, strict=True)
+            if record is not None
+        ]
+        return await self._found(rows, self._lens.documents(rows))
+
+    async def _found(self, rows: list[tuple[bytes, Record]], documents: list[Any]) -> list[Found]:
+        """The rows that are of living documents that match."""
+        storage, test, skip = self._storage, self._test, layout.REGION_BYTES
+        found: list[Found] = []
+        for (data_key, (stored, revision)), document in zip(rows, documents, strict=True):
+            if document is MISSING:
                 if storage.expired(stored):
                     continue
                 entry = storage.entry(data_key, stored, revision)
                 if stored[1] & envelope.BLOB:
                     await storage.complete(entry, self._engine)
-                document = entry.value
+                document = entry.value  # noqa: PLW2901
                 if test is None or test(document):
-                    rows.append((unpack_text(data_key[skip:]), document, entry))
-            self._examined.documents += len(page.rows)
-            yield rows
-            rest = page.resume
-
-    async def documents(self, identifiers: list[bytes]) -> list[Found]:
-        """The living documents that match, in this order."""
-        storage, test = self._storage, self._test
-        data = storage.rows.data
-        data_keys = [data + one for one in identifiers]
-        rows: list[Found] = []
-        self._examined.documents += len(data_keys)
-        for data_key, record in zip(
-            data_keys, await self._engine.read(data_keys) if data_keys else (), strict=True
-        ):
-            if record is None or storage.expired(record.value):
-                continue
-            entry = storage.entry(data_key, *record)
-            if record.value[1] & envelope.BLOB:
-                await storage.complete(entry, self._engine)
-            document = entry.value
-            if test is None or test(document):
-                rows.append((unpack_text(data_key[layout.REGION_BYTES :]), document, entry))
-        return rows
+                    found.append((unpack_text(data_key[skip:]), document, entry))
+            elif test is None or test(document):
+                entry = storage.entry(data_key, stored, revision)
+                found.append((unpack_text(data_key[skip:]), document, entry))
+        return found
 
     # --- Entries ----------------------------------------------------------------------------
 

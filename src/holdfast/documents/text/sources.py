@@ -46,6 +46,10 @@ class Source(ABC):
     def scoring(self) -> Iterator[Scoring]:
         """The parts that add to a document's score."""
 
+    def alternatives(self) -> list[Term] | None:
+        """The different terms of which one suffices; None: it is not as simple as that."""
+        return None
+
 
 class Scoring(ABC):
     """A term or phrase that scores."""
@@ -312,6 +316,10 @@ class Any(Source):
     def scoring(self) -> Iterator[Scoring]:
         for source in self._sources:
             yield from source.scoring()
+
+    def alternatives(self) -> list[Term] | None:
+        terms = [one for one in self._sources if isinstance(one, Term)]
+        return terms if len(terms) == len(self._sources) else None
 
 
 # --- Loading --------------------------------------------------------------------------------
