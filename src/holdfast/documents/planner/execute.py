@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Any, Final, cast
 
 from holdfast.codecs import envelope
@@ -259,20 +260,19 @@ class Run:
                 yield [row[1]]
             return
         test = self._test
-        async for rows, documents in self._rows(None):
-            if any(one is MISSING for one in documents):
-                documents = [row[1] for row in await self._found(rows, documents)]  # noqa: PLW2901
-                yield documents
+        async for rows, documents, odd in self._rows(None):
+            if odd:
+                yield [row[1] for row in await self._found(rows, documents, odd=odd)]
             else:
                 yield documents if test is None else [*filter(test, documents)]
 
     async def _scanned(self, behind: str | None) -> AsyncIterator[list[Found]]:
-        async for rows, documents in self._rows(behind):
-            yield await self._found(rows, documents)
+        async for rows, documents, odd in self._rows(behind):
+            yield await self._found(rows, documents, odd=odd)
 
     async def _rows(
         self, behind: str | None
-    ) -> AsyncIterator[tuple[list[tuple[bytes, Record]], list[Any]]]:
+    ) -> AsyncIterator[tuple[list[tuple[bytes, Record]], list[Any], bool]]:
         """The rows of the collection page by page, and what the lens makes of them."""
         storage = self._storage
         whole = storage.whole
@@ -284,7 +284,7 @@ class Run:
             page = await self._engine.scan(replace(rest, limit=rows_wanted))
             rows_wanted = min(rows_wanted * PAGE_GROWTH, LAST_PAGE_ROWS)
             self._examined.documents += len(page.rows)
-            yield page.rows, self._lens.documents(page.rows)
+            yield page.rows, *self._lens.documents(page.rows)
             rest = page.resume
 
     async def documents(self, identifiers: list[bytes]) -> list[Found]:
@@ -300,13 +300,30 @@ class Run:
             for key, record in zip(data_keys, records, strict=True)
             if record is not None
         ]
-        return await self._found(rows, self._lens.documents(rows))
+        documents, odd = self._lens.documents(rows)
+        return await self._found(rows, documents, odd=odd)
 
-    async def _found(self, rows: list[tuple[bytes, Record]], documents: list[Any]) -> list[Found]:
+    async def _found(
+        self, rows: list[tuple[bytes, Record]], documents: list[Any], *, odd: bool
+    ) -> list[Found]:
         """The rows that are of living documents that match."""
         storage, test, skip = self._storage, self._test, layout.REGION_BYTES
-        found: list[Found] = []
-        for (data_key, (stored, revision)), document in zip(rows, documents, strict=True):
+        pairs: Iterable[tuple[tuple[bytes, Record], Any]] = zip(rows, documents, strict=True)
+        if odd:
+            return [one async for one in self._odd(pairs)]
+        if test is not None:
+            pairs = compress(pairs, map(test, documents))
+        entry = storage.entry
+        return [
+            (unpack_text(key[skip:]), document, entry(key, stored, revision))
+            for (key, (stored, revision)), document in pairs
+        ]
+
+    async def _odd(self, pairs: Iterable[tuple[tuple[bytes, Record], Any]]) -> AsyncIterator[Found]:
+        """The same where entries have to tell what some documents are."""
+        storage, test, skip = self._storage, self._test, layout.REGION_BYTES
+        for (data_key, (stored, revision)), document in pairs:
+            entry = None
             if document is MISSING:
                 if storage.expired(stored):
                     continue
@@ -314,12 +331,9 @@ class Run:
                 if stored[1] & envelope.BLOB:
                     await storage.complete(entry, self._engine)
                 document = entry.value  # noqa: PLW2901
-                if test is None or test(document):
-                    found.append((unpack_text(data_key[skip:]), document, entry))
-            elif test is None or test(document):
-                entry = storage.entry(data_key, stored, revision)
-                found.append((unpack_text(data_key[skip:]), document, entry))
-        return found
+            if test is None or test(document):
+                entry = entry or storage.entry(data_key, stored, revision)
+                yield unpack_text(data_key[skip:]), document, entry
 
     # --- Entries ----------------------------------------------------------------------------
 

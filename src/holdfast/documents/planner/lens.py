@@ -6,7 +6,7 @@ others without making objects of them, which is several times quicker than to de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final, TypedDict
 
@@ -45,10 +45,15 @@ Fields = frozenset[str] | None
 NOTHING: Final[frozenset[str]] = frozenset()
 #: Of a query that looks at so many fields, documents are decoded whole.
 FIELDS_MAX: Final = 32
-#: Bits of documents that are not decoded where they stand: what has run out, is big or is gone.
-_ODD: Final = 0xFF & ~envelope.TAGGED
+#: Bits of documents that do not stand in the row; and those of what may have run out besides.
+_ELSEWHERE: Final = 0xFF & ~(envelope.TAGGED | envelope.EXPIRES)
+_ODD: Final = _ELSEWHERE | envelope.EXPIRES
 _PLAIN: Final = MESSAGE_PACK.code
 _HEADER_BYTES: Final = envelope.HEADER_BYTES
+#: Where an envelope has the length of its extras, and what follows where there are none.
+_EXTRAS: Final = 86
+_NO_EXTRAS: Final = bytes((0, 0, _PLAIN))
+_PLAINLY: Final = _EXTRAS + len(_NO_EXTRAS)
 #: How many sets of fields keep their decoders.
 _DECODERS_MAX: Final = 256
 
@@ -61,6 +66,7 @@ class Lens:
     """
 
     def __init__(self, fields: Fields) -> None:
+        self._missing = False
         self._decode: Callable[[bytes], Any] | None = None
         if fields is None or len(fields) > FIELDS_MAX:
             self._decode = MESSAGE_PACK.decode_trusted
@@ -68,12 +74,15 @@ class Lens:
             self._decode = _decoder(fields)
 
     def document(self, stored: bytes) -> Any:
-        """What is wanted of a document; MISSING: its entry has to tell. Nothing wanted: None."""
+        """What is wanted of a document that has not run out; MISSING: its entry has to tell.
+
+        None where nothing is wanted.
+        """
         decode = self._decode
         if decode is None:
             return None
-        if not stored[1] & _ODD:
-            at = _HEADER_BYTES + (stored[86] << 8) + stored[87]
+        if not stored[1] & _ELSEWHERE:
+            at = _HEADER_BYTES + (stored[_EXTRAS] << 8) + stored[_EXTRAS + 1]
             if stored[at] == _PLAIN:
                 try:
                     return decode(stored[at + 1 :])
@@ -81,22 +90,28 @@ class Lens:
                     return MISSING
         return MISSING
 
-    def documents(self, rows: Iterable[tuple[bytes, Record]]) -> list[Any]:
-        """The same of many rows; MISSING also of what may have run out."""
+    def documents(self, rows: Sequence[tuple[bytes, Record]]) -> tuple[list[Any], bool]:
+        """The same of many rows, and whether one is MISSING: also if it may have run out."""
+        self._missing = False
+        return self._documents(rows), self._missing
+
+    def _documents(self, rows: Sequence[tuple[bytes, Record]]) -> list[Any]:
         decode = self._decode or _nothing
-        found: list[Any] = []
-        add = found.append
-        for _, (stored, _) in rows:
-            if not stored[1] & _ODD:
-                at = _HEADER_BYTES + (stored[86] << 8) + stored[87]
-                if stored[at] == _PLAIN:
-                    try:
-                        add(decode(stored[at + 1 :]))
-                    except ValueError:
-                        add(MISSING)
-                    continue
-            add(MISSING)
-        return found
+        try:
+            # Most are stored in the plainest form: of these one comparison tells where they begin.
+            return [
+                decode(stored[_PLAINLY:])
+                if stored[_EXTRAS:_PLAINLY] == _NO_EXTRAS and not stored[1] & _ODD
+                else self._one(stored)
+                for _, (stored, _) in rows
+            ]
+        except ValueError:
+            return [self._one(stored) for _, (stored, _) in rows]
+
+    def _one(self, stored: bytes) -> Any:
+        document = MISSING if stored[1] & _ODD else self.document(stored)
+        self._missing = self._missing or document is MISSING
+        return document
 
 
 def _nothing(_payload: bytes) -> None:
