@@ -18,7 +18,8 @@ from holdfast.documents.collections import Collections
 from holdfast.documents.indexes.writers import analyzer_of
 from holdfast.documents.planner.execute import Examined, Found, Run
 from holdfast.documents.planner.lens import NOTHING, Fields, of_stages
-from holdfast.documents.planner.plan import QueryPlan, plan_query
+from holdfast.documents.planner.plan import CHOICES_MAX, QueryPlan, plan_query
+from holdfast.documents.planner.prepared import Prepared, shape_of
 from holdfast.documents.planner.quick import quick_count, quick_rows
 from holdfast.documents.query.cursor import cursor_of, read_cursor
 from holdfast.documents.query.expression import parse_expression
@@ -328,7 +329,19 @@ class Queries(Generic[T]):
             await walk.aclose()
 
     async def _plan(self, storage: DocumentStorage, wanted: Query, hint: str | None) -> QueryPlan:
-        return plan_query(wanted, storage.number, await storage.catalogue(), hint, storage.choices)
+        catalogue = await storage.catalogue()
+        choices, prepared = storage.choices, storage.prepared
+        shape = None if hint is not None or wanted.limit == 0 else shape_of(wanted)
+        known = None if shape is None else prepared.get(shape)
+        plan: QueryPlan | None = None if known is None else known.bind(wanted)
+        if plan is not None:
+            return plan
+        plan = plan_query(wanted, storage.number, catalogue, hint, choices)
+        if shape is not None and shape not in prepared:
+            if len(prepared) >= CHOICES_MAX:
+                prepared.clear()
+            prepared[shape] = Prepared.of(plan)
+        return plan
 
     @staticmethod
     def _used(storage: DocumentStorage, plan: QueryPlan) -> None:

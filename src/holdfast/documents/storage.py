@@ -247,6 +247,16 @@ class DocumentStorage:
         """Which indexes queries of each shape took, with the catalogue as it is."""
         return self._derived.indexes.choices
 
+    @property
+    def prepared(self) -> dict[Any, Any]:
+        """What is kept of the plans of queries, with the catalogue as it is."""
+        return self._derived.indexes.prepared
+
+    @property
+    def reaches(self) -> dict[int, float]:
+        """How far the last nearest documents were, by number of the spatial index."""
+        return self._derived.indexes.reaches
+
     # --- Writing ----------------------------------------------------------------------------
 
     async def transact(self, steps: Sequence[Step]) -> int:

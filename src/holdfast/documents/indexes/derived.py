@@ -38,7 +38,7 @@ class IndexRows:
 
     Attributes:
         before, after: the documents of the change that is planned next.
-        choices: what queries took, as long as the catalogue stays.
+        choices, prepared: what queries took, as long as the catalogue stays.
     """
 
     name: Final = "indexes"
@@ -51,6 +51,10 @@ class IndexRows:
             writer_of(keyspace, one) for one in catalogue.indexes if one.state != "failed"
         ]
         self.choices: Choices = {}
+        #: By shape of a query: what `planner.prepared` keeps of its plan; None: nothing.
+        self.prepared: dict[Any, Any] = {}
+        #: By number of a spatial index: how far the last nearest ones were, in metres.
+        self.reaches: dict[int, float] = {}
         #: Whether documents that come and go are counted: not by who builds an index.
         self.counts = bool(catalogue.documents_max)
         self._count_key = count_key(keyspace)

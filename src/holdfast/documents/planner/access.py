@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +21,8 @@ from holdfast.documents.planner.predicates import Predicate, shown
 from holdfast.documents.query.nodes import Matches, Near, Within
 from holdfast.documents.query.ordering import OrderBy
 from holdfast.documents.query.paths import path_text
+from holdfast.documents.query.places import Point as Place
+from holdfast.documents.query.places import haversine
 from holdfast.documents.query.values import MISSING, order_key
 from holdfast.documents.text.query import Node as Searched
 from holdfast.documents.text.query import Not as Without
@@ -27,6 +30,22 @@ from holdfast.documents.text.query import Words, parse
 
 #: Into so many spans the lists of `in` conditions are multiplied at most.
 SPANS_MAX: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Which conjuncts made the one span of a btree index, by their places.
+
+    Attributes:
+        equal: those that the leading fields equal, in the order of the index.
+        low, high: the bounds of the field behind them.
+    """
+
+    equal: tuple[int, ...]
+    low: int | None = None
+    high: int | None = None
+    low_open: bool = False
+    high_open: bool = False
 
 
 @dataclass
@@ -42,6 +61,8 @@ class Access:
         bounds: for each bounded field, what tells them to people.
         order: of a btree index.
         text: of a full-text index, what is searched for.
+        recipe: how the span was made, if other values make one in the same way.
+        holds: tells by its value whether a row within the spans is one of those wanted.
     """
 
     index: IndexDefinition
@@ -53,11 +74,13 @@ class Access:
     bounds: dict[str, Callable[[], list[str]]] = field(default_factory=dict)
     order: IndexOrder | None = None
     text: Matches | None = None
+    recipe: Recipe | None = None
+    holds: Callable[[bytes], bool] | None = None
 
     @property
     def arrays(self) -> bool:
         """Whether a document may stand in the index more than once."""
-        return any(self.index.arrays) or self.index.kind == "geo"
+        return any(self.index.arrays)
 
     def identifier(self, key: bytes, value: bytes) -> bytes:
         """The document of a row of the index."""
@@ -93,7 +116,7 @@ def accesses(
 def whole_index(keyspace: int, index: IndexDefinition) -> Access:
     """All of a btree index, for its order."""
     prefix = index_prefix(keyspace, index.number)
-    return Access(index, prefix, [_below(prefix, Range())], order=order_of(index))
+    return Access(index, prefix, [below(prefix, Range())], order=order_of(index))
 
 
 def order_given(access: Access, order: tuple[OrderBy, ...]) -> tuple[bool, bool] | None:
@@ -139,6 +162,10 @@ def _ordered(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access 
     spans: list[Range] | None = None
     exact = True
     present = False
+    equals: list[int] = []
+    simple = True
+    low: Predicate | None = None
+    high: Predicate | None = None
     for place, one in enumerate(index.fields):
         asked = by_path.get(one.path)
         if not asked:
@@ -150,13 +177,16 @@ def _ordered(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access 
             if multiplied is None:
                 break
             heads = multiplied
+            simple = simple and len(equal) == 1
+            equals.append(equal[0].place)
             present = present or not all(each.null for each in equal)
             if len(heads) == 1:
                 access.fixed = place + 1
             continue
         between = _between(order, heads, asked, access, arrays=arrays)
         if between is not None:
-            spans, sharp = between
+            spans, sharp, low, high = between
+            simple = simple and len(asked) == (low is not None) + (high is not None)
             exact = exact and sharp
             present = True
             access.bounded += 1
@@ -169,8 +199,20 @@ def _ordered(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access 
         spans = [bounds[start].range for start in sorted(bounds, key=lambda at: at or b"")]
     if not exact:
         access.places.clear()
-    access.spans = [span for span in (_below(prefix, one) for one in spans) if not span.empty]
+    elif simple and len(heads) == 1:
+        access.recipe = _recipe(equals, low, high)
+    access.spans = [span for span in (below(prefix, one) for one in spans) if not span.empty]
     return access
+
+
+def _recipe(equal: list[int], low: Predicate | None, high: Predicate | None) -> Recipe:
+    return Recipe(
+        tuple(equal),
+        None if low is None else low.place,
+        None if high is None else high.place,
+        low is not None and low.low_open,
+        high is not None and high.high_open,
+    )
 
 
 def _equal(
@@ -195,8 +237,8 @@ def _between(
     access: Access,
     *,
     arrays: bool,
-) -> tuple[list[Range], bool] | None:
-    """Spans over the next field: a range of it, or texts that begin so; and whether exact."""
+) -> tuple[list[Range], bool, Predicate | None, Predicate | None] | None:
+    """Spans over the next field: a range of it, or texts that begin so; whether exact; bounds."""
     path = path_text(asked[0].path)
     lows = [one for one in asked if one.low is not None]
     highs = [one for one in asked if one.high is not None]
@@ -206,7 +248,8 @@ def _between(
             return None
         access.bounds[path] = lambda: [f"starts with {shown(starts[0])}"]
         bounds = [order.starting(head, starts[0]) for head in heads]
-        return _sorted([bound.range for bound in bounds]), all(bound.exact for bound in bounds)
+        exact = all(bound.exact for bound in bounds)
+        return _sorted([bound.range for bound in bounds]), exact, None, None
     low = _tightest(lows, above=True)
     high = _tightest(highs, above=False)
     if arrays and low is not None:
@@ -226,7 +269,8 @@ def _between(
         for head in heads
     ]
     access.bounds[path] = partial(_side_by_side, low, high)
-    return _sorted([bound.range for bound in bounds]), all(bound.exact for bound in bounds)
+    exact = all(bound.exact for bound in bounds)
+    return _sorted([bound.range for bound in bounds]), exact, low, high
 
 
 def _told(values: list[Any]) -> list[str]:
@@ -296,17 +340,29 @@ def _spatial(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access 
             told = f"at most {node.meters:g} m from {tuple(node.point)}"
         else:
             continue
-        access = Access(index, prefix, [_below(prefix, span) for span in geo.ranges(box)])
+        access = Access(index, prefix, [below(prefix, span) for span in geo.ranges(box)])
+        if one.whole:
+            access.places = {one.place}
+        access.holds = partial(_holds, node)
         access.bounded = 1
         access.bounds = {path_text(one.path): partial(_told_as, told)}
         return access
     return None
 
 
+def _holds(node: Within | Near, value: bytes) -> bool:
+    """Whether a place of a row is one that the condition wants."""
+    places = [Place(*one) for one in geo.places_in(value)]
+    if isinstance(node, Within):
+        return any(map(node.box.holds, places))
+    metres = math.inf if node.meters is None else node.meters
+    return any(haversine(node.point, one) <= metres for one in places)
+
+
 def around_point(keyspace: int, index: IndexDefinition, center: Point, metres: float) -> Access:
     """The spans of a spatial index that hold what lies at most so far from a point."""
     prefix = index_prefix(keyspace, index.number)
-    spans = [_below(prefix, span) for span in geo.ranges(circle_box(center, metres))]
+    spans = [below(prefix, span) for span in geo.ranges(circle_box(center, metres))]
     return Access(index, prefix, spans, bounded=1)
 
 
@@ -337,7 +393,7 @@ def excludes(query: Searched) -> bool:
 _MAKERS = {"btree": _ordered, "hash": _hashed, "geo": _spatial, "text": _textual}
 
 
-def _below(prefix: bytes, span: Range) -> Range:
+def below(prefix: bytes, span: Range) -> Range:
     """A span of an index as whole keys."""
     end = after_prefix(prefix) if span.end is None else prefix + span.end
     return Range(prefix + (span.start or b""), end)

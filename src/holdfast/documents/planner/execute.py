@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass, replace
 from itertools import compress
+from operator import itemgetter
 from typing import Any, Final, cast
 
 from holdfast.codecs import envelope
@@ -13,6 +14,7 @@ from holdfast.contract.engine import Engine
 from holdfast.contract.errors import QuotaExceeded
 from holdfast.contract.record import Range, Record
 from holdfast.documents.entries import COMPONENT_BYTES_MAX, Note
+from holdfast.documents.geo.index import places_in
 from holdfast.documents.geo.shapes import Point
 from holdfast.documents.indexes.definition import IndexDefinition
 from holdfast.documents.planner.access import Access, around_point
@@ -31,6 +33,8 @@ from holdfast.documents.query.ordering import (
     keyed,
     precedes,
 )
+from holdfast.documents.query.places import Point as Place
+from holdfast.documents.query.places import haversine
 from holdfast.documents.query.query import Query
 from holdfast.documents.query.values import MISSING
 from holdfast.documents.storage import DocumentStorage
@@ -48,6 +52,8 @@ SEEN_MAX: Final = 2_000_000
 #: The first circle in which the nearest are looked for, how circles grow, and which is the earth.
 FIRST_CIRCLE_METRES: Final = 1000.0
 CIRCLE_GROWTH: Final = 4.0
+#: The first circle afterwards: so much wider than the last answer was.
+CIRCLE_SPARE: Final = 1.5
 HALF_AROUND_METRES: Final = 20_100_000.0
 #: Cut components that share fewer bytes are in order.
 _CUT_SHARED = COMPONENT_BYTES_MAX - 17
@@ -208,21 +214,60 @@ class Run:
         near = order[0].near
         assert near is not None
         center = Point(near.latitude, near.longitude)
-        metres = FIRST_CIRCLE_METRES
+        reaches = self._storage.reaches
+        metres = reaches.get(index.number, FIRST_CIRCLE_METRES)
         while True:
             arrangement = Arrangement(order, wanted)
             inside = 0
-            way = around_point(self._storage.number, index, center, metres)
-            async for rows in self._matching_in([way]):
-                for one in keyed(cast("list[Row]", rows), order):
-                    if one[0][0][1] <= metres:
-                        inside += 1
-                        arrangement.add([one])
+            async for rows in self._by_distance(index, near, center, metres):
+                found = list(keyed(cast("list[Row]", rows), order))
+                inside += len(found)
+                arrangement.add(found)
+                # Those of the next page are farther away than all of these.
+                if inside >= wanted and len(order) == 1:
+                    break
             if inside >= wanted or metres > HALF_AROUND_METRES:
                 break
             metres *= CIRCLE_GROWTH
-        for _, row in arrangement.rows():
+        kept = arrangement.rows()
+        if inside >= wanted and kept:
+            # The next one is likely to be asked of as crowded a place.
+            reaches[index.number] = max(FIRST_CIRCLE_METRES, kept[-1][0][0][1] * CIRCLE_SPARE)
+        for _, row in kept:
             yield cast("Found", row)
+
+    async def _by_distance(
+        self, index: IndexDefinition, near: Place, center: Point, metres: float
+    ) -> AsyncIterator[list[Found]]:
+        """The documents that match and are at most so far away, page by page, the nearest first.
+
+        How far each is away the index says. Pages part where distances do.
+        """
+        lengths: dict[bytes, float] = {}
+        way = around_point(self._storage.number, index, center, metres)
+        for span in way.spans:
+            rest: Range | None = span
+            while rest is not None and not rest.empty:
+                page = await self._engine.scan(rest)
+                self._examined.keys += len(page.rows)
+                for key, (value, _) in page.rows:
+                    identifier = way.identifier(key, value)
+                    length = min(haversine(near, Place(*one)) for one in places_in(value))
+                    if length <= metres:
+                        lengths[identifier] = min(length, lengths.get(identifier, length))
+                _require_room(lengths)
+                rest = page.resume
+        page_of: list[bytes] = []
+        rows_wanted = FIRST_PAGE_ROWS
+        last = -1.0
+        for identifier, length in sorted(lengths.items(), key=itemgetter(1)):
+            if len(page_of) >= rows_wanted and length > last:
+                yield await self.documents(page_of)
+                page_of = []
+                rows_wanted = min(rows_wanted * PAGE_GROWTH, LAST_PAGE_ROWS)
+            page_of.append(identifier)
+            last = length
+        yield await self.documents(page_of)
 
     # --- Documents --------------------------------------------------------------------------
 
@@ -347,7 +392,7 @@ class Run:
             for start in range(0, len(identifiers), LAST_PAGE_ROWS):
                 yield [(one, b"", False) for one in identifiers[start : start + LAST_PAGE_ROWS]]
             return
-        whole = bool(way.bounded == 0)
+        whole, holds = bool(way.bounded == 0), way.holds
         rows_wanted = FIRST_PAGE_ROWS
         if wanted is not None and self._test is None:
             rows_wanted = max(1, min(wanted, LAST_PAGE_ROWS))
@@ -363,6 +408,7 @@ class Run:
                     (identifier(key, value), key, ordered and bool(value) and is_cut(value))
                     for key, (value, _) in page.rows
                     if not (whole and value and value[0] & _WHOLE)
+                    and (holds is None or holds(value))
                 ]
                 if met:
                     yield met
@@ -451,7 +497,7 @@ def _behind(
     yield from (one for one in rows if behind(after, one[0]))
 
 
-def _require_room(seen: set[bytes]) -> None:
+def _require_room(seen: Sized) -> None:
     if len(seen) > SEEN_MAX:
         raise QuotaExceeded(
             f"a query over arrays or alternatives remembers at most {SEEN_MAX} documents; found "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from holdfast.contract.errors import IndexNotFound, InvalidQuery
@@ -21,6 +22,12 @@ from holdfast.documents.text.matching import matcher
 CHOICES_MAX: Final = 1000
 #: With fewer indexes a choice costs less than remembering it.
 _WORTH_REMEMBERING = 8
+
+
+@lru_cache(maxsize=64)
+def text_of(language: str) -> TextMatcher:
+    """What prepares full-text searches in a language."""
+    return matcher(analyzer_of(language))
 
 
 @dataclass
@@ -46,7 +53,7 @@ class QueryPlan:
     backwards: bool = False
     ordered: bool = False
     ties: bool = False
-    text: TextMatcher = field(default_factory=lambda: matcher(analyzer_of("")))
+    text: TextMatcher = field(default_factory=lambda: text_of(""))
     rejected: list[Access] = field(default_factory=list)
     nearest: IndexDefinition | None = None
     missed: list[str] = field(default_factory=list)
@@ -67,7 +74,9 @@ class QueryPlan:
     def exact(self) -> bool:
         """Whether the entries alone say which documents match, each once."""
         way = self.single
-        return way is not None and self.rest == EVERYTHING and not way.arrays and way.text is None
+        if way is None or self.rest != EVERYTHING:
+            return False
+        return not way.arrays and way.text is None and way.holds is None
 
 
 def plan_query(
@@ -89,7 +98,7 @@ def plan_query(
     """
     parts = conjuncts(query.where)
     language = _language(parts, catalogue)
-    plan = QueryPlan(query, rest=query.where, text=matcher(analyzer_of(language)))
+    plan = QueryPlan(query, rest=query.where, text=text_of(language))
     if query.limit == 0:
         return plan
     usable = _usable(catalogue, language, hint)
@@ -152,7 +161,7 @@ def _choose(
         plan.ordered = plan.ties = not query.order_by
     else:
         plan.ways, plan.rejected = [best], candidates[1:]
-        plan.rest = _rest(parts, best)
+        plan.rest = rest_of(parts, best)
         given = order_given(best, query.order_by)
         if given is not None:
             plan.backwards, plan.ties = given
@@ -257,6 +266,7 @@ def _rank(access: Access, query: Query) -> tuple[Any, ...]:
     )
 
 
-def _rest(parts: Sequence[Node], access: Access) -> Node:
+def rest_of(parts: Sequence[Node], access: Access) -> Node:
+    """What is left to be looked at in the documents that an access finds."""
     rest = tuple(part for place, part in enumerate(parts) if place not in access.places)
     return all_of(rest) if rest else EVERYTHING

@@ -60,6 +60,16 @@ async def replay(moment: Engine, prefix: bytes, work: Callable[[Read, Scan], T])
     )
 
 
+def at_once(reading: Coroutine[Any, Any, T]) -> T | None:
+    """What is read, if that needs no waiting; else None, and the reading is broken off."""
+    try:
+        reading.send(None)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]
+    reading.close()
+    return None
+
+
 class _Rows:
     """The rows of an index that are at hand, and which were asked for beside them."""
 
@@ -99,13 +109,9 @@ class _Rows:
 
     def _now(self, reading: Coroutine[Any, Any, T]) -> T | None:
         """What is read, or None if it has to be waited for: so have the next ones, then."""
-        try:
-            reading.send(None)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
-        self._at_once = False
-        reading.close()
-        return None
+        found = at_once(reading)
+        self._at_once = found is not None
+        return found
 
     async def fetch(self) -> None:
         """Read what was asked for."""
