@@ -72,6 +72,8 @@ class IndexRows:
         self._missing = {}
         self._arrays = {}
         self._more = 0
+        for one in self.writers:
+            one.begin()
 
     def plan(self, plan: Plan, change: RowChange) -> None:
         self._plan = plan
@@ -95,7 +97,18 @@ class IndexRows:
 
     def end(self, plan: Plan) -> Need | None:
         """What the round has to read, if anything; else what it learned goes into the plan."""
-        self._plan = self.before = self.after = None
+        self.before = self.after = None
+        self._plan = plan
+        for one in self.writers:
+            try:
+                one.finish(plan, self._read, lambda: bool(self._missing))
+            except Exception as error:
+                if self._missing:
+                    continue  # As above.
+                if isinstance(error, StoreError):
+                    error.within(index=one.definition.name)
+                raise
+        self._plan = None
         if self.counts and self._more:
             self._count(plan)
         if self._missing:
