@@ -28,6 +28,7 @@ from holdfast.documents.text.rows import (
     forward_key,
     lengths,
     lengths_key,
+    lengths_of,
 )
 from holdfast.documents.text.sources import (
     All,
@@ -42,6 +43,8 @@ from holdfast.documents.text.sources import (
 
 _SATURATION = 1.2
 _LENGTH_SHARE = 0.75
+#: Of this share of all blocks and more, the lengths are read in a walk over them.
+_MANY = 0.25
 
 
 class Hit(NamedTuple):
@@ -86,7 +89,7 @@ def search(
             f"the index has {len(index.weights)} fields; found {len(weights)} weights"
         )
     source = compile_query(index, query, read, scan)
-    best = _best(source, read, tuple(weights or index.weights), limit)
+    best = _best(source, read, scan, tuple(weights or index.weights), limit)
     return [Hit(identifier_of(read(forward_key(number)) or b""), -minus) for minus, number in best]
 
 
@@ -111,14 +114,23 @@ class _Scores:
     """
 
     def __init__(
-        self, source: Source, read: Read, weights: tuple[float, ...], blocks: Sequence[int]
+        self,
+        source: Source,
+        read: Read,
+        scan: Scan,
+        weights: tuple[float, ...],
+        blocks: Sequence[int],
     ) -> None:
         statistics = Statistics.read(read)
         average = statistics.words / statistics.documents if statistics.documents else 1.0
         self._share = _SATURATION * _LENGTH_SHARE / (average or 1.0)
         self._weights = weights
         # All are asked for before one is looked at: so they are waited for once.
-        self._lengths = {block: read(lengths_key(block)) for block in blocks}
+        self._lengths: dict[int, bytes | None]
+        if len(blocks) * BLOCK_DOCUMENTS > _MANY * statistics.next:
+            self._lengths = dict(lengths_of(scan))
+        else:
+            self._lengths = {block: read(lengths_key(block)) for block in blocks}
         self._scoring = [
             (one, (_SATURATION + 1) * sum(_idf(statistics.documents, n) for n in one.frequencies()))
             for one in source.scoring()
@@ -133,7 +145,7 @@ class _Scores:
         lows = sorted(matched)
         if not lows:
             return
-        row = lengths(self._lengths[block])
+        row = lengths(self._lengths.get(block))
         if len(row) <= lows[-1]:
             row.extend([0] * (lows[-1] + 1 - len(row)))  # It has not come yet: see `replay`.
         base = _SATURATION * (1 - _LENGTH_SHARE)
@@ -147,11 +159,11 @@ class _Scores:
 
 
 def _best(
-    source: Source, read: Read, weights: tuple[float, ...], limit: int | None
+    source: Source, read: Read, scan: Scan, weights: tuple[float, ...], limit: int | None
 ) -> list[tuple[float, int]]:
     """(minus the score, number) of the documents that match, best first."""
     blocks = sorted(source.blocks())
-    scores = _Scores(source, read, weights, blocks)
+    scores = _Scores(source, read, scan, weights, blocks)
     if limit is None:
         return sorted(one for block in blocks for one in scores.of(block, source.match(block)))
     alternatives = source.alternatives()
