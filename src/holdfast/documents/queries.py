@@ -21,6 +21,7 @@ from holdfast.documents.planner.lens import NOTHING, Fields, of_stages
 from holdfast.documents.planner.plan import CHOICES_MAX, QueryPlan, plan_query
 from holdfast.documents.planner.prepared import Prepared, shape_of
 from holdfast.documents.planner.quick import quick_count, quick_rows
+from holdfast.documents.planner.statistics import Statistics
 from holdfast.documents.query.cursor import cursor_of, read_cursor
 from holdfast.documents.query.expression import parse_expression
 from holdfast.documents.query.json_form import query_from_json
@@ -263,7 +264,10 @@ class Queries(Generic[T]):
             return nothing_explained(wanted, self._collections.engine)
         storage.space.check()
         async with Moment(storage.engine) as moment:
-            plan = plan_query(wanted, storage.number, await storage.catalogue_at(moment), hint)
+            plan = plan_query(
+                wanted, storage.number, await storage.catalogue_at(moment), hint,
+                statistics=Statistics(storage, moment),
+            )  # fmt: skip
             return await explained(storage, moment, plan)
 
     # --- Inside -----------------------------------------------------------------------------
@@ -330,13 +334,15 @@ class Queries(Generic[T]):
 
     async def _plan(self, storage: DocumentStorage, wanted: Query, hint: str | None) -> QueryPlan:
         catalogue = await storage.catalogue()
-        choices, prepared = storage.choices, storage.prepared
+        choices, prepared = storage.choices, storage.known.prepared
         shape = None if hint is not None or wanted.limit == 0 else shape_of(wanted)
         known = None if shape is None else prepared.get(shape)
         plan: QueryPlan | None = None if known is None else known.bind(wanted)
         if plan is not None:
             return plan
-        plan = plan_query(wanted, storage.number, catalogue, hint, choices)
+        plan = plan_query(
+            wanted, storage.number, catalogue, hint, choices, Statistics(storage, storage.engine)
+        )
         if shape is not None and shape not in prepared:
             if len(prepared) >= CHOICES_MAX:
                 prepared.clear()
@@ -358,7 +364,10 @@ class Queries(Generic[T]):
         self, storage: DocumentStorage, moment: Engine, wanted: Query, hint: str | None
     ) -> QueryPlan:
         """The plan with the indexes as of the moment that it is run in."""
-        return plan_query(wanted, storage.number, await storage.catalogue_at(moment), hint)
+        return plan_query(
+            wanted, storage.number, await storage.catalogue_at(moment), hint,
+            statistics=Statistics(storage, moment),
+        )  # fmt: skip
 
     def _keep(self, wanted: Query) -> Callable[[Found], T]:
         """What makes the value of a result: the document, or a dict of what was selected."""

@@ -248,14 +248,9 @@ class DocumentStorage:
         return self._derived.indexes.choices
 
     @property
-    def prepared(self) -> dict[Any, Any]:
-        """What is kept of the plans of queries, with the catalogue as it is."""
-        return self._derived.indexes.prepared
-
-    @property
-    def reaches(self) -> dict[int, float]:
-        """How far the last nearest documents were, by number of the spatial index."""
-        return self._derived.indexes.reaches
+    def known(self) -> IndexRows:
+        """What is kept in memory for queries, with the catalogue as it is."""
+        return self._derived.indexes
 
     # --- Writing ----------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ LEVELS = 32
 CODE_BYTES = 8
 """The bytes of a code."""
 
-COVERING_CELLS_MAX = 16
+COVERING_CELLS_MAX = 8
 """How many ranges of codes a covering has at most, if the caller does not say otherwise."""
 
 _SCALE = 1 << LEVELS

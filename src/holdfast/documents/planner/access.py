@@ -33,6 +33,19 @@ SPANS_MAX: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class Estimate:
+    """How many rows of an index a way walks.
+
+    Attributes:
+        rows: so many.
+        exact: they were counted.
+    """
+
+    rows: int
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """Which conjuncts made the one span of a btree index, by their places.
 
@@ -63,6 +76,7 @@ class Access:
         text: of a full-text index, what is searched for.
         recipe: how the span was made, if other values make one in the same way.
         holds: tells by its value whether a row within the spans is one of those wanted.
+        estimate: how many rows it was thought to have, where ways were weighed.
     """
 
     index: IndexDefinition
@@ -76,6 +90,7 @@ class Access:
     text: Matches | None = None
     recipe: Recipe | None = None
     holds: Callable[[bytes], bool] | None = None
+    estimate: Estimate | None = None
 
     @property
     def arrays(self) -> bool:

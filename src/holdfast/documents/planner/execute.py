@@ -214,12 +214,12 @@ class Run:
         near = order[0].near
         assert near is not None
         center = Point(near.latitude, near.longitude)
-        reaches = self._storage.reaches
+        reaches = self._storage.known.reaches
         metres = reaches.get(index.number, FIRST_CIRCLE_METRES)
         while True:
             arrangement = Arrangement(order, wanted)
             inside = 0
-            async for rows in self._by_distance(index, near, center, metres):
+            async for rows in self._by_distance(index, near, center, metres, wanted):
                 found = list(keyed(cast("list[Row]", rows), order))
                 inside += len(found)
                 arrangement.add(found)
@@ -237,7 +237,7 @@ class Run:
             yield cast("Found", row)
 
     async def _by_distance(
-        self, index: IndexDefinition, near: Place, center: Point, metres: float
+        self, index: IndexDefinition, near: Place, center: Point, metres: float, wanted: int
     ) -> AsyncIterator[list[Found]]:
         """The documents that match and are at most so far away, page by page, the nearest first.
 
@@ -258,7 +258,7 @@ class Run:
                 _require_room(lengths)
                 rest = page.resume
         page_of: list[bytes] = []
-        rows_wanted = FIRST_PAGE_ROWS
+        rows_wanted = min(wanted, LAST_PAGE_ROWS)
         last = -1.0
         for identifier, length in sorted(lengths.items(), key=itemgetter(1)):
             if len(page_of) >= rows_wanted and length > last:
@@ -324,13 +324,16 @@ class Run:
         rest: Range | None = whole
         if behind is not None:
             rest = Range(storage.data_key(behind) + b"\0", whole.end)
-        rows_wanted = FIRST_PAGE_ROWS
+        rows_wanted, seen = FIRST_PAGE_ROWS, 0
         while rest is not None:
             page = await self._engine.scan(replace(rest, limit=rows_wanted))
             rows_wanted = min(rows_wanted * PAGE_GROWTH, LAST_PAGE_ROWS)
+            seen += len(page.rows)
             self._examined.documents += len(page.rows)
             yield page.rows, *self._lens.documents(page.rows)
             rest = page.resume
+        if behind is None:
+            storage.known.documents_seen = seen
 
     async def documents(self, identifiers: list[bytes]) -> list[Found]:
         """The living documents that match, in this order."""

@@ -95,6 +95,14 @@ def stages(plan: QueryPlan) -> dict[str, Any]:
 
 
 def _scan(way: Access) -> dict[str, Any]:
+    told = _told(way)
+    if way.estimate is not None:
+        # What it was chosen by; `examined` tells what it was.
+        told["estimate"] = {"keys": way.estimate.rows, "counted": way.estimate.exact}
+    return told
+
+
+def _told(way: Access) -> dict[str, Any]:
     return {
         "stage": "index_scan",
         "index": way.index.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -13,6 +14,8 @@ from holdfast.documents.indexes.derived import Choices
 from holdfast.documents.indexes.writers import analyzer_of
 from holdfast.documents.planner.access import Access, accesses, order_given, whole_index
 from holdfast.documents.planner.predicates import conjuncts, predicates
+from holdfast.documents.planner.statistics import COUNTED_MAX, Statistics
+from holdfast.documents.query.compile import compile_where
 from holdfast.documents.query.nodes import EVERYTHING, Matches, Near, Node, Or, Within, all_of
 from holdfast.documents.query.query import Query
 from holdfast.documents.query.texts import TextMatcher
@@ -20,6 +23,8 @@ from holdfast.documents.text.matching import matcher
 
 #: How many shapes of queries are remembered with the indexes that they took.
 CHOICES_MAX: Final = 1000
+#: So many ways are weighed against each other, those first that the rules prefer.
+WEIGHED_MAX: Final = 8
 #: With fewer indexes a choice costs less than remembering it.
 _WORTH_REMEMBERING = 8
 
@@ -45,6 +50,7 @@ class QueryPlan:
         rejected: the other indexes that would serve.
         nearest: the spatial index by which the nearest are found first.
         missed: names of indexes over fields of the condition that cannot serve it.
+        weighed: whether estimates of this query's values decided.
     """
 
     query: Query
@@ -57,6 +63,7 @@ class QueryPlan:
     rejected: list[Access] = field(default_factory=list)
     nearest: IndexDefinition | None = None
     missed: list[str] = field(default_factory=list)
+    weighed: bool = False
 
     @property
     def names(self) -> frozenset[str]:
@@ -85,12 +92,14 @@ def plan_query(
     catalogue: Catalogue,
     hint: str | None = None,
     choices: Choices | None = None,
+    statistics: Statistics | None = None,
 ) -> QueryPlan:
     """The plan of a query.
 
     Args:
         hint: the index to use; empty: none.
         choices: what queries of the same shape took; filled here.
+        statistics: estimates what ways cost, where there are several; None: rules decide.
 
     Raises:
         IndexNotFound: there is none of the hint's name.
@@ -103,7 +112,7 @@ def plan_query(
         return plan
     usable = _usable(catalogue, language, hint)
     if choices is None or hint is not None or len(usable) < _WORTH_REMEMBERING:
-        _choose(plan, parts, keyspace, usable, hint)
+        _choose(plan, parts, keyspace, usable, hint, statistics)
         return plan
     shape = query.shape()
     known = choices.get(shape)
@@ -114,7 +123,9 @@ def plan_query(
         if plan.names == names:
             return plan
         plan = QueryPlan(query, rest=query.where, text=plan.text)
-    _choose(plan, parts, keyspace, usable, hint)
+    _choose(plan, parts, keyspace, usable, hint, statistics)
+    if plan.weighed:
+        return plan
     if len(choices) >= CHOICES_MAX:
         choices.clear()
     choices[shape] = plan.names, plan.missed
@@ -127,6 +138,7 @@ def _choose(
     keyspace: int,
     usable: Sequence[IndexDefinition],
     hint: str | None,
+    statistics: Statistics | None = None,
 ) -> None:
     """Choose among the usable indexes."""
     query = plan.query
@@ -151,6 +163,8 @@ def _choose(
         )
     if len(candidates) > 1:
         candidates.sort(key=lambda access: _rank(access, query), reverse=True)
+        if statistics is not None:
+            plan.weighed = _weigh(plan, parts, candidates, statistics)
     best = candidates[0] if candidates else None
     union = None
     if not hint and (best is None or not best.bounded):
@@ -245,6 +259,37 @@ def _union(
         else:
             return ways
     return None
+
+
+def _weigh(
+    plan: QueryPlan, parts: tuple[Node, ...], candidates: list[Access], statistics: Statistics
+) -> bool:
+    """Put the way first that is thought to look at the fewest rows. False: there is no telling.
+
+    Ways that are thought to cost the same stay in the order of the rules.
+    """
+    query = plan.query
+    first = candidates[0]
+    if not statistics.able or (first.index.unique and first.fixed == len(first.index.fields)):
+        return False
+    costs: dict[int, float] = {}
+    for access in candidates[:WEIGHED_MAX]:
+        if access.text is not None:
+            return False
+        said = all_of(tuple(parts[place] for place in sorted(access.places)))
+        access.estimate = statistics.rows(access, compile_where(said, text=plan.text))
+        if access.estimate is None:
+            return False
+        cost = float(access.estimate.rows)
+        if query.limit is not None and order_given(access, query.order_by) is not None:
+            sample = statistics.sample()
+            if sample is not None and cost > COUNTED_MAX:
+                met = sample.share(compile_where(query.where, text=plan.text))
+                walked = sample.share(compile_where(said, text=plan.text))
+                cost = min(cost, (query.offset + query.limit) * walked / met)
+        costs[id(access)] = cost
+    candidates.sort(key=lambda access: costs.get(id(access), math.inf))
+    return True
 
 
 def _rank(access: Access, query: Query) -> tuple[Any, ...]:

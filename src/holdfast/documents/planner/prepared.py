@@ -50,8 +50,8 @@ class Prepared:
     def of(cls, plan: QueryPlan) -> Prepared | None:
         """What is kept of a plan; None: it is not as simple as that."""
         access = plan.single
-        if access is None or access.recipe is None or len(access.spans) > 1:
-            return None
+        if access is None or access.recipe is None or len(access.spans) > 1 or plan.weighed:
+            return None  # What was weighed may be otherwise with other values.
         return cls(access, access.recipe, plan)
 
     def bind(self, query: Query) -> QueryPlan | None:

@@ -18,7 +18,7 @@ from holdfast.documents.planner.access import Access
 from holdfast.documents.planner.execute import Found, is_cut
 from holdfast.documents.planner.lens import NOTHING, Lens, joined, of_condition, of_page
 from holdfast.documents.planner.plan import QueryPlan
-from holdfast.documents.planner.searching import at_once
+from holdfast.documents.planner.waiting import at_once
 from holdfast.documents.query.compile import compile_where
 from holdfast.documents.query.nodes import EVERYTHING
 from holdfast.documents.query.ordering import Arrangement, Row, keyed

@@ -18,6 +18,7 @@ from holdfast.contract.errors import InvalidQuery
 from holdfast.contract.record import Range
 from holdfast.documents.indexes.writers import text_index
 from holdfast.documents.planner.access import Access
+from holdfast.documents.planner.waiting import at_once
 from holdfast.documents.text.query import And, Node, Not, Or, Words, parse
 from holdfast.documents.text.rows import Read, Scan
 from holdfast.documents.text.search import matching
@@ -58,16 +59,6 @@ async def replay(moment: Engine, prefix: bytes, work: Callable[[Read, Scan], T])
     raise InvalidQuery(
         f"a search reads its index in at most {ROUNDS_MAX} rounds; it asked for more. Simplify it"
     )
-
-
-def at_once(reading: Coroutine[Any, Any, T]) -> T | None:
-    """What is read, if that needs no waiting; else None, and the reading is broken off."""
-    try:
-        reading.send(None)
-    except StopIteration as done:
-        return done.value  # type: ignore[no-any-return]
-    reading.close()
-    return None
 
 
 class _Rows:
