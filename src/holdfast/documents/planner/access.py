@@ -209,13 +209,12 @@ def _ordered(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access 
     if not access.bounded or (index.sparse and not present):
         return None
     if spans is None:
-        bounds = {bound.range.start: bound for bound in map(order.equal, heads)}
-        exact = exact and all(bound.exact for bound in bounds.values())
-        spans = [bounds[start].range for start in sorted(bounds, key=lambda at: at or b"")]
+        several = [order.equal(head) for head in heads]
+        exact = exact and all(bound.exact for bound in several)
+        spans = _sorted([bound.range for bound in several])
     if not exact:
         access.places.clear()
-    elif simple and len(heads) == 1:
-        access.recipe = _recipe(equals, low, high)
+    access.recipe = _recipe(equals, low, high) if exact and simple and len(heads) == 1 else None
     access.spans = [span for span in (below(prefix, one) for one in spans) if not span.empty]
     return access
 

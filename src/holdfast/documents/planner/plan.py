@@ -15,7 +15,7 @@ from holdfast.documents.indexes.writers import analyzer_of
 from holdfast.documents.planner.access import Access, accesses, order_given, whole_index
 from holdfast.documents.planner.predicates import conjuncts, predicates
 from holdfast.documents.planner.statistics import COUNTED_MAX, Statistics
-from holdfast.documents.query.compile import compile_where
+from holdfast.documents.query.compile import Test, compile_where
 from holdfast.documents.query.nodes import EVERYTHING, Matches, Near, Node, Or, Within, all_of
 from holdfast.documents.query.query import Query
 from holdfast.documents.query.texts import TextMatcher
@@ -274,10 +274,8 @@ def _weigh(
         return False
     costs: dict[int, float] = {}
     for access in candidates[:WEIGHED_MAX]:
-        if access.text is not None:
-            return False
-        said = all_of(tuple(parts[place] for place in sorted(access.places)))
-        access.estimate = statistics.rows(access, compile_where(said, text=plan.text))
+        said = said_by(plan, parts, access)
+        access.estimate = statistics.rows(access, said)
         if access.estimate is None:
             return False
         cost = float(access.estimate.rows)
@@ -285,11 +283,17 @@ def _weigh(
             sample = statistics.sample()
             if sample is not None and cost > COUNTED_MAX:
                 met = sample.share(compile_where(query.where, text=plan.text))
-                walked = sample.share(compile_where(said, text=plan.text))
-                cost = min(cost, (query.offset + query.limit) * walked / met)
+                wanted = query.offset + query.limit
+                cost = min(cost, wanted * sample.share(said) / met)
         costs[id(access)] = cost
     candidates.sort(key=lambda access: costs.get(id(access), math.inf))
     return True
+
+
+def said_by(plan: QueryPlan, parts: tuple[Node, ...], access: Access) -> Test:
+    """What the spans of an access say of the documents within them."""
+    said = all_of(tuple(parts[place] for place in sorted(access.places)))
+    return compile_where(said, text=plan.text)
 
 
 def _rank(access: Access, query: Query) -> tuple[Any, ...]:

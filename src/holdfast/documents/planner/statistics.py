@@ -22,6 +22,7 @@ from holdfast.documents.planner.waiting import at_once
 from holdfast.documents.query.compile import Test
 from holdfast.documents.query.values import MISSING
 from holdfast.documents.storage import DocumentStorage
+from holdfast.store.transaction import TransactionEngine
 
 #: Up to so many rows of an index are counted; those of more are estimated.
 COUNTED_MAX: Final = 128
@@ -70,10 +71,17 @@ class Statistics:
         self._storage = storage
         self._moment = moment
         self._clock: Clock = storage.space.clock
-        self.able = moment.capabilities.io is not Io.REMOTE
+        # What a transaction reads it may conflict by: an estimate is not worth that.
+        inside = isinstance(moment, TransactionEngine)
+        self.able = moment.capabilities.io is not Io.REMOTE and not inside
 
     def rows(self, access: Access, test: Test) -> Estimate | None:
-        """How many rows the spans of an access have; `test` is what they say of documents."""
+        """How many rows the spans of an access have; `test` is what they say of documents.
+
+        None: there is no telling without waiting, or it is a full-text index.
+        """
+        if not self.able or access.text is not None:
+            return None
         counted = 0
         for span in access.spans:
             found = self._page(replace(span, limit=COUNTED_MAX - counted))
