@@ -61,13 +61,13 @@ class SqlDocuments(DocumentStore):
             GROUP: f"select {city}, count(*), avg({score}) from d group by {city} order by 1",
         }
         self.asks = {
-            **{
-                question: lambda argument, text=text: self._documents(text, (argument,))
-                for question, text in self._texts.items()
-            },
+            **{question: self._asking(text) for question, text in self._texts.items()},
             COUNT: lambda city: next(iter(self.execute(self._texts[COUNT], (city,))))[0],
             GROUP: lambda _: list(self.execute(self._texts[GROUP], ())),
         }
+
+    def _asking(self, text: str) -> Callable[[Any], list[Document]]:
+        return lambda argument: self._documents(text, (argument,))
 
     def _documents(self, text: str, arguments: Sequence[Any]) -> list[Document]:
         return [orjson.loads(row[0]) for row in self.execute(text, arguments)]

@@ -157,7 +157,7 @@ def agrees(question: str, expected: Answer, found: Answer) -> bool:
     if question in (WORDS_AND, WORDS_OR):
         return len(found) == min(LIMIT, len(expected)) and set(found) <= set(expected)
     if question == GROUP:
-        return found.keys() == expected.keys() and all(
+        return bool(found.keys() == expected.keys()) and all(
             count == found[city][0] and math.isclose(mean, found[city][1])
             for city, (count, mean) in expected.items()
         )

@@ -53,11 +53,6 @@ class IndexRows:
         self.choices: Choices = {}
         #: By shape of a query: what `planner.prepared` keeps of its plan; None: nothing.
         self.prepared: dict[Any, Any] = {}
-        #: A sample of the documents, for the planner, and how many there were when all were seen.
-        self.samples: dict[int, Any] = {}
-        self.documents_seen = 0
-        #: By number of a spatial index: how far the last nearest ones were, in metres.
-        self.reaches: dict[int, float] = {}
         #: Whether documents that come and go are counted: not by who builds an index.
         self.counts = bool(catalogue.documents_max)
         self._count_key = count_key(keyspace)

@@ -89,6 +89,7 @@ async def build(
             if progress is not None:
                 progress(looked_at)
             if not data_keys:
+                storage.known.documents = max(storage.known.documents, looked_at)
                 return
     except (DuplicateKey, InvalidValue) as error:
         await _fail(storage, index, error)

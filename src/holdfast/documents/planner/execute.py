@@ -333,7 +333,7 @@ class Run:
             yield page.rows, *self._lens.documents(page.rows)
             rest = page.resume
         if behind is None:
-            storage.known.documents_seen = seen
+            storage.known.documents = seen
 
     async def documents(self, identifiers: list[bytes]) -> list[Found]:
         """The living documents that match, in this order."""

@@ -8,13 +8,12 @@ and is taken anew after a while.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from holdfast.contract.capability import Io
 from holdfast.contract.engine import Engine
-from holdfast.contract.record import Range
+from holdfast.contract.record import Page, Range
 from holdfast.contract.runtime import Clock
 from holdfast.documents.planner.access import Access, Estimate
 from holdfast.documents.planner.lens import Lens
@@ -31,7 +30,7 @@ SAMPLE_PLACES: Final = 16
 PLACE_ROWS: Final = 16
 #: How long a sample serves.
 SAMPLE_S: Final = 60.0
-#: A collection has so many documents at least, if its first page is full.
+#: Of a collection that has no more, all are looked at.
 _PAGE_ROWS: Final = 1024
 #: How many bytes of keys are looked at to find places between them.
 _PLACE_BYTES: Final = 8
@@ -87,7 +86,7 @@ class Statistics:
             found = self._page(replace(span, limit=COUNTED_MAX - counted))
             if found is None:
                 return None
-            counted += len(found)
+            counted += len(found.rows)
             if counted >= COUNTED_MAX:
                 sample = self.sample()
                 if sample is None:
@@ -97,48 +96,47 @@ class Statistics:
 
     def sample(self) -> Sample | None:
         """Some documents; None: that would take waiting."""
-        known: Sample | None = self._storage.known.samples.get(0)
+        known: Sample | None = self._storage.known.sample
         now = self._clock.monotonic()
         if known is not None and now < known.until:
             return known
-        taken = self._take(now, 0 if known is None else known.size)
+        taken = self._take(now)
         if taken is not None:
-            self._storage.known.samples[0] = taken
+            self._storage.known.sample = taken
         return taken
 
     # --- Inside -----------------------------------------------------------------------------
 
-    def _take(self, now: float, size: int) -> Sample | None:
+    def _take(self, now: float) -> Sample | None:
         whole = self._storage.whole
         first = self._page(replace(whole, limit=1))
         last = self._page(replace(whole, limit=1, reverse=True))
         if first is None or last is None:
             return None
         until = now + SAMPLE_S
-        if not first or not last:
+        if not first.rows or not last.rows:
             return Sample([], 0, until)
         head = self._page(replace(whole, limit=_PAGE_ROWS))
         if head is None:
             return None
         lens = Lens(None)
-        rows = dict(head[:PLACE_ROWS])
-        if len(head) < _PAGE_ROWS:
+        size = len(head.rows)
+        if head.resume is None:
             # It is small enough to know how many there are, and to take from all of it.
-            rows = dict(head[:: max(1, len(head) // (SAMPLE_PLACES * PLACE_ROWS))])
-            size = len(head)
+            rows = dict(head.rows[:: max(1, size // (SAMPLE_PLACES * PLACE_ROWS))])
         else:
-            size = max(size, len(head), self._storage.known.documents_seen)
-            for place in _between(first[0][0], last[0][0], SAMPLE_PLACES):
+            size = max(size, self._storage.known.documents)
+            rows = dict(head.rows[:PLACE_ROWS])
+            for place in _between(first.rows[0][0], last.rows[0][0], SAMPLE_PLACES):
                 some = self._page(Range(place, whole.end, limit=PLACE_ROWS))
                 if some is None:
                     return None
-                rows.update(some)
+                rows.update(some.rows)
         documents, _ = lens.documents(list(rows.items()))
         return Sample([one for one in documents if one is not MISSING], size, until)
 
-    def _page(self, range: Range) -> Sequence[tuple[bytes, Any]] | None:
-        page = at_once(self._moment.scan(range))
-        return None if page is None else page.rows
+    def _page(self, range: Range) -> Page | None:
+        return at_once(self._moment.scan(range))
 
 
 def _between(first: bytes, last: bytes, count: int) -> list[bytes]:
