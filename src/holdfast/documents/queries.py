@@ -16,7 +16,8 @@ from holdfast.documents.aggregating import aggregated, deadline_of, held, looked
 from holdfast.documents.caching import EntryCache
 from holdfast.documents.collections import Collections
 from holdfast.documents.indexes.writers import analyzer_of
-from holdfast.documents.planner.execute import Examined, Found, Run
+from holdfast.documents.planner.execute import Run
+from holdfast.documents.planner.found import Examined, Found
 from holdfast.documents.planner.lens import NOTHING, Fields, of_stages
 from holdfast.documents.planner.plan import CHOICES_MAX, QueryPlan, plan_query
 from holdfast.documents.planner.prepared import Prepared, shape_of

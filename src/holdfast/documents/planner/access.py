@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import partial
 from itertools import product
 from typing import Any, Final
 
 from holdfast.contract.errors import InvalidValue
-from holdfast.contract.record import Range, after_prefix
-from holdfast.documents.entries import HASH_BYTES, IndexOrder, hash_key
-from holdfast.documents.geo import index as geo
-from holdfast.documents.geo.cells import CODE_BYTES
-from holdfast.documents.geo.shapes import Box, Point, circle_box
+from holdfast.contract.record import Range
+from holdfast.documents.entries import IndexOrder, hash_key
 from holdfast.documents.indexes.definition import IndexDefinition, index_prefix
-from holdfast.documents.indexes.writers import identifier_in, order_of
-from holdfast.documents.planner.predicates import Predicate, shown
-from holdfast.documents.query.nodes import Matches, Near, Within
+from holdfast.documents.indexes.writers import order_of
+from holdfast.documents.planner.predicates import ByPath, Predicate, shown
+from holdfast.documents.planner.spatial import spatial
+from holdfast.documents.planner.way import Access, Recipe, below
+from holdfast.documents.query.nodes import Matches
 from holdfast.documents.query.ordering import OrderBy
 from holdfast.documents.query.paths import path_text
-from holdfast.documents.query.places import Point as Place
-from holdfast.documents.query.places import haversine
 from holdfast.documents.query.values import MISSING, order_key
 from holdfast.documents.text.query import Node as Searched
 from holdfast.documents.text.query import Not as Without
@@ -32,84 +27,11 @@ from holdfast.documents.text.query import Words, parse
 SPANS_MAX: Final = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """How many rows of an index a way walks.
-
-    Attributes:
-        rows: so many.
-        exact: they were counted.
-    """
-
-    rows: int
-    exact: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Which conjuncts made the one span of a btree index, by their places.
-
-    Attributes:
-        equal: those that the leading fields equal, in the order of the index.
-        low, high: the bounds of the field behind them.
-    """
-
-    equal: tuple[int, ...]
-    low: int | None = None
-    high: int | None = None
-    low_open: bool = False
-    high_open: bool = False
-
-
-@dataclass
-class Access:
-    """Some spans of an index that hold every document that can match.
-
-    Attributes:
-        index: which.
-        spans: whole keys, in the order of the index.
-        places: the conjuncts that the spans say, so that what lies in them meets them.
-        fixed: how many of the leading fields have one value in all spans.
-        bounded: how many of the leading fields have bounds.
-        bounds: for each bounded field, what tells them to people.
-        order: of a btree index.
-        text: of a full-text index, what is searched for.
-        recipe: how the span was made, if other values make one in the same way.
-        holds: tells by its value whether a row within the spans is one of those wanted.
-        estimate: how many rows it was thought to have, where ways were weighed.
-    """
-
-    index: IndexDefinition
-    prefix: bytes
-    spans: list[Range]
-    places: set[int] = field(default_factory=set)
-    fixed: int = 0
-    bounded: int = 0
-    bounds: dict[str, Callable[[], list[str]]] = field(default_factory=dict)
-    order: IndexOrder | None = None
-    text: Matches | None = None
-    recipe: Recipe | None = None
-    holds: Callable[[bytes], bool] | None = None
-    estimate: Estimate | None = None
-
-    @property
-    def arrays(self) -> bool:
-        """Whether a document may stand in the index more than once."""
-        return any(self.index.arrays)
-
-    def identifier(self, key: bytes, value: bytes) -> bytes:
-        """The document of a row of the index."""
-        relative = key[len(self.prefix) :]
-        if self.order is not None:
-            return identifier_in(self.index, self.order, relative, value)
-        return relative[HASH_BYTES if self.index.kind == "hash" else CODE_BYTES :]
-
-
 def accesses(
     keyspace: int, indexes: Sequence[IndexDefinition], found: list[Predicate]
 ) -> list[Access]:
     """The indexes that serve what is asked for, each with its spans."""
-    by_path: dict[tuple[str, ...], list[Predicate]] = {}
+    by_path: ByPath = {}
     for one in found:
         by_path.setdefault(one.path, []).append(one)
     served = []
@@ -167,10 +89,8 @@ def order_given(access: Access, order: tuple[OrderBy, ...]) -> tuple[bool, bool]
 
 # --- By kind ----------------------------------------------------------------------------------
 
-_ByPath = dict[tuple[str, ...], list[Predicate]]
 
-
-def _ordered(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access | None:
+def _ordered(index: IndexDefinition, prefix: bytes, by_path: ByPath) -> Access | None:
     order = order_of(index)
     access = Access(index, prefix, [], order=order)
     heads: list[tuple[Any, ...]] = [()]
@@ -324,7 +244,7 @@ def _tightest(sides: list[Predicate], *, above: bool) -> Predicate | None:
     return first
 
 
-def _hashed(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access | None:
+def _hashed(index: IndexDefinition, prefix: bytes, by_path: ByPath) -> Access | None:
     access = Access(index, prefix, [])
     rows: list[tuple[Any, ...]] = [()]
     for one in index.fields:
@@ -342,45 +262,7 @@ def _hashed(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access |
     return access
 
 
-def _spatial(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access | None:
-    for one in by_path.get(index.fields[0].path, ()):
-        node = one.node
-        if isinstance(node, Within):
-            box = Box(node.box.south, node.box.west, node.box.north, node.box.east)
-            told = f"within {tuple(node.box)}"
-        elif isinstance(node, Near) and node.meters is not None:
-            center = Point(node.point.latitude, node.point.longitude)
-            box = circle_box(center, node.meters)
-            told = f"at most {node.meters:g} m from {tuple(node.point)}"
-        else:
-            continue
-        access = Access(index, prefix, [below(prefix, span) for span in geo.ranges(box)])
-        if one.whole:
-            access.places = {one.place}
-        access.holds = partial(_holds, node)
-        access.bounded = 1
-        access.bounds = {path_text(one.path): partial(_told_as, told)}
-        return access
-    return None
-
-
-def _holds(node: Within | Near, value: bytes) -> bool:
-    """Whether a place of a row is one that the condition wants."""
-    places = [Place(*one) for one in geo.places_in(value)]
-    if isinstance(node, Within):
-        return any(map(node.box.holds, places))
-    metres = math.inf if node.meters is None else node.meters
-    return any(haversine(node.point, one) <= metres for one in places)
-
-
-def around_point(keyspace: int, index: IndexDefinition, center: Point, metres: float) -> Access:
-    """The spans of a spatial index that hold what lies at most so far from a point."""
-    prefix = index_prefix(keyspace, index.number)
-    spans = [below(prefix, span) for span in geo.ranges(circle_box(center, metres))]
-    return Access(index, prefix, spans, bounded=1)
-
-
-def _textual(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access | None:
+def _textual(index: IndexDefinition, prefix: bytes, by_path: ByPath) -> Access | None:
     for number, one in enumerate(index.fields):
         for asked in by_path.get(one.path, ()):
             node = asked.node
@@ -404,13 +286,7 @@ def excludes(query: Searched) -> bool:
     return isinstance(query, Without) or any(map(excludes, query.parts))
 
 
-_MAKERS = {"btree": _ordered, "hash": _hashed, "geo": _spatial, "text": _textual}
-
-
-def below(prefix: bytes, span: Range) -> Range:
-    """A span of an index as whole keys."""
-    end = after_prefix(prefix) if span.end is None else prefix + span.end
-    return Range(prefix + (span.start or b""), end)
+_MAKERS = {"btree": _ordered, "hash": _hashed, "geo": spatial, "text": _textual}
 
 
 def _sorted(spans: list[Range]) -> list[Range]:

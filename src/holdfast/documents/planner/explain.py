@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from holdfast.contract.engine import Engine
-from holdfast.documents.planner.access import Access
-from holdfast.documents.planner.execute import Examined, Run
+from holdfast.documents.planner.execute import Run
+from holdfast.documents.planner.found import Examined
 from holdfast.documents.planner.plan import QueryPlan, said_by
 from holdfast.documents.planner.predicates import conjuncts
 from holdfast.documents.planner.statistics import Statistics
+from holdfast.documents.planner.way import Access
 from holdfast.documents.query.json_form import query_to_json
 from holdfast.documents.query.json_print import where_to_json
 from holdfast.documents.query.nodes import EVERYTHING

@@ -12,9 +12,10 @@ from holdfast.contract.errors import IndexNotFound, InvalidQuery
 from holdfast.documents.indexes.definition import Catalogue, IndexDefinition
 from holdfast.documents.indexes.derived import Choices
 from holdfast.documents.indexes.writers import analyzer_of
-from holdfast.documents.planner.access import Access, accesses, order_given, whole_index
+from holdfast.documents.planner.access import accesses, order_given, whole_index
 from holdfast.documents.planner.predicates import conjuncts, predicates
 from holdfast.documents.planner.statistics import COUNTED_MAX, Statistics
+from holdfast.documents.planner.way import Access
 from holdfast.documents.query.compile import Test, compile_where
 from holdfast.documents.query.nodes import EVERYTHING, Matches, Near, Node, Or, Within, all_of
 from holdfast.documents.query.query import Query

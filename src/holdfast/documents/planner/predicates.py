@@ -59,6 +59,10 @@ class Predicate(NamedTuple):
         return self.values is not None and any(one.key[0] == NULL for one in self.values)
 
 
+#: What is asked of each field.
+ByPath = dict[Path, list[Predicate]]
+
+
 def conjuncts(node: Node) -> tuple[Node, ...]:
     """The conditions that all have to hold."""
     if isinstance(node, And):

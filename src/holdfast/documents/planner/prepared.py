@@ -11,8 +11,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Final
 
-from holdfast.documents.planner.access import Access, Recipe, below
 from holdfast.documents.planner.plan import QueryPlan, rest_of
+from holdfast.documents.planner.way import Access, Recipe, below
 from holdfast.documents.query.nodes import And, Comparison, Node
 from holdfast.documents.query.query import Query
 from holdfast.documents.query.values import BOOL, INSTANT, MISSING, NUMBER, TEXT

@@ -14,11 +14,12 @@ from holdfast.codecs import envelope
 from holdfast.codecs.keys import unpack_text
 from holdfast.contract.engine import NOT_NOW
 from holdfast.contract.record import Page, Range
-from holdfast.documents.planner.access import Access
-from holdfast.documents.planner.execute import Found, is_cut
+from holdfast.documents.planner.found import Found
 from holdfast.documents.planner.lens import NOTHING, Lens, joined, of_condition, of_page
 from holdfast.documents.planner.plan import QueryPlan
+from holdfast.documents.planner.ties import is_cut
 from holdfast.documents.planner.waiting import at_once
+from holdfast.documents.planner.way import Access
 from holdfast.documents.query.compile import compile_where
 from holdfast.documents.query.nodes import EVERYTHING
 from holdfast.documents.query.ordering import Arrangement, Row, keyed

@@ -17,8 +17,8 @@ from holdfast.contract.engine import Engine
 from holdfast.contract.errors import InvalidQuery
 from holdfast.contract.record import Range
 from holdfast.documents.indexes.writers import text_index
-from holdfast.documents.planner.access import Access
 from holdfast.documents.planner.waiting import at_once
+from holdfast.documents.planner.way import Access
 from holdfast.documents.text.query import And, Node, Not, Or, Words, parse
 from holdfast.documents.text.rows import Read, Scan
 from holdfast.documents.text.search import matching

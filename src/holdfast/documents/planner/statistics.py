@@ -15,9 +15,9 @@ from holdfast.contract.capability import Io
 from holdfast.contract.engine import Engine
 from holdfast.contract.record import Page, Range
 from holdfast.contract.runtime import Clock
-from holdfast.documents.planner.access import Access, Estimate
 from holdfast.documents.planner.lens import Lens
 from holdfast.documents.planner.waiting import at_once
+from holdfast.documents.planner.way import Access, Estimate
 from holdfast.documents.query.compile import Test
 from holdfast.documents.query.values import MISSING
 from holdfast.documents.storage import DocumentStorage
