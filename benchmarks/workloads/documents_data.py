@@ -162,7 +162,7 @@ def agrees(question: str, expected: Answer, found: Answer) -> bool:
             for city, (count, mean) in expected.items()
         )
     if question == BOX:
-        return sorted(found) == expected
+        return bool(sorted(found) == expected)
     return bool(found == expected)
 
 
