@@ -33,6 +33,7 @@ SPANS_MAX: Final = 16
 ROWS_MAX: Final = 256
 #: More documents than this are read in one call.
 PEEKS_MAX: Final = 4
+_NO_LENS: Final = Lens(NOTHING)
 #: How many rows are looked at for one that is wanted, at first.
 _SPARE_ROWS = 8
 
@@ -94,7 +95,7 @@ def _matching(
         return None
     test = None if rest == EVERYTHING else compile_where(rest, text=plan.text)
     looked_at = test is not None or query.order_by or query.select
-    lens = Lens(joined(of_condition(rest), of_page(query)) if looked_at else NOTHING)
+    lens = Lens(joined(of_condition(rest), of_page(query))) if looked_at else _NO_LENS
     revision: int | None = None
     found: list[Found] = []
     for span in reversed(way.spans) if plan.backwards else way.spans:
