@@ -20,18 +20,15 @@ from collections.abc import (
     MutableMapping,
     ValuesView,
 )
-from typing import Any, Final, TypeVar, cast
+from typing import Any, TypeVar, cast
 
+from holdfast.adapters.steps import ATTEMPTS_MAX, contended, one_step
 from holdfast.contract.errors import Conflict
 from holdfast.contract.record import MISSING
-from holdfast.sync import EntryScope, KeyValueStore, Store
+from holdfast.sync import EntryScope, KeyValueStore, Store, StoreTransaction
 
 K = TypeVar("K")
 V = TypeVar("V")
-R = TypeVar("R")
-
-#: How often a step is tried that others keep coming before; each time one of them got on.
-ATTEMPTS_MAX: Final = 1_000
 
 
 class EntryMapping(MutableMapping[str, Any]):
@@ -101,7 +98,7 @@ class EntryMapping(MutableMapping[str, Any]):
                 return self._entries.set(key, default, if_absent=True).value
             except Conflict:
                 continue
-        raise _contended()
+        raise contended()
 
     def pop(self, key: str, default: Any = MISSING) -> Any:
         """Remove a key and return its value, or `default`; without one raises KeyError."""
@@ -114,7 +111,7 @@ class EntryMapping(MutableMapping[str, Any]):
                     return entry.value
             except Conflict:
                 continue
-        raise _contended()
+        raise contended()
 
     def popitem(self) -> tuple[str, Any]:
         """Remove the first pair and return it; raises KeyError when there is none."""
@@ -181,25 +178,25 @@ class StoreMapping(MutableMapping[bytes, bytes]):
     def setdefault(self, key: bytes, default: bytes = b"") -> bytes:
         """The value under a key; `default` becomes it where there is none."""
 
-        def step(store: Any) -> bytes:
-            found: bytes | None = store.get(key, None)
+        def step(store: StoreTransaction) -> bytes:
+            found = store.get(key, None)
             if found is None:
                 store.set(key, default)
                 return default
             return found
 
-        return self._one_step(step)
+        return one_step(self._store, step)
 
     def pop(self, key: bytes, default: Any = MISSING) -> Any:
         """Remove a key and return its value, or `default`; without one raises KeyError."""
 
-        def step(store: Any) -> bytes | None:
-            found: bytes | None = store.get(key, None)
+        def step(store: StoreTransaction) -> bytes | None:
+            found = store.get(key, None)
             if found is not None:
                 store.delete(key)
             return found
 
-        value = self._one_step(step)
+        value = one_step(self._store, step)
         return _default(key, default) if value is None else value
 
     def popitem(self) -> tuple[bytes, bytes]:
@@ -210,16 +207,6 @@ class StoreMapping(MutableMapping[bytes, bytes]):
         """Remove every value; the commits are of a thousand keys each."""
         while keys := list(self._store.keys(limit=1_000)):
             self._store.delete_many(keys)
-
-    def _one_step(self, step: Callable[[Any], R]) -> R:
-        """Run it in a transaction, again when somebody came between."""
-        for _ in range(ATTEMPTS_MAX):
-            try:
-                with self._store.transaction() as transaction:
-                    return step(transaction)
-            except Conflict:
-                continue
-        raise _contended()
 
 
 class _Items(ItemsView[K, V]):
@@ -263,7 +250,3 @@ def _popitem(mapping: MutableMapping[K, V]) -> tuple[K, V]:
         if value is not MISSING:
             return key, value
     raise KeyError("popitem: the mapping is empty")
-
-
-def _contended() -> Conflict:
-    return Conflict(f"others changed the key during each of {ATTEMPTS_MAX} attempts; try again")
