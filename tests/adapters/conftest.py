@@ -11,6 +11,10 @@ import holdfast
 import holdfast.sync
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "time_intensive: so the suite of dogpile calls what waits")
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     """The loop on which the coroutines of this folder and of other suites run."""
