@@ -2,8 +2,7 @@
 
     from holdfast.adapters.key_value import KeyValue
 
-    async with holdfast.open("lmdb:///app") as db:
-        tokens = KeyValue(db)
+    async with KeyValue("lmdb:///app") as tokens:
         await tokens.put("ada", {"token": "..."}, collection="tokens", ttl=3600)
 
 Every collection stands in one store of the database; nothing of its past is kept. `put_many` and
@@ -15,8 +14,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import Any, Final, SupportsFloat
+from typing import Any, Final, Self, SupportsFloat
 
+from holdfast.adapters.async_place import AsyncPlace
 from holdfast.adapters.expiring import Kept, pack_kept, unpack_kept
 from holdfast.adapters.requirement import requires
 from holdfast.codecs.keys import pack, prefix_range, unpack
@@ -25,7 +25,6 @@ from holdfast.contract.runtime import Clock, SystemClock
 from holdfast.database.handle import Database
 from holdfast.store.durations import TTL_MAX_S
 from holdfast.stores.limits import checked_key
-from holdfast.stores.store import Store
 
 with requires("py-key-value-aio>=0.5"):
     from key_value.aio.errors import (
@@ -51,7 +50,8 @@ class KeyValue:
     `AsyncDestroyStoreProtocol`.
 
     Args:
-        db: an open database; it stays the caller's to close.
+        database: a database that is open, which stays the caller's to close; or the address of
+            one, which is opened at the first use and closed by `close` or the end of `async with`.
         store: name of the store that holds all of it, made at the first use.
         default_collection: for calls that name none.
         clock: of the database; for tests.
@@ -59,17 +59,26 @@ class KeyValue:
 
     def __init__(
         self,
-        db: Database,
+        database: Database | str,
         *,
         store: str = "key_value",
         default_collection: str = DEFAULT_COLLECTION,
         clock: Clock | None = None,
     ) -> None:
-        self._db = db
-        self._name = store
+        self._place = AsyncPlace(database, store)
         self._default = default_collection
         self._clock = clock or SystemClock()
-        self._opened: Store | None = None
+
+    async def close(self) -> None:
+        """Close the database, if this object opened it; the next call opens it again."""
+        await self._place.close()
+
+    async def __aenter__(self) -> Self:
+        await self._place.store()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:
         """The value of a key, or None."""
@@ -77,7 +86,7 @@ class KeyValue:
 
     async def ttl(self, key: str, *, collection: str | None = None) -> Found:
         """The value of a key and its seconds to live, None where it lives on; (None, None)."""
-        store = await self._store()
+        store = await self._place.store()
         return self._found(await store.get(self._key(collection, key), None))
 
     async def put(
@@ -104,7 +113,7 @@ class KeyValue:
 
     async def delete(self, key: str, *, collection: str | None = None) -> bool:
         """Remove a key; whether it was there."""
-        return await (await self._store()).delete(self._key(collection, key))
+        return await (await self._place.store()).delete(self._key(collection, key))
 
     async def get_many(
         self, keys: Sequence[str], *, collection: str | None = None
@@ -114,7 +123,7 @@ class KeyValue:
 
     async def ttl_many(self, keys: Sequence[str], *, collection: str | None = None) -> list[Found]:
         """What `ttl` gives, for each of the keys in their order."""
-        store = await self._store()
+        store = await self._place.store()
         wanted = [self._key(collection, key) for key in keys]
         return [self._found(await store.get(key, None)) for key in wanted]
 
@@ -136,11 +145,13 @@ class KeyValue:
             (self._key(collection, key), pack_kept(_encoded(value), ttl_s, now_ms))
             for key, value in zip(keys, values, strict=True)
         ]
-        await (await self._store()).set_many(pairs, ttl=ttl_s)
+        await (await self._place.store()).set_many(pairs, ttl=ttl_s)
 
     async def delete_many(self, keys: Sequence[str], *, collection: str | None = None) -> int:
         """Remove many keys as one commit; how many were there."""
-        return await (await self._store()).delete_many([self._key(collection, key) for key in keys])
+        return await (await self._place.store()).delete_many(
+            [self._key(collection, key) for key in keys]
+        )
 
     # --- What the other protocols ask -------------------------------------------------------
 
@@ -150,7 +161,7 @@ class KeyValue:
 
     async def collections(self, *, limit: int | None = None) -> list[str]:
         """The names of the collections that hold something, in order, at most `limit`."""
-        store, found = await self._store(), list[str]()
+        store, found = await self._place.store(), list[str]()
         start: bytes | None = None
         while limit is None or len(found) < limit:
             following = [key async for key in store.keys(start, limit=1)]
@@ -163,7 +174,7 @@ class KeyValue:
 
     async def cull(self) -> None:
         """Remove what has expired; it is invisible anyway, and removed in time by itself."""
-        await self._db.sweep()
+        await (await self._place.database()).sweep()
 
     async def destroy_collection(self, collection: str) -> bool:
         """Remove all keys of a collection; whether there were any."""
@@ -174,11 +185,6 @@ class KeyValue:
         return await self._remove(self._walk(None, None))
 
     # --- Inside -----------------------------------------------------------------------------
-
-    async def _store(self) -> Store:
-        if self._opened is None:
-            self._opened = await self._db.stores.open(self._name)
-        return self._opened
 
     def _named(self, collection: str | None) -> str:
         return self._default if collection is None else collection
@@ -196,12 +202,12 @@ class KeyValue:
         self, collection: str | None, limit: int | None
     ) -> AsyncIterator[tuple[Any, ...]]:
         bounds = prefix_range(() if collection is None else (collection,))
-        store = await self._store()
+        store = await self._place.store()
         async for key in store.keys(bounds.start or None, bounds.end, limit=limit):
             yield unpack(key)
 
     async def _remove(self, walk: AsyncIterator[tuple[Any, ...]]) -> bool:
-        store, removed, batch = await self._store(), 0, list[bytes]()
+        store, removed, batch = await self._place.store(), 0, list[bytes]()
         async for key in walk:
             batch.append(pack(key))
             if len(batch) == _KEYS_PER_COMMIT:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from holdfast.contract.errors import Conflict
+from holdfast.stores.store import Store as AsyncStore
+from holdfast.stores.transaction import StoreTransaction as AsyncStoreTransaction
 from holdfast.sync import Store, StoreTransaction
 
 R = TypeVar("R")
@@ -24,6 +26,19 @@ def one_step(store: Store, step: Callable[[StoreTransaction], R]) -> R:
         try:
             with store.transaction() as transaction:
                 return step(transaction)
+        except Conflict:
+            continue
+    raise contended()
+
+
+async def one_async_step(
+    store: AsyncStore, step: Callable[[AsyncStoreTransaction], Awaitable[R]]
+) -> R:
+    """The same on an event loop."""
+    for _ in range(ATTEMPTS_MAX):
+        try:
+            async with store.transaction() as transaction:
+                return await step(transaction)
         except Conflict:
             continue
     raise contended()
