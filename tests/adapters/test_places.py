@@ -59,9 +59,12 @@ def test_a_library_that_is_missing_is_named() -> None:
         print("all named")
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", textwrap.dedent(program)],
+        check=False,
+        capture_output=True,
+        text=True,
     )
-    assert done.stdout == "all named\n"
+    assert (done.stdout, done.stderr) == ("all named\n", "")
 
 
 def test_importing_holdfast_imports_no_adapter() -> None:
@@ -106,7 +109,7 @@ def test_a_database_that_cannot_be_opened_can_be_tried_again(tmp_path: Path) -> 
 
 def test_secrets_of_an_address_are_not_shown() -> None:
     place = Place("memory://?name=shown", "s")
-    assert repr(place) == "store 's' of memory://?name=shown"
+    assert repr(place) == "store 's' of memory://?name=***"
     secret = Place("postgres://user:hidden@localhost:1/db", "s")
     with pytest.raises(holdfast.StoreError) as error:
         _ = secret.store

@@ -163,7 +163,7 @@ def test_signing_in_changes_the_key(client: TestClient, address: str) -> None:
 
 @pytest.mark.parametrize("token", ["made-up", "", "é", "x" * (TOKEN_CHARACTERS_MAX + 1), "null"])
 def test_a_key_that_was_not_made_here_is_never_taken_over(client: TestClient, token: str) -> None:
-    headers = {"cookie": f"session={token}".encode()}
+    headers = {b"cookie": f"session={token}".encode()}
     assert client.get("/view", headers=headers).json() == {}
     client.post("/update", json={"a": 1}, headers=headers)
     assert client.cookies["session"] != token

@@ -11,6 +11,7 @@ import os
 import threading
 from typing import Any, Final, Self
 
+from holdfast.contract.config import masked
 from holdfast.contract.errors import InvalidInput
 from holdfast.sync import Database, Store
 from holdfast.sync import open as open_database
@@ -98,7 +99,8 @@ class Place:
 
     def __repr__(self) -> str:
         # An address may hold a password.
-        return f"store {self.name!r} of {self.database.config.url}"
+        where = self.database.config.url if self.address is None else masked(self.address)
+        return f"store {self.name!r} of {where}"
 
     def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:
         if self.address is None:

@@ -9,17 +9,19 @@ from holdfast.contract.errors import DriverMissing
 
 
 @contextmanager
-def requires(package: str) -> Iterator[None]:
+def requires(*packages: str) -> Iterator[None]:
     """Import the other library inside; raises DriverMissing, an ImportError, without it.
 
     Args:
-        package: what `pip install` calls it, with the oldest version that will do.
+        packages: what `pip install` calls it and what it needs for this, with the oldest versions
+            that will do.
     """
     try:
         yield
     except ModuleNotFoundError as error:
+        wanted = " ".join(f"'{package}'" for package in packages)
         raise DriverMissing(
-            f"this adapter needs the package {package}; the module {error.name} is not there: "
-            f"pip install '{package}'",
-            driver=package,
+            f"this adapter needs a package that is not installed: the module {error.name} is not "
+            f"there. Next: pip install {wanted}",
+            driver=packages[0],
         ) from error

@@ -29,7 +29,7 @@ from holdfast.contract.errors import DeserializationFailed, SerializationFailed
 from holdfast.database.handle import Database
 from holdfast.store.durations import ttl_milliseconds
 
-with requires("starlette>=1"), requires("itsdangerous"):
+with requires("starlette>=1", "itsdangerous"):
     from starlette.datastructures import MutableHeaders
     from starlette.middleware.sessions import Session
     from starlette.requests import HTTPConnection
