@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 from collections.abc import Iterator, Sequence
@@ -9,11 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 import zarr
+from hypothesis.stateful import run_state_machine_as_test
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.core.buffer import Buffer, cpu, default_buffer_prototype
+from zarr.testing.stateful import ZarrStoreStateMachine
 from zarr.testing.store import StoreTests
 
 import holdfast.sync
@@ -62,6 +66,21 @@ class TestZarrsOwnSuite(StoreTests[ZarrStore, cpu.Buffer]):
 
     def test_store_supports_listing(self, store: ZarrStore) -> None:
         assert store.supports_listing
+
+
+def test_zarrs_own_random_operations() -> None:
+    """Sets, gets, parts, deletes and listings in any order, beside a dict."""
+    with holdfast.sync.open("memory://") as db:
+        numbers = itertools.count()
+
+        class Machine(ZarrStoreStateMachine):
+            def __init__(self) -> None:
+                super().__init__(ZarrStore(db, name=f"random-{next(numbers)}"))
+
+        run_state_machine_as_test(
+            Machine,
+            settings=hypothesis.settings(max_examples=10, stateful_step_count=25, deadline=None),
+        )
 
 
 class Counting(Layer):

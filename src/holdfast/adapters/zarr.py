@@ -109,6 +109,7 @@ class ZarrStore(Store):
         prototype: BufferPrototype | None = None,
         byte_range: ByteRequest | None = None,
     ) -> Buffer | None:
+        """`get_sync` in a thread."""
         return await asyncio.to_thread(
             self.get_sync, key, prototype=prototype, byte_range=byte_range
         )
@@ -118,6 +119,7 @@ class ZarrStore(Store):
         prototype: BufferPrototype,
         key_ranges: Iterable[tuple[str, ByteRequest | None]],
     ) -> list[Buffer | None]:
+        """The parts asked for in their order, None for each key that is missing."""
         wanted = list(key_ranges)
 
         def read() -> list[Buffer | None]:
@@ -128,9 +130,11 @@ class ZarrStore(Store):
         return await asyncio.to_thread(read)
 
     async def exists(self, key: str) -> bool:
+        """Whether there is a value; reads nothing of it."""
         return await asyncio.to_thread(lambda: self._place.store.has(path_key(key)))
 
     async def getsize(self, key: str) -> int:
+        """How many bytes a value has; reads none of them. Raises FileNotFoundError."""
         data_key = path_key(key)
         try:
             return await asyncio.to_thread(lambda: self._place.store.length(data_key))
@@ -138,9 +142,11 @@ class ZarrStore(Store):
             raise FileNotFoundError(key) from None
 
     async def set(self, key: str, value: Buffer) -> None:
+        """`set_sync` in a thread."""
         await asyncio.to_thread(self.set_sync, key, value)
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        """Put a value under a key that has none; of several at once one does."""
         self._check_writable()
         data_key, data = path_key(key), _bytes_of(value)
 
@@ -156,23 +162,28 @@ class ZarrStore(Store):
         await asyncio.to_thread(lambda: self._place.store.set_many(pairs))
 
     async def delete(self, key: str) -> None:
+        """`delete_sync` in a thread."""
         await asyncio.to_thread(self.delete_sync, key)
 
     async def delete_dir(self, prefix: str) -> None:
+        """Remove what is below a path; a thousand keys in each commit."""
         self._check_writable()
         await self._remove(f"{prefix.rstrip('/')}/" if prefix else "")
 
     async def clear(self) -> None:
+        """Remove everything; a thousand keys in each commit."""
         self._check_writable()
         await self._remove("")
 
     async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
+        """The keys that begin with a text, in order; reads no values."""
         async for page in self._pages(prefix):
             for key in page:
                 if not key.endswith(SLASH):
                     yield key.decode()
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """The names directly below a path; what is deeper is passed over."""
         directory = path_key(prefix.rstrip("/"))
         directory += SLASH if directory else b""
         names = await asyncio.to_thread(
@@ -182,6 +193,7 @@ class ZarrStore(Store):
             yield name.decode()
 
     def list(self) -> AsyncIterator[str]:
+        """All keys, in order; reads no values."""
         return self.list_prefix("")
 
     # --- Inside -----------------------------------------------------------------------------
