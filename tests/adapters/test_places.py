@@ -92,7 +92,42 @@ def test_an_address_is_opened_once_and_again_after_it_was_closed(tmp_path: Path)
     close_databases()
 
 
-def test_a_database_that_cannot_be_opened_can_be_tried_again(tmp_path: Path) -> None:
+def test_a_path_is_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = Place(Path("app.db"), "s")
+    folder = Place(tmp_path / "app", "s")
+    file.store.set(b"k", b"file")
+    folder.store.set(b"k", b"folder")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    close_databases()
+    assert pickle.loads(pickle.dumps(file)).store.get(b"k") == b"file"
+    assert folder.store.get(b"k") == b"folder"
+    close_databases()
+    assert (tmp_path / "app.db").is_file()
+    assert (tmp_path / "app").is_dir()
+
+
+def test_a_database_that_cannot_be_closed_keeps_no_other_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    addresses = [f"memory://?name=closing-{number}" for number in range(3)]
+    databases = [database_at(address) for address in addresses]
+
+    def fail() -> None:
+        raise holdfast.StorageFull("no room left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(databases[1], "close", fail)
+        with pytest.raises(holdfast.StorageFull):
+            close_databases()
+    for one in (databases[0], databases[2]):
+        with pytest.raises(holdfast.StoreClosed):
+            one.head()
+    databases[1].close()
+
+
+def test_a_database_that_cannot_be_be_opened_can_be_tried_again(tmp_path: Path) -> None:
     folder = tmp_path / "later"
     place = Place(f"sqlite:///{folder}/app.db?create=false", "s")
     for _ in range(2):

@@ -227,6 +227,15 @@ def test_sessions_outlive_the_application_and_end_in_time(address: str) -> None:
         assert list(db.stores.get("sessions").keys()) == []
 
 
+def test_the_end_of_the_application_closes_the_database(address: str) -> None:
+    app = make_app(address)
+    with TestClient(app) as client:
+        client.post("/update", json={"a": 1})
+        stack: Any = app.middleware_stack
+        assert len(stack.app._place._loops) == 1
+    assert len(stack.app._place._loops) == 0
+
+
 def test_only_its_own_sessions_are_renewed(client: TestClient) -> None:
     request = Request({"type": "http", "session": {}, "headers": []})
     with pytest.raises(TypeError, match="SessionMiddleware"):

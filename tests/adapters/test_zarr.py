@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import pickle
@@ -175,6 +176,17 @@ def test_threads_open_one_database(address: str) -> None:
     with ThreadPoolExecutor(8) as pool:
         found = {id(one) for one in pool.map(lambda _: database_at(address), range(32))}
     assert len(found) == 1
+
+
+@pytest.mark.anyio
+async def test_of_many_who_set_what_is_not_there_one_does(address: str) -> None:
+    store = await ZarrStore.open(address)
+    values = [cpu.Buffer.from_bytes(b"%d" % number) for number in range(12)]
+    await asyncio.gather(*(store.set_if_not_exists("k", value) for value in values))
+    first = value_of(store)
+    await store.set_if_not_exists("k", cpu.Buffer.from_bytes(b"late"))
+    assert value_of(store) == first
+    assert first in {value.to_bytes() for value in values}
 
 
 @pytest.mark.anyio

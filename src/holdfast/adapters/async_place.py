@@ -7,9 +7,11 @@ is given by address is opened at the first use, once for each loop that uses it.
 from __future__ import annotations
 
 import asyncio
+import os
 import weakref
 from dataclasses import dataclass, field
 
+from holdfast.adapters.place import address_of
 from holdfast.contract.errors import InvalidInput
 from holdfast.database.handle import Database
 from holdfast.database.open import open as open_database
@@ -29,18 +31,18 @@ class AsyncPlace:
     """A store of a database.
 
     Args:
-        database: a database that is open, or the address of one.
+        database: a database that is open, or the address or path of one.
         name: of the store, made at the first use.
     """
 
-    def __init__(self, database: Database | str, name: str) -> None:
-        if not isinstance(database, Database | str):
+    def __init__(self, database: Database | str | os.PathLike[str], name: str) -> None:
+        if not isinstance(database, Database | str | os.PathLike):
             raise InvalidInput(
                 "wanted the address of a database, such as lmdb:///app, or what `holdfast.open` "
                 f"returns; found a {type(database).__name__}"
             )
         self.name = name
-        self._database = database
+        self._database = database if isinstance(database, Database) else address_of(database)
         self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Opened] = (
             weakref.WeakKeyDictionary()
         )

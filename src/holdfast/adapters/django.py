@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterable, Mapping
+from os import PathLike
 from typing import Any, Final, NoReturn, TypeVar
 
 from holdfast.adapters.expiring import Kept, pack_kept, text_key, unpack_kept
@@ -42,7 +43,7 @@ class HoldfastCache(BaseCache):  # type: ignore[misc]  # ships no types
     """Values under the keys that Django makes.
 
     Args:
-        location: the address of the database.
+        location: the address or path of the database.
         params: the settings of Django; of OPTIONS `STORE` names the store, `django_cache` unless
             given. `MAX_ENTRIES` (300) and `CULL_FREQUENCY` (3) mean what Django's manual says.
 
@@ -50,9 +51,9 @@ class HoldfastCache(BaseCache):  # type: ignore[misc]  # ships no types
         ConfigInvalid: LOCATION is missing.
     """
 
-    def __init__(self, location: str, params: dict[str, Any]) -> None:
+    def __init__(self, location: str | PathLike[str], params: dict[str, Any]) -> None:
         super().__init__(params)
-        if not location or not isinstance(location, str):
+        if not location or not isinstance(location, str | PathLike):
             raise ConfigInvalid(
                 "a cache of Django in holdfast needs LOCATION, the address of its database; "
                 "found none; set it, for one to lmdb:////var/cache/app"

@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from holdfast.adapters.paths import PAGE_KEYS, SLASH, children, path_key
-from holdfast.adapters.place import Place
+from holdfast.adapters.place import Place, address_of
 from holdfast.adapters.requirement import requires
 from holdfast.adapters.steps import one_step
 from holdfast.contract.record import after_prefix
@@ -65,7 +65,7 @@ class HoldfastFileSystem(AbstractFileSystem):  # type: ignore[misc]  # ships no 
     """Files as values of a store, under their paths.
 
     Args:
-        address: of the database, which is opened once in each process that uses it.
+        address: or path of the database, which is opened once in each process that uses it.
         store: name of the store in it, made at the first use.
         storage_options: what every file system of fsspec takes.
     """
@@ -74,8 +74,10 @@ class HoldfastFileSystem(AbstractFileSystem):  # type: ignore[misc]  # ships no 
     root_marker = ""
     transaction_type = OneCommit
 
-    def __init__(self, address: str, store: str = "files", **storage_options: Any) -> None:
-        super().__init__(address=address, store=store, **storage_options)
+    def __init__(
+        self, address: str | os.PathLike[str], store: str = "files", **storage_options: Any
+    ) -> None:
+        super().__init__(address=address_of(address), store=store, **storage_options)
         self._place = Place(address, store)
 
     @classmethod

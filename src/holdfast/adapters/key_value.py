@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from os import PathLike
 from typing import Any, Final, Self, SupportsFloat
 
 from holdfast.adapters.async_place import AsyncPlace
@@ -59,7 +60,7 @@ class KeyValue:
 
     def __init__(
         self,
-        database: Database | str,
+        database: Database | str | PathLike[str],
         *,
         store: str = "key_value",
         default_collection: str = DEFAULT_COLLECTION,

@@ -17,6 +17,7 @@ Given by address, the database is opened at the first use and closed when the ap
 from __future__ import annotations
 
 from datetime import timedelta
+from os import PathLike
 from types import TracebackType
 
 from holdfast.adapters.async_place import AsyncPlace
@@ -52,7 +53,7 @@ class LitestarStore(NamespacedStore):
 
     def __init__(
         self,
-        database: Database | str,
+        database: Database | str | PathLike[str],
         *,
         name: str = "litestar",
         namespace: tuple[str, ...] = (),

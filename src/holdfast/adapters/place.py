@@ -9,15 +9,25 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Final, Self
 
 from holdfast.contract.config import masked
 from holdfast.contract.errors import InvalidInput
+from holdfast.database.address import config_of
 from holdfast.sync import Database, Store
 from holdfast.sync import open as open_database
 
 _opened: Final[dict[str, Database]] = {}
 _opening: Final = [threading.Lock()]
+
+
+def address_of(given: str | os.PathLike[str]) -> str:
+    """An address as given, or that of a path, which stays the same wherever the process goes."""
+    if isinstance(given, str):
+        return given
+    return config_of(Path(os.path.abspath(given))).url_with_secrets  # noqa: PTH100 - no links
 
 
 def database_at(address: str) -> Database:
@@ -33,9 +43,10 @@ def database_at(address: str) -> Database:
 
 def close_databases() -> None:
     """Close what `database_at` opened; who asks again has it opened again."""
-    with _opening[0]:
+    # One that cannot be closed does not keep the others open.
+    with _opening[0], ExitStack() as closing:
         while _opened:
-            _opened.popitem()[1].close()
+            closing.callback(_opened.popitem()[1].close)
 
 
 def _forget() -> None:
@@ -53,18 +64,18 @@ class Place:
     """A store of a database.
 
     Args:
-        database: an open database of `holdfast.sync`, or the address of one. Only what has an
-            address can be pickled and used by forked children.
+        database: an open database of `holdfast.sync`, or the address or path of one. Only what
+            has an address can be pickled and used by forked children.
         name: of the store, made at the first use.
     """
 
-    def __init__(self, database: Database | str, name: str) -> None:
-        if not isinstance(database, Database | str):
+    def __init__(self, database: Database | str | os.PathLike[str], name: str) -> None:
+        if not isinstance(database, Database | str | os.PathLike):
             raise InvalidInput(
                 "wanted the address of a database, such as lmdb:///app, or a database of "
                 f"holdfast.sync; found a {type(database).__name__}"
             )
-        self.address = database if isinstance(database, str) else None
+        self.address = None if isinstance(database, Database) else address_of(database)
         self.name = name
         self._database = database if isinstance(database, Database) else None
         self._store: tuple[Database, Store] | None = None

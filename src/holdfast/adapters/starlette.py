@@ -21,6 +21,7 @@ import hashlib
 import json
 import secrets  # noqa: TID251 - `Ids` make what is unique; a key of a session has to be secret
 from collections.abc import Callable
+from os import PathLike
 from typing import Any, Final, Literal
 
 from holdfast.adapters.async_place import AsyncPlace
@@ -86,7 +87,7 @@ class SessionMiddleware:
     def __init__(
         self,
         app: ASGIApp,
-        database: Database | str,
+        database: Database | str | PathLike[str],
         *,
         name: str = "sessions",
         session_cookie: str = "session",

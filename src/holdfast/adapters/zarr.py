@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
+from os import PathLike
 from typing import Any
 
 from holdfast.adapters.paths import PAGE_KEYS, SLASH, children, path_key
@@ -45,7 +46,11 @@ class ZarrStore(Store):
     """
 
     def __init__(
-        self, database: Database | str, *, name: str = "zarr", read_only: bool = False
+        self,
+        database: Database | str | PathLike[str],
+        *,
+        name: str = "zarr",
+        read_only: bool = False,
     ) -> None:
         super().__init__(read_only=read_only)
         self._place = Place(database, name)
