@@ -15,11 +15,12 @@ import pytest
 
 import holdfast
 import holdfast.sync
+from holdfast.adapters import steps
 from holdfast.adapters.async_place import AsyncPlace
 from holdfast.adapters.key_value import KeyValue
 from holdfast.adapters.place import Place, close_databases, database_at
 from holdfast.adapters.steps import one_step
-from holdfast.contract.errors import ConfigInvalid, InvalidInput, WrongContext
+from holdfast.contract.errors import ConfigInvalid, Conflict, InvalidInput, WrongContext
 from holdfast.sync import StoreTransaction
 
 #: Each adapter, the module that it imports, and what `pip install` calls that.
@@ -191,6 +192,22 @@ def test_a_step_that_raises_writes_nothing() -> None:
             assert not store.has(b"k")
 
 
+def test_a_step_that_others_always_come_before_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "ATTEMPTS_MAX", 5)
+    with holdfast.sync.open("memory://") as db:
+        store, tries = db.stores.open("s"), []
+
+        def step(transaction: StoreTransaction) -> None:
+            tries.append(transaction.get(b"k", None))
+            store.set(b"k", b"%d" % len(tries))
+            transaction.set(b"other", b"")
+
+        with pytest.raises(Conflict, match="each of 5 attempts"):
+            one_step(store, step)
+        assert tries == [None, b"1", b"2", b"3", b"4"]
+        assert not store.has(b"other")
+
+
 def test_each_loop_has_a_handle_of_its_own(tmp_path: Path) -> None:
     store = KeyValue(f"sqlite:///{tmp_path}/app.db")
 
@@ -214,9 +231,9 @@ def test_each_loop_has_a_handle_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.anyio
 async def test_a_first_call_that_is_cancelled_leaves_the_next_one_its_turn(tmp_path: Path) -> None:
     place = AsyncPlace(f"sqlite:///{tmp_path}/app.db", "s")
-    for steps in range(12):
+    for turns in range(12):
         task = asyncio.create_task(place.store())
-        for _ in range(steps):
+        for _ in range(turns):
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -22,7 +22,7 @@ from collections.abc import (
 )
 from typing import Any, TypeVar, cast
 
-from holdfast.adapters.steps import ATTEMPTS_MAX, contended, one_step
+from holdfast.adapters.steps import ATTEMPTS_MAX, contended, one_step, rest
 from holdfast.contract.errors import Conflict
 from holdfast.contract.record import MISSING
 from holdfast.sync import EntryScope, KeyValueStore, Store, StoreTransaction
@@ -90,19 +90,19 @@ class EntryMapping(MutableMapping[str, Any]):
 
     def setdefault(self, key: str, default: Any = None) -> Any:
         """The value under a key; `default` becomes it where there is none."""
-        for _ in range(ATTEMPTS_MAX):
+        for attempt in range(1, ATTEMPTS_MAX + 1):
             entry = self._entries.get(key)
             if entry is not None:
                 return entry.value
             try:
                 return self._entries.set(key, default, if_absent=True).value
             except Conflict:
-                continue
+                rest(attempt)
         raise contended()
 
     def pop(self, key: str, default: Any = MISSING) -> Any:
         """Remove a key and return its value, or `default`; without one raises KeyError."""
-        for _ in range(ATTEMPTS_MAX):
+        for attempt in range(1, ATTEMPTS_MAX + 1):
             entry = self._entries.get(key)
             if entry is None:
                 return _default(key, default)
@@ -110,7 +110,7 @@ class EntryMapping(MutableMapping[str, Any]):
                 if self._entries.delete(key, if_revision=entry.revision):
                     return entry.value
             except Conflict:
-                continue
+                rest(attempt)
         raise contended()
 
     def popitem(self) -> tuple[str, Any]:
