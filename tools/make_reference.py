@@ -63,7 +63,7 @@ MODULES = (
         f"holdfast.state.areas.{name}"
         for name in (
             "kv", "batch", "counter", "claim", "lease", "limiter", "semaphore", "presence", "cache",
-            "dev", "area",
+            "bloom", "dev", "area",
         )
     ),
     "holdfast.state.events.area",

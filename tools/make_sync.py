@@ -321,6 +321,7 @@ TWINS = (
             "kv:KV",
             "counter:Counter",
             "batch:BatchArea",
+            "bloom:Bloom",
             "dev:Dev",
             "limiter:Limiter",
             "presence:Presence",

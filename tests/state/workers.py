@@ -82,6 +82,17 @@ def shows(number: int, url: str, service: str) -> bool:
     return asyncio.run(main())
 
 
+def add_to_filter(number: int, url: str, service: str, items: int) -> int:
+    """How many items were new when this process added them."""
+
+    async def main() -> int:
+        async with opened(url, service) as store:
+            calls = (store.bloom.add("shared", f"item {n}") for n in range(items))
+            return sum(await asyncio.gather(*calls))
+
+    return asyncio.run(main())
+
+
 def passes_limit(number: int, url: str, service: str, times: int) -> int:
     async def main() -> int:
         async with opened(url, service) as store:

@@ -11,13 +11,16 @@ is a plain row (`store/plain`), whose value begins with one byte for its kind:
     06  the head of a stream                  newest instant (8), next number (8), first number (8)
     07, 08  like 01 and 02, in a bounded area   order (8), length of the area's name (1), the name,
                                                  the value's bytes
+    09  a Bloom filter                    MessagePack [capacity, error rate, blocks, bits of
+                                          an item, items]
 
-Region `L` has what belongs to streams, each part behind the stream's key as packed text:
+Region `L` has what belongs to streams and filters, each part behind its key as packed text:
 
     e  number (8)                  a message: its instant (8), its bytes
     g  group (packed text)         the number of the message that the group gets next (8)
     p  group, number (8)           MessagePack [instant of the message, consumer, given at, times]
     w  instant (8), identity (16)  a message that waits until it is due: its bytes
+    b  number (8)                  a block of a filter: its 512 bytes
 
 Region `Q` has what bounded areas need, behind the area's name as packed text:
 
@@ -55,6 +58,9 @@ MEMBERS: Final = 5
 STREAM: Final = 6
 #: How `TOLD` and `QUIET` are stored where the row has a place in a bounded area.
 _BOUNDED: Final = 6
+FILTER: Final = 9
+#: Kinds whose rows have parts in region `L`.
+PARTED: Final = (STREAM, FILTER)
 #: Kinds whose payload is the value itself.
 VALUES: Final = (TOLD, QUIET)
 
@@ -62,8 +68,9 @@ STREAMS: Final = b"L"
 NEWS: Final = b"N"
 BOUNDS: Final = b"Q"
 _MESSAGE, _GROUP, _PENDING, _WAITING, _ORDER = b"e", b"g", b"p", b"w", b"o"
+_BLOCK: Final = b"b"
 
-_KINDS: Final = tuple(bytes((kind,)) for kind in range(_BOUNDED + QUIET + 1))
+_KINDS: Final = tuple(bytes((kind,)) for kind in range(FILTER + 1))
 _NUMBER: Final = struct.Struct(">Q")
 #: Behind every instant.
 _NEVER: Final = (1 << 63) - 1
@@ -176,7 +183,7 @@ def row_of(stored: bytes) -> Row:
         if stored[1]:
             start, until_ms = _EXPIRING, _INSTANT.unpack_from(stored, _LASTING)[0]
         kind = stored[start]
-        if kind <= _BOUNDED:
+        if kind <= _BOUNDED or kind == FILTER:
             return Row(kind, stored[start + 1 :], until_ms)
         order = _NUMBER.unpack_from(stored, start + 1)[0]
         name = start + 1 + _PLACE_BYTES
@@ -302,6 +309,10 @@ class StreamPlaces:
         """The instant in the key of such a row."""
         at_ms: int = _NUMBER.unpack_from(key, len(self.prefix) + 1)[0]
         return at_ms
+
+    def block(self, number: int) -> bytes:
+        """The row of a block of a filter."""
+        return self.prefix + _BLOCK + _NUMBER.pack(number)
 
     def group(self, group: str) -> bytes:
         """The row of a group."""

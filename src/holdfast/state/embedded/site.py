@@ -13,10 +13,10 @@ from holdfast.contract.record import Record
 from holdfast.contract.runtime import Clock
 from holdfast.runtime.gate import Gate
 from holdfast.state.embedded.rows import (
+    PARTED,
     QUIET,
     SETTINGS,
     STATE,
-    STREAM,
     TOLD,
     Group,
     Place,
@@ -198,7 +198,7 @@ class Ground:
         plan.expires(data_key, row.until_ms, 0)
         if row.place is not None:
             self._stands(plan, data_key, row, None, b"")
-        if row.kind == STREAM:
+        if row.kind in PARTED:
             plan.delete_range(self.places.stream(data_key).everything)
         elif row.kind == TOLD:
             self._tell(plan, Act.DELETE, data_key, record[1], cause)
@@ -208,7 +208,7 @@ class Ground:
     ) -> tuple[int, int]:
         """What follows for the row that is written over; the new kind, and the revision before."""
         over = 0 < row.until_ms <= plan.now_ms
-        if row.kind == STREAM and (over or kind != STREAM):
+        if row.kind in PARTED and (over or kind != row.kind):
             plan.delete_range(self.places.stream(data_key).everything)
         if row.kind != TOLD:
             return kind, 0
