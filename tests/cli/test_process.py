@@ -38,6 +38,7 @@ def test_every_command_runs_as_a_process(url: str, tmp_path: Path) -> None:
         ["export", "--output", file],
         ["import", file, "--if-changed"],
         ["info"],
+        ["stats"],
         ["check"],
         ["compact"],
         ["bench", "--seconds", "0.05"],

@@ -26,6 +26,7 @@ from holdfast.cli import (
     maintenance,
     migrating,
     schemas,
+    stats,
     stores,
     watching,
 )
@@ -76,6 +77,7 @@ for command, name, panel in (
     (migrating.migrate, "migrate", "Data"),
     (backing_up.copy, "copy", "Data"),
     (maintenance.info, "info", "Care"),
+    (stats.stats, "stats", "Care"),
     (maintenance.check, "check", "Care"),
     (maintenance.compact, "compact", "Care"),
     (auditing.seal, "seal", "Care"),
