@@ -71,6 +71,8 @@ _MESSAGE, _GROUP, _PENDING, _WAITING, _ORDER = b"e", b"g", b"p", b"w", b"o"
 _BLOCK: Final = b"b"
 
 _KINDS: Final = tuple(bytes((kind,)) for kind in range(FILTER + 1))
+#: How the kinds of plain values are stored.
+_PLAIN: Final = (_KINDS[TOLD], _KINDS[QUIET])
 _NUMBER: Final = struct.Struct(">Q")
 #: Behind every instant.
 _NEVER: Final = (1 << 63) - 1
@@ -192,6 +194,24 @@ def row_of(stored: bytes) -> Row:
         return Row(kind - _BOUNDED, stored[end:], until_ms, place)
     except (IndexError, ValueError, struct.error):
         raise _cut_off() from None
+
+
+def value_of(stored: bytes, now_ms: int) -> bytes | None:
+    """The value of a row's stored form, unless it has run out: `living` and `value` in one step.
+
+    Raises:
+        InvalidValue: another kind of row stands there.
+        IntegrityFailed, FormatTooNew: as `row_of` does.
+    """
+    # Nearly all that is read is a plain value, with an expiry or without one.
+    if stored[0] == FORMAT:
+        if not stored[1] and stored[_LASTING : _LASTING + 1] in _PLAIN:
+            return stored[_LASTING + 1 :]
+        if stored[1] == EXPIRES and stored[_EXPIRING : _EXPIRING + 1] in _PLAIN:
+            until_ms = _INSTANT.unpack_from(stored, _LASTING)[0]
+            return None if 0 < until_ms <= now_ms else stored[_EXPIRING + 1 :]
+    row = row_of(stored)
+    return None if 0 < row.until_ms <= now_ms else row.value()
 
 
 def living(record: Record | tuple[bytes, int] | None, now_ms: int) -> Row | None:

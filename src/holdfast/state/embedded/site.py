@@ -25,6 +25,7 @@ from holdfast.state.embedded.rows import (
     living,
     pack_row,
     row_of,
+    value_of,
 )
 from holdfast.store.feed_row import Act, Cause
 from holdfast.store.keyspaces import Keyspace, Keyspaces
@@ -113,6 +114,15 @@ class Ground:
         space.check()
         found = space.peek(self.row_key(key))
         return found if found is NOT_NOW else living(found, space.clock.now_ms())
+
+    def value_now(self, key: str) -> bytes | NotNow | None:
+        """The value under a key without waiting, where the engine can. Raises InvalidValue."""
+        space = self.space
+        space.check()
+        found = space.peek(self.row_key(key))
+        if found is None or found is NOT_NOW:
+            return found
+        return value_of(found[0], space.clock.now_ms())
 
     async def record(self, data_key: bytes) -> Record | tuple[bytes, int] | None:
         """The record of a row, also of one that has run out."""
