@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import multiprocessing
+import os
+import runpy
+import sys
+import traceback
+import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from holdfast.contract.errors import QuotaExceeded
@@ -91,6 +99,22 @@ def add_to_filter(number: int, url: str, service: str, items: int) -> int:
             return sum(await asyncio.gather(*calls))
 
     return asyncio.run(main())
+
+
+def runs_example(number: int, path: str, folder: str, url: str | None) -> tuple[str, str]:
+    """What an example prints, and how it failed; it runs as it would by its name."""
+    os.chdir(folder)
+    os.environ.pop("STATE_URL", None)
+    if url is not None:
+        os.environ["STATE_URL"] = url
+    sys.path.insert(0, str(Path(path).parent))
+    printed = io.StringIO()
+    with warnings.catch_warnings(action="error"), contextlib.redirect_stdout(printed):
+        try:
+            runpy.run_path(path, run_name="__main__")
+        except BaseException:
+            return printed.getvalue(), traceback.format_exc()
+    return printed.getvalue(), ""
 
 
 def passes_limit(number: int, url: str, service: str, times: int) -> int:
