@@ -28,6 +28,7 @@ from holdfast.cli import (
     schemas,
     stats,
     stores,
+    telemetry,
     watching,
 )
 
@@ -86,6 +87,7 @@ for command, name, panel in (
     (bench.bench, "bench", "Machine"),
     (doctor.doctor, "doctor", "Machine"),
     (doctor.engines, "engines", "Machine"),
+    (telemetry.telemetry, "telemetry", "Machine"),
 ):
     app.command(name, rich_help_panel=panel, epilog=_EPILOG)(_until_reader_gone(command))
 
