@@ -17,6 +17,7 @@ from benchmarks.plan import QUICK, Bench, tell
 from benchmarks.report import Section, Table, Verdict
 from benchmarks.workloads import state_local
 from benchmarks.workloads.state_clients import (
+    ON_LMDB,
     OPERATIONS,
     Taken,
     everybody,
@@ -33,6 +34,8 @@ SEED = {
     "get": (45_000, 0.85), "set": (38_000, 0.95), "publish": (22_000, 1.20),
     "increment": (41_000, 0.88), "batch of 10": (12_000, 2.5),
 }  # fmt: skip
+#: What it states of one call by one caller, in milliseconds.
+SEED_MS = {"get": "under 0.5", "publish": "0.8 to 1.2", "batch of 10": "about 1.5"}
 #: Appended in a second by 64 tasks.
 APPENDED = 100_000
 #: By how much a get of one task on LMDB is quicker than on the server; steps of a counter there.
@@ -77,16 +80,7 @@ def run(bench: Bench) -> list[Section]:
     with redis_server(appendfsync=None) as server:
         told = asyncio.run(_on_server(bench, server.port, tasks))
         claims = state_local.claim(bench, server.port, processes)
-    tell("state: lmdb")
-    local = asyncio.run(
-        state_local.on_lmdb(bench.fresh("state"), tasks, bench.plan.rounds, bench.plan.measure_s)
-    )
-    return [
-        _server_section(told, tasks),
-        _local_section(told, local, tasks),
-        state_local.memoized(bench),
-        claims,
-    ]
+    return [_section(told, tasks), state_local.memoized(bench), claims]
 
 
 async def _on_server(bench: Bench, port: int, tasks: tuple[int, ...]) -> OnServer:
@@ -100,7 +94,10 @@ async def _on_server(bench: Bench, port: int, tasks: tuple[int, ...]) -> OnServe
                 told.node = node.version
             except NodeMissing as reason:
                 told.missing |= dict.fromkeys(NAMES, str(reason))
-        async with everybody(port, with_peers=bench.with_peers) as (works, missing):
+        async with everybody(port, bench.fresh("state"), with_peers=bench.with_peers) as (
+            works,
+            missing,
+        ):
             told.missing |= dict.fromkeys(missing, "not installed")
             told.names = [*works, *(NAMES if node is not None else ())]
             for operation in OPERATIONS:
@@ -125,14 +122,15 @@ def _cell(rounds: list[Taken]) -> Cell:
     return Cell(rate, Figure.of([one.p99_ms for one in rounds]).median)
 
 
-def _server_section(told: OnServer, tasks: tuple[int, ...]) -> Section:
+def _section(told: OnServer, tasks: tuple[int, ...]) -> Section:
     section = Section(
-        "State on Redis",
+        "State on Redis, and on LMDB",
         "Calls a second, and the 99th percentile of a call, by so many tasks of one process "
         "that each call one time after the other. All talk to one Redis server that keeps "
         "everything in memory; rounds of all are interleaved, medians are shown. A value has 100 "
         "bytes. Holdfast's figures are of the whole store: key, serialiser, errors, telemetry; a "
-        "client sends bare commands. redis-py and coredis have a pool of up to 300 connections, "
+        "client sends bare commands. On LMDB the same store stands in the process itself, on this "
+        "disk. redis-py and coredis have a pool of up to 300 connections, "
         "the others one connection" + (f"; Node is {told.node}." if told.node else "."),
     )
     columns = ("", *(f"{count} task{'s' if count > 1 else ''}" for count in tasks))
@@ -148,11 +146,17 @@ def _server_section(told: OnServer, tasks: tuple[int, ...]) -> Section:
             stated = f"{number(per_s)} ({number(p99_ms)} ms)"
             rows.append(["the seed's manual states", stated, *["" for _ in tasks[1:]]])
         section.parts += [f"### {operation}", Table(columns, rows)]
-    section.verdicts += _server_verdicts(told, tasks)
+    rows = [
+        [operation, stated, number(1000 / _cell(told.found[OURS, operation, 1]).rate.median)]
+        for operation, stated in SEED_MS.items()
+    ]
+    columns = ("one call by one task, ms", "the seed's manual states", "holdfast")
+    section.parts += ["### One call", Table(columns, rows)]
+    section.verdicts += _verdicts(told, tasks)
     return section
 
 
-def _server_verdicts(told: OnServer, tasks: tuple[int, ...]) -> list[Verdict]:
+def _verdicts(told: OnServer, tasks: tuple[int, ...]) -> list[Verdict]:
     verdicts = []
     at_once = max(count for count in tasks if count <= 64)
     for operation, (per_s, _) in SEED.items():
@@ -177,34 +181,16 @@ def _server_verdicts(told: OnServer, tasks: tuple[int, ...]) -> list[Verdict]:
                     f"{operation}, {count} tasks, beside {RIVAL}", "≥ 1 (goal 1.2)", f"{ratio}",
                     ratio.median >= 1,
                 ))  # fmt: skip
-    return verdicts
-
-
-def _local_section(
-    told: OnServer, local: dict[tuple[str, int], list[Taken]], tasks: tuple[int, ...]
-) -> Section:
-    section = Section(
-        "State on LMDB",
-        "The same store with `durability=relaxed` on a database of its own, in the process "
-        "itself. A server adds what it takes to reach it.",
-    )
-    columns = ("", *(f"{count} task{'s' if count > 1 else ''}" for count in tasks))
-    rows = [
-        [operation, *(str(_cell(local[operation, count])) for count in tasks)]
-        for operation in OPERATIONS
-    ]
-    section.parts.append(Table(columns, rows))
-    here, there = _cell(local["get", 1]).rate, _cell(told.found[OURS, "get", 1]).rate
-    ratio = here.over(there)
-    section.verdicts.append(Verdict(
+    ratio = _cell(told.found[ON_LMDB, "get", 1]).rate.over(_cell(told.found[OURS, "get", 1]).rate)
+    verdicts.append(Verdict(
         "get on LMDB beside Redis, one task", f"≥ {LMDB_TIMES} times", f"{ratio} times",
         ratio.median >= LMDB_TIMES,
     ))  # fmt: skip
     for count, steps in LMDB_STEPS.items():
-        if ("increment", count) in local:
-            rate = _cell(local["increment", count]).rate
-            section.verdicts.append(Verdict(
+        if count in tasks:
+            rate = _cell(told.found[ON_LMDB, "increment", count]).rate
+            verdicts.append(Verdict(
                 f"steps of a counter on LMDB, {count} task{'s' if count > 1 else ''}",
                 f"≥ {number(steps)}/s", f"{rate}/s", rate.median >= steps,
             ))  # fmt: skip
-    return section
+    return verdicts

@@ -1,4 +1,4 @@
-"""State on one Redis server: the whole store, and Python's clients that do the same commands bare.
+"""State on one server: the whole store, and Python's clients that do the same commands bare.
 
 A rival sends text as it is; the store puts a key together, serialises, observes and maps errors.
 """
@@ -9,15 +9,18 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
+import holdfast
 from benchmarks.figures import percentile
-from holdfast.state import RedisAdapter, StoreBuilder
+from holdfast.state import RedisAdapter, StoreBuilder, build_store
 from holdfast.state.telemetry import TelemetryEvent
 
 #: What is measured, in the order of the table: the five rows of the seed, and appending.
 OPERATIONS = ("get", "set", "publish", "increment", "batch of 10", "append")
+ON_LMDB = "holdfast on lmdb relaxed"
 VALUE = "x" * 100
 KEYS = [f"k{number}" for number in range(10)]
 STREAM_MAX = 10_000
@@ -71,8 +74,8 @@ class _Listening:
 
 
 @asynccontextmanager
-async def ours(port: int) -> AsyncIterator[dict[str, Works]]:
-    """The store, with telemetry off and on."""
+async def ours(port: int, folder: Path) -> AsyncIterator[dict[str, Works]]:
+    """The store on the server, with telemetry off and on; and on a database of this process."""
     adapter = RedisAdapter.from_url(f"redis://127.0.0.1:{port}/0")
     listening = _Listening()
     builder = StoreBuilder.create().with_adapter(adapter)
@@ -80,10 +83,12 @@ async def ours(port: int) -> AsyncIterator[dict[str, Works]]:
         "holdfast": builder.with_service("off").build(),
         "holdfast, telemetry on": builder.with_service("on").with_telemetry(listening).build(),
     }
-    for store in stores.values():
-        await store.batch.set(dict.fromkeys(KEYS, VALUE))
     try:
-        yield {name: store_works(store) for name, store in stores.items()}
+        async with holdfast.open(f"lmdb:///{folder}/state?durability=relaxed") as db:
+            stores[ON_LMDB] = build_store(db, "bench")
+            for store in stores.values():
+                await store.batch.set(dict.fromkeys(KEYS, VALUE))
+            yield {name: store_works(store) for name, store in stores.items()}
         assert listening.told
     finally:
         await adapter.close()
@@ -173,11 +178,11 @@ RIVALS: dict[str, tuple[str, Callable[[int], Any]]] = {
 
 @asynccontextmanager
 async def everybody(
-    port: int, *, with_peers: bool
+    port: int, folder: Path, *, with_peers: bool
 ) -> AsyncIterator[tuple[dict[str, Works], list[str]]]:
     """The works of everybody in Python who is installed; and who is missing."""
     async with AsyncExitStack() as stack:
-        found = dict(await stack.enter_async_context(ours(port)))
+        found = dict(await stack.enter_async_context(ours(port, folder)))
         missing = []
         for name, (module, opened) in RIVALS.items():
             if not with_peers:

@@ -1,4 +1,4 @@
-"""State on LMDB, results of functions beside other memoizers, a claim that many want."""
+"""Results of functions beside other memoizers, and a claim that many processes want."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.figures import Figure, number, percentile
 from benchmarks.peers.driver import driver
 from benchmarks.plan import Bench, tell
 from benchmarks.report import Section, Table, Verdict
-from benchmarks.workloads.state_clients import KEYS, OPERATIONS, VALUE, Taken, measure, store_works
+from benchmarks.workloads.state_clients import VALUE
 from holdfast.state import RedisAdapter, StoreBuilder, build_store
 
 #: Calls of a memoized function in one round.
@@ -24,23 +24,6 @@ HIT_US_MAX = 3.0
 PROCESSES = 100
 #: Times each process asks for the claim.
 CLAIMS_EACH = 1
-
-
-async def on_lmdb(
-    folder: Path, tasks: tuple[int, ...], rounds: int, seconds: float
-) -> dict[tuple[str, int], list[Taken]]:
-    """The operations on a relaxed LMDB, with so many tasks."""
-    found: dict[tuple[str, int], list[Taken]] = {}
-    async with holdfast.open(f"lmdb:///{folder}/state?durability=relaxed") as db:
-        store = build_store(db, "bench")
-        await store.batch.set(dict.fromkeys(KEYS, VALUE))
-        works = store_works(store)
-        for operation in OPERATIONS:
-            for count in tasks:
-                found[operation, count] = [
-                    await measure(works[operation], count, seconds) for _ in range(rounds)
-                ]
-    return found
 
 
 # --- Results of functions -----------------------------------------------------------------------
