@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from tests.state import workers
-from tests.state.conftest import RedisServer, command, opened, run
+from tests.state.conftest import command, opened, run
 from tests.state.places import Place
 
 
@@ -28,12 +28,12 @@ def test_fifty_processes_count_down(place: Place, service: str) -> None:
 
 
 @pytest.mark.row("D-004")
-def test_a_thousand_clients(redis: RedisServer, service: str) -> None:
-    found = workers.run_in_processes(workers.many_clients, 10, redis.url, service, 100)
+def test_a_thousand_clients(place: Place, service: str) -> None:
+    found = workers.run_in_processes(workers.many_clients, 10, place.url, service, 100)
     assert sum(won for won, _ in found) == 1
 
     async def total() -> int:
-        async with opened(redis, service) as store:
+        async with opened(place, service) as store:
             return await store.counter.get("a")
 
     assert run(total()) == 1000
