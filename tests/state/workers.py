@@ -13,7 +13,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from holdfast.contract.errors import QuotaExceeded
 from holdfast.state import ScopedStore
@@ -35,11 +35,24 @@ def run_in_processes(
     return list(found)
 
 
-def increments(number: int, url: str, service: str, times: int, by: int) -> list[int]:
-    async def main() -> list[int]:
+class OneOfMany(NamedTuple):
+    """What a process got of what a hundred wanted."""
+
+    up: list[int]
+    down: list[int]
+    claimed: bool
+    shown: bool
+
+
+def one_of_many(number: int, url: str, service: str, up: int, down: int) -> OneOfMany:
+    async def main() -> OneOfMany:
         async with opened(url, service) as store:
-            calls = (store.counter.increment("a", by) for _ in range(times))
-            return await asyncio.gather(*calls)
+            return OneOfMany(
+                await asyncio.gather(*(store.counter.increment("up") for _ in range(up))),
+                await asyncio.gather(*(store.counter.decrement("down") for _ in range(down))),
+                await store.claim.once("job", number, ttl=60),
+                bool(await store.limiter.fixed("ad:1:user:2", 3, 86_400)),
+            )
 
     return asyncio.run(main())
 
@@ -58,15 +71,6 @@ def many_clients(number: int, url: str, service: str, clients: int) -> tuple[int
     return asyncio.run(main()), clients
 
 
-def claims(number: int, url: str, service: str, times: int) -> int:
-    async def main() -> int:
-        async with opened(url, service) as store:
-            calls = (store.claim.once("a", number, ttl=60) for _ in range(times))
-            return sum(await asyncio.gather(*calls))
-
-    return asyncio.run(main())
-
-
 def buys(number: int, url: str, service: str, times: int) -> int:
     async def buy(store: ScopedStore) -> bool:
         try:
@@ -78,14 +82,6 @@ def buys(number: int, url: str, service: str, times: int) -> int:
     async def main() -> int:
         async with opened(url, service) as store:
             return sum(await asyncio.gather(*(buy(store) for _ in range(times))))
-
-    return asyncio.run(main())
-
-
-def shows(number: int, url: str, service: str) -> bool:
-    async def main() -> bool:
-        async with opened(url, service) as store:
-            return bool(await store.limiter.fixed("ad:1:user:2", 3, 86_400))
 
     return asyncio.run(main())
 
