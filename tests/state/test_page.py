@@ -24,7 +24,7 @@ def test_the_page_runs_and_says_what_this_is_for(
     monkeypatch.chdir(tmp_path)
     path = repository.ROOT / "docs/how-to/state.md"
     try:
-        assert Page(path).run() == 18
+        assert Page(path).run() == 19
     finally:
         for name in ("geo.add", "geo.distance"):
             OPERATIONS.pop(name, None)
