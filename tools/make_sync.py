@@ -352,7 +352,7 @@ TWINS = (
         "holdfast.state.areas.cache:Cache",
         file="state_areas",
         extra=CACHED,
-        without=("through", "forget", "tag_keys"),
+        without=("through", "at_once", "forget", "tag_keys"),
     ),
     Twin(
         "holdfast.state.events.subscription:Subscription",

@@ -39,6 +39,7 @@ from holdfast.state.events.compatibility import check_compatible
 from holdfast.state.events.message import Message
 from holdfast.state.events.registry import EventRegistry, Events
 from holdfast.state.events.server_sent import server_sent_events
+from holdfast.state.events.writing import event_classes
 from holdfast.state.keys import ScopedKeys, ScopeEntry, ScopeOptions
 from holdfast.state.layers import BreakerAdapter, RetryAdapter
 from holdfast.state.mock.adapter import MockStoreAdapter
@@ -86,6 +87,7 @@ __all__ = [
     "build_store",
     "check_compatible",
     "event",
+    "event_classes",
     "group",
     "server_sent_events",
 ]

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from holdfast.state.areas.bloom import Bloom as AsyncBloom
     from holdfast.state.areas.bloom import BloomInfo
     from holdfast.state.areas.cache import Cache as AsyncCache
-    from holdfast.state.areas.cache import Rules
     from holdfast.state.areas.counter import Counter as AsyncCounter
     from holdfast.state.areas.dev import Dev as AsyncDev
     from holdfast.state.areas.dev import ScanResult
@@ -340,13 +339,6 @@ class Cache:
     def invalidate(self, *tags: str) -> None:
         """Let no result with one of these tags count any more, in any process."""
         drive(self._inner.invalidate(*tags))
-
-    def at_once(self, key: str, rules: Rules) -> tuple[Any] | None:
-        """A fresh result without tags, in a tuple, where it can be had without waiting.
-
-        None says nothing: `through` looks again, and tells what is wrong.
-        """
-        return self._inner.at_once(key, rules)
 
     def cached(
         self,
