@@ -85,7 +85,7 @@ def test_a_lease_guards_a_lock_of_another_process(tmp_path: Path) -> None:
                 assert lease.token > token
                 assert await store.kv.get("by") == "the first"
                 await store.kv.set("by", "the second", fence=lease)
-                await db.entries.set("users/1", "locked and leased")
+                await db.entries.set("users:1", "locked and leased")
 
         run(main())
     finally:
