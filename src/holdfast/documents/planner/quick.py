@@ -33,6 +33,8 @@ SPANS_MAX: Final = 16
 ROWS_MAX: Final = 256
 #: More documents than this are read in one call.
 PEEKS_MAX: Final = 4
+#: Bits of documents that may have run out, or do not stand in their rows.
+_ODD: Final = envelope.BLOB | envelope.EXPIRES
 _NO_LENS: Final = Lens(NOTHING)
 #: How many rows are looked at for one that is wanted, at first.
 _SPARE_ROWS = 8
@@ -130,10 +132,13 @@ def _documents(storage: DocumentStorage, way: Access, page: Page, lens: Lens) ->
         if record is None:
             return None
         stored, written = record
-        if written > revision or stored[1] & envelope.BLOB:
+        if written > revision:
             return None
-        if storage.expired(stored):
-            continue
+        if stored[1] & _ODD:
+            if stored[1] & envelope.BLOB:
+                return None
+            if storage.expired(stored):
+                continue
         entry: Entry[Any] = Entry(identifier, stored, written)
         document = lens.document(stored)
         if document is MISSING:
