@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 from holdfast.codecs import envelope
 from holdfast.codecs.keys import unpack_text
 from holdfast.contract.engine import NOT_NOW
-from holdfast.contract.record import Page, Range
+from holdfast.contract.record import Page, Range, Record
 from holdfast.documents.planner.found import Found
 from holdfast.documents.planner.lens import NOTHING, Lens, joined, of_condition, of_page
 from holdfast.documents.planner.plan import QueryPlan
@@ -118,12 +118,10 @@ def _matching(
 
 def _documents(storage: DocumentStorage, way: Access, page: Page, lens: Lens) -> list[Found] | None:
     """The living documents of the rows of an index; None: more has to be looked at."""
-    rows, revision = page.rows, page.revision
-    if way.order is not None and any(note and is_cut(note) for _, (note, _) in rows):
+    revision = page.revision
+    identifiers = _identifiers(way, page.rows)
+    if identifiers is None:
         return None
-    if way.holds is not None:
-        rows = [row for row in rows if way.holds(row[1].value)]
-    identifiers = [way.identifier(key, note) for key, (note, _) in rows]
     records = _records(storage, identifiers)
     if records is None:
         return None
@@ -145,6 +143,15 @@ def _documents(storage: DocumentStorage, way: Access, page: Page, lens: Lens) ->
             document = entry.value
         found.append((unpack_text(identifier), document, entry))
     return found
+
+
+def _identifiers(way: Access, rows: list[tuple[bytes, Record]]) -> list[bytes] | None:
+    """The documents that the rows are of; None: where they stand says less than that."""
+    if way.order is not None and any(note and is_cut(note) for _, (note, _) in rows):
+        return None
+    if way.holds is not None:
+        rows = [row for row in rows if way.holds(row[1].value)]
+    return [way.identifier(key, note) for key, (note, _) in rows]
 
 
 def _records(
