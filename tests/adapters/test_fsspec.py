@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import itertools
 import json
 import os
@@ -180,6 +181,27 @@ def test_a_block_that_raises_leaves_the_file_as_it_was(fs: FileSystem) -> None:
     with fs.transaction, contextlib.suppress(ValueError):
         write(ValueError)
     assert fs.cat("f") == b"before"
+
+
+def test_a_file_that_cannot_be_put_where_it_belongs_is_given_up(fs: FileSystem) -> None:
+    file = fs.open("f", "wb")
+    file.write(b"1")
+    fs.pipe("f/below", b"somebody made it a directory meanwhile")
+    with pytest.raises(IsADirectoryError):
+        file.close()
+    assert file.closed
+    file.close()
+    del file
+    gc.collect()  # What is left of it would be told here.
+    assert fs.find("") == ["f/below"]
+
+
+def test_files_are_made_together_or_not_at_all(fs: FileSystem) -> None:
+    fs.put_files({"holdfast://a": b"1", "/b/": b"2"}, create=True)
+    assert fs.cat(["a", "b"]) == {"a": b"1", "b": b"2"}
+    with pytest.raises(FileExistsError, match="b"):
+        fs.put_files({"c": b"3", "b": b"4"}, create=True)
+    assert fs.find("") == ["a", "b"]
 
 
 def test_a_transaction_is_one_commit_or_nothing(fs: FileSystem) -> None:
