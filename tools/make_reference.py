@@ -38,8 +38,8 @@ MODULES = (
     *(
         f"holdfast.contract.{name}"
         for name in (
-            "engine", "batch", "record", "capability", "config", "runtime", "limits", "queues",
-            "files",
+            "engine", "batch", "record", "capability", "config", "runtime", "limits", "queues", "pauses",
+            "files", "forks",
         )
     ),
     *(
