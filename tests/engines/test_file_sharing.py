@@ -62,7 +62,7 @@ def test_a_second_process_is_told_who_writes(tmp_path: Path, read_only: bool) ->
 def test_the_holder_is_named_where_the_system_does_not_tell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from holdfast.engines.file import lock
+    from holdfast.engines.embedded import lock
 
     monkeypatch.setattr(lock, "_LOCKS", tmp_path / "nothing")
     child = _holding(tmp_path / "app")
