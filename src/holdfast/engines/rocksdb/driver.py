@@ -33,9 +33,9 @@ from holdfast.contract.errors import Overloaded, StoreError
 from holdfast.engines.embedded.locking import holding, pause
 from holdfast.engines.lsm.config import LsmConfig
 from holdfast.engines.lsm.driver import Change, Driver, Found, View, Walk
+from holdfast.engines.lsm.failures import translate
 from holdfast.engines.lsm.place import Place
 from holdfast.engines.rocksdb.config import RocksdbConfig
-from holdfast.engines.rocksdb.failures import translate
 
 _COMPRESSIONS = {
     "none": DBCompressionType.none,

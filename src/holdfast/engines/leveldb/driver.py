@@ -1,0 +1,199 @@
+"""LevelDB behind the words of `lsm.driver`.
+
+The binding lets other threads run while LevelDB works, and ends a database under their hands when
+it is closed. So calls are counted, and a close waits until the last one returned.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import plyvel
+
+from holdfast.contract.errors import StoreClosed, StoreError
+from holdfast.engines.embedded.locking import pause
+from holdfast.engines.leveldb.config import LeveldbConfig
+from holdfast.engines.lsm.config import LsmConfig
+from holdfast.engines.lsm.driver import Change, Driver, Found, View, Walk
+from holdfast.engines.lsm.failures import translate
+from holdfast.engines.lsm.place import Place
+
+T = TypeVar("T")
+
+_BLOCK_BYTES = 16 * 1024
+#: Open tables kept at hand, well below what systems allow a process.
+_OPEN_FILES_MAX = 256
+#: How long a close waits for calls of other threads, which take far less, and how often it looks.
+LEFT_WITHIN_S, _PAUSE_S = 60.0, 0.001
+
+
+def open_driver(config: LsmConfig, place: Place) -> Driver:
+    """Open or make the database in `place.tables`."""
+    assert isinstance(config, LeveldbConfig)
+    try:
+        found = plyvel.DB(
+            str(place.tables),
+            create_if_missing=not config.read_only,
+            paranoid_checks=True,
+            write_buffer_size=config.write_buffer,
+            max_file_size=config.write_buffer,
+            max_open_files=_OPEN_FILES_MAX,
+            lru_cache_size=config.cache_size or None,
+            block_size=_BLOCK_BYTES,
+            compression=None if config.compression == "none" else config.compression,
+            bloom_filter_bits=config.bloom_bits,
+        )
+    except (plyvel.Error, UnicodeError) as error:
+        raise translate(error, place.directory) from error
+    return LeveldbDriver(found, place.directory)
+
+
+class Calls:
+    """The calls under way on one database, and whether there may be more of them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.closed = False
+        self._running: set[object] = set()
+
+    def run(self, call: Callable[[], T]) -> T:
+        """What the call returns; errors of the contract in place of the driver's."""
+        token = object()
+        try:
+            self._running.add(token)
+            # Looked at only now: either this sees the close, or the close sees this.
+            if self.closed:
+                raise StoreClosed(f"the database {self.directory} is closed; open it again")
+            return call()
+        except (plyvel.Error, RuntimeError) as error:
+            raise self._translated(error) from error
+        finally:
+            self._running.discard(token)
+
+    def end(self) -> bool:
+        """Refuse further calls; whether all others have returned."""
+        self.closed = True
+        waited = 0.0
+        while self._running and waited < LEFT_WITHIN_S:
+            pause(_PAUSE_S)
+            waited += _PAUSE_S
+        return not self._running
+
+    def _translated(self, error: Exception) -> StoreError:
+        if isinstance(error, RuntimeError):
+            return StoreClosed(f"the database {self.directory} is closed; open it again")
+        return translate(error, self.directory)
+
+
+class _Reading(View):
+    """What the database and its snapshots share."""
+
+    def __init__(self, source: Any, calls: Calls) -> None:
+        self._source = source
+        self._calls = calls
+
+    def get(self, key: bytes) -> bytes | None:
+        found: bytes | None = self._calls.run(lambda: self._source.get(key))
+        return found
+
+    def disown(self) -> None:
+        # One reference more than there are: its end would wait for threads of the parent.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._source))
+
+
+class LeveldbView(_Reading):
+    """A snapshot."""
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return [self.get(key) for key in keys]
+
+    def walk(self, end: bytes) -> Walk:
+        return LeveldbWalk(self._source, end, self._calls)
+
+    def snapshot(self) -> View:
+        return self
+
+
+class LeveldbWalk(Walk):
+    """A walk through a snapshot.
+
+    Args:
+        snapshot: of the driver.
+        end: where it ends.
+        calls: of the database.
+    """
+
+    def __init__(self, snapshot: Any, end: bytes, calls: Calls) -> None:
+        self._snapshot = snapshot
+        self._end = end
+        self._calls = calls
+
+    def rows(self, start: bytes, *, reverse: bool, rows_max: int, bytes_max: int) -> Found:
+        return self._calls.run(lambda: self._rows(start, reverse, rows_max, bytes_max))
+
+    def _rows(self, start: bytes, reverse: bool, rows_max: int, bytes_left: int) -> Found:
+        rows: list[tuple[bytes, bytes]] = []
+        if start >= self._end:
+            return Found(rows, more=False)
+        # A raw one: in the binding (1.5.1) the others leave out `start` when they go backwards.
+        with self._snapshot.raw_iterator() as walk:
+            walk.seek(self._end if reverse else start)
+            if reverse:
+                if walk.valid():
+                    walk.prev()
+                else:
+                    walk.seek_to_last()
+            step = walk.prev if reverse else walk.next
+            while walk.valid():
+                key, value = walk.item()
+                if key < start or key >= self._end:
+                    break
+                if len(rows) == rows_max or bytes_left <= 0:
+                    return Found(rows, more=True)
+                rows.append((key, value))
+                bytes_left -= len(key) + len(value)
+                step()
+        return Found(rows, more=False)
+
+
+class LeveldbDriver(_Reading, Driver):
+    """An open database."""
+
+    flushes_later = False
+
+    def __init__(self, database: Any, directory: Path) -> None:
+        super().__init__(database, Calls(directory))
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return self.snapshot().get_many(keys)
+
+    def walk(self, end: bytes) -> Walk:
+        return self.snapshot().walk(end)
+
+    def snapshot(self) -> View:
+        return LeveldbView(self._calls.run(self._source.snapshot), self._calls)
+
+    def write(self, changes: Sequence[Change], *, flush: bool) -> None:
+        batch = self._calls.run(lambda: self._source.write_batch(sync=flush))
+        for key, value in changes:
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        self._calls.run(batch.write)
+
+    def flush(self) -> None:
+        """Nothing is left: each write flushes itself."""
+
+    def compact(self) -> None:
+        self._calls.run(self._source.compact_range)
+
+    def close(self) -> None:
+        # Where a call never returns the database stays open with it, until the process ends.
+        if self._calls.end():
+            self._source.close()
+        else:
+            self.disown()
