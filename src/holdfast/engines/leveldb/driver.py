@@ -6,7 +6,6 @@ it is closed. So calls are counted, and a close waits until the last one returne
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,10 +18,12 @@ from holdfast.engines.leveldb.config import LeveldbConfig
 from holdfast.engines.lsm.config import LsmConfig
 from holdfast.engines.lsm.driver import Change, Driver, Found, View, Walk
 from holdfast.engines.lsm.failures import translate
+from holdfast.engines.lsm.forks import Threads, leave
 from holdfast.engines.lsm.place import Place
 
 T = TypeVar("T")
 
+_threads = Threads("leveldb", joined=False)
 _BLOCK_BYTES = 16 * 1024
 #: Open tables kept at hand, well below what systems allow a process.
 _OPEN_FILES_MAX = 256
@@ -33,6 +34,7 @@ LEFT_WITHIN_S, _PAUSE_S = 60.0, 0.001
 def open_driver(config: LsmConfig, place: Place) -> Driver:
     """Open or make the database in `place.tables`."""
     assert isinstance(config, LeveldbConfig)
+    _threads.start()
     try:
         found = plyvel.DB(
             str(place.tables),
@@ -96,12 +98,11 @@ class _Reading(View):
         self._calls = calls
 
     def get(self, key: bytes) -> bytes | None:
-        found: bytes | None = self._calls.run(lambda: self._source.get(key))
+        found: bytes | None = self._calls.run(lambda: self._source.get(key, verify_checksums=True))
         return found
 
     def disown(self) -> None:
-        # One reference more than there are: its end would wait for threads of the parent.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._source))
+        leave(self._source)
 
 
 class LeveldbView(_Reading):
@@ -139,7 +140,7 @@ class LeveldbWalk(Walk):
         if start >= self._end:
             return Found(rows, more=False)
         # A raw one: in the binding (1.5.1) the others leave out `start` when they go backwards.
-        with self._snapshot.raw_iterator() as walk:
+        with self._snapshot.raw_iterator(verify_checksums=True) as walk:
             walk.seek(self._end if reverse else start)
             if reverse:
                 if walk.valid():

@@ -6,7 +6,6 @@ So a batch is written without, and the log flushed after it.
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -34,6 +33,7 @@ from holdfast.engines.embedded.locking import holding, pause
 from holdfast.engines.lsm.config import LsmConfig
 from holdfast.engines.lsm.driver import Change, Driver, Found, View, Walk
 from holdfast.engines.lsm.failures import translate
+from holdfast.engines.lsm.forks import Threads, leave
 from holdfast.engines.lsm.place import Place
 from holdfast.engines.rocksdb.config import RocksdbConfig
 
@@ -52,6 +52,7 @@ _LOG_FILES, _LOG_BYTES = 2, 2**20
 _LIST_BYTES = 64 * 1024
 #: So much garbage in the oldest files of values has them collected.
 _GARBAGE_SHARE = 0.5
+_threads = Threads("rocksdb", joined=True)
 #: What a snapshot says of a key that is not there.
 _ABSENT = "key not found"
 #: How long a batch waits for compaction to catch up, and how often it asks.
@@ -61,6 +62,7 @@ STALLED_S, _PAUSE_S = 60.0, 0.005
 def open_driver(config: LsmConfig, place: Place) -> Driver:
     """Open or make the database in `place.tables`."""
     assert isinstance(config, RocksdbConfig)
+    _threads.start()
     access = AccessType.read_only(False) if config.read_only else AccessType.read_write()
     try:
         found = Rdict(str(place.tables), _options(config), access_type=access)
@@ -157,8 +159,8 @@ class RocksdbView(View):
         return self
 
     def disown(self) -> None:
-        _leave(self._snapshot)
-        _leave(self._iterator)
+        leave(self._snapshot)
+        leave(self._iterator)
 
 
 class RocksdbDriver(Driver):
@@ -253,7 +255,7 @@ class RocksdbDriver(Driver):
                 raise translate(error, self._directory) from error
 
     def disown(self) -> None:
-        _leave(self._database)
+        leave(self._database)
 
     def _stalled(self) -> StoreError:
         return Overloaded(
@@ -261,11 +263,6 @@ class RocksdbDriver(Driver):
             "merging its tables does not keep up; nothing was written. Write less at once, or give "
             "it a faster medium"
         )
-
-
-def _leave(held: object) -> None:
-    """Never let go of it: that would wait for threads which a forked child does not have."""
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(held))
 
 
 def _options(config: RocksdbConfig) -> Options:
