@@ -30,7 +30,7 @@ every_mode = pytest.mark.parametrize("name", ["rocksdb", "rocksdb relaxed", "lev
 def make(name: str, path: Path, components: Components | None = None, **settings: Any) -> LsmEngine:
     """A closed engine of that name and mode."""
     engine, _, durability = name.partition(" ")
-    settings = {"path": path, "durability": durability or "full"} | settings
+    settings = {"path": path, "durability": durability or "full", **settings}
     parts = components or system_components()
     if engine == "rocksdb":
         return RocksdbEngine(RocksdbConfig(**settings), parts)

@@ -41,10 +41,10 @@ def test_a_second_process_is_told_who_writes_until_that_is_killed(
     assert child.stdout is not None
     assert child.stdout.readline() == "open\n"
     try:
-        for settings in ({}, {"read_only": True}):
+        for read_only in (False, True):
             with (
                 pytest.raises(StoreLocked, match=f"process {child.pid}") as told,
-                opened(name, path, lock_timeout=0.0, **settings),
+                opened(name, path, lock_timeout=0.0, read_only=read_only),
             ):
                 pass
             assert told.value.path == str(path)

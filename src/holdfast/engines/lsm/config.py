@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from holdfast.contract.config import ByteSize, PathConfig, Seconds
 from holdfast.contract.errors import ConfigInvalid
@@ -23,6 +24,9 @@ class LsmConfig(PathConfig):
         snapshot_age_max: an older snapshot is closed, because it keeps overwritten rows alive.
         ballast: disk space kept aside, so that deletes still work when the disk is full.
     """
+
+    #: The driver can read a database that it has no room to open for writing.
+    opens_beside_failure: ClassVar[bool] = False
 
     cache_size: ByteSize = 128 * 2**20
     write_buffer: ByteSize = 64 * 2**20

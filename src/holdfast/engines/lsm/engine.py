@@ -314,10 +314,11 @@ class LsmEngine(EmbeddedEngine):
     def _make_room(self) -> bool:
         """Find room after a write found none; whether it may be tried again. The leader does."""
         try:
-            return self._opened_now.make_room()
+            self._opened_now.make_room()
         except (StoreError, OSError) as error:
             _log.warning("making room for %s failed: %s", self.config.url, error)
             return False
+        return True
 
     def _check(self) -> list[str]:
         return self._reading(None, what_is_wrong)

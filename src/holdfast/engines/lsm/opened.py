@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 from holdfast.contract.errors import (
@@ -49,6 +50,8 @@ RESERVE_BYTES_MAX = 64 * 1024
 ROOM_BYTES = 256 * 1024
 #: On a full medium compaction is worth it after so much was written.
 GARBAGE_LEAST = 64 * 1024
+#: What a delete is taken to free.
+GARBAGE_OF_DELETE = 256
 #: How many more forgotten ids than new ones a commit clears away.
 CLEARED_MAX = 16
 #: How many ids are read at once at opening.
@@ -102,6 +105,7 @@ class Opened:
         self._open_driver = open_driver
         self._lock = Lock(self.place.lock, config.scheme, writes=not config.read_only)
         self._driver: Driver | None = None
+        self._reader: Driver | None = None
         self._facts: Facts | None = None
         self._failure: StoreError | None = None
         self._finished = False
@@ -178,8 +182,9 @@ class Opened:
         self._finished = True
         self.snapshots.disown()
         self.now.view.disown()
-        if self._driver is not None:
-            self._driver.disown()
+        for driver in (self._driver, self._reader):
+            if driver is not None:
+                driver.disown()
         self._lock.close()
 
     # --- Reading ----------------------------------------------------------------------------
@@ -261,7 +266,7 @@ class Opened:
             self._failure = None
         except StoreError as error:
             self._failure = error
-            self.now = Now(Unavailable(error), before)
+            self.now = self._readable() or Now(Unavailable(error), before)
             raise
 
     def flush(self) -> None:
@@ -272,8 +277,8 @@ class Opened:
         """Give space back; bytes freed. Any thread."""
         return holding(self.busy, self._compact)
 
-    def make_room(self) -> bool:
-        """Find room after a write found none; whether it may be tried again."""
+    def make_room(self) -> None:
+        """Find room after a write found none."""
         self.scarce = True
         self.place.ballast.release()
         if self._written >= GARBAGE_LEAST:
@@ -282,7 +287,7 @@ class Opened:
                 self.compact()
             except StoreError:
                 self.reopen()
-        return self.room_restored()
+        self.room_restored()
 
     def room_restored(self) -> bool:
         """Put the ballast back if there is room for it and more."""
@@ -320,7 +325,10 @@ class Opened:
                 raise
             return
         self.dirty = self.relaxed
-        self._written += sum(len(value or b"") + len(key) for key, value in changes)
+        self._written += sum(
+            len(key) + (GARBAGE_OF_DELETE if value is None else len(value))
+            for key, value in changes
+        )
         self.now = Now(driver, head)
 
     def _landed(self, head: int, error: StoreError) -> bool:
@@ -329,12 +337,25 @@ class Opened:
             self.place.ballast.release()
             self.reopen()
         except StoreError:
+            if self._reader is not None:
+                return self.head >= head  # A reader reads the log as well.
             raise OutcomeUnknown(
                 f"a write to the database {self.place.directory} failed, and so did opening it "
                 "anew, so nobody can tell whether it is there. Mend the cause and read what "
                 "stands there, or repeat the batch with its id"
             ) from error
         return self.head >= head
+
+    def _readable(self) -> Now | None:
+        """What reads see of a database that can be read and no more, for want of room."""
+        if not self.config.opens_beside_failure:
+            return None
+        try:
+            reader = self._open_driver(replace(self.config, read_only=True), self.place)
+        except StoreError:
+            return None
+        self._reader = reader
+        return Now(reader, layout.decode_head(reader.get(layout.HEAD)))
 
     def _refuse_scarce(self, changes: list[Change]) -> None:
         deletes = any(value is None for _, value in changes)
@@ -468,6 +489,10 @@ class Opened:
                 self._note(driver, self._facts._replace(unflushed=None))
 
     def _end_driver(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            self.now = Now(Unavailable(), self.now.head)
+            reader.close()
         driver = self._driver
         if driver is not None:
             self.now = Now(Unavailable(), self.now.head)

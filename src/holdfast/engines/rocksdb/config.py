@@ -23,6 +23,7 @@ class RocksdbConfig(LsmConfig):
     """
 
     scheme: ClassVar[str] = "rocksdb"
+    opens_beside_failure: ClassVar[bool] = True
 
     compression: Compression = "lz4"
     separate_values: ByteSize = 0

@@ -53,8 +53,12 @@ _LIST_BYTES = 64 * 1024
 #: So much garbage in the oldest files of values has them collected.
 _GARBAGE_SHARE = 0.5
 _threads = Threads("rocksdb", joined=True)
+#: What a write says that would have to wait for compaction.
+_STALLED = "Write stall"
 #: What a snapshot says of a key that is not there.
 _ABSENT = "key not found"
+#: How many of the files of values, the oldest ones, a compaction looks at.
+_COLLECTED_SHARE, _OLDEST_SHARE = "blob_garbage_collection_age_cutoff", 0.25
 #: How long a batch waits for compaction to catch up, and how often it asks.
 STALLED_S, _PAUSE_S = 60.0, 0.005
 
@@ -204,19 +208,13 @@ class RocksdbDriver(Driver):
             raise translate(error, self._directory) from error
 
     def write(self, changes: Sequence[Change], *, flush: bool) -> None:
-        batch = WriteBatch(raw_mode=True)
-        for key, value in changes:
-            if value is None:
-                batch.delete(key)
-            else:
-                batch.put(key, value)
         waited = 0.0
         while True:
             try:
-                self._database.write(batch, self._unhurried)
+                self._database.write(_batch(changes), self._unhurried)
                 break
             except Exception as error:
-                if not str(error).startswith("Incomplete"):
+                if _STALLED not in str(error):
                     raise translate(error, self._directory) from error
                 if waited >= STALLED_S:
                     raise self._stalled() from error
@@ -236,7 +234,12 @@ class RocksdbDriver(Driver):
         options.set_bottommost_level_compaction(BottommostLevelCompaction.force())
         try:
             self._database.flush()
-            self._database.compact_range(None, None, compact_opt=options)
+            # Of their own accord files of values are collected a few at a time, the oldest first.
+            self._database.set_options({_COLLECTED_SHARE: "1.0"})
+            try:
+                self._database.compact_range(None, None, compact_opt=options)
+            finally:
+                self._database.set_options({_COLLECTED_SHARE: str(_OLDEST_SHARE)})
         except Exception as error:
             raise translate(error, self._directory) from error
 
@@ -263,6 +266,17 @@ class RocksdbDriver(Driver):
             "merging its tables does not keep up; nothing was written. Write less at once, or give "
             "it a faster medium"
         )
+
+
+def _batch(changes: Sequence[Change]) -> WriteBatch:
+    """The changes as the driver takes them, once."""
+    batch = WriteBatch(raw_mode=True)
+    for key, value in changes:
+        if value is None:
+            batch.delete(key)
+        else:
+            batch.put(key, value)
+    return batch
 
 
 def _options(config: RocksdbConfig) -> Options:
@@ -296,5 +310,6 @@ def _options(config: RocksdbConfig) -> Options:
         options.set_blob_file_size(config.write_buffer)
         options.set_blob_compression_type(_COMPRESSIONS[config.compression]())
         options.set_enable_blob_gc(val=True)
+        options.set_blob_gc_age_cutoff(_OLDEST_SHARE)
         options.set_blob_gc_force_threshold(_GARBAGE_SHARE)
     return options
