@@ -198,7 +198,7 @@ from holdfast.contract.batch import Batch, Delete, Put
 from holdfast.contract.errors import OutcomeUnknown, StorageFull, StoreError
 
 name, path, filler = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[2]).with_name("filler")
-filler.write_bytes(bytes(3_000_000))
+filler.write_bytes(bytes(7_000_000))
 settings = {"compression": "none", "write_buffer": 512 * 1024, "ballast": 1024 * 1024}
 with opened(name, path, **settings) as engine:
     there = {}
@@ -256,7 +256,7 @@ print("kept every promise")
 @every_mode
 @needs.private_mounts
 def test_a_small_medium(tmp_path: Path, name: str) -> None:
-    mount = 'mount -t tmpfs -o size=16m none "$1" && shift && exec "$@"'
+    mount = 'mount -t tmpfs -o size=20m none "$1" && shift && exec "$@"'
     before = ("unshare", "--map-root-user", "--mount", "sh", "-c", mount, "sh", str(tmp_path))
     assert run_child(FULL, name, tmp_path / "app", before=before) == "kept every promise\n"
 
