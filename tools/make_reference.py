@@ -77,7 +77,7 @@ MODULES = (
 )  # fmt: skip
 
 #: The engines that come with Holdfast, in the order of the table.
-ENGINES = ("lmdb", "sqlite", "memory", "file", "redis", "postgres")
+ENGINES = ("lmdb", "sqlite", "memory", "file", "rocksdb", "leveldb", "redis", "postgres")
 
 REFERENCE_PROSE = """\
 Every public name with its signature, shapes, units and errors. Most programs need the first page

@@ -38,7 +38,7 @@ def _holding(path: Path, *arguments: str) -> subprocess.Popen[str]:
     return child
 
 
-@pytest.mark.row("E-066")
+@pytest.mark.row("E-066", "E-068")
 @pytest.mark.parametrize("read_only", [False, True])
 def test_a_second_process_is_told_who_writes(tmp_path: Path, read_only: bool) -> None:
     path = tmp_path / "app"

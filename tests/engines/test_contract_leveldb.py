@@ -9,6 +9,9 @@ import pytest
 from holdfast.contract.config import EngineConfig
 from holdfast.engines.leveldb import LeveldbConfig, LeveldbEngine
 from holdfast.testing import EngineContract
+from tests.engines.lsm.memory import tmp_path
+
+__all__ = ["tmp_path"]
 
 
 @pytest.mark.row("K-005", "I-005", "E-079")
