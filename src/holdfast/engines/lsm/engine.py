@@ -219,11 +219,11 @@ class LsmEngine(EmbeddedEngine):
 
     def _may_run_inline(self, work: Work) -> bool:
         opened = self._opened_now
-        return opened.relaxed and not opened.scarce and _small(work)
+        return opened.relaxed and not opened.room.scarce and _small(work)
 
     def _may_lead_promptly(self) -> bool:
         opened = self._opened_now
-        if opened.relaxed or opened.scarce:
+        if opened.relaxed or opened.room.scarce:
             return False
         # A copy, because others join the queue meanwhile.
         queue = self._committer._queue.copy()  # noqa: SLF001 - the common part's
@@ -246,8 +246,8 @@ class LsmEngine(EmbeddedEngine):
     def _finish(self, group: Group) -> None:
         super()._finish(group)
         opened = self._opened_now
-        if opened.scarce:
-            opened.room_restored()
+        if opened.room.scarce:
+            opened.room.restored()
         if opened.dirty or opened.snapshots:
             self._upkeep.wake()
 

@@ -17,45 +17,31 @@ from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 from holdfast.contract.errors import (
-    FormatTooNew,
-    IntegrityFailed,
-    NotADatabase,
     OutcomeUnknown,
     StoreClosed,
     StoreError,
     StoreLocked,
 )
 from holdfast.contract.runtime import Components
-from holdfast.engines.embedded.file_failures import full, lost, translated
-from holdfast.engines.embedded.group import BATCH_ID_MS, Pending
+from holdfast.engines.embedded.file_failures import lost, translated
+from holdfast.engines.embedded.group import Pending
 from holdfast.engines.embedded.lock import Lock
 from holdfast.engines.embedded.locking import holding, pause
-from holdfast.engines.embedded.machine import machine_start
 from holdfast.engines.embedded.network import refuse_network
 from holdfast.engines.lsm import layout
 from holdfast.engines.lsm.config import LsmConfig
 from holdfast.engines.lsm.driver import Change, Driver, View, Walk
+from holdfast.engines.lsm.facts import read_facts, read_ids, settled
 from holdfast.engines.lsm.layout import Facts
 from holdfast.engines.lsm.place import Place
+from holdfast.engines.lsm.room import Room
 from holdfast.engines.lsm.snapshots import Snapshots
 from holdfast.engines.lsm.unavailable import Unavailable
 
 T = TypeVar("T")
 
-#: The name of a start of the machine, where the system does not tell one.
-_UNNAMED = "unnamed"
-#: A write that deletes something and takes no more than this may use the reserve of a full medium.
-RESERVE_BYTES_MAX = 64 * 1024
-#: Room beyond the ballast that has to be free before a full medium counts as restored.
-ROOM_BYTES = 256 * 1024
-#: On a full medium compaction is worth it after so much was written.
-GARBAGE_LEAST = 64 * 1024
-#: What a delete is taken to free.
-GARBAGE_OF_DELETE = 256
 #: How many more forgotten ids than new ones a commit clears away.
 CLEARED_MAX = 16
-#: How many ids are read at once at opening.
-_IDS_READ = 10_000
 #: How long an opening waits for readers of other threads to leave what was open before.
 LEFT_WITHIN_S, _PAUSE_S = 5.0, 0.005
 #: How long a read waits for a database that is opened anew.
@@ -85,7 +71,7 @@ class Opened:
         ids: of batches: revision and instant.
         relaxed: commits are acknowledged before they are flushed.
         dirty: something was written and not flushed.
-        scarce: the ballast was given up; only what deletes may be written until it is back.
+        room: on the medium.
         lineage: of the revisions.
         openings: how often the driver was opened.
         busy: held by what takes long, and by whatever ends the driver.
@@ -97,7 +83,8 @@ class Opened:
         self.snapshots = Snapshots(config.snapshot_age_max, components.clock.monotonic)
         self.ids: dict[bytes, tuple[int, int]] = {}
         self.relaxed = config.durability == "relaxed" and not config.read_only
-        self.dirty = self.scarce = False
+        self.dirty = False
+        self.room = Room(self.place.ballast, config.ballast, self.place.directory)
         self.lineage = ""
         self.openings = 0
         self.now = Now(Unavailable(), 0)
@@ -109,7 +96,6 @@ class Opened:
         self._facts: Facts | None = None
         self._failure: StoreError | None = None
         self._finished = False
-        self._written = 0
         self.busy = threading.RLock()
 
     @property
@@ -155,7 +141,7 @@ class Opened:
             place.refuse_foreign()  # Again: whoever had it open may have gone on until now.
             self._open_now()
             if not config.read_only:
-                self._settle_lineage()
+                self._settle()
                 place.ballast.make(config.ballast)
 
     def close(self) -> None:
@@ -211,9 +197,7 @@ class Opened:
         self.settle()
         if self.replaced or not self.place.holds_tables:
             raise lost(self.place.directory, "another or no lock file lies there")
-        if not self.scarce and self.place.ballast.room_bytes() < self.config.ballast:
-            self.scarce = True
-            self.place.ballast.release()
+        self.room.look()
 
     def commit(
         self,
@@ -228,8 +212,8 @@ class Opened:
             for key, (value, revision) in rows.items()
         ]
         changes += [(layout.IDS + id, layout.encode_id(*known)) for id, known in ids.items()]
-        if self.scarce:
-            self._refuse_scarce(changes)
+        if self.room.scarce:
+            self.room.refuse(changes)
         forgotten = self._forgotten(len(ids), oldest_ms)
         changes += [(layout.IDS + id, None) for id in forgotten]
         changes.append((layout.HEAD, layout.encode_head(head)))
@@ -247,7 +231,7 @@ class Opened:
         if head != self.now.head:
             if driver.flushes_later and not self.relaxed:
                 driver.flush()
-            self._load_ids(driver)
+            self.ids = read_ids(driver, self._components.clock.now_ms())
             self.dirty = self.relaxed
         self.now = Now(driver, head)
 
@@ -279,22 +263,13 @@ class Opened:
 
     def make_room(self) -> None:
         """Find room after a write found none."""
-        self.scarce = True
-        self.place.ballast.release()
-        if self._written >= GARBAGE_LEAST:
-            self._written = 0
+        self.room.give_up()
+        if self.room.compaction_due():
             try:
                 self.compact()
             except StoreError:
                 self.reopen()
-        self.room_restored()
-
-    def room_restored(self) -> bool:
-        """Put the ballast back if there is room for it and more."""
-        if self.place.ballast.room_bytes() < 2 * self.config.ballast + ROOM_BYTES:
-            return False
-        self.scarce = not self.place.ballast.make(self.config.ballast, margin=1)
-        return not self.scarce
+        self.room.restored()
 
     # --- Inside -----------------------------------------------------------------------------
 
@@ -325,16 +300,13 @@ class Opened:
                 raise
             return
         self.dirty = self.relaxed
-        self._written += sum(
-            len(key) + (GARBAGE_OF_DELETE if value is None else len(value))
-            for key, value in changes
-        )
+        self.room.wrote(changes)
         self.now = Now(driver, head)
 
     def _landed(self, head: int, error: StoreError) -> bool:
         """Whether a write that failed is there all the same."""
         try:
-            self.place.ballast.release()
+            self.room.give_up()
             self.reopen()
         except StoreError:
             if self._reader is not None:
@@ -356,12 +328,6 @@ class Opened:
             return None
         self._reader = reader
         return Now(reader, layout.decode_head(reader.get(layout.HEAD)))
-
-    def _refuse_scarce(self, changes: list[Change]) -> None:
-        deletes = any(value is None for _, value in changes)
-        size = sum(len(key) + len(value or b"") for key, value in changes)
-        if not deletes or size > RESERVE_BYTES_MAX:
-            raise full(self.place.directory, "what is kept aside is for deletes")
 
     def _forgotten(self, new: int, oldest_ms: int) -> list[bytes]:
         """Some ids that are too old."""
@@ -401,40 +367,12 @@ class Opened:
             waited += _PAUSE_S
         self._driver = driver
         self.openings += 1
-        self._facts = self._read_facts(driver)
+        self._facts = read_facts(driver, self.place)
         self.lineage = "" if self._facts is None else self._facts.lineage
         if self._facts is None:
             self._create(driver)
-        self._load_ids(driver)
+        self.ids = read_ids(driver, self._components.clock.now_ms())
         self.now = Now(driver, layout.decode_head(driver.get(layout.HEAD)))
-
-    def _read_facts(self, driver: Driver) -> Facts | None:
-        """What the database says of itself; None where it is empty."""
-        data = driver.get(layout.FACTS)
-        if data is None:
-            first = driver.rows(b"", b"\xff" * 8, reverse=False, rows_max=1, bytes_max=1)
-            if first.rows:
-                raise NotADatabase(
-                    f"{self.place.tables} was made by another program: it holds rows and does not "
-                    "say what they are; point the URL at another path",
-                    path=str(self.place.directory),
-                )
-            return None
-        try:
-            facts = Facts.decode(data)
-        except (ValueError, KeyError, TypeError) as error:
-            raise IntegrityFailed(
-                f"what the database {self.place.directory} says of itself cannot be read; restore "
-                "a backup",
-                path=str(self.place.directory),
-            ) from error
-        if facts.format > layout.FORMAT:
-            raise FormatTooNew(
-                f"the database {self.place.directory} has format {facts.format}, and this version "
-                f"reads up to {layout.FORMAT}; update holdfast",
-                path=str(self.place.directory),
-            )
-        return facts
 
     def _create(self, driver: Driver) -> None:
         if self.config.read_only:
@@ -442,40 +380,18 @@ class Opened:
         facts = Facts(self.config.scheme, layout.FORMAT, self._components.ids.new().hex(), None)
         self._note(driver, facts)
 
-    def _settle_lineage(self) -> None:
-        """A new lineage where acknowledged commits may have been lost; the mark of relaxed mode.
-
-        A mark names the start of the machine since which commits were acknowledged before they
-        were flushed. When the machine was started again, some of them may not have got there.
-        """
+    def _settle(self) -> None:
+        """Note a new lineage where there has to be one, and whether commits may be unflushed."""
         assert self._facts is not None
-        machine = machine_start()
-        settled = self._facts
-        if settled.unflushed is not None and settled.unflushed != machine:
-            settled = settled._replace(lineage=self._components.ids.new().hex())
-        settled = settled._replace(unflushed=(machine or _UNNAMED) if self.relaxed else None)
-        if settled != self._facts:
-            self._note(self.driver, settled)
+        facts = settled(self._facts, self._components.ids.new().hex(), relaxed=self.relaxed)
+        if facts != self._facts:
+            self._note(self.driver, facts)
 
     def _note(self, driver: Driver, facts: Facts) -> None:
         """Write facts; whatever was written before them is flushed with them."""
         driver.write([(layout.FACTS, facts.encode())], flush=True)
         self._facts = facts
         self.lineage = facts.lineage
-
-    def _load_ids(self, driver: Driver) -> None:
-        oldest = self._components.clock.now_ms() - BATCH_ID_MS
-        found: list[tuple[bytes, tuple[int, int]]] = []
-        start, more = layout.IDS, True
-        while more:
-            rows, more = driver.rows(
-                start, layout.IDS_END, reverse=False, rows_max=_IDS_READ, bytes_max=2**30
-            )
-            known = [(key[1:], layout.decode_id(value)) for key, value in rows]
-            found += [one for one in known if one[1][1] >= oldest]
-            start = rows[-1][0] + b"\0" if rows else start
-        # The oldest first: that is how they are forgotten.
-        self.ids = dict(sorted(found, key=lambda one: one[1][1]))
 
     def _finish(self) -> None:
         driver = self._driver
