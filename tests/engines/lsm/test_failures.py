@@ -106,7 +106,7 @@ def test_where_nothing_tells_the_outcome_is_unknown(
         failing.error = StoreError("the medium failed")
         with monkeypatch.context() as patch:
 
-            def fail(config: object, place: object) -> Driver:
+            def fail(config: object, place: object, monotonic: object) -> Driver:
                 raise StoreError("still")
 
             patch.setattr(opened_now, "_open_driver", fail)

@@ -6,6 +6,7 @@ it is closed. So calls are counted, and a close waits until the last one returne
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +14,8 @@ from typing import Any, TypeVar
 import plyvel
 
 from holdfast.contract.errors import StoreClosed, StoreError
+from holdfast.contract.files import flush_directory
+from holdfast.engines.embedded.file_failures import translated
 from holdfast.engines.embedded.locking import pause
 from holdfast.engines.leveldb.config import LeveldbConfig
 from holdfast.engines.lsm.config import LsmConfig
@@ -27,11 +30,13 @@ _threads = Threads("leveldb", joined=False)
 _BLOCK_BYTES = 16 * 1024
 #: Open tables kept at hand, well below what systems allow a process.
 _OPEN_FILES_MAX = 256
+#: File systems step their clocks in ticks: a time of change says something once it is older.
+_TICK_S = 0.1
 #: How long a close waits for calls of other threads, which take far less, and how often it looks.
 LEFT_WITHIN_S, _PAUSE_S = 60.0, 0.001
 
 
-def open_driver(config: LsmConfig, place: Place) -> Driver:
+def open_driver(config: LsmConfig, place: Place, monotonic: Callable[[], float]) -> Driver:
     """Open or make the database in `place.tables`."""
     assert isinstance(config, LeveldbConfig)
     _threads.start()
@@ -50,7 +55,10 @@ def open_driver(config: LsmConfig, place: Place) -> Driver:
         )
     except (plyvel.Error, UnicodeError) as error:
         raise translate(error, place.directory) from error
-    return LeveldbDriver(found, place.directory)
+    names = Names(place.tables, monotonic)
+    with translated(place.directory):
+        names.flush_list()
+    return LeveldbDriver(found, place.directory, names)
 
 
 class Calls:
@@ -88,6 +96,43 @@ class Calls:
         if isinstance(error, RuntimeError):
             return StoreClosed(f"the database {self.directory} is closed; open it again")
         return translate(error, self.directory)
+
+
+class Names:
+    """The names in the driver's directory, which it flushes with its list of files alone.
+
+    It puts a new list in the place of the old one at each opening, and begins a new log now and
+    then, and leaves it to the file system when their names are on the medium. So this flushes them.
+
+    Args:
+        tables: the driver's directory.
+        monotonic: the clock for durations.
+    """
+
+    def __init__(self, tables: Path, monotonic: Callable[[], float]) -> None:
+        self._tables = tables
+        self._monotonic = monotonic
+        self._changed = -1
+        self._seen_at = 0.0
+        self._settled = False
+
+    def flush_list(self) -> None:
+        """Flush what a driver needs to find anything: the list of files, and its name."""
+        current = self._tables / "CURRENT"
+        for path in (self._tables / current.read_text("ascii").strip(), current):
+            with open(path, "rb", buffering=0) as file:
+                os.fsync(file.fileno())
+        flush_directory(self._tables)
+
+    def flush(self) -> None:
+        """Flush the names, if some may have changed since the last time."""
+        changed = self._tables.stat().st_mtime_ns
+        now = self._monotonic()
+        if changed != self._changed:
+            self._changed, self._seen_at, self._settled = changed, now, False
+        if not self._settled:
+            flush_directory(self._tables)
+            self._settled = now - self._seen_at > _TICK_S
 
 
 class _Reading(View):
@@ -165,8 +210,10 @@ class LeveldbDriver(_Reading, Driver):
 
     flushes_later = False
 
-    def __init__(self, database: Any, directory: Path) -> None:
+    def __init__(self, database: Any, directory: Path, names: Names) -> None:
         super().__init__(database, Calls(directory))
+        self._directory = directory
+        self._names = names
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return self.snapshot().get_many(keys)
@@ -185,6 +232,9 @@ class LeveldbDriver(_Reading, Driver):
             else:
                 batch.put(key, value)
         self._calls.run(batch.write)
+        if flush:
+            with translated(self._directory):
+                self._names.flush()
 
     def flush(self) -> None:
         """Nothing is left: each write flushes itself."""

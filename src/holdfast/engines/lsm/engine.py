@@ -95,7 +95,7 @@ class LsmEngine(EmbeddedEngine):
 
     @staticmethod
     @abstractmethod
-    def _open_driver(config: LsmConfig, place: Place) -> Driver:
+    def _open_driver(config: LsmConfig, place: Place, monotonic: Callable[[], float]) -> Driver:
         """Open or make the driver's directory; see `OpenDriver`."""
 
     def _new(self) -> Opened:

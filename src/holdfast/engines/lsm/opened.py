@@ -47,8 +47,8 @@ LEFT_WITHIN_S, _PAUSE_S = 5.0, 0.005
 #: How long a read waits for a database that is opened anew.
 REOPENED_WITHIN_S = 30.0
 
-#: Opens the driver's directory, or makes one. Raises StoreLocked while this process still has it.
-OpenDriver = Callable[[LsmConfig, Place], Driver]
+#: Opens the driver's directory, or makes one; takes a clock for durations as well. Raises StoreLocked while this process still has it.
+OpenDriver = Callable[[LsmConfig, Place, Callable[[], float]], Driver]
 
 
 class Now(NamedTuple):
@@ -323,7 +323,11 @@ class Opened:
         if not self.config.opens_beside_failure:
             return None
         try:
-            reader = self._open_driver(replace(self.config, read_only=True), self.place)
+            reader = self._open_driver(
+                replace(self.config, read_only=True),
+                self.place,
+                self._components.clock.monotonic,
+            )
         except StoreError:
             return None
         self._reader = reader
@@ -357,7 +361,9 @@ class Opened:
         waited = 0.0
         while True:
             try:
-                driver = self._open_driver(self.config, self.place)
+                driver = self._open_driver(
+                    self.config, self.place, self._components.clock.monotonic
+                )
                 break
             except StoreLocked:
                 if waited >= max(self.config.lock_timeout, LEFT_WITHIN_S):

@@ -7,7 +7,7 @@ So a batch is written without, and the log flushed after it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -63,8 +63,9 @@ _COLLECTED_SHARE, _OLDEST_SHARE = "blob_garbage_collection_age_cutoff", 0.25
 STALLED_S, _PAUSE_S = 60.0, 0.005
 
 
-def open_driver(config: LsmConfig, place: Place) -> Driver:
+def open_driver(config: LsmConfig, place: Place, monotonic: Callable[[], float]) -> Driver:
     """Open or make the database in `place.tables`."""
+    del monotonic
     assert isinstance(config, RocksdbConfig)
     _threads.start()
     access = AccessType.read_only(False) if config.read_only else AccessType.read_write()
