@@ -120,7 +120,7 @@ class Names:
         """Flush what a driver needs to find anything: the list of files, and its name."""
         current = self._tables / "CURRENT"
         for path in (self._tables / current.read_text("ascii").strip(), current):
-            with open(path, "rb", buffering=0) as file:
+            with path.open("rb", buffering=0) as file:
                 os.fsync(file.fileno())
         flush_directory(self._tables)
 

@@ -47,7 +47,8 @@ LEFT_WITHIN_S, _PAUSE_S = 5.0, 0.005
 #: How long a read waits for a database that is opened anew.
 REOPENED_WITHIN_S = 30.0
 
-#: Opens the driver's directory, or makes one; takes a clock for durations as well. Raises StoreLocked while this process still has it.
+#: Opens the driver's directory, or makes one; takes a clock for durations as well. Raises
+#: StoreLocked while this process still has it.
 OpenDriver = Callable[[LsmConfig, Place, Callable[[], float]], Driver]
 
 
