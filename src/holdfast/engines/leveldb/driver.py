@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import get_ident
 from typing import Any, TypeVar
+from weakref import ref
 
 import plyvel
 
@@ -33,7 +35,7 @@ _OPEN_FILES_MAX = 256
 #: File systems step their clocks in ticks: a time of change says something once it is older.
 _TICK_S = 0.1
 #: How long a close waits for calls of other threads, which take far less, and how often it looks.
-LEFT_WITHIN_S, _PAUSE_S = 60.0, 0.001
+LEFT_WITHIN_S, _PAUSE_S = 10.0, 0.001
 
 
 def open_driver(config: LsmConfig, place: Place, monotonic: Callable[[], float]) -> Driver:
@@ -61,19 +63,25 @@ def open_driver(config: LsmConfig, place: Place, monotonic: Callable[[], float])
     return LeveldbDriver(found, place.directory, names)
 
 
+class Call:
+    """A call under way: it lives in the frame that makes it, whatever ends that."""
+
+    __slots__ = ("__weakref__",)
+
+
 class Calls:
-    """The calls under way on one database, and whether there may be more of them."""
+    """The calls under way on one database, by thread, and whether there may be more of them."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.closed = False
-        self._running: set[object] = set()
+        self._running: dict[int, ref[Call]] = {}
 
     def run(self, call: Callable[[], T]) -> T:
         """What the call returns; errors of the contract in place of the driver's."""
-        token = object()
+        thread, mine = get_ident(), Call()
         try:
-            self._running.add(token)
+            self._running[thread] = ref(mine)
             # Looked at only now: either this sees the close, or the close sees this.
             if self.closed:
                 raise StoreClosed(f"the database {self.directory} is closed; open it again")
@@ -81,16 +89,22 @@ class Calls:
         except (plyvel.Error, RuntimeError) as error:
             raise self._translated(error) from error
         finally:
-            self._running.discard(token)
+            # An interrupt right here leaves it to the next call of the thread.
+            self._running.pop(thread, None)
 
     def end(self) -> bool:
-        """Refuse further calls; whether all others have returned."""
+        """Refuse further calls; whether those of other threads have returned."""
         self.closed = True
         waited = 0.0
-        while self._running and waited < LEFT_WITHIN_S:
+        while self._others() and waited < LEFT_WITHIN_S:
             pause(_PAUSE_S)
             waited += _PAUSE_S
-        return not self._running
+        return not self._others()
+
+    def _others(self) -> bool:
+        here = get_ident()  # Whatever this thread began is over: it is here.
+        running = list(self._running.items())
+        return any(one() is not None for thread, one in running if thread != here)
 
     def _translated(self, error: Exception) -> StoreError:
         if isinstance(error, RuntimeError):
