@@ -58,6 +58,7 @@ MODULES = (
         f"holdfast.records.decorators.{name}"
         for name in ("base", "validated", "evented", "logged", "cached", "read_only")
     ),
+    "holdfast.backups.version_directories",
     "holdfast.state",
     *(
         f"holdfast.state.areas.{name}"
