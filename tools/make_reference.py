@@ -58,6 +58,7 @@ MODULES = (
         f"holdfast.records.decorators.{name}"
         for name in ("base", "validated", "evented", "logged", "cached", "read_only")
     ),
+    "holdfast.backups.version_directories",
     "holdfast.state",
     *(
         f"holdfast.state.areas.{name}"
@@ -84,7 +85,7 @@ MODULES = (
 )  # fmt: skip
 
 #: The engines that come with Holdfast, in the order of the table.
-ENGINES = ("lmdb", "sqlite", "memory", "file", "redis", "postgres")
+ENGINES = ("lmdb", "sqlite", "memory", "file", "rocksdb", "leveldb", "redis", "postgres")
 
 REFERENCE_PROSE = """\
 Every public name with its signature, shapes, units and errors. Most programs need the first page
