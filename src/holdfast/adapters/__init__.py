@@ -1,0 +1,1 @@
+"""Holdfast as other libraries ask for it: each module fulfils one contract of theirs."""

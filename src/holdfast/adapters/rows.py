@@ -1,0 +1,158 @@
+"""Documents as rows of a table: a key, and a plain document of named fields, all of one moment."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Any, Final, Self
+
+from holdfast.contract.errors import InvalidInput, InvalidValue, StoreError
+from holdfast.documents.collection import Collection
+from holdfast.documents.queries import Queries, as_query
+from holdfast.documents.query.query import Query
+from holdfast.documents.query.select import compile_select
+from holdfast.documents.walking import Moment, Results
+from holdfast.store.versions.entry import Entry
+
+#: A batch of rows ends before it holds more than that, as stored.
+BATCH_BYTES_MAX: Final = 16 * 1024 * 1024
+#: How many rows a batch of a table has unless told otherwise.
+BATCH_ROWS: Final = 10_000
+#: The most rows that one commit of an import takes.
+COMMIT_ROWS_MAX: Final = 5_000
+#: How many rows one commit of an import takes unless told otherwise.
+COMMIT_ROWS: Final = 1_000
+
+#: The key of a document, its fields, and its size as stored, in bytes.
+Row = tuple[str, dict[str, Any], int]
+
+
+class Rows:
+    """What a query finds, as often as it is asked for, all of one moment.
+
+    Used in an `async with`; what an engine shows without snapshots is of the moment it is read.
+
+    Args:
+        collection: of a database, a transaction or a snapshot.
+        query: a condition, spelled as for `Collection.query`, or a whole `Query`; None: everything.
+        hint: the index to use; empty: none.
+
+    Raises:
+        InvalidQuery, PatternInvalid: the query is malformed.
+    """
+
+    def __init__(
+        self, collection: Collection[Any], query: Any = None, hint: str | None = None
+    ) -> None:
+        conditions = () if query is None else (query,)
+        self._query: Query = as_query(conditions, (), None, 0, None, None, {})
+        self._hint = hint
+        self._collection = collection
+        self._moment = Moment(collection._collections.engine)  # noqa: SLF001 - a view of its own
+        self._view: Queries[Any] | None = None
+
+    async def __aenter__(self) -> Self:
+        collections = self._collection._collections  # noqa: SLF001 - see above
+        collections.gate.check()
+        view = collections.on(await self._moment.begin(), None)
+        typed, history = self._collection._typed, self._collection._history  # noqa: SLF001
+        self._view = Queries(self._collection.name, typed, view, history)
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._moment.end()
+
+    def walk(self) -> AsyncIterator[Row]:
+        """The rows from the first on. Raises InvalidValue for a document without fields."""
+        assert self._view is not None, "used in an async with"
+        select = self._query.select
+        kept = (lambda document: document) if select is None else compile_select(select)
+
+        def row(found: tuple[str, Any, Entry[Any]]) -> Row:
+            key, document, entry = found
+            document = kept(document)
+            if type(document) is not dict:
+                raise InvalidValue(
+                    f"a row of a table has named fields; found a {type(document).__name__} under "
+                    f"the key {key[:80]!r}. Leave such documents out by a condition",
+                    type=type(document).__name__,
+                )
+            return key, document, len(entry.stored)
+
+        return Results(self._view._begin(self._query, self._hint), row)  # noqa: SLF001
+
+
+class Writer:
+    """Writes rows into a collection, some of them in each commit.
+
+    What was committed before a row that is refused stays there.
+
+    Args:
+        collection: where to.
+        commit_rows: how many rows one commit takes at most.
+        options: of `Collection.set_many`.
+
+    Attributes:
+        accepted: how many rows were given and not refused.
+        written: how many rows are committed.
+
+    Raises:
+        InvalidInput: `commit_rows` is out of its range.
+    """
+
+    def __init__(self, collection: Collection[Any], commit_rows: int, **options: Any) -> None:
+        if not isinstance(commit_rows, int) or not 1 <= commit_rows <= COMMIT_ROWS_MAX:
+            raise InvalidInput(
+                f"commit_rows is an int from 1 to {COMMIT_ROWS_MAX}; found {commit_rows!r}",
+                limit=COMMIT_ROWS_MAX,
+            )
+        self._collection = collection
+        self._commit_rows = commit_rows
+        self._options = options
+        self._typed = collection._typed  # noqa: SLF001 - values are made as it makes them
+        self._ids = collection._collections.components.ids  # noqa: SLF001
+        self._waiting: dict[str, Any] = {}
+        self._weight = 0
+        self.accepted = self.written = 0
+
+    async def add(self, key: str | None, document: dict[str, Any], weight: int = 0) -> None:
+        """One more row.
+
+        Args:
+            key: which; None: a new one, which sorts by when it was made.
+            document: plain.
+            weight: about how many bytes it holds.
+
+        Raises:
+            InvalidKey, InvalidValue, SchemaValidationFailed: it cannot be stored.
+        """
+        key = self._ids.new().hex() if key is None else key
+        if key in self._waiting or self._weight + weight > BATCH_BYTES_MAX:
+            await self.flush()
+        self._waiting[key] = self._typed.from_plain(document)
+        self._weight += weight
+        self.accepted += 1
+        if len(self._waiting) >= self._commit_rows:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Commit what waits."""
+        waiting, self._waiting, self._weight = self._waiting, {}, 0
+        try:
+            await self._collection.set_many(waiting, **self._options)
+        except StoreError as error:
+            raise blamed(error, f"{self.written + 1} to {self.written + len(waiting)}") from error
+        self.written += len(waiting)
+
+
+def blamed(error: StoreError, rows: int | str) -> StoreError:
+    """The error, saying which rows are to blame, counted from 1."""
+    if "row" not in error.details:
+        error.message = f"row {rows}: {error.message}"
+        error.details = error.details | {"row": rows}
+    return error
