@@ -1,0 +1,68 @@
+"""Files of tables: written whole or not at all, and read without holding up an event loop."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import IO, Any, Final, TypeVar
+
+from holdfast.documents.collection import Collection
+
+T = TypeVar("T")
+
+#: How many steps of a reader are made at once, away from the loop.
+STEPS: Final = 256
+
+
+@contextmanager
+def replaced(path: str | PathLike[str], collection: Collection[Any]) -> Iterator[Path]:
+    """A file beside `path` to write; it takes the place of `path` once all was written.
+
+    Args:
+        path: what is there already is replaced, at the end of a symbolic link too.
+        collection: its database names the file in the meantime.
+    """
+    place = Path(path).resolve()
+    ids = collection._collections.components.ids  # noqa: SLF001 - of this database
+    partial = place.with_name(f"holdfast-{ids.new().hex()}.partial")
+    try:
+        yield partial
+        with partial.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        partial.replace(place)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+async def offload(collection: Collection[Any], work: Callable[[], T]) -> T:
+    """Do what waits for a disk away from the loop, if there is one."""
+    return await collection._collections.gate.runtime.offload(work)  # noqa: SLF001 - its way to wait
+
+
+@asynccontextmanager
+async def opened(
+    collection: Collection[Any], source: str | PathLike[str] | IO[bytes]
+) -> AsyncIterator[IO[bytes]]:
+    """The bytes of a file by its path, or those of a stream, which stays open."""
+    if not isinstance(source, str | PathLike):
+        yield source
+        return
+    stream = await offload(collection, lambda: Path(source).open("rb"))
+    try:
+        yield stream
+    finally:
+        stream.close()
+
+
+async def stepped(collection: Collection[Any], steps: Iterator[T]) -> AsyncIterator[T]:
+    """What an iterator gives that reads a file."""
+
+    def some() -> list[T]:
+        return [one for one, _ in zip(steps, range(STEPS), strict=False)]
+
+    while made := await offload(collection, some):
+        for one in made:
+            yield one

@@ -1,0 +1,127 @@
+"""Collections as frames of pandas and Polars, and frames into collections.
+
+They pass through Arrow, with its types: a frame of pandas has `ArrowDtype` columns, so that ints
+beside nulls stay ints. A frame is held in memory; `arrow_stream` is read batch by batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any
+
+from holdfast.adapters.arrow import from_arrow, to_arrow
+from holdfast.adapters.columns import Missing
+from holdfast.adapters.handles import collection_of, result_of
+from holdfast.adapters.incoming import Nulls
+from holdfast.adapters.packages import require
+from holdfast.adapters.rows import COMMIT_ROWS
+from holdfast.contract.errors import InvalidInput
+from holdfast.documents.collection import Collection
+from holdfast.sync.documents import Collection as SyncCollection
+
+AnyCollection = Collection[Any] | SyncCollection[Any]
+
+
+def to_pandas(
+    collection: AnyCollection,
+    query: Any = None,
+    *,
+    key: str | None = "key",
+    missing: Missing = "keep",
+    hint: str | None = None,
+) -> Any:
+    """The documents that a query finds as a `pandas.DataFrame`; see `to_arrow`.
+
+    With a collection of `holdfast.sync` the frame is returned, else it is awaited.
+    """
+    pandas = require("pandas", "pandas")
+
+    async def frame() -> Any:
+        table = await to_arrow(
+            collection_of(collection), query, key=key, missing=missing, hint=hint
+        )
+        return table.to_pandas(types_mapper=pandas.ArrowDtype)
+
+    return result_of(collection, frame())
+
+
+def from_pandas(
+    collection: AnyCollection,
+    frame: Any,
+    *,
+    key: str | None = "key",
+    nulls: Nulls = "null",
+    commit_rows: int = COMMIT_ROWS,
+    modified_by: str | int | None = None,
+    comment: str | None = None,
+) -> Awaitable[int] | int:
+    """Write the rows of a `pandas.DataFrame` as documents; how many. See `from_arrow`.
+
+    NaN is a null, as everywhere in pandas. The index is left out, unless it has a name: then it is
+    a column. A column of objects of several types is refused.
+    """
+    pandas = require("pandas", "pandas")
+    arrow = require("pyarrow", "pyarrow")
+    if not isinstance(frame, pandas.DataFrame):
+        raise InvalidInput(f"a pandas.DataFrame was wanted; found a {type(frame).__name__}")
+    named = all(name is not None for name in frame.index.names)
+    try:
+        table = arrow.Table.from_pandas(frame, preserve_index=named)
+    except (arrow.ArrowException, TypeError) as error:
+        # Without the library's own words, which show values.
+        raise InvalidInput(
+            "a column of a frame holds values of one type; found one with several, or with "
+            "objects. Convert it first, such as frame.convert_dtypes()"
+        ) from error
+    return from_arrow(
+        collection, table, key=key, nulls=nulls, commit_rows=commit_rows,
+        modified_by=modified_by, comment=comment,
+    )  # fmt: skip
+
+
+def to_polars(
+    collection: AnyCollection,
+    query: Any = None,
+    *,
+    key: str | None = "key",
+    missing: Missing = "keep",
+    hint: str | None = None,
+) -> Any:
+    """The documents that a query finds as a `polars.DataFrame`; see `to_arrow`.
+
+    With a collection of `holdfast.sync` the frame is returned, else it is awaited.
+    """
+    polars = require("polars", "polars")
+
+    async def frame() -> Any:
+        table = await to_arrow(
+            collection_of(collection), query, key=key, missing=missing, hint=hint
+        )
+        return polars.DataFrame(table)
+
+    return result_of(collection, frame())
+
+
+def from_polars(
+    collection: AnyCollection,
+    frame: Any,
+    *,
+    key: str | None = "key",
+    nulls: Nulls = "null",
+    commit_rows: int = COMMIT_ROWS,
+    modified_by: str | int | None = None,
+    comment: str | None = None,
+) -> Awaitable[int] | int:
+    """Write the rows of a `polars.DataFrame` as documents; how many. See `from_arrow`.
+
+    NaN is no null in Polars, and is refused: `fill_nan(None)` makes it one.
+    """
+    polars = require("polars", "polars")
+    if not isinstance(frame, polars.DataFrame):
+        raise InvalidInput(
+            f"a polars.DataFrame was wanted; found a {type(frame).__name__}. Collect a lazy one"
+        )
+    return from_arrow(
+        collection, frame, key=key, nulls=nulls, commit_rows=commit_rows,
+        modified_by=modified_by, comment=comment,
+    )  # fmt: skip

@@ -1,0 +1,125 @@
+"""Collections as Parquet files, and Parquet files into collections, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from os import PathLike
+from typing import Any
+
+from holdfast.adapters.arrow import Export
+from holdfast.adapters.columns import Missing
+from holdfast.adapters.files import offload, replaced
+from holdfast.adapters.handles import collection_of, result_of
+from holdfast.adapters.incoming import Nulls, incoming
+from holdfast.adapters.packages import require
+from holdfast.adapters.rows import BATCH_ROWS, COMMIT_ROWS
+from holdfast.contract.errors import InvalidInput, InvalidValue
+from holdfast.documents.collection import Collection
+from holdfast.sync.documents import Collection as SyncCollection
+
+
+def to_parquet(
+    collection: Collection[Any] | SyncCollection[Any],
+    path: str | PathLike[str],
+    query: Any = None,
+    *,
+    key: str | None = "key",
+    schema: Any = None,
+    missing: Missing = "keep",
+    hint: str | None = None,
+    batch_rows: int = BATCH_ROWS,
+    compression: str = "zstd",
+) -> Awaitable[int] | int:
+    """Write the documents that a query finds into a Parquet file; how many.
+
+    The file is there when all of it was written, and not before.
+
+    Args:
+        collection: with one of `holdfast.sync` the number is returned, else it is awaited.
+        path: of the file; one that is there is replaced.
+        query, key, schema, missing, hint: as of `to_arrow`.
+        batch_rows: how many rows are in memory at a time, and in a row group.
+        compression: `none`, `snappy`, `gzip`, `zstd`, `lz4` or `brotli`.
+
+    Raises:
+        InvalidValue: the values of a field fit no column; the message names the field.
+        InvalidInput, InvalidQuery, PatternInvalid, DriverMissing: as of `to_arrow`.
+        OSError: the file cannot be written.
+    """
+    parquet = require("pyarrow.parquet", "pyarrow")
+    export = Export(collection, query, key, schema, missing, hint, batch_rows)
+    target = collection_of(collection)
+
+    async def write() -> int:
+        written = 0
+        with replaced(path, target) as partial:
+            async with export.rows as rows:
+                found = await export.schema(rows)
+                _check_structs(export.arrow, found)
+                with parquet.ParquetWriter(partial, found, compression=compression) as writer:
+                    async for batch in export.batches(rows, found):
+                        await offload(target, lambda batch=batch: writer.write_batch(batch))
+                        written += batch.num_rows
+        return written
+
+    return result_of(collection, write())  # type: ignore[no-any-return]
+
+
+def from_parquet(
+    collection: Collection[Any] | SyncCollection[Any],
+    path: str | PathLike[str],
+    *,
+    key: str | None = "key",
+    nulls: Nulls = "null",
+    commit_rows: int = COMMIT_ROWS,
+    modified_by: str | int | None = None,
+    comment: str | None = None,
+) -> Awaitable[int] | int:
+    """Write the rows of a Parquet file as documents; how many.
+
+    Args:
+        collection: with one of `holdfast.sync` the number is returned, else it is awaited.
+        path: of the file.
+        key, nulls, commit_rows, modified_by, comment: as of `from_arrow`.
+
+    Raises:
+        InvalidInput: it is no Parquet file; and as of `from_arrow`.
+        InvalidValue, SchemaValidationFailed, InvalidKey, DriverMissing: as of `from_arrow`.
+        OSError: the file cannot be read.
+    """
+    parquet = require("pyarrow.parquet", "pyarrow")
+    arrow = require("pyarrow", "pyarrow")
+    target = collection_of(collection)
+
+    async def read() -> int:
+        try:
+            file = await offload(target, lambda: parquet.ParquetFile(path))
+        except arrow.ArrowInvalid as error:
+            raise InvalidInput(
+                "a Parquet file was wanted; found another one, or a damaged one"
+            ) from error
+        with file:
+            batches = file.iter_batches(batch_size=BATCH_ROWS)
+            reader = arrow.RecordBatchReader.from_batches(file.schema_arrow, batches)
+            return await incoming(
+                target, reader, key, nulls, commit_rows, modified_by=modified_by, comment=comment
+            )
+
+    return result_of(collection, read())  # type: ignore[no-any-return]
+
+
+def _check_structs(arrow: Any, schema: Any) -> None:
+    """Refuse what Arrow can hold and Parquet cannot: a mapping that never has a field."""
+    for field in schema:
+        if _has_empty_struct(arrow, field.type):
+            raise InvalidValue(
+                f"Parquet has no mappings without fields; found {{}} in the column {field.name!r}, "
+                "and nothing else. Leave the column out with select"
+            )
+
+
+def _has_empty_struct(arrow: Any, type: Any) -> bool:
+    inner = [type.field(at).type for at in range(type.num_fields)]
+    return (arrow.types.is_struct(type) and not inner) or any(
+        _has_empty_struct(arrow, one) for one in inner
+    )
