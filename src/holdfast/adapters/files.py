@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -27,14 +28,14 @@ def replaced(path: str | PathLike[str], collection: Collection[Any]) -> Iterator
     """
     place = Path(path).resolve()
     ids = collection._collections.components.ids  # noqa: SLF001 - of this database
-    partial = place.with_name(f"holdfast-{ids.new().hex()}.partial")
+    beside = place.with_name(f"holdfast-{ids.new().hex()}.partial")
     try:
-        yield partial
-        with partial.open("rb+") as stream:
+        yield beside
+        with beside.open("rb+") as stream:
             os.fsync(stream.fileno())
-        partial.replace(place)
+        beside.replace(place)
     finally:
-        partial.unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
 
 
 async def offload(collection: Collection[Any], work: Callable[[], T]) -> T:
@@ -50,7 +51,7 @@ async def opened(
     if not isinstance(source, str | PathLike):
         yield source
         return
-    stream = await offload(collection, lambda: Path(source).open("rb"))
+    stream: IO[bytes] = await offload(collection, lambda: io.BufferedReader(io.FileIO(source)))
     try:
         yield stream
     finally:

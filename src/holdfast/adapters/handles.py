@@ -51,6 +51,10 @@ class Bridge:
                 f"{type(database).__name__}"
             )
 
+    def new_id(self) -> str:
+        """An identifier that nothing else has; later ones sort behind earlier ones."""
+        return self._database._components.ids.new().hex()  # noqa: SLF001 - of this database
+
     def call(self, work: Work[T]) -> T:
         """What the work returns, for a caller without `await`.
 

@@ -15,7 +15,12 @@ def require(module: str, package: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise  # It is there, and lacks something itself.
-        raise DriverMissing(
-            f"the package {package} was wanted; it is not installed. Run: pip install {package}",
-            driver=package,
-        ) from error
+        raise missing(package) from error
+
+
+def missing(package: str) -> DriverMissing:
+    """The error for a package that is not installed."""
+    return DriverMissing(
+        f"the package {package} was wanted; it is not installed. Run: pip install {package}",
+        driver=package,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from functools import partial
 from os import PathLike
 from typing import Any
 
@@ -52,13 +53,13 @@ def to_parquet(
 
     async def write() -> int:
         written = 0
-        with replaced(path, target) as partial:
+        with replaced(path, target) as beside:
             async with export.rows as rows:
                 found = await export.schema(rows)
                 _check_structs(export.arrow, found)
-                with parquet.ParquetWriter(partial, found, compression=compression) as writer:
+                with parquet.ParquetWriter(beside, found, compression=compression) as writer:
                     async for batch in export.batches(rows, found):
-                        await offload(target, lambda batch=batch: writer.write_batch(batch))
+                        await offload(target, partial(writer.write_batch, batch))
                         written += batch.num_rows
         return written
 
