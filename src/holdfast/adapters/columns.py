@@ -87,15 +87,27 @@ class Place:
         for name, one in value.items():
             place = fields.get(name)
             if place is None:
-                if len(fields) >= FIELDS_MAX:
-                    raise InvalidValue(
-                        f"a table has at most {FIELDS_MAX} fields in one place; found more in "
-                        f"{path or 'the documents'}: their names are data. Name those wanted with "
-                        "select",
-                        limit=FIELDS_MAX,
-                    )
+                self.check_room(len(fields), path)
                 place = fields[name] = Place()
             place.see(one, f"{path}.{name}" if path else name)
+
+    @staticmethod
+    def check_room(known: int, path: str) -> None:
+        """Refuse one more field where there are so many. Raises InvalidValue."""
+        if known >= FIELDS_MAX:
+            raise InvalidValue(
+                f"a table has at most {FIELDS_MAX} fields in one place; found more in "
+                f"{path or 'the documents'}: their names are data. Name those wanted with select",
+                limit=FIELDS_MAX,
+            )
+
+    @staticmethod
+    def both(path: str, form: str) -> InvalidValue:
+        """The error for a field that is null here and missing there."""
+        return InvalidValue(
+            f"{form} has one null; found {path} both missing and null. Give missing='null' to make "
+            "it null in both cases"
+        )
 
     # --- As types of Arrow ------------------------------------------------------------------
 
@@ -126,10 +138,7 @@ class Place:
     def _field(self, arrow: ModuleType, name: str, path: str, whole: int, missing: Missing) -> Any:
         lacking = self.count < whole
         if lacking and self.nulls and missing == "keep":
-            raise InvalidValue(
-                f"Arrow has one null; found {path} both missing and null. Give missing='null' to "
-                "make it null in both cases"
-            )
+            raise self.both(path, "Arrow")
         metadata = {NULL_METADATA: MISSING} if lacking and missing == "keep" else None
         return arrow.field(name, self.type(arrow, path, missing), metadata=metadata)
 

@@ -38,6 +38,21 @@ def replaced(path: str | PathLike[str], collection: Collection[Any]) -> Iterator
         beside.unlink(missing_ok=True)
 
 
+@asynccontextmanager
+async def output(
+    collection: Collection[Any], target: str | PathLike[str] | IO[str]
+) -> AsyncIterator[IO[str]]:
+    """A stream of text to a file, which is there when all was written; or the stream given."""
+    if not isinstance(target, str | PathLike):
+        yield target
+        return
+    with (
+        replaced(target, collection) as beside,
+        beside.open("x", encoding="utf-8", newline="") as stream,
+    ):
+        yield stream
+
+
 async def offload(collection: Collection[Any], work: Callable[[], T]) -> T:
     """Do what waits for a disk away from the loop, if there is one."""
     return await collection._collections.gate.runtime.offload(work)  # noqa: SLF001 - its way to wait

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from holdfast.contract.errors import InvalidInput, InvalidValue, StoreError
 from holdfast.documents.collection import Collection
 from holdfast.documents.queries import Queries, as_query
 from holdfast.documents.query.query import Query
 from holdfast.documents.query.select import compile_select
+from holdfast.documents.storage import Put, Step
 from holdfast.documents.walking import Moment, Results
+from holdfast.records.options import WriteOptions, write_options
 from holdfast.store.versions.entry import Entry
+
+R = TypeVar("R")
 
 #: A batch of rows ends before it holds more than that, as stored.
 BATCH_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -69,13 +75,8 @@ class Rows:
 
     def walk(self) -> AsyncIterator[Row]:
         """The rows from the first on. Raises InvalidValue for a document without fields."""
-        assert self._view is not None, "used in an async with"
-        select = self._query.select
-        kept = (lambda document: document) if select is None else compile_select(select)
 
-        def row(found: tuple[str, Any, Entry[Any]]) -> Row:
-            key, document, entry = found
-            document = kept(document)
+        def row(key: str, document: Any, entry: Entry[Any]) -> Row:
             if type(document) is not dict:
                 raise InvalidValue(
                     f"a row of a table has named fields; found a {type(document).__name__} under "
@@ -84,7 +85,22 @@ class Rows:
                 )
             return key, document, len(entry.stored)
 
-        return Results(self._view._begin(self._query, self._hint), row)  # noqa: SLF001
+        return self._walk(row)
+
+    def values(self) -> AsyncIterator[tuple[str, Any, datetime | None]]:
+        """The keys, the plain documents, whatever they are, and when these expire."""
+        return self._walk(lambda key, document, entry: (key, document, entry.metadata.expires_at))
+
+    def _walk(self, make: Callable[[str, Any, Entry[Any]], R]) -> AsyncIterator[R]:
+        assert self._view is not None, "used in an async with"
+        select = self._query.select
+        kept = None if select is None else compile_select(select)
+
+        def made(found: tuple[str, Any, Entry[Any]]) -> R:
+            key, document, entry = found
+            return make(key, document if kept is None else kept(document), entry)
+
+        return Results(self._view._begin(self._query, self._hint), made)  # noqa: SLF001
 
 
 class Writer:
@@ -95,7 +111,7 @@ class Writer:
     Args:
         collection: where to.
         commit_rows: how many rows one commit takes at most.
-        options: of `Collection.set_many`.
+        modified_by, comment: who and why.
 
     Attributes:
         accepted: how many rows were given and not refused.
@@ -113,20 +129,28 @@ class Writer:
             )
         self._collection = collection
         self._commit_rows = commit_rows
-        self._options = options
+        self._author = (options.get("modified_by"), options.get("comment"))
         self._typed = collection._typed  # noqa: SLF001 - values are made as it makes them
         self._ids = collection._collections.components.ids  # noqa: SLF001
-        self._waiting: dict[str, Any] = {}
+        self._waiting: dict[str, tuple[Any, WriteOptions]] = {}
+        self._usual = write_options(*self._author, None, None, None, None)
         self._weight = 0
         self.accepted = self.written = 0
 
-    async def add(self, key: str | None, document: dict[str, Any], weight: int = 0) -> None:
+    async def add(
+        self,
+        key: str | None,
+        document: Any,
+        weight: int = 0,
+        expires_at: datetime | None = None,
+    ) -> None:
         """One more row.
 
         Args:
             key: which; None: a new one, which sorts by when it was made.
             document: plain.
             weight: about how many bytes it holds.
+            expires_at: an aware instant; None: it stays.
 
         Raises:
             InvalidKey, InvalidValue, SchemaValidationFailed: it cannot be stored.
@@ -134,7 +158,10 @@ class Writer:
         key = self._ids.new().hex() if key is None else key
         if key in self._waiting or self._weight + weight > BATCH_BYTES_MAX:
             await self.flush()
-        self._waiting[key] = self._typed.from_plain(document)
+        options = self._usual
+        if expires_at is not None:
+            options = write_options(*self._author, None, None, expires_at, None)
+        self._waiting[key] = self._typed.from_plain(document), options
         self._weight += weight
         self.accepted += 1
         if len(self._waiting) >= self._commit_rows:
@@ -143,11 +170,28 @@ class Writer:
     async def flush(self) -> None:
         """Commit what waits."""
         waiting, self._waiting, self._weight = self._waiting, {}, 0
+        if not waiting:
+            return
         try:
-            await self._collection.set_many(waiting, **self._options)
+            await self._commit(waiting)
         except StoreError as error:
             raise blamed(error, f"{self.written + 1} to {self.written + len(waiting)}") from error
         self.written += len(waiting)
+
+    async def _commit(self, waiting: dict[str, tuple[Any, WriteOptions]]) -> None:
+        # As `set_many` does, with options for each.
+        collection = self._collection
+        storage = await collection._require()  # noqa: SLF001
+        steps = []
+        for key, (value, options) in waiting.items():
+            put = await collection._put(storage, value, options)  # noqa: SLF001
+            steps.append(Step(key, partial(_decided, put), options))
+        values = {key: value for key, (value, _) in waiting.items()}
+        await collection._transact(storage, steps, values)  # noqa: SLF001
+
+
+def _decided(put: Put, _entry: Entry[Any] | None) -> Put:
+    return put
 
 
 def blamed(error: StoreError, rows: int | str) -> StoreError:
