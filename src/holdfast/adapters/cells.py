@@ -22,7 +22,7 @@ from holdfast.contract.errors import InvalidInput, InvalidValue, StoreError
 
 TYPES: Final = ("int", "float", "bool", "datetime", "json", "str")
 
-_INT: Final = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
+_INT: Final = re.compile(r"0|-?[1-9][0-9]{0,19}", re.ASCII)
 _FLOAT: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
 _DATETIME: Final = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:?\d\d)", re.ASCII

@@ -216,7 +216,7 @@ class _Form(NamedTuple):
     def rows(self, stream: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
         """The rows with the lines that they begin after. Raises InvalidInput."""
         stream.seek(self.start)
-        wrapper = io.TextIOWrapper(cast("io.BufferedIOBase", stream), self.encoding, newline="")
+        wrapper = io.TextIOWrapper(cast("io.BytesIO", stream), self.encoding, newline="")
         reader = csv.reader(wrapper, delimiter=self.delimiter, strict=True)
         skips, width = self.skips, len(self.names)
         try:
