@@ -9,12 +9,12 @@ With a collection of `holdfast.sync` the same calls return their results themsel
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from types import ModuleType
-from typing import Any, Final, overload
+from typing import Any, Final
 
 from holdfast.adapters.columns import Missing, Place, checked_missing
-from holdfast.adapters.handles import collection_of, result_of
+from holdfast.adapters.handles import collection_of, either
 from holdfast.adapters.incoming import Nulls, incoming
 from holdfast.adapters.packages import require
 from holdfast.adapters.rows import BATCH_BYTES_MAX, BATCH_ROWS, COMMIT_ROWS, Row, Rows
@@ -27,18 +27,9 @@ from holdfast.sync.documents import Collection as SyncCollection
 BATCH_ROWS_MAX: Final = 1_000_000
 
 
-@overload
-def to_arrow(
-    collection: Collection[Any], query: Any = None, *, key: str | None = "key", schema: Any = None,
-    missing: Missing = "keep", hint: str | None = None,
-) -> Awaitable[Any]: ...  # fmt: skip
-@overload
-def to_arrow(
-    collection: SyncCollection[Any], query: Any = None, *, key: str | None = "key",
-    schema: Any = None, missing: Missing = "keep", hint: str | None = None,
-) -> Any: ...  # fmt: skip
-def to_arrow(
-    collection: Collection[Any] | SyncCollection[Any],
+@either
+async def to_arrow(
+    collection: Collection[Any],
     query: Any = None,
     *,
     key: str | None = "key",
@@ -51,7 +42,7 @@ def to_arrow(
     They are read twice, first for the types of the columns, unless a schema says them.
 
     Args:
-        collection: with one of `holdfast.sync` the table is returned, else it is awaited.
+        collection: with one of `holdfast.sync` nothing is awaited.
         query: a condition such as `F.age >= 18`, its text or JSON form, or a whole `Query`, with
             order, limit and select; None: every document.
         key: the name of the column with the keys; None: there is none.
@@ -68,13 +59,10 @@ def to_arrow(
     """
     export = Export(collection, query, key, schema, missing, hint, BATCH_ROWS)
 
-    async def table() -> Any:
-        async with export.rows as rows:
-            found = await export.schema(rows)
-            batches = [batch async for batch in export.batches(rows, found)]
-        return export.arrow.Table.from_batches(batches, found)
-
-    return result_of(collection, table())
+    async with export.rows as rows:
+        found = await export.schema(rows)
+        batches = [batch async for batch in export.batches(rows, found)]
+    return export.arrow.Table.from_batches(batches, found)
 
 
 def arrow_stream(
@@ -222,20 +210,9 @@ class Export:
         return arrow.RecordBatch.from_arrays(columns, schema=schema)
 
 
-@overload
-def from_arrow(
-    collection: Collection[Any], data: Any, *, key: str | None = "key", nulls: Nulls = "null",
-    commit_rows: int = COMMIT_ROWS, modified_by: str | int | None = None,
-    comment: str | None = None,
-) -> Awaitable[int]: ...  # fmt: skip
-@overload
-def from_arrow(
-    collection: SyncCollection[Any], data: Any, *, key: str | None = "key", nulls: Nulls = "null",
-    commit_rows: int = COMMIT_ROWS, modified_by: str | int | None = None,
-    comment: str | None = None,
-) -> int: ...  # fmt: skip
-def from_arrow(
-    collection: Collection[Any] | SyncCollection[Any],
+@either
+async def from_arrow(
+    collection: Collection[Any],
     data: Any,
     *,
     key: str | None = "key",
@@ -243,14 +220,14 @@ def from_arrow(
     commit_rows: int = COMMIT_ROWS,
     modified_by: str | int | None = None,
     comment: str | None = None,
-) -> Awaitable[int] | int:
+) -> int:
     """Write the rows of Arrow data as documents; how many.
 
     Rows are written some at a time, each time as one commit. What was committed before a row that
     is refused stays there.
 
     Args:
-        collection: with one of `holdfast.sync` the number is returned, else it is awaited.
+        collection: with one of `holdfast.sync` nothing is awaited.
         data: a table or whatever else has an Arrow C stream: of pyarrow, pandas, Polars, DuckDB.
         key: the column of the keys, which is no field of the documents; None: keys are made.
         nulls: what a null becomes: `null`, or `missing`; of a column that says itself that its
@@ -264,9 +241,9 @@ def from_arrow(
         SchemaValidationFailed, InvalidKey: a row does not fit the type of the collection.
         DriverMissing: pyarrow is not installed.
     """
-    target = collection_of(collection)
-    work = incoming(target, data, key, nulls, commit_rows, modified_by=modified_by, comment=comment)
-    return result_of(collection, work)  # type: ignore[no-any-return]
+    return await incoming(
+        collection, data, key, nulls, commit_rows, modified_by=modified_by, comment=comment
+    )
 
 
 __all__ = ["ArrowStream", "arrow_stream", "from_arrow", "to_arrow"]

@@ -9,27 +9,27 @@ from __future__ import annotations
 import csv
 import io
 import tempfile
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from typing import IO, Any, Final, NamedTuple, cast
 
 from holdfast.adapters import cells, dialects
 from holdfast.adapters.columns import Missing, Place, checked_missing
 from holdfast.adapters.files import offload, opened, output, stepped
-from holdfast.adapters.handles import collection_of, result_of
+from holdfast.adapters.handles import either
 from holdfast.adapters.incoming import Nulls
 from holdfast.adapters.rows import COMMIT_ROWS, Rows, Writer
 from holdfast.contract.errors import InvalidInput, InvalidKey, StoreError
 from holdfast.documents.collection import Collection
-from holdfast.sync.documents import Collection as SyncCollection
 
 #: How many bytes of what cannot be read twice are kept in memory; the rest in a file.
 SPOOLED_BYTES: Final = 16 * 1024 * 1024
 _COPY_BYTES: Final = 1024 * 1024
 
 
-def to_csv(
-    collection: Collection[Any] | SyncCollection[Any],
+@either
+async def to_csv(
+    collection: Collection[Any],
     target: str | PathLike[str] | IO[str],
     query: Any = None,
     *,
@@ -39,14 +39,14 @@ def to_csv(
     null: str = "",
     missing: Missing = "keep",
     hint: str | None = None,
-) -> Awaitable[int] | int:
+) -> int:
     """Write the documents that a query finds as CSV in UTF-8; how many, all of one moment.
 
     Lists, mappings and bytes are JSON in their cells. They are read twice, first for the columns,
     unless these are named.
 
     Args:
-        collection: with one of `holdfast.sync` the number is returned, else it is awaited.
+        collection: with one of `holdfast.sync` nothing is awaited.
         target: the path of a file, which is there when all of it was written; or a stream of text.
         query: a condition such as `F.age >= 18`, its text or JSON form, or a whole `Query`; None:
             every document.
@@ -64,31 +64,26 @@ def to_csv(
         InvalidQuery, PatternInvalid: the query is malformed.
         OSError: the file cannot be written.
     """
-    source = collection_of(collection)
     dialects.delimiter_of("", delimiter)
     checked_missing(missing)
-    documents = Rows(source, query, hint)
-
-    async def write() -> int:
-        count = 0
-        async with documents as rows, output(source, target) as stream:
-            names = list(columns) if columns is not None else await _names(rows, missing)
-            if key is not None and key in names:
-                raise InvalidInput(
-                    f"the column {key!r} is that of the keys; found a field of that name. Name "
-                    "another with key=, or None for no column of keys"
-                )
-            writer = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
-            writer.writerow([*([] if key is None else [key]), *names])
-            async for found, document, _ in rows.walk():
-                head = [] if key is None else [found]
-                writer.writerow(
-                    head + [cells.written(document.get(name), name, null) for name in names]
-                )
-                count += 1
-        return count
-
-    return result_of(collection, write())  # type: ignore[no-any-return]
+    documents = Rows(collection, query, hint)
+    count = 0
+    async with documents as rows, output(collection, target) as stream:
+        names = list(columns) if columns is not None else await _names(rows, missing)
+        if key is not None and key in names:
+            raise InvalidInput(
+                f"the column {key!r} is that of the keys; found a field of that name. Name "
+                "another with key=, or None for no column of keys"
+            )
+        writer = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
+        writer.writerow([*([] if key is None else [key]), *names])
+        async for found, document, _ in rows.walk():
+            head = [] if key is None else [found]
+            writer.writerow(
+                head + [cells.written(document.get(name), name, null) for name in names]
+            )
+            count += 1
+    return count
 
 
 async def _names(rows: Rows, missing: Missing) -> list[str]:
@@ -110,8 +105,9 @@ async def _names(rows: Rows, missing: Missing) -> list[str]:
     return list(names)
 
 
-def from_csv(
-    collection: Collection[Any] | SyncCollection[Any],
+@either
+async def from_csv(
+    collection: Collection[Any],
     source: str | PathLike[str] | IO[bytes],
     *,
     key: str | None = "key",
@@ -124,7 +120,7 @@ def from_csv(
     commit_rows: int = COMMIT_ROWS,
     modified_by: str | int | None = None,
     comment: str | None = None,
-) -> Awaitable[int] | int:
+) -> int:
     """Write the rows of CSV as documents; how many.
 
     It is read twice: first to see what all cells of a column are; see `holdfast.adapters.cells`. A
@@ -132,7 +128,7 @@ def from_csv(
     time, each time as one commit: what was committed before a bad row stays.
 
     Args:
-        collection: with one of `holdfast.sync` the number is returned, else it is awaited.
+        collection: with one of `holdfast.sync` nothing is awaited.
         source: the path of a file, or a stream of bytes.
         key: the column of the keys, which is no field of the documents; None: keys are made.
         types: of columns: `int`, `float`, `bool`, `datetime`, `json` or `str`.
@@ -149,31 +145,26 @@ def from_csv(
         InvalidValue, InvalidKey, SchemaValidationFailed: a row cannot be a document.
         OSError: the file cannot be read.
     """
-    target = collection_of(collection)
     if nulls not in ("null", "missing"):
         raise InvalidInput(f"nulls is 'null' or 'missing'; found {nulls!r}")
-    writer = Writer(target, commit_rows, modified_by=modified_by, comment=comment)
-
-    async def read() -> int:
-        async with opened(target, source) as stream:
-            bytes_ = await offload(target, lambda: _twice(stream))
-            try:
-                start = bytes_.tell()
-                sample = await offload(target, lambda: bytes_.read(dialects.SAMPLE_BYTES))
-                form = _Form.of(sample, start, header, delimiter, encoding)
-                given = cells.declared(target._typed.kind) | dict(types or {})  # noqa: SLF001
-                seen = await offload(target, lambda: _types(bytes_, form, given, key, null))
-                readers = [cells.reader_of(type) for type in seen]
-                place = _place(form.names, key)
-                async for line, row in stepped(target, form.rows(bytes_)):
-                    await _write(writer, form.names, readers, line, row, place, null, nulls)
-                await writer.flush()
-            finally:
-                if bytes_ is not stream:
-                    bytes_.close()
-        return writer.written
-
-    return result_of(collection, read())  # type: ignore[no-any-return]
+    writer = Writer(collection, commit_rows, modified_by=modified_by, comment=comment)
+    async with opened(collection, source) as stream:
+        bytes_ = await offload(collection, lambda: _twice(stream))
+        try:
+            start = bytes_.tell()
+            sample = await offload(collection, lambda: bytes_.read(dialects.SAMPLE_BYTES))
+            form = _Form.of(sample, start, header, delimiter, encoding)
+            given = cells.declared(collection._typed.kind) | dict(types or {})  # noqa: SLF001
+            seen = await offload(collection, lambda: _types(bytes_, form, given, key, null))
+            readers = [cells.reader_of(type) for type in seen]
+            place = _place(form.names, key)
+            async for line, row in stepped(collection, form.rows(bytes_)):
+                await _write(writer, form.names, readers, line, row, place, null, nulls)
+            await writer.flush()
+        finally:
+            if bytes_ is not stream:
+                bytes_.close()
+    return writer.written
 
 
 class _Form(NamedTuple):

@@ -6,24 +6,21 @@ beside nulls stay ints. A frame is held in memory; `arrow_stream` is read batch 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from typing import Any
 
 from holdfast.adapters.arrow import from_arrow, to_arrow
 from holdfast.adapters.columns import Missing
-from holdfast.adapters.handles import collection_of, result_of
+from holdfast.adapters.handles import either
 from holdfast.adapters.incoming import Nulls
 from holdfast.adapters.packages import require
 from holdfast.adapters.rows import COMMIT_ROWS
 from holdfast.contract.errors import InvalidInput
 from holdfast.documents.collection import Collection
-from holdfast.sync.documents import Collection as SyncCollection
-
-AnyCollection = Collection[Any] | SyncCollection[Any]
 
 
-def to_pandas(
-    collection: AnyCollection,
+@either
+async def to_pandas(
+    collection: Collection[Any],
     query: Any = None,
     *,
     key: str | None = "key",
@@ -32,21 +29,16 @@ def to_pandas(
 ) -> Any:
     """The documents that a query finds as a `pandas.DataFrame`; see `to_arrow`.
 
-    With a collection of `holdfast.sync` the frame is returned, else it is awaited.
+    With a collection of `holdfast.sync` nothing is awaited.
     """
     pandas = require("pandas", "pandas")
-
-    async def frame() -> Any:
-        table = await to_arrow(
-            collection_of(collection), query, key=key, missing=missing, hint=hint
-        )
-        return table.to_pandas(types_mapper=pandas.ArrowDtype)
-
-    return result_of(collection, frame())
+    table = await to_arrow(collection, query, key=key, missing=missing, hint=hint)
+    return table.to_pandas(types_mapper=pandas.ArrowDtype)
 
 
-def from_pandas(
-    collection: AnyCollection,
+@either
+async def from_pandas(
+    collection: Collection[Any],
     frame: Any,
     *,
     key: str | None = "key",
@@ -54,7 +46,7 @@ def from_pandas(
     commit_rows: int = COMMIT_ROWS,
     modified_by: str | int | None = None,
     comment: str | None = None,
-) -> Awaitable[int] | int:
+) -> int:
     """Write the rows of a `pandas.DataFrame` as documents; how many. See `from_arrow`.
 
     NaN is a null, as everywhere in pandas. The index is left out, unless it has a name: then it is
@@ -73,14 +65,15 @@ def from_pandas(
             "a column of a frame holds values of one type; found one with several, or with "
             "objects. Convert it first, such as frame.convert_dtypes()"
         ) from error
-    return from_arrow(
+    return await from_arrow(
         collection, table, key=key, nulls=nulls, commit_rows=commit_rows,
         modified_by=modified_by, comment=comment,
     )  # fmt: skip
 
 
-def to_polars(
-    collection: AnyCollection,
+@either
+async def to_polars(
+    collection: Collection[Any],
     query: Any = None,
     *,
     key: str | None = "key",
@@ -89,21 +82,16 @@ def to_polars(
 ) -> Any:
     """The documents that a query finds as a `polars.DataFrame`; see `to_arrow`.
 
-    With a collection of `holdfast.sync` the frame is returned, else it is awaited.
+    With a collection of `holdfast.sync` nothing is awaited.
     """
     polars = require("polars", "polars")
-
-    async def frame() -> Any:
-        table = await to_arrow(
-            collection_of(collection), query, key=key, missing=missing, hint=hint
-        )
-        return polars.DataFrame(table)
-
-    return result_of(collection, frame())
+    table = await to_arrow(collection, query, key=key, missing=missing, hint=hint)
+    return polars.DataFrame(table)
 
 
-def from_polars(
-    collection: AnyCollection,
+@either
+async def from_polars(
+    collection: Collection[Any],
     frame: Any,
     *,
     key: str | None = "key",
@@ -111,7 +99,7 @@ def from_polars(
     commit_rows: int = COMMIT_ROWS,
     modified_by: str | int | None = None,
     comment: str | None = None,
-) -> Awaitable[int] | int:
+) -> int:
     """Write the rows of a `polars.DataFrame` as documents; how many. See `from_arrow`.
 
     NaN is no null in Polars, and is refused: `fill_nan(None)` makes it one.
@@ -121,7 +109,7 @@ def from_polars(
         raise InvalidInput(
             f"a polars.DataFrame was wanted; found a {type(frame).__name__}. Collect a lazy one"
         )
-    return from_arrow(
+    return await from_arrow(
         collection, frame, key=key, nulls=nulls, commit_rows=commit_rows,
         modified_by=modified_by, comment=comment,
     )  # fmt: skip

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar, cast
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
 from holdfast.contract.errors import InvalidInput, WrongContext
 from holdfast.database.handle import Database
@@ -21,7 +22,9 @@ from holdfast.runtime.system import drive
 from holdfast.sync.database import Database as SyncDatabase
 from holdfast.sync.documents import Collection as SyncCollection
 
+P = ParamSpec("P")
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 #: What an adapter does with a database.
 Work = Callable[[Database], Coroutine[Any, Any, T]]
@@ -112,9 +115,33 @@ def collection_of(collection: Collection[Any] | SyncCollection[Any]) -> Collecti
     )
 
 
-def result_of(collection: Any, work: Coroutine[Any, Any, T]) -> Any:
-    """What the work returns if the collection is of `holdfast.sync`, else the work, to await."""
-    return drive(work) if isinstance(collection, SyncCollection) else work
+class Either(Protocol[P, T_co]):
+    """A function on a collection: awaited on one of `holdfast`, plain on one of `holdfast.sync`."""
+
+    @overload
+    def __call__(
+        self, collection: Collection[Any], /, *args: P.args, **options: P.kwargs
+    ) -> Coroutine[Any, Any, T_co]: ...
+    @overload
+    def __call__(
+        self, collection: SyncCollection[Any], /, *args: P.args, **options: P.kwargs
+    ) -> T_co: ...
+
+
+def either(
+    function: Callable[Concatenate[Collection[Any], P], Coroutine[Any, Any, T_co]],
+) -> Either[P, T_co]:
+    """The coroutine function as one that drives itself where its collection is of `holdfast.sync`.
+
+    It raises InvalidInput where the first argument is no collection.
+    """
+
+    @wraps(function)
+    def call(collection: Any, /, *args: P.args, **options: P.kwargs) -> Any:
+        work = function(collection_of(collection), *args, **options)
+        return drive(work) if isinstance(collection, SyncCollection) else work
+
+    return cast("Either[P, T_co]", call)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

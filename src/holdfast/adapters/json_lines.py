@@ -11,19 +11,18 @@ Bytes and instants have a spelling of their own; see `holdfast.codecs.typed_json
 from __future__ import annotations
 
 import codecs
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from os import PathLike
 from typing import IO, Any, Final, NamedTuple
 
 from holdfast.adapters.files import opened, output, stepped
-from holdfast.adapters.handles import collection_of, result_of
+from holdfast.adapters.handles import either
 from holdfast.adapters.rows import COMMIT_ROWS, Rows, Writer
 from holdfast.codecs import typed_json
 from holdfast.contract.errors import InvalidInput, StoreError
 from holdfast.documents.collection import Collection
 from holdfast.store.instants import milliseconds
-from holdfast.sync.documents import Collection as SyncCollection
 
 #: The longest line: the biggest value there can be, in base64.
 LINE_BYTES_MAX: Final = 300 * 1024 * 1024
@@ -31,18 +30,19 @@ LINE_BYTES_MAX: Final = 300 * 1024 * 1024
 _PARTS: Final = frozenset(("key", "value", "metadata"))
 
 
-def to_json_lines(
-    collection: Collection[Any] | SyncCollection[Any],
+@either
+async def to_json_lines(
+    collection: Collection[Any],
     target: str | PathLike[str] | IO[str],
     query: Any = None,
     *,
     key_field: str | None = None,
     hint: str | None = None,
-) -> Awaitable[int] | int:
+) -> int:
     """Write the documents that a query finds as JSON Lines; how many, all of one moment.
 
     Args:
-        collection: with one of `holdfast.sync` the number is returned, else it is awaited.
+        collection: with one of `holdfast.sync` nothing is awaited.
         target: the path of a file, which is there when all of it was written; or a stream of text.
         query: a condition such as `F.age >= 18`, its text or JSON form, or a whole `Query`; None:
             every document.
@@ -55,19 +55,14 @@ def to_json_lines(
         InvalidQuery, PatternInvalid: the query is malformed.
         OSError: the file cannot be written.
     """
-    source = collection_of(collection)
-    documents = Rows(source, query, hint)
-
-    async def write() -> int:
-        count = 0
-        async with documents as rows, output(source, target) as stream:
-            async for key, document, expires_at in rows.values():
-                stream.write(typed_json.text_of(_line(key, document, expires_at, key_field)))
-                stream.write("\n")
-                count += 1
-        return count
-
-    return result_of(collection, write())  # type: ignore[no-any-return]
+    documents = Rows(collection, query, hint)
+    count = 0
+    async with documents as rows, output(collection, target) as stream:
+        async for key, document, expires_at in rows.values():
+            stream.write(typed_json.text_of(_line(key, document, expires_at, key_field)))
+            stream.write("\n")
+            count += 1
+    return count
 
 
 def _line(
@@ -94,22 +89,23 @@ def _line(
     }
 
 
-def from_json_lines(
-    collection: Collection[Any] | SyncCollection[Any],
+@either
+async def from_json_lines(
+    collection: Collection[Any],
     source: str | PathLike[str] | IO[bytes],
     *,
     key_field: str | None = None,
     commit_rows: int = COMMIT_ROWS,
     modified_by: str | int | None = None,
     comment: str | None = None,
-) -> Awaitable[int] | int:
+) -> int:
     """Write the lines of JSON Lines as documents; how many. What has expired is left out.
 
     Lines are written some at a time, each time as one commit: what was committed before a bad line
     stays.
 
     Args:
-        collection: with one of `holdfast.sync` the number is returned, else it is awaited.
+        collection: with one of `holdfast.sync` nothing is awaited.
         source: the path of a file, or a stream of bytes, in UTF-8.
         key_field: lines are documents themselves; this field is the key, and no field of them.
         commit_rows: how many lines one commit takes at most.
@@ -120,26 +116,21 @@ def from_json_lines(
         InvalidKey, SchemaValidationFailed, SerializationFailed: a line cannot be a document.
         OSError: the file cannot be read.
     """
-    target = collection_of(collection)
-    writer = Writer(target, commit_rows, modified_by=modified_by, comment=comment)
-    clock = target._collections.components.clock  # noqa: SLF001 - of its database
-
-    async def read() -> int:
-        async with opened(target, source) as stream:
-            async for line in stepped(target, _lines(stream, key_field)):
-                expires_at = line.expires_at
-                if expires_at is not None and milliseconds(expires_at) <= clock.now_ms():
-                    continue
-                try:
-                    await writer.add(line.key, line.document, line.size, expires_at)
-                except StoreError as error:
-                    if "row" not in error.details:
-                        error.message = f"line {line.number}: {error.message}"
-                    raise
-            await writer.flush()
-        return writer.written
-
-    return result_of(collection, read())  # type: ignore[no-any-return]
+    writer = Writer(collection, commit_rows, modified_by=modified_by, comment=comment)
+    clock = collection._collections.components.clock  # noqa: SLF001 - of its database
+    async with opened(collection, source) as stream:
+        async for line in stepped(collection, _lines(stream, key_field)):
+            expires_at = line.expires_at
+            if expires_at is not None and milliseconds(expires_at) <= clock.now_ms():
+                continue
+            try:
+                await writer.add(line.key, line.document, line.size, expires_at)
+            except StoreError as error:
+                if "row" not in error.details:
+                    error.message = f"line {line.number}: {error.message}"
+                raise
+        await writer.flush()
+    return writer.written
 
 
 class _Line(NamedTuple):

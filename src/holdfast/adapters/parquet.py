@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from functools import partial
 from os import PathLike
 from typing import Any
@@ -10,17 +9,17 @@ from typing import Any
 from holdfast.adapters.arrow import Export
 from holdfast.adapters.columns import Missing
 from holdfast.adapters.files import offload, replaced
-from holdfast.adapters.handles import collection_of, result_of
+from holdfast.adapters.handles import either
 from holdfast.adapters.incoming import Nulls, incoming
 from holdfast.adapters.packages import require
 from holdfast.adapters.rows import BATCH_ROWS, COMMIT_ROWS
 from holdfast.contract.errors import InvalidInput, InvalidValue
 from holdfast.documents.collection import Collection
-from holdfast.sync.documents import Collection as SyncCollection
 
 
-def to_parquet(
-    collection: Collection[Any] | SyncCollection[Any],
+@either
+async def to_parquet(
+    collection: Collection[Any],
     path: str | PathLike[str],
     query: Any = None,
     *,
@@ -30,13 +29,13 @@ def to_parquet(
     hint: str | None = None,
     batch_rows: int = BATCH_ROWS,
     compression: str = "zstd",
-) -> Awaitable[int] | int:
+) -> int:
     """Write the documents that a query finds into a Parquet file; how many.
 
     The file is there when all of it was written, and not before.
 
     Args:
-        collection: with one of `holdfast.sync` the number is returned, else it is awaited.
+        collection: with one of `holdfast.sync` nothing is awaited.
         path: of the file; one that is there is replaced.
         query, key, schema, missing, hint: as of `to_arrow`.
         batch_rows: how many rows are in memory at a time, and in a row group.
@@ -49,25 +48,21 @@ def to_parquet(
     """
     parquet = require("pyarrow.parquet", "pyarrow")
     export = Export(collection, query, key, schema, missing, hint, batch_rows)
-    target = collection_of(collection)
-
-    async def write() -> int:
-        written = 0
-        with replaced(path, target) as beside:
-            async with export.rows as rows:
-                found = await export.schema(rows)
-                _check_structs(export.arrow, found)
-                with parquet.ParquetWriter(beside, found, compression=compression) as writer:
-                    async for batch in export.batches(rows, found):
-                        await offload(target, partial(writer.write_batch, batch))
-                        written += batch.num_rows
-        return written
-
-    return result_of(collection, write())  # type: ignore[no-any-return]
+    written = 0
+    with replaced(path, collection) as beside:
+        async with export.rows as rows:
+            found = await export.schema(rows)
+            _check_structs(export.arrow, found)
+            with parquet.ParquetWriter(beside, found, compression=compression) as writer:
+                async for batch in export.batches(rows, found):
+                    await offload(collection, partial(writer.write_batch, batch))
+                    written += batch.num_rows
+    return written
 
 
-def from_parquet(
-    collection: Collection[Any] | SyncCollection[Any],
+@either
+async def from_parquet(
+    collection: Collection[Any],
     path: str | PathLike[str],
     *,
     key: str | None = "key",
@@ -75,11 +70,11 @@ def from_parquet(
     commit_rows: int = COMMIT_ROWS,
     modified_by: str | int | None = None,
     comment: str | None = None,
-) -> Awaitable[int] | int:
+) -> int:
     """Write the rows of a Parquet file as documents; how many.
 
     Args:
-        collection: with one of `holdfast.sync` the number is returned, else it is awaited.
+        collection: with one of `holdfast.sync` nothing is awaited.
         path: of the file.
         key, nulls, commit_rows, modified_by, comment: as of `from_arrow`.
 
@@ -90,23 +85,18 @@ def from_parquet(
     """
     parquet = require("pyarrow.parquet", "pyarrow")
     arrow = require("pyarrow", "pyarrow")
-    target = collection_of(collection)
-
-    async def read() -> int:
-        try:
-            file = await offload(target, lambda: parquet.ParquetFile(path))
-        except arrow.ArrowInvalid as error:
-            raise InvalidInput(
-                "a Parquet file was wanted; found another one, or a damaged one"
-            ) from error
-        with file:
-            batches = file.iter_batches(batch_size=BATCH_ROWS)
-            reader = arrow.RecordBatchReader.from_batches(file.schema_arrow, batches)
-            return await incoming(
-                target, reader, key, nulls, commit_rows, modified_by=modified_by, comment=comment
-            )
-
-    return result_of(collection, read())  # type: ignore[no-any-return]
+    try:
+        file = await offload(collection, lambda: parquet.ParquetFile(path))
+    except arrow.ArrowInvalid as error:
+        raise InvalidInput(
+            "a Parquet file was wanted; found another one, or a damaged one"
+        ) from error
+    with file:
+        batches = file.iter_batches(batch_size=BATCH_ROWS)
+        reader = arrow.RecordBatchReader.from_batches(file.schema_arrow, batches)
+        return await incoming(
+            collection, reader, key, nulls, commit_rows, modified_by=modified_by, comment=comment
+        )
 
 
 def _check_structs(arrow: Any, schema: Any) -> None:
