@@ -29,6 +29,7 @@ _DATETIME: Final = re.compile(
 )
 _BOOLS: Final = {"true": True, "false": False, "True": True, "False": False}
 _INTEGER_MAX: Final = 2**64
+_INTEGER_EXACT: Final = 2**53
 
 
 def written(value: Any, column: str, null: str) -> str:
@@ -116,7 +117,7 @@ def _is_float(cell: str) -> bool:
         return False
     number = float(cell)
     whole = cell.lstrip("-").isdigit()
-    return abs(number) != float("inf") and (not whole or int(number) == int(cell))
+    return abs(number) != float("inf") and (not whole or abs(int(cell)) <= _INTEGER_EXACT)
 
 
 def _is_datetime(cell: str) -> bool:

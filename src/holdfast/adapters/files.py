@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
@@ -77,7 +78,7 @@ async def stepped(collection: Collection[Any], steps: Iterator[T]) -> AsyncItera
     """What an iterator gives that reads a file."""
 
     def some() -> list[T]:
-        return [one for one, _ in zip(steps, range(STEPS), strict=False)]
+        return list(islice(steps, STEPS))
 
     while made := await offload(collection, some):
         for one in made:

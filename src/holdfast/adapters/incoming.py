@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final, Literal
 
@@ -114,21 +115,12 @@ def _plain_type(arrow: ModuleType, type: Any, path: str) -> Any:
     """The type whose values are plain. Raises InvalidInput where documents have none such."""
     types = arrow.types
     if types.is_dictionary(type):
-        return _plain_type(arrow, type.value_type, path)
+        plain = _plain_type(arrow, type.value_type, path)
+        return type if plain == type.value_type else plain
     if types.is_timestamp(type) and type.tz is not None:
         return arrow.timestamp("us", "UTC")
-    if (
-        types.is_null(type) or types.is_boolean(type) or types.is_integer(type)
-        or types.is_floating(type)
-    ):  # fmt: skip
+    if any(one(type) for one in _simple(types)):
         return type
-    if types.is_string(type) or types.is_large_string(type) or types.is_string_view(type):
-        return arrow.large_string()
-    if (
-        types.is_binary(type) or types.is_large_binary(type) or types.is_binary_view(type)
-        or types.is_fixed_size_binary(type)
-    ):  # fmt: skip
-        return arrow.large_binary()
     if types.is_struct(type):
         return arrow.struct(
             [
@@ -146,6 +138,15 @@ def _plain_type(arrow: ModuleType, type: Any, path: str) -> Any:
     raise InvalidInput(
         f"documents hold no values of the type {text}; found it in the column {path}: {advice}"
     )
+
+
+def _simple(types: Any) -> tuple[Callable[[Any], bool], ...]:
+    """What tells the types whose values are plain as they are."""
+    return (
+        types.is_null, types.is_boolean, types.is_integer, types.is_floating, types.is_string,
+        types.is_large_string, types.is_string_view, types.is_binary, types.is_large_binary,
+        types.is_binary_view, types.is_fixed_size_binary,
+    )  # fmt: skip
 
 
 def _values(arrow: ModuleType, column: Any, name: str, plain: Any) -> list[Any]:
