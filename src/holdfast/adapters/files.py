@@ -75,11 +75,21 @@ async def opened(
 
 
 async def stepped(collection: Collection[Any], steps: Iterator[T]) -> AsyncIterator[T]:
-    """What an iterator gives that reads a file."""
+    """What an iterator gives that reads a file; what it raises comes behind what it gave."""
 
-    def some() -> list[T]:
-        return list(islice(steps, STEPS))
+    def some() -> tuple[list[T], BaseException | None]:
+        made: list[T] = []
+        try:
+            made.extend(islice(steps, STEPS))
+        except BaseException as error:  # noqa: BLE001 - raised below
+            return made, error
+        return made, None
 
-    while made := await offload(collection, some):
+    while True:
+        made, failure = await offload(collection, some)
         for one in made:
             yield one
+        if failure is not None:
+            raise failure
+        if not made:
+            return
