@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from itertools import islice
@@ -24,7 +25,8 @@ def replaced(path: str | PathLike[str], collection: Collection[Any]) -> Iterator
     """A file beside `path` to write; it takes the place of `path` once all was written.
 
     Args:
-        path: what is there already is replaced, at the end of a symbolic link too.
+        path: what is there already is replaced, at the end of a symbolic link too, and gives its
+            mode.
         collection: its database names the file in the meantime.
     """
     place = Path(path).resolve()
@@ -34,6 +36,8 @@ def replaced(path: str | PathLike[str], collection: Collection[Any]) -> Iterator
         yield beside
         with beside.open("rb+") as stream:
             os.fsync(stream.fileno())
+        if place.exists():
+            beside.chmod(stat.S_IMODE(place.stat().st_mode))
         beside.replace(place)
     finally:
         beside.unlink(missing_ok=True)

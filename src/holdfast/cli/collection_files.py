@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TextIO
 
-from holdfast.cli import exits, opening, shown
+from holdfast.cli import exits, files, opening, shown
 from holdfast.cli.documents import existing
 from holdfast.cli.exits import BadUsage
 from holdfast.documents.collection import Collection
@@ -57,18 +57,25 @@ def export_collection(
     if condition:
         parse_expression(condition)  # Before a database is opened.
 
-    async def work() -> int:
+    async def work(target: Path | TextIO) -> int:
         async with opening.for_reading(url) as db:
             collection = await existing(db, name)
+            delimiter = "\t" if output is not None and output.suffix.lower() == ".tsv" else ","
             return await _written(
-                collection, table, sys.stdout if output is None else output, condition or None,
-                key_field,
-            )  # fmt: skip
+                collection, table, target, condition or None, key_field, delimiter
+            )
 
-    written = opening.run(work())
-    if as_json and output is not None:
+    if output is None:
+        opening.run(work(sys.stdout))
+        return exits.OK
+    if table is Table.PARQUET:
+        written = opening.run(work(output))
+    else:
+        with files.written(output) as target:
+            written = opening.run(work(target))
+    if as_json:
         shown.document({"file": str(output), "documents": written})
-    elif output is not None:
+    else:
         shown.line(f"{written:,} documents written to {output}")
     return exits.OK
 
@@ -79,6 +86,7 @@ async def _written(
     target: Any,
     condition: str | None,
     key_field: str | None,
+    delimiter: str,
 ) -> int:
     if table is Table.LINES:
         from holdfast.adapters.json_lines import to_json_lines
@@ -88,7 +96,6 @@ async def _written(
     if table is Table.CSV:
         from holdfast.adapters.csv import to_csv
 
-        delimiter = "\t" if str(target).lower().endswith(".tsv") else ","
         return await to_csv(collection, target, condition, key=key, delimiter=delimiter)
     from holdfast.adapters.parquet import to_parquet
 
