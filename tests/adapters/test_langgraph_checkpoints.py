@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,6 +47,14 @@ def put(saver: Any, at: Any, values: dict[str, Any], **metadata: Any) -> Any:
     checkpoint["channel_values"] = values
     checkpoint["channel_versions"] = versions
     return saver.put(at, checkpoint, metadata, versions)
+
+
+@pytest.fixture(
+    params=["memory://", "lmdb:///{}", "sqlite:///{}"], ids=["memory", "lmdb", "sqlite"]
+)
+def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[holdfast.sync.Database]:
+    with holdfast.sync.open(str(request.param).format(tmp_path / "db")) as database:
+        yield database
 
 
 @pytest.fixture

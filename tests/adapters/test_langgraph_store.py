@@ -1,7 +1,8 @@
 """Our long-term memory for LangGraph beside the one that it keeps in memory."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,6 +48,14 @@ def filled(store: BaseStore) -> Any:
 
 def seen(found: Sequence[Any]) -> list[Any]:
     return sorted((one.namespace, one.key, one.value) for one in found)
+
+
+@pytest.fixture(
+    params=["memory://", "lmdb:///{}", "sqlite:///{}"], ids=["memory", "lmdb", "sqlite"]
+)
+def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[holdfast.sync.Database]:
+    with holdfast.sync.open(str(request.param).format(tmp_path / "db")) as database:
+        yield database
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 """Without the other side's package an adapter says what to install, and nothing else needs it."""
 
+import re
 import subprocess
 import sys
 
 import pytest
 
-from holdfast.adapters import packages
 from tests.tidy import repository
 
 PROGRAM = """
@@ -65,9 +65,8 @@ def test_the_package_is_named(absent: str, statement: str, package: str) -> None
         env=repository.unmeasured() | {"PYTHONPATH": str(repository.SOURCE)},
         check=False,
     )
-    assert done.stdout.strip() == (
-        f"the package {package} was wanted; it is not installed. Run: pip install {package}"
-    ), done.stderr
+    assert f"module {absent} " in done.stdout, done.stderr
+    assert re.search(rf"pip install .*'{package}>=", done.stdout), done.stderr
 
 
 def test_csv_json_lines_and_sessions_need_no_package() -> None:
@@ -87,15 +86,3 @@ def test_csv_json_lines_and_sessions_need_no_package() -> None:
         check=False,
     )
     assert done.stdout.strip() == str(["key,x", "a,1", '{"key":"a","value":{"x":1}}']), done.stderr
-
-
-def test_a_package_that_lacks_something_itself_is_not_called_missing(
-    tmp_path: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from pathlib import Path
-
-    assert isinstance(tmp_path, Path)
-    (tmp_path / "broken_package.py").write_text("import there_is_no_such_module")
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ModuleNotFoundError, match="there_is_no_such_module"):
-        packages.require("broken_package", "broken-package")

@@ -1,1 +1,1 @@
-"""Holdfast as other libraries ask for it: each module fulfils one contract of theirs."""
+"""Holdfast behind the interfaces of other libraries: one module for each, imported by its name."""

@@ -16,7 +16,7 @@ from typing import Any, Final
 from holdfast.adapters.columns import Missing, Place, checked_missing
 from holdfast.adapters.handles import collection_of, either
 from holdfast.adapters.incoming import Nulls, incoming
-from holdfast.adapters.packages import require
+from holdfast.adapters.requirement import requires
 from holdfast.adapters.rows import BATCH_BYTES_MAX, BATCH_ROWS, COMMIT_ROWS, Row, Rows
 from holdfast.contract.errors import InvalidInput, InvalidValue
 from holdfast.documents.collection import Collection
@@ -134,7 +134,9 @@ class Export:
         hint: str | None,
         batch_rows: int,
     ) -> None:
-        self.arrow: ModuleType = require("pyarrow", "pyarrow")
+        with requires("pyarrow>=20"):
+            import pyarrow as pa
+        self.arrow: ModuleType = pa
         if not isinstance(batch_rows, int) or not 1 <= batch_rows <= BATCH_ROWS_MAX:
             raise InvalidInput(
                 f"batch_rows is an int from 1 to {BATCH_ROWS_MAX}; found {batch_rows!r}",

@@ -12,7 +12,7 @@ from holdfast.adapters.arrow import from_arrow, to_arrow
 from holdfast.adapters.columns import Missing
 from holdfast.adapters.handles import either
 from holdfast.adapters.incoming import Nulls
-from holdfast.adapters.packages import require
+from holdfast.adapters.requirement import requires
 from holdfast.adapters.rows import COMMIT_ROWS
 from holdfast.contract.errors import InvalidInput
 from holdfast.documents.collection import Collection
@@ -31,9 +31,10 @@ async def to_pandas(
 
     With a collection of `holdfast.sync` nothing is awaited.
     """
-    pandas = require("pandas", "pandas")
+    with requires("pandas>=2.2", "pyarrow>=20"):
+        import pandas as pd
     table = await to_arrow(collection, query, key=key, missing=missing, hint=hint)
-    return table.to_pandas(types_mapper=pandas.ArrowDtype)
+    return table.to_pandas(types_mapper=pd.ArrowDtype)
 
 
 @either
@@ -52,14 +53,15 @@ async def from_pandas(
     NaN is a null, as everywhere in pandas. The index is left out, unless it has a name: then it is
     a column. A column of objects of several types is refused.
     """
-    pandas = require("pandas", "pandas")
-    arrow = require("pyarrow", "pyarrow")
-    if not isinstance(frame, pandas.DataFrame):
+    with requires("pandas>=2.2", "pyarrow>=20"):
+        import pandas as pd
+        import pyarrow as pa
+    if not isinstance(frame, pd.DataFrame):
         raise InvalidInput(f"a pandas.DataFrame was wanted; found a {type(frame).__name__}")
     named = all(name is not None for name in frame.index.names)
     try:
-        table = arrow.Table.from_pandas(frame, preserve_index=named)
-    except (arrow.ArrowException, TypeError) as error:
+        table = pa.Table.from_pandas(frame, preserve_index=named)
+    except (pa.ArrowException, TypeError) as error:
         # Without the library's own words, which show values.
         raise InvalidInput(
             "a column of a frame holds values of one type; found one with several, or with "
@@ -84,9 +86,10 @@ async def to_polars(
 
     With a collection of `holdfast.sync` nothing is awaited.
     """
-    polars = require("polars", "polars")
+    with requires("polars>=1.30", "pyarrow>=20"):
+        import polars as pl
     table = await to_arrow(collection, query, key=key, missing=missing, hint=hint)
-    return polars.DataFrame(table)
+    return pl.DataFrame(table)
 
 
 @either
@@ -104,8 +107,9 @@ async def from_polars(
 
     NaN is no null in Polars, and is refused: `fill_nan(None)` makes it one.
     """
-    polars = require("polars", "polars")
-    if not isinstance(frame, polars.DataFrame):
+    with requires("polars>=1.30", "pyarrow>=20"):
+        import polars as pl
+    if not isinstance(frame, pl.DataFrame):
         raise InvalidInput(
             f"a polars.DataFrame was wanted; found a {type(frame).__name__}. Collect a lazy one"
         )

@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any, Final, Literal
 
 from holdfast.adapters.columns import MISSING, NULL_METADATA
-from holdfast.adapters.packages import require
+from holdfast.adapters.requirement import requires
 from holdfast.adapters.rows import Writer, blamed
 from holdfast.contract.errors import InvalidInput, InvalidKey, InvalidValue, StoreError
 from holdfast.documents.collection import Collection
@@ -36,7 +36,9 @@ async def incoming(
     **options: Any,
 ) -> int:
     """Write the rows of `data`; how many. See `from_arrow`."""
-    arrow = require("pyarrow", "pyarrow")
+    with requires("pyarrow>=20"):
+        import pyarrow as pa
+    arrow: ModuleType = pa
     if nulls not in ("null", "missing"):
         raise InvalidInput(f"nulls is 'null' or 'missing'; found {nulls!r}")
     writer = Writer(collection, commit_rows, **options)

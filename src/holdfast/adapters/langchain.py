@@ -17,14 +17,14 @@ from typing import Any, Final
 import orjson
 
 from holdfast.adapters.handles import Bridge
-from holdfast.adapters.packages import missing
+from holdfast.adapters.requirement import requires
 from holdfast.codecs.keys import pack
 from holdfast.contract.errors import DeserializationFailed, InvalidKey, InvalidValue
 from holdfast.contract.record import after_prefix
 from holdfast.database.handle import Database
 from holdfast.sync.database import Database as SyncDatabase
 
-try:
+with requires("langchain-core>=1"):
     from langchain_core.caches import BaseCache
     from langchain_core.messages import message_to_dict, messages_from_dict
     from langchain_core.outputs import (
@@ -34,8 +34,6 @@ try:
         GenerationChunk,
     )
     from langchain_core.stores import ByteStore
-except ModuleNotFoundError as error:  # pragma: no cover - tested in a process of its own
-    raise missing("langchain-core") from error
 
 #: How many keys are read, or answers removed, at a time.
 PAGE_KEYS: Final = 1_000

@@ -13,12 +13,12 @@ from typing import Any, Final, cast
 from holdfast.adapters import checkpoint_rows as rows
 from holdfast.adapters.checkpoint_rows import Found, Pending, Place, Saved
 from holdfast.adapters.handles import Bridge
-from holdfast.adapters.packages import missing
+from holdfast.adapters.requirement import requires
 from holdfast.contract.errors import InvalidInput
 from holdfast.database.handle import Database
 from holdfast.sync.database import Database as SyncDatabase
 
-try:
+with requires("langgraph-checkpoint>=4.1"):
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import (
         WRITES_IDX_MAP,
@@ -31,8 +31,6 @@ try:
         get_checkpoint_metadata,
     )
     from langgraph.checkpoint.serde.base import SerializerProtocol
-except ModuleNotFoundError as error:  # pragma: no cover - tested in a process of its own
-    raise missing("langgraph-checkpoint") from error
 
 #: How many checkpoints are looked at together when they are listed.
 PAGE_CHECKPOINTS: Final = 50

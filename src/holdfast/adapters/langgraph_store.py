@@ -12,13 +12,13 @@ from typing import Any, Final
 from holdfast.adapters.handles import Bridge
 from holdfast.adapters.item_filters import matches, meets
 from holdfast.adapters.item_rows import CANDIDATES_MAX, Items, Put
-from holdfast.adapters.packages import missing
+from holdfast.adapters.requirement import requires
 from holdfast.contract.errors import InvalidInput
 from holdfast.database.handle import Database
 from holdfast.store.versions.entry import Entry
 from holdfast.sync.database import Database as SyncDatabase
 
-try:
+with requires("langgraph-checkpoint>=4.1"):
     from langgraph.store.base import (
         BaseStore,
         GetOp,
@@ -36,8 +36,6 @@ try:
         tokenize_path,
         validate_op_namespace,
     )
-except ModuleNotFoundError as error:  # pragma: no cover - tested in a process of its own
-    raise missing("langgraph-checkpoint") from error
 
 #: How many vectors a search looks at first for each item wanted: items have several.
 _VECTORS_AN_ITEM: Final = 4

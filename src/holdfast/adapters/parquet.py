@@ -11,7 +11,7 @@ from holdfast.adapters.columns import Missing
 from holdfast.adapters.files import offload, replaced
 from holdfast.adapters.handles import either
 from holdfast.adapters.incoming import Nulls, incoming
-from holdfast.adapters.packages import require
+from holdfast.adapters.requirement import requires
 from holdfast.adapters.rows import BATCH_ROWS, COMMIT_ROWS
 from holdfast.contract.errors import InvalidInput, InvalidValue
 from holdfast.documents.collection import Collection
@@ -46,7 +46,8 @@ async def to_parquet(
         InvalidInput, InvalidQuery, PatternInvalid, DriverMissing: as of `to_arrow`.
         OSError: the file cannot be written.
     """
-    parquet = require("pyarrow.parquet", "pyarrow")
+    with requires("pyarrow>=20"):
+        from pyarrow import parquet
     export = Export(collection, query, key, schema, missing, hint, batch_rows)
     written = 0
     with replaced(path, collection) as beside:
@@ -83,17 +84,18 @@ async def from_parquet(
         InvalidValue, SchemaValidationFailed, InvalidKey, DriverMissing: as of `from_arrow`.
         OSError: the file cannot be read.
     """
-    parquet = require("pyarrow.parquet", "pyarrow")
-    arrow = require("pyarrow", "pyarrow")
+    with requires("pyarrow>=20"):
+        import pyarrow as pa
+        from pyarrow import parquet
     try:
         file = await offload(collection, lambda: parquet.ParquetFile(path))
-    except arrow.ArrowInvalid as error:
+    except pa.ArrowInvalid as error:
         raise InvalidInput(
             "a Parquet file was wanted; found another one, or a damaged one"
         ) from error
     with file:
         batches = file.iter_batches(batch_size=BATCH_ROWS)
-        reader = arrow.RecordBatchReader.from_batches(file.schema_arrow, batches)
+        reader = pa.RecordBatchReader.from_batches(file.schema_arrow, batches)
         return await incoming(
             collection, reader, key, nulls, commit_rows, modified_by=modified_by, comment=comment
         )
