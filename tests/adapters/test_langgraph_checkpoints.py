@@ -22,7 +22,7 @@ from tests.adapters.suites import opened
 
 @pytest.mark.parametrize("kind", ["loop", "threads"])
 def test_it_conforms(kind: str) -> None:
-    @checkpointer_test(name=f"holdfast {kind}")  # type: ignore[untyped-decorator]
+    @checkpointer_test(name=f"holdfast {kind}")
     async def saver() -> AsyncIterator[HoldfastSaver]:
         async with opened(kind) as db:
             yield HoldfastSaver(db)
