@@ -14,6 +14,7 @@ import holdfast.sync
 from holdfast.adapters import columns
 from holdfast.adapters.arrow import arrow_stream, from_arrow, to_arrow
 from holdfast.contract.errors import (
+    DuplicateKey,
     InvalidInput,
     InvalidKey,
     InvalidQuery,
@@ -364,3 +365,28 @@ def test_a_closed_database_says_so() -> None:
         to_arrow(collection)
     with pytest.raises(StoreError):
         from_arrow(collection, pa.table({"key": ["a"]}))
+
+
+def test_handlers_have_their_say_and_are_told(db: holdfast.sync.Database) -> None:
+    collection = db.collection("all")
+    told: list[str] = []
+
+    def refuse(key: str, value: Any) -> None:
+        if value["x"] < 0:
+            raise ValueError("x is 0 or more")
+
+    collection.on("before:set", refuse)
+    collection.on("change", lambda changes: told.extend(one.key for one in changes))
+    from_arrow(collection, pa.table({"key": ["a", "b"], "x": [1, 2]}))
+    assert told == ["a", "b"]
+    with pytest.raises(ValueError, match="x is 0 or more"):
+        from_arrow(collection, pa.table({"key": ["c", "d"], "x": [1, -1]}))
+    assert sorted(collection.keys()) == ["a", "b"]
+
+
+def test_a_unique_value_that_is_taken_refuses_its_rows(db: holdfast.sync.Database) -> None:
+    collection = db.collection("all")
+    collection.create_index("x", "x", unique=True)
+    with pytest.raises(DuplicateKey, match="row 3 to 4"):
+        from_arrow(collection, pa.table({"key": list("abcd"), "x": [1, 2, 3, 1]}), commit_rows=2)
+    assert sorted(collection.keys()) == ["a", "b"]

@@ -60,9 +60,13 @@ class Rows:
     async def __aenter__(self) -> Self:
         collections = self._collection._collections  # noqa: SLF001 - see above
         collections.gate.check()
-        view = collections.on(await self._moment.begin(), None)
         typed, history = self._collection._typed, self._collection._history  # noqa: SLF001
-        self._view = Queries(self._collection.name, typed, view, history)
+        try:
+            view = collections.on(await self._moment.begin(), None)
+            self._view = Queries(self._collection.name, typed, view, history)
+        except BaseException:
+            self._moment.end()
+            raise
         return self
 
     async def __aexit__(
