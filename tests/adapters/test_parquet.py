@@ -1,7 +1,9 @@
 """Parquet files: written whole, read batch by batch."""
 
 import asyncio
+import threading
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -58,3 +60,40 @@ def test_what_is_no_parquet_file_is_refused(db: holdfast.sync.Database, tmp_path
         from_parquet(db.collection("all"), file)
     with pytest.raises(FileNotFoundError):
         from_parquet(db.collection("all"), tmp_path / "absent")
+
+
+def test_one_that_is_cancelled_waits_for_its_thread_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on, open_writers = threading.Event(), threading.Event(), [0]
+    write, close = pq.ParquetWriter.write_batch, pq.ParquetWriter.close
+
+    def slow(self: Any, batch: Any) -> None:
+        begun.set()
+        assert go_on.wait(10)
+        assert open_writers == [0]  # Nobody closed it meanwhile.
+        write(self, batch)
+
+    def closed(self: Any) -> None:
+        open_writers[0] += 1
+        close(self)
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_batch", slow)
+    monkeypatch.setattr(pq.ParquetWriter, "close", closed)
+
+    async def work() -> None:
+        async with holdfast.open("memory://") as db:
+            await db.collection("all").set_many(DOCUMENTS)
+            task = asyncio.ensure_future(to_parquet(db.collection("all"), tmp_path / "a.parquet"))
+            await asyncio.to_thread(begun.wait, 10)
+            for _ in range(2):  # However often.
+                task.cancel()
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                assert not task.done()
+            go_on.set()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(work())
+    assert list(tmp_path.iterdir()) == []

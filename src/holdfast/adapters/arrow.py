@@ -10,10 +10,12 @@ With a collection of `holdfast.sync` the same calls return their results themsel
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator
+from functools import partial
 from types import ModuleType
 from typing import Any, Final
 
 from holdfast.adapters.columns import Missing, Place, checked_missing
+from holdfast.adapters.files import offload
 from holdfast.adapters.handles import collection_of, either
 from holdfast.adapters.incoming import Nulls, incoming
 from holdfast.adapters.requirement import requires
@@ -183,15 +185,18 @@ class Export:
         weight = 0
         async for row in rows.walk():
             if waiting and weight + row[2] > BATCH_BYTES_MAX:
-                yield self._batch(waiting, schema)
+                yield await self._offloaded(waiting, schema)
                 waiting, weight = [], 0
             waiting.append(row)
             weight += row[2]
             if len(waiting) == self._batch_rows:
-                yield self._batch(waiting, schema)
+                yield await self._offloaded(waiting, schema)
                 waiting, weight = [], 0
         if waiting:
-            yield self._batch(waiting, schema)
+            yield await self._offloaded(waiting, schema)
+
+    async def _offloaded(self, rows: list[Row], schema: Any) -> Any:
+        return await offload(self._collection, partial(self._batch, rows, schema))
 
     def _batch(self, rows: list[Row], schema: Any) -> Any:
         arrow = self.arrow

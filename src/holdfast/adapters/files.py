@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from itertools import islice
 from os import PathLike
 from pathlib import Path
@@ -59,8 +60,23 @@ async def output(
 
 
 async def offload(collection: Collection[Any], work: Callable[[], T]) -> T:
-    """Do what waits for a disk away from the loop, if there is one."""
-    return await collection._collections.gate.runtime.offload(work)  # noqa: SLF001 - its way to wait
+    """Do what waits for a disk away from the loop, if there is one.
+
+    A caller that is cancelled goes on when the work has ended: nobody closes a file under it.
+    """
+    runtime = collection._collections.gate.runtime  # noqa: SLF001 - its way to wait
+    if runtime.blocking:
+        return work()
+    task = asyncio.ensure_future(runtime.offload(work))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # Asked for, so that nobody complains that nobody did.
+        raise
 
 
 @asynccontextmanager

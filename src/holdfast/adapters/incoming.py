@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any, Final, Literal
 
 from holdfast.adapters.columns import MISSING, NULL_METADATA
+from holdfast.adapters.files import offload
 from holdfast.adapters.requirement import requires
 from holdfast.adapters.rows import Writer, blamed
 from holdfast.contract.errors import InvalidInput, InvalidKey, InvalidValue, StoreError
@@ -49,7 +51,8 @@ async def incoming(
         ]
         names = [name for name, _, _ in columns]
         _check_names(names, key)
-        for batch in reader:
+        # Batch by batch, because it may be read from a file.
+        while (batch := await offload(collection, partial(next, reader, None))) is not None:
             for start in range(0, batch.num_rows, commit_rows):
                 part = batch.slice(start, commit_rows)
                 weight = part.get_total_buffer_size() // max(1, batch.num_rows)
