@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings, strategies
 from langgraph.checkpoint.base import CheckpointTuple, empty_checkpoint
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 from langgraph.checkpoint.memory import InMemorySaver
@@ -231,3 +232,77 @@ def test_checkpoints_outlive_the_process(tmp_path: Any) -> None:
             assert found.config == at
 
     asyncio.run(work())
+
+
+# --- Any order of calls ---------------------------------------------------------------------
+
+threads = strategies.sampled_from(["a", "b"])
+spaces = strategies.sampled_from(["", "inner:1"])
+calls = strategies.lists(
+    strategies.one_of(
+        strategies.tuples(strategies.just("put"), threads, spaces, strategies.booleans()),
+        strategies.tuples(
+            strategies.just("writes"), threads, spaces, strategies.sampled_from(["t1", "t2"]),
+            strategies.lists(strategies.sampled_from(["x", "y", "__error__"]), max_size=3),
+            strategies.sampled_from(["", "path"]),
+        ),
+        strategies.tuples(strategies.just("delete"), threads),
+    ),
+    max_size=12,
+)  # fmt: skip
+
+
+def looked_at(one: Any) -> list[Any]:
+    """Everything that a checkpointer shows."""
+    shown: list[Any] = []
+    for thread in ("a", "b"):
+        for space in ("", "inner:1"):
+            shown.append(_facts(one.get_tuple(config(thread, space))))
+            shown.append([_facts(found) for found in one.list(config(thread, space))])
+            shown.append([_facts(found) for found in one.list(config(thread, space), limit=1)])
+    return shown
+
+
+def _facts(found: CheckpointTuple | None) -> Any:
+    if found is None:
+        return None
+    parent = found.parent_config
+    return (
+        found.config["configurable"]["checkpoint_id"], found.checkpoint, found.metadata,
+        parent and parent["configurable"]["checkpoint_id"], found.pending_writes,
+    )  # fmt: skip
+
+
+@settings(max_examples=60)
+@given(calls)
+def test_any_calls_show_what_they_show_in_memory(several: list[tuple[Any, ...]]) -> None:
+    with holdfast.sync.open("memory://") as db:
+        ours, theirs = HoldfastSaver(db), InMemorySaver()
+        last: dict[tuple[str, str], Any] = {}
+        for number, (what, thread, *rest) in enumerate(several):
+            if what == "delete":
+                for one in (ours, theirs):
+                    one.delete_thread(thread)
+                last = {place: at for place, at in last.items() if place[0] != thread}
+                continue
+            place = (thread, rest[0])
+            at = last.get(place, config(*place))
+            if what == "put":
+                before = None if place not in last else theirs.get_tuple(at)
+                checkpoint: Any = empty_checkpoint()
+                versions: Any = {"n": ours.get_next_version(None, None)}
+                checkpoint["channel_versions"] = dict(versions)
+                checkpoint["channel_values"] = {"n": number}
+                if before is not None and rest[1]:  # Another channel stays as it was.
+                    old = before.checkpoint
+                    checkpoint["channel_versions"] = {**old["channel_versions"], **versions}
+                    checkpoint["channel_values"] = {**old["channel_values"], "n": number}
+                metadata: Any = {"step": number, "source": "loop"}
+                for one in (ours, theirs):
+                    last[place] = one.put(at, dict(checkpoint), metadata, versions)
+            elif place in last:
+                task, channels, path = rest[1:]
+                writes = [(channel, (number, index)) for index, channel in enumerate(channels)]
+                for one in (ours, theirs):
+                    one.put_writes(at, writes, task, path)
+            assert looked_at(ours) == looked_at(theirs)
