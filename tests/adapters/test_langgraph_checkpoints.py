@@ -299,7 +299,7 @@ def test_any_calls_show_what_they_show_in_memory(several: list[tuple[Any, ...]])
                     checkpoint["channel_values"] = {**old["channel_values"], "n": number}
                 metadata: Any = {"step": number, "source": "loop"}
                 for one in (ours, theirs):
-                    last[place] = one.put(at, dict(checkpoint), metadata, versions)
+                    last[place] = one.put(at, checkpoint.copy(), metadata, versions)
             elif place in last:
                 task, channels, path = rest[1:]
                 writes = [(channel, (number, index)) for index, channel in enumerate(channels)]
