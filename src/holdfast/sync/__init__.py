@@ -20,7 +20,7 @@ from holdfast.sync.keeping import Audit, Lock, OperationLog, Retention
 from holdfast.sync.live import LiveQuery
 from holdfast.sync.moments import Scope, SnapshotView, Transaction
 from holdfast.sync.state import ScopedStore, state_store
-from holdfast.sync.state_areas import KV, BatchArea, Cache, Counter, Dev, Limiter, Presence
+from holdfast.sync.state_areas import KV, BatchArea, Bloom, Cache, Counter, Dev, Limiter, Presence
 from holdfast.sync.state_events import EventAccessor, EventDirectory, EventsArea, Subscription
 from holdfast.sync.state_holding import Claim, Lease, Permit, Semaphore
 from holdfast.sync.state_streams import Consumption, StreamGroup, Streams
@@ -34,6 +34,7 @@ __all__ = [
     "KV",
     "Audit",
     "BatchArea",
+    "Bloom",
     "Cache",
     "Claim",
     "Collection",
