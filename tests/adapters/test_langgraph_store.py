@@ -12,7 +12,7 @@ from langgraph.store.memory import InMemoryStore
 import holdfast
 import holdfast.sync
 from holdfast.adapters.langgraph_store import HoldfastStore
-from holdfast.contract.errors import InvalidInput, InvalidQuery, SerializationFailed
+from holdfast.contract.errors import InvalidInput, InvalidQuery, SerializationFailed, StoreError
 from holdfast.contract.runtime import ManualClock
 from tests.adapters.suites import opened
 
@@ -283,3 +283,20 @@ def test_vectors_run_out_with_their_item() -> None:
         clock.advance(11 * 60)
         assert store.search(("m",), query="a") == []
         assert db.collection("langgraph.vectors").size() == 0
+
+
+def test_an_embedding_that_goes_wrong_writes_nothing(db: holdfast.sync.Database) -> None:
+    def too_few(texts: Sequence[str]) -> list[list[float]]:
+        return embed(texts)[1:]
+
+    def raising(texts: Sequence[str]) -> list[list[float]]:
+        raise KeyboardInterrupt
+
+    for function, error in ((too_few, InvalidInput), (raising, KeyboardInterrupt)):
+        store = HoldfastStore(db, index={"dims": 8, "embed": function, "fields": ["text"]})
+        with pytest.raises(error):
+            store.put(("m",), "one", {"text": "a"})
+    wrong = HoldfastStore(db, index={"dims": 3, "embed": embed, "fields": ["text"]})
+    with pytest.raises(StoreError):
+        wrong.put(("m",), "one", {"text": "a"})
+    assert HoldfastStore(db).search(("m",)) == []

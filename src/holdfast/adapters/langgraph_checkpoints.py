@@ -124,7 +124,8 @@ class HoldfastSaver(BaseCheckpointSaver[str]):
         """Remove what is old in the threads, or with `delete` all of them.
 
         `keep_latest` keeps the newest checkpoint of each namespace, and those that its delta
-        channels are rebuilt from.
+        channels are rebuilt from. Prune a thread while no run is going on in it: one that began at
+        an older checkpoint would find the values gone that it shares with that.
         """
         self._bridge.call(lambda db: self._prune(db, thread_ids, strategy))
 

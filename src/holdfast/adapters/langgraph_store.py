@@ -86,7 +86,7 @@ class HoldfastStore(BaseStore):
         queries: list[list[float]] = []
         if self.embeddings is not None:
             texts = self._texts(batch)
-            vectors = self.embeddings.embed_documents(texts) if texts else []
+            vectors = _one_each(texts, self.embeddings.embed_documents(texts) if texts else [])
             queries = [self.embeddings.embed_query(one) for one in batch.queries()]
         return self._bridge.call(lambda db: self._do(db, batch, vectors, queries))
 
@@ -97,7 +97,8 @@ class HoldfastStore(BaseStore):
         queries: list[list[float]] = []
         if self.embeddings is not None:
             texts = self._texts(batch)
-            vectors = await self.embeddings.aembed_documents(texts) if texts else []
+            made = await self.embeddings.aembed_documents(texts) if texts else []
+            vectors = _one_each(texts, made)
             queries = [await self.embeddings.aembed_query(one) for one in batch.queries()]
         return await self._bridge.wait(lambda db: self._do(db, batch, vectors, queries))
 
@@ -220,6 +221,15 @@ class HoldfastStore(BaseStore):
             if all(matches(labels, one.match_type, one.path) for one in conditions)
         }
         return sorted(found)[op.offset : op.offset + op.limit]
+
+
+def _one_each(texts: list[str], vectors: list[list[float]]) -> list[list[float]]:
+    if len(vectors) != len(texts):
+        raise InvalidInput(
+            f"embed gives a vector for each text; found {len(vectors)} for {len(texts)} texts. "
+            "Nothing was written"
+        )
+    return vectors
 
 
 class _Batch:
