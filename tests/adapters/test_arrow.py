@@ -260,6 +260,11 @@ def test_what_was_committed_before_a_refused_row_stays(db: holdfast.sync.Databas
     with pytest.raises(SerializationFailed, match=r"rows? 3 to 4"):
         from_arrow(collection, table, commit_rows=2)
     assert sorted(collection.keys()) == ["a", "b"]
+    with pytest.raises(SerializationFailed, match="first 2 rows are written") as error:
+        from_arrow(collection, table, commit_rows=2)
+    assert error.value.details["written"] == 2
+    with pytest.raises(SerializationFailed, match="Of this import nothing is written"):
+        from_arrow(collection, table)
     with pytest.raises(InvalidInput, match="commit_rows is an int from 1"):
         from_arrow(collection, table, commit_rows=0)
 

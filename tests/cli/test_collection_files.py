@@ -53,6 +53,8 @@ def test_bad_lines_are_named_and_what_was_before_is_there(cli: Cli, url: str) ->
     done = cli("import", "-", "--collection", "c", "--batch", "2", "--json", stdin=bad)
     assert done.code == 2
     assert "line 6" in done.error["message"]
+    assert "the first 4 rows are written" in done.error["message"]
+    assert done.error["details"]["written"] == 4
     with holdfast.sync.open(url) as db:
         assert db.collection("c").size() == 4
 

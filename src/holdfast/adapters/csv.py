@@ -148,7 +148,7 @@ async def from_csv(
     if nulls not in ("null", "missing"):
         raise InvalidInput(f"nulls is 'null' or 'missing'; found {nulls!r}")
     writer = Writer(collection, commit_rows, modified_by=modified_by, comment=comment)
-    async with opened(collection, source) as stream:
+    async with opened(collection, source) as stream, writer:
         bytes_ = await offload(collection, lambda: _twice(stream))
         try:
             start = bytes_.tell()
@@ -160,7 +160,6 @@ async def from_csv(
             place = _place(form.names, key)
             async for line, row in stepped(collection, form.rows(bytes_)):
                 await _write(writer, form.names, readers, line, row, place, null, nulls)
-            await writer.flush()
         finally:
             if bytes_ is not stream:
                 bytes_.close()

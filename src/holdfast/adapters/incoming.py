@@ -44,25 +44,29 @@ async def incoming(
     if nulls not in ("null", "missing"):
         raise InvalidInput(f"nulls is 'null' or 'missing'; found {nulls!r}")
     writer = Writer(collection, commit_rows, **options)
-    with _reader(arrow, data) as reader:
-        columns = [
-            (field.name, _plain_type(arrow, field.type, field.name), _maker(arrow, field, nulls))
-            for field in reader.schema
-        ]
-        names = [name for name, _, _ in columns]
-        _check_names(names, key)
-        # Batch by batch, because it may be read from a file.
-        while (batch := await offload(collection, partial(next, reader, None))) is not None:
-            for start in range(0, batch.num_rows, commit_rows):
-                part = batch.slice(start, commit_rows)
-                weight = part.get_total_buffer_size() // max(1, batch.num_rows)
-                values = [
-                    _values(arrow, column, name, plain)
-                    for column, (name, plain, _) in zip(part.columns, columns, strict=True)
-                ]
-                for row in zip(*values, strict=True):
-                    await _write(writer, columns, row, key, weight)
-    await writer.flush()
+    async with writer:
+        with _reader(arrow, data) as reader:
+            columns = [
+                (
+                    field.name,
+                    _plain_type(arrow, field.type, field.name),
+                    _maker(arrow, field, nulls),
+                )
+                for field in reader.schema
+            ]
+            names = [name for name, _, _ in columns]
+            _check_names(names, key)
+            # Batch by batch, because it may be read from a file.
+            while (batch := await offload(collection, partial(next, reader, None))) is not None:
+                for start in range(0, batch.num_rows, commit_rows):
+                    part = batch.slice(start, commit_rows)
+                    weight = part.get_total_buffer_size() // max(1, batch.num_rows)
+                    values = [
+                        _values(arrow, column, name, plain)
+                        for column, (name, plain, _) in zip(part.columns, columns, strict=True)
+                    ]
+                    for row in zip(*values, strict=True):
+                        await _write(writer, columns, row, key, weight)
     return writer.written
 
 

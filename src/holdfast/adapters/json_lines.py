@@ -118,7 +118,7 @@ async def from_json_lines(
     """
     writer = Writer(collection, commit_rows, modified_by=modified_by, comment=comment)
     clock = collection._collections.components.clock  # noqa: SLF001 - of its database
-    async with opened(collection, source) as stream:
+    async with opened(collection, source) as stream, writer:
         async for line in stepped(collection, _lines(stream, key_field)):
             expires_at = line.expires_at
             if expires_at is not None and milliseconds(expires_at) <= clock.now_ms():
@@ -129,7 +129,6 @@ async def from_json_lines(
                 if "row" not in error.details:
                     error.message = f"line {line.number}: {error.message}"
                 raise
-        await writer.flush()
     return writer.written
 
 

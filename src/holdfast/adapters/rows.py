@@ -110,7 +110,8 @@ class Rows:
 class Writer:
     """Writes rows into a collection, some of them in each commit.
 
-    What was committed before a row that is refused stays there.
+    Used in an `async with`, whose end commits the last of them. What was committed before a row
+    that is refused stays there, and the error says how much that is.
 
     Args:
         collection: where to.
@@ -140,6 +141,32 @@ class Writer:
         self._usual = write_options(*self._author, None, None, None, None)
         self._weight = 0
         self.accepted = self.written = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                await self.flush()
+        except StoreError as failure:
+            raise self._told(failure) from failure.__cause__
+        if isinstance(error, StoreError):
+            self._told(error)
+
+    def _told(self, error: StoreError) -> StoreError:
+        """The error, saying how much of the import is there."""
+        there = f"the first {self.written:,} rows are written" if self.written else (
+            "nothing is written"
+        )  # fmt: skip
+        error.message = f"{error.message}. Of this import {there}"
+        error.details = error.details | {"written": self.written}
+        return error
 
     async def add(
         self,
