@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from types import ModuleType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from holdfast.adapters.columns import MISSING, NULL_METADATA
 from holdfast.adapters.files import offload
@@ -46,28 +46,41 @@ async def incoming(
     writer = Writer(collection, commit_rows, **options)
     async with writer:
         with _reader(arrow, data) as reader:
-            columns = [
-                (
-                    field.name,
-                    _plain_type(arrow, field.type, field.name),
-                    _maker(arrow, field, nulls),
-                )
-                for field in reader.schema
-            ]
-            names = [name for name, _, _ in columns]
-            _check_names(names, key)
+            columns = [_Column.of(arrow, field, nulls) for field in reader.schema]
+            _check_names([column.name for column in columns], key)
             # Batch by batch, because it may be read from a file.
             while (batch := await offload(collection, partial(next, reader, None))) is not None:
-                for start in range(0, batch.num_rows, commit_rows):
-                    part = batch.slice(start, commit_rows)
-                    weight = part.get_total_buffer_size() // max(1, batch.num_rows)
-                    values = [
-                        _values(arrow, column, name, plain)
-                        for column, (name, plain, _) in zip(part.columns, columns, strict=True)
-                    ]
-                    for row in zip(*values, strict=True):
-                        await _write(writer, columns, row, key, weight)
+                for row, weight in _rows(arrow, batch, columns, commit_rows):
+                    await _write(writer, columns, row, key, weight)
     return writer.written
+
+
+class _Column(NamedTuple):
+    """A column of the data: its name, the type of its plain values, and what they become."""
+
+    name: str
+    plain: Any
+    make: Callable[[Any], Any]
+
+    @classmethod
+    def of(cls, arrow: ModuleType, field: Any, nulls: Nulls) -> _Column:
+        plain = _plain_type(arrow, field.type, field.name)
+        return cls(field.name, plain, _maker(arrow, field, nulls))
+
+
+def _rows(
+    arrow: ModuleType, batch: Any, columns: list[_Column], some: int
+) -> Iterator[tuple[tuple[Any, ...], int]]:
+    """The rows of a batch with about how many bytes each holds; some are plain at a time."""
+    weight = batch.get_total_buffer_size() // max(1, batch.num_rows)
+    for start in range(0, batch.num_rows, some):
+        part = batch.slice(start, some)
+        values = [
+            _values(arrow, found, column.name, column.plain)
+            for found, column in zip(part.columns, columns, strict=True)
+        ]
+        for row in zip(*values, strict=True):
+            yield row, weight
 
 
 def _reader(arrow: ModuleType, data: Any) -> Any:
@@ -95,7 +108,7 @@ def _check_names(names: list[str], key: str | None) -> None:
 
 
 async def _write(
-    writer: Writer, columns: list[Any], row: tuple[Any, ...], key: str | None, weight: int
+    writer: Writer, columns: list[_Column], row: tuple[Any, ...], key: str | None, weight: int
 ) -> None:
     found = None
     document = {}
