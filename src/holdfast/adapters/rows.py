@@ -102,7 +102,8 @@ class Rows:
 
         def made(found: tuple[str, Any, Entry[Any]]) -> R:
             key, document, entry = found
-            return make(key, document if kept is None else kept(document), entry)
+            # What was found of a document may be only what the query looks at.
+            return make(key, entry.value if kept is None else kept(document), entry)
 
         return Results(self._view._begin(self._query, self._hint), made)  # noqa: SLF001
 
