@@ -82,6 +82,13 @@ MODULES = (
         )
     ),
     "holdfast.testing",
+    *(
+        f"holdfast.adapters.{name}"
+        for name in (
+            "arrow", "frames", "parquet", "csv", "json_lines", "langgraph_checkpoints",
+            "langgraph_store", "langchain", "sessions",
+        )
+    ),
 )  # fmt: skip
 
 #: The engines that come with Holdfast, in the order of the table.
