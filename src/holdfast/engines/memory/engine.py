@@ -202,7 +202,7 @@ class MemoryEngine(EmbeddedEngine):
         return wrong
 
     async def load(
-        self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
+        self, rows: Sequence[tuple[bytes, Record | None]], *, next_revision: int | None = None
     ) -> None:
         if self._refusal is not None:
             raise self._refuse()
@@ -212,14 +212,15 @@ class MemoryEngine(EmbeddedEngine):
             self._check_key(key, self._capabilities.key_bytes_max)
         state = self._state
         with state.lock:
-            head = max([state.head, *(record.revision for _, record in rows)])
+            head = max([state.head, *(one.revision for _, one in rows if one is not None)])
             if next_revision is not None and next_revision <= head:
                 raise InvalidInput(
                     f"the next revision lies above {head}, which a row loaded has; "
                     f"found {next_revision}"
                 )
             for key, record in rows:
-                state.put(key, (record.value, record.revision), record.revision)
+                kept = None if record is None else (record.value, record.revision)
+                state.put(key, kept, head)
             state.head = head if next_revision is None else next_revision - 1
 
     def _begin(self) -> Writer:
