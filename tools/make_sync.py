@@ -507,6 +507,8 @@ LOADED_LATER = (
 FUNCTIONS = (
     ("holdfast.database.restoring", "restore"),
     ("holdfast.database.restoring", "verify_backups"),
+    ("holdfast.database.following", "follow"),
+    ("holdfast.database.following", "promote"),
 )
 
 # What the code written by hand above and below names: module and name.

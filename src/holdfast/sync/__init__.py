@@ -12,7 +12,7 @@ and work where a loop runs too, in the cells of a notebook for one. Importing th
 other module than `holdfast` does.
 """
 
-from holdfast.sync.database import Database, open, restore, verify_backups
+from holdfast.sync.database import Database, follow, open, promote, restore, verify_backups
 from holdfast.sync.documents import Collection, CollectionTransaction
 from holdfast.sync.entries import EntryScope, KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
@@ -73,7 +73,9 @@ __all__ = [
     "Transaction",
     "Walk",
     "Watch",
+    "follow",
     "open",
+    "promote",
     "restore",
     "state_store",
     "verify_backups",

@@ -17,6 +17,8 @@ from holdfast.contract.config import EngineConfig
 from holdfast.contract.record import Cursor
 from holdfast.contract.runtime import Clock, Components
 from holdfast.database.address import Address
+from holdfast.database.following import follow as follow_async
+from holdfast.database.following import promote as promote_async
 from holdfast.database.handle import Database as AsyncDatabase
 from holdfast.database.open import open as open_async
 from holdfast.database.restoring import restore as restore_async
@@ -39,7 +41,9 @@ from holdfast.sync.stores import MultiStore
 
 if TYPE_CHECKING:
     from holdfast.backups.chain import BackupFacts
+    from holdfast.backups.following import Followed, Round
     from holdfast.backups.restoring import Restored
+    from holdfast.backups.standby import Promoted
 
 T = TypeVar("T")
 
@@ -151,6 +155,59 @@ def verify_backups(
         NotADatabase, FormatTooNew, IntegrityFailed: a file cannot be restored.
     """
     return drive(verify_backups_async(files, components=components))
+
+
+def follow(
+    source: str | EngineConfig,
+    target: str | EngineConfig,
+    *,
+    interval: float | timedelta = 1.0,
+    once: bool = False,
+    progress: Callable[[Round], None] | None = None,
+    components: Components | None = None,
+) -> Followed:
+    """Keep a standby level with a database, until the caller is cancelled or interrupted.
+
+    The standby holds the rows of the source with their revisions, every view and the past
+    included. It can be opened with `read_only=True` meanwhile. Killed on either side, it is called
+    again and goes on. A round of up to 20,000 rows is taken whole or not at all, on engines in
+    files; one with more takes several steps, and a standby can be promoted only after the last.
+
+    Args:
+        source: a database whose engine has snapshots; it is opened for reading only.
+        target: the standby: nothing, or what an earlier call left there.
+        interval: the shortest time from one round to the next, seconds or a timedelta. After a
+            long round it is four times as long as that, so that a follower leaves most of a core
+            to others. This and one round are how much a standby may lack.
+        once: end as soon as the standby has all that the source had at the call.
+        progress: called after each round; from another thread.
+        components: clock, ids and ways to wait other than the machine's; for tests.
+
+    Raises:
+        StoreNotFound: there is no source, or it was removed meanwhile.
+        StoreExists: something stands at the target that is no standby.
+        Compacted: the standby follows another database, or this one before it was restored.
+        Fenced: the standby was promoted, or has another follower by now.
+        Unsupported: the source has no snapshots, or the target takes no rows with revisions.
+    """
+    return drive(
+        follow_async(
+            source, target, interval=interval, once=once, progress=progress, components=components
+        )
+    )
+
+
+def promote(address: str | EngineConfig, *, components: Components | None = None) -> Promoted:
+    """Make a database of its own of a standby, which then can be written to.
+
+    Stop following first. It keeps the lineage that it had as a standby, which is not the source's:
+    cursors of the source raise `Compacted`, as the source may have got further than the standby.
+
+    Raises:
+        InvalidInput: there is no standby.
+        IntegrityFailed: the last round was broken off in the middle of several steps.
+    """
+    return drive(promote_async(address, components=components))
 
 
 class Database(Maintained):

@@ -1,0 +1,90 @@
+"""`follow` and `promote`: a warm standby of a database, and what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from holdfast.contract.config import EngineConfig
+from holdfast.contract.runtime import Components
+from holdfast.database.open import open
+from holdfast.runtime.system import system_components
+from holdfast.store.registry import engine_class, read_config
+
+if TYPE_CHECKING:
+    from holdfast.backups.following import Followed, Round
+    from holdfast.backups.standby import Promoted
+
+
+async def follow(
+    source: str | EngineConfig,
+    target: str | EngineConfig,
+    *,
+    interval: float | timedelta = 1.0,
+    once: bool = False,
+    progress: Callable[[Round], None] | None = None,
+    components: Components | None = None,
+) -> Followed:
+    """Keep a standby level with a database, until the caller is cancelled or interrupted.
+
+    The standby holds the rows of the source with their revisions, every view and the past
+    included. It can be opened with `read_only=True` meanwhile. Killed on either side, it is called
+    again and goes on. A round of up to 20,000 rows is taken whole or not at all, on engines in
+    files; one with more takes several steps, and a standby can be promoted only after the last.
+
+    Args:
+        source: a database whose engine has snapshots; it is opened for reading only.
+        target: the standby: nothing, or what an earlier call left there.
+        interval: the shortest time from one round to the next, seconds or a timedelta. After a
+            long round it is four times as long as that, so that a follower leaves most of a core
+            to others. This and one round are how much a standby may lack.
+        once: end as soon as the standby has all that the source had at the call.
+        progress: called after each round; from another thread.
+        components: clock, ids and ways to wait other than the machine's; for tests.
+
+    Raises:
+        StoreNotFound: there is no source, or it was removed meanwhile.
+        StoreExists: something stands at the target that is no standby.
+        Compacted: the standby follows another database, or this one before it was restored.
+        Fenced: the standby was promoted, or has another follower by now.
+        Unsupported: the source has no snapshots, or the target takes no rows with revisions.
+    """
+    from holdfast.backups.following import Follower
+
+    parts = components or system_components()
+    interval_s = interval.total_seconds() if isinstance(interval, timedelta) else interval
+    config = replace(read_config(source), read_only=True, create=False)
+    to = read_config(target)
+    async with open(config, housekeeping=False, components=parts) as db:
+        follower = Follower(
+            db._open_engine(),  # noqa: SLF001 - ours
+            engine_class(to.scheme)(to, parts),
+            interval_s=interval_s,
+            progress=progress,
+            stale=db._require_shared().stale,  # noqa: SLF001 - ours
+        )
+        return await follower.run(once=once)
+
+
+async def promote(address: str | EngineConfig, *, components: Components | None = None) -> Promoted:
+    """Make a database of its own of a standby, which then can be written to.
+
+    Stop following first. It keeps the lineage that it had as a standby, which is not the source's:
+    cursors of the source raise `Compacted`, as the source may have got further than the standby.
+
+    Raises:
+        InvalidInput: there is no standby.
+        IntegrityFailed: the last round was broken off in the middle of several steps.
+    """
+    from holdfast.backups import standby
+
+    parts = components or system_components()
+    config = replace(read_config(address), create=False)
+    engine = engine_class(config.scheme)(config, parts)
+    try:
+        await engine.open()
+        return await standby.promote(engine)
+    finally:
+        await engine.close()
