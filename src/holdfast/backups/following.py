@@ -9,7 +9,7 @@ before was broken off, by whatever end of whichever side.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from holdfast.backups.differing import Difference, of_keys, of_range
@@ -20,7 +20,7 @@ from holdfast.backups.standby import (
     standing_of,
     standing_row,
 )
-from holdfast.backups.touched import WalkAll, touched
+from holdfast.backups.touched import Touched, WalkAll, touched
 from holdfast.contract.capability import Io
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import (
@@ -44,10 +44,14 @@ STEP_ROWS: Final = 20_000
 STEP_BYTES: Final = 1 << 25
 #: The same where a server takes rows in parts of its own.
 STEP_ROWS_REMOTE: Final = 400
-#: How often everything is compared, in seconds: what nothing tells of is that late.
+#: How often everything is compared, in seconds.
 WALK_ALL_S: Final = 300.0
+#: Sooner where a commit left no trace (a purge, say): after that many times what it takes.
+WALK_SHARE: Final = 10
 #: A round is followed by a rest of that many times its length, so that the source has its peace.
 REST: Final = 4
+#: The longest rest, in seconds.
+REST_MAX_S: Final = 60.0
 #: How often a follower that waits looks whether its source is still there, in seconds.
 LOOK_S: Final = 1.0
 #: The engine may close a snapshot for its age; so often a round begins anew.
@@ -61,6 +65,8 @@ class Round(NamedTuple):
         revision: of the source, which the standby has now.
         written, removed: how many rows.
         reason: why all rows were compared; empty: the feed said where to look.
+        complete: whether every commit up to the revision left a trace that was followed; if not, a
+            commit may have removed rows that nothing tells of, which a round soon looks for.
         seconds: how long it took.
     """
 
@@ -68,6 +74,7 @@ class Round(NamedTuple):
     written: int
     removed: int
     reason: str
+    complete: bool
     seconds: float
 
 
@@ -96,8 +103,23 @@ class _Step:
 
     rows: list[Difference]
     size: int = 0
+
+
+@dataclass
+class _Taken:
+    """What a round took: see `Round`, and which commits left a trace."""
+
+    revision: int
+    reason: str
+    since: int
     written: int = 0
     removed: int = 0
+    revisions: set[int] = field(default_factory=set)
+
+    @property
+    def complete(self) -> bool:
+        """Whether each commit is accounted for."""
+        return bool(self.reason) or len(self.revisions) >= self.revision - self.since
 
 
 class Follower:
@@ -149,12 +171,20 @@ class Follower:
         self._standing = Standing(source.lineage, 0, False, self._me, self._clock.now_ms())
         #: When all rows were last compared; None: not by this follower.
         self._walked_at: float | None = None
+        #: How long that took, in seconds; and whether a commit left no trace since.
+        self._walk_s = 0.0
+        self._complete = True
         self._running: Completion[None] | None = None
         self.rounds = self.written = self.removed = 0
 
     async def run(self, *, once: bool) -> Followed:
         """Follow until the caller is cancelled or interrupted; `once`: until it is level."""
         runtime = self._source.components.host.runtime()
+        [marker] = await self._source.read([layout.SYSTEM_FORMAT])
+        if marker is None:
+            raise StoreNotFound(
+                f"there is nothing at {self._source.config.url} to follow; write to it first"
+            )
         try:
             await self._target.open()
             standing = await require_follower(self._target, self._source)
@@ -167,7 +197,7 @@ class Follower:
                 done = await self._in_place(self._round)
                 if once:
                     return Followed(done.revision, self.rounds, self.written, self.removed)
-                await runtime.sleep(max(self._interval_s, REST * done.seconds))
+                await runtime.sleep(max(self._interval_s, min(REST * done.seconds, REST_MAX_S)))
                 await self._wait(done.revision)
         finally:
             self._gone = True
@@ -180,13 +210,15 @@ class Follower:
         return self._target.capabilities.io is Io.REMOTE
 
     async def _wait(self, revision: int) -> None:
-        """Wait for a commit of the source, or until everything is to be compared again."""
+        """Wait for a commit of the source, or until rows are to be looked for."""
         runtime = self._source.components.host.runtime()
         while True:
             try:
-                await runtime.timeout(self._source.wait(revision), LOOK_S)
+                await runtime.timeout(self._source.wait(revision), self._look_s())
                 return
             except TimedOut:
+                if self._reason() and not self._complete:
+                    return
                 if self._stale():
                     raise StoreNotFound(
                         f"{self._source.config.url} was removed or replaced; the standby has "
@@ -233,49 +265,55 @@ class Follower:
                 f"the engine closed {SNAPSHOTS_MAX} snapshots before a round was done; make "
                 "`snapshot_age_max` longer"
             )
-        revision, reason, written, removed = done
         self.rounds += 1
-        result = Round(revision, written, removed, reason, self._clock.monotonic() - started)
+        self.written, self.removed = self.written + done.written, self.removed + done.removed
+        seconds = self._clock.monotonic() - started
+        if done.reason:
+            self._walked_at, self._walk_s, self._complete = self._clock.monotonic(), seconds, True
+        self._complete = self._complete and done.complete
+        result = Round(
+            done.revision, done.written, done.removed, done.reason, self._complete, seconds
+        )
         if self._progress is not None:
             self._progress(result)
         return result
 
-    async def _take(self, moment: Engine, revision: int) -> tuple[int, str, int, int]:
-        """Load what differs from a moment: (revision, why all was compared, written, removed)."""
-        reason = self._reason()
-        steps: AsyncIterator[list[Difference]]
-        if not reason:
-            try:
-                wanted = await touched(moment, self._target, self._standing.revision)
-            except WalkAll as why:
-                reason = str(why)
-            else:
-                steps = _all_of(moment, self._target, [wanted.found], wanted.keys, wanted.ranges)
-        if reason:
-            steps = of_range(moment, self._target, Range())
-        step, written, removed = _Step([]), 0, 0
-        async for found in steps:
+    async def _take(self, moment: Engine, revision: int) -> _Taken:
+        """Load what differs from a moment."""
+        taken = _Taken(revision, self._reason(), self._standing.revision)
+        step = _Step([])
+        async for found in await self._differences(moment, taken):
             self._require_wanted()
             for key, record in found:
                 step.rows.append((key, record))
                 step.size += len(key) + (0 if record is None else len(record.value))
-                step.written += record is not None
-                step.removed += record is None
+                if record is None:
+                    taken.removed += 1
+                    continue
+                taken.written += 1
+                if not taken.reason and record.revision > taken.since:
+                    taken.revisions.add(record.revision)
             if len(step.rows) >= self._step_rows or step.size >= STEP_BYTES:
-                written, removed = written + step.written, removed + step.removed
                 await self._load(step, self._standing.revision, whole=False)
                 step = _Step([])
-        written, removed = written + step.written, removed + step.removed
         [marker] = await moment.read([layout.SYSTEM_FORMAT])
         if marker is None:
             raise IntegrityFailed(f"{self._source.config.url} has no format row; run a check on it")
         # Last of all: before it, what stands there for the first time is no database.
         step.rows.append(format_row(marker, self._target.config.url))
         await self._load(step, revision, whole=True, next_revision=revision + 1)
-        if reason:
-            self._walked_at = self._clock.monotonic()
-        self.written, self.removed = self.written + written, self.removed + removed
-        return revision, reason, written, removed
+        return taken
+
+    async def _differences(self, moment: Engine, taken: _Taken) -> AsyncIterator[list[Difference]]:
+        """What differs from a moment; says in `taken` why, where all rows are compared."""
+        if not taken.reason:
+            try:
+                wanted = await touched(moment, self._target, self._standing.revision)
+            except WalkAll as why:
+                taken.reason = str(why)
+            else:
+                return _all_of(moment, self._target, wanted)
+        return of_range(moment, self._target, Range())
 
     def _reason(self) -> str:
         """Why all rows are to be compared; empty: the feed may say where to look."""
@@ -283,9 +321,19 @@ class Follower:
             return "the standby is new"
         if self._walked_at is None or not self._standing.whole:
             return "the follower began"
-        if self._clock.monotonic() - self._walked_at >= WALK_ALL_S:
+        since_s = self._clock.monotonic() - self._walked_at
+        if since_s >= WALK_ALL_S:
             return "it was long ago"
+        if not self._complete and since_s >= WALK_SHARE * self._walk_s:
+            return "a commit left no trace"
         return ""
+
+    def _look_s(self) -> float:
+        """How long to wait for a commit before looking at something else."""
+        if self._complete or self._walked_at is None:
+            return LOOK_S
+        rest_s = self._walked_at + WALK_SHARE * self._walk_s - self._clock.monotonic()
+        return min(max(rest_s, 0.001), LOOK_S)
 
     async def _load(
         self, step: _Step, revision: int, *, whole: bool, next_revision: int | None = None
@@ -315,16 +363,11 @@ class Follower:
 
 
 async def _all_of(
-    source: Engine,
-    target: Engine,
-    found: list[list[Difference]],
-    keys: set[bytes],
-    ranges: list[Range],
+    source: Engine, target: Engine, wanted: Touched
 ) -> AsyncIterator[list[Difference]]:
-    for step in found:
+    yield wanted.found
+    async for step in of_keys(source, target, sorted(wanted.keys)):
         yield step
-    async for step in of_keys(source, target, sorted(keys)):
-        yield step
-    for one in ranges:
+    for one in wanted.ranges:
         async for step in of_range(source, target, one):
             yield step
