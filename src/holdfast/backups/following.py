@@ -93,6 +93,11 @@ class Followed(NamedTuple):
     removed: int
 
 
+def rest_after(one: Round) -> float:
+    """How long to rest after a round, in seconds."""
+    return min(REST * one.seconds, REST_MAX_S)
+
+
 #: Called after each round.
 Progress = Callable[[Round], None]
 
@@ -197,7 +202,7 @@ class Follower:
                 done = await self._in_place(self._round)
                 if once:
                     return Followed(done.revision, self.rounds, self.written, self.removed)
-                await runtime.sleep(max(self._interval_s, min(REST * done.seconds, REST_MAX_S)))
+                await runtime.sleep(max(self._interval_s, rest_after(done)))
                 await self._wait(done.revision)
         finally:
             self._gone = True

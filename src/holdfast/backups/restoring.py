@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from holdfast.backups.chain import BackupFacts, chain_of, merged, verify_path
+from holdfast.backups.places import is_url
+from holdfast.backups.shipping import shipped
 from holdfast.backups.walking import PASSING
 from holdfast.contract.capability import Io
 from holdfast.contract.config import EngineConfig
@@ -48,11 +50,24 @@ class Restored(NamedTuple):
     files: tuple[str, ...]
 
 
-async def verify(files: Sequence[Path | str], components: Components) -> list[BackupFacts]:
-    """Read backups and compare all their checksums. Raises as `verify_file` does."""
-    return await components.host.runtime().offload(
-        lambda: [verify_path(Path(one)) for one in files]
-    )
+async def verify(
+    files: Sequence[Path | str], components: Components, to: int | datetime | None = None
+) -> list[BackupFacts]:
+    """Read backups and compare all their checksums. Raises as `verify_file` does.
+
+    Args:
+        files: paths and URLs, or one directory (a URL of one ends with a slash) that a database
+            was followed to.
+        components: clock, ids and host.
+        to: of a directory: the chain that begins no newer than this.
+    """
+
+    def read() -> list[BackupFacts]:
+        if len(files) == 1 and _is_directory(files[0]):
+            return shipped(files[0], to)
+        return [verify_path(one) for one in files]
+
+    return await components.host.runtime().offload(read)
 
 
 async def restore(
@@ -66,7 +81,8 @@ async def restore(
     """Make a database of a full backup and those that continue it.
 
     Args:
-        files: in whatever order; all of them are verified before anything is written.
+        files: in whatever order, or one directory; all of them are verified before anything is
+            written.
         address: of the new database.
         to: restore the newest of them no newer than this revision or instant.
         components: clock, ids and host.
@@ -78,7 +94,7 @@ async def restore(
         NotADatabase, FormatTooNew, IntegrityFailed: a file cannot be restored.
         VersionNotFound: all of them are newer than `to`.
     """
-    chain = chain_of(await verify(files, components), to)
+    chain = chain_of(await verify(files, components, to), to)
     engine = _engine(address, components)
     revision = chain[-1].end.revision
     rows = await _in_place(
@@ -189,6 +205,10 @@ async def _stepwise(rows: Iterator[tuple[bytes, Record]]) -> AsyncIterator[Rows]
             step, size = [], 0
     if step:
         yield step
+
+
+def _is_directory(place: Path | str) -> bool:
+    return str(place).endswith("/") if is_url(place) else Path(place).is_dir()
 
 
 def _engine(address: str | EngineConfig, components: Components) -> Engine:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="A database as a file: whole, or what is newer than another backup.")
 
 Files = Annotated[
-    list[Path], typer.Argument(metavar="FILE...", help="A full backup and what continues it.")
+    list[str],
+    typer.Argument(metavar="FILE...", help="A full backup and what continues it; or a directory."),
 ]
 #: Stands for standard output.
 STANDARD = "-"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ import typer
 import holdfast
 from holdfast.cli import exits, opening, options, shown
 from holdfast.cli.exits import BadUsage
+from holdfast.contract.config import masked
 
 if TYPE_CHECKING:
     from holdfast.backups.following import Round
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 def follow(
     source: Annotated[str, typer.Argument(metavar="SRC", help="The database to follow.")],
     target: Annotated[
-        str, typer.Argument(metavar="DST", help="Its standby: nothing yet, or what stands there.")
+        str, typer.Argument(metavar="DST", help="Its standby; or a directory or URL for backups.")
     ],
     interval: Annotated[
         float, typer.Option("--interval", help="The shortest time between two rounds, seconds.")
@@ -30,22 +32,26 @@ def follow(
 ) -> int:
     """Keep DST, a standby on whatever engine, level with SRC until Ctrl-C.
 
-    Killed and run again it goes on. Open DST with ?read_only=true meanwhile; `promote` makes a
-    database of its own of it.
+    Or ship backups to DST, a directory or a URL such as s3://bucket/app: a full one, then what is
+    newer, again and again. Killed and run again it goes on. Open a standby with ?read_only=true
+    meanwhile; `promote` makes a database of its own of it.
     """
     if interval <= 0:
         raise BadUsage(f"--interval is a time above zero; found {interval}")
-    opening.config_of(source), opening.config_of(target)
+    opening.config_of(source)
     told = _Told(as_json=as_json)
     try:
         done = opening.run(
-            holdfast.follow(source, target, interval=interval, once=once, progress=told.round)
+            holdfast.follow(
+                source, _target(target), interval=interval, once=once, progress=told.round
+            )
         )
     finally:
         told.end()
     if not as_json:
-        url = opening.config_of(target).url
-        shown.line(f"{url} has revision {done.revision}: {_rows(done.written, done.removed)}")
+        shown.line(
+            f"{masked(target)} has revision {done.revision}: {_rows(done.written, done.removed)}"
+        )
     return exits.OK
 
 
@@ -95,6 +101,10 @@ class _Told:
         if self._open:
             sys.stderr.write("\n")
             self._open = False
+
+
+def _target(target: str) -> str | Path:
+    return target if "://" in target else Path(target)
 
 
 def _rows(written: int, removed: int) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from holdfast.contract.config import EngineConfig
+from holdfast.contract.engine import Engine
 from holdfast.contract.runtime import Components
 from holdfast.database.open import open
 from holdfast.runtime.system import system_components
-from holdfast.store.registry import engine_class, read_config
+from holdfast.store.registry import engine_class, engine_names, read_config
 
 if TYPE_CHECKING:
     from holdfast.backups.following import Followed, Round
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 async def follow(
     source: str | EngineConfig,
-    target: str | EngineConfig,
+    target: str | EngineConfig | Path,
     *,
     interval: float | timedelta = 1.0,
     once: bool = False,
@@ -36,7 +38,9 @@ async def follow(
 
     Args:
         source: a database whose engine has snapshots; it is opened for reading only.
-        target: the standby: nothing, or what an earlier call left there.
+        target: the standby: nothing, or what an earlier call left there. A Path, or a URL that is
+            of no engine and that fsspec knows, such as `s3://bucket/app`, gets backups instead: a
+            full one, then ever more that continue it, for `restore` to take.
         interval: the shortest time from one round to the next, seconds or a timedelta. After a
             long round it is four times as long as that, so that a follower leaves most of a core
             to others. This and one round are how much a standby may lack.
@@ -52,20 +56,38 @@ async def follow(
         Unsupported: the source has no snapshots, or the target takes no rows with revisions.
     """
     from holdfast.backups.following import Follower
+    from holdfast.backups.shipping import Shipper
 
     parts = components or system_components()
     interval_s = interval.total_seconds() if isinstance(interval, timedelta) else interval
     config = replace(read_config(source), read_only=True, create=False)
-    to = read_config(target)
+    options: dict[str, Any] = {"interval_s": interval_s, "progress": progress}
+    place = _place_of(target)
+    standby = None if place is not None else _engine(cast("str | EngineConfig", target), parts)
     async with open(config, housekeeping=False, components=parts) as db:
-        follower = Follower(
-            db._open_engine(),  # noqa: SLF001 - ours
-            engine_class(to.scheme)(to, parts),
-            interval_s=interval_s,
-            progress=progress,
-            stale=db._require_shared().stale,  # noqa: SLF001 - ours
-        )
-        return await follower.run(once=once)
+        options["stale"] = db._require_shared().stale  # noqa: SLF001 - ours
+        engine = db._open_engine()  # noqa: SLF001 - ours
+        if place is not None:
+            return await Shipper(engine, place, **options).run(once=once)
+        assert standby is not None
+        return await Follower(engine, standby, **options).run(once=once)
+
+
+def _place_of(target: object) -> str | Path | None:
+    """Where backups go: a path, or a URL of no engine; None: it is a standby."""
+    if isinstance(target, Path):
+        return target
+    scheme, separator, _ = target.partition("://") if isinstance(target, str) else ("", "", "")
+    if not separator or scheme in engine_names():
+        return None
+    from holdfast.backups.places import reaches
+
+    return str(target) if reaches(scheme) else None
+
+
+def _engine(address: str | EngineConfig, components: Components) -> Engine:
+    config = read_config(address)
+    return engine_class(config.scheme)(config, components)
 
 
 async def promote(address: str | EngineConfig, *, components: Components | None = None) -> Promoted:
@@ -81,8 +103,7 @@ async def promote(address: str | EngineConfig, *, components: Components | None 
     from holdfast.backups import standby
 
     parts = components or system_components()
-    config = replace(read_config(address), create=False)
-    engine = engine_class(config.scheme)(config, parts)
+    engine = _engine(replace(read_config(address), create=False), parts)
     try:
         await engine.open()
         return await standby.promote(engine)

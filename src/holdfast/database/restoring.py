@@ -30,7 +30,8 @@ async def restore(
     the backup, under a new lineage: cursors of the old one raise `Compacted`.
 
     Args:
-        files: in whatever order.
+        files: paths, or URLs that fsspec knows, in whatever order; or one directory that `follow`
+            shipped to (a URL of one ends with a slash).
         address: of the new database; nothing may stand there.
         to: restore the newest backup no newer than this revision or aware instant.
         progress: called after each step with how many rows are in place; from another thread.

@@ -131,7 +131,8 @@ def restore(
     the backup, under a new lineage: cursors of the old one raise `Compacted`.
 
     Args:
-        files: in whatever order.
+        files: paths, or URLs that fsspec knows, in whatever order; or one directory that `follow`
+            shipped to (a URL of one ends with a slash).
         address: of the new database; nothing may stand there.
         to: restore the newest backup no newer than this revision or aware instant.
         progress: called after each step with how many rows are in place; from another thread.
@@ -159,7 +160,7 @@ def verify_backups(
 
 def follow(
     source: str | EngineConfig,
-    target: str | EngineConfig,
+    target: str | EngineConfig | Path,
     *,
     interval: float | timedelta = 1.0,
     once: bool = False,
@@ -175,7 +176,9 @@ def follow(
 
     Args:
         source: a database whose engine has snapshots; it is opened for reading only.
-        target: the standby: nothing, or what an earlier call left there.
+        target: the standby: nothing, or what an earlier call left there. A Path, or a URL that is
+            of no engine and that fsspec knows, such as `s3://bucket/app`, gets backups instead: a
+            full one, then ever more that continue it, for `restore` to take.
         interval: the shortest time from one round to the next, seconds or a timedelta. After a
             long round it is four times as long as that, so that a follower leaves most of a core
             to others. This and one round are how much a standby may lack.
