@@ -79,6 +79,7 @@ for command, name, panel in (
     (following.follow, "follow", "Data"),
     (following.promote, "promote", "Data"),
     (maintenance.info, "info", "Care"),
+    (maintenance.stats, "stats", "Care"),
     (maintenance.check, "check", "Care"),
     (maintenance.compact, "compact", "Care"),
     (auditing.seal, "seal", "Care"),

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import glob
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from holdfast.cli import exits, opening, options, shown
 from holdfast.cli.progress import progress
 from holdfast.contract.config import EngineConfig, PathConfig
 from holdfast.store.versions.trimming import Trimmed
+
+if TYPE_CHECKING:
+    from holdfast.store.stats import Stats
 
 #: How many faults are printed; all of them count.
 FAULTS_SHOWN_MAX = 100
@@ -103,6 +108,37 @@ def check(
         engine = "" if checks else " (this engine has no check of its own)"
         shown.line(f"{verdict}: {entries:,} entries{engine}")
     return exits.ABSENT if faults or mended else exits.OK
+
+
+def stats(url: options.Url = "", as_json: options.AsJson = False) -> int:
+    """Count what the database holds: rows and bytes of each keyspace, of the feed, of the past."""
+
+    async def work() -> Stats:
+        async with opening.for_reading(url) as db:
+            with progress("stats", None) as done:
+                return await db.stats(done)
+
+    counted = opening.run(work())
+    on_disk = _bytes_on_disk(opening.config_of(url))
+    if as_json:
+        shown.document(msgspec.to_builtins(counted) | {"on_disk": on_disk})
+        return exits.OK
+    rows = [
+        (f"{one.view} {one.name}", part, f"{size.rows:,}", shown.size_of(size.size))
+        for one in counted.keyspaces
+        for part, size in sorted(one.parts.items())
+    ]
+    others = {"feed": counted.feed, "expiries": counted.expiries, "system": counted.system}
+    rows += [
+        (name, "", f"{size.rows:,}", shown.size_of(size.size)) for name, size in others.items()
+    ]
+    shown.table(None, ["keyspace", "part", "rows", "keys and values"], rows)
+    files = "" if on_disk is None else f", {shown.size_of(on_disk)} on disk"
+    shown.line(
+        f"{counted.total_rows:,} rows of {shown.size_of(counted.total_size)} at revision "
+        f"{counted.revision}{files}"
+    )
+    return exits.OK
 
 
 def compact(url: options.Url = "", as_json: options.AsJson = False) -> int:

@@ -17,7 +17,7 @@ from holdfast.engines.embedded.group import Work, Writer
 from holdfast.engines.embedded.locking import let_go
 from holdfast.engines.embedded.work import Raised
 from holdfast.engines.memory.config import MemoryConfig
-from holdfast.engines.memory.state import MemorySnapshot, State, make, shown
+from holdfast.engines.memory.state import MemorySnapshot, State, make, shown, size_of
 from holdfast.engines.memory.writer import MemoryWriter
 
 
@@ -28,7 +28,7 @@ class MemoryEngine(EmbeddedEngine):
 
     def __init__(self, config: EngineConfig, components: Components) -> None:
         super().__init__(config, components)
-        self._state = State()
+        self._state = State(config.size_max if isinstance(config, MemoryConfig) else 0)
         self._lineage = ""
         self._emptied = False
         self._capabilities = Capabilities(
@@ -129,7 +129,8 @@ class MemoryEngine(EmbeddedEngine):
                 raise self._refuse()  # The function forked, and this is the child.
             if type(answer) is Draft:
                 check_draft(answer, self._capabilities)
-            if type(answer) is Draft and _only_puts(answer) and not state.snapshots:
+            plain = not (state.snapshots or state.size_max)
+            if plain and type(answer) is Draft and _only_puts(answer):
                 # First, so that an interrupt does not leave written what seems not to be.
                 work.receipt = make(Receipt, (revision, None))
                 state.put_all(answer, revision)
@@ -199,6 +200,9 @@ class MemoryEngine(EmbeddedEngine):
             ]
             if [key for key, _ in state.walk(Range())] != sorted(state.records):
                 wrong.append("the key order does not match the keys")
+            held = sum(size_of(key, kept) for key, kept in state.records.items())
+            if state.size_max and held != state.size:
+                wrong.append(f"the rows take {held} bytes; {state.size} were counted")
         return wrong
 
     async def load(
@@ -218,6 +222,7 @@ class MemoryEngine(EmbeddedEngine):
                     f"the next revision lies above {head}, which a row loaded has; "
                     f"found {next_revision}"
                 )
+            state.require_room([(key, one and one.value) for key, one in rows])
             for key, record in rows:
                 kept = None if record is None else (record.value, record.revision)
                 state.put(key, kept, head)
