@@ -225,7 +225,8 @@ PURPOSES = {
     "keeping": "The twins of what keeps, locks, logs and proves.",
     "moments": "The twins of transactions, snapshots and scopes of a database.",
     "maintenance": "What looks after a database, for its twin.",
-    "database": "The twin of the database, and of `open` and `restore`.",
+    "moving": "The twins of `restore`, `follow` and `promote`.",
+    "database": "The twin of the database, and of `open`.",
 }
 
 # Packages that are loaded when first needed: imported for type checkers only.
