@@ -93,9 +93,10 @@ class Followed(NamedTuple):
     removed: int
 
 
-def rest_after(one: Round) -> float:
-    """How long to rest after a round, in seconds."""
-    return min(REST * one.seconds, REST_MAX_S)
+def rest_after(one: Round, rounds: int) -> float:
+    """How long to rest after a round, in seconds; `rounds`: how many there were, with it."""
+    # Behind the first one, which is the longest, many commits wait.
+    return 0.0 if rounds == 1 else min(REST * one.seconds, REST_MAX_S)
 
 
 #: Called after each round.
@@ -202,7 +203,7 @@ class Follower:
                 done = await self._in_place(self._round)
                 if once:
                     return Followed(done.revision, self.rounds, self.written, self.removed)
-                await runtime.sleep(max(self._interval_s, rest_after(done)))
+                await runtime.sleep(max(self._interval_s, rest_after(done, self.rounds)))
                 await self._wait(done.revision)
         finally:
             self._gone = True

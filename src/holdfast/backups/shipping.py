@@ -191,7 +191,7 @@ class Shipper:
                 done = await self._in_place(runtime)
                 if once:
                     return Followed(done.revision, self.rounds, self.written, 0)
-                await runtime.sleep(max(self._interval_s, rest_after(done)))
+                await runtime.sleep(max(self._interval_s, rest_after(done, self.rounds)))
                 await self._wait(done.revision)
         finally:
             self._gone = True
