@@ -134,6 +134,27 @@ def chain_of(files: Sequence[BackupFacts], to: int | datetime | None) -> list[Ba
     return wanted
 
 
+def chain_at(files: Sequence[BackupFacts], at: int | datetime) -> list[BackupFacts]:
+    """The backups that make up the oldest one no older than a revision or instant.
+
+    Raises:
+        InvalidInput: they do not belong together, or one is missing.
+        VersionNotFound: all of them are older.
+    """
+    chain = chain_of(files, None)
+    for length, one in enumerate(chain, 1):
+        if isinstance(at, datetime):
+            if no_newer(one, at) and one.head.made_at_ms != milliseconds(at):
+                continue
+        elif one.end.revision < at:
+            continue
+        return chain[:length]
+    raise VersionNotFound(
+        f"the newest backup of these, {masked(chain[-1].name)}, is older than that: of revision "
+        f"{chain[-1].end.revision}. Give a later one, or restore it with `to`"
+    )
+
+
 def no_newer(one: BackupFacts, to: int | datetime) -> bool:
     """Whether a backup is of that moment or one before it. Raises InvalidInput."""
     if isinstance(to, datetime):

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from holdfast.backups.chain import BackupFacts, chain_of, merged, verify_path
+from holdfast.backups.chain import BackupFacts, chain_at, chain_of, merged, verify_path
 from holdfast.backups.places import is_url
 from holdfast.backups.shipping import shipped
 from holdfast.backups.walking import PASSING
@@ -34,6 +34,8 @@ LOADED_BYTES = 1 << 22
 #: Called with how many rows are in place.
 Progress = Callable[[int], None]
 Rows = Sequence[tuple[bytes, Record]]
+#: Does something to a database that is restored but for its format row.
+TakenBack = Callable[[Engine], Coroutine[Any, Any, None]]
 
 
 class Restored(NamedTuple):
@@ -75,6 +77,8 @@ async def restore(
     address: str | EngineConfig,
     *,
     to: int | datetime | None = None,
+    at: int | datetime | None = None,
+    taken_back: TakenBack | None = None,
     components: Components,
     progress: Progress | None = None,
 ) -> Restored:
@@ -85,6 +89,8 @@ async def restore(
             written.
         address: of the new database.
         to: restore the newest of them no newer than this revision or instant.
+        at: restore the oldest of them no older than this, which `taken_back` then takes back.
+        taken_back: gets the engine once all rows are in place, before they count as a database.
         components: clock, ids and host.
         progress: called after each step; from another thread.
 
@@ -92,13 +98,14 @@ async def restore(
         StoreExists: something stands at the address.
         InvalidInput: the files do not belong together, or one is missing.
         NotADatabase, FormatTooNew, IntegrityFailed: a file cannot be restored.
-        VersionNotFound: all of them are newer than `to`.
+        VersionNotFound: all of them are newer than `to`, or older than `at`.
     """
-    chain = chain_of(await verify(files, components, to), to)
+    found = await verify(files, components, to if at is None else at)
+    chain = chain_of(found, to) if at is None else chain_at(found, at)
     engine = _engine(address, components)
     revision = chain[-1].end.revision
     rows = await _in_place(
-        engine, lambda: _fill(engine, _stepwise(merged(chain)), revision, progress)
+        engine, lambda: _fill(engine, _stepwise(merged(chain)), revision, progress, taken_back)
     )
     return Restored(revision, rows, tuple(one.name for one in chain))
 
@@ -156,7 +163,11 @@ async def _in_place(
 
 
 async def _fill(
-    engine: Engine, pages: AsyncIterator[Rows], revision: int, progress: Progress | None
+    engine: Engine,
+    pages: AsyncIterator[Rows],
+    revision: int,
+    progress: Progress | None,
+    taken_back: TakenBack | None = None,
 ) -> int:
     """Load rows into an engine that holds none; how many."""
     await engine.open()
@@ -176,6 +187,8 @@ async def _fill(
         if marker is None:
             raise IntegrityFailed("there is no format row among the rows; give a whole database")
         read_format(marker, engine.config.url)
+        if taken_back is not None:
+            await taken_back(engine)
         await engine.load([(layout.SYSTEM_FORMAT, marker)], next_revision=revision + 1)
     finally:
         await engine.close()

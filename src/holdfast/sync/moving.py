@@ -28,6 +28,7 @@ def restore(
     address: str | EngineConfig,
     *,
     to: int | datetime | None = None,
+    at: int | datetime | None = None,
     progress: Callable[[int], None] | None = None,
     components: Components | None = None,
 ) -> Restored:
@@ -41,6 +42,10 @@ def restore(
             shipped to (a URL of one ends with a slash).
         address: of the new database; nothing may stand there.
         to: restore the newest backup no newer than this revision or aware instant.
+        at: restore what stood at this revision or aware instant, also between two backups: the
+            backup behind it is taken back by the past that it holds. Entries and documents come
+            back with their past, revisions and indexes; settings and saved schemas of keyspaces
+            stay as they were later.
         progress: called after each step with how many rows are in place; from another thread.
         components: clock, ids and ways to wait other than the machine's; for tests.
 
@@ -48,9 +53,13 @@ def restore(
         StoreExists: something stands at the address.
         InvalidInput: the files do not belong together, or one is missing.
         NotADatabase, FormatTooNew, IntegrityFailed: a file cannot be restored.
-        VersionNotFound: all of them are newer than `to`.
+        VersionNotFound: all of them are newer than `to`, or older than `at`; or the past does not
+            lead back to `at`: values were given up, or stores, state and collections without a
+            past changed since. What was restored until then is no database; remove it.
     """
-    return drive(restore_async(files, address, to=to, progress=progress, components=components))
+    return drive(
+        restore_async(files, address, to=to, at=at, progress=progress, components=components)
+    )
 
 
 def verify_backups(
