@@ -77,6 +77,13 @@ def check(
     Ends with 1 when anything is wrong, or was and was mended.
     """
     mended = opening.repaired(url) if repair else []
+
+    async def mend() -> list[str]:
+        async with opening.for_writing(url, create=False) as db:
+            return await db.repair()
+
+    if repair:
+        mended += opening.run(mend())
     if not as_json:
         for line in mended:
             shown.line(line)

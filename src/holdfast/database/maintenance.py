@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from holdfast.contract.capability import Io
 from holdfast.contract.config import EngineConfig
@@ -18,6 +18,7 @@ from holdfast.store.versions.trimming import Trimmed
 if TYPE_CHECKING:
     from holdfast.backups.restoring import Restored
     from holdfast.backups.taking import Taken
+    from holdfast.database.handle import Database
     from holdfast.store.stats import Stats
 
 
@@ -64,6 +65,24 @@ class Maintained(Handle):
         engine = self._open_engine()
         faults = await engine.check() if engine.capabilities.checks else []
         return faults + await check_rows(self._require_shared(), engine, progress)
+
+    async def repair(self) -> list[str]:
+        """Mend what follows from the values: tags, expiries, left-over graves, indexes.
+
+        It looks closer at the keyspaces of entries and documents in which `check` finds something.
+        Values, their past and the feed follow from nothing: where they are damaged, restore a
+        backup. Writes may go on meanwhile.
+
+        Returns:
+            A line for each thing that was done; none where there was nothing to do.
+        """
+        self._guard()
+        from holdfast.database.repairing import repair
+
+        engine = self._open_engine()
+        if not engine.capabilities.writable:
+            raise ReadOnly("the database was opened for reading only; open it to mend it")
+        return await repair(cast("Database", self), self._require_shared(), engine)
 
     async def stats(self, progress: Callable[[int], None] | None = None) -> Stats:
         """What the database holds now: rows and bytes by keyspace, of the feed, of the system.

@@ -64,6 +64,18 @@ class Maintained:
         """
         return drive(self._inner.check(progress))
 
+    def repair(self) -> list[str]:
+        """Mend what follows from the values: tags, expiries, left-over graves, indexes.
+
+        It looks closer at the keyspaces of entries and documents in which `check` finds something.
+        Values, their past and the feed follow from nothing: where they are damaged, restore a
+        backup. Writes may go on meanwhile.
+
+        Returns:
+            A line for each thing that was done; none where there was nothing to do.
+        """
+        return drive(self._inner.repair())
+
     def stats(self, progress: Callable[[int], None] | None = None) -> Stats:
         """What the database holds now: rows and bytes by keyspace, of the feed, of the system.
 
