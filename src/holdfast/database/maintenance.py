@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING
 
 from holdfast.contract.capability import Io
 from holdfast.contract.config import EngineConfig
@@ -18,7 +18,6 @@ from holdfast.store.versions.trimming import Trimmed
 if TYPE_CHECKING:
     from holdfast.backups.restoring import Restored
     from holdfast.backups.taking import Taken
-    from holdfast.database.handle import Database
     from holdfast.store.stats import Stats
 
 
@@ -82,7 +81,7 @@ class Maintained(Handle):
         engine = self._open_engine()
         if not engine.capabilities.writable:
             raise ReadOnly("the database was opened for reading only; open it to mend it")
-        return await repair(cast("Database", self), self._require_shared(), engine)
+        return await repair(self._require_collections, self._require_shared(), engine)
 
     async def stats(self, progress: Callable[[int], None] | None = None) -> Stats:
         """What the database holds now: rows and bytes by keyspace, of the feed, of the system.

@@ -7,7 +7,7 @@ row is decided inside its own commit, so that writes may go on meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -24,14 +24,22 @@ from holdfast.store.versions.rows import Rows
 from holdfast.store.views import Enough, Report
 
 if TYPE_CHECKING:
-    from holdfast.database.handle import Database
+    from holdfast.documents.collections import Collections
 
 #: The views whose rows these are.
 VIEWS: Final = ("entries", "documents")
 
 
-async def repair(db: Database, shared: SharedDatabase, engine: Engine) -> list[str]:
-    """Mend what can be; a line for each thing that was done."""
+async def repair(
+    collections: Callable[[], Collections], shared: SharedDatabase, engine: Engine
+) -> list[str]:
+    """Mend what can be; a line for each thing that was done.
+
+    Args:
+        collections: gives those of the handle, where there is a collection to be mended.
+        shared: the database.
+        engine: as the handle sees it.
+    """
     told: list[str] = []
     keyspaces = [one async for one in shared.keyspaces.list() if one.view in VIEWS]
     for keyspace in keyspaces:
@@ -48,7 +56,7 @@ async def repair(db: Database, shared: SharedDatabase, engine: Engine) -> list[s
         mending = _Mending(engine, Rows(keyspace), told)
         await mending.run()
         if keyspace.view == "documents":
-            await _rebuild(db, keyspace, told)
+            await _rebuild(collections(), keyspace, told)
     return told
 
 
@@ -146,11 +154,11 @@ class _Mending:
         return "a grave" if key.startswith(self._rows.graves) else "a row of tags"
 
 
-async def _rebuild(db: Database, keyspace: Keyspace, told: list[str]) -> None:
+async def _rebuild(collections: Collections, keyspace: Keyspace, told: list[str]) -> None:
     """Build the indexes of a collection anew where their rows disagree with its documents."""
     from holdfast.documents.indexing import build as building
 
-    storage = await db.collection(keyspace.name)._require()  # noqa: SLF001 - ours
+    storage = await collections.require(keyspace.name, None)
     catalogue = await storage.catalogue()
     for index in catalogue.indexes:
         if index.state == "failed":
