@@ -104,6 +104,21 @@ class Verbs:
         """
         return DrivenIterator(self._inner.iterate_range(start, end, ascending, limit=limit))
 
+    def keys(
+        self,
+        start: bytes | None = None,
+        end: bytes | None = None,
+        ascending: bool = True,
+        *,
+        limit: int | None = None,
+    ) -> Iterator[bytes]:
+        """The keys with `start <= key < end`, in order; reads no chunk of a big value.
+
+        Args:
+            start, end, ascending, limit: see `iterate_range`.
+        """
+        return DrivenIterator(self._inner.keys(start, end, ascending, limit=limit))
+
     def prefix(
         self, prefix: bytes, ascending: bool = True, *, limit: int | None = None
     ) -> Iterator[Pair]:
