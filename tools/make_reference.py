@@ -40,7 +40,7 @@ MODULES = (
         f"holdfast.contract.{name}"
         for name in (
             "engine", "batch", "record", "capability", "config", "runtime", "limits", "queues",
-            "files",
+            "files", "pauses",
         )
     ),
     *(

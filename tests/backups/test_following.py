@@ -172,7 +172,7 @@ ACTS: tuple[Act, ...] = (
 
 
 @pytest.mark.row("E-133")
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 async def test_a_standby_has_every_row_of_its_source_after_each_round(
     kept_scene: Scene, seed: int
 ) -> None:
@@ -216,8 +216,15 @@ async def test_a_standby_is_read_meanwhile_and_promoted(scene: Scene, into: str)
             with pytest.raises(ReadOnly):
                 await standby.entries.set("a:1", 1)
             seen = standby.cursor
+            await standby.backup(scene.folder / "of the standby")
         with pytest.raises(ReadOnly, match="is a standby"):
             await scene.handle(url).open()
+        # What is restored from a standby's backup is a standby, too.
+        another = f"sqlite:///{scene.folder / 'another.db'}"
+        await holdfast.restore([scene.folder / "of the standby"], another)
+        with pytest.raises(ReadOnly, match="is a standby"):
+            await scene.handle(another).open()
+        assert (await holdfast.promote(another)).followed == done.revision
         promoted = await holdfast.promote(url)
         assert promoted.followed == done.revision < promoted.revision
         async with scene.open(url=url) as own:

@@ -66,7 +66,7 @@ async def restored(scene: Scene, files: list[Path], at: Any) -> Database:
 
 
 @pytest.mark.row("E-134")
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 async def test_each_revision_between_a_full_backup_and_three_more_is_restored(
     kept_scene: Scene, seed: int
 ) -> None:
@@ -90,7 +90,7 @@ async def test_each_revision_between_a_full_backup_and_three_more_is_restored(
                 kept_scene.clock.advance(1)
             files.append(kept_scene.folder / str(number))
             await db.backup(files[-1], since=files[-2])
-    for revision in chance.sample(sorted(moments), 6):
+    for revision in chance.sample(sorted(moments), 5):
         instant, rows, documents = moments[revision]
         for at in (revision, instant):
             async with await restored(kept_scene, chance.sample(files, 4), at) as db:

@@ -28,7 +28,7 @@ NO_SETTINGS = {"OldConfig"}
 def config_classes() -> Iterator[type[Any]]:
     """Every class of settings in the package."""
     for found in pkgutil.walk_packages(holdfast.__path__, "holdfast."):
-        if found.name.endswith("__main__"):
+        if found.name.endswith("__main__") or found.name.startswith("holdfast.adapters"):
             continue
         for name, kind in vars(importlib.import_module(found.name)).items():
             if not isinstance(kind, type) or name in NO_SETTINGS:
