@@ -21,6 +21,7 @@ from holdfast.backups.standby import (
     standing_row,
 )
 from holdfast.backups.touched import Touched, WalkAll, touched
+from holdfast.backups.turns import Turns
 from holdfast.contract.capability import Io
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import (
@@ -34,7 +35,6 @@ from holdfast.contract.errors import (
     Unsupported,
 )
 from holdfast.contract.record import Range
-from holdfast.contract.runtime import Completion
 from holdfast.runtime.drive import drive
 from holdfast.store import layout
 from holdfast.store.snapshot import SnapshotEngine
@@ -171,7 +171,7 @@ class Follower:
         self._stale = stale
         self._clock = source.components.clock
         self._me = source.components.ids.new()
-        self._gone = False
+        self._turns = Turns(source.components.host)
         self._claimed = False
         self._step_rows = STEP_ROWS_REMOTE if self._remote else STEP_ROWS
         self._standing = Standing(source.lineage, 0, False, self._me, self._clock.now_ms())
@@ -180,7 +180,6 @@ class Follower:
         #: How long that took, in seconds; and whether a commit left no trace since.
         self._walk_s = 0.0
         self._complete = True
-        self._running: Completion[None] | None = None
         self.rounds = self.written = self.removed = 0
 
     async def run(self, *, once: bool) -> Followed:
@@ -206,7 +205,6 @@ class Follower:
                 await runtime.sleep(max(self._interval_s, rest_after(done, self.rounds)))
                 await self._wait(done.revision)
         finally:
-            self._gone = True
             await runtime.shielded("holdfast follow", self._close)
 
     # --- Inside -----------------------------------------------------------------------------
@@ -235,22 +233,11 @@ class Follower:
         """Run a round where it holds up no loop, unless the standby is on a server."""
         if self._remote:
             return await work()
-        runtime = self._source.components.host.runtime()
-        running: Completion[None] = runtime.completion()
-        self._running = running
-
-        def run() -> Round:
-            try:
-                return drive(work())
-            finally:
-                running.settle()
-
-        return await runtime.offload(run)
+        return await self._turns.take(lambda: drive(work()))
 
     async def _close(self) -> None:
         # A round whose caller was cancelled ends with the page it is at.
-        if self._running is not None:
-            await self._running.wait()
+        await self._turns.end()
         await self._target.close()
 
     async def _round(self) -> Round:
@@ -289,7 +276,7 @@ class Follower:
         taken = _Taken(revision, self._reason(), self._standing.revision)
         step = _Step([])
         async for found in await self._differences(moment, taken):
-            self._require_wanted()
+            self._turns.require()
             for key, record in found:
                 step.rows.append((key, record))
                 step.size += len(key) + (0 if record is None else len(record.value))
@@ -362,10 +349,6 @@ class Follower:
             )
         if self._claimed and standing.follower != self._me:
             raise Fenced(f"another follower writes to {self._target.config.url} since then")
-
-    def _require_wanted(self) -> None:
-        if self._gone:
-            raise StoreClosed("the caller of the follower has gone")
 
 
 async def _all_of(

@@ -18,6 +18,7 @@ from holdfast.backups.chain import BackupFacts, no_newer, verify_path
 from holdfast.backups.following import LOOK_S, Followed, Progress, Round, rest_after
 from holdfast.backups.places import file_system, is_url
 from holdfast.backups.taking import Base, base_of, best_compression, head_of, to_stream
+from holdfast.backups.turns import Turns
 from holdfast.contract.config import masked
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import (
@@ -28,7 +29,6 @@ from holdfast.contract.errors import (
     TimedOut,
     VersionNotFound,
 )
-from holdfast.contract.runtime import Completion
 from holdfast.runtime.drive import drive
 
 #: So many backups continue a full one; then another full one begins.
@@ -175,12 +175,11 @@ class Shipper:
         self._progress = progress
         self._stale = stale
         self._clock = source.components.clock
-        self._gone = False
+        self._turns = Turns(source.components.host)
         self._there: Place | None = None
         self._base: Base | None = None
         self._number = 0
         self._continued = 0
-        self._running: Completion[None] | None = None
         self.rounds = self.written = 0
 
     async def run(self, *, once: bool) -> Followed:
@@ -188,17 +187,14 @@ class Shipper:
         runtime = self._source.components.host.runtime()
         try:
             while True:
-                done = await self._in_place(runtime)
+                done = await self._turns.take(self._ship)
                 if once:
                     return Followed(done.revision, self.rounds, self.written, 0)
                 await runtime.sleep(max(self._interval_s, rest_after(done, self.rounds)))
                 await self._wait(done.revision)
         finally:
-            self._gone = True
-            if self._running is not None:
-                # An upload whose caller was cancelled ends with the page it is at.
-                running = self._running
-                await runtime.shielded("holdfast follow", running.wait)
+            # An upload whose caller was cancelled ends with the page it is at.
+            await runtime.shielded("holdfast follow", self._turns.end)
 
     # --- Inside -----------------------------------------------------------------------------
 
@@ -215,19 +211,6 @@ class Shipper:
                         "last revision shipped"
                     ) from None
 
-    async def _in_place(self, runtime: Any) -> Round:
-        running: Completion[None] = runtime.completion()
-        self._running = running
-
-        def run() -> Round:
-            try:
-                return self._ship()
-            finally:
-                running.settle()
-
-        result: Round = await runtime.offload(run)
-        return result
-
     def _ship(self) -> Round:
         """Ship one backup."""
         started = self._clock.monotonic()
@@ -242,7 +225,7 @@ class Shipper:
         name = f"{self._number + 1:0{_DIGITS}}{kind}"
 
         def work(stream: Any) -> Any:
-            return drive(to_stream(self._source, stream, head, None, lambda: self._gone))
+            return drive(to_stream(self._source, stream, head, None, lambda: self._turns.over))
 
         taken = self._there.write(name, work)
         self._continued = 0 if self._base is None else self._continued + 1
