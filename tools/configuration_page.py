@@ -145,7 +145,7 @@ TIPS = {
             "file-growth",
         ),
         (
-            "`holdfast compact` after retention became shorter; `holdfast stats` shows what it is.",
+            "`holdfast compact` after retention became shorter; `holdfast size` shows what it is.",
             "`sqlite` gave 159 MiB back down to 84 MiB.",
             "file-growth",
         ),

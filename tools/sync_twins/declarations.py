@@ -132,6 +132,7 @@ TWINS = (
             "kv:KV",
             "counter:Counter",
             "batch:BatchArea",
+            "bloom:Bloom",
             "dev:Dev",
             "limiter:Limiter",
             "presence:Presence",
@@ -162,7 +163,7 @@ TWINS = (
         "holdfast.state.areas.cache:Cache",
         file="state_areas",
         extra=CACHED,
-        without=("through", "forget", "tag_keys"),
+        without=("through", "at_once", "forget", "tag_keys"),
     ),
     Twin(
         "holdfast.state.events.subscription:Subscription",

@@ -27,7 +27,9 @@ from holdfast.cli import (
     maintenance,
     migrating,
     schemas,
+    stats,
     stores,
+    telemetry,
     watching,
 )
 
@@ -79,7 +81,8 @@ for command, name, panel in (
     (following.follow, "follow", "Data"),
     (following.promote, "promote", "Data"),
     (maintenance.info, "info", "Care"),
-    (maintenance.stats, "stats", "Care"),
+    (stats.stats, "stats", "Care"),
+    (maintenance.size, "size", "Care"),
     (maintenance.check, "check", "Care"),
     (maintenance.compact, "compact", "Care"),
     (auditing.seal, "seal", "Care"),
@@ -88,6 +91,7 @@ for command, name, panel in (
     (bench.bench, "bench", "Machine"),
     (doctor.doctor, "doctor", "Machine"),
     (doctor.engines, "engines", "Machine"),
+    (telemetry.telemetry, "telemetry", "Machine"),
 ):
     app.command(name, rich_help_panel=panel, epilog=_EPILOG)(_until_reader_gone(command))
 

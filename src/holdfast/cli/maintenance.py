@@ -117,12 +117,12 @@ def check(
     return exits.ABSENT if faults or mended else exits.OK
 
 
-def stats(url: options.Url = "", as_json: options.AsJson = False) -> int:
+def size(url: options.Url = "", as_json: options.AsJson = False) -> int:
     """Count what the database holds: rows and bytes of each keyspace, of the feed, of the past."""
 
     async def work() -> Stats:
         async with opening.for_reading(url) as db:
-            with progress("stats", None) as done:
+            with progress("size", None) as done:
                 return await db.stats(done)
 
     counted = opening.run(work())
@@ -131,13 +131,13 @@ def stats(url: options.Url = "", as_json: options.AsJson = False) -> int:
         shown.document(msgspec.to_builtins(counted) | {"on_disk": on_disk})
         return exits.OK
     rows = [
-        (f"{one.view} {one.name}", part, f"{size.rows:,}", shown.size_of(size.size))
+        (f"{one.view} {one.name}", part, f"{found.rows:,}", shown.size_of(found.size))
         for one in counted.keyspaces
-        for part, size in sorted(one.parts.items())
+        for part, found in sorted(one.parts.items())
     ]
     others = {"feed": counted.feed, "expiries": counted.expiries, "system": counted.system}
     rows += [
-        (name, "", f"{size.rows:,}", shown.size_of(size.size)) for name, size in others.items()
+        (name, "", f"{found.rows:,}", shown.size_of(found.size)) for name, found in others.items()
     ]
     shown.table(None, ["keyspace", "part", "rows", "keys and values"], rows)
     files = "" if on_disk is None else f", {shown.size_of(on_disk)} on disk"
@@ -157,9 +157,9 @@ def compact(url: options.Url = "", as_json: options.AsJson = False) -> int:
             with progress("compact", None) as done:
                 return await db.compact(done)
 
-    before = _bytes_on_disk(config)
+    before = bytes_on_disk(config)
     trimmed = opening.run(work())
-    after = _bytes_on_disk(config)
+    after = bytes_on_disk(config)
     if as_json:
         shown.document(
             {
@@ -180,7 +180,7 @@ def compact(url: options.Url = "", as_json: options.AsJson = False) -> int:
     return exits.OK
 
 
-def _bytes_on_disk(config: EngineConfig) -> int | None:
+def bytes_on_disk(config: EngineConfig) -> int | None:
     """What the files of the database take; None when it has none."""
     if not isinstance(config, PathConfig):
         return None

@@ -40,7 +40,7 @@ HARMLESS = (ConnectionFailed, ConnectionLost, Overloaded)
 #: Verbs that only read: they may be asked again whatever went wrong.
 READS = frozenset(
     ("get", "has", "remaining_ms", "get_many", "pending", "read_after", "read_last", "length",
-     "members", "scan")
+     "members", "filter_has", "filter_head", "scan")
 )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from holdfast.sync.live import LiveQuery
 from holdfast.sync.moments import Scope, SnapshotView, Transaction
 from holdfast.sync.moving import follow, promote, restore, verify_backups
 from holdfast.sync.state import ScopedStore, state_store
-from holdfast.sync.state_areas import KV, BatchArea, Cache, Counter, Dev, Limiter, Presence
+from holdfast.sync.state_areas import KV, BatchArea, Bloom, Cache, Counter, Dev, Limiter, Presence
 from holdfast.sync.state_events import EventAccessor, EventDirectory, EventsArea, Subscription
 from holdfast.sync.state_holding import Claim, Lease, Permit, Semaphore
 from holdfast.sync.state_streams import Consumption, StreamGroup, Streams
@@ -35,6 +35,7 @@ __all__ = [
     "KV",
     "Audit",
     "BatchArea",
+    "Bloom",
     "Cache",
     "Claim",
     "Collection",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from holdfast.runtime.drive import drive
-from holdfast.sync.state_areas import KV, BatchArea, Cache, Counter, Dev, Limiter, Presence
+from holdfast.sync.state_areas import KV, BatchArea, Bloom, Cache, Counter, Dev, Limiter, Presence
 from holdfast.sync.state_events import EventsArea
 from holdfast.sync.state_holding import Claim, Semaphore
 from holdfast.sync.state_streams import Streams
@@ -40,6 +40,7 @@ class ScopedStore:
         self._limiter: Limiter | None = None
         self._semaphore: Semaphore | None = None
         self._presence: Presence | None = None
+        self._bloom: Bloom | None = None
         self._dev: Dev | None = None
 
     @property
@@ -198,6 +199,15 @@ class ScopedStore:
         known = self._presence
         if known is None or known._inner is not inner:  # noqa: SLF001 - of this module
             known = self._presence = Presence(inner)
+        return known
+
+    @property
+    def bloom(self) -> Bloom:
+        """Whether something was surely never seen."""
+        inner = self._inner.bloom
+        known = self._bloom
+        if known is None or known._inner is not inner:  # noqa: SLF001 - of this module
+            known = self._bloom = Bloom(inner)
         return known
 
     @property

@@ -13,6 +13,8 @@ from holdfast.sync.state_holding import Lease
 if TYPE_CHECKING:
     from holdfast.state.areas.batch import BatchArea as AsyncBatchArea
     from holdfast.state.areas.batch import BatchEntry
+    from holdfast.state.areas.bloom import Bloom as AsyncBloom
+    from holdfast.state.areas.bloom import BloomInfo
     from holdfast.state.areas.cache import Cache as AsyncCache
     from holdfast.state.areas.counter import Counter as AsyncCounter
     from holdfast.state.areas.dev import Dev as AsyncDev
@@ -193,6 +195,67 @@ class BatchArea:
     def remove(self, keys: Sequence[str]) -> int:
         """Remove them; how many there were."""
         return drive(self._inner.remove(keys))
+
+
+class Bloom:
+    """Bloom filters. "No" is certain; "yes" is wrong for at most the stated share of items.
+
+    Each call is one round trip and one step on the keeper, however many items it has.
+    """
+
+    def __init__(self, inner: AsyncBloom) -> None:
+        self._inner = inner
+
+    def create(
+        self, key: str, capacity: int, error_rate: float = 0.01, *, ttl: Duration | None = None
+    ) -> bool:
+        """Make a filter; False when the same one is there already, with what it holds.
+
+        Args:
+            key: its key.
+            capacity: how many different items it is for.
+            error_rate: the share of other items that it may take for members then, from 0.000001
+                to 0.5. At 0.01 an item takes ten bits, at 0.0001 twenty.
+            ttl: how long it is kept, from now; for good unless given.
+
+        Raises:
+            InvalidInput: a filter of another capacity or error rate stands there; or these cannot
+                be.
+        """
+        return drive(self._inner.create(key, capacity, error_rate, ttl=ttl))
+
+    def add(self, key: str, item: str | bytes) -> bool:
+        """Add an item: True when it was surely not there before. A text is its bytes in UTF-8.
+
+        Raises:
+            KeyNotFound: there is no filter.
+            QuotaExceeded: it holds as many items as it was made for; nothing was added.
+        """
+        return drive(self._inner.add(key, item))
+
+    def add_many(self, key: str, items: Iterable[str | bytes]) -> list[bool]:
+        """Add up to 1,000 items, all or none; for each whether it was surely not there before."""
+        return drive(self._inner.add_many(key, items))
+
+    def contains(self, key: str, item: str | bytes) -> bool:
+        """Whether an item was added: False is certain, True is wrong at the stated rate at most.
+
+        Raises:
+            KeyNotFound: there is no filter.
+        """
+        return drive(self._inner.contains(key, item))
+
+    def contains_many(self, key: str, items: Iterable[str | bytes]) -> list[bool]:
+        """The same for up to 1,000 items."""
+        return drive(self._inner.contains_many(key, items))
+
+    def info(self, key: str) -> BloomInfo | None:
+        """What it is for and holds; None when there is none."""
+        return drive(self._inner.info(key))
+
+    def remove(self, key: str) -> bool:
+        """Remove a filter with what it holds; whether there was one."""
+        return drive(self._inner.remove(key))
 
 
 class Dev:
