@@ -126,7 +126,7 @@ def size(url: options.Url = "", as_json: options.AsJson = False) -> int:
                 return await db.stats(done)
 
     counted = opening.run(work())
-    on_disk = _bytes_on_disk(opening.config_of(url))
+    on_disk = bytes_on_disk(opening.config_of(url))
     if as_json:
         shown.document(msgspec.to_builtins(counted) | {"on_disk": on_disk})
         return exits.OK
