@@ -26,6 +26,7 @@ from holdfast.contract.errors.facts import Fact, facts_of
 from holdfast.engines.remote import RemoteConfig
 from holdfast.runtime.system import system_components
 from holdfast.store.registry import engine_class
+from tools.configuration_page import configuration_page
 from tools.reference_pages import ROOT, module_page
 from tools.reference_text import WRITTEN_BY, markdown, summary, table
 
@@ -38,8 +39,8 @@ MODULES = (
     *(
         f"holdfast.contract.{name}"
         for name in (
-            "engine", "batch", "record", "capability", "config", "runtime", "limits", "queues", "pauses",
-            "files", "forks",
+            "engine", "batch", "record", "capability", "config", "runtime", "limits", "queues",
+            "files", "forks", "pauses",
         )
     ),
     *(
@@ -291,6 +292,7 @@ def documents() -> dict[Path, str]:
         DOCS / "reference/index.md": index_page(),
         DOCS / "errors.md": errors_page(),
         DOCS / "engines.md": engines_page(),
+        DOCS / "configuration.md": configuration_page(),
         DOCS / "index.md": front_page(),
     }
 

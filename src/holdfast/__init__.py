@@ -81,6 +81,7 @@ from holdfast.contract.errors import (
 from holdfast.contract.record import Cursor
 from holdfast.contract.runtime import Clock, ManualClock
 from holdfast.database.finding import find_engines
+from holdfast.database.following import follow, promote
 from holdfast.database.handle import Database
 from holdfast.database.open import open
 from holdfast.database.restoring import restore, verify_backups
@@ -212,7 +213,9 @@ __all__ = [
     "data_hash",
     "digest",
     "find_engines",
+    "follow",
     "open",
+    "promote",
     "read_config",
     "restore",
     "verify_backups",

@@ -39,9 +39,10 @@ Rows = list[tuple[bytes, Record]]
 
 async def filled(db: Database, count: int = 300) -> None:
     """Something of every view: past versions, a big value, times to live, indexes, a store."""
-    for n in range(count):
-        await db.entries.set(f"users/active:{n:05}", {"n": n, "text": "x" * (n % 50)})
-    for n in range(0, count, 3):
+    await db.entries.set_many(
+        {f"users/active:{n:05}": {"n": n, "text": "x" * (n % 50)} for n in range(count)}
+    )
+    for n in range(0, min(count, 90), 3):
         await db.entries.set(f"users/active:{n:05}", {"n": -n}, modified_by="ada", comment="second")
     await db.entries.set("big:1", bytes(300_000), tags=["large"])
     await db.entries.set("short:1", 1, ttl=1000)

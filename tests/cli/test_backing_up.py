@@ -39,6 +39,14 @@ def test_a_database_comes_back_as_it_was_at_each_backup(cli: Cli, url: str, tmp_
         done = cli("backup", "restore", newer, full, "--url", place, *options)
         assert done.code == 0, done.err
         assert values(cli, place) == {"a:1": {"n": wanted}}
+    cli("set", "a:1", '{"n": 3}')
+    cli("set", "a:1", '{"n": 4}')
+    latest = str(tmp_path / "latest")
+    cli("backup", "create", latest, "--since", newer)
+    files = (full, newer, latest)
+    done = cli("backup", "restore", *files, "--url", f"{url}-between", "--at", "5")
+    assert "of revision 5 restored" in done.out, done.err
+    assert values(cli, f"{url}-between") == {"a:1": {"n": 3}}
     again = cli("backup", "restore", full, "--url", f"{url}-now")
     assert again.code != 0
     assert "something stands at" in again.err

@@ -151,7 +151,7 @@ class Server:
         return await self.databases[database].check()
 
     async def load(
-        self, database: str, rows: Sequence[tuple[bytes, Record]], next_revision: int | None
+        self, database: str, rows: Sequence[tuple[bytes, Record | None]], next_revision: int | None
     ) -> None:
         await self.databases[database].load(rows, next_revision=next_revision)
 

@@ -185,15 +185,18 @@ class GoodEngine(EmbeddedEngine):
         return [f"{key!r} is newer than the head" for key in rows if rows[key][1] > self.revision]
 
     async def load(
-        self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
+        self, rows: Sequence[tuple[bytes, Record | None]], *, next_revision: int | None = None
     ) -> None:
         self.seen(None)
         for key, _ in rows:
             self._check_key(key, self.capabilities.key_bytes_max)
-        newest = max((record.revision for _, record in rows), default=self.revision)
+        standing = {key: record for key, record in rows if record is not None}
+        newest = max((one.revision for one in standing.values()), default=self.revision)
         if next_revision is not None and next_revision <= newest:
             raise InvalidInput(f"the next revision lies above {newest}; found {next_revision}")
-        self.rows = self.rows | dict(rows)
+        removed = {key for key, record in rows if record is None}
+        left = {key: record for key, record in self.rows.items() if key not in removed}
+        self.rows = left | standing
         self.revision = max(newest, self.revision) if next_revision is None else next_revision - 1
         self.save()
 

@@ -104,17 +104,29 @@ class LoadingRenumbers(GoodEngine):
     """Gives loaded rows new revisions."""
 
     async def load(
-        self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
+        self, rows: Sequence[tuple[bytes, Record | None]], *, next_revision: int | None = None
     ) -> None:
-        renumbered = [(k, Record(r.value, n)) for n, (k, r) in enumerate(rows, self.revision + 1)]
+        renumbered = [
+            (k, r and Record(r.value, n)) for n, (k, r) in enumerate(rows, self.revision + 1)
+        ]
         await super().load(renumbered, next_revision=next_revision)
+
+
+class LoadingKeepsWhatGoes(GoodEngine):
+    """Leaves alone what comes without a record."""
+
+    async def load(
+        self, rows: Sequence[tuple[bytes, Record | None]], *, next_revision: int | None = None
+    ) -> None:
+        standing = [(key, record) for key, record in rows if record is not None]
+        await super().load(standing, next_revision=next_revision)
 
 
 class LoadingForgetsTheNumber(GoodEngine):
     """Ignores where later commits are told to start."""
 
     async def load(
-        self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
+        self, rows: Sequence[tuple[bytes, Record | None]], *, next_revision: int | None = None
     ) -> None:
         await super().load(rows)
 

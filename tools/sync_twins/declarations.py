@@ -226,7 +226,8 @@ PURPOSES = {
     "keeping": "The twins of what keeps, locks, logs and proves.",
     "moments": "The twins of transactions, snapshots and scopes of a database.",
     "maintenance": "What looks after a database, for its twin.",
-    "database": "The twin of the database, and of `open` and `restore`.",
+    "moving": "The twins of `restore`, `follow` and `promote`.",
+    "database": "The twin of the database, and of `open`.",
 }
 
 # Packages that are loaded when first needed: imported for type checkers only.
@@ -234,6 +235,7 @@ LOADED_LATER = (
     "holdfast.records.schemas",
     "holdfast.documents",
     "holdfast.backups",
+    "holdfast.store.stats",
     "holdfast.state",
     "holdfast.stores.audit",
     "holdfast.stores.merkle",
@@ -244,6 +246,8 @@ LOADED_LATER = (
 FUNCTIONS = (
     ("holdfast.database.restoring", "restore"),
     ("holdfast.database.restoring", "verify_backups"),
+    ("holdfast.database.following", "follow"),
+    ("holdfast.database.following", "promote"),
 )
 
 # What the code written by hand above and below names: module and name.

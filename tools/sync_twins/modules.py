@@ -136,7 +136,9 @@ def generate() -> dict[Path, str]:
     for file, purpose in PURPOSES.items():
         parts = [class_text(twin) for twin in TWINS if twin.file == file]
         if file == "database":
-            parts[:0] = [open_text(), *(function_text(*one) for one in FUNCTIONS)]
+            parts[:0] = [open_text()]
+        if file == "moving":
+            parts += [function_text(*one) for one in FUNCTIONS]
         parts += {"state": [STATE_STORE], "state_events": [TWIN_OF]}.get(file, [])
         code = "\n\n".join(parts)
         used = [one for one in sorted(VARIABLES) if re.search(rf"\b{one}\b", code)]
@@ -151,7 +153,7 @@ def generate() -> dict[Path, str]:
     names = {twin.twin: twin.file for twin in TWINS if not twin.shared} | {
         "open": "database", "Walk": "walk", "state_store": "state",
     }  # fmt: skip
-    names |= {name: "database" for _, name in FUNCTIONS}
+    names |= {name: "moving" for _, name in FUNCTIONS}
     imports = "\n".join(f"from holdfast.sync.{names[name]} import {name}" for name in sorted(names))
     text = PACKAGE.format(imports=imports, names=sorted(names))
     path = TARGET / "__init__.py"

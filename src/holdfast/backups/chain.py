@@ -10,13 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from datetime import datetime
-from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from holdfast.backups.framing import END, LAYER, ROWS, End, FrameReader, Head, Item, Layer
+from holdfast.backups.places import open_backup
+from holdfast.contract.config import masked
 from holdfast.contract.errors import IntegrityFailed, InvalidInput, NotADatabase, VersionNotFound
 from holdfast.contract.record import Record
 from holdfast.store.instants import milliseconds
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 #: How many backups one restore may be put together from.
 CHAIN_MAX = 1_000
@@ -76,13 +80,13 @@ def verify_file(stream: IO[bytes], name: str) -> BackupFacts:
     return BackupFacts(name, reader.head, end, tuple(layers))
 
 
-def verify_path(path: Path) -> BackupFacts:
-    """The same of a file by its path; NotADatabase also where it cannot be opened."""
+def verify_path(path: Path | str) -> BackupFacts:
+    """The same of a file by its path or URL; NotADatabase also where it cannot be opened."""
     try:
-        with path.open("rb") as stream:
+        with open_backup(path) as stream:
             return verify_file(stream, str(path))
     except OSError as error:
-        raise NotADatabase(f"the backup {path} cannot be read: {error.strerror}") from error
+        raise _unreadable(str(path), error) from error
 
 
 def chain_of(files: Sequence[BackupFacts], to: int | datetime | None) -> list[BackupFacts]:
@@ -121,7 +125,7 @@ def chain_of(files: Sequence[BackupFacts], to: int | datetime | None) -> list[Ba
         )
     if to is None:
         return chain
-    wanted = [one for one in chain if _no_newer(one, to)]
+    wanted = [one for one in chain if no_newer(one, to)]
     if not wanted:
         raise VersionNotFound(
             f"no backup of these is so old; the oldest, {chain[0].name}, is of revision "
@@ -130,7 +134,29 @@ def chain_of(files: Sequence[BackupFacts], to: int | datetime | None) -> list[Ba
     return wanted
 
 
-def _no_newer(one: BackupFacts, to: int | datetime) -> bool:
+def chain_at(files: Sequence[BackupFacts], at: int | datetime) -> list[BackupFacts]:
+    """The backups that make up the oldest one no older than a revision or instant.
+
+    Raises:
+        InvalidInput: they do not belong together, or one is missing.
+        VersionNotFound: all of them are older.
+    """
+    chain = chain_of(files, None)
+    for length, one in enumerate(chain, 1):
+        if isinstance(at, datetime):
+            if no_newer(one, at) and one.head.made_at_ms != milliseconds(at):
+                continue
+        elif one.end.revision < at:
+            continue
+        return chain[:length]
+    raise VersionNotFound(
+        f"the newest backup of these, {masked(chain[-1].name)}, is older than that: of revision "
+        f"{chain[-1].end.revision}. Give a later one, or restore it with `to`"
+    )
+
+
+def no_newer(one: BackupFacts, to: int | datetime) -> bool:
+    """Whether a backup is of that moment or one before it. Raises InvalidInput."""
     if isinstance(to, datetime):
         if to.tzinfo is None:
             raise InvalidInput("to is a revision or an aware datetime; found a naive one")
@@ -167,9 +193,14 @@ def merged(chain: Sequence[BackupFacts]) -> Iterator[tuple[bytes, Record]]:
 
 def _opened(backup: BackupFacts) -> IO[bytes]:
     try:
-        return Path(backup.name).open("rb")
+        return open_backup(backup.name)
     except OSError as error:  # It went since it was verified.
-        raise NotADatabase(f"the backup {backup.name} cannot be read: {error.strerror}") from error
+        raise _unreadable(backup.name, error) from error
+
+
+def _unreadable(name: str, error: OSError) -> NotADatabase:
+    why = error.strerror or type(error).__name__
+    return NotADatabase(f"the backup {masked(name)} cannot be read: {why}")
 
 
 class _Walk:

@@ -12,7 +12,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from holdfast.backups.chain import BackupFacts, chain_of, merged, verify_path
+from holdfast.backups.chain import BackupFacts, chain_at, chain_of, merged, verify_path
+from holdfast.backups.places import is_url
+from holdfast.backups.shipping import shipped
 from holdfast.backups.walking import PASSING
 from holdfast.contract.capability import Io
 from holdfast.contract.config import EngineConfig
@@ -32,6 +34,8 @@ LOADED_BYTES = 1 << 22
 #: Called with how many rows are in place.
 Progress = Callable[[int], None]
 Rows = Sequence[tuple[bytes, Record]]
+#: Does something to a database that is restored but for its format row.
+TakenBack = Callable[[Engine], Coroutine[Any, Any, None]]
 
 
 class Restored(NamedTuple):
@@ -48,11 +52,24 @@ class Restored(NamedTuple):
     files: tuple[str, ...]
 
 
-async def verify(files: Sequence[Path | str], components: Components) -> list[BackupFacts]:
-    """Read backups and compare all their checksums. Raises as `verify_file` does."""
-    return await components.host.runtime().offload(
-        lambda: [verify_path(Path(one)) for one in files]
-    )
+async def verify(
+    files: Sequence[Path | str], components: Components, to: int | datetime | None = None
+) -> list[BackupFacts]:
+    """Read backups and compare all their checksums. Raises as `verify_file` does.
+
+    Args:
+        files: paths and URLs, or one directory (a URL of one ends with a slash) that a database
+            was followed to.
+        components: clock, ids and host.
+        to: of a directory: the chain that begins no newer than this.
+    """
+
+    def read() -> list[BackupFacts]:
+        if len(files) == 1 and _is_directory(files[0]):
+            return shipped(files[0], to)
+        return [verify_path(one) for one in files]
+
+    return await components.host.runtime().offload(read)
 
 
 async def restore(
@@ -60,15 +77,20 @@ async def restore(
     address: str | EngineConfig,
     *,
     to: int | datetime | None = None,
+    at: int | datetime | None = None,
+    taken_back: TakenBack | None = None,
     components: Components,
     progress: Progress | None = None,
 ) -> Restored:
     """Make a database of a full backup and those that continue it.
 
     Args:
-        files: in whatever order; all of them are verified before anything is written.
+        files: in whatever order, or one directory; all of them are verified before anything is
+            written.
         address: of the new database.
         to: restore the newest of them no newer than this revision or instant.
+        at: restore the oldest of them no older than this, which `taken_back` then takes back.
+        taken_back: gets the engine once all rows are in place, before they count as a database.
         components: clock, ids and host.
         progress: called after each step; from another thread.
 
@@ -76,13 +98,14 @@ async def restore(
         StoreExists: something stands at the address.
         InvalidInput: the files do not belong together, or one is missing.
         NotADatabase, FormatTooNew, IntegrityFailed: a file cannot be restored.
-        VersionNotFound: all of them are newer than `to`.
+        VersionNotFound: all of them are newer than `to`, or older than `at`.
     """
-    chain = chain_of(await verify(files, components), to)
+    found = await verify(files, components, to if at is None else at)
+    chain = chain_of(found, to) if at is None else chain_at(found, at)
     engine = _engine(address, components)
     revision = chain[-1].end.revision
     rows = await _in_place(
-        engine, lambda: _fill(engine, _stepwise(merged(chain)), revision, progress)
+        engine, lambda: _fill(engine, _stepwise(merged(chain)), revision, progress, taken_back)
     )
     return Restored(revision, rows, tuple(one.name for one in chain))
 
@@ -140,7 +163,11 @@ async def _in_place(
 
 
 async def _fill(
-    engine: Engine, pages: AsyncIterator[Rows], revision: int, progress: Progress | None
+    engine: Engine,
+    pages: AsyncIterator[Rows],
+    revision: int,
+    progress: Progress | None,
+    taken_back: TakenBack | None = None,
 ) -> int:
     """Load rows into an engine that holds none; how many."""
     await engine.open()
@@ -160,6 +187,8 @@ async def _fill(
         if marker is None:
             raise IntegrityFailed("there is no format row among the rows; give a whole database")
         read_format(marker, engine.config.url)
+        if taken_back is not None:
+            await taken_back(engine)
         await engine.load([(layout.SYSTEM_FORMAT, marker)], next_revision=revision + 1)
     finally:
         await engine.close()
@@ -189,6 +218,10 @@ async def _stepwise(rows: Iterator[tuple[bytes, Record]]) -> AsyncIterator[Rows]
             step, size = [], 0
     if step:
         yield step
+
+
+def _is_directory(place: Path | str) -> bool:
+    return str(place).endswith("/") if is_url(place) else Path(place).is_dir()
 
 
 def _engine(address: str | EngineConfig, components: Components) -> Engine:

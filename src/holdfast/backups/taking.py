@@ -10,10 +10,10 @@ from typing import IO, Any, NamedTuple
 
 from holdfast.backups.chain import BackupFacts, verify_path
 from holdfast.backups.framing import FORMAT, LAYER, ROWS, FrameReader, FrameWriter, Head, Layer
+from holdfast.backups.places import fsspec_for, is_url
 from holdfast.backups.walking import BackupWalk, Border, Progress
 from holdfast.codecs.compression import compression_named
 from holdfast.contract.capability import Io
-from holdfast.contract.config import masked
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import (
     Compacted,
@@ -59,7 +59,7 @@ async def back_up(
     progress: Progress | None = None,
 ) -> Taken:
     """Back up to a file, a binary stream, or a URL that fsspec knows. See `Database.backup`."""
-    chosen = compression or _best_compression()
+    chosen = compression or best_compression()
     compression_named(chosen).compress(b"")  # Its library is there, or that is said now.
     gone: list[bool] = []
 
@@ -67,16 +67,17 @@ async def back_up(
         return bool(gone)
 
     async def work() -> Taken:
-        head = _head(engine, None if base is None else Path(base), chosen)
-        if isinstance(target, str) and "://" in target:
-            with _open_url(target) as stream:
-                return await _to_stream(engine, stream, head, progress, stopped)
+        known = None if base is None else base_of(verify_path(base))
+        head = head_of(engine, known, chosen)
+        if is_url(target):
+            with _open_url(str(target)) as stream:
+                return await to_stream(engine, stream, head, progress, stopped)
         if isinstance(target, str | Path):
             try:
                 return await _to_file(engine, Path(target), head, progress, stopped)
             except OSError as error:
                 raise _told(error, Path(target)) from error
-        return await _to_stream(engine, target, head, progress, stopped)
+        return await to_stream(engine, target, head, progress, stopped)
 
     try:
         if engine.capabilities.io is Io.REMOTE:
@@ -119,13 +120,14 @@ async def _to_file(
     return Taken(path, walk.revision, walk.rows, walk.written, found is not None)
 
 
-async def _to_stream(
+async def to_stream(
     engine: Engine,
     stream: IO[bytes],
     head: Head,
     progress: Progress | None,
     stopped: Callable[[], bool],
 ) -> Taken:
+    """Write a backup with that head to a stream, which stays open."""
     writer = FrameWriter(stream)
     writer.head(head)
     walk = BackupWalk(engine, writer, head, progress, stopped)
@@ -155,16 +157,34 @@ class _Found(NamedTuple):
     border: Border
 
 
-def _head(engine: Engine, base: Path | None, compression: str) -> Head:
-    known: BackupFacts | None = None
-    if base is not None:
-        known = verify_path(base)
-        if known.head.lineage != engine.lineage:
-            raise Compacted(
-                f"{base} is a backup of another database, or of this one before a restore: "
-                "nothing tells what is newer. Take a full backup",
-                lineage=engine.lineage,
-            )
+class Base(NamedTuple):
+    """The backup that another one continues.
+
+    Attributes:
+        id: of it.
+        name: of it, for errors.
+        lineage, revision: of the database then.
+    """
+
+    id: str
+    name: str
+    lineage: str
+    revision: int
+
+
+def base_of(facts: BackupFacts) -> Base:
+    """What a backup that continues this one has to know of it."""
+    return Base(facts.head.id, facts.name, facts.head.lineage, facts.end.revision)
+
+
+def head_of(engine: Engine, base: Base | None, compression: str) -> Head:
+    """The head of a new backup. Raises Compacted where the base is of another lineage."""
+    if base is not None and base.lineage != engine.lineage:
+        raise Compacted(
+            f"{base.name} is a backup of another database, or of this one before a restore: "
+            "nothing tells what is newer. Take a full backup",
+            lineage=engine.lineage,
+        )
     components = engine.components
     return Head(
         format=FORMAT,
@@ -173,8 +193,8 @@ def _head(engine: Engine, base: Path | None, compression: str) -> Head:
         engine=engine.capabilities.engine,
         made_at_ms=components.clock.now_ms(),
         compression=compression,
-        base=None if known is None else known.head.id,
-        since=0 if known is None else known.end.revision,
+        base=None if base is None else base.id,
+        since=0 if base is None else base.revision,
     )
 
 
@@ -243,7 +263,7 @@ def _told(error: OSError, path: Path) -> StoreError:
     return InvalidInput(f"the backup {path} cannot be written: {error.strerror}; give another path")
 
 
-def _best_compression() -> str:
+def best_compression() -> str:
     """The best that is installed."""
     try:
         compression_named("zstd").compress(b"")
@@ -253,12 +273,5 @@ def _best_compression() -> str:
 
 
 def _open_url(url: str) -> AbstractContextManager[IO[bytes]]:
-    try:
-        import fsspec
-    except ImportError as error:
-        raise DriverMissing(
-            f"a backup to {masked(url)} needs the package fsspec; install it, or give a path",
-            extra="fsspec",
-        ) from error
-    opened: AbstractContextManager[IO[bytes]] = fsspec.open(url, "wb")
+    opened: AbstractContextManager[IO[bytes]] = fsspec_for(url).open(url, "wb")
     return opened

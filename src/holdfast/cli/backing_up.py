@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="A database as a file: whole, or what is newer than another backup.")
 
 Files = Annotated[
-    list[Path], typer.Argument(metavar="FILE...", help="A full backup and what continues it.")
+    list[str],
+    typer.Argument(metavar="FILE...", help="A full backup and what continues it; or a directory."),
 ]
 #: Stands for standard output.
 STANDARD = "-"
@@ -84,15 +85,23 @@ def restore(
             help="The newest backup no newer than a revision, a date, or '2 hours ago'.",
         ),
     ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--at",
+            metavar="WHEN",
+            help="What stood at a revision or time between backups, where the past is kept.",
+        ),
+    ] = None,
     as_json: options.AsJson = False,
 ) -> int:
     """Make a new database, --url, of a full backup and those that continue it."""
     config = opening.config_of(url)
-    moment = options.moment_of(to, "--to")
+    moment, between = options.moment_of(to, "--to"), options.moment_of(at, "--at")
 
     async def work() -> Any:
         with progress("restore", None) as moved:
-            return await holdfast.restore(files, config, to=moment, progress=moved)
+            return await holdfast.restore(files, config, to=moment, at=between, progress=moved)
 
     done = opening.run(work())
     if as_json:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import glob
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from holdfast.cli import exits, opening, options, shown
 from holdfast.cli.progress import progress
 from holdfast.contract.config import EngineConfig, PathConfig
 from holdfast.store.versions.trimming import Trimmed
+
+if TYPE_CHECKING:
+    from holdfast.store.stats import Stats
 
 #: How many faults are printed; all of them count.
 FAULTS_SHOWN_MAX = 100
@@ -72,6 +77,13 @@ def check(
     Ends with 1 when anything is wrong, or was and was mended.
     """
     mended = opening.repaired(url) if repair else []
+
+    async def mend() -> list[str]:
+        async with opening.for_writing(url, create=False) as db:
+            return await db.repair()
+
+    if repair:
+        mended += opening.run(mend())
     if not as_json:
         for line in mended:
             shown.line(line)
@@ -103,6 +115,37 @@ def check(
         engine = "" if checks else " (this engine has no check of its own)"
         shown.line(f"{verdict}: {entries:,} entries{engine}")
     return exits.ABSENT if faults or mended else exits.OK
+
+
+def size(url: options.Url = "", as_json: options.AsJson = False) -> int:
+    """Count what the database holds: rows and bytes of each keyspace, of the feed, of the past."""
+
+    async def work() -> Stats:
+        async with opening.for_reading(url) as db:
+            with progress("size", None) as done:
+                return await db.stats(done)
+
+    counted = opening.run(work())
+    on_disk = bytes_on_disk(opening.config_of(url))
+    if as_json:
+        shown.document(msgspec.to_builtins(counted) | {"on_disk": on_disk})
+        return exits.OK
+    rows = [
+        (f"{one.view} {one.name}", part, f"{found.rows:,}", shown.size_of(found.size))
+        for one in counted.keyspaces
+        for part, found in sorted(one.parts.items())
+    ]
+    others = {"feed": counted.feed, "expiries": counted.expiries, "system": counted.system}
+    rows += [
+        (name, "", f"{found.rows:,}", shown.size_of(found.size)) for name, found in others.items()
+    ]
+    shown.table(None, ["keyspace", "part", "rows", "keys and values"], rows)
+    files = "" if on_disk is None else f", {shown.size_of(on_disk)} on disk"
+    shown.line(
+        f"{counted.total_rows:,} rows of {shown.size_of(counted.total_size)} at revision "
+        f"{counted.revision}{files}"
+    )
+    return exits.OK
 
 
 def compact(url: options.Url = "", as_json: options.AsJson = False) -> int:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from holdfast.cli.exits import BadUsage
 from holdfast.contract.config import EngineConfig
-from holdfast.contract.errors import StoreNotFound, Unsupported
+from holdfast.contract.errors import StoreNotFound
 from holdfast.database.handle import Database
 from holdfast.database.open import open
 from holdfast.runtime.system import system_components
@@ -27,20 +27,10 @@ def config_of(url: str) -> EngineConfig:
 
 
 def repaired(url: str) -> list[str]:
-    """Mend the files of a database that is not open; what was done, a line each.
-
-    Raises:
-        Unsupported: its engine cannot do that.
-    """
+    """Mend the files of a database that is not open, where its engine can; a line for each."""
     config = config_of(url)
     mend = getattr(engine_class(config.scheme), "repair", None)
-    if mend is None:
-        raise Unsupported(
-            f"the engine {config.scheme} cannot mend its files; restore a backup, or export what "
-            "can still be read",
-            engine=config.scheme,
-        )
-    told: list[str] = mend(config, system_components())
+    told: list[str] = [] if mend is None else mend(config, system_components())
     return told
 
 

@@ -26,7 +26,7 @@ Repair = Annotated[
     bool,
     typer.Option(
         "--repair",
-        help="First mend files that cannot be opened: keep what is sound, set the rest aside.",
+        help="First mend files (where the engine can) and rows that follow from others.",
     ),
 ]
 Key = Annotated[

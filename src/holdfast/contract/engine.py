@@ -232,12 +232,14 @@ class Engine(ABC):
         raise self._unsupported("a check of the store", "an engine that can, such as lmdb")
 
     async def load(
-        self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
+        self, rows: Sequence[tuple[bytes, Record | None]], *, next_revision: int | None = None
     ) -> None:
         """Write rows with the revisions they carry, into an empty database or one being loaded.
 
-        The restore of a backup and the move between engines use it; ordinary writes never.
-        `next_revision` on the last call makes later commits start there. By capability `loads`.
+        None in place of a record removes the key. An embedded engine takes all of one call or
+        none of it. The restore of a backup, the move between engines and a standby use it;
+        ordinary writes never. `next_revision` on the last call makes later commits start there.
+        By capability `loads`.
         """
         raise self._unsupported("loading records", "an engine that can, such as lmdb")
 
@@ -346,6 +348,6 @@ class Layer(Engine):
         return await self.inner.check()
 
     async def load(
-        self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
+        self, rows: Sequence[tuple[bytes, Record | None]], *, next_revision: int | None = None
     ) -> None:
         await self.inner.load(rows, next_revision=next_revision)

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from holdfast.contract.capability import Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.errors import ReadOnly
 from holdfast.database.lifecycle import Handle
+from holdfast.runtime.drive import drive
 from holdfast.store.check import check_rows
 from holdfast.store.versions.retention import Retention
 from holdfast.store.versions.trimming import Trimmed
@@ -16,6 +18,7 @@ from holdfast.store.versions.trimming import Trimmed
 if TYPE_CHECKING:
     from holdfast.backups.restoring import Restored
     from holdfast.backups.taking import Taken
+    from holdfast.store.stats import Stats
 
 
 class Maintained(Handle):
@@ -61,6 +64,41 @@ class Maintained(Handle):
         engine = self._open_engine()
         faults = await engine.check() if engine.capabilities.checks else []
         return faults + await check_rows(self._require_shared(), engine, progress)
+
+    async def repair(self) -> list[str]:
+        """Mend what follows from the values: tags, expiries, left-over graves, indexes.
+
+        It looks closer at the keyspaces of entries and documents in which `check` finds something.
+        Values, their past and the feed follow from nothing: where they are damaged, restore a
+        backup. Writes may go on meanwhile.
+
+        Returns:
+            A line for each thing that was done; none where there was nothing to do.
+        """
+        self._guard()
+        from holdfast.database.repairing import repair
+
+        engine = self._open_engine()
+        if not engine.capabilities.writable:
+            raise ReadOnly("the database was opened for reading only; open it to mend it")
+        return await repair(self._require_collections, self._require_shared(), engine)
+
+    async def stats(self, progress: Callable[[int], None] | None = None) -> Stats:
+        """What the database holds now: rows and bytes by keyspace, of the feed, of the system.
+
+        It walks all rows, in memory that does not grow with them.
+
+        Args:
+            progress: called now and then with how many rows were counted; from another thread.
+        """
+        self._guard()
+        from holdfast.store.stats import stats_of
+
+        engine = self._open_engine()
+        if engine.capabilities.io is Io.REMOTE:
+            return await stats_of(engine, progress)
+        runtime = engine.components.host.runtime()
+        return await runtime.offload(lambda: drive(stats_of(engine, progress)))
 
     async def backup(
         self,

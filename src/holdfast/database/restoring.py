@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from holdfast.contract.config import EngineConfig
+from holdfast.contract.errors import InvalidInput
 from holdfast.contract.runtime import Components
+from holdfast.database.open import open
 from holdfast.runtime.system import system_components
+from holdfast.store.registry import read_config
 
 if TYPE_CHECKING:
     from holdfast.backups.chain import BackupFacts
@@ -21,6 +24,7 @@ async def restore(
     address: str | EngineConfig,
     *,
     to: int | datetime | None = None,
+    at: int | datetime | None = None,
     progress: Callable[[int], None] | None = None,
     components: Components | None = None,
 ) -> Restored:
@@ -30,9 +34,14 @@ async def restore(
     the backup, under a new lineage: cursors of the old one raise `Compacted`.
 
     Args:
-        files: in whatever order.
+        files: paths, or URLs that fsspec knows, in whatever order; or one directory that `follow`
+            shipped to (a URL of one ends with a slash).
         address: of the new database; nothing may stand there.
         to: restore the newest backup no newer than this revision or aware instant.
+        at: restore what stood at this revision or aware instant, also between two backups: the
+            backup behind it is taken back by the past that it holds. Entries and documents come
+            back with their past, revisions and indexes; settings and saved schemas of keyspaces
+            stay as they were later.
         progress: called after each step with how many rows are in place; from another thread.
         components: clock, ids and ways to wait other than the machine's; for tests.
 
@@ -40,13 +49,27 @@ async def restore(
         StoreExists: something stands at the address.
         InvalidInput: the files do not belong together, or one is missing.
         NotADatabase, FormatTooNew, IntegrityFailed: a file cannot be restored.
-        VersionNotFound: all of them are newer than `to`.
+        VersionNotFound: all of them are newer than `to`, or older than `at`; or the past does not
+            lead back to `at`: values were given up, or stores, state and collections without a
+            past changed since. What was restored until then is no database; remove it.
     """
     from holdfast.backups import restoring
 
-    return await restoring.restore(
-        files, address, to=to, progress=progress, components=components or system_components()
+    parts = components or system_components()
+    if at is None:
+        return await restoring.restore(files, address, to=to, progress=progress, components=parts)
+    if to is not None:
+        raise InvalidInput("a restore takes `to`, a backup, or `at`, a moment; found both")
+    from holdfast.database.rewinding import Rewinding
+
+    rewinding = Rewinding(at)
+    done = await restoring.restore(
+        files, address, at=at, taken_back=rewinding.rows, progress=progress, components=parts
     )
+    if rewinding.collections:
+        async with open(read_config(address), housekeeping=False, components=parts) as db:
+            await rewinding.indexes(db)
+    return done._replace(revision=rewinding.revision)
 
 
 async def verify_backups(

@@ -168,7 +168,7 @@ class FaultsLayer(Layer):
         return await self._call("check", self.inner.check)
 
     async def load(
-        self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
+        self, rows: Sequence[tuple[bytes, Record | None]], *, next_revision: int | None = None
     ) -> None:
         await self._call(
             "load", lambda: self.inner.load(rows, next_revision=next_revision), flushes=True

@@ -33,7 +33,7 @@ class ReadOnlyLayer(Layer):
         raise _refused()
 
     async def load(
-        self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
+        self, rows: Sequence[tuple[bytes, Record | None]], *, next_revision: int | None = None
     ) -> None:
         raise _refused()
 

@@ -13,14 +13,22 @@ import msgspec
 
 from holdfast.contract.batch import Draft
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import FormatTooNew, IntegrityFailed, NotADatabase, Unsupported
+from holdfast.contract.errors import (
+    FormatTooNew,
+    IntegrityFailed,
+    NotADatabase,
+    ReadOnly,
+    Unsupported,
+)
 from holdfast.contract.record import Range, Record
 from holdfast.store import layout
 
 #: The version of `store/layout.py` and of what its rows hold.
 FORMAT: Final = 2
+#: A standby: it follows another database, and nobody else writes to it.
+STANDBY: Final = "standby"
 #: The features that this Holdfast knows; a database may use some of them.
-FEATURES: Final[frozenset[str]] = frozenset()
+FEATURES: Final[frozenset[str]] = frozenset((STANDBY,))
 #: What the format row begins with.
 MARKER: Final = b"holdfast"
 #: What format 1 had in its place.
@@ -57,10 +65,17 @@ async def require_format(engine: Engine) -> Format:
         NotADatabase: it holds rows that are not ours.
         FormatTooNew: a later Holdfast wrote it, or it uses a feature that is not known here.
         Unsupported: it is of a format that is no longer read.
+        ReadOnly: it is a standby, and was not opened for reading only.
     """
     [record] = await engine.read([layout.SYSTEM_FORMAT])
     if record is not None:
-        return read_format(record, engine.config.url)
+        found = read_format(record, engine.config.url)
+        if STANDBY in found.features and engine.capabilities.writable:
+            raise ReadOnly(
+                f"{engine.config.url} is a standby, which only `holdfast follow` writes to. Open "
+                "it with read_only=True; to write, stop following and run `holdfast promote`"
+            )
+        return found
     if (await engine.scan(Range(limit=1))).rows:
         raise NotADatabase(
             f"{engine.config.url} holds rows that Holdfast's views did not write; "
@@ -106,6 +121,11 @@ def read_format(record: Record, url: str) -> Format:
     return found
 
 
+def write_format(format: Format) -> bytes:
+    """The row that says this."""
+    return MARKER + _encode(format)
+
+
 def _too_new(url: str, number: int) -> FormatTooNew:
     return FormatTooNew(
         f"this Holdfast reads databases of format {FORMAT}; found {number} in {url}. "
@@ -119,5 +139,5 @@ def _write(records: list[Record | None], _revision: int) -> Draft | None:
     if records[0] is not None:
         return None  # Another process was faster.
     draft = Draft()
-    draft.rows[layout.SYSTEM_FORMAT] = MARKER + _encode(Format())
+    draft.rows[layout.SYSTEM_FORMAT] = write_format(Format())
     return draft

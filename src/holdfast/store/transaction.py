@@ -220,7 +220,7 @@ class TransactionEngine(Layer):
         raise _unsupported("check the store")
 
     async def load(
-        self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
+        self, rows: Sequence[tuple[bytes, Record | None]], *, next_revision: int | None = None
     ) -> None:
         raise _unsupported("load records")
 

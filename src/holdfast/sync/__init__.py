@@ -12,13 +12,14 @@ and work where a loop runs too, in the cells of a notebook for one. Importing th
 other module than `holdfast` does.
 """
 
-from holdfast.sync.database import Database, open, restore, verify_backups
+from holdfast.sync.database import Database, open
 from holdfast.sync.documents import Collection, CollectionTransaction
 from holdfast.sync.entries import EntryScope, KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
 from holdfast.sync.keeping import Audit, Lock, OperationLog, Retention
 from holdfast.sync.live import LiveQuery
 from holdfast.sync.moments import Scope, SnapshotView, Transaction
+from holdfast.sync.moving import follow, promote, restore, verify_backups
 from holdfast.sync.state import ScopedStore, state_store
 from holdfast.sync.state_areas import KV, BatchArea, Bloom, Cache, Counter, Dev, Limiter, Presence
 from holdfast.sync.state_events import EventAccessor, EventDirectory, EventsArea, Subscription
@@ -74,7 +75,9 @@ __all__ = [
     "Transaction",
     "Walk",
     "Watch",
+    "follow",
     "open",
+    "promote",
     "restore",
     "state_store",
     "verify_backups",

@@ -16,6 +16,7 @@ from holdfast.sync.keeping import Retention
 if TYPE_CHECKING:
     from holdfast.backups.restoring import Restored
     from holdfast.backups.taking import Taken
+    from holdfast.store.stats import Stats
 
 
 class Maintained:
@@ -62,6 +63,28 @@ class Maintained:
             progress: called now and then with how many entries were looked at; from any thread.
         """
         return drive(self._inner.check(progress))
+
+    def repair(self) -> list[str]:
+        """Mend what follows from the values: tags, expiries, left-over graves, indexes.
+
+        It looks closer at the keyspaces of entries and documents in which `check` finds something.
+        Values, their past and the feed follow from nothing: where they are damaged, restore a
+        backup. Writes may go on meanwhile.
+
+        Returns:
+            A line for each thing that was done; none where there was nothing to do.
+        """
+        return drive(self._inner.repair())
+
+    def stats(self, progress: Callable[[int], None] | None = None) -> Stats:
+        """What the database holds now: rows and bytes by keyspace, of the feed, of the system.
+
+        It walks all rows, in memory that does not grow with them.
+
+        Args:
+            progress: called now and then with how many rows were counted; from another thread.
+        """
+        return drive(self._inner.stats(progress))
 
     def backup(
         self,

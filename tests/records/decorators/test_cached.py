@@ -183,6 +183,7 @@ async def test_too_many_changes_or_a_feed_that_is_gone_empty_it(
         assert await value(store, "a:1") == 2
 
 
+@pytest.mark.row("E-098")
 async def test_it_holds_no_more_than_it_may(scene: Scene) -> None:
     async with scene.open() as db:
         store = cached(db, CacheLimits(entries_max=3))

@@ -201,7 +201,7 @@ class FileEngine(EmbeddedEngine):
         return mend(cast("FileConfig", config), components)
 
     async def load(
-        self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
+        self, rows: Sequence[tuple[bytes, Record | None]], *, next_revision: int | None = None
     ) -> None:
         if self._refusal is not None:
             raise self._refuse()
@@ -367,11 +367,10 @@ class FileEngine(EmbeddedEngine):
                 self._committer.exclusively(self._step)
         return max(before - journal.size, 0)
 
-    def _load(self, rows: Sequence[tuple[bytes, Record]], next_revision: int | None) -> None:
-        pending: dict[bytes, Pending] = {key: (row.value, row.revision) for key, row in rows}
+    def _load(self, rows: Sequence[tuple[bytes, Record | None]], next_revision: int | None) -> None:
         writer = self._begin()
         try:
-            head = max([writer.head, *(record.revision for _, record in rows)])
+            head = max([writer.head, *(one.revision for _, one in rows if one is not None)])
             if next_revision is not None:
                 if next_revision <= head:
                     raise InvalidInput(
@@ -379,6 +378,9 @@ class FileEngine(EmbeddedEngine):
                         f"found {next_revision}"
                     )
                 head = next_revision - 1
+            pending: dict[bytes, Pending] = {
+                key: (None, head) if row is None else (row.value, row.revision) for key, row in rows
+            }
             writer.apply(sorted(pending.items()))
             writer.finish(head)
         finally:

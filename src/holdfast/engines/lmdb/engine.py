@@ -170,7 +170,7 @@ class LmdbEngine(EmbeddedEngine):
         return await self.components.host.runtime().offload(self._compact)
 
     async def load(
-        self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
+        self, rows: Sequence[tuple[bytes, Record | None]], *, next_revision: int | None = None
     ) -> None:
         if self._refusal is not None:
             raise self._refuse()
@@ -388,7 +388,7 @@ class LmdbEngine(EmbeddedEngine):
         self._committer.exclusively(compact)
         return freed
 
-    def _load(self, rows: Sequence[tuple[bytes, Record]], next_revision: int | None) -> None:
+    def _load(self, rows: Sequence[tuple[bytes, Record | None]], next_revision: int | None) -> None:
         def load() -> None:
             self._flush()
             writer = self._begin()

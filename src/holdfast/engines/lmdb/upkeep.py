@@ -8,7 +8,7 @@ import lmdb
 
 from holdfast.contract.errors import InvalidInput, StorageFull, StoreLocked
 from holdfast.contract.record import Record
-from holdfast.engines.embedded.group import Writer
+from holdfast.engines.embedded.group import Pending, Writer
 from holdfast.engines.lmdb import facts
 from holdfast.engines.lmdb.failures import translate
 from holdfast.engines.lmdb.medium import Medium
@@ -50,8 +50,10 @@ def check(medium: Medium, transaction: lmdb.Transaction[bytes]) -> list[str]:
     return wrong
 
 
-def load(writer: Writer, rows: Sequence[tuple[bytes, Record]], next_revision: int | None) -> None:
-    """Write rows with the revisions they come with, and commit.
+def load(
+    writer: Writer, rows: Sequence[tuple[bytes, Record | None]], next_revision: int | None
+) -> None:
+    """Write rows with the revisions they come with, or (None) remove them, and commit.
 
     Args:
         next_revision: of the next commit; None: the one above the highest.
@@ -59,7 +61,7 @@ def load(writer: Writer, rows: Sequence[tuple[bytes, Record]], next_revision: in
     Raises:
         InvalidInput: it is not above all of them.
     """
-    head = max([writer.head, *(record.revision for _, record in rows)])
+    head = max([writer.head, *(one.revision for _, one in rows if one is not None)])
     if next_revision is not None:
         if next_revision <= head:
             raise InvalidInput(
@@ -67,8 +69,10 @@ def load(writer: Writer, rows: Sequence[tuple[bytes, Record]], next_revision: in
                 f"found {next_revision}"
             )
         head = next_revision - 1
-    newest = dict(rows)
-    writer.apply([(key, (newest[key].value, newest[key].revision)) for key in sorted(newest)])
+    newest: dict[bytes, Pending] = {
+        key: (None, head) if one is None else (one.value, one.revision) for key, one in rows
+    }
+    writer.apply(sorted(newest.items()))
     writer.finish(head)
 
 

@@ -17,7 +17,7 @@ from holdfast.engines.embedded.group import Work, Writer
 from holdfast.engines.embedded.locking import let_go
 from holdfast.engines.embedded.work import Raised
 from holdfast.engines.memory.config import MemoryConfig
-from holdfast.engines.memory.state import MemorySnapshot, State, make, shown
+from holdfast.engines.memory.state import MemorySnapshot, State, make, shown, size_of
 from holdfast.engines.memory.writer import MemoryWriter
 
 
@@ -28,7 +28,7 @@ class MemoryEngine(EmbeddedEngine):
 
     def __init__(self, config: EngineConfig, components: Components) -> None:
         super().__init__(config, components)
-        self._state = State()
+        self._state = State(config.size_max if isinstance(config, MemoryConfig) else 0)
         self._lineage = ""
         self._emptied = False
         self._capabilities = Capabilities(
@@ -129,7 +129,8 @@ class MemoryEngine(EmbeddedEngine):
                 raise self._refuse()  # The function forked, and this is the child.
             if type(answer) is Draft:
                 check_draft(answer, self._capabilities)
-            if type(answer) is Draft and _only_puts(answer) and not state.snapshots:
+            plain = not (state.snapshots or state.size_max)
+            if plain and type(answer) is Draft and _only_puts(answer):
                 # First, so that an interrupt does not leave written what seems not to be.
                 work.receipt = make(Receipt, (revision, None))
                 state.put_all(answer, revision)
@@ -199,10 +200,13 @@ class MemoryEngine(EmbeddedEngine):
             ]
             if [key for key, _ in state.walk(Range())] != sorted(state.records):
                 wrong.append("the key order does not match the keys")
+            held = sum(size_of(key, kept) for key, kept in state.records.items())
+            if state.size_max and held != state.size:
+                wrong.append(f"the rows take {held} bytes; {state.size} were counted")
         return wrong
 
     async def load(
-        self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
+        self, rows: Sequence[tuple[bytes, Record | None]], *, next_revision: int | None = None
     ) -> None:
         if self._refusal is not None:
             raise self._refuse()
@@ -212,14 +216,16 @@ class MemoryEngine(EmbeddedEngine):
             self._check_key(key, self._capabilities.key_bytes_max)
         state = self._state
         with state.lock:
-            head = max([state.head, *(record.revision for _, record in rows)])
+            head = max([state.head, *(one.revision for _, one in rows if one is not None)])
             if next_revision is not None and next_revision <= head:
                 raise InvalidInput(
                     f"the next revision lies above {head}, which a row loaded has; "
                     f"found {next_revision}"
                 )
+            state.require_room([(key, one and one.value) for key, one in rows])
             for key, record in rows:
-                state.put(key, (record.value, record.revision), record.revision)
+                kept = None if record is None else (record.value, record.revision)
+                state.put(key, kept, head)
             state.head = head if next_revision is None else next_revision - 1
 
     def _begin(self) -> Writer:

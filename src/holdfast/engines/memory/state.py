@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from holdfast.contract.batch import Draft, append_key
 from holdfast.contract.engine import Snapshot
+from holdfast.contract.errors import StorageFull
 from holdfast.contract.record import Range, Record
 from holdfast.engines.embedded.key_order import KeyOrder
 
@@ -39,11 +40,15 @@ class State:
         head: the newest revision.
         batch_ids: id of a batch to (revision, instant by the monotonic clock), the oldest first.
         snapshots: tokens of the open ones.
+        size: bytes of all keys and values, kept only where there is a limit.
+        size_max: that limit; 0: none.
         lock: held while a group is written in, and by readers of more than one key.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size_max: int = 0) -> None:
         self.records: dict[bytes, Kept] = {}
+        self.size = 0
+        self.size_max = size_max
         self.head = 0
         self.batch_ids: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
         self.snapshots: set[object] = set()
@@ -54,6 +59,8 @@ class State:
     def put(self, key: bytes, record: Kept | None, revision: int) -> Kept | None:
         """Write or (None) delete; what stood there before."""
         before = self.records.get(key)
+        if self.size_max:
+            self.size += size_of(key, record) - size_of(key, before)
         if self.snapshots:
             self._past.setdefault(key, []).append((revision, before))
         elif self._past:
@@ -67,10 +74,25 @@ class State:
             del self.records[key]
         return before
 
+    def require_room(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Raise StorageFull where these rows make the database larger than it may be."""
+        if not self.size_max:
+            return
+        get = self.records.get
+        growth = sum(
+            size_of(key, None if value is None else (value, 0)) - size_of(key, get(key))
+            for key, value in rows
+        )
+        if growth > 0 and self.size + growth > self.size_max:
+            raise StorageFull(
+                f"the database in memory may take {self.size_max} bytes; it has {self.size} and "
+                f"would take {growth} more. Delete something, or open it with a larger size_max"
+            )
+
     def put_all(self, draft: Draft, revision: int) -> None:
         """Write the rows and appends of a draft that deletes nothing, while no snapshot is open.
 
-        All of them, or (an interrupt, no memory) none.
+        All of them, or (an interrupt, no memory) none. Not for a database with a limit.
         """
         new: dict[bytes, Kept] = {}
         for key, value in draft.rows.items():
@@ -132,6 +154,11 @@ class State:
     def forget_order(self) -> None:
         """Make the key order anew, after an interrupt that may have come while it was made."""
         self._order.forget()
+
+
+def size_of(key: bytes, kept: Kept | None) -> int:
+    """What a row counts for, in bytes."""
+    return 0 if kept is None else len(key) + len(kept[0])
 
 
 class MemorySnapshot(Snapshot):

@@ -30,6 +30,7 @@ class MemoryWriter(Writer):
             yield key, make(Record, kept)
 
     def apply(self, rows: Sequence[tuple[bytes, Pending]]) -> None:
+        self._state.require_room([(key, value) for key, (value, _) in rows])
         put = self._state.put
         for key, (value, revision) in rows:
             record = None if value is None else (value, revision)

@@ -26,6 +26,7 @@ _LOAD = """
 INSERT INTO {schema}.record
 SELECT * FROM unnest(%b::bytea[], %b::bytea[], %b::bigint[])
 ON CONFLICT (key) DO UPDATE SET value = excluded.value, revision = excluded.revision"""
+_UNLOAD = "DELETE FROM {schema}.record WHERE key = ANY(%b::bytea[])"
 _CHECK = """
 SELECT record.key, head.revision FROM {schema}.head JOIN {schema}.record
 ON record.revision > head.revision OR length(record.key) = 0 LIMIT %b::int"""
@@ -57,6 +58,7 @@ class Statements:
         self.commit = self._filled(_COMMIT)
         self.tell = self._filled(_TELL)
         self.load = self._filled(_LOAD)
+        self.unload = self._filled(_UNLOAD)
         self.check = self._filled(_CHECK)
         self.facts = self._filled(_FACTS)
         self.take_turn = self._plain("SELECT {schema}.take_turn()")

@@ -154,8 +154,12 @@ class PostgresTransport(Transport):
         self._known.head = max(self._known.head, *revisions, 0)
         return outcomes
 
-    async def load(self, rows: Sequence[tuple[bytes, Record]], next_revision: int | None) -> None:
-        last = dict(rows)  # One statement writes a row once.
+    async def load(
+        self, rows: Sequence[tuple[bytes, Record | None]], next_revision: int | None
+    ) -> None:
+        newest = dict(rows)  # One statement writes a row once.
+        last = {key: one for key, one in newest.items() if one is not None}
+        removed = [key for key, one in newest.items() if one is None]
         columns = [
             list(last),
             [record.value for record in last.values()],
@@ -166,7 +170,7 @@ class PostgresTransport(Transport):
             [(head, lineage)] = await self._rows(connection, self._say.head)
             if lineage != self._lineage:
                 raise other_lineage()
-            head = max([head, *(record.revision for _, record in rows)])
+            head = max([head, *(record.revision for record in last.values())])
             if next_revision is not None:
                 if next_revision <= head:
                     raise InvalidInput(
@@ -175,6 +179,8 @@ class PostgresTransport(Transport):
                     )
                 head = next_revision - 1
             await connection.execute(self._say.load, columns)
+            if removed:
+                await connection.execute(self._say.unload, [removed])
             await connection.execute(self._say.advance, [head])
             await connection.execute(self._say.tell, [self._channel])
 

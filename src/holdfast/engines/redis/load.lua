@@ -2,7 +2,7 @@
 --
 -- KEYS  1 head   2 order   3 records   4 channel that tells of commits
 -- ARGV  1 lineage   2 next revision ('' : above those of the rows)
---       3 .. key, revision (8 bytes big endian) and value
+--       3 .. key, revision (8 bytes big endian) and value ('' : the key is removed)
 -- Reply {'done', head} | {'lineage'} | {'below', head}
 
 local lineage, next_revision = ARGV[1], tonumber(ARGV[2])
@@ -12,7 +12,7 @@ local head, of = string.match(standing, '^(%d+) (%x+)')
 if of ~= lineage then return {'lineage'} end
 head = tonumber(head)
 for at = 3, #ARGV, 2 do
-  head = math.max(head, (struct.unpack('>I8', ARGV[at + 1])))
+  if ARGV[at + 1] ~= '' then head = math.max(head, (struct.unpack('>I8', ARGV[at + 1]))) end
 end
 if next_revision then
   if next_revision <= head then return {'below', head} end
@@ -20,8 +20,13 @@ if next_revision then
 end
 redis.call('SET', KEYS[1], string.format('%.0f ', head) .. lineage)
 for at = 3, #ARGV, 2 do
-  redis.call('HSET', KEYS[3], ARGV[at], ARGV[at + 1])
-  redis.call('ZADD', KEYS[2], 0, ARGV[at])
+  if ARGV[at + 1] == '' then
+    redis.call('HDEL', KEYS[3], ARGV[at])
+    redis.call('ZREM', KEYS[2], ARGV[at])
+  else
+    redis.call('HSET', KEYS[3], ARGV[at], ARGV[at + 1])
+    redis.call('ZADD', KEYS[2], 0, ARGV[at])
+  end
 end
 redis.call('SPUBLISH', KEYS[4], string.format('%.0f', head))
 return {'done', head}

@@ -163,13 +163,18 @@ class RedisTransport(Transport):
             return await self._replicated(calls, outcomes)
         return outcomes
 
-    async def load(self, rows: Sequence[tuple[bytes, Record]], next_revision: int | None) -> None:
+    async def load(
+        self, rows: Sequence[tuple[bytes, Record | None]], next_revision: int | None
+    ) -> None:
         parts = [rows[at : at + LOAD_ROWS] for at in range(0, len(rows), LOAD_ROWS)] or [[]]
         for part in parts:
             words: list[Word] = [self._lineage]
             words.append("" if next_revision is None or part is not parts[-1] else next_revision)
             for key, record in part:
-                words += [key, record.revision.to_bytes(8, "big") + record.value]
+                stored = (
+                    b"" if record is None else record.revision.to_bytes(8, "big") + record.value
+                )
+                words += [key, stored]
             keys = [self.head, self.order, self.records, self._channel]
             outcome, *rest = await self._run("load", keys, words, writes=True)
             if outcome == b"lineage":

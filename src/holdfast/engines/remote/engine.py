@@ -161,7 +161,7 @@ class RemoteEngine(Engine):
         return await self._anywhere(lambda site: site.line.once(lambda one: one.check()))
 
     async def load(
-        self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
+        self, rows: Sequence[tuple[bytes, Record | None]], *, next_revision: int | None = None
     ) -> None:
         self._require_open()
         if not self.capabilities.writable:

@@ -111,6 +111,8 @@ class Transport(ABC):
         """See `Engine.check`."""
         raise Unsupported("this server checks its store by itself")
 
-    async def load(self, rows: Sequence[tuple[bytes, Record]], next_revision: int | None) -> None:
+    async def load(
+        self, rows: Sequence[tuple[bytes, Record | None]], next_revision: int | None
+    ) -> None:
         """See `Engine.load`."""
         raise Unsupported("this server takes no rows with revisions")

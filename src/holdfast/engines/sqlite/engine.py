@@ -205,7 +205,7 @@ class SqliteEngine(EmbeddedEngine):
         return await self.components.host.runtime().offload(self._compact)
 
     async def load(
-        self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
+        self, rows: Sequence[tuple[bytes, Record | None]], *, next_revision: int | None = None
     ) -> None:
         if self._refusal is not None:
             raise self._refuse()
@@ -376,12 +376,11 @@ class SqliteEngine(EmbeddedEngine):
         self._committer.exclusively(self._open_parts().pen.compact)
         return max(before - size_of(path) - size_of(log_of(path)), 0)
 
-    def _load(self, rows: Sequence[tuple[bytes, Record]], next_revision: int | None) -> None:
-        pending: dict[bytes, Pending] = {key: (row.value, row.revision) for key, row in rows}
+    def _load(self, rows: Sequence[tuple[bytes, Record | None]], next_revision: int | None) -> None:
         pen = self._open_parts().pen
         try:
             writer = pen.begin()
-            head = max(writer.head, *(record.revision for _, record in rows), 0)
+            head = max(writer.head, *(one.revision for _, one in rows if one is not None), 0)
             if next_revision is not None:
                 if next_revision <= head:
                     raise InvalidInput(
@@ -389,6 +388,9 @@ class SqliteEngine(EmbeddedEngine):
                         f"found {next_revision}"
                     )
                 head = next_revision - 1
+            pending: dict[bytes, Pending] = {
+                key: (None, head) if row is None else (row.value, row.revision) for key, row in rows
+            }
             writer.apply(sorted(pending.items()))
             writer.finish(head)
         finally:

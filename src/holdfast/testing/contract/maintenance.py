@@ -67,6 +67,20 @@ class Maintenance(Section):
             assert await put(engine, (b"newer", b"")) > first
 
     @promise(needs="loads")
+    async def test_loading_removes_what_comes_without_a_record(self, subject: Subject) -> None:
+        engine = await subject.open()
+        keys = long_keys(engine.capabilities.key_bytes_max)
+        await engine.load([(key, Record(b"old", 3)) for key in keys])
+        gone, kept, newer = keys[::2], keys[1::2], 9
+        removals = [(key, None) for key in [*gone, b"never"]]
+        await engine.load([*removals, (kept[0], Record(b"new", newer))])
+        assert await contents(engine) == dict.fromkeys(kept, b"old") | {kept[0]: b"new"}
+        assert await revision_of(engine, kept[0]) == newer
+        assert await put(engine, (gone[0], b"again")) > newer
+        if engine.capabilities.checks:
+            assert await engine.check() == []
+
+    @promise(needs="loads")
     async def test_loading_refuses_what_a_commit_refuses(self, subject: Subject) -> None:
         engine = await subject.open()
         long = b"k" * (engine.capabilities.key_bytes_max + 1)

@@ -1,0 +1,111 @@
+"""`follow` and `promote`: a warm standby of a database, and what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from holdfast.contract.config import EngineConfig
+from holdfast.contract.engine import Engine
+from holdfast.contract.runtime import Components
+from holdfast.database.open import open
+from holdfast.runtime.system import system_components
+from holdfast.store.registry import engine_class, engine_names, read_config
+
+if TYPE_CHECKING:
+    from holdfast.backups.following import Followed, Round
+    from holdfast.backups.standby import Promoted
+
+
+async def follow(
+    source: str | EngineConfig,
+    target: str | EngineConfig | Path,
+    *,
+    interval: float | timedelta = 1.0,
+    once: bool = False,
+    progress: Callable[[Round], None] | None = None,
+    components: Components | None = None,
+) -> Followed:
+    """Keep a standby level with a database, until the caller is cancelled or interrupted.
+
+    The standby holds the rows of the source with their revisions, every view and the past
+    included. It can be opened with `read_only=True` meanwhile. Killed on either side, it is called
+    again and goes on. A round of up to 20,000 rows is taken whole or not at all, on engines in
+    files; one with more takes several steps, and a standby can be promoted only after the last.
+
+    Args:
+        source: a database whose engine has snapshots; it is opened for reading only.
+        target: the standby: nothing, or what an earlier call left there. A Path, or a URL that is
+            of no engine and that fsspec knows, such as `s3://bucket/app`, gets backups instead: a
+            full one, then ever more that continue it, for `restore` to take.
+        interval: the shortest time from one round to the next, seconds or a timedelta. After a
+            long round it is four times as long as that, so that a follower leaves most of a core
+            to others. This and one round are how much a standby may lack.
+        once: end as soon as the standby has all that the source had at the call.
+        progress: called after each round; from another thread.
+        components: clock, ids and ways to wait other than the machine's; for tests.
+
+    Raises:
+        StoreNotFound: there is no source, or it was removed meanwhile.
+        StoreExists: something stands at the target that is no standby.
+        Compacted: the standby follows another database, or this one before it was restored.
+        Fenced: the standby was promoted, or has another follower by now.
+        Unsupported: the source has no snapshots, or the target takes no rows with revisions.
+    """
+    from holdfast.backups.following import Follower
+    from holdfast.backups.shipping import Shipper
+
+    parts = components or system_components()
+    interval_s = interval.total_seconds() if isinstance(interval, timedelta) else interval
+    config = replace(read_config(source), read_only=True, create=False)
+    options: dict[str, Any] = {"interval_s": interval_s, "progress": progress}
+    place = _place_of(target)
+    standby = None if place is not None else _engine(cast("str | EngineConfig", target), parts)
+    async with open(config, housekeeping=False, components=parts) as db:
+        options["stale"] = db._require_shared().stale  # noqa: SLF001 - ours
+        engine = db._open_engine()  # noqa: SLF001 - ours
+        if place is not None:
+            return await Shipper(engine, place, **options).run(once=once)
+        assert standby is not None
+        return await Follower(engine, standby, **options).run(once=once)
+
+
+def _place_of(target: object) -> str | Path | None:
+    """Where backups go: a path, or a URL of no engine; None: it is a standby."""
+    if isinstance(target, Path):
+        return target
+    scheme, separator, _ = target.partition("://") if isinstance(target, str) else ("", "", "")
+    if not separator or scheme in engine_names():
+        return None
+    from holdfast.backups.places import reaches
+
+    return str(target) if reaches(scheme) else None
+
+
+def _engine(address: str | EngineConfig, components: Components) -> Engine:
+    config = read_config(address)
+    return engine_class(config.scheme)(config, components)
+
+
+async def promote(address: str | EngineConfig, *, components: Components | None = None) -> Promoted:
+    """Make a database of its own of a standby, which then can be written to.
+
+    Stop following first. It keeps the lineage that it had as a standby, which is not the source's:
+    cursors of the source raise `Compacted`, as the source may have got further than the standby.
+
+    Raises:
+        InvalidInput: there is no standby.
+        IntegrityFailed: the last round was broken off in the middle of several steps.
+    """
+    from holdfast.backups import standby
+
+    parts = components or system_components()
+    engine = _engine(replace(read_config(address), create=False), parts)
+    try:
+        await engine.open()
+        return await standby.promote(engine)
+    finally:
+        await engine.close()
