@@ -35,8 +35,7 @@ from holdfast.store.versions.rows import Rows
 
 #: The most bytes a key of a document can have.
 KEY_BYTES_MAX: Final = 1024
-#: How often a big document is read again that was replaced meanwhile.
-_READS_MAX = 64
+_READS_MAX = 64  # How often a big document is read again that was replaced meanwhile.
 
 
 class _Act(Enum):
