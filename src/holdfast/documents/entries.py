@@ -88,6 +88,8 @@ _COMPLEMENT = bytes(255 - byte for byte in range(256))
 _NOTES = (b"", *[bytes((note,)) for note in range(1, 16)])
 # Plain numbers: arithmetic on members of an enumeration costs more than the encoding.
 _EXACT, _CUT_NOTE, _WHOLE = int(Note.EXACT), int(Note.CUT), int(Note.WHOLE)
+#: Types of which a value is one entry, in a sparse index too.
+_SINGLE = frozenset((str, int, float))
 _MISSING, _NOTHING = int(Note.MISSING), int(Note.NOTHING)
 
 
@@ -151,6 +153,10 @@ class IndexOrder:
             raise InvalidInput(
                 f"the index is over {len(self.descending)} fields; found {len(found)}"
             )
+        if len(found) == 1 and len(found[0]) == 1 and type(found[0][0]) in _SINGLE:
+            # Most indexes are of one field, most fields are of one value.
+            component, note = self._component(found[0][0], _EXACT, self.descending[0])
+            return {component + self.tail(identifier): _NOTES[note]}
         if self.sparse and all(_is_missing(values) for values in found):
             return {}
         columns = [

@@ -335,7 +335,7 @@ class Queries(Generic[T]):
 
     async def _plan(self, storage: DocumentStorage, wanted: Query, hint: str | None) -> QueryPlan:
         catalogue = await storage.catalogue()
-        choices, prepared = storage.choices, storage.prepared
+        choices, prepared = storage.planned.choices, storage.planned.prepared
         shape = None if hint is not None or wanted.limit == 0 else shape_of(wanted)
         known = None if shape is None else prepared.get(shape)
         plan: QueryPlan | None = None if known is None else known.bind(wanted)

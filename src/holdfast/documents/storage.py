@@ -13,7 +13,7 @@ from holdfast.contract.engine import NOT_NOW, Engine
 from holdfast.contract.errors import Conflict, IntegrityFailed, InvalidKey
 from holdfast.contract.record import THIS_COMMIT, Range, Record
 from holdfast.documents.indexes.definition import Catalogue, catalogue_key, read_catalogue
-from holdfast.documents.indexes.derived import Choices, IndexRows, known_rows
+from holdfast.documents.indexes.derived import IndexRows, known_rows
 from holdfast.documents.keys import require_key
 from holdfast.documents.known import Known
 from holdfast.documents.vector.kept import KeptGraph
@@ -35,8 +35,7 @@ from holdfast.store.versions.rows import Rows
 
 #: The most bytes a key of a document can have.
 KEY_BYTES_MAX: Final = 1024
-#: How often a big document is read again that was replaced meanwhile.
-_READS_MAX = 64
+_READS_MAX = 64  # How often a big document is read again that was replaced meanwhile.
 
 
 class _Act(Enum):
@@ -147,14 +146,13 @@ class DocumentStorage:
         self.usage: dict[str, tuple[int, int]] = {}
         #: By number of a vector index: what is kept in memory for approximate search.
         self.graphs: dict[int, KeptGraph] = {}
-        #: What was seen of the documents, here and through transactions and snapshots.
         self.known = Known()
         self._derived = self._make_derived(None)
 
     def on(self, engine: Engine, pending: PendingRevision | None) -> DocumentStorage:
         """The same documents seen through a transaction or a snapshot."""
-        space = self.space.on(engine)
-        seen = DocumentStorage(space, self._retention, self.values, self._metadata, pending)
+        parts = self.space.on(engine), self._retention, self.values, self._metadata
+        seen = DocumentStorage(*parts, pending)
         seen.known = self.known
         return seen
 
@@ -248,14 +246,9 @@ class DocumentStorage:
         return read_catalogue(None if record is None else record.value)
 
     @property
-    def choices(self) -> Choices:
-        """Which indexes queries of each shape took, with the catalogue as it is."""
-        return self._derived.indexes.choices
-
-    @property
-    def prepared(self) -> dict[Any, Any]:
+    def planned(self) -> IndexRows:
         """What is kept of the plans of queries, with the catalogue as it is."""
-        return self._derived.indexes.prepared
+        return self._derived.indexes
 
     # --- Writing ----------------------------------------------------------------------------
 
