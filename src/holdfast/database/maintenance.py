@@ -10,6 +10,7 @@ from holdfast.contract.config import EngineConfig
 from holdfast.contract.errors import ReadOnly
 from holdfast.database.lifecycle import Handle
 from holdfast.store.check import check_rows
+from holdfast.store.encryption.stacked import below_encryption
 from holdfast.store.versions.retention import Retention
 from holdfast.store.versions.trimming import Trimmed
 
@@ -96,8 +97,9 @@ class Maintained(Handle):
         self._guard()
         from holdfast.backups.taking import back_up  # Most programs take none.
 
+        # Rows as they are stored: a backup of an encrypted database wants the same keys.
         return await back_up(
-            self._open_engine(), target, base=since, compression=compression, progress=progress
+            below_encryption(self._open_engine()), target, base=since, compression=compression, progress=progress
         )
 
     async def copy_to(

@@ -7,6 +7,7 @@ misread adds its name in the commit that first uses it.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -16,11 +17,14 @@ from holdfast.contract.engine import Engine
 from holdfast.contract.errors import FormatTooNew, IntegrityFailed, NotADatabase, Unsupported
 from holdfast.contract.record import Range, Record
 from holdfast.store import layout
+from holdfast.store.encryption.stacked import encryption_of, keys_wanted
 
 #: The version of `store/layout.py` and of what its rows hold.
 FORMAT: Final = 2
 #: The features that this Holdfast knows; a database may use some of them.
-FEATURES: Final[frozenset[str]] = frozenset()
+FEATURES: Final[frozenset[str]] = frozenset(("encryption",))
+#: The feature of a database whose values are encrypted: only its own layer can read them.
+ENCRYPTION: Final = "encryption"
 #: What the format row begins with.
 MARKER: Final = b"holdfast"
 #: What format 1 had in its place.
@@ -57,17 +61,23 @@ async def require_format(engine: Engine) -> Format:
         NotADatabase: it holds rows that are not ours.
         FormatTooNew: a later Holdfast wrote it, or it uses a feature that is not known here.
         Unsupported: it is of a format that is no longer read.
+        DecryptionFailed: it is encrypted, and was opened without its keys.
     """
     [record] = await engine.read([layout.SYSTEM_FORMAT])
+    encrypted = encryption_of(engine) is not None
     if record is not None:
-        return read_format(record, engine.config.url)
+        found = read_format(record, engine.config.url)
+        if ENCRYPTION in found.features and not encrypted:
+            raise await keys_wanted(engine)
+        return found
     if (await engine.scan(Range(limit=1))).rows:
         raise NotADatabase(
             f"{engine.config.url} holds rows that Holdfast's views did not write; "
             "choose another path, or use the engine directly"
         )
     if engine.capabilities.writable:
-        await engine.transact([layout.SYSTEM_FORMAT], _write)
+        made = Format(features=(ENCRYPTION,) if encrypted else ())
+        await engine.transact([layout.SYSTEM_FORMAT], partial(_write, made))
     return Format()
 
 
@@ -115,9 +125,9 @@ def _too_new(url: str, number: int) -> FormatTooNew:
     )
 
 
-def _write(records: list[Record | None], _revision: int) -> Draft | None:
+def _write(made: Format, records: list[Record | None], _revision: int) -> Draft | None:
     if records[0] is not None:
         return None  # Another process was faster.
     draft = Draft()
-    draft.rows[layout.SYSTEM_FORMAT] = MARKER + _encode(Format())
+    draft.rows[layout.SYSTEM_FORMAT] = MARKER + _encode(made)
     return draft

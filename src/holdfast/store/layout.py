@@ -55,6 +55,8 @@ SYSTEM_OPERATION_NEXT: Final = SYSTEM + b"operations"
 #: Versions of all stores together, and the log that the feed is proven by.
 SYSTEM_STORES: Final = SYSTEM + b"stores "
 SYSTEM_AUDIT: Final = SYSTEM + b"audit "
+#: The ring of data keys; the layer that encrypts keeps it, and nobody above it sees it.
+SYSTEM_ENCRYPTION: Final = SYSTEM + b"encryption"
 
 NUMBER_BYTES: Final = 4
 #: Numbers of keyspaces are never given out twice.

@@ -1,0 +1,369 @@
+"""The layer: what goes down is sealed, what comes up is opened, and nothing passes it by.
+
+Every commit also looks at the head of the ring and is tried again where that changed, so no process
+writes under a key that another one has retired or destroyed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final, TypeVar
+
+from holdfast.contract.batch import (
+    Answer,
+    Append,
+    Batch,
+    CheckKey,
+    CheckRange,
+    Decide,
+    DeleteRange,
+    Draft,
+    Need,
+    Operation,
+    Put,
+    Receipt,
+    append_key,
+)
+from holdfast.contract.capability import Capabilities
+from holdfast.contract.engine import NOT_NOW, Engine, Layer, NotNow, Peeked, Snapshot
+from holdfast.contract.errors import Conflict
+from holdfast.contract.limits import check_batch, check_draft
+from holdfast.contract.record import Page, Range, Record, after_prefix
+from holdfast.layers.encrypt.keeper import ATTEMPTS_MAX, Keeper
+from holdfast.layers.encrypt.providers import KeyProvider
+from holdfast.layers.encrypt.ring import key_row
+from holdfast.layers.encrypt.rows import KEY, LOG, OVERHEAD_BYTES, Again, Places, Rows
+
+T = TypeVar("T")
+
+#: Above every limit, as in `contract.limits`: the draft is looked at closely.
+_OVER: Final = 1 << 62
+
+
+class EncryptLayer(Layer):
+    """Encrypts the values of all rows, under keys that their places name.
+
+    Args:
+        inner: the engine.
+        provider: of the master keys.
+        places: where rows stand.
+        loading: rows are to be loaded, so an empty database stays empty until then.
+    """
+
+    def __init__(
+        self, inner: Engine, provider: KeyProvider, places: Places, *, loading: bool = False
+    ) -> None:
+        super().__init__(inner)
+        self.rows = Rows(places)
+        self.places = places
+        self.keeper = Keeper(inner, provider, places, self.rows)
+        self._loading = loading
+        self._ring = places.ring
+        self._ring_end = after_prefix(places.ring)
+        self._limits: tuple[Capabilities, Capabilities] | None = None
+        self._once = inner.capabilities.transacts_once
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Those of the engine, with a little less room in each row."""
+        below = self.inner.capabilities
+        if self._limits is None or self._limits[0] is not below:
+            mine = replace(
+                below,
+                value_bytes_max=below.value_bytes_max - OVERHEAD_BYTES,
+                batch_bytes_max=below.batch_bytes_max
+                - min(OVERHEAD_BYTES * below.batch_operations_max, below.batch_bytes_max // 2),
+            )
+            self._limits = (below, mine)
+        return self._limits[1]
+
+    async def open(self) -> None:
+        await self.inner.open()
+        try:
+            await self.keeper.open(store=not self._loading)
+        except BaseException:
+            await self.inner.close()
+            raise
+
+    async def close(self) -> None:
+        try:
+            await self.inner.close()
+        finally:
+            self.rows.forget()
+
+    # --- Reading ----------------------------------------------------------------------------
+
+    async def read(
+        self, keys: Sequence[bytes], *, at: Snapshot | None = None
+    ) -> list[Record | None]:
+        records = await self.inner.read(keys, at=at)
+        return await self._fetched(lambda: list(map(self._shown, keys, records)))
+
+    async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
+        while True:
+            page = await self.inner.scan(range, at=at)
+            rows = await self._fetched(lambda found=page.rows: self._shown_rows(found))  # type: ignore[misc]
+            if rows or page.resume is None:
+                return Page(rows, page.resume, page.revision)
+            range = page.resume  # All of it was the ring's, or under a key that was destroyed.
+
+    def peek(self, key: bytes) -> Peeked:
+        """See `Engine.peek`."""
+        inner_peek = self.inner.peek
+        assert inner_peek is not None
+        found = inner_peek(key)
+        if found is None or found is NOT_NOW:
+            return found
+        stored, revision = found
+        try:
+            value = self.rows.open(key, stored, revision)
+        except Again:
+            return NOT_NOW
+        return None if value is None else (value, revision)
+
+    def peek_page(self, range: Range) -> Page | NotNow:
+        """See `Engine.peek_page`."""
+        inner_peek = self.inner.peek_page
+        assert inner_peek is not None
+        page = inner_peek(range)
+        if page is NOT_NOW:
+            return page
+        try:
+            rows = self._shown_rows(page.rows)
+        except Again:
+            return NOT_NOW
+        if not rows and page.resume is not None:
+            return NOT_NOW
+        return Page(rows, page.resume, page.revision)
+
+    # --- Writing ----------------------------------------------------------------------------
+
+    async def commit(self, batch: Batch) -> Receipt:
+        if self._once:
+            return await self.transact([], lambda _records, _revision: batch)
+        for _ in range(ATTEMPTS_MAX):
+            await self.keeper.store()
+            fence = CheckKey(self._ring, self.keeper.revision)
+            try:
+                sealed = self._sealed_batch(batch, None)
+                operations = [fence, *sealed.operations] if batch.operations else []
+                receipt = await self.inner.commit(Batch(operations, batch.id, batch.previous))
+                return await self._receipt(receipt)
+            except Again as again:
+                await self.keeper.settle(again)
+            except Conflict as conflict:
+                if conflict.details.get("key") != self._ring:
+                    raise
+                await self.keeper.settle(Again(stale=True))
+        raise self._contended()
+
+    async def transact(
+        self, keys: Sequence[bytes], decide: Decide, *, previous: bool = False
+    ) -> Receipt:
+        wanted = [*keys, self._ring]
+        for _ in range(ATTEMPTS_MAX):
+            if self.keeper.revision is None:
+                await self.keeper.store()
+            try:
+                receipt = await self.inner.transact(
+                    wanted, self._sealing(keys, decide), previous=previous
+                )
+            except Again as again:
+                await self.keeper.settle(again)
+                continue
+            return receipt if receipt.previous is None else await self._receipt(receipt)
+        raise self._contended()
+
+    def transact_now(self, keys: Sequence[bytes], decide: Decide) -> Receipt | NotNow:
+        """See `Engine.transact_now`."""
+        inner_transact = self.inner.transact_now
+        assert inner_transact is not None
+        if self.keeper.revision is None:
+            return NOT_NOW
+        try:
+            return inner_transact([*keys, self._ring], self._sealing(keys, decide))
+        except Again:
+            return NOT_NOW
+
+    async def load(
+        self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
+    ) -> None:
+        async def sealed() -> list[tuple[bytes, Record]]:
+            return [
+                (key, Record(self.rows.seal(key, value, revision), revision))
+                for key, (value, revision) in rows
+            ]
+
+        for _ in range(ATTEMPTS_MAX):
+            try:
+                loaded = await sealed()
+                break
+            except Again as again:
+                # A ring that is not stored cannot be changed: a key of a new name comes with it.
+                if self.keeper.revision is None:
+                    await self.inner.load(self.keeper.loadable())
+                await self.keeper.settle(again)
+        else:
+            raise self._contended()
+        if self.keeper.revision is None:
+            loaded = [*self.keeper.loadable(), *loaded]
+        await self.inner.load(loaded, next_revision=next_revision)
+
+    # --- Inside: reading --------------------------------------------------------------------
+
+    def _shown(self, key: bytes, record: Record | None) -> Record | None:
+        if record is None:
+            return None
+        value = self.rows.open(key, record[0], record[1])
+        return None if value is None else Record(value, record[1])
+
+    def _shown_rows(self, rows: list[tuple[bytes, Record]]) -> list[tuple[bytes, Record]]:
+        opened = self.rows.open
+        shown = []
+        for key, (stored, revision) in rows:
+            value = opened(key, stored, revision)
+            if value is not None:
+                shown.append((key, Record(value, revision)))
+        return shown
+
+    async def _fetched(self, work: Callable[[], T]) -> T:
+        """What the work returns, once all keys that it asks for are at hand."""
+        for _ in range(ATTEMPTS_MAX):
+            try:
+                return work()
+            except Again as again:
+                await self.keeper.settle(again)
+        # One page may be under many keys; each of them was fetched once.
+        while True:
+            try:
+                return work()
+            except Again as again:
+                assert again.number is not None
+                await self.keeper.settle(again)
+
+    async def _receipt(self, receipt: Receipt) -> Receipt:
+        before = receipt.previous
+        if before is None:
+            return receipt
+        shown = await self._fetched(
+            lambda: {key: self._shown(key, record) for key, record in before.items()}
+        )
+        return Receipt(receipt.revision, shown)
+
+    # --- Inside: writing --------------------------------------------------------------------
+
+    def _sealing(self, keys: Sequence[bytes], decide: Decide) -> Decide:
+        """The function that decides, with rows opened before it and sealed behind it."""
+        first = len(keys)
+        asked = list(keys)
+        shown = self._shown
+
+        def decide_sealed(records: list[Record | None], revision: int) -> Answer:
+            nonlocal asked
+            fence = records[first]
+            if fence is None or fence[1] != self.keeper.revision:
+                raise Again(stale=True)
+            if len(records) == first + 1:
+                asked = list(keys)
+            # A list of its own: the engine goes on with the one it gave.
+            mine = records[:first] + records[first + 1 :]
+            answer = decide(list(map(shown, asked, mine)), revision)
+            if type(answer) is Draft:
+                return self._sealed_draft(answer, revision)
+            if type(answer) is Need:
+                asked = [*asked, *answer.keys]
+                return answer
+            if answer is None:
+                return None
+            assert isinstance(answer, Batch)
+            return self._sealed_batch(answer, revision)
+
+        return decide_sealed
+
+    def _sealed_draft(self, draft: Draft, revision: int) -> Draft:
+        sealed = Draft()
+        sealed.id = draft.id
+        try:
+            if self._once:
+                seal = self.rows.seal
+                sealed.rows = {
+                    key: None if value is None else seal(key, value, revision)
+                    for key, value in draft.rows.items()
+                }
+                sealed.appends = [
+                    (prefix, seal(append_key(prefix, revision, index), value, revision))
+                    for index, (prefix, value) in enumerate(draft.appends)
+                ]
+            else:
+                unbound = self.rows.seal_unbound
+                sealed.rows = {
+                    key: None if value is None else unbound(key, value, KEY)
+                    for key, value in draft.rows.items()
+                }
+                sealed.appends = [
+                    (prefix, unbound(prefix, value, LOG)) for prefix, value in draft.appends
+                ]
+        except (TypeError, IndexError, AttributeError):
+            check_draft(draft, self.capabilities)  # Says what is no bytes, or empty.
+            raise
+        if draft.ranges:
+            sealed.ranges = [part for range in draft.ranges for part in self._around(range)]
+        if draft.checks:
+            sealed.checks = [
+                self._counted(one) if isinstance(one, CheckRange) else one for one in draft.checks
+            ]
+        return sealed
+
+    def _sealed_batch(self, batch: Batch, revision: int | None) -> Batch:
+        check_batch(batch, self.capabilities)
+        operations: list[Operation] = []
+        appends = 0
+        rows = self.rows
+        for operation in batch.operations:
+            if isinstance(operation, Put):
+                key, value = operation
+                if revision is None or not self._once:
+                    sealed = rows.seal_unbound(key, value, KEY)
+                else:
+                    sealed = rows.seal(key, value, revision)
+                operations.append(Put(key, sealed))
+            elif isinstance(operation, Append):
+                prefix, value = operation
+                if revision is None or not self._once:
+                    sealed = rows.seal_unbound(prefix, value, LOG)
+                else:
+                    sealed = rows.seal(append_key(prefix, revision, appends), value, revision)
+                operations.append(Append(prefix, sealed))
+                appends += 1
+            elif isinstance(operation, DeleteRange):
+                operations += [DeleteRange(part) for part in self._around(operation.range)]
+            elif isinstance(operation, CheckRange):
+                operations.append(self._counted(operation))
+            else:
+                operations.append(operation)
+        return Batch(operations, batch.id, batch.previous)
+
+    def _around(self, range: Range) -> list[Range]:
+        """A range without the rows of the ring."""
+        end = self._ring_end
+        assert end is not None
+        if (range.end is not None and range.end <= self._ring) or (range.start or b"") >= end:
+            return [range]
+        parts = [Range(range.start, self._ring), Range(end, range.end)]
+        return [part for part in parts if not part.empty]
+
+    def _counted(self, check: CheckRange) -> CheckRange:
+        """A check of a range that may hold rows of the ring, which its count does not know."""
+        inside = [self._ring, *(key_row(self._ring, n) for n in self.rows.ring.keys)]
+        count = sum(key in check.range for key in inside)
+        return replace(check, count=check.count + count) if count else check
+
+    def _contended(self) -> Conflict:
+        return Conflict(
+            f"the keys of the database changed in each of {ATTEMPTS_MAX} attempts of a commit; try "
+            "again",
+            attempts=ATTEMPTS_MAX,
+        )
+
+
