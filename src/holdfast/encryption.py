@@ -1,9 +1,9 @@
 """Encryption at rest: what to give to `holdfast.open(..., encryption=...)`.
 
-    from holdfast.encryption import Encryption, FileKeys
+from holdfast.encryption import Encryption, FileKeys
 
-    async with holdfast.open("lmdb:///app", encryption=Encryption(FileKeys("app.keys"))) as db:
-        ...
+async with holdfast.open("lmdb:///app", encryption=Encryption(FileKeys("app.keys"))) as db:
+    ...
 """
 
 from holdfast.store.encryption.settings import Encryption, missing

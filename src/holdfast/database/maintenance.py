@@ -99,7 +99,11 @@ class Maintained(Handle):
 
         # Rows as they are stored: a backup of an encrypted database wants the same keys.
         return await back_up(
-            below_encryption(self._open_engine()), target, base=since, compression=compression, progress=progress
+            below_encryption(self._open_engine()),
+            target,
+            base=since,
+            compression=compression,
+            progress=progress,
         )
 
     async def copy_to(

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher as Raw
 from cryptography.hazmat.primitives.ciphers import algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-__all__ = ["HALF_BYTES", "KEY_BYTES", "NONCE_BYTES", "TAG_BYTES", "Cipher", "InvalidTag"]
+__all__ = ["HALF_BYTES", "KEY_BYTES", "NONCE_BYTES", "TAG_BYTES", "Cipher", "InvalidTag", "new_key"]
 
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 24
@@ -32,7 +32,13 @@ SESSION_MESSAGES_MAX: Final = 1 << 20
 SESSIONS_MAX: Final = 4096
 
 _BLOCK: Final = 16
-_urandom = os.urandom
+#: The system's own generator, which a fork or a copy of this process does not repeat.
+_urandom = os.urandom  # noqa: TID251 - ids are not fit for nonces
+
+
+def new_key() -> bytes:
+    """32 bytes that nobody can guess."""
+    return AESGCM.generate_key(8 * KEY_BYTES)
 
 
 class Cipher:

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from holdfast.contract.errors import ConfigInvalid, DecryptionFailed, StoreExists
 from holdfast.contract.files import flush_directory
-from holdfast.layers.encrypt.cipher import KEY_BYTES
+from holdfast.layers.encrypt.cipher import new_key
 from holdfast.layers.encrypt.providers import VERSIONS_MAX, LocalKeys, decoded_key
 
 #: How many bytes a key file may have.
@@ -89,7 +89,7 @@ class FileKeys(LocalKeys):
                     f"from {self.path} those that wrap nothing any more"
                 )
             version = str(max(map(int, versions), default=0) + 1)
-            versions[version] = base64.b64encode(os.urandom(KEY_BYTES)).decode()
+            versions[version] = base64.b64encode(new_key()).decode()
             self._replace(keys)
 
     def _read(self) -> _Keys:

@@ -28,7 +28,7 @@ from holdfast.contract.batch import (
 from holdfast.contract.capability import Capabilities
 from holdfast.contract.engine import NOT_NOW, Engine, Layer, NotNow, Peeked, Snapshot
 from holdfast.contract.errors import Conflict
-from holdfast.contract.limits import check_batch, check_draft
+from holdfast.contract.limits import check_batch, check_draft, check_key
 from holdfast.contract.record import Page, Range, Record, after_prefix
 from holdfast.layers.encrypt.keeper import ATTEMPTS_MAX, Keeper
 from holdfast.layers.encrypt.providers import KeyProvider
@@ -37,8 +37,8 @@ from holdfast.layers.encrypt.rows import KEY, LOG, OVERHEAD_BYTES, Again, Places
 
 T = TypeVar("T")
 
-#: Above every limit, as in `contract.limits`: the draft is looked at closely.
-_OVER: Final = 1 << 62
+#: How many operations the ring of a new database takes.
+RING_OPERATIONS: Final = 3
 
 
 class EncryptLayer(Layer):
@@ -48,17 +48,13 @@ class EncryptLayer(Layer):
         inner: the engine.
         provider: of the master keys.
         places: where rows stand.
-        loading: rows are to be loaded, so an empty database stays empty until then.
     """
 
-    def __init__(
-        self, inner: Engine, provider: KeyProvider, places: Places, *, loading: bool = False
-    ) -> None:
+    def __init__(self, inner: Engine, provider: KeyProvider, places: Places) -> None:
         super().__init__(inner)
         self.rows = Rows(places)
         self.places = places
         self.keeper = Keeper(inner, provider, places, self.rows)
-        self._loading = loading
         self._ring = places.ring
         self._ring_end = after_prefix(places.ring)
         self._limits: tuple[Capabilities, Capabilities] | None = None
@@ -72,6 +68,8 @@ class EncryptLayer(Layer):
             mine = replace(
                 below,
                 value_bytes_max=below.value_bytes_max - OVERHEAD_BYTES,
+                # The first commit of a database brings its ring.
+                batch_operations_max=below.batch_operations_max - RING_OPERATIONS,
                 batch_bytes_max=below.batch_bytes_max
                 - min(OVERHEAD_BYTES * below.batch_operations_max, below.batch_bytes_max // 2),
             )
@@ -81,7 +79,7 @@ class EncryptLayer(Layer):
     async def open(self) -> None:
         await self.inner.open()
         try:
-            await self.keeper.open(store=not self._loading)
+            await self.keeper.open()
         except BaseException:
             await self.inner.close()
             raise
@@ -102,11 +100,12 @@ class EncryptLayer(Layer):
 
     async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
         while True:
-            page = await self.inner.scan(range, at=at)
+            page = await self.inner.scan(self._wider(range), at=at)
             rows = await self._fetched(lambda found=page.rows: self._shown_rows(found))  # type: ignore[misc]
             if rows or page.resume is None:
-                return Page(rows, page.resume, page.revision)
-            range = page.resume  # All of it was the ring's, or under a key that was destroyed.
+                return self._cut(Page(rows, page.resume, page.revision), range)
+            # All of it was the ring's, or under a key that was destroyed.
+            range = replace(page.resume, limit=range.limit)
 
     def peek(self, key: bytes) -> Peeked:
         """See `Engine.peek`."""
@@ -126,7 +125,7 @@ class EncryptLayer(Layer):
         """See `Engine.peek_page`."""
         inner_peek = self.inner.peek_page
         assert inner_peek is not None
-        page = inner_peek(range)
+        page = inner_peek(self._wider(range))
         if page is NOT_NOW:
             return page
         try:
@@ -135,7 +134,7 @@ class EncryptLayer(Layer):
             return NOT_NOW
         if not rows and page.resume is not None:
             return NOT_NOW
-        return Page(rows, page.resume, page.revision)
+        return self._cut(Page(rows, page.resume, page.revision), range)
 
     # --- Writing ----------------------------------------------------------------------------
 
@@ -143,7 +142,7 @@ class EncryptLayer(Layer):
         if self._once:
             return await self.transact([], lambda _records, _revision: batch)
         for _ in range(ATTEMPTS_MAX):
-            await self.keeper.store()
+            await self.keeper.store()  # Such an engine has no other way to do it first.
             fence = CheckKey(self._ring, self.keeper.revision)
             try:
                 sealed = self._sealed_batch(batch, None)
@@ -164,13 +163,18 @@ class EncryptLayer(Layer):
         wanted = [*keys, self._ring]
         for _ in range(ATTEMPTS_MAX):
             if self.keeper.revision is None:
-                await self.keeper.store()
+                await self.keeper.refresh()
             try:
                 receipt = await self.inner.transact(
                     wanted, self._sealing(keys, decide), previous=previous
                 )
             except Again as again:
                 await self.keeper.settle(again)
+                continue
+            except Conflict as conflict:
+                if self.keeper.revision is not None or conflict.details.get("range") != Range():
+                    raise
+                await self.keeper.store()  # Another process was faster, or wrote past this one.
                 continue
             return receipt if receipt.previous is None else await self._receipt(receipt)
         raise self._contended()
@@ -189,25 +193,25 @@ class EncryptLayer(Layer):
     async def load(
         self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
     ) -> None:
-        async def sealed() -> list[tuple[bytes, Record]]:
+        for key, _ in rows:
+            check_key(key, self.capabilities.key_bytes_max)
+
+        def sealed() -> list[tuple[bytes, Record]]:
             return [
                 (key, Record(self.rows.seal(key, value, revision), revision))
                 for key, (value, revision) in rows
             ]
 
+        if rows:
+            await self.keeper.load()
         for _ in range(ATTEMPTS_MAX):
             try:
-                loaded = await sealed()
+                loaded = sealed()
                 break
             except Again as again:
-                # A ring that is not stored cannot be changed: a key of a new name comes with it.
-                if self.keeper.revision is None:
-                    await self.inner.load(self.keeper.loadable())
                 await self.keeper.settle(again)
         else:
             raise self._contended()
-        if self.keeper.revision is None:
-            loaded = [*self.keeper.loadable(), *loaded]
         await self.inner.load(loaded, next_revision=next_revision)
 
     # --- Inside: reading --------------------------------------------------------------------
@@ -217,6 +221,21 @@ class EncryptLayer(Layer):
             return None
         value = self.rows.open(key, record[0], record[1])
         return None if value is None else Record(value, record[1])
+
+    def _wider(self, range: Range) -> Range:
+        """The range to ask for, so that rows of the ring take no place of others in a page."""
+        if range.limit is None or range.limit < 1 or self._around(range) == [range]:
+            return range
+        return replace(range, limit=range.limit + 1 + len(self.rows.ring.keys))
+
+    def _cut(self, page: Page, range: Range) -> Page:
+        """A page of the range that was asked for."""
+        limit = range.limit
+        if limit is not None and len(page.rows) > limit:
+            return Page(page.rows[:limit], range.after(page.rows[limit - 1][0]), page.revision)
+        if page.resume is not None and page.resume.limit != limit:
+            return page._replace(resume=replace(page.resume, limit=limit))
+        return page
 
     def _shown_rows(self, rows: list[tuple[bytes, Record]]) -> list[tuple[bytes, Record]]:
         opened = self.rows.open
@@ -239,7 +258,6 @@ class EncryptLayer(Layer):
             try:
                 return work()
             except Again as again:
-                assert again.number is not None
                 await self.keeper.settle(again)
 
     async def _receipt(self, receipt: Receipt) -> Receipt:
@@ -262,7 +280,7 @@ class EncryptLayer(Layer):
         def decide_sealed(records: list[Record | None], revision: int) -> Answer:
             nonlocal asked
             fence = records[first]
-            if fence is None or fence[1] != self.keeper.revision:
+            if (None if fence is None else fence[1]) != self.keeper.revision:
                 raise Again(stale=True)
             if len(records) == first + 1:
                 asked = list(keys)
@@ -284,9 +302,11 @@ class EncryptLayer(Layer):
     def _sealed_draft(self, draft: Draft, revision: int) -> Draft:
         sealed = Draft()
         sealed.id = draft.id
+        begins = self.keeper.revision is None
+        rows = self.keeper.pending.rows if begins else self.rows
         try:
             if self._once:
-                seal = self.rows.seal
+                seal = rows.seal
                 sealed.rows = {
                     key: None if value is None else seal(key, value, revision)
                     for key, value in draft.rows.items()
@@ -296,7 +316,7 @@ class EncryptLayer(Layer):
                     for index, (prefix, value) in enumerate(draft.appends)
                 ]
             else:
-                unbound = self.rows.seal_unbound
+                unbound = rows.seal_unbound
                 sealed.rows = {
                     key: None if value is None else unbound(key, value, KEY)
                     for key, value in draft.rows.items()
@@ -313,13 +333,17 @@ class EncryptLayer(Layer):
             sealed.checks = [
                 self._counted(one) if isinstance(one, CheckRange) else one for one in draft.checks
             ]
+        if begins and draft.writes:
+            sealed.rows |= self.keeper.pending.stored
+            sealed.checks = [*sealed.checks, CheckRange(Range(), revision - 1, 0)]
         return sealed
 
     def _sealed_batch(self, batch: Batch, revision: int | None) -> Batch:
         check_batch(batch, self.capabilities)
         operations: list[Operation] = []
         appends = 0
-        rows = self.rows
+        begins = self.keeper.revision is None
+        rows = self.keeper.pending.rows if begins else self.rows
         for operation in batch.operations:
             if isinstance(operation, Put):
                 key, value = operation
@@ -342,6 +366,12 @@ class EncryptLayer(Layer):
                 operations.append(self._counted(operation))
             else:
                 operations.append(operation)
+        if begins and any(type(one) is not CheckKey for one in batch.operations):
+            operations = [
+                CheckRange(Range(), (revision or 1) - 1, 0),
+                *operations,
+                *(Put(*row) for row in self.keeper.pending.stored.items()),
+            ]
         return Batch(operations, batch.id, batch.previous)
 
     def _around(self, range: Range) -> list[Range]:
@@ -365,5 +395,3 @@ class EncryptLayer(Layer):
             "again",
             attempts=ATTEMPTS_MAX,
         )
-
-

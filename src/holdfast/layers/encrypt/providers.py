@@ -14,7 +14,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple, NoReturn
+from typing import ClassVar, Final, NamedTuple, NoReturn
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -42,7 +42,12 @@ class KeyProvider(ABC):
     """Wraps and unwraps data keys; a key management service is one in thirty lines.
 
     Calls may hold their thread: they are made where that holds up no event loop.
+
+    Attributes:
+        at_hand: calls take no longer than a look into a file, and are made at once.
     """
+
+    at_hand: ClassVar[bool] = False
 
     @abstractmethod
     def wrap(self, name: str, data_key: bytes, context: bytes) -> Wrapped:
@@ -61,16 +66,16 @@ class KeyProvider(ABC):
     def renew(self, name: str) -> None:
         """Make a new version of a master key. Raises Unsupported where that is done elsewhere."""
         raise Unsupported(
-            f"{type(self).__name__} makes no new master keys; add a version where it has them from, "
-            "then wrap the data keys anew",
+            f"{type(self).__name__} makes no new master keys; add a version where it has them "
+            "from, then wrap the data keys anew",
             name=name,
         )
 
     def destroy(self, name: str) -> None:
         """Destroy every version of a master key for good. Raises Unsupported."""
         raise Unsupported(
-            f"{type(self).__name__} destroys no master keys, so whoever has a backup and the master "
-            "key could still read it; destroy the key where it is kept, or use FileKeys or a key "
+            f"{type(self).__name__} destroys no master keys, so whoever has a backup and the "
+            "master key could still read it; destroy the key where it is kept, or use FileKeys or a key "
             "management service",
             name=name,
         )
@@ -78,6 +83,8 @@ class KeyProvider(ABC):
 
 class LocalKeys(KeyProvider):
     """A provider that has the bytes of master keys at hand."""
+
+    at_hand = True
 
     @abstractmethod
     def newest(self, name: str) -> tuple[str, bytes]:
@@ -160,12 +167,14 @@ FetchKey = Callable[[str, str | None], "tuple[str, bytes] | None"]
 
 @dataclass(frozen=True)
 class CallableKeys(LocalKeys):
-    """Master keys that a function gives.
+    """Master keys that a function gives; it may take its time.
 
     Args:
         fetch: called with the name of the key and a version, or None for the newest.
         destroyed: called with the name of a key to destroy it; None: that cannot be done.
     """
+
+    at_hand: ClassVar[bool] = False
 
     fetch: FetchKey
     destroyed: Callable[[str], None] | None = None

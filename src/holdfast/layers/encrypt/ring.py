@@ -126,12 +126,10 @@ class Ring:
         """The number that the next key gets."""
         return max(self.keys, default=0) + 1
 
-    def changed(self, *keys: DataKey, rotation: Rotation | None | Literal["same"] = "same") -> Ring:
+    def changed(self, *keys: DataKey, rotation: Rotation | Literal["same"] | None = "same") -> Ring:
         """The next generation, with these keys new or in place of those of their numbers."""
         after = self.rotation if rotation == "same" else rotation
-        return Ring(
-            self.keys | {key.number: key for key in keys}, self.generation + 1, after
-        )
+        return Ring(self.keys | {key.number: key for key in keys}, self.generation + 1, after)
 
     def rows(self, prefix: bytes, before: Ring | None, mac_key: bytes) -> dict[bytes, bytes]:
         """The rows to write: the head, and each key that `before` does not have like this."""
@@ -141,11 +139,12 @@ class Ring:
             for number, key in self.keys.items()
             if known.get(number) != key
         }
-        head = _encode(_Head(FORMAT, self.generation, self._digest(), self.rotation))
+        head = _encode(_Head(FORMAT, self.generation, self.digest(), self.rotation))
         rows[prefix] = MARKER + _mac(mac_key, head) + head
         return rows
 
-    def _digest(self) -> bytes:
+    def digest(self) -> bytes:
+        """What the head says of all keys."""
         return _digest(_encode(self.keys[number]) for number in sorted(self.keys))
 
 
@@ -167,7 +166,7 @@ def read_ring(head: bytes, rows: Iterable[bytes]) -> Ring:
             supported=FORMAT,
         )
     ring = Ring({key.number: key for key in keys}, found.generation, found.rotation)
-    if not head.startswith(MARKER) or found.digest != ring._digest():
+    if not head.startswith(MARKER) or found.digest != ring.digest():
         raise IntegrityFailed(
             "the keys of the database do not agree with their head: rows of them were changed or "
             "lost. Restore a backup"

@@ -241,8 +241,8 @@ class Rows:
             found = self.ring.keys.get(int.from_bytes(stored[1:HEAD_BYTES], "big"))
             told = DATABASE if found is None else f"{found.name}, version {found.version}"
             raise DecryptionFailed(
-                f"a row that says it is under the key {told} does not open with it: it was changed, "
-                "moved, or another key was put in that one's place. Restore a backup",
+                f"a row that says it is under the key {told} does not open with it: it was "
+                "changed, moved, or another key was put in that one's place. Restore a backup",
                 key=key,
                 revision=revision,
             ) from None

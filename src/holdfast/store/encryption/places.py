@@ -1,4 +1,4 @@
-"""Where rows stand, told to the layer that encrypts them; and which keyspaces have keys of their own."""
+"""Where rows stand, told to the layer that encrypts them; and which key a keyspace has."""
 
 from __future__ import annotations
 

@@ -43,14 +43,10 @@ class Encryption:
 
     def __call__(self, engine: Engine) -> EncryptLayer:
         """The layer, as `stack` makes it."""
-        return self.layer(engine)
-
-    def layer(self, engine: Engine, *, loading: bool = False) -> EncryptLayer:
-        """The layer on an engine; `loading`: it will be given all rows by `load`."""
         from holdfast.layers.encrypt.layer import EncryptLayer
         from holdfast.store.encryption.places import DatabasePlaces
 
-        return EncryptLayer(engine, self.keys, DatabasePlaces(self.name_of), loading=loading)
+        return EncryptLayer(engine, self.keys, DatabasePlaces(self.name_of))
 
     def name_of(self, view: str, name: str) -> str:
         """The key that a new keyspace gets; empty: that of the database."""

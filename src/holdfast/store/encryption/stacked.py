@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -23,7 +23,7 @@ def encryption_of(engine: Engine) -> EncryptLayer | None:
         return None  # Nobody made one in this process.
     while isinstance(engine, Layer):
         if isinstance(engine, module.EncryptLayer):
-            return engine
+            return cast("EncryptLayer", engine)
         engine = engine.inner
     return None
 
