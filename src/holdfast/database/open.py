@@ -18,9 +18,9 @@ from holdfast.database.address import Address, config_of
 from holdfast.database.handle import Database
 from holdfast.records.compose import Wishes
 from holdfast.runtime.system import system_components
-from holdfast.store.encryption.settings import Encryption, read_encryption
+from holdfast.store.encryption.settings import Encryption, encryption_asked
 from holdfast.store.instances import Layers
-from holdfast.store.registry import read_encryption_place, read_layers
+from holdfast.store.registry import read_layers
 from holdfast.store.versions.cache import CacheLimits
 
 _SERIALIZERS: dict[str, Serializer] = {"msgpack": MESSAGE_PACK, "json": JSON, "ordered": ORDERED}
@@ -86,7 +86,7 @@ def open(
         compression=compression_named(compression),
         housekeeping=housekeeping,
         wishes=Wishes(logged, limits),
-        layers=(*_layers_of(address), *layers, *encryption_layers(address, encryption)),
+        layers=(*_layers_of(address), *layers, *_encryption_of(address, encryption)),
         emulation=emulation,
     )
 
@@ -106,21 +106,9 @@ def _layers_of(address: Address) -> tuple[str, ...]:
     return read_layers(address) if isinstance(address, str) else ()
 
 
-def encryption_layers(address: Address, given: Encryption | str | None) -> tuple[Encryption, ...]:
-    """The layer that encrypts, if one was asked for: by an argument, or by the address."""
-    if given is None and isinstance(address, str):
-        given = read_encryption_place(address)
-    if given is None:
-        return ()
-    if isinstance(given, str):
-        return (read_encryption(given),)
-    if not isinstance(given, Encryption):
-        raise ConfigInvalid(
-            "encryption is an Encryption, file:PATH or env:VARIABLE; found a "
-            f"{type(given).__name__}",
-            parameter="encryption",
-        )
-    return (given,)
+def _encryption_of(address: Address, given: Encryption | str | None) -> tuple[Encryption, ...]:
+    asked = encryption_asked(address if isinstance(address, str) else "", given)
+    return () if asked is None else (asked,)
 
 
 def _components(given: Components | None, clock: Clock | None) -> Components:

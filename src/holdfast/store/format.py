@@ -17,7 +17,7 @@ from holdfast.contract.engine import Engine
 from holdfast.contract.errors import FormatTooNew, IntegrityFailed, NotADatabase, Unsupported
 from holdfast.contract.record import Range, Record
 from holdfast.store import layout
-from holdfast.store.encryption.stacked import encryption_of, keys_wanted
+from holdfast.store.encrypted import encryption_of, keys_wanted
 
 #: The version of `store/layout.py` and of what its rows hold.
 FORMAT: Final = 2
@@ -114,6 +114,13 @@ def read_format(record: Record, url: str) -> Format:
             features=unknown,
         )
     return found
+
+
+def with_feature(stored: bytes, feature: str) -> bytes:
+    """The format row with one more feature."""
+    found = _decode(stored[len(MARKER) :])
+    names = tuple(sorted({*found.features, feature}))
+    return MARKER + _encode(Format(found.number, names))
 
 
 def _too_new(url: str, number: int) -> FormatTooNew:

@@ -25,7 +25,7 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.record import Range, Record
 from holdfast.store import layout
-from holdfast.store.encryption.stacked import encryption_of
+from holdfast.store.encrypted import encryption_of
 from holdfast.store.feed_row import NO_CONTEXT, Act, WriteContext
 from holdfast.store.plan import Plan
 

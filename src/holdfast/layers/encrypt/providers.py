@@ -75,7 +75,7 @@ class KeyProvider(ABC):
         """Destroy every version of a master key for good. Raises Unsupported."""
         raise Unsupported(
             f"{type(self).__name__} destroys no master keys, so whoever has a backup and the "
-            "master key could still read it; destroy the key where it is kept, or use FileKeys or a key "
+            "master key could still read it; destroy it where it is kept, or use FileKeys or a key "
             "management service",
             name=name,
         )

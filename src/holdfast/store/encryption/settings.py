@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import ConfigInvalid, DriverMissing
+from holdfast.store.registry import read_encryption_place
 
 if TYPE_CHECKING:
     from holdfast.layers.encrypt.layer import EncryptLayer
@@ -59,6 +60,25 @@ class Encryption:
     def indexed_in_the_clear(self, collection: str, path: str) -> bool:
         """Whether the index of a field may hold its values."""
         return any(fnmatchcase(f"{collection}.{path}", one) for one in self.plain_indexes)
+
+
+def encryption_asked(address: object, given: object) -> Encryption | None:
+    """The encryption that an argument asks for, or else a URL; None: neither does.
+
+    Raises:
+        ConfigInvalid: it cannot be used.
+        DriverMissing: the package cryptography is not installed.
+    """
+    if given is None and isinstance(address, str):
+        given = read_encryption_place(address)
+    if given is None or isinstance(given, Encryption):
+        return given
+    if isinstance(given, str):
+        return read_encryption(given)
+    raise ConfigInvalid(
+        f"encryption is an Encryption, file:PATH or env:VARIABLE; found a {type(given).__name__}",
+        parameter="encryption",
+    )
 
 
 def read_encryption(text: str) -> Encryption:
