@@ -3,14 +3,16 @@
 The algorithm is that of the C2SP specification. The first 12 bytes of a nonce and the key make a
 key of their own (NIST SP 800-108r1 with CMAC); the last 12 are the nonce of AES-256-GCM under it.
 
-A process draws the first half once and uses it for some messages, so the derivation costs nothing;
-the second half is drawn from the system for every message. So a nonce does not come again after a
-fork, a restore or a step of the clock: nothing that is counted, copied or timed is part of it.
+A process draws the first half once and uses it for some messages, so the derivation costs nothing.
+The second half is drawn from the system for every commit, and the rows of the commit count on from
+there. So a nonce does not come again after a fork, a restore or a step of the clock: nothing that
+is kept from one commit to the next, copied with the process or told by a clock is part of it.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from itertools import count
 from typing import Final
 
@@ -19,14 +21,24 @@ from cryptography.hazmat.primitives.ciphers import Cipher as Raw
 from cryptography.hazmat.primitives.ciphers import algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-__all__ = ["HALF_BYTES", "KEY_BYTES", "NONCE_BYTES", "TAG_BYTES", "Cipher", "InvalidTag", "new_key"]
+__all__ = [
+    "HALF_BYTES",
+    "KEY_BYTES",
+    "NONCE_BYTES",
+    "TAG_BYTES",
+    "Cipher",
+    "InvalidTag",
+    "Nonces",
+    "new_key",
+    "new_nonces",
+]
 
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 24
 HALF_BYTES: Final = NONCE_BYTES // 2
 TAG_BYTES: Final = 16
 #: How many messages have the first half of their nonces in common. Two of them have the same
-#: second half too with a chance of 2 to the power of -57.
+#: second half too with a chance of 2 to the power of -49, with 256 rows in each commit.
 SESSION_MESSAGES_MAX: Final = 1 << 20
 #: How many derived keys are remembered for reading before the memory starts anew.
 SESSIONS_MAX: Final = 4096
@@ -39,6 +51,15 @@ _urandom = os.urandom  # noqa: TID251 - ids are not fit for nonces
 def new_key() -> bytes:
     """32 bytes that nobody can guess."""
     return AESGCM.generate_key(8 * KEY_BYTES)
+
+
+#: The second halves of nonces, as numbers that count on from a random one.
+Nonces = Iterator[int]
+
+
+def new_nonces() -> Nonces:
+    """Nonces for the rows of one commit, and for nothing else."""
+    return count(int.from_bytes(_urandom(HALF_BYTES), "big"))
 
 
 class Cipher:
@@ -56,12 +77,19 @@ class Cipher:
         self._sessions: dict[bytes, AESGCM] = {}
         self._begin()
 
-    def seal(self, plain: bytes, associated: bytes) -> bytes:
-        """Nonce, ciphertext and tag: `NONCE_BYTES` + `TAG_BYTES` longer than what was given."""
+    def seal(self, plain: bytes, associated: bytes, nonces: Nonces | None = None) -> bytes:
+        """Nonce, ciphertext and tag: `NONCE_BYTES` + `TAG_BYTES` longer than what was given.
+
+        Args:
+            plain: what is encrypted.
+            associated: authenticated with it, and not stored.
+            nonces: those of the commit that the message is part of; None: it stands alone.
+        """
         half, encrypt, number = self._session
         if next(number) >= SESSION_MESSAGES_MAX:
             self._begin()
-        nonce = _urandom(HALF_BYTES)
+        # One byte more than a half, for a count that runs over.
+        nonce = next(nonces or new_nonces()).to_bytes(HALF_BYTES + 1, "big")[1:]
         return half + nonce + encrypt(nonce, plain, associated)
 
     def open(self, sealed: bytes, associated: bytes, offset: int = 0) -> bytes:

@@ -30,6 +30,7 @@ from holdfast.contract.engine import NOT_NOW, Engine, Layer, NotNow, Peeked, Sna
 from holdfast.contract.errors import Conflict
 from holdfast.contract.limits import check_batch, check_draft, check_key
 from holdfast.contract.record import Page, Range, Record, after_prefix
+from holdfast.layers.encrypt.cipher import new_nonces
 from holdfast.layers.encrypt.keeper import ATTEMPTS_MAX, Keeper
 from holdfast.layers.encrypt.providers import KeyProvider
 from holdfast.layers.encrypt.ring import key_row
@@ -197,8 +198,9 @@ class EncryptLayer(Layer):
             check_key(key, self.capabilities.key_bytes_max)
 
         def sealed() -> list[tuple[bytes, Record]]:
+            nonces = new_nonces()
             return [
-                (key, Record(self.rows.seal(key, value, revision), revision))
+                (key, Record(self.rows.seal(key, value, revision, nonces), revision))
                 for key, (value, revision) in rows
             ]
 
@@ -303,26 +305,27 @@ class EncryptLayer(Layer):
         sealed = Draft()
         sealed.id = draft.id
         begins = self.keeper.revision is None
+        nonces = new_nonces()
         rows = self.keeper.pending.rows if begins else self.rows
         try:
             if self._once:
                 seal = rows.seal
                 sealed.rows = {
-                    key: None if value is None else seal(key, value, revision)
+                    key: None if value is None else seal(key, value, revision, nonces)
                     for key, value in draft.rows.items()
                 }
                 sealed.appends = [
-                    (prefix, seal(append_key(prefix, revision, index), value, revision))
+                    (prefix, seal(append_key(prefix, revision, index), value, revision, nonces))
                     for index, (prefix, value) in enumerate(draft.appends)
                 ]
             else:
                 unbound = rows.seal_unbound
                 sealed.rows = {
-                    key: None if value is None else unbound(key, value, KEY)
+                    key: None if value is None else unbound(key, value, KEY, nonces)
                     for key, value in draft.rows.items()
                 }
                 sealed.appends = [
-                    (prefix, unbound(prefix, value, LOG)) for prefix, value in draft.appends
+                    (prefix, unbound(prefix, value, LOG, nonces)) for prefix, value in draft.appends
                 ]
         except (TypeError, IndexError, AttributeError):
             check_draft(draft, self.capabilities)  # Says what is no bytes, or empty.
@@ -343,21 +346,24 @@ class EncryptLayer(Layer):
         operations: list[Operation] = []
         appends = 0
         begins = self.keeper.revision is None
+        nonces = new_nonces()
         rows = self.keeper.pending.rows if begins else self.rows
         for operation in batch.operations:
             if isinstance(operation, Put):
                 key, value = operation
                 if revision is None or not self._once:
-                    sealed = rows.seal_unbound(key, value, KEY)
+                    sealed = rows.seal_unbound(key, value, KEY, nonces)
                 else:
-                    sealed = rows.seal(key, value, revision)
+                    sealed = rows.seal(key, value, revision, nonces)
                 operations.append(Put(key, sealed))
             elif isinstance(operation, Append):
                 prefix, value = operation
                 if revision is None or not self._once:
-                    sealed = rows.seal_unbound(prefix, value, LOG)
+                    sealed = rows.seal_unbound(prefix, value, LOG, nonces)
                 else:
-                    sealed = rows.seal(append_key(prefix, revision, appends), value, revision)
+                    sealed = rows.seal(
+                        append_key(prefix, revision, appends), value, revision, nonces
+                    )
                 operations.append(Append(prefix, sealed))
                 appends += 1
             elif isinstance(operation, DeleteRange):

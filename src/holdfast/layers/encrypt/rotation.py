@@ -16,6 +16,7 @@ import msgspec
 from holdfast.contract.batch import Answer, Batch, Delete, Draft, Operation, Rewrite
 from holdfast.contract.errors import InvalidInput, StoreLocked, Unsupported
 from holdfast.contract.record import Range, Record
+from holdfast.layers.encrypt.cipher import new_nonces
 from holdfast.layers.encrypt.keeper import ATTEMPTS_MAX, Change
 from holdfast.layers.encrypt.layer import EncryptLayer
 from holdfast.layers.encrypt.providers import KeyProvider
@@ -239,11 +240,12 @@ async def _step(layer: EncryptLayer, name: str, keys: list[bytes], old: frozense
         if fence is None or fence.revision != layer.keeper.revision:
             raise Again(stale=True)
         operations: list[Operation] = []
+        nonces = new_nonces()
         for key, record in zip(keys, records[1:], strict=True):
             if record is None or rows.number_of(key, record.value) not in old:
                 continue
             if name in rows.ring.active:
-                sealed = rows.reseal(key, record.value, record.revision, name)
+                sealed = rows.reseal(key, record.value, record.revision, name, nonces)
                 operations.append(Rewrite(key, sealed))
             else:
                 operations.append(Delete(key))

@@ -18,7 +18,7 @@ from typing import Final
 
 from holdfast.contract.batch import APPEND_BYTES
 from holdfast.contract.errors import DecryptionFailed, InvalidKey
-from holdfast.layers.encrypt.cipher import NONCE_BYTES, TAG_BYTES, Cipher, InvalidTag
+from holdfast.layers.encrypt.cipher import NONCE_BYTES, TAG_BYTES, Cipher, InvalidTag, Nonces
 from holdfast.layers.encrypt.ring import DATABASE, NUMBER_BYTES, Ring
 
 #: Bound to key and revision; to the key, where nobody knows the revision before the commit; to the
@@ -31,6 +31,8 @@ HEAD_BYTES: Final = 1 + NUMBER_BYTES
 #: How much longer a row gets.
 OVERHEAD_BYTES: Final = HEAD_BYTES + NONCE_BYTES + TAG_BYTES
 _REVISION_BYTES: Final = 8
+#: How many rows of the directory are remembered before the memory starts anew.
+KNOWN_MAX: Final = 1024
 
 
 class Again(Exception):
@@ -117,7 +119,9 @@ class Rows:
         self.ciphers: dict[int, Cipher] = {}
         self.ring = Ring({})
         self._destroyed: frozenset[int] = frozenset()
-        self._under: dict[str, tuple[bytes, Callable[[bytes, bytes], bytes]]] = {}
+        #: Rows of the directory as they were last opened: as stored, their revision, their value.
+        self._known: dict[bytes, tuple[bytes, int, bytes]] = {}
+        self._under: dict[str, tuple[bytes, Callable[[bytes, bytes, Nonces], bytes]]] = {}
 
     def use(self, ring: Ring) -> None:
         """Go on with these keys."""
@@ -130,12 +134,12 @@ class Rows:
 
     def forget(self) -> None:
         """Have no key any more."""
-        self.ciphers, self._under = {}, {}
+        self.ciphers, self._under, self._known = {}, {}, {}
 
     # --- Writing ----------------------------------------------------------------------------
 
-    def seal(self, key: bytes, value: bytes, revision: int) -> bytes:
-        """A row as it is stored by the commit of that revision."""
+    def seal(self, key: bytes, value: bytes, revision: int, nonces: Nonces) -> bytes:
+        """A row as it is stored by the commit of that revision, which these nonces are for."""
         if key[0] == self._system:
             if key == self._plain:
                 return value
@@ -146,16 +150,17 @@ class Rows:
         if under is None:
             under = self._found(self._name_of(key, value))
         head, seal = under
-        return head + seal(value, head + revision.to_bytes(_REVISION_BYTES, "big") + key)
+        place = revision.to_bytes(_REVISION_BYTES, "big") + key
+        return head + seal(value, head + place, nonces)
 
-    def seal_unbound(self, key: bytes, value: bytes, kind: int) -> bytes:
+    def seal_unbound(self, key: bytes, value: bytes, kind: int, nonces: Nonces) -> bytes:
         """The same where nobody knows the revision; `key` is the log's prefix where that is LOG."""
         if key == self._plain or (not value and self._bare(key)):
             return value
         self._look(key, value)
         head, seal = self._found(self._name_of(key, value))
         head = bytes((kind,)) + head[1:]
-        return head + seal(value, head + key)
+        return head + seal(value, head + key, nonces)
 
     def _look(self, key: bytes, value: bytes) -> None:
         """Look at a row of the system that is written."""
@@ -164,7 +169,7 @@ class Rows:
         if key.startswith(self._places.directory):
             self._places.saw(key, value)
 
-    def _found(self, name: str) -> tuple[bytes, Callable[[bytes, bytes], bytes]]:
+    def _found(self, name: str) -> tuple[bytes, Callable[[bytes, bytes, Nonces], bytes]]:
         """What rows of that name are written with."""
         active = self.ring.active.get(name)
         if active is None:
@@ -190,7 +195,7 @@ class Rows:
             return self._open_rare(key, stored, revision)
         return self._opened(cipher, key, stored, revision)
 
-    def reseal(self, key: bytes, stored: bytes, revision: int, name: str) -> bytes:
+    def reseal(self, key: bytes, stored: bytes, revision: int, name: str, nonces: Nonces) -> bytes:
         """A stored row under the newest key of its name, bound to what it was bound to."""
         number = int.from_bytes(stored[1:HEAD_BYTES], "big")
         cipher = self.ciphers.get(number)
@@ -199,7 +204,7 @@ class Rows:
         value = self._opened(cipher, key, stored, revision)
         head, seal = self._found(name)
         head = stored[:1] + head[1:]
-        return head + seal(value, head + _place(stored[0], key, revision))
+        return head + seal(value, head + _place(stored[0], key, revision), nonces)
 
     def number_of(self, key: bytes, stored: bytes) -> int:
         """The number of the data key that a stored row is under; 0: under none."""
@@ -210,6 +215,9 @@ class Rows:
     def _open_rare(self, key: bytes, stored: bytes, revision: int) -> bytes | None:
         if key == self._plain or (not stored and self._bare(key)):
             return stored
+        known = self._known.get(key)
+        if known is not None and known[0] == stored and known[1] == revision:
+            return known[2]
         if key.startswith(self._places.ring):
             return None
         if len(stored) < OVERHEAD_BYTES or not REVISION <= stored[0] <= LOG:
@@ -227,6 +235,10 @@ class Rows:
         value = self._opened(cipher, key, stored, revision)
         if key.startswith(self._places.directory):
             self._places.saw(key, value)
+            # Every commit of a store looks at its row of the directory.
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
+            self._known[key] = (stored, revision, value)
         return value
 
     def _opened(self, cipher: Cipher, key: bytes, stored: bytes, revision: int) -> bytes:
