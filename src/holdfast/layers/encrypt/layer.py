@@ -349,23 +349,17 @@ class EncryptLayer(Layer):
         nonces = new_nonces()
         rows = self.keeper.pending.rows if begins else self.rows
         for operation in batch.operations:
-            if isinstance(operation, Put):
-                key, value = operation
+            if isinstance(operation, Put | Append):
+                at, value = operation
                 if revision is None or not self._once:
-                    sealed = rows.seal_unbound(key, value, KEY, nonces)
+                    kind = KEY if type(operation) is Put else LOG
+                    sealed = rows.seal_unbound(at, value, kind, nonces)
+                elif type(operation) is Put:
+                    sealed = rows.seal(at, value, revision, nonces)
                 else:
-                    sealed = rows.seal(key, value, revision, nonces)
-                operations.append(Put(key, sealed))
-            elif isinstance(operation, Append):
-                prefix, value = operation
-                if revision is None or not self._once:
-                    sealed = rows.seal_unbound(prefix, value, LOG, nonces)
-                else:
-                    sealed = rows.seal(
-                        append_key(prefix, revision, appends), value, revision, nonces
-                    )
-                operations.append(Append(prefix, sealed))
-                appends += 1
+                    sealed = rows.seal(append_key(at, revision, appends), value, revision, nonces)
+                    appends += 1
+                operations.append(operation._replace(value=sealed))
             elif isinstance(operation, DeleteRange):
                 operations += [DeleteRange(part) for part in self._around(operation.range)]
             elif isinstance(operation, CheckRange):

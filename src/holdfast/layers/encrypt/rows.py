@@ -95,6 +95,10 @@ class Places(ABC):
         """The name of the key that a new keyspace gets; empty: that of the database."""
 
     @abstractmethod
+    def indexed_in_the_clear(self, collection: str, path: str) -> bool:
+        """Whether the index of a field may hold its values."""
+
+    @abstractmethod
     def all_seen(self) -> None:
         """Every row of the directory has passed by: what is unknown now has no name of its own."""
 

@@ -33,6 +33,10 @@ class DatabasePlaces(Places):
 
     A change in the feed is under the key of the keyspace that it tells of; all else under that of
     the database.
+
+    Args:
+        key_of: the name of the key that a new keyspace gets, by its view and name.
+        in_the_clear: whether an index may hold values, by collection and field.
     """
 
     system = layout.SYSTEM[0]
@@ -40,8 +44,11 @@ class DatabasePlaces(Places):
     plain = layout.SYSTEM_FORMAT
     directory = layout.SYSTEM_KEYSPACES
 
-    def __init__(self, key_of: Callable[[str, str], str]) -> None:
+    def __init__(
+        self, key_of: Callable[[str, str], str], in_the_clear: Callable[[str, str], bool]
+    ) -> None:
         self._key_of = key_of
+        self._in_the_clear = in_the_clear
         self._names: dict[int, str] = {}
         #: Whether any keyspace has a key of its own.
         self._several = False
@@ -61,6 +68,9 @@ class DatabasePlaces(Places):
 
     def key_of(self, view: str, keyspace: str) -> str:
         return self._key_of(view, keyspace)
+
+    def indexed_in_the_clear(self, collection: str, path: str) -> bool:
+        return self._in_the_clear(collection, path)
 
     def all_seen(self) -> None:
         self._all = True

@@ -47,7 +47,9 @@ class Encryption:
         from holdfast.layers.encrypt.layer import EncryptLayer
         from holdfast.store.encryption.places import DatabasePlaces
 
-        return EncryptLayer(engine, self.keys, DatabasePlaces(self.name_of))
+        return EncryptLayer(
+            engine, self.keys, DatabasePlaces(self.name_of, self.indexed_in_the_clear)
+        )
 
     def name_of(self, view: str, name: str) -> str:
         """The key that a new keyspace gets; empty: that of the database."""
