@@ -19,7 +19,6 @@ from holdfast.contract.record import Range, Record
 from holdfast.layers.encrypt.cipher import new_nonces
 from holdfast.layers.encrypt.keeper import ATTEMPTS_MAX, Change
 from holdfast.layers.encrypt.layer import EncryptLayer
-from holdfast.layers.encrypt.providers import KeyProvider
 from holdfast.layers.encrypt.ring import DATABASE, DataKey, Ring, Rotation
 from holdfast.layers.encrypt.rows import Again
 
@@ -61,16 +60,17 @@ async def rotate(
         StoreLocked: a walk for another key was broken off, or is under way; finish that one first.
         Unsupported: the engine cannot write rows anew.
     """
-    if rewrite and not layer.inner.capabilities.rewrites:
-        raise Unsupported(
-            f"the engine {layer.capabilities.engine} cannot write rows anew under their revisions; "
-            "rotate with rewrite=False: what is written from now on is under the new key"
-        )
     resumed = False
 
     async def begin(ring: Ring) -> Change | None:
         nonlocal resumed
         active = _active(ring, name)
+        if rewrite and not layer.inner.capabilities.rewrites:
+            raise Unsupported(
+                f"the engine {layer.capabilities.engine} cannot write rows anew under their "
+                "revisions; rotate with rewrite=False: what is written from now on is under the "
+                "new key"
+            )
         _require_free(ring, name)
         resumed = ring.rotation is not None
         if resumed:
@@ -100,8 +100,6 @@ async def destroy(layer: EncryptLayer, name: str, progress: Progress | None) -> 
             "the key of the database itself is not destroyed from within: remove the files, and "
             "destroy its master key where that is kept"
         )
-    if type(provider).destroy is KeyProvider.destroy:
-        provider.destroy(name)  # Says why not.
     resumed = False
 
     async def mark(ring: Ring) -> Change | None:
