@@ -163,7 +163,7 @@ def test_a_function_destroys_keys_that_are_kept_elsewhere(tmp_path: Path) -> Non
     def fetch(name: str, _version: str | None) -> tuple[str, bytes] | None:
         return ("1", kept[name]) if name in kept else None
 
-    keys = CallableKeys(fetch, destroyed=lambda name: kept.pop(name, None))
+    keys = CallableKeys(fetch, destroyed=kept.__delitem__)
     url = f"lmdb:///{tmp_path}/app"
     with holdfast.sync.open(url, encryption=Encryption(keys, names=NAMES)) as db:
         db.stores.create("acme").set(b"k", SECRET)

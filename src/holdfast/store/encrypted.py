@@ -41,7 +41,8 @@ async def keys_wanted(engine: Engine) -> DecryptionFailed:
     for _, record in page.rows:
         # As `layers.encrypt.ring.DataKey` stores it; that module wants the cipher's library.
         key: Any = msgspec.msgpack.decode(record.value)
-        names.setdefault(key[1], []).append(key[2])
+        if key[3] != "destroyed":
+            names.setdefault(key[1], []).append(key[2])
     told = ", ".join(f"{name} {max(versions)}" for name, versions in sorted(names.items()))
     return DecryptionFailed(
         f"{engine.config.url} is encrypted, and was opened without its keys ({told or 'none'}). "
