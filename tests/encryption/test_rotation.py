@@ -282,3 +282,34 @@ def test_a_new_version_in_the_environment_wraps_from_then_on(
     monkeypatch.setenv("APP_KEYS", f"1:{one}")
     with pytest.raises(DecryptionFailed, match="in version 2 was wanted"):
         opened(tmp_path, encryption=encryption)
+
+
+@pytest.mark.row("E-129")
+def test_what_is_still_under_a_forgotten_version_says_so(tmp_path: Path) -> None:
+    with opened(tmp_path) as db:
+        db.entries.set("a:old", 1)
+        db.backup(tmp_path / "full.backup")
+        with db.snapshot() as moment:
+            db.data_keys.rotate()
+            assert moment.entries.require("a:old").value == 1
+            db.backup(tmp_path / "rotated.backup", since=tmp_path / "full.backup")
+            db.data_keys.forget()
+            with pytest.raises(DecryptionFailed, match="'database', version 1, cannot be read"):
+                moment.entries.get("a:old")
+        db.backup(tmp_path / "forgot.backup", since=tmp_path / "full.backup")
+        db.backup(tmp_path / "after.backup")
+    full = tmp_path / "full.backup"
+    for name, files in (
+        ("one", [full, tmp_path / "rotated.backup"]),
+        ("two", [tmp_path / "after.backup"]),
+    ):
+        (tmp_path / name).mkdir()
+        holdfast.sync.restore(files, f"lmdb:///{tmp_path}/{name}/app")
+        with opened(tmp_path / name) as db:
+            assert db.entries.require("a:old").value == 1
+    (tmp_path / "three").mkdir()
+    files = [full, tmp_path / "forgot.backup"]
+    holdfast.sync.restore(files, f"lmdb:///{tmp_path}/three/app")
+    with pytest.raises(DecryptionFailed, match="from after it") as told:
+        opened(tmp_path / "three")
+    assert told.value.versions == [1]

@@ -298,7 +298,13 @@ class Keeper:
                 number=number,
             )
         if key.state == "destroyed":
-            return
+            raise DecryptionFailed(
+                f"what is under the key {key.name!r}, version {key.version}, cannot be read: "
+                "that version was destroyed after a rotation. Use a backup, or a snapshot, from "
+                "after it",
+                name=key.name,
+                versions=[key.version],
+            )
         try:
             data_key = await self.ask(
                 lambda: self.provider.unwrap(key.name, key.as_wrapped, key.context)

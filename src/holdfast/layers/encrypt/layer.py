@@ -68,6 +68,7 @@ class EncryptLayer(Layer):
         if self._limits is None or self._limits[0] is not below:
             mine = replace(
                 below,
+                rewrites=False,
                 value_bytes_max=below.value_bytes_max - OVERHEAD_BYTES,
                 # The first commit of a database brings its ring.
                 batch_operations_max=below.batch_operations_max - RING_OPERATIONS,

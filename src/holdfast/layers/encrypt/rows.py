@@ -132,7 +132,9 @@ class Rows:
         gone = frozenset(n for n, key in ring.keys.items() if key.state == "destroyed")
         # Forgotten before it is said: whoever reads meanwhile finds the key or its end.
         self.ciphers = {n: one for n, one in self.ciphers.items() if n not in gone}
-        self.ring, self._destroyed = ring, gone
+        self.ring = ring
+        # Of a name that goes on, what is under a version that was forgotten is an error.
+        self._destroyed = frozenset(n for n in gone if ring.keys[n].name not in ring.active)
         self._places.gone = frozenset(key.name for key in ring.keys.values()) - ring.active.keys()
         self._under = {}
 
