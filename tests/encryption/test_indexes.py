@@ -41,9 +41,8 @@ def test_an_index_with_values_in_the_clear_wants_its_fields_named(
     with holdfast.sync.open(url, encryption=one) as db:
         people = db.collection("people")
         people.set("ada", {"name": "Ada", "age": 36, "place": [0.1, 51.5]})
-        with pytest.raises(Unsupported, match=r"in the clear.*kind hash.*plain_indexes") as told:
+        with pytest.raises(Unsupported, match=r"(name|place) in the clear.*hash.*plain_indexes"):
             people.create_index("by", **index)
-        assert set(told.value.details["fields"]) <= {"name", "place"}
         assert people.list_indexes() == []
         people.create_index("by_age", "age")
         assert people.find_many(F.age > 30) == [people.get("ada")]

@@ -37,7 +37,5 @@ def fit_for_encryption(storage: DocumentStorage, index: IndexDefinition) -> Inde
             f"an index of kind {index.kind} would hold the values of {', '.join(closed)} in the "
             "clear, and the database is encrypted. Make it of kind hash, for equality; or name "
             f"the fields: Encryption(..., plain_indexes=('{collection}.{closed[0]}',))",
-            index=index.name,
-            fields=closed,
         )
     return index

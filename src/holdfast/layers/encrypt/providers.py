@@ -68,7 +68,6 @@ class KeyProvider(ABC):
         raise Unsupported(
             f"{type(self).__name__} makes no new master keys; add a version where it has them "
             "from, then wrap the data keys anew",
-            name=name,
         )
 
     def destroy(self, name: str) -> None:
@@ -77,7 +76,6 @@ class KeyProvider(ABC):
             f"{type(self).__name__} destroys no master keys, so whoever has a backup and the "
             "master key could still read it; destroy it where it is kept, or use FileKeys or a key "
             "management service",
-            name=name,
         )
 
 

@@ -270,8 +270,6 @@ async def _require_unused(layer: EncryptLayer, numbers: set[int]) -> None:
                 raise InvalidInput(
                     f"rows are still under the key {found.name!r} in version {found.version}; "
                     "rotate it with rewrite=True first",
-                    name=found.name,
-                    version=found.version,
                 )
         rest = page.resume
 
@@ -289,10 +287,9 @@ def _require_free(ring: Ring, name: str) -> None:
         raise StoreLocked(
             f"a walk for the key {standing.name!r} was broken off, or is under way elsewhere. Ask "
             "for the same again: it goes on where it was",
-            name=standing.name,
         )
 
 
 def _unknown(ring: Ring, name: str) -> InvalidInput:
     known = ", ".join(sorted(ring.active))
-    return InvalidInput(f"there is no key named {name!r} in the database; found {known}", name=name)
+    return InvalidInput(f"there is no key named {name!r} in the database; found {known}")

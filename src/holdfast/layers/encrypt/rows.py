@@ -199,6 +199,12 @@ class Rows:
         cipher = self.ciphers.get(int.from_bytes(stored[1:HEAD_BYTES], "big"))
         if cipher is None or key[0] == self._system or not stored:
             return self._open_rare(key, stored, revision)
+        if stored[0] == REVISION:
+            place = stored[:HEAD_BYTES] + revision.to_bytes(_REVISION_BYTES, "big") + key
+            try:
+                return cipher.open(stored, place, HEAD_BYTES)
+            except (InvalidTag, ValueError):
+                pass  # Said below.
         return self._opened(cipher, key, stored, revision)
 
     def reseal(self, key: bytes, stored: bytes, revision: int, name: str, nonces: Nonces) -> bytes:

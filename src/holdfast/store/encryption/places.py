@@ -79,7 +79,8 @@ class DatabasePlaces(Places):
         first = key[0]
         if first == _KEYSPACE:
             number = int.from_bytes(key[1:_REGION_AT], "big")
-        elif first == _FEED and (self._several or not self._all):
+        elif first == _FEED and self._several:
+            # Rows of a keyspace are sealed before its changes, so it is known by now.
             number = _told_of(value)
         else:
             return DATABASE
