@@ -20,7 +20,7 @@ torture_lsm := tests/engines/lsm/test_kills.py tests/engines/lsm/test_power_loss
 torture_servers := tests/servers/test_kills_on_servers.py tests/engines/redis/test_redis_restarts.py tests/engines/postgres/test_postgres_restarts.py
 torture_random := tests/store/test_random_operations.py
 torture_faults := tests/faults/test_random_faults.py tests/faults/test_interrupted_databases.py tests/faults/test_real_interrupts.py
-torture_content := tests/stores/merkle/test_content.py
+torture_content := tests/stores/merkle/test_content.py tests/encryption/test_contract_encrypted.py
 
 .PHONY: $(addprefix torture-,$(torture_parts))
 .PHONY: help demo test check torture bench bench-quick docs rows pythons format lint types floors sync reference clean

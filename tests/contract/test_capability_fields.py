@@ -30,6 +30,7 @@ PROVEN = {
     "compacts": ("compaction_changes_nothing_but_space", "lacking"),
     "checks": ("a_sound_store_passes_its_own_check", "lacking"),
     "loads": ("loaded_rows_keep_their_revisions", "lacking"),
+    "rewrites": ("a_rewritten_row_has_other_bytes_and_its_revision", "lacking"),
     # A limit works to the last unit, and one more is refused: both in one promise.
     "key_bytes_max": ("the_longest_key_works_and_one_byte_more_is_refused",) * 2,
     "value_bytes_max": ("the_largest_value_works_and_one_byte_more_is_refused",) * 2,

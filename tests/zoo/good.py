@@ -89,6 +89,7 @@ class GoodEngine(EmbeddedEngine):
         sound: dict[str, Any] = {
             "engine": "good", "io": Io.INLINE, "shared": False, "snapshots": True, "waits": True,
             "transacts_once": True, "compacts": True, "checks": True, "loads": True,
+            "rewrites": True,
             "value_bytes_max": 16_384, "batch_operations_max": 600, "batch_bytes_max": 100_000,
             "page_rows_max": 40, "page_bytes_max": 40_000,
         }  # fmt: skip

@@ -18,6 +18,7 @@ from holdfast.contract.batch import (
     Operation,
     Put,
     Receipt,
+    Rewrite,
     append_key,
 )
 from holdfast.contract.errors import Conflict
@@ -35,6 +36,14 @@ class TornByACheck(GoodEngine):
             checks = [isinstance(one, CheckKey | CheckRange) for one in batch.operations]
             await super().commit(Batch(batch.operations[: checks.index(True)]))
             raise
+
+
+class RewritesUnderANewRevision(GoodEngine):
+    """Puts rows that it was to write anew, so that they get another revision."""
+
+    async def commit(self, batch: Batch) -> Receipt:
+        operations = [Put(*one) if isinstance(one, Rewrite) else one for one in batch.operations]
+        return await super().commit(replace(batch, operations=operations))
 
 
 class TornInTwo(GoodEngine):

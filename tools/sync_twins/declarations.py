@@ -106,6 +106,7 @@ TWINS = (
         file="keeping",
         attributes={"policies": "Mapping[int, object]"},
     ),
+    Twin("holdfast.store.encryption.keys:DataKeys", file="keeping"),
     Twin(
         "holdfast.store.locks.lock:Lock",
         file="keeping",

@@ -24,9 +24,11 @@ from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.runtime.drive import drive
 from holdfast.store import layout
-from holdfast.store.format import read_format
+from holdfast.store.encryption.settings import Encryption
+from holdfast.store.format import ENCRYPTION, read_format, with_feature
 from holdfast.store.registry import engine_class, read_config
 
+_FORMAT_ROW = layout.SYSTEM_FORMAT
 #: How many rows, and bytes of them, are loaded at once.
 LOADED_ROWS = 1_000
 LOADED_BYTES = 1 << 22
@@ -114,6 +116,7 @@ async def copy(
     source: Engine,
     address: str | EngineConfig,
     *,
+    encryption: Encryption | None = None,
     progress: Progress | None = None,
 ) -> Restored:
     """Make a database of the present moment of another one, on whatever engine.
@@ -121,6 +124,7 @@ async def copy(
     Args:
         source: the engine of the other one; writes to it go on.
         address: of the new database.
+        encryption: of the new one.
         progress: called after each step; from another thread.
 
     Raises:
@@ -133,19 +137,29 @@ async def copy(
             "use `holdfast export` and `holdfast import`"
         )
     engine = _engine(address, source.components)
+    layer = None if encryption is None else encryption(engine)
     with await source.snapshot() as moment:
+        if layer is not None:
+            # Which keyspace has which key, before the first of their rows.
+            directory: Range | None = Range.prefix(layout.SYSTEM_KEYSPACES)
+            while directory is not None:
+                page = await source.scan(directory, at=moment)
+                for key, record in page.rows:
+                    layer.places.saw(key, record.value)
+                directory = page.resume
 
         async def pages() -> AsyncIterator[Rows]:
             rest: Range | None = Range()
             while rest is not None:
                 page = await source.scan(rest, at=moment)
                 rest = page.resume
-                yield [row for row in page.rows if not row[0].startswith(PASSING)]
+                rows = [row for row in page.rows if not row[0].startswith(PASSING)]
+                yield rows if layer is None else [_marked(row) for row in rows]
 
         revision = moment.revision
         remote = source.capabilities.io is Io.REMOTE
         rows = await _in_place(
-            engine, lambda: _fill(engine, pages(), revision, progress), remote=remote
+            engine, lambda: _fill(layer or engine, pages(), revision, progress), remote=remote
         )
     return Restored(revision, rows, ())
 
@@ -193,6 +207,12 @@ async def _fill(
     finally:
         await engine.close()
     return count
+
+
+def _marked(row: tuple[bytes, Record]) -> tuple[bytes, Record]:
+    """A row of a copy that is encrypted: the format row says so."""
+    key, (value, revision) = row
+    return (key, Record(with_feature(value, ENCRYPTION), revision)) if key == _FORMAT_ROW else row
 
 
 async def _require_empty(engine: Engine) -> None:

@@ -16,6 +16,7 @@ from holdfast.cli import (
     changing,
     doctor,
     documents,
+    encrypting,
     entries,
     exits,
     exporting,
@@ -101,6 +102,7 @@ for group, name, members in (
     (stores.app, "stores", stores.COMMANDS),
     (backing_up.app, "backup", backing_up.COMMANDS),
     (indexes.app, "index", indexes.COMMANDS),
+    (encrypting.app, "encryption", encrypting.COMMANDS),
 ):
     for member, part in members:
         group.command(part, epilog=_EPILOG)(_until_reader_gone(member))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from holdfast.contract.errors import StoreNotFound
 from holdfast.database.handle import Database
 from holdfast.database.open import open
 from holdfast.runtime.system import system_components
-from holdfast.store.registry import engine_class, read_config
+from holdfast.store.registry import engine_class, read_config, read_encryption_place
 
 T = TypeVar("T")
 
@@ -24,6 +25,11 @@ def config_of(url: str) -> EngineConfig:
     if not url:
         raise BadUsage("no database given; add --url lmdb:///app, or set HOLDFAST_URL")
     return read_config(url)
+
+
+def encryption_of(url: str) -> str | None:
+    """Where the keys of a database are, by its URL or HOLDFAST_ENCRYPTION; None: neither says."""
+    return read_encryption_place(url) or os.environ.get("HOLDFAST_ENCRYPTION") or None
 
 
 def repaired(url: str) -> list[str]:
@@ -37,22 +43,28 @@ def repaired(url: str) -> list[str]:
 @asynccontextmanager
 async def for_reading(url: str) -> AsyncIterator[Database]:
     """The database, for commands that write nothing and must not make one."""
-    async with _existing(config_of(url), read_only=True) as db:
+    async with _existing(config_of(url), encryption_of(url), read_only=True) as db:
         yield db
 
 
 @asynccontextmanager
 async def for_writing(url: str, *, create: bool = True) -> AsyncIterator[Database]:
     """The database, for commands that write; `create=False`: only one that exists."""
-    config = config_of(url)
-    async with open(config) if create else _existing(config, read_only=config.read_only) as db:
+    config, encryption = config_of(url), encryption_of(url)
+    async with (
+        open(config, encryption=encryption)
+        if create
+        else _existing(config, encryption, read_only=config.read_only)
+    ) as db:
         yield db
 
 
 @asynccontextmanager
-async def _existing(config: EngineConfig, *, read_only: bool) -> AsyncIterator[Database]:
+async def _existing(
+    config: EngineConfig, encryption: str | None, *, read_only: bool
+) -> AsyncIterator[Database]:
     """A database that has to be there."""
-    db = open(replace(config, create=False, read_only=read_only))
+    db = open(replace(config, create=False, read_only=read_only), encryption=encryption)
     try:
         await db.open()
     except StoreNotFound as error:

@@ -22,6 +22,17 @@ class Delete(NamedTuple):
     key: bytes
 
 
+class Rewrite(NamedTuple):
+    """Put other bytes in the place of a row's value, and leave the row's revision as it is.
+
+    For layers that change how a value is stored, not what it is. The key has to be there: check it
+    in the same commit. By capability `rewrites`.
+    """
+
+    key: bytes
+    value: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class DeleteRange:
     """Remove every key of the range; its direction and limit do not matter."""
@@ -61,7 +72,7 @@ class CheckRange:
     count: int
 
 
-Operation = Put | Delete | DeleteRange | Append | CheckKey | CheckRange
+Operation = Put | Delete | DeleteRange | Append | CheckKey | CheckRange | Rewrite
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ class Capabilities:
         transacts_once: `transact` runs the function exactly once, inside the commit.
         waits: `wait()` works; a commit of any process wakes it.
         compacts, checks, loads: the optional verbs of those names work.
+        rewrites: a batch may hold `Rewrite`, which keeps the revision of its row.
         key_bytes_max, value_bytes_max: limits of one row.
         batch_operations_max, batch_bytes_max: limits of one batch.
         check_range_rows_max: how many rows one CheckRange may span, on engines that would serve
@@ -64,6 +65,7 @@ class Capabilities:
     compacts: bool = False
     checks: bool = False
     loads: bool = False
+    rewrites: bool = False
     key_bytes_max: int = 4096
     value_bytes_max: int = 64 * 1024 * 1024
     batch_operations_max: int = 100_000

@@ -15,6 +15,7 @@ from holdfast.contract.batch import (
     Draft,
     Operation,
     Put,
+    Rewrite,
 )
 from holdfast.contract.capability import Capabilities
 from holdfast.contract.errors import InvalidKey, InvalidValue, ValueTooLarge
@@ -42,9 +43,9 @@ def check_batch(batch: Batch, limits: Capabilities) -> None:
     for operation in operations:
         kind = type(operation)
         # One comparison for the good case; the bad one is then looked at closely.
-        if kind is Put or kind is Append:
+        if kind is Put or kind is Append or (kind is Rewrite and limits.rewrites):
             key, value = operation  # type: ignore[misc]
-            longest = key_bytes_max if kind is Put else key_bytes_max - APPEND_BYTES
+            longest = key_bytes_max - APPEND_BYTES if kind is Append else key_bytes_max
             if not (
                 type(key) is bytes
                 and 0 < len(key) <= longest
@@ -120,7 +121,7 @@ def check_key(key: bytes, key_bytes_max: int) -> None:
 
 def _refuse(operation: Operation, limits: Capabilities) -> NoReturn:
     """Say what is wrong with an operation that is known to be wrong."""
-    if isinstance(operation, Put):
+    if isinstance(operation, Put | Rewrite) and (limits.rewrites or type(operation) is Put):
         check_key(operation.key, limits.key_bytes_max)
     elif isinstance(operation, Append):
         check_key(operation.prefix, limits.key_bytes_max - APPEND_BYTES)

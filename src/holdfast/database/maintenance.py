@@ -12,6 +12,9 @@ from holdfast.contract.errors import ReadOnly
 from holdfast.database.lifecycle import Handle
 from holdfast.runtime.drive import drive
 from holdfast.store.check import check_rows
+from holdfast.store.encrypted import below_encryption
+from holdfast.store.encryption.keys import DataKeys
+from holdfast.store.encryption.settings import Encryption, encryption_asked
 from holdfast.store.versions.retention import Retention
 from holdfast.store.versions.trimming import Trimmed
 
@@ -33,6 +36,11 @@ class Maintained(Handle):
     def retention(self) -> Retention:
         """How much of the past is kept: `await db.retention.keep("logs", versions=0)`."""
         return self._require_shared().retention
+
+    @property
+    def data_keys(self) -> DataKeys:
+        """The keys of an encrypted database: `await db.data_keys.rotate()`."""
+        return DataKeys(self._open_engine(), self._require_shared().keyspaces, self._guard)
 
     async def compact(self, progress: Callable[[int, int], None] | None = None) -> Trimmed:
         """Give up the past that retention no longer keeps, and free space where possible.
@@ -134,17 +142,29 @@ class Maintained(Handle):
         self._guard()
         from holdfast.backups.taking import back_up  # Most programs take none.
 
+        # Rows as they are stored: a backup of an encrypted database wants the same keys.
         return await back_up(
-            self._open_engine(), target, base=since, compression=compression, progress=progress
+            below_encryption(self._open_engine()),
+            target,
+            base=since,
+            compression=compression,
+            progress=progress,
         )
 
     async def copy_to(
-        self, address: str | EngineConfig, *, progress: Callable[[int], None] | None = None
+        self,
+        address: str | EngineConfig,
+        *,
+        encryption: Encryption | str | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> Restored:
         """Make another database of the present moment of this one, on whatever engine.
 
+        A copy of an encrypted database has the same keys, unless others are given.
+
         Args:
             address: of the new database; nothing may stand there.
+            encryption: encrypts the new one with these keys, as in `holdfast.open`.
             progress: called after each step with how many rows are copied; from another thread.
 
         Raises:
@@ -154,4 +174,7 @@ class Maintained(Handle):
         self._guard()
         from holdfast.backups.restoring import copy
 
-        return await copy(self._open_engine(), address, progress=progress)
+        engine, anew = self._open_engine(), encryption_asked(address, encryption)
+        if anew is None:
+            engine = below_encryption(engine)  # Rows as they are stored.
+        return await copy(engine, address, encryption=anew, progress=progress)

@@ -18,6 +18,7 @@ from holdfast.database.address import Address, config_of
 from holdfast.database.handle import Database
 from holdfast.records.compose import Wishes
 from holdfast.runtime.system import system_components
+from holdfast.store.encryption.settings import Encryption, encryption_asked
 from holdfast.store.instances import Layers
 from holdfast.store.registry import read_layers
 from holdfast.store.versions.cache import CacheLimits
@@ -38,6 +39,7 @@ def open(
     logged: bool = False,
     cached: bool | CacheLimits = False,
     layers: Layers = (),
+    encryption: Encryption | str | None = None,
     emulation: bool = True,
     clock: Clock | None = None,
     components: Components | None = None,
@@ -60,6 +62,8 @@ def open(
         cached: whether entries read again may come from memory, or how much of it to use.
         layers: what stands above the engine, outermost first: names such as `read_only`, or
             whatever makes a `Layer` of an engine. `?layers=` in the address does the same.
+        encryption: encrypts what the engine stores: an `Encryption`, or where its keys are, as
+            `file:PATH` or `env:VARIABLE`. `?encryption=` in the address does the same.
         emulation: False refuses an engine on which something would be emulated that others do
             themselves; `explain` tells which.
         clock: tells the time in place of the machine's; for tests, such as `ManualClock`.
@@ -82,7 +86,7 @@ def open(
         compression=compression_named(compression),
         housekeeping=housekeeping,
         wishes=Wishes(logged, limits),
-        layers=(*_layers_of(address), *layers),
+        layers=(*_layers_of(address), *layers, *_encryption_of(address, encryption)),
         emulation=emulation,
     )
 
@@ -100,6 +104,11 @@ def _serializer_of(given: str | Serializer) -> Serializer:
 
 def _layers_of(address: Address) -> tuple[str, ...]:
     return read_layers(address) if isinstance(address, str) else ()
+
+
+def _encryption_of(address: Address, given: Encryption | str | None) -> tuple[Encryption, ...]:
+    asked = encryption_asked(address if isinstance(address, str) else "", given)
+    return () if asked is None else (asked,)
 
 
 def _components(given: Components | None, clock: Clock | None) -> Components:

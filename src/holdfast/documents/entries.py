@@ -325,7 +325,9 @@ class IndexOrder:
         return (component if behind else _behind(component, exact)), exact
 
 
-def hash_entries(found: Sequence[Found], identifier: bytes) -> dict[bytes, bytes]:
+def hash_entries(
+    found: Sequence[Found], identifier: bytes, secret: bytes = b""
+) -> dict[bytes, bytes]:
     """The rows of one document in a hash index: equality only, keys of one length.
 
     Missing is as null. The identifier stands behind `HASH_BYTES` bytes.
@@ -333,14 +335,14 @@ def hash_entries(found: Sequence[Found], identifier: bytes) -> dict[bytes, bytes
     columns = [_hashable(values) for values in found]
     if math.prod(map(len, columns)) > ENTRIES_MAX:
         raise InvalidValue(f"a document has at most {ENTRIES_MAX} entries in an index")
-    return {hash_key(row) + identifier: b"" for row in product(*columns)}
+    return {hash_key(row, secret) + identifier: b"" for row in product(*columns)}
 
 
-def hash_key(values: Sequence[Any]) -> bytes:
-    """What all entries of a hash index begin with whose fields equal `values`."""
+def hash_key(values: Sequence[Any], secret: bytes = b"") -> bytes:
+    """What all entries of a hash index begin with whose fields equal `values`; see its secret."""
     encoded = [encode(value) for value in values]
     lengths = b"".join([len(one).to_bytes(8, "big") for one in encoded])
-    return blake2b(lengths + b"".join(encoded), digest_size=HASH_BYTES).digest()
+    return blake2b(lengths + b"".join(encoded), digest_size=HASH_BYTES, key=secret).digest()
 
 
 def _hashable(values: Found) -> list[Any]:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from holdfast.documents.indexing import build as building
 from holdfast.documents.indexing import quota as quotas
 from holdfast.documents.indexing.defining import defined, index_facts
+from holdfast.documents.indexing.encrypted import fit_for_encryption
 from holdfast.documents.indexing.quota import Quota
 from holdfast.documents.observed import Observed
 from holdfast.documents.results import IndexFacts
@@ -59,10 +60,12 @@ class Indexed(Observed[T]):
             DuplicateKey: two documents share values that are to be unique; `list_indexes` shows
                 the index as failed.
             InvalidName, InvalidInput, InvalidQuery: the arguments cannot be.
-            Unsupported: inside a transaction.
+            Unsupported: inside a transaction; or the database is encrypted, and the index would
+                hold values of fields in the clear that `Encryption.plain_indexes` does not name.
         """
         wanted = defined(name, fields, kind, unique, sparse, weights, language, dimensions, metric)
-        await building.create(await self._require(), wanted, progress)
+        storage = await self._require()
+        await building.create(storage, fit_for_encryption(storage, wanted), progress)
 
     async def drop_index(self, name: str) -> None:
         """Remove an index. Raises IndexNotFound."""
@@ -89,7 +92,8 @@ class Indexed(Observed[T]):
 
         Raises:
             InvalidInput: the argument cannot be.
-            Unsupported: inside a transaction.
+            Unsupported: inside a transaction; or the database is encrypted, and the index would
+                hold values of fields in the clear that `Encryption.plain_indexes` does not name.
         """
         wanted = quotas.checked_quota(documents)
         await quotas.set_quota(await self._require(), wanted)

@@ -19,7 +19,9 @@ class ReadOnlyLayer(Layer):
 
     @property
     def capabilities(self) -> Capabilities:
-        return replace(self.inner.capabilities, writable=False, compacts=False, loads=False)
+        return replace(
+            self.inner.capabilities, writable=False, compacts=False, loads=False, rewrites=False
+        )
 
     async def commit(self, batch: Batch) -> Receipt:
         raise _refused()

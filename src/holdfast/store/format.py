@@ -7,6 +7,7 @@ misread adds its name in the commit that first uses it.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -22,13 +23,16 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.record import Range, Record
 from holdfast.store import layout
+from holdfast.store.encrypted import encryption_of, keys_wanted
 
 #: The version of `store/layout.py` and of what its rows hold.
 FORMAT: Final = 2
 #: A standby: it follows another database, and nobody else writes to it.
 STANDBY: Final = "standby"
+#: The feature of a database whose values are encrypted: only its own layer can read them.
+ENCRYPTION: Final = "encryption"
 #: The features that this Holdfast knows; a database may use some of them.
-FEATURES: Final[frozenset[str]] = frozenset((STANDBY,))
+FEATURES: Final[frozenset[str]] = frozenset((STANDBY, ENCRYPTION))
 #: What the format row begins with.
 MARKER: Final = b"holdfast"
 #: What format 1 had in its place.
@@ -65,11 +69,15 @@ async def require_format(engine: Engine) -> Format:
         NotADatabase: it holds rows that are not ours.
         FormatTooNew: a later Holdfast wrote it, or it uses a feature that is not known here.
         Unsupported: it is of a format that is no longer read.
+        DecryptionFailed: it is encrypted, and was opened without its keys.
         ReadOnly: it is a standby, and was not opened for reading only.
     """
     [record] = await engine.read([layout.SYSTEM_FORMAT])
+    encrypted = encryption_of(engine) is not None
     if record is not None:
         found = read_format(record, engine.config.url)
+        if ENCRYPTION in found.features and not encrypted:
+            raise await keys_wanted(engine)
         if STANDBY in found.features and engine.capabilities.writable:
             raise ReadOnly(
                 f"{engine.config.url} is a standby, which only `holdfast follow` writes to. Open "
@@ -82,7 +90,8 @@ async def require_format(engine: Engine) -> Format:
             "choose another path, or use the engine directly"
         )
     if engine.capabilities.writable:
-        await engine.transact([layout.SYSTEM_FORMAT], _write)
+        made = Format(features=(ENCRYPTION,) if encrypted else ())
+        await engine.transact([layout.SYSTEM_FORMAT], partial(_write, made))
     return Format()
 
 
@@ -126,6 +135,13 @@ def write_format(format: Format) -> bytes:
     return MARKER + _encode(format)
 
 
+def with_feature(stored: bytes, feature: str) -> bytes:
+    """The format row with one more feature."""
+    found = _decode(stored[len(MARKER) :])
+    names = tuple(sorted({*found.features, feature}))
+    return write_format(Format(found.number, names))
+
+
 def _too_new(url: str, number: int) -> FormatTooNew:
     return FormatTooNew(
         f"this Holdfast reads databases of format {FORMAT}; found {number} in {url}. "
@@ -135,9 +151,9 @@ def _too_new(url: str, number: int) -> FormatTooNew:
     )
 
 
-def _write(records: list[Record | None], _revision: int) -> Draft | None:
+def _write(made: Format, records: list[Record | None], _revision: int) -> Draft | None:
     if records[0] is not None:
         return None  # Another process was faster.
     draft = Draft()
-    draft.rows[layout.SYSTEM_FORMAT] = write_format(Format())
+    draft.rows[layout.SYSTEM_FORMAT] = write_format(made)
     return draft

@@ -25,6 +25,7 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.record import Range, Record
 from holdfast.store import layout
+from holdfast.store.encrypted import encryption_of
 from holdfast.store.feed_row import NO_CONTEXT, Act, WriteContext
 from holdfast.store.plan import Plan
 
@@ -284,6 +285,8 @@ class Keyspaces:
     ) -> tuple[Keyspace, bool]:
         key = _key(view, name)
         name = str.__str__(name)  # It may be of a class of its own.
+        encryption = encryption_of(self._engine)
+        cipher = settings.cipher or (encryption.places.key_of(view, name) if encryption else "")
         standing: Keyspace | None = None
         made = False
 
@@ -300,7 +303,8 @@ class Keyspaces:
                     f"a database gives out at most {layout.NUMBER_MAX} keyspaces; all are taken. "
                     "Export it into a new one"
                 )
-            standing = Keyspace(view, name, number, settings)
+            named = msgspec.structs.replace(settings, cipher=cipher) if cipher else settings
+            standing = Keyspace(view, name, number, named)
             draft = Draft()
             draft.rows[key] = _encode(standing)
             draft.rows[layout.SYSTEM_KEYSPACE_LAST] = number.to_bytes(layout.NUMBER_BYTES, "big")
@@ -368,8 +372,13 @@ def _key(view: str, name: Any) -> bytes:
 
 
 def _read(record: Record) -> Keyspace:
+    return read_keyspace(record.value)
+
+
+def read_keyspace(stored: bytes) -> Keyspace:
+    """The keyspace in its row of the directory. Raises IntegrityFailed."""
     try:
-        return _decode(record.value)
+        return _decode(stored)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise IntegrityFailed(
             "a row of the keyspace directory cannot be read; run `holdfast check`"

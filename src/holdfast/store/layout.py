@@ -57,6 +57,8 @@ SYSTEM_STORES: Final = SYSTEM + b"stores "
 SYSTEM_AUDIT: Final = SYSTEM + b"audit "
 #: Of a standby: whom it follows, and how far it is.
 SYSTEM_STANDBY: Final = SYSTEM + b"standby"
+#: The ring of data keys; the layer that encrypts keeps it, and nobody above it sees it.
+SYSTEM_ENCRYPTION: Final = SYSTEM + b"encryption"
 
 NUMBER_BYTES: Final = 4
 #: Numbers of keyspaces are never given out twice.

@@ -17,6 +17,7 @@ GROUP = "holdfast.engines"
 #: Ours once more, so that a source tree works without being installed, and so that opening one
 #: of them does not read the metadata of every installed distribution.
 _LAYERS = re.compile(r"([?&])layers=([^&#]*)(&|$)")
+_ENCRYPTION = re.compile(r"([?&])encryption=([^&#]*)(&|$)")
 
 _OURS = {
     "memory": "holdfast.engines.memory:MemoryEngine",
@@ -109,14 +110,26 @@ def read_layers(address: str | EngineConfig) -> tuple[str, ...]:
     return _without_layers(address)[1] if isinstance(address, str) else ()
 
 
+def read_encryption_place(address: str | EngineConfig) -> str | None:
+    """Where a URL says that the keys are: `?encryption=file:app.keys`; None: it says nothing."""
+    found = _without(_ENCRYPTION, address)[1] if isinstance(address, str) else None
+    return None if found is None else unquote(found)
+
+
 def _without_layers(address: str) -> tuple[str, tuple[str, ...]]:
     """(the URL without its layers, their names): layers are no setting of an engine."""
-    found = _LAYERS.search(address)
+    address, _ = _without(_ENCRYPTION, address)
+    address, found = _without(_LAYERS, address)
+    return address, tuple(unquote(name) for name in (found or "").split(",") if name)
+
+
+def _without(part: re.Pattern[str], address: str) -> tuple[str, str | None]:
+    """(the URL without a parameter that is no setting of an engine, the text of that one)."""
+    found = part.search(address)
     if found is None:
-        return address, ()
+        return address, None
     rest = address[: found.start()] + (found[1] if found[3] == "&" else "")
-    names = tuple(unquote(name) for name in found[2].split(",") if name)
-    return rest + address[found.end() :], names
+    return rest + address[found.end() :], found[2]
 
 
 def _name(value: Any) -> str:

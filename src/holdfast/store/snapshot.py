@@ -26,6 +26,7 @@ class SnapshotEngine(Layer):
             self.inner.capabilities,
             writable=False, snapshots=False, waits=False, compacts=False, checks=False,
             loads=False,
+            rewrites=False,
         )  # fmt: skip
 
     async def close(self) -> None:

@@ -408,6 +408,7 @@ def _inside_a_transaction(outside: Capabilities, read_only: bool) -> Capabilitie
         compacts=False,
         checks=False,
         loads=False,
+        rewrites=False,
     )
 
 

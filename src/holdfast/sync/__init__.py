@@ -16,7 +16,7 @@ from holdfast.sync.database import Database, open
 from holdfast.sync.documents import Collection, CollectionTransaction
 from holdfast.sync.entries import EntryScope, KeyValueStore, SchemaRegistry
 from holdfast.sync.feed import Watch
-from holdfast.sync.keeping import Audit, Lock, OperationLog, Retention
+from holdfast.sync.keeping import Audit, DataKeys, Lock, OperationLog, Retention
 from holdfast.sync.live import LiveQuery
 from holdfast.sync.moments import Scope, SnapshotView, Transaction
 from holdfast.sync.moving import follow, promote, restore, verify_backups
@@ -42,6 +42,7 @@ __all__ = [
     "CollectionTransaction",
     "Consumption",
     "Counter",
+    "DataKeys",
     "Database",
     "Dev",
     "EntryScope",

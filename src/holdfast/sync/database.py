@@ -20,6 +20,7 @@ from holdfast.database.open import open as open_async
 from holdfast.database.transaction import Transaction as AsyncTransaction
 from holdfast.records.payloads import Absent
 from holdfast.runtime.drive import drive
+from holdfast.store.encryption.settings import Encryption
 from holdfast.store.feed.subscription import SubscriptionFacts
 from holdfast.store.instances import Layers
 from holdfast.store.isolation import IsolationLevel, IsolationName
@@ -49,6 +50,7 @@ def open(
     logged: bool = False,
     cached: bool | CacheLimits = False,
     layers: Layers = (),
+    encryption: Encryption | str | None = None,
     emulation: bool = True,
     clock: Clock | None = None,
     components: Components | None = None,
@@ -71,6 +73,8 @@ def open(
         cached: whether entries read again may come from memory, or how much of it to use.
         layers: what stands above the engine, outermost first: names such as `read_only`, or
             whatever makes a `Layer` of an engine. `?layers=` in the address does the same.
+        encryption: encrypts what the engine stores: an `Encryption`, or where its keys are, as
+            `file:PATH` or `env:VARIABLE`. `?encryption=` in the address does the same.
         emulation: False refuses an engine on which something would be emulated that others do
             themselves; `explain` tells which.
         clock: tells the time in place of the machine's; for tests, such as `ManualClock`.
@@ -92,6 +96,7 @@ def open(
             logged=logged,
             cached=cached,
             layers=layers,
+            encryption=encryption,
             emulation=emulation,
             clock=clock,
             components=components,

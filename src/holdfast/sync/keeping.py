@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Self
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import IntegrityFailed
+from holdfast.layers.encrypt.rotation import Rotated
 from holdfast.runtime.drive import DrivenIterator, drive
+from holdfast.store.encryption.keys import DataKeyFacts
+from holdfast.store.encryption.keys import DataKeys as AsyncDataKeys
 from holdfast.store.locks.lock import Lock as AsyncLock
 from holdfast.store.operation_log import LogRecord
 from holdfast.store.operation_log import OperationLog as AsyncOperationLog
@@ -219,6 +222,78 @@ class Retention:
                 key, view=view, keyspace=keyspace, modified_by=modified_by, comment=comment
             )
         )
+
+
+class DataKeys:
+    """The keys of a database that is encrypted; every call refuses one that is not."""
+
+    def __init__(self, inner: AsyncDataKeys) -> None:
+        self._inner = inner
+
+    def list(self) -> Sequence[DataKeyFacts]:
+        """All keys, destroyed ones too, by name and version."""
+        return drive(self._inner.list())
+
+    def rotate(
+        self,
+        name: str = "database",
+        *,
+        rewrite: bool = True,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Rotated:
+        """Write under a new version of a key from now on, and what is stored anew under it.
+
+        Reads and writes go on meanwhile. Broken off, it goes on where it was when it is asked for
+        again. The older version stays for backups until `forget`.
+
+        Args:
+            name: of the key.
+            rewrite: False: what is stored stays under the older version.
+            progress: called with (rows looked at, rows written anew).
+
+        Raises:
+            InvalidInput: there is no key of that name, or the database is not encrypted.
+            StoreLocked: a walk for another key was broken off; finish that one first.
+            Unsupported: the engine cannot write rows anew.
+        """
+        return drive(self._inner.rotate(name, rewrite=rewrite, progress=progress))
+
+    def forget(self, name: str = "database") -> Sequence[int]:
+        """Destroy the retired versions of a key; which ones.
+
+        Backups that were taken before the rotation cannot be read any more.
+
+        Raises:
+            InvalidInput: there is no key of that name, or rows are still under one of them.
+        """
+        return drive(self._inner.forget(name))
+
+    def wrap_anew(self, *, renew: bool = False) -> int:
+        """Wrap every data key under the newest master key; how many. No row is touched.
+
+        Args:
+            renew: first have the provider make a new version of each master key.
+
+        Raises:
+            Unsupported: the provider makes no master keys; add one where they are kept.
+        """
+        return drive(self._inner.wrap_anew(renew=renew))
+
+    def destroy(self, name: str, *, progress: Callable[[int, int], None] | None = None) -> Rotated:
+        """Destroy a key for good, and with it all data under it, in every backup too.
+
+        The master key goes first; then the keyspaces that name the key are dropped, and their rows
+        and changes removed. Broken off, it goes on when it is asked for again.
+
+        Args:
+            name: of the key; never that of the database.
+            progress: called with (rows looked at, rows removed).
+
+        Raises:
+            InvalidInput: it is the database's own key, or there is none of that name.
+            Unsupported: the provider destroys no master keys.
+        """
+        return drive(self._inner.destroy(name, progress=progress))
 
 
 class Lock:

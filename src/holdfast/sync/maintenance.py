@@ -10,8 +10,9 @@ from typing import IO, TYPE_CHECKING, Any
 from holdfast.contract.config import EngineConfig
 from holdfast.database.maintenance import Maintained as AsyncMaintained
 from holdfast.runtime.drive import drive
+from holdfast.store.encryption.settings import Encryption
 from holdfast.store.versions.trimming import Trimmed
-from holdfast.sync.keeping import Retention
+from holdfast.sync.keeping import DataKeys, Retention
 
 if TYPE_CHECKING:
     from holdfast.backups.restoring import Restored
@@ -25,6 +26,7 @@ class Maintained:
     def __init__(self, inner: AsyncMaintained) -> None:
         self._inner = inner
         self._retention: Retention | None = None
+        self._data_keys: DataKeys | None = None
 
     @property
     def config(self) -> EngineConfig:
@@ -41,6 +43,15 @@ class Maintained:
         known = self._retention
         if known is None or known._inner is not inner:  # noqa: SLF001 - of this module
             known = self._retention = Retention(inner)
+        return known
+
+    @property
+    def data_keys(self) -> DataKeys:
+        """The keys of an encrypted database: `db.data_keys.rotate()`."""
+        inner = self._inner.data_keys
+        known = self._data_keys
+        if known is None or known._inner is not inner:  # noqa: SLF001 - of this module
+            known = self._data_keys = DataKeys(inner)
         return known
 
     def compact(self, progress: Callable[[int, int], None] | None = None) -> Trimmed:
@@ -122,19 +133,26 @@ class Maintained:
         )
 
     def copy_to(
-        self, address: str | EngineConfig, *, progress: Callable[[int], None] | None = None
+        self,
+        address: str | EngineConfig,
+        *,
+        encryption: Encryption | str | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> Restored:
         """Make another database of the present moment of this one, on whatever engine.
 
+        A copy of an encrypted database has the same keys, unless others are given.
+
         Args:
             address: of the new database; nothing may stand there.
+            encryption: encrypts the new one with these keys, as in `holdfast.sync.open`.
             progress: called after each step with how many rows are copied; from another thread.
 
         Raises:
             StoreExists: something stands at the address.
             ConfigInvalid, EngineNotFound, DriverMissing: the address cannot be used.
         """
-        return drive(self._inner.copy_to(address, progress=progress))
+        return drive(self._inner.copy_to(address, encryption=encryption, progress=progress))
 
     def state_adapter(self) -> Any:
         """A keeper of state in this database: `StoreBuilder.with_adapter(db)` asks for it."""

@@ -180,7 +180,8 @@ class Indexed(Observed[T]):
             DuplicateKey: two documents share values that are to be unique; `list_indexes` shows
                 the index as failed.
             InvalidName, InvalidInput, InvalidQuery: the arguments cannot be.
-            Unsupported: inside a transaction.
+            Unsupported: inside a transaction; or the database is encrypted, and the index would
+                hold values of fields in the clear that `Encryption.plain_indexes` does not name.
         """
         drive(
             self._inner.create_index(
@@ -213,7 +214,8 @@ class Indexed(Observed[T]):
 
         Raises:
             InvalidInput: the argument cannot be.
-            Unsupported: inside a transaction.
+            Unsupported: inside a transaction; or the database is encrypted, and the index would
+                hold values of fields in the clear that `Encryption.plain_indexes` does not name.
         """
         drive(self._inner.set_quota(documents))
 

@@ -11,14 +11,23 @@ from typing import Literal
 
 import pytest
 
+from holdfast.contract.batch import Batch, Rewrite
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import Unsupported
+from holdfast.contract.errors import InvalidValue, Unsupported
 from holdfast.contract.record import Record
 from holdfast.testing.subject import Subject, always, put, value_of
 from holdfast.testing.worker import run_worker
 
 Capability = Literal[
-    "persistent", "shared", "snapshots", "transacts_once", "waits", "compacts", "checks", "loads"
+    "persistent",
+    "shared",
+    "snapshots",
+    "transacts_once",
+    "waits",
+    "compacts",
+    "checks",
+    "loads",
+    "rewrites",
 ]
 
 
@@ -49,6 +58,14 @@ async def lacks_checks(subject: Subject) -> None:
 
 async def lacks_loads(subject: Subject) -> None:
     await _refuses(subject, lambda engine: engine.load([(b"key", Record(b"value", 7))]))
+
+
+async def lacks_rewrites(subject: Subject) -> None:
+    engine = await subject.open()
+    await put(engine, (b"here", b"before"))
+    with pytest.raises(InvalidValue):
+        await engine.commit(Batch([Rewrite(b"here", b"after")]))
+    assert await value_of(engine, b"here") == b"before"
 
 
 async def lacks_persistent(subject: Subject) -> None:
@@ -88,4 +105,5 @@ LACKING: dict[Capability, Callable[[Subject], Awaitable[None]]] = {
     "compacts": lacks_compacts,
     "checks": lacks_checks,
     "loads": lacks_loads,
+    "rewrites": lacks_rewrites,
 }

@@ -155,6 +155,13 @@ class DecryptionFailed(StoreError, code=ErrorCode.DECRYPTION_FAILED):
     Next: supply the key it was written with.
     """
 
+    name: Fact[str | None] = Fact("the name of the key of the database")
+    versions: Fact[object] = Fact("its versions that cannot be read; of a database, those it wants")
+    number: Fact[int | None] = Fact("the number of a key that the database does not list")
+    key: Fact[bytes | None] = Fact("the whole key of the row, as stored")
+    revision: Fact[int | None] = Fact("the revision of the row")
+    variable: Fact[str | None] = Fact("the variable of the environment that is not set")
+
 
 class SchemaValidationFailed(StoreError, code=ErrorCode.SCHEMA_VALIDATION_FAILED):
     """The value does not fit its schema.

@@ -55,6 +55,7 @@ class IndexDefinition(msgspec.Struct, frozen=True, array_like=True):
         failure: why it failed.
         dimensions: of a vector index, how many components each vector has.
         metric: of a vector index, what near means: `cosine`, `dot` or `l2`.
+        secret: of a hash index in an encrypted database, what its digests are keyed with.
     """
 
     name: str
@@ -69,6 +70,7 @@ class IndexDefinition(msgspec.Struct, frozen=True, array_like=True):
     failure: str = ""
     dimensions: int = 0
     metric: str = ""
+    secret: bytes = b""
 
     def same_as(self, other: IndexDefinition) -> bool:
         """Whether both would hold the same rows."""

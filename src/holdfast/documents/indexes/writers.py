@@ -159,8 +159,8 @@ class HashWriter(IndexWriter):
     def change(
         self, plan: Plan, identifier: bytes, before: Values, after: Values, read: Read
     ) -> None:
-        old = {} if before is None else hash_entries(before, identifier)
-        new = {} if after is None else hash_entries(after, identifier)
+        old = {} if before is None else hash_entries(before, identifier, self.definition.secret)
+        new = {} if after is None else hash_entries(after, identifier, self.definition.secret)
         for key in old:
             if key not in new:
                 plan.delete(self.prefix + key)
@@ -314,7 +314,7 @@ def index_rows(writer: IndexWriter, document: Any, identifier: bytes) -> dict[by
             return writer.unique_rows(values, identifier)
         found = writer.order.entries(values, identifier)
     elif isinstance(writer, HashWriter):
-        found = hash_entries(values, identifier)
+        found = hash_entries(values, identifier, writer.definition.secret)
     elif isinstance(writer, VectorWriter):
         vector = writer.space.entry(values[0])
         found = {} if vector is None else {identifier: vector}

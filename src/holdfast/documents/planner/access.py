@@ -258,7 +258,8 @@ def _hashed(index: IndexDefinition, prefix: bytes, by_path: ByPath) -> Access | 
         rows = [(*row, value) for row, value in product(rows, values)]
         access.bounds[path_text(one.path)] = partial(_told, values)
     access.bounded = len(index.fields)
-    access.spans = [Range.prefix(prefix + key) for key in sorted({hash_key(row) for row in rows})]
+    keys = sorted({hash_key(row, index.secret) for row in rows})
+    access.spans = [Range.prefix(prefix + key) for key in keys]
     return access
 
 

@@ -23,6 +23,7 @@ from holdfast.contract.batch import (
     Need,
     Put,
     Receipt,
+    Rewrite,
     append_key,
 )
 from holdfast.contract.engine import decided_batch
@@ -270,6 +271,10 @@ class Group:
                 pending[operation.key] = (None, revision)  # type: ignore[union-attr]
             elif kind is DeleteRange:
                 self._delete_range(operation.range, revision)  # type: ignore[union-attr]
+            elif kind is Rewrite:
+                kept = self.read(operation.key)  # type: ignore[union-attr]
+                if kept is not None:
+                    pending[operation.key] = (operation.value, kept.revision)  # type: ignore[union-attr]
 
     def _delete_range(self, range: Range, revision: int) -> None:
         self.push()

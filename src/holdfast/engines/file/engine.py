@@ -76,6 +76,7 @@ class FileEngine(EmbeddedEngine):
             compacts=writable,
             checks=True,
             loads=writable,
+            rewrites=writable,
             snapshot_age_max_s=settings.snapshot_age_max,
         )
 

@@ -68,6 +68,7 @@ class LmdbEngine(EmbeddedEngine):
             compacts=not config.read_only,
             checks=True,
             loads=not config.read_only,
+            rewrites=not config.read_only,
             snapshot_age_max_s=config.snapshot_age_max,
         )
 

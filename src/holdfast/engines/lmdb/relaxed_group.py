@@ -20,6 +20,7 @@ from holdfast.contract.batch import (
     Draft,
     Put,
     Receipt,
+    Rewrite,
     append_key,
 )
 from holdfast.contract.record import Range, Record
@@ -127,6 +128,10 @@ class OverlayGroup(Group):
                 appends += 1
             elif isinstance(operation, Delete):
                 rows[operation.key] = (None, revision)
+            elif isinstance(operation, Rewrite):
+                kept = self.read(operation.key)
+                if kept is not None:
+                    rows[operation.key] = (operation.value, kept.revision)
             elif isinstance(operation, DeleteRange):
                 inside = [key for key in rows if key in operation.range]
                 rows.update((key, (None, revision)) for key in inside)

@@ -15,6 +15,7 @@ from holdfast.contract.batch import (
     Operation,
     Put,
     Receipt,
+    Rewrite,
 )
 from holdfast.contract.errors import ConnectionLost
 from holdfast.contract.record import Record
@@ -105,3 +106,5 @@ def _columns(operation: Operation) -> tuple[str, Any, Any, Any, Any, Any]:
             return "r", bounds.start, bounds.end, None, at_revision, count
         case DeleteRange(bounds):
             return "D", bounds.start, bounds.end, None, None, None
+        case Rewrite():
+            raise AssertionError("refused before: this engine does not claim `rewrites`")

@@ -15,6 +15,7 @@ from holdfast.contract.batch import (
     Operation,
     Put,
     Receipt,
+    Rewrite,
 )
 from holdfast.contract.errors import Conflict, StorageFull, ValueTooLarge
 from holdfast.contract.record import Range, Record
@@ -135,6 +136,8 @@ def _words(operation: Operation) -> list[Word]:
             return [b"r", *bounds(range), at_revision, count]
         case DeleteRange(range):
             return [b"D", *bounds(range)]
+        case Rewrite():
+            raise AssertionError("refused before: this engine does not claim `rewrites`")
 
 
 def _conflict(check: CheckKey | CheckRange, found: bytes) -> Conflict:

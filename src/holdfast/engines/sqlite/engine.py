@@ -68,6 +68,7 @@ class SqliteEngine(EmbeddedEngine):
             compacts=writable,
             checks=True,
             loads=writable,
+            rewrites=writable,
             snapshot_age_max_s=settings.snapshot_age_max,
         )
 

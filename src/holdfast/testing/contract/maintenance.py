@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.contract.batch import DeleteRange, Put
+from holdfast.contract.batch import CheckKey, DeleteRange, Put, Rewrite
 from holdfast.contract.errors import InvalidKey
 from holdfast.contract.record import Range, Record
 from holdfast.testing.contract.sizes import long_keys
@@ -88,3 +88,20 @@ class Maintenance(Section):
             with pytest.raises(InvalidKey):
                 await engine.load([(b"good", Record(b"", 1)), (key, Record(b"", 2))])
         assert await contents(engine) == {}
+
+    @promise("E-129", needs="rewrites")
+    async def test_a_rewritten_row_has_other_bytes_and_its_revision(self, subject: Subject) -> None:
+        engine = await subject.open()
+        first = await put(engine, (b"a", b"one"), (b"b", b"two"))
+        second = await put(engine, (b"b", b"three"))
+        rewrites = [Rewrite(b"a", b"other"), Rewrite(b"b", b"bytes"), Rewrite(b"absent", b"")]
+        revision = (await commit(engine, CheckKey(b"a", first), *rewrites)).revision
+        assert revision > second
+        rows = [(b"a", Record(b"other", first)), (b"b", Record(b"bytes", second))]
+        assert await walk(engine) == rows
+        assert await engine.head() == revision
+        after = await commit(engine, CheckKey(b"a", first), Put(b"c", b""))
+        assert after.revision > revision
+        if engine.capabilities.persistent:
+            engine = await subject.reopen(engine)
+            assert (await walk(engine))[:2] == rows

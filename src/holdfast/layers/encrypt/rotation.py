@@ -1,0 +1,295 @@
+"""Changes of the keys (rotation, wrapping anew, destruction), and the walk behind them.
+
+A rotation makes a new version of a key, under which all writes happen from that commit on, and then
+walks over the rows and writes those that are under older versions anew, a few at a time, while
+others read and write. The rows keep their revisions. How far the walk got stands in the database,
+so whoever asks for the same again goes on there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple
+
+import msgspec
+
+from holdfast.contract.batch import Answer, Batch, Delete, Draft, Operation, Rewrite
+from holdfast.contract.errors import InvalidInput, StoreLocked, Unsupported
+from holdfast.contract.record import Range, Record
+from holdfast.layers.encrypt.cipher import new_nonces
+from holdfast.layers.encrypt.keeper import ATTEMPTS_MAX, Change
+from holdfast.layers.encrypt.layer import EncryptLayer
+from holdfast.layers.encrypt.ring import DATABASE, DataKey, Ring, Rotation
+from holdfast.layers.encrypt.rows import Again
+
+#: How many rows, and bytes of them, one commit of the walk writes anew.
+STEP_ROWS: Final = 256
+STEP_BYTES: Final = 1 << 20
+#: After how many rows it is noted how far the walk got: writers then look at the ring once.
+NOTED_ROWS: Final = 20_000
+
+#: Called with (rows looked at, rows written anew or removed).
+Progress = Callable[[int, int], None]
+
+
+class Rotated(NamedTuple):
+    """What a change of keys came to.
+
+    Attributes:
+        name: of the key.
+        version: that rows are written under now; 0: it is destroyed.
+        looked_at: rows of the database.
+        changed: how many of them were written anew, or removed.
+        resumed: whether it went on with a walk that was broken off.
+    """
+
+    name: str
+    version: int
+    looked_at: int
+    changed: int
+    resumed: bool
+
+
+async def rotate(
+    layer: EncryptLayer, name: str, *, rewrite: bool, progress: Progress | None
+) -> Rotated:
+    """A new version of a key; with `rewrite` no row stays under an older one.
+
+    Raises:
+        InvalidInput: there is no key of that name.
+        StoreLocked: a walk for another key was broken off, or is under way; finish that one first.
+        Unsupported: the engine cannot write rows anew.
+    """
+    resumed = False
+
+    async def begin(ring: Ring) -> Change | None:
+        nonlocal resumed
+        active = _active(ring, name)
+        if rewrite and not layer.inner.capabilities.rewrites:
+            raise Unsupported(
+                f"the engine {layer.capabilities.engine} cannot write rows anew under their "
+                "revisions; rotate with rewrite=False: what is written from now on is under the "
+                "new key"
+            )
+        _require_free(ring, name)
+        resumed = ring.rotation is not None
+        if resumed:
+            return None
+        made = await layer.keeper.make(name, ring)
+        retired = msgspec.structs.replace(active, state="retired")
+        walk = Rotation(name, active.number) if rewrite else None
+        return [retired, made], walk
+
+    ring = await layer.keeper.change(begin)
+    looked_at = changed = 0
+    if ring.rotation is not None:
+        looked_at, changed = await _walk(layer, ring.rotation, progress)
+    return Rotated(name, ring.active[name].version, looked_at, changed, resumed)
+
+
+async def destroy(layer: EncryptLayer, name: str, progress: Progress | None) -> Rotated:
+    """Destroy a key with its master key, and remove the rows that nobody can read any more.
+
+    Raises:
+        InvalidInput: it is the key of the database itself, or there is no key of that name.
+        Unsupported: the provider destroys no master keys.
+    """
+    provider = layer.keeper.provider
+    if name == DATABASE:
+        raise InvalidInput(
+            "the key of the database itself is not destroyed from within: remove the files, and "
+            "destroy its master key where that is kept"
+        )
+    resumed = False
+
+    async def mark(ring: Ring) -> Change | None:
+        nonlocal resumed
+        keys = ring.of_name(name)
+        if not keys:
+            raise _unknown(ring, name)
+        _require_free(ring, name)
+        resumed = ring.rotation is not None
+        # Not before the ring can be changed, and before it is: nobody comes back from here.
+        await layer.keeper.ask(lambda: provider.destroy(name))
+        if all(key.state == "destroyed" for key in keys) and resumed:
+            return None
+        gone = [msgspec.structs.replace(key, state="destroyed", wrapped=b"") for key in keys]
+        return gone, Rotation(name, max(key.number for key in keys))
+
+    ring = await layer.keeper.change(mark)
+    assert ring.rotation is not None
+    looked_at, changed = await _walk(layer, ring.rotation, progress)
+    return Rotated(name, 0, looked_at, changed, resumed)
+
+
+async def forget(layer: EncryptLayer, name: str) -> list[int]:
+    """Destroy the retired versions of a key, under which no row is any more; which ones.
+
+    Backups from before the rotation cannot be restored afterwards.
+
+    Raises:
+        InvalidInput: there is no key of that name, or rows are still under it; rotate first.
+    """
+    versions: list[int] = []
+
+    async def mark(ring: Ring) -> Change | None:
+        _active(ring, name)
+        _require_free(ring, "")
+        retired = [key for key in ring.of_name(name) if key.state == "retired"]
+        await _require_unused(layer, {key.number for key in retired})
+        versions[:] = [key.version for key in retired]
+        gone = [msgspec.structs.replace(key, state="destroyed", wrapped=b"") for key in retired]
+        return (gone, "same") if gone else None
+
+    await layer.keeper.change(mark)
+    return versions
+
+
+async def wrap_anew(layer: EncryptLayer, *, renew: bool) -> int:
+    """Wrap all data keys under the newest master keys; how many. No row is touched.
+
+    Args:
+        layer: of the database.
+        renew: first have the provider make new versions of the master keys.
+    """
+    provider, renewed = layer.keeper.provider, not renew
+    count = 0
+
+    async def wrapped(ring: Ring) -> Change | None:
+        nonlocal count, renewed
+        living = [key for key in ring.keys.values() if key.state != "destroyed"]
+        if not renewed:
+            for name in sorted({key.name for key in living}):
+                await layer.keeper.ask(lambda name=name: provider.renew(name))  # type: ignore[misc]
+            renewed = True
+        count = len(living)
+        return [await layer.keeper.rewrapped(key) for key in living], "same"
+
+    await layer.keeper.change(wrapped)
+    return count
+
+
+# --- Inside -------------------------------------------------------------------------------------
+
+
+async def _walk(
+    layer: EncryptLayer, rotation: Rotation, progress: Progress | None
+) -> tuple[int, int]:
+    """Have no row under the older keys of a name: (rows looked at, rows changed)."""
+    ring = layer.rows.ring
+    old = frozenset(
+        key.number
+        for key in ring.of_name(rotation.name)
+        if key.number <= rotation.up_to
+        and (key.state == "retired" or rotation.name not in ring.active)
+    )
+    number_of = layer.rows.number_of
+    looked_at, changed, noted = rotation.looked_at, rotation.changed, rotation.looked_at
+    rest: Range | None = Range(start=rotation.after or None, limit=STEP_ROWS)
+    while rest is not None:
+        page = await layer.inner.scan(rest)
+        wanted: list[bytes] = []
+        size = 0
+        for key, (stored, _) in page.rows:
+            if number_of(key, stored) in old:
+                wanted.append(key)
+                size += len(stored)
+                if size >= STEP_BYTES:
+                    changed += await _step(layer, rotation.name, wanted, old)
+                    wanted, size = [], 0
+        if wanted:
+            changed += await _step(layer, rotation.name, wanted, old)
+        looked_at += len(page.rows)
+        if progress is not None:
+            progress(looked_at, changed)
+        rest = page.resume
+        if page.rows and looked_at - noted >= NOTED_ROWS:
+            noted = looked_at
+            after = page.rows[-1][0] + b"\0"
+            await layer.keeper.change(_noting(rotation, after, looked_at, changed))
+    await layer.keeper.change(_noting(rotation, None, looked_at, changed))
+    return looked_at, changed
+
+
+def _noting(
+    rotation: Rotation, after: bytes | None, looked_at: int, changed: int
+) -> Callable[[Ring], Awaitable[Change | None]]:
+    """Note how far a walk got; None: to its end."""
+
+    async def noting(ring: Ring) -> Change | None:
+        standing = ring.rotation
+        if standing is None or (standing.name, standing.up_to) != (rotation.name, rotation.up_to):
+            return None  # Another process, which did the same, was faster.
+        if after is None:
+            return (), None
+        return (), Rotation(rotation.name, rotation.up_to, after, looked_at, changed)
+
+    return noting
+
+
+async def _step(layer: EncryptLayer, name: str, keys: list[bytes], old: frozenset[int]) -> int:
+    """Write rows anew that are still under old keys, or remove them; how many."""
+    rows = layer.rows
+    changed = 0
+
+    def decide(records: list[Record | None], _revision: int) -> Answer:
+        nonlocal changed
+        fence = records[0]
+        if fence is None or fence.revision != layer.keeper.revision:
+            raise Again(stale=True)
+        operations: list[Operation] = []
+        nonces = new_nonces()
+        for key, record in zip(keys, records[1:], strict=True):
+            if record is None or rows.number_of(key, record.value) not in old:
+                continue
+            if name in rows.ring.active:
+                sealed = rows.reseal(key, record.value, record.revision, name, nonces)
+                operations.append(Rewrite(key, sealed))
+            else:
+                operations.append(Delete(key))
+        changed = len(operations)
+        return Batch(operations) if operations else Draft()
+
+    for _ in range(ATTEMPTS_MAX):
+        try:
+            await layer.inner.transact([layer.places.ring, *keys], decide)
+            return changed
+        except Again as again:
+            await layer.keeper.settle(again)
+    raise StoreLocked("the keys of the database keep changing; try again when others are done")
+
+
+async def _require_unused(layer: EncryptLayer, numbers: set[int]) -> None:
+    rest: Range | None = Range()
+    while rest is not None:
+        page = await layer.inner.scan(rest)
+        for key, (stored, _) in page.rows:
+            number = layer.rows.number_of(key, stored)
+            if number in numbers:
+                found = layer.rows.ring.keys[number]
+                raise InvalidInput(
+                    f"rows are still under the key {found.name!r} in version {found.version}; "
+                    "rotate it with rewrite=True first",
+                )
+        rest = page.resume
+
+
+def _active(ring: Ring, name: str) -> DataKey:
+    found = ring.active.get(name)
+    if found is None:
+        raise _unknown(ring, name)
+    return found
+
+
+def _require_free(ring: Ring, name: str) -> None:
+    standing = ring.rotation
+    if standing is not None and standing.name != name:
+        raise StoreLocked(
+            f"a walk for the key {standing.name!r} was broken off, or is under way elsewhere. Ask "
+            "for the same again: it goes on where it was",
+        )
+
+
+def _unknown(ring: Ring, name: str) -> InvalidInput:
+    known = ", ".join(sorted(ring.active))
+    return InvalidInput(f"there is no key named {name!r} in the database; found {known}")

@@ -1,0 +1,1 @@
+"""Encryption of a database: where rows stand, what users say of it, its keys."""
