@@ -45,9 +45,9 @@ MODULES = (
     *(
         f"holdfast.codecs.{name}"
         for name in (
-            "text", "typed_json", "pattern", "keys", "digest", "canonical", "serializers",
-            "compression",
-            "header", "envelope", "plain", "typed", "violations", "trie",
+            "text", "typed_json", "extended", "pattern", "keys", "digest", "canonical",
+            "serializers", "compression", "header", "envelope", "plain", "typed", "violations",
+            "trie",
         )
     ),
     *(f"holdfast.store.{name}" for name in ("space", "plan", "views", "keyspaces", "layout")),

@@ -55,14 +55,18 @@ async def for_reading(url: str) -> AsyncIterator[Database]:
 async def for_writing(url: str, *, create: bool = True) -> AsyncIterator[Database]:
     """The database, for commands that write; `create=False`: only one that exists."""
     config = config_of(url)
-    async with open(config) if create else _existing(config, read_only=config.read_only) as db:
+    async with (
+        open(config, serializer="extended")
+        if create
+        else _existing(config, read_only=config.read_only) as db
+    ):
         yield db
 
 
 @asynccontextmanager
 async def _existing(config: EngineConfig, *, read_only: bool) -> AsyncIterator[Database]:
     """A database that has to be there."""
-    db = open(replace(config, create=False, read_only=read_only))
+    db = open(replace(config, create=False, read_only=read_only), serializer="extended")
     try:
         await db.open()
     except StoreNotFound as error:

@@ -16,7 +16,7 @@ from holdfast.codecs.compression import COMPRESSIONS, NONE, VALUE_BYTES_MAX, Com
 from holdfast.codecs.serializers import (
     CUSTOM_CODES,
     MESSAGE_PACK,
-    OrderedSerializer,
+    ExtendedSerializer,
     ProtobufSerializer,
     Serializer,
     SerializerRegistry,
@@ -136,8 +136,8 @@ def serializer_of(code: int, known: SerializerRegistry = registry) -> Serializer
             found=code,
         )
     raise FormatTooNew(
-        f"wanted a serializer code up to {OrderedSerializer.code}; found {code}; "
+        f"wanted a serializer code up to {ExtendedSerializer.code}; found {code}; "
         "open the database with a newer Holdfast",
         found=code,
-        supported=OrderedSerializer.code,
+        supported=ExtendedSerializer.code,
     )

@@ -9,7 +9,13 @@ import msgspec
 
 from holdfast.codecs import header
 from holdfast.codecs.compression import NONE, Compression
-from holdfast.codecs.serializers import JSON, MESSAGE_PACK, ORDERED, Serializer
+from holdfast.codecs.serializers import (
+    JSON,
+    MESSAGE_PACK,
+    ORDERED,
+    ExtendedSerializer,
+    Serializer,
+)
 from holdfast.contract.errors import IntegrityFailed, SerializationFailed, ValueTooLarge
 from holdfast.contract.memory import is_left, limited, no_memory
 from holdfast.contract.record import Record
@@ -105,22 +111,25 @@ class Values:
     def _serialize_now(self, value: Any) -> Serialized:
         if self._plain and isinstance(value, str | bytes) and len(value) > CHUNK_BYTES:
             return _serialize_long(value)
+        serializer = self._serializer
         try:
             canonical = MESSAGE_PACK.encode(value)
+            if isinstance(serializer, ExtendedSerializer):
+                serializer = MESSAGE_PACK  # Its bytes would be the same, and every reader has this.
         except SerializationFailed:
             if not self._custom:
                 raise
             # The digest is taken of what is stored; `records/check.py` does the same.
-            canonical = self._serializer.encode(value)
+            canonical = serializer.encode(value)
         if self._plain and len(canonical) < CHUNK_BYTES:
             return Serialized([canonical], _PLAIN + canonical, [])
         if self._plain:
             payload = _PLAIN + canonical
         else:
             encoded = canonical
-            if self._serializer is not MESSAGE_PACK:
-                encoded = self._serializer.encode(value)
-            payload = header.wrap(encoded, self._serializer.code, self._compression)
+            if serializer is not MESSAGE_PACK:
+                encoded = serializer.encode(value)
+            payload = header.wrap(encoded, serializer.code, self._compression)
         if len(payload) <= CHUNK_BYTES:
             return Serialized([canonical], payload, [])
         _require_size(len(payload))
