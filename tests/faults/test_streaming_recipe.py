@@ -134,7 +134,6 @@ def serving(folder: Path, url: str) -> Iterator[int]:
 
 
 @needs.linux
-@pytest.mark.row("issue 8.15")
 @pytest.mark.parametrize("engine", ["sqlite", "lmdb"])
 def test_the_recipe_streams_from_two_workers_and_resumes_on_either(
     engine: str, tmp_path: Path
