@@ -26,7 +26,7 @@ if sys.argv[2] == "held":  # By a thread that never ends: nothing collects the d
     threading.Thread(target=lambda held: threading.Event().wait(), args=(db,), daemon=True).start()
 for number in range(20):
     db.entries.set(f"n:{number}", number)
-os.write(1, b"acknowledged\\n")
+os.write(1, b"<<told>>\\n")
 """
 
 SYNC = re.compile(r"f(?:data)?sync\(\d+<([^>]*)>")
@@ -52,7 +52,7 @@ def test_what_was_acknowledged_is_flushed_when_the_process_ends(
         check=True,
     )
     assert done.stderr == ""
-    _, found, after = trace.read_text().partition("acknowledged")
+    _, found, after = trace.read_text().partition("<<told>>")
     assert found
     flushed = SYNC.findall(after)
     assert [path for path in flushed if path.startswith(str(tmp_path / "app"))], flushed
