@@ -132,8 +132,6 @@ def chain_of(files: Sequence[BackupFacts], to: int | datetime | None) -> list[Ba
 
 def _no_newer(one: BackupFacts, to: int | datetime) -> bool:
     if isinstance(to, datetime):
-        if to.tzinfo is None:
-            raise InvalidInput("to is a revision or an aware datetime; found a naive one")
         return one.head.made_at_ms <= milliseconds(to)
     return one.end.revision <= to
 

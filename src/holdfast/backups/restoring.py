@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from holdfast.backups.chain import BackupFacts, chain_of, merged, verify_path
-from holdfast.backups.walking import PASSING
+from holdfast.backups.given import paths_of, require_moment
+from holdfast.backups.walking import PASSING, Stopped
 from holdfast.contract.capability import Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Engine
@@ -50,9 +51,8 @@ class Restored(NamedTuple):
 
 async def verify(files: Sequence[Path | str], components: Components) -> list[BackupFacts]:
     """Read backups and compare all their checksums. Raises as `verify_file` does."""
-    return await components.host.runtime().offload(
-        lambda: [verify_path(Path(one)) for one in files]
-    )
+    paths = paths_of(files)
+    return await components.host.runtime().offload(lambda: [verify_path(one) for one in paths])
 
 
 async def restore(
@@ -78,11 +78,12 @@ async def restore(
         NotADatabase, FormatTooNew, IntegrityFailed: a file cannot be restored.
         VersionNotFound: all of them are newer than `to`.
     """
+    require_moment(to)
     chain = chain_of(await verify(files, components), to)
     engine = _engine(address, components)
     revision = chain[-1].end.revision
     rows = await _in_place(
-        engine, lambda: _fill(engine, _stepwise(merged(chain)), revision, progress)
+        engine, lambda stopped: _fill(engine, _stepwise(merged(chain)), revision, progress, stopped)
     )
     return Restored(revision, rows, tuple(one.name for one in chain))
 
@@ -122,7 +123,9 @@ async def copy(
         revision = moment.revision
         remote = source.capabilities.io is Io.REMOTE
         rows = await _in_place(
-            engine, lambda: _fill(engine, pages(), revision, progress), remote=remote
+            engine,
+            lambda stopped: _fill(engine, pages(), revision, progress, stopped),
+            remote=remote,
         )
     return Restored(revision, rows, ())
 
@@ -131,16 +134,34 @@ async def copy(
 
 
 async def _in_place(
-    engine: Engine, work: Callable[[], Coroutine[Any, Any, int]], *, remote: bool = False
+    engine: Engine,
+    work: Callable[[Callable[[], bool]], Coroutine[Any, Any, int]],
+    *,
+    remote: bool = False,
 ) -> int:
-    """Run the work where it holds up no loop, unless an engine is a server's."""
+    """Run the work where it holds up no loop, unless an engine is a server's.
+
+    It is given what tells whether its caller has gone.
+    """
+    gone: list[bool] = []
+
+    def stopped() -> bool:
+        return bool(gone)
+
     if remote or engine.capabilities.io is Io.REMOTE:
-        return await work()
-    return await engine.components.host.runtime().offload(lambda: drive(work()))
+        return await work(stopped)
+    try:
+        return await engine.components.host.runtime().offload(lambda: drive(work(stopped)))
+    finally:
+        gone.append(True)  # A caller that was cancelled leaves a thread that must not go on.
 
 
 async def _fill(
-    engine: Engine, pages: AsyncIterator[Rows], revision: int, progress: Progress | None
+    engine: Engine,
+    pages: AsyncIterator[Rows],
+    revision: int,
+    progress: Progress | None,
+    stopped: Callable[[], bool],
 ) -> int:
     """Load rows into an engine that holds none; how many."""
     await engine.open()
@@ -157,6 +178,8 @@ async def _fill(
             count += len(rows)
             if progress is not None:
                 progress(count)
+            if stopped():
+                raise Stopped
         if marker is None:
             raise IntegrityFailed("there is no format row among the rows; give a whole database")
         read_format(marker, engine.config.url)
