@@ -173,7 +173,7 @@ async def test_a_backup_that_another_one_finishes_meanwhile_is_left_as_it_is(
     assert not partial.exists()
 
 
-NO_TARGETS = (5, None, b"a", "", ".", "/", "a\0b", "nosuch://u:s3cret@h/y", [])
+NO_TARGETS: tuple[Any, ...] = (5, None, b"a", "", ".", "/", "a\0b", "nosuch://u:s3cret@h/y", [])
 
 
 async def test_a_target_that_is_none_is_named(url: str) -> None:
