@@ -244,7 +244,13 @@ def several(given: Iterable[K], what: str = "keys", example: str = 'users:1", "u
             f'several {what} are wanted, such as ["{example}"]; found a single '
             f"{type(given).__name__}, whose characters are no {what}"
         )
-    return list(given)
+    try:
+        iterator = iter(given)
+    except TypeError:
+        raise InvalidInput(
+            f"several {what} are wanted, in a list; found a {type(given).__name__}"
+        ) from None
+    return list(iterator)
 
 
 def _check_segments(segments: tuple[object, ...]) -> None:
