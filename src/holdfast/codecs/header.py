@@ -6,6 +6,7 @@ foreign format and nothing else: strip it and `gzip -dc` or any MessagePack read
 
     0x01  MessagePack, as it is             0x11  MessagePack in gzip
     0x02  JSON, as it is                    0x42  JSON in zstd
+    0x05  MessagePack in the order given    0x06  MessagePack with extension types (`extended`)
 """
 
 from __future__ import annotations
