@@ -33,20 +33,14 @@ ODD: tuple[Any, ...] = (
 #: What is left out: it waits for what nobody writes, or it takes a handle or a function of ours,
 #: as type checkers tell.
 LEFT_OUT = frozenset(
-    {
-        "close",
-        "open",
-        "live",
-        "write",
-        "merge",
-        "mount",
-        "on",
-        "policy",
-        "policy_of",
-        "upgraded",
-        "transaction",
-    }
-)
+    (
+        "close", "open", "live", "write", "merge", "mount", "on", "policy", "policy_of", "upgraded",
+        "transaction", "lead", "lease", "permit", "limit", "follow", "consume", "read", "tail",
+    )
+)  # fmt: skip
+
+#: Optional parameters that take a handle of ours.
+HANDLES = frozenset({"fence"})
 
 CALLS_EACH = 25
 
@@ -58,7 +52,12 @@ VIEWS: dict[str, Callable[[holdfast.sync.Database], object]] = {
     "retention": lambda db: db.retention,
     "schemas": lambda db: db.schemas,
     "a scope": lambda db: db.scope("users", "a").entries,
-}
+    **{
+        f"state: {area}": lambda db, area=area: getattr(holdfast.sync.state_store(db, "api"), area)  # type: ignore[misc]
+        for area in ("kv", "batch", "cache", "claim", "counter", "dev", "limiter", "presence",
+                     "semaphore", "streams")
+    },
+}  # fmt: skip
 
 
 def arguments(method: Callable[..., Any], chance: Random) -> tuple[list[Any], dict[str, Any]]:
@@ -66,6 +65,8 @@ def arguments(method: Callable[..., Any], chance: Random) -> tuple[list[Any], di
     positional: list[Any] = []
     named: dict[str, Any] = {}
     for name, one in inspect.signature(method).parameters.items():
+        if name in HANDLES:
+            continue
         value = chance.choice(FITTING if chance.random() < 0.45 else ODD)
         required = one.default is one.empty
         if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD):
