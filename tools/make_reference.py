@@ -63,16 +63,23 @@ MODULES = (
         f"holdfast.state.areas.{name}"
         for name in (
             "kv", "batch", "counter", "claim", "lease", "limiter", "semaphore", "presence", "cache",
-            "dev", "area",
+            "bloom", "dev", "area",
         )
     ),
     "holdfast.state.events.area",
     "holdfast.state.events.message",
+    "holdfast.state.server_sent",
     "holdfast.state.streams.area",
     "holdfast.state.streams.group",
     "holdfast.state.streams.consuming",
     "holdfast.state.adapter",
     "holdfast.state.telemetry",
+    *(
+        f"holdfast.adapters.{name}"
+        for name in (
+            "mapping", "key_value", "starlette", "litestar", "django", "dogpile", "zarr", "fsspec",
+        )
+    ),
     "holdfast.testing",
 )  # fmt: skip
 

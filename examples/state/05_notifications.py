@@ -1,12 +1,12 @@
 """Case D: high orders reach every dashboard, as server-sent events over real sockets."""
 
 import asyncio
-from contextlib import closing
+from contextlib import aclosing, closing
 from dataclasses import dataclass
 
 from where import keeper, service
 
-from holdfast.state import EventClass, Message, StoreBuilder, event
+from holdfast.state import EventClass, StoreBuilder, event, server_sent_events
 
 
 @dataclass
@@ -28,16 +28,16 @@ async def main() -> None:
         async def dashboard(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readuntil(b"\r\n\r\n")
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
-            seen = asyncio.Event()
-
-            def push(message: Message[Placed]) -> None:
-                writer.write(f"event: alert\ndata: {message.data.order_id}\n\n".encode())
-                seen.set()
-
+            frames = server_sent_events(
+                store, "order:*", data=lambda message: message.data.order_id
+            )
             with closing(writer):
-                async with await orders.high_value_placed.subscribe(push):
-                    listening.set()
-                    await seen.wait()
+                async with aclosing(frames):
+                    async for frame in frames:
+                        writer.write(frame)
+                        listening.set()
+                        if frame.startswith(b"event:"):
+                            break
 
         async with await asyncio.start_server(dashboard, "127.0.0.1", 0) as server:
             reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
@@ -47,7 +47,7 @@ async def main() -> None:
                 await orders.high_value_placed.publish(Placed("123", 5000))
                 answer = (await reader.read()).decode()
         print(answer.splitlines()[-2])
-        assert "event: alert\ndata: 123\n\n" in answer
+        assert 'event: order:high_value_placed\ndata: "123"\n\n' in answer
 
 
 asyncio.run(main())

@@ -68,7 +68,8 @@ def test_every_command_runs_as_a_process(url: str, tmp_path: Path) -> None:
     ]
     # So that a new command cannot be left out here.
     told = [
-        " ".join(one) for one in (*commands, *STORES_AND_PROOFS, *DOCUMENTS, ["migrate", "OLD"])
+        " ".join(one)
+        for one in (*commands, *STORES_AND_PROOFS, *DOCUMENTS, *STATE, ["migrate", "OLD"])
     ]
     for name in every_command():
         assert any(f"{one} ".startswith(f"{name} ") for one in told), name
@@ -98,6 +99,14 @@ DOCUMENTS = [
     ["aggregate", "cities", '[{"count": "n"}]'],
     ["index", "drop", "cities", "size"],
 ]
+
+
+STATE = [["stats"], ["telemetry", "--list"]]
+
+
+def test_commands_on_state_run_as_processes(cli: Cli, url: str) -> None:
+    cli("set", "a", "1")
+    run_as_processes(STATE)
 
 
 def test_commands_of_documents_run_as_processes(url: str) -> None:

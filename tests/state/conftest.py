@@ -39,7 +39,7 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def start(self) -> None:
+    def start(self, *, ready: bool = True) -> None:
         command = shutil.which("redis-server")
         assert command, "install redis-server: apt-get install redis-server"
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -50,16 +50,16 @@ class RedisServer:
                  *self.options],
                 stdout=log, stderr=log,
             )  # fmt: skip
-        asyncio.run(self._answers())
+        asyncio.run(self._answers(ready=ready))
 
-    async def _answers(self) -> None:
+    async def _answers(self, *, ready: bool) -> None:
         for _ in range(200):
             try:
                 reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
                 writer.write(b"PING\r\n")
                 said = await reader.readline()
                 writer.close()
-                if not said.startswith(b"-LOADING"):
+                if not (ready and said.startswith(b"-LOADING")):
                     return
             except OSError:
                 pass

@@ -96,6 +96,11 @@ async def _through(store: ScopedStore) -> None:
     await function(MARKER)
 
 
+async def _filtered(store: ScopedStore, method: str, *arguments: Any) -> None:
+    await store.bloom.create(KEY, 100)
+    await getattr(store.bloom, method)(KEY, *arguments)
+
+
 async def _acquired(store: ScopedStore) -> None:
     lease = await store.claim.acquire(f"l:{MARKER}", owner=MARKER)
     assert lease is not None
@@ -154,6 +159,13 @@ OPERATIONS: dict[str, Work] = {
     "cache.through": _through,
     "cache.invalidate": lambda s: s.cache.invalidate(MARKER),
     "cache.forget": lambda s: s.cache.forget(MARKER),
+    "bloom.create": lambda s: s.bloom.create(KEY, 100, ttl=5),
+    "bloom.add": lambda s: _filtered(s, "add", MARKER),
+    "bloom.add_many": lambda s: _filtered(s, "add_many", [MARKER, MARKER, "b"]),
+    "bloom.contains": lambda s: _filtered(s, "contains", MARKER),
+    "bloom.contains_many": lambda s: _filtered(s, "contains_many", [MARKER, "b"]),
+    "bloom.info": lambda s: _filtered(s, "info"),
+    "bloom.remove": lambda s: s.bloom.remove(KEY),
     "dev.scan": lambda s: s.dev.scan(f"*{MARKER}*"),
     "dev.iterate": _iterate,
     "limiter.fixed": lambda s: s.limiter.fixed(KEY, 5, 5),

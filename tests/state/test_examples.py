@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.state.conftest import RedisServer
+from tests.state.workers import run_in_processes, runs_example
 from tests.tidy import repository
 
 FOLDER = repository.ROOT / "examples" / "state"
@@ -40,23 +41,10 @@ def test_they_are_numbered_and_short() -> None:
     [pytest.param(one, marks=pytest.mark.row(*ROWS[one.stem]), id=one.stem) for one in EXAMPLES],
 )
 def test_each_runs_to_its_end(redis: RedisServer, tmp_path: Path, path: Path, adapter: str) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(repository.SOURCE)}
-    environment.pop("STATE_URL", None)
-    if adapter == "redis":
-        environment["STATE_URL"] = redis.url
-    elif adapter == "lmdb":
-        environment["STATE_URL"] = "lmdb:///state"
-    result = subprocess.run(
-        [sys.executable, "-W", "error", str(path)],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert result.stdout
+    url = {"redis": redis.url, "lmdb": "lmdb:///state", "mock": None}[adapter]
+    [(printed, failure)] = run_in_processes(runs_example, 1, str(path), str(tmp_path), url)
+    assert failure == "", printed + failure
+    assert printed
 
 
 @pytest.mark.row("D-079")

@@ -84,7 +84,7 @@ def test_remove_expire_touch(place: Place, service: str) -> None:
     run(main())
 
 
-@pytest.mark.row("D-110", "D-026")
+@pytest.mark.row("D-110", "D-026", "D-112", "D-025")
 def test_what_cannot_be_stored_or_read(place: Place, service: str) -> None:
     async def main() -> None:
         async with opened(place, service) as store:
@@ -192,5 +192,19 @@ def test_the_ends_of_a_counter(place: Place, service: str) -> None:
             # Beyond what a double holds, a script still gives the exact sum.
             await store.counter.set("c", 2**60)
             assert await store.counter.increment("c", 1, ttl=60) == 2**60 + 1
+
+    run(main())
+
+
+@pytest.mark.row("D-188")
+def test_a_default_time_to_live(place: Place, service: str) -> None:
+    async def main() -> None:
+        async with opened(place, service, lambda b: b.with_default_ttl(60)) as store:
+            await store.kv.set("a", 1)
+            assert 59 < (await store.kv.remaining("a") or 0) <= 60
+            await store.kv.set("a", 1, ttl=5)
+            assert 4 < (await store.kv.remaining("a") or 0) <= 5
+            await store.batch.set({"b": 1})
+            assert 59 < (await store.kv.remaining("b") or 0) <= 60
 
     run(main())

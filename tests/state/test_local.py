@@ -15,7 +15,7 @@ from tests.state.test_events import until
 
 
 def local(url: str, service: str, **limits: int) -> tuple[ScopedStore, LocalRedisAdapter]:
-    config = RedisAdapter.from_url(url, timeout_s=1.0).config
+    config = RedisAdapter.from_url(url, timeout_s=1.0, backoff_max_s=0.1).config
     adapter = LocalRedisAdapter(config, prefixes=[f"holdfast:state:{service}:"], **limits)
     return build_store(adapter, service), adapter
 

@@ -24,7 +24,7 @@ def test_the_page_runs_and_says_what_this_is_for(
     monkeypatch.chdir(tmp_path)
     path = repository.ROOT / "docs/how-to/state.md"
     try:
-        assert Page(path).run() == 17
+        assert Page(path).run() == 19
     finally:
         for name in ("geo.add", "geo.distance"):
             OPERATIONS.pop(name, None)
@@ -95,7 +95,7 @@ def test_the_manual_of_state_is_whole() -> None:
     store = build_store(MockStoreAdapter(), "api")
     areas: list[Any] = [
         store.kv, store.batch, store.counter, store.claim, store.limiter, store.semaphore,
-        store.presence, store.cache, store.dev, store.events, store.streams,
+        store.presence, store.cache, store.bloom, store.dev, store.events, store.streams,
         store.streams.group("g", "c"),
     ]  # fmt: skip
     for area in areas:

@@ -102,6 +102,29 @@ def test_a_region_is_kept_in_its_place(redis: RedisServer, tmp_path: Path, servi
         europe.kill()
 
 
+@pytest.mark.row("D-152")
+def test_a_region_is_kept_in_its_database(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with (
+            holdfast.open(f"lmdb:///{tmp_path}/us") as here,
+            holdfast.open(f"lmdb:///{tmp_path}/eu") as there,
+        ):
+            builder = StoreBuilder.create().with_adapter(here).with_service("api")
+            store = builder.with_pinned_scope("region", "eu", there).build()
+            europe = store.scope("region", "eu").scope("org", 1)
+            await europe.kv.set("a", "eu")
+            await store.scope("region", "us").scope("org", 1).kv.set("a", "us")
+            found = [(await db.state_adapter().scan("*", "0", 100)).keys for db in (here, there)]
+            assert found == [
+                ["holdfast:state:api:region:us:org:1:kv:a"],
+                ["holdfast:state:api:region:eu:org:1:kv:a"],
+            ]
+            assert await europe.kv.get("a") == "eu"
+            await store.close()
+
+    run(main())
+
+
 class V1(msgspec.Struct):
     id: int
     note: str = ""

@@ -108,7 +108,7 @@ def test_streams_block_and_are_consumed(store: Store) -> None:
     assert group.ensure("s")
     began = time.monotonic()
     assert group.read("s", block=0.2) == []
-    assert 0.15 < time.monotonic() - began < 2
+    assert 0.15 < time.monotonic() - began < 20
     threading.Timer(0.1, lambda: store.streams.append("s", "hello")).start()
     [message] = group.read("s", block=5)
     assert message.message == "hello"

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import multiprocessing
+import os
+import runpy
+import sys
+import traceback
+import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from holdfast.contract.errors import QuotaExceeded
 from holdfast.state import ScopedStore
@@ -27,11 +35,24 @@ def run_in_processes(
     return list(found)
 
 
-def increments(number: int, url: str, service: str, times: int, by: int) -> list[int]:
-    async def main() -> list[int]:
+class OneOfMany(NamedTuple):
+    """What a process got of what a hundred wanted."""
+
+    up: list[int]
+    down: list[int]
+    claimed: bool
+    shown: bool
+
+
+def one_of_many(number: int, url: str, service: str, up: int, down: int) -> OneOfMany:
+    async def main() -> OneOfMany:
         async with opened(url, service) as store:
-            calls = (store.counter.increment("a", by) for _ in range(times))
-            return await asyncio.gather(*calls)
+            return OneOfMany(
+                await asyncio.gather(*(store.counter.increment("up") for _ in range(up))),
+                await asyncio.gather(*(store.counter.decrement("down") for _ in range(down))),
+                await store.claim.once("job", number, ttl=60),
+                bool(await store.limiter.fixed("ad:1:user:2", 3, 86_400)),
+            )
 
     return asyncio.run(main())
 
@@ -50,15 +71,6 @@ def many_clients(number: int, url: str, service: str, clients: int) -> tuple[int
     return asyncio.run(main()), clients
 
 
-def claims(number: int, url: str, service: str, times: int) -> int:
-    async def main() -> int:
-        async with opened(url, service) as store:
-            calls = (store.claim.once("a", number, ttl=60) for _ in range(times))
-            return sum(await asyncio.gather(*calls))
-
-    return asyncio.run(main())
-
-
 def buys(number: int, url: str, service: str, times: int) -> int:
     async def buy(store: ScopedStore) -> bool:
         try:
@@ -74,12 +86,31 @@ def buys(number: int, url: str, service: str, times: int) -> int:
     return asyncio.run(main())
 
 
-def shows(number: int, url: str, service: str) -> bool:
-    async def main() -> bool:
+def add_to_filter(number: int, url: str, service: str, items: int) -> int:
+    """How many items were new when this process added them."""
+
+    async def main() -> int:
         async with opened(url, service) as store:
-            return bool(await store.limiter.fixed("ad:1:user:2", 3, 86_400))
+            calls = (store.bloom.add("shared", f"item {n}") for n in range(items))
+            return sum(await asyncio.gather(*calls))
 
     return asyncio.run(main())
+
+
+def runs_example(number: int, path: str, folder: str, url: str | None) -> tuple[str, str]:
+    """What an example prints, and how it failed; it runs as it would by its name."""
+    os.chdir(folder)
+    os.environ.pop("STATE_URL", None)
+    if url is not None:
+        os.environ["STATE_URL"] = url
+    sys.path.insert(0, str(Path(path).parent))
+    printed = io.StringIO()
+    with warnings.catch_warnings(action="error"), contextlib.redirect_stdout(printed):
+        try:
+            runpy.run_path(path, run_name="__main__")
+        except BaseException:
+            return printed.getvalue(), traceback.format_exc()
+    return printed.getvalue(), ""
 
 
 def passes_limit(number: int, url: str, service: str, times: int) -> int:

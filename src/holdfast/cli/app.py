@@ -26,7 +26,9 @@ from holdfast.cli import (
     maintenance,
     migrating,
     schemas,
+    stats,
     stores,
+    telemetry,
     watching,
 )
 
@@ -76,6 +78,7 @@ for command, name, panel in (
     (migrating.migrate, "migrate", "Data"),
     (backing_up.copy, "copy", "Data"),
     (maintenance.info, "info", "Care"),
+    (stats.stats, "stats", "Care"),
     (maintenance.check, "check", "Care"),
     (maintenance.compact, "compact", "Care"),
     (auditing.seal, "seal", "Care"),
@@ -84,6 +87,7 @@ for command, name, panel in (
     (bench.bench, "bench", "Machine"),
     (doctor.doctor, "doctor", "Machine"),
     (doctor.engines, "engines", "Machine"),
+    (telemetry.telemetry, "telemetry", "Machine"),
 ):
     app.command(name, rich_help_panel=panel, epilog=_EPILOG)(_until_reader_gone(command))
 

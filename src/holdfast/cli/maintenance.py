@@ -114,9 +114,9 @@ def compact(url: options.Url = "", as_json: options.AsJson = False) -> int:
             with progress("compact", None) as done:
                 return await db.compact(done)
 
-    before = _bytes_on_disk(config)
+    before = bytes_on_disk(config)
     trimmed = opening.run(work())
-    after = _bytes_on_disk(config)
+    after = bytes_on_disk(config)
     if as_json:
         shown.document(
             {
@@ -137,7 +137,7 @@ def compact(url: options.Url = "", as_json: options.AsJson = False) -> int:
     return exits.OK
 
 
-def _bytes_on_disk(config: EngineConfig) -> int | None:
+def bytes_on_disk(config: EngineConfig) -> int | None:
     """What the files of the database take; None when it has none."""
     if not isinstance(config, PathConfig):
         return None

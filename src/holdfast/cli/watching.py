@@ -98,7 +98,7 @@ def _revision_of(start: int | str | None, head: int) -> int:
 
 async def _follow(watch: Watch, place: _Place, limit: int | None, *, as_json: bool) -> None:
     """Print changes until the limit, a signal to stop, or the end of whoever reads them."""
-    with _stop_requests() as stop:
+    with stop_requests() as stop:
         stopping = asyncio.ensure_future(stop.wait())
         pending = asyncio.ensure_future(_next(watch))
         try:
@@ -151,7 +151,7 @@ def _say_where(place: _Place, lineage: str, *, as_json: bool) -> None:
 
 
 @contextmanager
-def _stop_requests() -> Iterator[asyncio.Event]:
+def stop_requests() -> Iterator[asyncio.Event]:
     """An event that Ctrl-C and SIGTERM set."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -58,6 +58,22 @@ class Verdict(NamedTuple):
     retry_after_ms: int
 
 
+class FilterShape(NamedTuple):
+    """What a Bloom filter is made for, and of; see `holdfast.state.filters`.
+
+    Attributes:
+        capacity: how many items it may hold.
+        error_rate: the share of strangers it takes for members then.
+        blocks: how many blocks of bits it has.
+        hashes: how many bits an item has.
+    """
+
+    capacity: int
+    error_rate: float
+    blocks: int
+    hashes: int
+
+
 class ScanPage(NamedTuple):
     """One step of a scan: go on with `cursor` until it is "0"."""
 
@@ -339,6 +355,30 @@ class StateAdapter(ABC):
     @abstractmethod
     async def members(self, key: str) -> list[tuple[str, int]]:
         """Who is a member, and for how many milliseconds more, in the order they end."""
+
+    # --- Filters ----------------------------------------------------------------------------
+
+    @abstractmethod
+    async def filter_create(self, key: str, shape: FilterShape, ttl_ms: int) -> FilterShape | None:
+        """Make an empty filter: None; but if one is there its shape, and nothing done."""
+
+    @abstractmethod
+    async def filter_add(self, key: str, digests: Sequence[bytes]) -> list[bool] | None:
+        """Add items: for each whether some bit of it was not set before this call.
+
+        None, and nothing done, when the filter would then hold more than its capacity.
+
+        Raises:
+            KeyNotFound: there is no filter.
+        """
+
+    @abstractmethod
+    async def filter_has(self, key: str, digests: Sequence[bytes]) -> list[bool]:
+        """For each item whether all of its bits are set. Raises KeyNotFound likewise."""
+
+    @abstractmethod
+    async def filter_head(self, key: str) -> tuple[FilterShape, int] | None:
+        """Its shape, and how many items it holds."""
 
     # --- Looking around ---------------------------------------------------------------------
 

@@ -37,7 +37,7 @@ DEFAULT_PREFIX: Final = "holdfast:state"
 #: The areas: what may stand between the scopes and the caller's key.
 AREAS: Final = (
     "kv", "counter", "claim", "events", "streams", "limiter", "semaphore", "presence", "fence",
-    "tag", "cache", "once", "later", "x",
+    "tag", "cache", "once", "later", "bloom", "x",
 )  # fmt: skip
 
 #: Whether the keys of one scope share a slot of a cluster: `scope` puts braces around what they

@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 from holdfast.state.adapter import Moment, StateAdapter
 from holdfast.state.areas.area import ExtensionArea, Scene
 from holdfast.state.areas.batch import BatchArea
+from holdfast.state.areas.bloom import Bloom
 from holdfast.state.areas.cache import Cache, Caching
 from holdfast.state.areas.claim import Claim
 from holdfast.state.areas.counter import Counter
@@ -184,6 +185,11 @@ class ScopedStore:
     def presence(self) -> Presence:
         """Who is there now."""
         return Presence(self._scene)
+
+    @cached_property
+    def bloom(self) -> Bloom:
+        """Whether something was surely never seen."""
+        return Bloom(self._scene)
 
     @cached_property
     def dev(self) -> Dev:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from holdfast.contract.errors import StoreError
 from holdfast.state.adapter import BatchWrite
+from holdfast.state.filters import digest_of, shape_of
 from tests.state.conftest import RedisServer
 from tests.state.contract.subjects import SUBJECTS, Subject
 
@@ -64,8 +65,16 @@ def calls() -> st.SearchStrategy[Call]:
         of("read_last", NAMES, st.integers(1, 3)),
         of("move", NAMES, NAMES),
         of("scan", st.sampled_from(["*", "v:*", "?:a", "[sm]:*", "s:b"])),
-        of("delete_kind", st.sampled_from(["s", "m", "l", "f"]), NAMES),
-        of("mixed", st.sampled_from(["get", "add", "append", "members", "has", "over"]), NAMES),
+        of("filter_create", st.sampled_from([2, 5]), st.sampled_from([0.5, 0.001]), SPANS),
+        of("filter_add", st.lists(st.integers(0, 9), min_size=1, max_size=4)),
+        of("filter_has", st.lists(st.integers(0, 9), min_size=1, max_size=4)),
+        of("filter_head"),
+        of("delete_kind", st.sampled_from(["s", "m", "l", "f", "filter"]), NAMES),
+        of(
+            "mixed",
+            st.sampled_from(["get", "add", "append", "members", "has", "filter", "over"]),
+            NAMES,
+        ),
     )
 
 
@@ -239,6 +248,21 @@ class Player:
     async def delete_kind(self, kind: str, name: str) -> Any:
         return await self.adapter.delete([self.key(name, kind), self.key(kind, kind)])
 
+    async def filter_create(self, capacity: int, rate: float, span: int) -> Any:
+        shape = shape_of(capacity, rate)
+        return await self.adapter.filter_create(self.key("filter", "filter"), shape, span)
+
+    async def filter_add(self, items: list[int]) -> Any:
+        digests = [digest_of(str(item)) for item in items]
+        return await self.adapter.filter_add(self.key("filter", "filter"), digests)
+
+    async def filter_has(self, items: list[int]) -> Any:
+        digests = [digest_of(str(item)) for item in items]
+        return await self.adapter.filter_has(self.key("filter", "filter"), digests)
+
+    async def filter_head(self) -> Any:
+        return await self.adapter.filter_head(self.key("filter", "filter"))
+
     async def mixed(self, verb: str, name: str) -> Any:
         """A verb on a key that may be of another kind."""
         stream, plain = self.key(name, "s"), self.key(name)
@@ -252,6 +276,8 @@ class Player:
                 return bool(id) and await self.adapter.delete([plain])
             case "members":
                 return await self.adapter.members(plain)
+            case "filter":
+                return await self.adapter.filter_head(stream)
             case "has":
                 return await self.adapter.has(stream), await self.adapter.remaining_ms(stream)
             case _:

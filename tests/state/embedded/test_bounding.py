@@ -225,7 +225,7 @@ def fills(number: int, url: str, service: str, count: int) -> int:
 
 
 def test_several_processes_pass_it_by_a_part_at_most(tmp_path: Path, service: str) -> None:
-    url = f"lmdb:///{tmp_path}/db"
+    url = f"lmdb:///{tmp_path}/db?durability=relaxed"
     workers.run_in_processes(fills, 4, url, service, 100)
 
     async def main() -> int:

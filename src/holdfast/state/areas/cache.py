@@ -14,11 +14,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
-from holdfast.codecs.digest import digest
 from holdfast.contract.engine import NOT_NOW
-from holdfast.contract.errors import InvalidInput, SerializationFailed, StoreError
+from holdfast.contract.errors import InvalidInput, StoreError
 from holdfast.contract.runtime import Runtime
 from holdfast.state.areas.area import Area, Scene
+from holdfast.state.areas.cache_keys import keyed
 from holdfast.state.areas.claim import Claim
 from holdfast.state.areas.lease import Lease
 from holdfast.state.checks import Duration, duration_ms, name, ttl_ms
@@ -78,9 +78,13 @@ class CachedFunction(Generic[P, R]):
 
     async def __call__(self, *arguments: P.args, **keywords: P.kwargs) -> R:
         key = self._key(*arguments, **keywords)
-        tags = (
-            [] if self._tags is None else self._cache.tag_keys(self._tags(*arguments, **keywords))
-        )
+        tags: list[str] = []
+        if self._tags is None:
+            found = self._cache.at_once(key, self._rules)
+            if found is not None:
+                return cast("R", found[0])
+        else:
+            tags = self._cache.tag_keys(self._tags(*arguments, **keywords))
         result: R = await self._cache.through(
             key, tags, self._rules, lambda: self._function(*arguments, **keywords)
         )
@@ -111,6 +115,7 @@ class Cache(Area):
         #: Stamps of tags stay when results have to go: without them old results would count again.
         self._stamps = scene.adapter.of("tag")
         self._locks = Claim(scene)
+        self._now_ms = scene.components.clock.now_ms
         #: What is being computed in this process, by key and by loop.
         self._flights: dict[tuple[str, Runtime], Shared[Any]] = {}
 
@@ -152,7 +157,7 @@ class Cache(Area):
 
         def decorate(function: Callable[..., Any], /) -> CachedFunction[..., Any]:
             tagger = tags if callable(tags) else _constant(tags) if tags else None
-            return CachedFunction(self, function, _keyed(function, key), tagger, rules)
+            return CachedFunction(self, function, keyed(function, key), tagger, rules)
 
         return cast("Caching", decorate)
 
@@ -175,6 +180,25 @@ class Cache(Area):
         return [self._tag(name("a tag", tag)) for tag in tags]
 
     # --- Looking, computing, keeping --------------------------------------------------------
+
+    def at_once(self, key: str, rules: Rules) -> tuple[Any] | None:
+        """A fresh result without tags, in a tuple, where it can be had without waiting.
+
+        None says nothing: `through` looks again, and tells what is wrong.
+        """
+        get_now = self._adapter.get_now
+        if get_now is None or self._observer.on:
+            return None
+        try:
+            data = get_now(self._key(key))
+            if data is None or data is NOT_NOW:
+                return None
+            kept = self._scene.decode(data)
+            if kept["tags"] or kept["fresh"] - self._now_ms() <= rules.early_ms:
+                return None
+            return (kept["value"],)
+        except Exception:  # noqa: BLE001 - it comes again, with its facts
+            return None
 
     async def through(
         self, key: str, tags: list[str], rules: Rules, function: Callable[[], Any]
@@ -310,7 +334,7 @@ class Cache(Area):
         kept = self._scene.decode(data)
         if not isinstance(kept, dict) or kept.get("tags") != [_text(one) for one in stamps]:
             return None, 0
-        now_ms = self._scene.components.clock.now_ms()
+        now_ms = self._now_ms()
         return (kept.get("value"),), kept.get("fresh", 0) - now_ms
 
     async def _look_once(self, whole: str) -> bytes | None:
@@ -326,7 +350,7 @@ class Cache(Area):
     async def _store(
         self, whole: str, result: Any, stamps: Sequence[bytes | None], rules: Rules
     ) -> None:
-        now_ms = self._scene.components.clock.now_ms()
+        now_ms = self._now_ms()
         kept = {
             "value": result,
             "fresh": now_ms + rules.fresh_ms,
@@ -347,62 +371,3 @@ def _text(stamp: bytes | None) -> str:
 
 def _constant(tags: Sequence[str]) -> Callable[..., Sequence[str]]:
     return lambda *_, **__: tags
-
-
-def _apart(value: Any) -> Any:
-    """An argument in a template: two different ones never give one key."""
-    if isinstance(value, str):
-        return value.replace("%", "%25").replace(":", "%3A")
-    return value
-
-
-def _keyed(
-    function: Callable[..., Any], key: str | Callable[..., str] | None
-) -> Callable[..., str]:
-    if callable(key):
-        return key
-    signature = inspect.signature(function)
-    named = f"{function.__module__}.{function.__qualname__}"
-
-    def bound(*arguments: Any, **keywords: Any) -> dict[str, Any]:
-        found = signature.bind(*arguments, **keywords)
-        found.apply_defaults()
-        return found.arguments
-
-    if isinstance(key, str):
-        return _templated(key, [*signature.parameters.values()], bound)
-
-    def digested(*arguments: Any, **keywords: Any) -> str:
-        given = bound(*arguments, **keywords)
-        try:
-            shape = {one: list(v) if isinstance(v, tuple) else v for one, v in given.items()}
-            return "@".join((named, digest(shape).hex[:32]))
-        except SerializationFailed as error:
-            raise InvalidInput(
-                f"the arguments of {named} cannot be told apart by a digest: {error}. Give a key"
-            ) from error
-
-    return digested
-
-
-def _templated(
-    template: str,
-    parameters: list[inspect.Parameter],
-    bound: Callable[..., dict[str, Any]],
-) -> Callable[..., str]:
-    """Makes the key of a template over the function's arguments."""
-    plain = all(one.kind is one.POSITIONAL_OR_KEYWORD for one in parameters)
-    names = [one.name for one in parameters]
-    count = len(names) if plain else -1
-    write = template.format
-
-    def key(*arguments: Any, **keywords: Any) -> str:
-        # Arguments by position, all of them, need not be matched to their names.
-        given = (
-            zip(names, arguments, strict=True)
-            if len(arguments) == count and not keywords
-            else bound(*arguments, **keywords).items()
-        )
-        return write(**{one: _apart(value) for one, value in given})
-
-    return key

@@ -12,6 +12,7 @@ from holdfast.contract.record import Range
 from holdfast.state.adapter import Moment, ScanPage
 from holdfast.state.bounds import Bound
 from holdfast.state.embedded.bounding import Bounded
+from holdfast.state.embedded.filtering import EmbeddedFilters
 from holdfast.state.embedded.limiting import EmbeddedLimits
 from holdfast.state.embedded.postponing import EmbeddedPostponing
 from holdfast.state.embedded.rows import QUIET, TOLD, living
@@ -24,7 +25,9 @@ from holdfast.state.globs import compiled, literal_prefix
 TOLD_AREA = "kv"
 
 
-class EmbeddedAdapter(EmbeddedValues, EmbeddedLimits, EmbeddedStreams, EmbeddedPostponing):
+class EmbeddedAdapter(
+    EmbeddedValues, EmbeddedLimits, EmbeddedStreams, EmbeddedPostponing, EmbeddedFilters
+):
     """State on a Holdfast database: `StoreBuilder.with_adapter(db)` makes one.
 
     Each verb is one commit. It belongs to the handle and to its event loop; closing it ends its

@@ -11,13 +11,16 @@ is a plain row (`store/plain`), whose value begins with one byte for its kind:
     06  the head of a stream                  newest instant (8), next number (8), first number (8)
     07, 08  like 01 and 02, in a bounded area   order (8), length of the area's name (1), the name,
                                                  the value's bytes
+    09  a Bloom filter                    MessagePack [capacity, error rate, blocks, bits of
+                                          an item, items]
 
-Region `L` has what belongs to streams, each part behind the stream's key as packed text:
+Region `L` has what belongs to streams and filters, each part behind its key as packed text:
 
     e  number (8)                  a message: its instant (8), its bytes
     g  group (packed text)         the number of the message that the group gets next (8)
     p  group, number (8)           MessagePack [instant of the message, consumer, given at, times]
     w  instant (8), identity (16)  a message that waits until it is due: its bytes
+    b  number (8)                  a block of a filter: its 512 bytes
 
 Region `Q` has what bounded areas need, behind the area's name as packed text:
 
@@ -55,6 +58,9 @@ MEMBERS: Final = 5
 STREAM: Final = 6
 #: How `TOLD` and `QUIET` are stored where the row has a place in a bounded area.
 _BOUNDED: Final = 6
+FILTER: Final = 9
+#: Kinds whose rows have parts in region `L`.
+PARTED: Final = (STREAM, FILTER)
 #: Kinds whose payload is the value itself.
 VALUES: Final = (TOLD, QUIET)
 
@@ -62,8 +68,11 @@ STREAMS: Final = b"L"
 NEWS: Final = b"N"
 BOUNDS: Final = b"Q"
 _MESSAGE, _GROUP, _PENDING, _WAITING, _ORDER = b"e", b"g", b"p", b"w", b"o"
+_BLOCK: Final = b"b"
 
-_KINDS: Final = tuple(bytes((kind,)) for kind in range(_BOUNDED + QUIET + 1))
+_KINDS: Final = tuple(bytes((kind,)) for kind in range(FILTER + 1))
+#: How the kinds of plain values are stored.
+_PLAIN: Final = (_KINDS[TOLD], _KINDS[QUIET])
 _NUMBER: Final = struct.Struct(">Q")
 #: Behind every instant.
 _NEVER: Final = (1 << 63) - 1
@@ -176,7 +185,7 @@ def row_of(stored: bytes) -> Row:
         if stored[1]:
             start, until_ms = _EXPIRING, _INSTANT.unpack_from(stored, _LASTING)[0]
         kind = stored[start]
-        if kind <= _BOUNDED:
+        if kind <= _BOUNDED or kind == FILTER:
             return Row(kind, stored[start + 1 :], until_ms)
         order = _NUMBER.unpack_from(stored, start + 1)[0]
         name = start + 1 + _PLACE_BYTES
@@ -185,6 +194,24 @@ def row_of(stored: bytes) -> Row:
         return Row(kind - _BOUNDED, stored[end:], until_ms, place)
     except (IndexError, ValueError, struct.error):
         raise _cut_off() from None
+
+
+def value_of(stored: bytes, now_ms: int) -> bytes | None:
+    """The value of a row's stored form, unless it has run out: `living` and `value` in one step.
+
+    Raises:
+        InvalidValue: another kind of row stands there.
+        IntegrityFailed, FormatTooNew: as `row_of` does.
+    """
+    # Nearly all that is read is a plain value, with an expiry or without one.
+    if stored[0] == FORMAT:
+        if not stored[1] and stored[_LASTING : _LASTING + 1] in _PLAIN:
+            return stored[_LASTING + 1 :]
+        if stored[1] == EXPIRES and stored[_EXPIRING : _EXPIRING + 1] in _PLAIN:
+            until_ms = _INSTANT.unpack_from(stored, _LASTING)[0]
+            return None if 0 < until_ms <= now_ms else stored[_EXPIRING + 1 :]
+    row = row_of(stored)
+    return None if 0 < row.until_ms <= now_ms else row.value()
 
 
 def living(record: Record | tuple[bytes, int] | None, now_ms: int) -> Row | None:
@@ -302,6 +329,10 @@ class StreamPlaces:
         """The instant in the key of such a row."""
         at_ms: int = _NUMBER.unpack_from(key, len(self.prefix) + 1)[0]
         return at_ms
+
+    def block(self, number: int) -> bytes:
+        """The row of a block of a filter."""
+        return self.prefix + _BLOCK + _NUMBER.pack(number)
 
     def group(self, group: str) -> bytes:
         """The row of a group."""

@@ -13,10 +13,10 @@ from holdfast.contract.record import Record
 from holdfast.contract.runtime import Clock
 from holdfast.runtime.gate import Gate
 from holdfast.state.embedded.rows import (
+    PARTED,
     QUIET,
     SETTINGS,
     STATE,
-    STREAM,
     TOLD,
     Group,
     Place,
@@ -25,6 +25,7 @@ from holdfast.state.embedded.rows import (
     living,
     pack_row,
     row_of,
+    value_of,
 )
 from holdfast.store.feed_row import Act, Cause
 from holdfast.store.keyspaces import Keyspace, Keyspaces
@@ -114,6 +115,15 @@ class Ground:
         found = space.peek(self.row_key(key))
         return found if found is NOT_NOW else living(found, space.clock.now_ms())
 
+    def value_now(self, key: str) -> bytes | NotNow | None:
+        """The value under a key without waiting, where the engine can. Raises InvalidValue."""
+        space = self.space
+        space.check()
+        found = space.peek(self.row_key(key))
+        if found is None or found is NOT_NOW:
+            return found
+        return value_of(found[0], space.clock.now_ms())
+
     async def record(self, data_key: bytes) -> Record | tuple[bytes, int] | None:
         """The record of a row, also of one that has run out."""
         space = self.space
@@ -198,7 +208,7 @@ class Ground:
         plan.expires(data_key, row.until_ms, 0)
         if row.place is not None:
             self._stands(plan, data_key, row, None, b"")
-        if row.kind == STREAM:
+        if row.kind in PARTED:
             plan.delete_range(self.places.stream(data_key).everything)
         elif row.kind == TOLD:
             self._tell(plan, Act.DELETE, data_key, record[1], cause)
@@ -208,7 +218,7 @@ class Ground:
     ) -> tuple[int, int]:
         """What follows for the row that is written over; the new kind, and the revision before."""
         over = 0 < row.until_ms <= plan.now_ms
-        if row.kind == STREAM and (over or kind != STREAM):
+        if row.kind in PARTED and (over or kind != row.kind):
             plan.delete_range(self.places.stream(data_key).everything)
         if row.kind != TOLD:
             return kind, 0

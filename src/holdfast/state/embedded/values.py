@@ -37,8 +37,7 @@ class EmbeddedValues(EmbeddedPart):
         ground = self._ground
         if ground is None or self._bounded is not None:
             return NOT_NOW
-        row = ground.find_now(key)
-        return row if row is None or row is NOT_NOW else row.value()
+        return ground.value_now(key)
 
     async def set(
         self,

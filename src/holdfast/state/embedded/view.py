@@ -11,7 +11,17 @@ from holdfast.contract.engine import Engine
 from holdfast.contract.errors import StoreClosed, StoreError
 from holdfast.contract.record import Range, Record
 from holdfast.runtime.gate import Gate
-from holdfast.state.embedded.rows import STATE, STREAM, TOLD, Head, Places, living, row_of
+from holdfast.state.embedded.filtering import head_of
+from holdfast.state.embedded.rows import (
+    FILTER,
+    STATE,
+    STREAM,
+    TOLD,
+    Head,
+    Places,
+    living,
+    row_of,
+)
 from holdfast.state.embedded.site import Ground
 from holdfast.state.embedded.trimming import give_up_old
 from holdfast.store import layout
@@ -114,6 +124,8 @@ class _Counted:
             if row.kind == STREAM:
                 head = Head.of(row.payload)
                 self.messages += head.next - head.first
+            elif row.kind == FILTER:
+                head_of(row.payload)
         except StoreError as error:
             # The key may hold somebody's identity, so only its size is said.
             report.wrong(f"state, a row with a key of {len(data_key)} bytes: {error}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from holdfast.contract.errors import DeserializationFailed
@@ -39,13 +40,17 @@ class Message(Generic[T]):
 
 def envelope(channel: str, data: Any, now_ms: int, scope: tuple[ScopeEntry, ...]) -> dict[str, Any]:
     """The envelope as plain data, ready for the serializer."""
-    at = datetime.fromtimestamp(now_ms / 1000, UTC).isoformat(timespec="milliseconds")
-    made: dict[str, Any] = {
-        "type": channel, "data": data, "timestamp": at.replace("+00:00", "Z"),
-    }  # fmt: skip
+    made: dict[str, Any] = {"type": channel, "data": data, "timestamp": _timestamp(now_ms)}
     if scope:
         made["scope"] = [{"key": one.key, "identifier": one.identifier} for one in scope]
     return made
+
+
+# Who publishes much does so many times in a millisecond.
+@lru_cache(maxsize=2)
+def _timestamp(now_ms: int) -> str:
+    at = datetime.fromtimestamp(now_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    return at.replace("+00:00", "Z")
 
 
 def opened(plain: Any) -> Message[Any]:

@@ -18,12 +18,12 @@ from holdfast.state.adapter import (
     Gap,
     Pending,
     ScanPage,
-    StateAdapter,
     Unsubscribe,
     Verdict,
 )
 from holdfast.state.globs import compiled
 from holdfast.state.limits import COUNTER_MAX, COUNTER_MIN
+from holdfast.state.mock.filters import MemoryFilter, MemoryFilters
 from holdfast.state.mock.streams import Stream, parsed
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class Later(list[tuple[int, bytes, bytes]]):
     """Messages that are not due yet: when they are, an identity, the message."""
 
 
-class MemoryAdapter(StateAdapter):
+class MemoryAdapter(MemoryFilters):
     """State of one process. It lives as long as the object, and on the clock it is given.
 
     Args:
@@ -352,6 +352,14 @@ class MemoryAdapter(StateAdapter):
         now = self._clock.now_ms()
         there = sorted(self._members(key).items(), key=lambda one: (one[1], one[0]))
         return [(member, until - now) for member, until in there]
+
+    # --- Filters ----------------------------------------------------------------------------
+
+    def _filter(self, key: str) -> MemoryFilter | None:
+        return self._value(key, MemoryFilter)
+
+    def _keep_filter(self, key: str, made: MemoryFilter, ttl_ms: int) -> None:
+        self._kept[key] = Kept(made, self._until(ttl_ms))
 
     # --- Looking around ---------------------------------------------------------------------
 

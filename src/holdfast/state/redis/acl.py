@@ -13,8 +13,8 @@ COMMANDS = (
     "incr", "multi", "exec", "evalsha", "eval", "publish", "subscribe", "unsubscribe", "psubscribe",
     "punsubscribe", "xadd", "xgroup|create", "xreadgroup", "xread", "xack", "xpending",
     "xautoclaim", "xrevrange", "xlen", "zadd", "zcard", "zrange", "zrangebyscore", "zrem",
-    "zremrangebyscore", "zscore", "hmget", "hset", "pexpireat", "time", "scan", "ping", "select",
-    "client|setname", "hello", "client|tracking",
+    "zremrangebyscore", "zscore", "hmget", "hset", "getrange", "setrange", "setbit",
+    "pexpireat", "time", "scan", "ping", "select", "client|setname", "hello", "client|tracking",
 )  # fmt: skip
 
 

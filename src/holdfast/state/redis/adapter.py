@@ -15,7 +15,6 @@ from holdfast.state.adapter import (
     Gap,
     Pending,
     ScanPage,
-    StateAdapter,
     Unsubscribe,
     Verdict,
 )
@@ -24,6 +23,7 @@ from holdfast.state.redis import scripts
 from holdfast.state.redis.blocking import BlockingReads
 from holdfast.state.redis.config import RedisConfig
 from holdfast.state.redis.connection import Connections, LoopConnection
+from holdfast.state.redis.filtering import RedisFilters
 from holdfast.state.redis.link import Word
 from holdfast.state.redis.subscriber import Subscriber
 
@@ -34,7 +34,7 @@ _CONDITIONS: dict[Condition, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-class RedisAdapter(StateAdapter):
+class RedisAdapter(RedisFilters):
     """State on one Redis server. It connects when it is first used, once for each event loop.
 
     Args:

@@ -233,7 +233,9 @@ class Link(asyncio.Protocol):
         future.set_exception(translated)
         future.exception()  # Seen: whoever was cancelled meanwhile will not look.
         if translated.details.get("reply") == "READONLY":
-            # Demoted without closing its sockets: the primary has to be asked for anew.
+            # Demoted without closing its sockets: the primary has to be asked for anew. What is
+            # sent from now on goes another way; the replies behind this one are still given out.
+            self.lost = True
             self._loop.call_soon(self.abort)
 
     def _malformed(self, error: Exception) -> None:

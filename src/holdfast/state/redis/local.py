@@ -133,6 +133,7 @@ class Tracker:
         self._prefixes = prefixes
         self._values = values
         self._link: Link | None = None
+        self._lost = asyncio.Event()
         self._upkeep: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
@@ -155,7 +156,9 @@ class Tracker:
                 await self._open()
                 pause_s = BACKOFF_S
                 while self._link is not None and not self._link.lost:
-                    await asyncio.sleep(PING_S)
+                    with contextlib.suppress(TimeoutError):
+                        # A line that is known to be lost is opened anew at once.
+                        await asyncio.wait_for(self._lost.wait(), PING_S)
                     await self._link.send(("PING",), reads=True)
             except StoreError:
                 pass
@@ -168,6 +171,7 @@ class Tracker:
 
     async def _open(self) -> None:
         config = await self._resolve()
+        self._lost.clear()
         link = _TrackingLink(self._loop, config, lambda _: self._down())
         link.changed = self._changed
         await connect(config, lambda: link)
@@ -182,6 +186,7 @@ class Tracker:
             self._values.live = True
 
     def _down(self) -> None:
+        self._lost.set()
         self._values.live = False
         self._values.clear()
 
