@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -117,6 +118,10 @@ def serving(folder: Path, url: str) -> Iterator[int]:
             cwd=folder, env=variables, stdout=file, stderr=file, pass_fds=[listening.fileno()],
         )  # fmt: skip
     try:
+        for _ in range(400):  # Else one of them might answer everything.
+            if log.read_text().count("Application startup complete") == 2:
+                break
+            threading.Event().wait(0.05)
         yield port
     finally:
         server.send_signal(signal.SIGTERM)
@@ -145,7 +150,7 @@ def test_the_recipe_streams_from_two_workers_and_resumes_on_either(
         with serving(tmp_path, url) as port:
             clients: dict[str, Client] = {}
             spare = []
-            for _ in range(60):
+            for _ in range(200):
                 client = Client(port, f"{lineage}.{begin}")
                 spare.append(client)
                 clients.setdefault(client.worker, client)
@@ -168,7 +173,7 @@ def test_the_recipe_streams_from_two_workers_and_resumes_on_either(
 
             # Between two changes of one commit the connection broke; either worker goes on there.
             met: set[str] = set()
-            for _ in range(60):
+            for _ in range(200):
                 again = Client(port, seen[0][0].id)
                 assert [again.event(), again.event()] == seen[0][1:]
                 again.heartbeat()
