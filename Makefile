@@ -35,7 +35,7 @@ demo: $(venv)  ## store, change, watch, kill and reopen real data, and verify al
 test: $(venv)  ## all tests but the long ones, on two cores
 	$(pytest) --rows-report=$(rows_reports)/test.json tests
 
-check: $(venv)  ## format, lint, types, floors, generated files, tests, coverage, docs, rows
+check: $(venv)  ## format, lint, types, floors, generated files, tests, coverage, docs, rows, other Pythons
 	@tools/step "format" $(python) -m ruff format --check $(sources)
 	@tools/step "lint" $(python) -m ruff check $(sources)
 	@tools/step "types" $(python) -m mypy
@@ -48,6 +48,7 @@ check: $(venv)  ## format, lint, types, floors, generated files, tests, coverage
 	@tools/step "coverage" $(python) tools/coverage_floors.py
 	@tools/step "docs" $(MAKE) --no-print-directory docs
 	@tools/step "rows" $(MAKE) --no-print-directory rows
+	@tools/step "other Pythons" $(python) tools/pythons.py --smoke
 	@echo "check: all green"
 
 torture: $(addprefix torture-,$(or $(part),$(torture_parts)))  ## the long runs, or one of them (part=kills|power|journal|file|lsm|servers|random|faults|content)

@@ -40,15 +40,15 @@ MODULES = (
         f"holdfast.contract.{name}"
         for name in (
             "engine", "batch", "record", "capability", "config", "runtime", "limits", "queues",
-            "files", "forks", "pauses",
+            "files", "forks", "memory", "pauses",
         )
     ),
     *(
         f"holdfast.codecs.{name}"
         for name in (
-            "text", "typed_json", "pattern", "keys", "digest", "canonical", "serializers",
-            "compression",
-            "header", "envelope", "plain", "typed", "violations", "trie",
+            "text", "typed_json", "extended", "pattern", "keys", "digest", "canonical",
+            "serializers", "compression", "header", "envelope", "plain", "typed", "violations",
+            "trie",
         )
     ),
     *(f"holdfast.store.{name}" for name in ("space", "plan", "views", "keyspaces", "layout")),

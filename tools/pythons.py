@@ -2,6 +2,7 @@
 
     python tools/pythons.py            all that are found
     python tools/pythons.py 3.13       only those
+    python tools/pythons.py --smoke    a minute at most: each opens, writes and reads every engine
 
 Interpreters are looked for on PATH and where version managers keep theirs. Each gets an environment
 of its own below build/, with wheels alone: what has none for it is named, and what can run without
@@ -45,6 +46,27 @@ EXTRAS = ("compression", "protobuf", "schema")
 
 INSTALL_S_MAX = 240
 TESTS_S_MAX = 600
+#: For all interpreters together, installing included; and what one needs at least.
+SMOKE_S_MAX = 60
+SMOKE_S_MIN = 3
+
+#: What the smoke run does on each engine that can be loaded.
+SMOKE = """
+import sys, tempfile, holdfast.sync
+
+with tempfile.TemporaryDirectory() as folder:
+    for engine in sys.argv[1:]:
+        url = "memory://" if engine == "memory" else f"{engine}:///{folder}/{engine}"
+        with holdfast.sync.open(url) as db:
+            db.entries.set_many({f"n:{number}": {"n": number} for number in range(100)})
+            db.entries.modify("n:7", lambda value: value | {"more": True})
+            assert db.entries.require("n:7").value == {"n": 7, "more": True}
+            assert db.check() == []
+        if engine != "memory":
+            with holdfast.sync.open(url) as db:
+                assert len(list(db.entries.keys("n:#"))) == 100
+"""
+SMOKE_ENGINES = ("memory", "sqlite", "file", "lmdb")
 
 _FACTS = """
 import json, sys, sysconfig
@@ -111,6 +133,16 @@ def interpreters() -> dict[str, Interpreter]:
     return found
 
 
+def environment(one: Interpreter) -> Path:
+    """The executable of an environment of an interpreter. Raises LookupError."""
+    home = FOLDER / one.tag
+    python = home / "bin" / "python"
+    if not python.exists() or facts(python) != Interpreter(one.tag, one.version, python):
+        shutil.rmtree(home, ignore_errors=True)
+        _run([str(one.path), "-m", "venv", str(home)])
+    return python
+
+
 def requirements() -> tuple[list[str], list[str]]:
     """What the core cannot do without, and what it can: of the package, its extras, its tools."""
     content = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -136,11 +168,7 @@ def prepare(one: Interpreter) -> tuple[Path, set[str]]:
     Raises:
         LookupError: the core cannot run without something that has none; says what.
     """
-    home = FOLDER / one.tag
-    python = home / "bin" / "python"
-    if not python.exists() or facts(python) != Interpreter(one.tag, one.version, python):
-        shutil.rmtree(home, ignore_errors=True)
-        _run([str(one.path), "-m", "venv", str(home)])
+    python = environment(one)
     needed, optional = requirements()
     for requirement in needed:
         if not _installed(python, [requirement]):
@@ -150,22 +178,23 @@ def prepare(one: Interpreter) -> tuple[Path, set[str]]:
     return python, {_name(one) for one in optional if not _installed(python, [one])}
 
 
-def _installed(python: Path, wanted: list[str]) -> bool:
+def _installed(python: Path, wanted: list[str], timeout_s: float | None = None) -> bool:
     command = [
         str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
         "--only-binary", ":all:", *wanted,
     ]  # fmt: skip
-    return _run(command, check=False) == 0
+    return _run(command, check=False, timeout_s=timeout_s) == 0
 
 
-def _run(command: list[str], *, check: bool = True) -> int:
+def _run(command: list[str], *, check: bool = True, timeout_s: float | None = None) -> int:
+    timeout_s = INSTALL_S_MAX if timeout_s is None else timeout_s
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=INSTALL_S_MAX, check=False
+            command, capture_output=True, text=True, timeout=timeout_s, check=False
         )
     except subprocess.TimeoutExpired:
         if check:
-            raise LookupError(f"{command[0]} took longer than {INSTALL_S_MAX} s") from None
+            raise LookupError(f"{command[0]} took longer than {timeout_s:g} s") from None
         return 1
     if check and done.returncode:
         told = (done.stderr or done.stdout).strip().splitlines()
@@ -215,6 +244,45 @@ def tried(one: Interpreter) -> Result:
     )
 
 
+def smoked(one: Interpreter, left_s: float) -> Result:
+    """Have an interpreter use every engine, in the seconds that are left for it."""
+    began = time.monotonic()
+
+    def remaining() -> float:
+        return left_s - (time.monotonic() - began)
+
+    if remaining() < SMOKE_S_MIN:
+        return Result(one.tag, passed=True, told=f"not tried: the {SMOKE_S_MAX} s were over")
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    lmdb = [wanted for wanted in dependencies if _name(wanted) == "lmdb"]
+    try:
+        python = environment(one)
+    except LookupError as error:
+        return Result(one.tag, passed=True, told=f"not tried: {error}")
+    engines = list(SMOKE_ENGINES)
+    if not _installed(python, dependencies, max(remaining(), SMOKE_S_MIN)):
+        rest = [wanted for wanted in dependencies if wanted not in lmdb]
+        if not _installed(python, rest, max(remaining(), SMOKE_S_MIN)):
+            told = "not tried: what the package needs has no wheel for it, or cannot be fetched"
+            return Result(one.tag, passed=True, told=told)
+        engines.remove("lmdb")
+    variables = os.environ | {"PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(
+            [python, "-W", "error", "-c", SMOKE, *engines],
+            capture_output=True, text=True, env=variables, timeout=SMOKE_S_MAX, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return Result(one.tag, passed=False, told=f"FAILED: longer than {SMOKE_S_MAX} s")
+    told = f"{', '.join(engines)}; {time.monotonic() - began:.0f} s ({one.version})"
+    if "lmdb" not in engines:
+        told += "; not tried: lmdb, which has no wheel for it"
+    if done.returncode:
+        print(done.stderr)
+        told = f"FAILED: {told}"
+    return Result(one.tag, done.returncode == 0, told)
+
+
 def report(results: Iterable[Result]) -> int:
     """Print what became of each; the exit code."""
     results = list(results)
@@ -227,13 +295,18 @@ def report(results: Iterable[Result]) -> int:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("tags", nargs="*", metavar="VERSION", help="3.12, 3.14t; none: all")
+    parser.add_argument(
+        "--smoke", action="store_true", help=f"in {SMOKE_S_MAX} s: every engine is used, no tests"
+    )
     options = parser.parse_args(arguments)
+    end = time.monotonic() + SMOKE_S_MAX
     own = facts(Path(sys.executable))
     found = interpreters()
     results = []
     for tag in options.tags or WANTED:
         if tag in found and (options.tags or own is None or tag != own.tag):
-            results.append(tried(found[tag]))
+            one = found[tag]
+            results.append(smoked(one, end - time.monotonic()) if options.smoke else tried(one))
         elif own is not None and tag == own.tag:
             results.append(Result(tag, passed=True, told=f"runs all of make test ({own.version})"))
         else:

@@ -10,8 +10,9 @@ Without an event loop: `import holdfast.sync` and `holdfast.sync.open(...)`.
 
 from holdfast.codecs.canonical import canonical_json
 from holdfast.codecs.digest import Digest, data_hash, digest
+from holdfast.codecs.extended import EnumMember
 from holdfast.codecs.pattern import Pattern
-from holdfast.codecs.serializers import Serializer
+from holdfast.codecs.serializers import ExtendedSerializer, Serializer
 from holdfast.codecs.text import KeyFormat, StoreKey
 from holdfast.contract.capability import Capabilities
 from holdfast.contract.config import EngineConfig
@@ -138,8 +139,10 @@ __all__ = [
     "EngineNotFound",
     "Entry",
     "EntryScope",
+    "EnumMember",
     "EnvironmentRequired",
     "ErrorCode",
+    "ExtendedSerializer",
     "FeatureDisabled",
     "Fenced",
     "FormatTooNew",

@@ -380,7 +380,14 @@ def test_a_custom_serializer_is_found_by_name_and_code() -> None:
     known.register(custom)  # The same one again changes nothing.
     assert known.named("decimal") is custom
     assert known.coded(8) is custom
-    assert [each.name for each in known] == ["msgpack", "json", "raw", "ordered", "decimal"]
+    assert [each.name for each in known] == [
+        "msgpack",
+        "json",
+        "raw",
+        "ordered",
+        "extended",
+        "decimal",
+    ]
     assert registry.coded(8) is None
 
 
@@ -394,7 +401,14 @@ def test_a_taken_or_reserved_name_or_code_is_refused(name: str, code: int) -> No
     second.name, second.code = name, code
     with pytest.raises(ConfigInvalid, match=r"choose|set"):
         known.register(second)
-    assert [each.name for each in known] == ["msgpack", "json", "raw", "ordered", "decimal"]
+    assert [each.name for each in known] == [
+        "msgpack",
+        "json",
+        "raw",
+        "ordered",
+        "extended",
+        "decimal",
+    ]
 
 
 def test_an_unknown_name_is_refused() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from enum import IntEnum, StrEnum
@@ -11,9 +13,11 @@ from typing import Any
 
 import pytest
 
+import holdfast
 import holdfast.sync
-from holdfast.contract.errors import InvalidInput, SerializationFailed
+from holdfast.contract.errors import InvalidInput, SerializationFailed, StoreError
 from tests.faults.modes import MODES, url_of
+from tests.store.scene import until
 
 
 class Role(StrEnum):
@@ -111,3 +115,53 @@ def test_times_to_wait_that_no_clock_has(db: holdfast.sync.Database) -> None:
     for timeout in (math.inf, 1e300):
         with db.lock("a", timeout=timeout) as held:
             assert held.held
+
+
+def test_without_a_loop_nobody_is_sent_to_one(db: holdfast.sync.Database) -> None:
+    """`async with` alone was the advice to callers who have no loop."""
+    transaction, lock = db.transaction(), db.lock("a")
+    store_transaction = db.stores.create("ledger").transaction()
+    closed = holdfast.sync.open("memory://")
+    closed.close()
+    for call in (
+        lambda: transaction.entries.get("a"),
+        lambda: transaction.entries.set("a", 1),
+        lock.renew,
+        lambda: store_transaction.set(b"k", b"v"),
+        lambda: closed.entries.get("a"),
+    ):
+        with pytest.raises(StoreError) as caught:
+            call()
+        told = str(caught.value).replace("on a loop `async with", "")
+        assert "async" not in told
+        assert "await" not in told
+
+
+WRITER = """
+import sys, holdfast.sync
+with holdfast.sync.open(sys.argv[1]) as db:
+    for number in range(20):
+        db.entries.set("theirs", number)
+"""
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, GeneratorExit], ids=str)
+async def test_a_subscriber_that_raises_still_hears_of_other_processes(
+    error: type[BaseException], quick: Path
+) -> None:
+    """Whatever it raises: what follows the other processes goes on."""
+    url = url_of("sqlite", quick)
+    async with holdfast.open(url) as db:
+        heard: list[object] = []
+        others: list[object] = []
+
+        def hear(change: holdfast.Change) -> None:
+            heard.append(change.after.value)
+            raise error
+
+        db.entries.subscribe("theirs", hear)
+        db.entries.subscribe("theirs", lambda change: others.append(change.after.value))
+        writer = await asyncio.create_subprocess_exec(sys.executable, "-c", WRITER, url)
+        assert await writer.wait() == 0
+        await until(lambda: len(heard) == len(others) == 20)
+        assert heard == others == list(range(20))

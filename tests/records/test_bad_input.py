@@ -20,13 +20,12 @@ from holdfast.contract.errors import (
 from holdfast.database.handle import Database
 from holdfast.records.bulk import KEYS_MAX
 from holdfast.records.options import (
-    AUTHOR_CHARACTERS_MAX,
-    COMMENT_CHARACTERS_MAX,
     SCHEMA_HASH_CHARACTERS_MAX,
     TAG_CHARACTERS_MAX,
     TAGS_BYTES_MAX,
     TAGS_MAX,
 )
+from holdfast.store.said import AUTHOR_CHARACTERS_MAX, COMMENT_CHARACTERS_MAX
 from holdfast.store.versions.chunks import VALUE_BYTES_MAX
 from tests.store.scene import Scene, listed, rows_of, storage_of
 

@@ -109,3 +109,33 @@ def test_no_statement_numbers_its_placeholders() -> None:
         if re.search(r"\?[0-9]", line)
     ]
     assert not numbered
+
+
+def test_the_smoke_run_uses_every_engine_on_an_interpreter(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = pythons.facts(Path(sys.executable))
+    assert own is not None
+    other = pythons.Interpreter("3.12", own.version, own.path)
+    monkeypatch.setattr(pythons, "interpreters", lambda: {"3.12": other})
+    monkeypatch.setattr(pythons, "environment", lambda one: one.path)
+    monkeypatch.setattr(pythons, "_installed", lambda *_: True)
+    assert pythons.main(["--smoke", "3.12"]) == 0
+    assert "memory, sqlite, file, lmdb" in capsys.readouterr().out
+    # Where lmdb has no wheel, the others are used and it is named.
+    monkeypatch.setattr(
+        pythons, "_installed", lambda _, wanted, *__: not any("lmdb" in one for one in wanted)
+    )
+    assert pythons.main(["--smoke", "3.12"]) == 0
+    assert "not tried: lmdb" in capsys.readouterr().out
+    monkeypatch.setattr(pythons, "SMOKE", "raise SystemExit(3)")
+    assert pythons.main(["--smoke", "3.12"]) == 1
+    monkeypatch.setattr(pythons, "SMOKE_S_MAX", 0)
+    assert pythons.main(["--smoke", "3.12"]) == 0
+    assert "not tried: the 0 s were over" in capsys.readouterr().out
+
+
+def test_make_check_ends_with_the_smoke_run() -> None:
+    makefile = (repository.ROOT / "Makefile").read_text()
+    check = makefile.partition("\ncheck:")[2].partition("\n\n")[0]
+    assert "tools/pythons.py --smoke" in check

@@ -158,8 +158,6 @@ def chain_at(files: Sequence[BackupFacts], at: int | datetime) -> list[BackupFac
 def no_newer(one: BackupFacts, to: int | datetime) -> bool:
     """Whether a backup is of that moment or one before it. Raises InvalidInput."""
     if isinstance(to, datetime):
-        if to.tzinfo is None:
-            raise InvalidInput("to is a revision or an aware datetime; found a naive one")
         return one.head.made_at_ms <= milliseconds(to)
     return one.end.revision <= to
 

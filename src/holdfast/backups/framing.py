@@ -19,7 +19,13 @@ from typing import IO, Any, Final
 import msgspec
 
 from holdfast.codecs.compression import compression_named
-from holdfast.contract.errors import FormatTooNew, IntegrityFailed, NotADatabase, StoreError
+from holdfast.contract.errors import (
+    FormatTooNew,
+    IntegrityFailed,
+    InvalidInput,
+    NotADatabase,
+    StoreError,
+)
 
 MAGIC: Final = b"holdfast backup\n"
 #: Of what stands in a backup file.
@@ -141,7 +147,17 @@ class FrameWriter:
         self._put(body)
 
     def _put(self, data: bytes) -> None:
-        self._stream.write(data)
+        rest = memoryview(data)
+        while rest:
+            # A stream without a buffer may take a part, and one that does not block, nothing.
+            taken = self._stream.write(rest)
+            if taken is None or not 0 < taken <= len(rest):
+                raise InvalidInput(
+                    f"a backup goes to a stream that takes what it is given; found one that took "
+                    f"{taken} of {len(rest)} bytes. Give one that blocks, and whose `write` says "
+                    "how many bytes it took"
+                )
+            rest = rest[taken:]
         self._digest.update(data)
 
 

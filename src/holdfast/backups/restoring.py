@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from holdfast.backups.chain import BackupFacts, chain_at, chain_of, merged, verify_path
+from holdfast.backups.given import places_of, require_moment
 from holdfast.backups.places import is_url
 from holdfast.backups.shipping import shipped
-from holdfast.backups.walking import PASSING
+from holdfast.backups.walking import PASSING, Stopped
 from holdfast.contract.capability import Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Engine
@@ -65,11 +66,12 @@ async def verify(
         components: clock, ids and host.
         to: of a directory: the chain that begins no newer than this.
     """
+    places = places_of(files)
 
     def read() -> list[BackupFacts]:
-        if len(files) == 1 and _is_directory(files[0]):
-            return shipped(files[0], to)
-        return [verify_path(one) for one in files]
+        if len(places) == 1 and _is_directory(places[0]):
+            return shipped(places[0], to)
+        return [verify_path(one) for one in places]
 
     return await components.host.runtime().offload(read)
 
@@ -102,12 +104,17 @@ async def restore(
         NotADatabase, FormatTooNew, IntegrityFailed: a file cannot be restored.
         VersionNotFound: all of them are newer than `to`, or older than `at`.
     """
+    require_moment("to", to)
+    require_moment("at", at)
     found = await verify(files, components, to if at is None else at)
     chain = chain_of(found, to) if at is None else chain_at(found, at)
     engine = _engine(address, components)
     revision = chain[-1].end.revision
     rows = await _in_place(
-        engine, lambda: _fill(engine, _stepwise(merged(chain)), revision, progress, taken_back)
+        engine,
+        lambda stopped: _fill(
+            engine, _stepwise(merged(chain)), revision, progress, stopped, taken_back
+        ),
     )
     return Restored(revision, rows, tuple(one.name for one in chain))
 
@@ -159,7 +166,9 @@ async def copy(
         revision = moment.revision
         remote = source.capabilities.io is Io.REMOTE
         rows = await _in_place(
-            engine, lambda: _fill(layer or engine, pages(), revision, progress), remote=remote
+            engine,
+            lambda stopped: _fill(layer or engine, pages(), revision, progress, stopped),
+            remote=remote,
         )
     return Restored(revision, rows, ())
 
@@ -168,12 +177,26 @@ async def copy(
 
 
 async def _in_place(
-    engine: Engine, work: Callable[[], Coroutine[Any, Any, int]], *, remote: bool = False
+    engine: Engine,
+    work: Callable[[Callable[[], bool]], Coroutine[Any, Any, int]],
+    *,
+    remote: bool = False,
 ) -> int:
-    """Run the work where it holds up no loop, unless an engine is a server's."""
+    """Run the work where it holds up no loop, unless an engine is a server's.
+
+    It is given what tells whether its caller has gone.
+    """
+    gone: list[bool] = []
+
+    def stopped() -> bool:
+        return bool(gone)
+
     if remote or engine.capabilities.io is Io.REMOTE:
-        return await work()
-    return await engine.components.host.runtime().offload(lambda: drive(work()))
+        return await work(stopped)
+    try:
+        return await engine.components.host.runtime().offload(lambda: drive(work(stopped)))
+    finally:
+        gone.append(True)  # A caller that was cancelled leaves a thread that must not go on.
 
 
 async def _fill(
@@ -181,6 +204,7 @@ async def _fill(
     pages: AsyncIterator[Rows],
     revision: int,
     progress: Progress | None,
+    stopped: Callable[[], bool],
     taken_back: TakenBack | None = None,
 ) -> int:
     """Load rows into an engine that holds none; how many."""
@@ -198,6 +222,8 @@ async def _fill(
             count += len(rows)
             if progress is not None:
                 progress(count)
+            if stopped():
+                raise Stopped
         if marker is None:
             raise IntegrityFailed("there is no format row among the rows; give a whole database")
         read_format(marker, engine.config.url)

@@ -10,10 +10,12 @@ from typing import IO, Any, NamedTuple
 
 from holdfast.backups.chain import BackupFacts, verify_path
 from holdfast.backups.framing import FORMAT, LAYER, ROWS, FrameReader, FrameWriter, Head, Layer
-from holdfast.backups.places import fsspec_for, is_url
+from holdfast.backups.given import place_of, stream_or_path
+from holdfast.backups.places import fsspec_for
 from holdfast.backups.walking import BackupWalk, Border, Progress
 from holdfast.codecs.compression import compression_named
 from holdfast.contract.capability import Io
+from holdfast.contract.config import masked
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import (
     Compacted,
@@ -59,6 +61,7 @@ async def back_up(
     progress: Progress | None = None,
 ) -> Taken:
     """Back up to a file, a binary stream, or a URL that fsspec knows. See `Database.backup`."""
+    place = stream_or_path(target)
     chosen = compression or best_compression()
     compression_named(chosen).compress(b"")  # Its library is there, or that is said now.
     gone: list[bool] = []
@@ -67,17 +70,17 @@ async def back_up(
         return bool(gone)
 
     async def work() -> Taken:
-        known = None if base is None else base_of(verify_path(base))
+        known = None if base is None else base_of(verify_path(place_of(base)))
         head = head_of(engine, known, chosen)
-        if is_url(target):
-            with _open_url(str(target)) as stream:
+        if isinstance(place, str):
+            with _open_url(place) as stream:
                 return await to_stream(engine, stream, head, progress, stopped)
-        if isinstance(target, str | Path):
+        if isinstance(place, Path):
             try:
-                return await _to_file(engine, Path(target), head, progress, stopped)
+                return await _to_file(engine, place, head, progress, stopped)
             except OSError as error:
-                raise _told(error, Path(target)) from error
-        return await to_stream(engine, target, head, progress, stopped)
+                raise _told(error, place) from error
+        return await to_stream(engine, place, head, progress, stopped)
 
     try:
         if engine.capabilities.io is Io.REMOTE:
@@ -143,6 +146,9 @@ def _opened(path: Path, partial: Path) -> IO[bytes]:
     stream = partial.open("r+b" if partial.exists() else "w+b")
     try:
         _lock(stream, partial)
+        if not partial.exists() or not os.path.samestat(os.fstat(stream.fileno()), partial.stat()):
+            # Another backup ended between the two lines: its file has its name now.
+            raise StoreExists(f"{path} was written by another backup just now; give another name")
     except BaseException:
         stream.close()
         raise
@@ -273,5 +279,12 @@ def best_compression() -> str:
 
 
 def _open_url(url: str) -> AbstractContextManager[IO[bytes]]:
-    opened: AbstractContextManager[IO[bytes]] = fsspec_for(url).open(url, "wb")
+    try:
+        opened: AbstractContextManager[IO[bytes]] = fsspec_for(url).open(url, "wb")
+    except (ValueError, ImportError) as error:
+        # Not its words: they may repeat what the address holds.
+        raise InvalidInput(
+            f"a backup goes to a URL that fsspec knows; it does not take {masked(url)} "
+            f"({type(error).__name__})"
+        ) from None
     return opened

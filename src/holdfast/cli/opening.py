@@ -52,7 +52,7 @@ async def for_writing(url: str, *, create: bool = True) -> AsyncIterator[Databas
     """The database, for commands that write; `create=False`: only one that exists."""
     config, encryption = config_of(url), encryption_of(url)
     async with (
-        open(config, encryption=encryption)
+        open(config, encryption=encryption, serializer="extended")
         if create
         else _existing(config, encryption, read_only=config.read_only)
     ) as db:
@@ -64,7 +64,11 @@ async def _existing(
     config: EngineConfig, encryption: str | None, *, read_only: bool
 ) -> AsyncIterator[Database]:
     """A database that has to be there."""
-    db = open(replace(config, create=False, read_only=read_only), encryption=encryption)
+    db = open(
+        replace(config, create=False, read_only=read_only),
+        encryption=encryption,
+        serializer="extended",
+    )
     try:
         await db.open()
     except StoreNotFound as error:

@@ -6,6 +6,7 @@ foreign format and nothing else: strip it and `gzip -dc` or any MessagePack read
 
     0x01  MessagePack, as it is             0x11  MessagePack in gzip
     0x02  JSON, as it is                    0x42  JSON in zstd
+    0x05  MessagePack in the order given    0x06  MessagePack with extension types (`extended`)
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from holdfast.codecs.compression import COMPRESSIONS, NONE, VALUE_BYTES_MAX, Com
 from holdfast.codecs.serializers import (
     CUSTOM_CODES,
     MESSAGE_PACK,
-    OrderedSerializer,
+    ExtendedSerializer,
     ProtobufSerializer,
     Serializer,
     SerializerRegistry,
@@ -136,8 +137,8 @@ def serializer_of(code: int, known: SerializerRegistry = registry) -> Serializer
             found=code,
         )
     raise FormatTooNew(
-        f"wanted a serializer code up to {OrderedSerializer.code}; found {code}; "
+        f"wanted a serializer code up to {ExtendedSerializer.code}; found {code}; "
         "open the database with a newer Holdfast",
         found=code,
-        supported=OrderedSerializer.code,
+        supported=ExtendedSerializer.code,
     )

@@ -23,23 +23,25 @@ NESTING_MAX = 200
 _KEY_CHARACTERS_SHOWN_MAX = 40
 _PATH_CHARACTERS_SHOWN_MAX = 400
 
+_EXTENDED = ", or open with serializer='extended', which keeps it"
+
 # What to store in place of a type that is often tried. Anything else gets the general advice.
 _INSTEAD = {
-    "tuple": "a list",
-    "OrderedDict": "dict(value), and open with serializer='ordered' to keep the order",
+    "tuple": "a list" + _EXTENDED,
+    "OrderedDict": "dict(value), and open with serializer='ordered' to keep the order" + _EXTENDED,
     "defaultdict": "dict(value)",
     "Counter": "dict(value)",
     "deque": "list(value)",
     "Path": "str(value)",
     "PosixPath": "str(value)",
     "complex": "[value.real, value.imag]",
-    "set": "a sorted list",
-    "frozenset": "a sorted list",
-    "Decimal": "str(value), or an int of the smallest unit",
-    "UUID": "str(value)",
-    "date": "value.isoformat(), or an aware datetime",
-    "time": "value.isoformat()",
-    "timedelta": "value.total_seconds()",
+    "set": "a sorted list" + _EXTENDED,
+    "frozenset": "a sorted list" + _EXTENDED,
+    "Decimal": "str(value), or an int of the smallest unit" + _EXTENDED,
+    "UUID": "str(value)" + _EXTENDED,
+    "date": "value.isoformat(), or an aware datetime" + _EXTENDED,
+    "time": "value.isoformat()" + _EXTENDED,
+    "timedelta": "value.total_seconds()" + _EXTENDED,
     "bytearray": "bytes(value)",
     "memoryview": "bytes(value)",
     "bytes": "the msgpack serializer, which holds bytes",
@@ -104,7 +106,7 @@ class PlainRules:
     def _find(self, value: object, path: str, depth: int) -> tuple[str, object, str] | None:
         """The first place, in document order, that this format does not hold."""
         if type(value) is not dict and type(value) is not list:
-            found = self._fault(value)
+            found = self.fault(value)
             return None if found is None else (path, value, found)
         if depth == NESTING_MAX:
             found = f"found more than {NESTING_MAX} levels of nesting; store a flatter value"
@@ -121,13 +123,12 @@ class PlainRules:
                 if not _is_unicode(key):
                     return path, key, f"found a mapping key with {_SURROGATE}"
         for step, child in children:
-            place = step if type(step) is int else str(step)[:_KEY_CHARACTERS_SHOWN_MAX]
-            deeper = self._find(child, f"{path}[{place!r}]", depth + 1)
+            deeper = self._find(child, path + _step_shown(step), depth + 1)
             if deeper is not None:
                 return deeper
         return None
 
-    def _fault(self, value: Any) -> str | None:
+    def fault(self, value: Any) -> str | None:
         """What is wrong with a value that is neither list nor dict, or None."""
         kind = type(value)
         if kind is datetime and self.aware_datetimes:
@@ -152,7 +153,7 @@ class PlainRules:
 def _advice(value: Any) -> str:
     """What to store in place of an instance of a class of somebody's own."""
     if isinstance(value, Enum):
-        return "value.value"
+        return "value.value, or open with serializer=ExtendedSerializer(enums=[...])"
     if isinstance(value, tuple):
         return "list(value), or value._asdict() of a named one"
     if is_dataclass(value):
@@ -173,6 +174,21 @@ _TOO_DEEP_HERE = (
 )
 _NO_INSTANT = "found a datetime that in UTC lies outside of the years 1 to 9999; store it as a str"
 _SURROGATE = "a lone surrogate, which is not Unicode text; decode its source with the right codec"
+
+
+def path_shown(steps: Iterable[Any]) -> str:
+    """Where in a value something stands, such as `value['a'][0]`; the beginning of a long path."""
+    path = "value"
+    for step in steps:
+        path += _step_shown(step)
+        if len(path) > _PATH_CHARACTERS_SHOWN_MAX:
+            return path[:_PATH_CHARACTERS_SHOWN_MAX] + "..."
+    return path
+
+
+def _step_shown(step: Any) -> str:
+    place = step if type(step) is int else str(step)[:_KEY_CHARACTERS_SHOWN_MAX]
+    return f"[{place!r}]"
 
 
 def is_finite(value: object) -> bool:

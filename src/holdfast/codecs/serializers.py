@@ -1,10 +1,10 @@
 """Serializers: a value to bytes and back, each in a standard format under a one-digit code.
 
 `msgpack` is the default and the form that digests are taken of; `ordered` keeps the order of
-mappings; `json`, `raw` and `protobuf` are there for readers of other languages, and
-`SerializerRegistry.register` takes your own. A value either comes back equal or is refused with
-`SerializationFailed` before anything is written: tuples, sets, Decimal, UUID, dataclasses and
-models are refused, not converted.
+mappings, `extended` tuples, Decimal, UUID, dates and enums; `json`, `raw` and `protobuf` are there
+for readers of other languages, and `SerializerRegistry.register` takes your own. A value either
+comes back equal or is refused with `SerializationFailed` before anything is written: it is never
+converted.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import msgspec
 
+from holdfast.codecs import extended
 from holdfast.codecs.plain import JSON_RULES, MESSAGE_PACK_RULES, is_finite
 from holdfast.contract.errors import (
     ConfigInvalid,
@@ -23,11 +24,12 @@ from holdfast.contract.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from enum import Enum
 
     from google.protobuf.message import Message
 
-SerializerName = Literal["msgpack", "json", "ordered"]
+SerializerName = Literal["msgpack", "json", "ordered", "extended"]
 """What a serializer of entries is called."""
 
 CUSTOM_CODES = range(8, 16)
@@ -147,6 +149,45 @@ class OrderedSerializer(MessagePackSerializer):
     def __init__(self) -> None:
         super().__init__()
         self._encode = msgspec.msgpack.Encoder().encode
+
+
+class ExtendedSerializer(MessagePackSerializer):
+    """MessagePack that also gives back tuple, OrderedDict, Decimal, UUID, date, time and enums.
+
+    timedelta, set and frozenset too, each as an extension type (`codecs/extended.py`). What
+    MessagePack holds has the same bytes as ever. Types count, not their subclasses; a Decimal keeps
+    its zeros. A digest of what MessagePack cannot hold is taken of these bytes, which are the same
+    in every process.
+
+    Args:
+        enums: classes that this process knows from now on, whichever handle reads; by the names
+            that stored values shall have for them, else their `__qualname__`. Where a class is
+            not known, its members come back as `EnumMember`.
+
+    Raises:
+        ConfigInvalid: one of them is no enum, or its name is taken.
+    """
+
+    name = "extended"
+    code = 6
+    __slots__ = ()
+
+    def __init__(self, enums: Mapping[str, type[Enum]] | Iterable[type[Enum]] = ()) -> None:
+        super().__init__()
+        extended.ENUMS.learn(enums)
+        decode: Callable[[Any], Any] = msgspec.msgpack.Decoder(
+            ext_hook=lambda number, data: extended.decoded(number, data, decode)
+        ).decode
+        self._decode = self.decode_trusted = decode
+
+    def encode(self, value: Any) -> bytes:
+        return extended.encode(value, self._encode)
+
+    def decode(self, data: bytes) -> Any:
+        try:
+            return self._decode(data)
+        except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
+            self._malformed(data, error)
 
 
 _are_scalars = MESSAGE_PACK_RULES.scalars.issuperset
@@ -285,13 +326,15 @@ MESSAGE_PACK = MessagePackSerializer()
 JSON = JsonSerializer()
 RAW = RawSerializer()
 ORDERED = OrderedSerializer()
+EXTENDED = ExtendedSerializer()
 
 
 class SerializerRegistry:
     """The serializers a database knows, by name and by code.
 
-    Starts with `msgpack`, `json`, `raw` and `ordered`. Protobuf serializers are per message type,
-    so they are handed over where they are used; one of them may be registered as the default.
+    Starts with `msgpack`, `json`, `raw`, `ordered` and `extended`. Protobuf serializers are per
+    message type, so they are handed over where they are used; one of them may be registered as
+    the default.
     """
 
     __slots__ = ("_by_code", "_by_name")
@@ -299,11 +342,13 @@ class SerializerRegistry:
     def __init__(self) -> None:
         self._by_code: dict[int, Serializer] = {}
         self._by_name: dict[str, Serializer] = {}
-        for serializer in (MESSAGE_PACK, JSON, RAW, ORDERED):
+        for serializer in (MESSAGE_PACK, JSON, RAW, ORDERED, EXTENDED):
             self._add(serializer)
 
     def register(self, serializer: Serializer) -> None:
         """Make `serializer` known. Raises `ConfigInvalid` when its name or code is taken."""
+        if isinstance(serializer, ExtendedSerializer):
+            return  # All of them read alike, and one is known from the start.
         name, code = serializer.name, serializer.code
         if not isinstance(name, str) or not name:
             raise ConfigInvalid(f"a serializer wanted a name; found {name!r}; set `name`")

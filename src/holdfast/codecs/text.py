@@ -237,14 +237,20 @@ def format_path(segments: tuple[str, ...]) -> str:
     return ":" + name if ":" in name or "/" in name else name
 
 
-def several(keys: Iterable[K]) -> list[K]:
-    """Keys as given by a caller, in a list. Raises InvalidInput for a single text."""
-    if isinstance(keys, str | bytes):
+def several(given: Iterable[K], what: str = "keys", example: str = 'users:1", "users:2') -> list[K]:
+    """Keys, or other things, as given by a caller, in a list. Raises InvalidInput for a text."""
+    if isinstance(given, str | bytes):
         raise InvalidInput(
-            'several keys are wanted, such as ["users:1", "users:2"]; found a single '
-            f"{type(keys).__name__}, whose characters are no keys"
+            f'several {what} are wanted, such as ["{example}"]; found a single '
+            f"{type(given).__name__}, whose characters are no {what}"
         )
-    return list(keys)
+    try:
+        iterator = iter(given)
+    except TypeError:
+        raise InvalidInput(
+            f"several {what} are wanted, in a list; found a {type(given).__name__}"
+        ) from None
+    return list(iterator)
 
 
 def _check_segments(segments: tuple[object, ...]) -> None:

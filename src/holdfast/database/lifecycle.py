@@ -211,8 +211,8 @@ class Handle:
         if self._closed:
             return StoreClosed(f"the handle on {self.config.url} is closed; open another one")
         return StoreClosed(
-            f"the handle on {self.config.url} is not open yet; use it inside "
-            "`async with holdfast.open(...) as db`, or `await` it first"
+            f"the handle on {self.config.url} is not open yet; open it, or use it inside `with` "
+            "(on a loop `async with holdfast.open(...) as db`)"
         )
 
     def _open_engine(self) -> Engine:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from holdfast.codecs.compression import CompressionName, compression_named
 from holdfast.codecs.serializers import (
+    EXTENDED,
     JSON,
     MESSAGE_PACK,
     ORDERED,
@@ -23,7 +24,12 @@ from holdfast.store.instances import Layers
 from holdfast.store.registry import read_layers
 from holdfast.store.versions.cache import CacheLimits
 
-_SERIALIZERS: dict[str, Serializer] = {"msgpack": MESSAGE_PACK, "json": JSON, "ordered": ORDERED}
+_SERIALIZERS: dict[str, Serializer] = {
+    "msgpack": MESSAGE_PACK,
+    "json": JSON,
+    "ordered": ORDERED,
+    "extended": EXTENDED,
+}
 
 
 def open(
@@ -54,8 +60,8 @@ def open(
         read_only, create, durability, flush_interval: settings that every engine has, in place of
             what the address says; `flush_interval` in seconds. See `EngineConfig`.
         serializer: how this handle stores values: `msgpack`, `ordered`, which keeps the order of
-            mappings, `json`, or a `Serializer` of your own, which the process then knows. Any
-            handle reads what is known.
+            mappings, `extended`, which keeps tuples, Decimal, UUID, dates and enums, `json`, or a
+            `Serializer` of your own, which the process then knows. Any handle reads what is known.
         compression: `none`, `gzip`, `lz4`, `snappy` or `zstd`, likewise.
         housekeeping: whether this process ends expired entries; `sweep()` does it by hand.
         logged: whether each operation on entries leaves a record; see `Database.log`.

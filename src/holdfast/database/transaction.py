@@ -205,6 +205,10 @@ class Transaction:
         if self._engine is None or not self.active:
             raise TransactionClosed(
                 f"the transaction is {self.state.replace('_', ' ')}; "
-                + ("enter it with `async with`" if self.state == "new" else "begin another one")
+                + (
+                    "enter it with `with` (on a loop `async with`)"
+                    if self.state == "new"
+                    else "begin another one"
+                )
             )
         return self._engine

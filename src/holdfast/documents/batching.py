@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from holdfast.codecs.text import several
 from holdfast.contract.errors import InvalidInput, StoreError, Unsupported
 from holdfast.documents.collections import Collections
 from holdfast.documents.results import BatchFailure, BatchResult
@@ -19,8 +20,8 @@ PARTS: Final = {"set": 3, "delete": 2, "clear": 1}
 
 def checked_operations(operations: Iterable[Any]) -> list[tuple[Any, ...]]:
     """The operations of a batch. Raises InvalidInput, saying which is none."""
-    several = []
-    for position, given in enumerate(operations):
+    checked = []
+    for position, given in enumerate(several(operations, "operations", "set, key, value")):
         one = _parts(given) if isinstance(given, Mapping) else given
         named = isinstance(one, Sequence) and len(one) > 0 and isinstance(one[0], str)
         if not named or len(one) != PARTS.get(one[0]):
@@ -28,8 +29,8 @@ def checked_operations(operations: Iterable[Any]) -> list[tuple[Any, ...]]:
                 "an operation is ('set', key, value), ('delete', key) or ('clear',); that at "
                 f"position {position} is none. Correct it",
             )
-        several.append(tuple(one))
-    return several
+        checked.append(tuple(one))
+    return checked
 
 
 def _parts(operation: Mapping[str, Any]) -> tuple[Any, ...]:

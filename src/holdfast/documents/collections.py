@@ -244,7 +244,7 @@ def checked_name(name: Any) -> str:
             "the name of a collection is a str of at least one character; found "
             + ("an empty one" if isinstance(name, str) else f"a {type(name).__name__}")
         )
-    return name
+    return str.__str__(name)
 
 
 def pattern_of(name: str) -> Pattern:

@@ -12,6 +12,7 @@ from holdfast.contract.runtime import Background, Runtime
 from holdfast.documents.collections import Collections, checked_name
 from holdfast.documents.storage import DocumentStorage
 from holdfast.documents.writing import Writing
+from holdfast.runtime.drive import seconds_to_wait
 from holdfast.store.isolation import IsolationLevel
 from holdfast.store.keyspaces import History
 from holdfast.store.transaction import TransactionEngine
@@ -232,4 +233,4 @@ def seconds_of(timeout: Any) -> float | None:
         return None
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
         raise InvalidInput("timeout is seconds above 0, or a timedelta; found something else")
-    return float(seconds)
+    return float(seconds_to_wait(seconds))

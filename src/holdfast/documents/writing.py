@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Final, Literal, TypeVar, cast
 
 from holdfast.codecs.text import several
-from holdfast.contract.errors import InvalidInput
+from holdfast.contract.errors import InvalidInput, InvalidKey
 from holdfast.documents.batching import checked_operations, run_batch
 from holdfast.documents.collections import Collections
 from holdfast.documents.keyed import Keyed
@@ -95,6 +95,8 @@ class Writing(Keyed[T]):
         options = write_options(modified_by, comment, None, ttl, None, None)
         storage = await self._require()
         put = await self._put(storage, value, options)
+        if not isinstance(key, str):
+            raise InvalidKey(f"the key of a document is a text; found a {type(key).__name__}")
         await self._transact(storage, [Step(key, lambda _: put, options)], {key: value})
 
     async def add(
@@ -145,6 +147,8 @@ class Writing(Keyed[T]):
         Raises:
             InvalidInput: `change` is a coroutine function, or returned None where a document stood.
         """
+        if not callable(change):
+            raise InvalidInput(f"modify calls a function; found a {type(change).__name__}")
         if is_coroutine_function(change):
             raise InvalidInput(
                 "the function of modify runs inside the commit and is a plain one; found a "
@@ -257,6 +261,10 @@ class Writing(Keyed[T]):
     ) -> None:
         """Put documents under keys as one commit: all of them, or none."""
         options = write_options(modified_by, comment, None, ttl, None, None)
+        if not isinstance(documents, Mapping):
+            raise InvalidInput(
+                f"set_many takes a mapping of keys to documents; found a {type(documents).__name__}"
+            )
         if not documents:
             return
         storage = await self._require()

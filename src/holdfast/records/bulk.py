@@ -204,7 +204,9 @@ def set_writes(values: Any, shared: SetOptions) -> Iterator[Write]:
     """The writes of a mapping, or of pairs, with the options of all and those of each."""
     options, required, if_changed = _told(shared)
     shared = {**shared, "tags": options.tags}  # Read once: they may come from an iterator.
-    items = values.items() if isinstance(values, Mapping) else values
+    items = (
+        values.items() if isinstance(values, Mapping) else several(values, "pairs", "key, value")
+    )
     for item in items:
         match item:
             case (key, value):

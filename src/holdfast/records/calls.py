@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from holdfast.codecs.digest import Digest
 from holdfast.codecs.text import StoreKey
-from holdfast.contract.errors import KeyNotFound, VersionNotFound
+from holdfast.contract.errors import InvalidInput, KeyNotFound, VersionNotFound
 from holdfast.records.bulk import EntryBulk
 from holdfast.records.options import (
     KEEP,
@@ -127,6 +127,8 @@ class EntryCalls(EntryBulk[T]):
             InvalidInput: `change` is a coroutine function, or returned None where a value stood
                 and `allow_none` does not say that this is meant.
         """
+        if not callable(change):
+            raise InvalidInput(f"modify calls a function; found a {type(change).__name__}")
         write = Write(
             key,
             Modify(change, allow_none=allow_none),

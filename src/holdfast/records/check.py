@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from holdfast.codecs import envelope, header
 from holdfast.codecs.digest import digest
 from holdfast.codecs.envelope import Header
-from holdfast.codecs.serializers import MESSAGE_PACK, registry
+from holdfast.codecs.serializers import EXTENDED, MESSAGE_PACK, registry
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import IntegrityFailed, SerializationFailed, StoreError
 from holdfast.contract.record import Range, Record
@@ -206,7 +206,7 @@ class KeyspaceCheck:
             payload = b"".join(chunk.value for chunk in chunks if chunk is not None)
         try:
             code, packed = header.unwrap(payload)
-            if code == MESSAGE_PACK.code:
+            if code in (MESSAGE_PACK.code, EXTENDED.code):
                 found = sha256(packed).digest()
             elif registry.coded(code) is not None:
                 found = _digest_of(header.unpack(payload), packed)

@@ -15,17 +15,15 @@ from holdfast.contract.errors.contention import Standing
 from holdfast.store.durations import ttl_milliseconds
 from holdfast.store.feed_row import NO_CONTEXT, Cause, WriteContext
 from holdfast.store.instants import milliseconds
+from holdfast.store.said import author_of, comment_of, text_of
 from holdfast.store.versions.entry import Entry
 
 #: Limits of what travels with an entry.
-COMMENT_CHARACTERS_MAX = 4096
 TAGS_MAX = 64
 TAG_CHARACTERS_MAX = 256
 TAGS_BYTES_MAX = 32 * 1024
-AUTHOR_CHARACTERS_MAX = 1024
 SCHEMA_HASH_CHARACTERS_MAX = 256
 #: What MessagePack holds.
-_INT_MIN, _INT_MAX = -(1 << 63), (1 << 64) - 1
 
 _DIGEST_BYTES = 32
 _DIGEST = re.compile(rf"[0-9a-f]{{{2 * _DIGEST_BYTES}}}")
@@ -168,20 +166,9 @@ def write_options(
             return NO_OPTIONS
         if ttl is KEEP:
             return KEEPING
-    # What is of a class of its own is stored as the plain text or number that it is.
-    if isinstance(modified_by, int) and not isinstance(modified_by, bool):
-        modified_by = int(modified_by)
-        if not _INT_MIN <= modified_by <= _INT_MAX:
-            raise InvalidInput("modified_by as an int has at most 64 bits; found more")
-    elif modified_by is not None:
-        _check_text("modified_by, when it is no int,", modified_by, AUTHOR_CHARACTERS_MAX)
-        modified_by = str.__str__(modified_by)
-    if comment is not None:
-        _check_text("a comment", comment, COMMENT_CHARACTERS_MAX)
-        comment = str.__str__(comment)
+    modified_by, comment = author_of(modified_by), comment_of(comment)
     if schema_hash is not None:
-        _check_text("schema_hash", schema_hash, SCHEMA_HASH_CHARACTERS_MAX)
-        schema_hash = str.__str__(schema_hash)
+        schema_hash = text_of("schema_hash", schema_hash, SCHEMA_HASH_CHARACTERS_MAX)
     if ttl is not None and expires_at is not None:
         raise InvalidInput("give ttl or expires_at, not both")
     return WriteOptions(
@@ -250,7 +237,7 @@ def _tags(tags: Any) -> tuple[str, ...]:
                 f"a tag is a str of 1 to {TAG_CHARACTERS_MAX} characters without NUL; "
                 f"found {_found(tag)}"
             )
-        _check_text("a tag", tag, TAG_CHARACTERS_MAX)
+        text_of("a tag", tag, TAG_CHARACTERS_MAX)
     size = sum(len(tag.encode()) for tag in kept)
     if size > TAGS_BYTES_MAX:
         raise InvalidInput(
@@ -262,20 +249,6 @@ def _tags(tags: Any) -> tuple[str, ...]:
 def the_tag(tag: str) -> str:
     """A tag as given by a caller, checked. Raises InvalidInput."""
     return _tags((tag,))[0]
-
-
-def _check_text(what: str, text: Any, characters_max: int) -> None:
-    if not isinstance(text, str) or len(text) > characters_max:
-        raise InvalidInput(
-            f"{what} is a str of at most {characters_max} characters; found {_found(text)}"
-        )
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise InvalidInput(
-                f"{what} is Unicode text; found a lone surrogate at character {error.start}"
-            ) from None
 
 
 def _is_version(given: Any) -> bool:

@@ -20,7 +20,7 @@ from holdfast.contract.errors import (
     StoreError,
 )
 from holdfast.records.calls import EntryCalls
-from holdfast.records.parts import is_cursor
+from holdfast.records.parts import Part, is_cursor
 from holdfast.records.places import Places
 from holdfast.records.services.protocols import Outcome
 from holdfast.records.verbs import EntryVerbs, Version
@@ -179,6 +179,7 @@ class EntryScope(EntryCalls[T]):
         limit: int | None = None,
         after: StoreKey | str | None = None,
     ) -> Walk[Entry[T]]:
+        Part(limit=limit)  # Refuses what is no number.
         asked, kept = self.places.pattern(pattern)
         top = self.places.top
 

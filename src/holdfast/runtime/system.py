@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from typing import Any, TypeVar, cast
 
 from holdfast.contract.errors import TimedOut, WrongContext
+from holdfast.contract.memory import no_thread
 from holdfast.contract.runtime import (
     Background,
     Completion,
@@ -200,7 +201,13 @@ class LoopRuntime(Runtime):
             except BaseException as error:  # noqa: BLE001 - raised where the work is waited for
                 return None, error
 
-        result, error = await asyncio.get_running_loop().run_in_executor(None, outcome)
+        try:
+            working = asyncio.get_running_loop().run_in_executor(None, outcome)
+        except RuntimeError as refused:
+            if "start new thread" in str(refused):
+                raise no_thread("a worker of the event loop") from refused
+            raise
+        result, error = await working
         if error is not None:
             raise error
         return cast("T", result)
@@ -256,7 +263,7 @@ class _Thread(Worker):
             # What the standard library makes of an interrupt while it waits for the start.
             if isinstance(error.__context__, KeyboardInterrupt):
                 raise error.__context__ from None
-            raise
+            raise no_thread(name) from error
 
     def join(self, timeout_s: float | None = None) -> bool:
         if self._thread is not threading.current_thread():

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
+from holdfast.contract.errors import QuotaExceeded
 from holdfast.contract.forks import Paused, around_fork
 from holdfast.contract.queues import next_of
 from holdfast.contract.runtime import Host, Worker
@@ -92,7 +93,11 @@ class Housekeeping:
         if self._worker is None:
             with self._lock:
                 if self._worker is None and not self._stopped:
-                    self._worker = self._host.spawn("holdfast housekeeping", self._run)
+                    try:
+                        self._worker = self._host.spawn("holdfast housekeeping", self._run)
+                    except QuotaExceeded as error:
+                        # What asked for it is committed; the next write asks again.
+                        self.note(error)
 
     def stop(self) -> None:
         """End the thread and wait for the round under way."""

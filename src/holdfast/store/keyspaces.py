@@ -99,7 +99,10 @@ class Keyspaces:
         self._seen = -1
 
     async def get(self, view: str, name: str) -> Keyspace | None:
-        """The living keyspace of that name, as last read."""
+        """The living keyspace of that name, as last read. Raises InvalidName: that is none."""
+        if not isinstance(name, str) or not isinstance(view, str):
+            wrong = view if isinstance(name, str) else name
+            raise InvalidName(f"a name is a text; found a {type(wrong).__name__}")
         known, numbers = self._known.get((view, name)), self._numbers
         if known is None:
             [record] = await self._engine.read([_key(view, name)])

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from holdfast.contract.config import EngineConfig, masked
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import ConfigInvalid, DriverMissing, EngineNotFound
+from holdfast.contract.memory import no_memory
 
 #: The entry-point group under which engines register, ours and others' alike.
 GROUP = "holdfast.engines"
@@ -75,9 +76,17 @@ def engine_class(scheme: str) -> type[Engine]:
         module = import_module(module_name)
     except DriverMissing:
         raise
+    except MemoryError as error:
+        raise no_memory(f"load the engine {scheme}", lighter="end something") from error
     except ImportError as error:
         if error.name is None or error.name.partition(".")[0] == "holdfast":
             raise  # No driver is missing: the fault is in an engine itself.
+        if not isinstance(error, ModuleNotFoundError):
+            raise DriverMissing(
+                f"the engine {scheme} needs the module {error.name!r}, which is installed and does "
+                f"not load ({error}); install it anew, or raise the limit of memory (`ulimit -v`)",
+                scheme=scheme,
+            ) from error
         raise DriverMissing(
             f"the engine {scheme} needs the module {error.name!r}, which is not installed; "
             f"{_REMEDIES.get(scheme, 'install it with the package that brings the engine')}",

@@ -34,6 +34,7 @@ from holdfast.contract.capability import Capabilities
 from holdfast.contract.engine import Engine, Layer, Snapshot, decided_batch
 from holdfast.contract.errors import (
     Conflict,
+    InvalidInput,
     OutcomeUnknown,
     ReadOnly,
     StoreError,
@@ -74,6 +75,8 @@ class TransactionEngine(Layer):
         read_only: bool,
     ) -> None:
         super().__init__(inner)
+        if not isinstance(read_only, bool):
+            raise InvalidInput(f"read_only is a bool; found a {type(read_only).__name__}")
         self._capabilities = _inside_a_transaction(inner.capabilities, read_only)
         #: Of this transaction; its changes carry it.
         self.id = inner.components.ids.new()

@@ -17,6 +17,7 @@ from holdfast.codecs import header
 from holdfast.codecs.envelope import BLOB
 from holdfast.codecs.serializers import JSON, MESSAGE_PACK
 from holdfast.contract.errors import DeserializationFailed, IntegrityFailed
+from holdfast.contract.memory import no_memory
 from holdfast.contract.record import Range, Record
 from holdfast.store import layout
 from holdfast.store.plain.rows import LASTING, PACKED, plain_value
@@ -88,7 +89,17 @@ class Cells:
         self.bare = self._format == "raw" and not self._compression.code
 
     def pack(self, value: bytes, new_id: bytes) -> Cell:
-        """The row of a value, and its chunks; `new_id` is for a value that needs some."""
+        """The row of a value, and its chunks; `new_id` is for a value that needs some.
+
+        Raises:
+            QuotaExceeded: the system gives no memory for them.
+        """
+        try:
+            return self._pack(value, new_id)
+        except MemoryError as error:
+            raise no_memory("pack the value") from error
+
+    def _pack(self, value: bytes, new_id: bytes) -> Cell:
         if self._chunk_bytes and len(value) > self._chunk_bytes:
             flags = BLOB if self.bare else BLOB | PACKED
             reference = Reference(new_id, len(value), self._chunk_bytes, sha256(value).digest())
@@ -134,11 +145,15 @@ async def whole_value(read: Read, cells: Cells, stored: bytes) -> bytes | None:
         return found
     keys = [cells.chunk_key(found.id, index) for index in range(found.chunks)]
     pieces = []
-    for record in await read(keys):
-        if record is None:
-            return None
-        pieces.append(cells.piece(stored, record.value))
-    return b"".join(pieces)
+    records = await read(keys)
+    try:
+        for record in records:
+            if record is None:
+                return None
+            pieces.append(cells.piece(stored, record.value))
+        return b"".join(pieces)
+    except MemoryError as error:
+        raise no_memory("put the value together", lighter="read it elsewhere") from error
 
 
 def unpack_piece(packed: bytes) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final, NoReturn
 
 from holdfast.contract.errors import InvalidKey, InvalidValue
-from holdfast.store.feed_row import NO_CONTEXT, WriteContext
 
 #: The most bytes a key of a store can have.
 KEY_BYTES_MAX: Final = 4000
@@ -43,10 +42,3 @@ def _refuse_value(value: object, limit: int) -> NoReturn:
         limit=limit,
         found=len(value),
     )
-
-
-def context_of(modified_by: str | int | None, comment: str | None) -> WriteContext:
-    """What a write says of itself."""
-    if modified_by is None and comment is None:
-        return NO_CONTEXT
-    return WriteContext(modified_by, comment=comment)

@@ -300,6 +300,8 @@ def mounted(owner: Verbs, prefix: bytes, store: Verbs) -> MountedStore:
         Unsupported: the stores are not of one database, or not of one transaction.
     """
     _require_prefix(prefix)
+    if not isinstance(store, Verbs):
+        raise InvalidInput(f"a store is mounted; found a {type(store).__name__}")
     mounts: Mapping[bytes, Verbs] = {}
     if isinstance(owner, MountedStore) and not owner._prefix:  # noqa: SLF001 - ours
         mounts = owner._mounts  # noqa: SLF001 - ours

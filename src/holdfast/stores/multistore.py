@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import Conflict, StoreExists, StoreNotFound, Unsupported
+from holdfast.contract.errors import Conflict, InvalidInput, StoreExists, StoreNotFound, Unsupported
 from holdfast.contract.runtime import Clock
 from holdfast.runtime.gate import Gate
 from holdfast.store import layout
@@ -65,6 +65,10 @@ class MultiStore:
 
     def on(self, engine: Engine) -> MultiStore:
         """The same stores seen through a transaction or a snapshot."""
+        if not isinstance(engine, Engine):
+            raise InvalidInput(
+                f"stores are seen through an engine; found a {type(engine).__name__}"
+            )
         # The directory too is that of the moment, and a drop meanwhile is a conflict.
         # What is written there has no revision yet; the commit tells.
         return MultiStore(

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from holdfast.contract.errors import (
     Conflict,
+    InvalidInput,
     StoreClosed,
     StoreError,
     StoreNotFound,
@@ -125,6 +126,8 @@ class Store(Verbs, VersionedVerbs):
         from holdfast.stores.versions.branches import merged_wishes
 
         content = self._require_outside("stores are merged")
+        if not isinstance(branch, Store):
+            raise InvalidInput(f"a branch of this store is merged; found a {type(branch).__name__}")
         wishes = await merged_wishes(content, branch._open(), prefer)
         if wishes:
             comment = f"merge of {branch.name}"

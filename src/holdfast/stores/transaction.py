@@ -218,7 +218,8 @@ class StoreTransaction(Verbs):
     def _require_engine(self) -> TransactionEngine:
         if self._engine is None:
             raise TransactionClosed(
-                "the transaction has not begun; enter it with `async with`, or `await begin()`"
+                "the transaction has not begun; enter it with `with` (on a loop `async with`), or "
+                "call `begin`"
             )
         return self._engine
 

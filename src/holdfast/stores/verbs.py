@@ -5,23 +5,19 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
+from holdfast.codecs.text import several
 from holdfast.contract.errors import Conflict, InvalidInput, InvalidKey, KeyNotFound
 from holdfast.contract.record import MISSING, Missing, after_prefix
 from holdfast.store.durations import ttl_milliseconds
 from holdfast.store.feed_row import NO_CONTEXT, WriteContext
+from holdfast.store.said import context_of
 from holdfast.stores.batch import StoreBatch
 from holdfast.stores.config import StoreConfig
 from holdfast.stores.content import Bounds, Content, Pair, Wish, Written
 from holdfast.stores.home import Home
-from holdfast.stores.limits import (
-    TREE_VALUE_BYTES_MAX,
-    VALUE_BYTES_MAX,
-    checked_key,
-    checked_value,
-    context_of,
-)
+from holdfast.stores.limits import TREE_VALUE_BYTES_MAX, VALUE_BYTES_MAX, checked_key, checked_value
 
 T = TypeVar("T")
 
@@ -190,6 +186,8 @@ class Verbs:
 
         Only the very False ends the walk, so a function without a result sees everything.
         """
+        if not callable(callback):
+            raise InvalidInput(f"visit calls a function; found a {type(callback).__name__}")
         calls = 0
         async for key, value in self.iterate_range(start, end, ascending):
             calls += 1
@@ -257,7 +255,7 @@ class Verbs:
         """
         given = pairs.items() if isinstance(pairs, Mapping) else pairs
         wishes: dict[bytes, Wish] = {}
-        for key, value in given:
+        for key, value in map(_pair, several(given, "pairs", "key, value")):
             wish = self._wish(key, value, ttl)
             wishes.pop(key, None)  # Of one key the last counts, in the place of the last.
             wishes[key] = wish
@@ -274,7 +272,9 @@ class Verbs:
         comment: str | None = None,
     ) -> int:
         """Remove many values in one commit; how many there were."""
-        wishes = tuple(Wish(key, None) for key in dict.fromkeys(map(checked_key, keys)))
+        wishes = tuple(
+            Wish(key, None) for key in dict.fromkeys(map(checked_key, several(keys, "keys", "key")))
+        )
         if not wishes:
             return 0
         return sum((await self._write(wishes, context_of(modified_by, comment))).existed)
@@ -330,3 +330,13 @@ def _bounds_of(prefix: object) -> tuple[bytes | None, bytes | None]:
     if type(prefix) is not bytes:
         raise InvalidKey(f"a prefix is bytes; found a {type(prefix).__name__}")
     return prefix or None, after_prefix(prefix)
+
+
+def _pair(given: Any) -> Pair:
+    """A key and its value. Raises InvalidInput."""
+    match given:
+        case (key, value):
+            return key, value
+    raise InvalidInput(
+        f"set_many takes a mapping, or pairs of a key and a value; found a {type(given).__name__}"
+    )

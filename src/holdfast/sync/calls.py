@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from holdfast.codecs.digest import Digest
 from holdfast.codecs.text import StoreKey
+from holdfast.contract.errors import InvalidInput
 from holdfast.records.calls import EntryCalls as AsyncEntryCalls
 from holdfast.records.options import (
     KEEP,
@@ -124,6 +125,8 @@ class EntryCalls(EntryBulk[T]):
                 and `allow_none` does not say that this is meant.
         """
         inner = self._inner
+        if not callable(change):
+            raise InvalidInput(f"modify calls a function; found a {type(change).__name__}")
         write = Write(
             key,
             Modify(change, allow_none=allow_none),

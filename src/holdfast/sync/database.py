@@ -65,8 +65,8 @@ def open(
         read_only, create, durability, flush_interval: settings that every engine has, in place of
             what the address says; `flush_interval` in seconds. See `EngineConfig`.
         serializer: how this handle stores values: `msgpack`, `ordered`, which keeps the order of
-            mappings, `json`, or a `Serializer` of your own, which the process then knows. Any
-            handle reads what is known.
+            mappings, `extended`, which keeps tuples, Decimal, UUID, dates and enums, `json`, or a
+            `Serializer` of your own, which the process then knows. Any handle reads what is known.
         compression: `none`, `gzip`, `lz4`, `snappy` or `zstd`, likewise.
         housekeeping: whether this process ends expired entries; `sweep()` does it by hand.
         logged: whether each operation on entries leaves a record; see `Database.log`.

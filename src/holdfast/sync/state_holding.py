@@ -91,7 +91,11 @@ class Lease:
         drive(self._inner.extend(ttl))
 
     def release(self) -> bool:
-        """Let go; False when it was lost before. Twice does nothing."""
+        """Let go; False when it was lost before. Twice does nothing.
+
+        A caller that is cancelled meanwhile has let go all the same. After an interrupt, or where
+        the keeper could not be asked, it can be called again.
+        """
         return drive(self._inner.release())
 
     def wait_lost(self) -> None:
@@ -230,7 +234,11 @@ class Permit:
         drive(self._inner.extend(ttl))
 
     def release(self) -> bool:
-        """Let go; False when it was lost before. Twice does nothing."""
+        """Let go; False when it was lost before. Twice does nothing.
+
+        A caller that is cancelled meanwhile has let go all the same. After an interrupt, or where
+        the keeper could not be asked, it can be called again.
+        """
         return drive(self._inner.release())
 
     def wait_lost(self) -> None:

@@ -91,7 +91,9 @@ class LoopbackTransport(Transport):
         wrong: list[str] = await self._ask("check")
         return wrong
 
-    async def load(self, rows: Sequence[tuple[bytes, Record]], next_revision: int | None) -> None:
+    async def load(
+        self, rows: Sequence[tuple[bytes, Record | None]], next_revision: int | None
+    ) -> None:
         await self._ask("load", list(rows), next_revision)
 
     async def _ask(self, verb: str, *arguments: object) -> Any:

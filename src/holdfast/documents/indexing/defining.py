@@ -61,7 +61,7 @@ def defined(
         None if dimensions is None else VectorSpace(dimensions, cast("Metric", metric or "cosine"))
     )
     return IndexDefinition(
-        name,
+        str.__str__(name),  # What is of a class of its own is kept as the text that it holds.
         0,
         cast("Kind", kind),
         tuple(

@@ -152,6 +152,11 @@ class _Reader:
     """Reads the parsed form of one text."""
 
     def __init__(self, text: str) -> None:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            advice = "Decode its source with the right codec"
+            _refuse(error.start, "Unicode text", "a lone surrogate", advice, error)
         self._lines = [line.encode() for line in f"({text}".split("\n")]
 
     def condition(self, node: ast.expr) -> Node:

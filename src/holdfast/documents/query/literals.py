@@ -29,7 +29,7 @@ def parsed(form: Any, path: str) -> Any:
         return form
     try:
         # msgspec, because it keeps integers beyond 64 bits.
-        return msgspec.json.decode(form)
+        return msgspec.json.decode(str.__str__(form) if isinstance(form, str) else form)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise InvalidQuery(
             f"{path} wanted JSON; found text that is none ({error}). Correct it", path=path

@@ -24,6 +24,7 @@ from weakref import ref
 from holdfast.contract.batch import Receipt
 from holdfast.contract.engine import NOT_NOW, NotNow
 from holdfast.contract.errors import StoreClosed, StoreError, StoreLocked, TimedOut
+from holdfast.contract.memory import no_memory
 from holdfast.contract.runtime import Completion, Host, Runtime, Worker
 from holdfast.engines.embedded.locking import let_go, owns
 from holdfast.engines.embedded.pace import Pace
@@ -321,7 +322,11 @@ class Committer:
         self._group = group
         try:
             self._run(group)
-        except Exception as error:  # noqa: BLE001 - a bug, told to everybody it concerns
+        except Exception as failure:  # noqa: BLE001 - a bug, told to everybody it concerns
+            error: Exception = failure
+            if isinstance(failure, MemoryError):
+                error = no_memory("write", lighter="write less at once")
+                error.__cause__ = failure
             for work in group:
                 if work.receipt is None and work.error is None:
                     work.error = error

@@ -17,6 +17,7 @@ from holdfast.contract.errors import (
     WrongContext,
 )
 from holdfast.contract.limits import check_batch, check_draft, check_key
+from holdfast.contract.memory import no_memory
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded import life
 from holdfast.engines.embedded.committer import Committer
@@ -157,13 +158,18 @@ class EmbeddedEngine(Engine):
             refused = self._decide_group(works)
         except BaseException as error:
             landed = self._undone(works)
-            if not landed and isinstance(error, Exception):
+            if isinstance(error, MemoryError):
+                # Refused like a medium without room; what is written all the same is told so.
+                refused = None if landed else no_memory("write", lighter="write less at once")
+            elif not landed and isinstance(error, Exception):
                 _fail(works, error)
-            elif not landed:
-                # An interrupt of who leads. The batches are still to be decided.
-                for work in works:
-                    work.receipt = work.error = None
-            raise
+                raise
+            else:
+                if not landed:
+                    # An interrupt of who leads. The batches are still to be decided.
+                    for work in works:
+                        work.receipt = work.error = None
+                raise
         if refused is not None:
             _fail(works, refused)
             if len(works) > 1:

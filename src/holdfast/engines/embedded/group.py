@@ -108,6 +108,8 @@ class Group:
             work.error = raised.error
         except StoreError as error:
             work.error = error
+        except MemoryError:
+            raise  # The engine's own, for what the function raised came as `Raised`.
         except Exception as error:
             if work.decide is None:
                 raise

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import sys
 import threading
 import warnings
 import weakref
@@ -121,7 +122,11 @@ class Ownership:
             try:
                 self.let_go()
             except Exception as error:  # noqa: BLE001 - nobody is there to hear it
-                _log.warning("closing %s, which its owner did not, failed: %s", self._url, error)
+                # At the end of the process everything was flushed, and its files may be gone first.
+                if not sys.is_finalizing():
+                    _log.warning(
+                        "closing %s, which its owner did not, failed: %s", self._url, error
+                    )
 
     def _take(self, open: Callable[[], None], mine: object) -> None:
         try:

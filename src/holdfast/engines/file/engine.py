@@ -18,6 +18,7 @@ from holdfast.contract.errors import (
     StoreClosed,
     StoreError,
 )
+from holdfast.contract.memory import no_memory
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.engine import EmbeddedEngine
@@ -282,6 +283,8 @@ class FileEngine(EmbeddedEngine):
             if self._refusal is not None:
                 raise self._refuse() from None  # Closed by another thread meanwhile.
             raise
+        except MemoryError as error:
+            raise no_memory("read", lighter="read less at once") from error
 
     def _page(self, range: Range, at: Snapshot | None) -> Page:
         if self._refusal is not None:

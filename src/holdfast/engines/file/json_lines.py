@@ -19,6 +19,7 @@ from zlib import crc32
 
 import orjson
 
+from holdfast.contract.memory import is_left, no_memory
 from holdfast.engines.file.records import (
     CHUNK_BYTES,
     BatchId,
@@ -36,6 +37,9 @@ from holdfast.engines.file.text import meant, readable
 _SEAL_BEGINS, _SEAL_ENDS = b',"crc":"', b'"}'
 _SEAL_BYTES = 18
 _CRC = slice(8, 16)
+#: A line of this length is not read where memory is short: decoding it takes some times as much.
+_LONG_BYTES = 16 * 1024
+_ROOM_TIMES = 8
 
 _dumps, _loads = orjson.dumps, orjson.loads
 
@@ -129,6 +133,8 @@ def _parse(line: bytes, *, values: bool = True) -> Record:
         raise Unsound(
             "does not match its checksum; where it was changed on purpose, remove its crc"
         )
+    if len(line) > _LONG_BYTES and not is_left(_ROOM_TIMES * len(line)):
+        raise no_memory("read a long line")  # The decoder would crash.
     try:
         said = _loads(line)
     except ValueError:

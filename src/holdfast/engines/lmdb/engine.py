@@ -122,7 +122,7 @@ class LmdbEngine(EmbeddedEngine):
             return NOT_NOW
         try:
             stored = begin(self._rows).get(key)
-        except lmdb.Error:
+        except (lmdb.Error, MemoryError):
             return NOT_NOW  # `read` tries again, or tells what is wrong.
         if stored is None:
             return None

@@ -16,6 +16,7 @@ from holdfast.contract.errors import (
     StoreLocked,
 )
 from holdfast.contract.files import NO_ROOM
+from holdfast.contract.memory import no_memory
 
 _DAMAGED = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.PanicError, lmdb.ProblemError)
 _FOREIGN = (lmdb.InvalidError, lmdb.VersionMismatchError, lmdb.IncompatibleError)
@@ -55,6 +56,8 @@ def translate(error: lmdb.Error, url: str) -> StoreError:
         )
     elif isinstance(error, lmdb.MapFullError):
         translated = full(url)
+    elif isinstance(error, lmdb.MemoryError) or code_of(error) == errno.ENOMEM:
+        translated = no_memory(f"work with the database {url}", lighter="close other things")
     elif isinstance(error, lmdb.ReadonlyError):
         translated = ReadOnly(f"the database {url} was opened for reading only")
     elif "already open in this process" in str(error):

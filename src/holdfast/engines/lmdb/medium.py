@@ -15,6 +15,7 @@ import lmdb
 
 from holdfast.contract.errors import StoreLocked, StoreNotFound, WrongContext
 from holdfast.contract.files import flush_directory
+from holdfast.contract.memory import largest_left, no_memory
 from holdfast.contract.record import Record
 from holdfast.contract.runtime import Clock, Ids
 from holdfast.engines.embedded.locking import holding, pause
@@ -225,7 +226,7 @@ class Medium:
         try:
             return self.env.begin()
         except lmdb.MapResizedError:
-            self.env.set_mapsize(0)  # Another process grew the file: follow.
+            self.room.follow_growth()
         except lmdb.BadRslotError:
             pass  # A child took the driver's spare for its own; there is another.
         except lmdb.ReadersFullError as error:
@@ -245,6 +246,8 @@ class Medium:
                 if type(error) is not lmdb.Error:
                     raise translate(error, self.url) from error
                 failure = error
+            except MemoryError as error:
+                raise no_memory("read", lighter="read less at once") from error
             finally:
                 transaction.abort()
                 del transaction  # Its place among the readers is free once the object is gone.
@@ -281,7 +284,7 @@ class Medium:
         try:
             return self.env.begin(None, None, True)
         except lmdb.MapResizedError:
-            holding(self._remapping, lambda: self.env.set_mapsize(0))
+            self.room.follow_growth()
             return self.env.begin(write=True)
 
     def pause(self, seconds: float) -> None:
@@ -330,7 +333,7 @@ class Medium:
         config = self.config
         self.env = lmdb.open(
             os.fsencode(self.place.directory),  # a name of a file need not be Unicode
-            map_size=max(min(config.map_size, self.room.limit()), MAP_MIN) // MAP_STEP * MAP_STEP,
+            map_size=self._map_size() // MAP_STEP * MAP_STEP,
             readonly=config.read_only,
             create=False,
             mode=0o600,
@@ -341,6 +344,10 @@ class Medium:
             metasync=True,
             writemap=False,
         )
+
+    def _map_size(self) -> int:
+        wanted = max(min(self.config.map_size, self.room.limit()), MAP_MIN)
+        return largest_left(wanted, MAP_MIN)
 
     def _prepare(self) -> None:
         with self.env.begin() as transaction:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import lmdb
 
 from holdfast.contract.errors import StorageFull
+from holdfast.contract.memory import is_left, limited, no_memory
 from holdfast.engines.lmdb.config import MAP_MIN, LmdbConfig
 from holdfast.engines.lmdb.failures import found_no_room, full, translate
 from holdfast.engines.lmdb.place import Place, file_bytes_max
@@ -101,12 +102,27 @@ class Room:
         limit = self.limit()
         size = self._map_size()
         if size < limit:
-            self._remap(min(size * 2, limit))
+            self._enlarge(size, min(size * 2, limit))
         elif deletes and size < limit + self._reserve_bytes:
-            self._remap((limit + self._reserve_bytes) // MAP_STEP * MAP_STEP)
+            self._enlarge(size, (limit + self._reserve_bytes) // MAP_STEP * MAP_STEP)
         else:
             return False
         return True
+
+    def _enlarge(self, size: int, larger: int) -> None:
+        if not is_left(larger - size):
+            raise no_memory(f"write to {self._url}", lighter="close other things")
+        self._remap(larger)
+
+    def follow_growth(self) -> None:
+        """Map what another process let the file grow to. Raises QuotaExceeded."""
+        if not limited():
+            self._remap(0)  # As large as that process has it.
+            return
+        wanted = self._place.file.stat().st_size * 2 // MAP_STEP * MAP_STEP
+        if not is_left(wanted - self._map_size()):
+            raise no_memory(f"read {self._url}, which has grown", lighter="close other things")
+        self._remap(max(wanted, MAP_MIN))
 
     def _keep_limit(self) -> None:
         limit = self.limit()

@@ -11,6 +11,7 @@ import lmdb
 
 from holdfast.contract.engine import Snapshot
 from holdfast.contract.errors import StoreClosed
+from holdfast.contract.memory import no_memory
 from holdfast.engines.embedded.locking import holding
 from holdfast.engines.lmdb import facts
 from holdfast.engines.lmdb.layered import Layered, LayeredTree, held_bytes
@@ -67,6 +68,8 @@ class LmdbSnapshot(Snapshot):
                 "the snapshot was closed because the database outgrew its memory map; "
                 "take a new one"
             ) from error
+        except MemoryError as error:
+            raise no_memory("read", lighter="read less at once") from error
 
     def close(self) -> None:
         self.end("is closed")

@@ -192,7 +192,7 @@ class LsmEngine(EmbeddedEngine):
         return await self.components.host.runtime().offload(self._compact)
 
     async def load(
-        self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
+        self, rows: Sequence[tuple[bytes, Record | None]], *, next_revision: int | None = None
     ) -> None:
         if self._refusal is not None:
             raise self._refuse()
@@ -326,10 +326,12 @@ class LsmEngine(EmbeddedEngine):
     def _compact(self) -> int:
         return self._opened_now.compact()
 
-    def _load(self, rows: Sequence[tuple[bytes, Record]], next_revision: int | None) -> None:
-        pending: dict[bytes, Pending] = {key: (row.value, row.revision) for key, row in rows}
+    def _load(self, rows: Sequence[tuple[bytes, Record | None]], next_revision: int | None) -> None:
         writer = self._begin()
-        head = max([writer.head, *(record.revision for _, record in rows)])
+        head = max([writer.head, *(one.revision for _, one in rows if one is not None)])
+        pending: dict[bytes, Pending] = {
+            key: (None, head) if row is None else (row.value, row.revision) for key, row in rows
+        }
         if next_revision is not None:
             if next_revision <= head:
                 raise InvalidInput(

@@ -10,6 +10,7 @@ from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Peeked, Snapshot, decided_batch
 from holdfast.contract.errors import InvalidInput, StoreClosed, StoreError, WrongContext
 from holdfast.contract.limits import check_draft
+from holdfast.contract.memory import no_memory
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.engine import EmbeddedEngine
@@ -168,6 +169,12 @@ class MemoryEngine(EmbeddedEngine):
     def _page(self, range: Range, at: Snapshot | None) -> Page:
         if self._refusal is not None:
             raise self._refuse()
+        try:
+            return self._gathered(range, at)
+        except MemoryError as error:
+            raise no_memory("read", lighter="read less at once") from error
+
+    def _gathered(self, range: Range, at: Snapshot | None) -> Page:
         rows: list[tuple[bytes, Record]] = []
         wanted = range.rows_wanted(self._capabilities.page_rows_max)
         bytes_left = self._capabilities.page_bytes_max

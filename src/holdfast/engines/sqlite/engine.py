@@ -113,6 +113,11 @@ class SqliteEngine(EmbeddedEngine):
             last_first.callback(self._upkeep.close)
             last_first.callback(self._retire)
 
+    def _keep(self) -> None:
+        log = self._open_parts().pen.log
+        if self._capabilities.writable and log.dirty:
+            log.flush()
+
     def before_fork(self) -> None:
         self._released = False
         super().before_fork()

@@ -30,7 +30,7 @@ from holdfast.contract.engine import NOT_NOW, Engine, Layer, NotNow, Peeked, Sna
 from holdfast.contract.errors import Conflict
 from holdfast.contract.limits import check_batch, check_draft, check_key
 from holdfast.contract.record import Page, Range, Record, after_prefix
-from holdfast.layers.encrypt.cipher import new_nonces
+from holdfast.layers.encrypt.cipher import Nonces, new_nonces
 from holdfast.layers.encrypt.keeper import ATTEMPTS_MAX, Keeper
 from holdfast.layers.encrypt.providers import KeyProvider
 from holdfast.layers.encrypt.ring import key_row
@@ -193,17 +193,14 @@ class EncryptLayer(Layer):
             return NOT_NOW
 
     async def load(
-        self, rows: Sequence[tuple[bytes, Record]], *, next_revision: int | None = None
+        self, rows: Sequence[tuple[bytes, Record | None]], *, next_revision: int | None = None
     ) -> None:
         for key, _ in rows:
             check_key(key, self.capabilities.key_bytes_max)
 
-        def sealed() -> list[tuple[bytes, Record]]:
+        def sealed() -> list[tuple[bytes, Record | None]]:
             nonces = new_nonces()
-            return [
-                (key, Record(self.rows.seal(key, value, revision, nonces), revision))
-                for key, (value, revision) in rows
-            ]
+            return [(key, one and self._sealed(key, one, nonces)) for key, one in rows]
 
         if rows:
             await self.keeper.load()
@@ -216,6 +213,10 @@ class EncryptLayer(Layer):
         else:
             raise self._contended()
         await self.inner.load(loaded, next_revision=next_revision)
+
+    def _sealed(self, key: bytes, record: Record, nonces: Nonces) -> Record:
+        value, revision = record
+        return Record(self.rows.seal(key, value, revision, nonces), revision)
 
     # --- Inside: reading --------------------------------------------------------------------
 

@@ -122,6 +122,10 @@ class SchemaRegistry:
         Raises:
             SchemaNotFound: there is none, or its code is not registered in this process.
         """
+        if not isinstance(digest, str):
+            raise SchemaNotFound(
+                f"a schema is found by its digest, a text; found a {type(digest).__name__}"
+            )
         known = self._compiled.get(digest) or self._code.get(digest)
         if known is not None:
             return known

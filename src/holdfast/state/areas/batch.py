@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from holdfast.codecs.text import several
 from holdfast.contract.errors import InvalidInput
 from holdfast.state.adapter import BatchWrite
 from holdfast.state.areas.area import Area
@@ -34,6 +35,7 @@ class BatchArea(Area):
 
     async def get(self, keys: Sequence[str]) -> list[Any]:
         """The values in the order of their keys, None for each that is missing."""
+        keys = several(keys)
         if not keys:
             return []
         _check_count(len(keys))
@@ -57,7 +59,8 @@ class BatchArea(Area):
         self, entries: Iterable[BatchEntry | tuple[str, Any]] | Mapping[str, Any]
     ) -> None:
         """Write all of them or none; of two with one key the later one stands."""
-        given = list(entries.items()) if isinstance(entries, Mapping) else list(entries)
+        pairs = entries.items() if isinstance(entries, Mapping) else entries
+        given = list(map(_entry, several(pairs, "pairs", "key, value")))
         if not given:
             return
         _check_count(len(given))
@@ -67,7 +70,7 @@ class BatchArea(Area):
             else None
         )
         try:
-            await self._adapter.set_many([self._write(BatchEntry(*one)) for one in given])
+            await self._adapter.set_many([self._write(one) for one in given])
         except BaseException as error:  # noqa: BLE001 - told, then raised again
             fail(error, _SET, "", seen)
         if seen is not None:
@@ -75,6 +78,7 @@ class BatchArea(Area):
 
     async def remove(self, keys: Sequence[str]) -> int:
         """Remove them; how many there were."""
+        keys = several(keys)
         if not keys:
             return 0
         _check_count(len(keys))
@@ -90,6 +94,18 @@ class BatchArea(Area):
     def _write(self, entry: BatchEntry) -> BatchWrite:
         span = self._scene.default_ttl_ms if entry.ttl is None else ttl_ms(entry.ttl)
         return BatchWrite(self._key(entry.key), self._scene.encode(entry.value), span)
+
+
+def _entry(given: Any) -> BatchEntry:
+    """One write as given. Raises InvalidInput."""
+    if isinstance(given, BatchEntry):
+        return given
+    if isinstance(given, tuple | list) and len(given) in (2, 3):
+        return BatchEntry(*given)
+    raise InvalidInput(
+        "batch.set takes a mapping, or pairs of a key and a value; found a "
+        f"{type(given).__name__} among them"
+    )
 
 
 def _check_count(count: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
+from holdfast.contract.errors import InvalidInput
 from holdfast.state.areas.area import Area
 from holdfast.state.checks import whole
 from holdfast.state.limits import SCAN_COUNT_MAX
@@ -63,6 +64,10 @@ class Dev(Area):
 
     async def _scan(self, pattern: str, cursor: str | None, count: int) -> ScanResult:
         found: dict[str, None] = {}
+        if cursor is not None and not isinstance(cursor, str):
+            raise InvalidInput(
+                f"a cursor is what the last step returned, or '0'; found a {type(cursor).__name__}"
+            )
         at = cursor or "0"
         while True:
             page = await self._adapter.scan(pattern, at, count)

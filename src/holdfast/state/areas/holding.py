@@ -122,6 +122,8 @@ class Holding(ABC):
         self._ends_at = asked_at + span_ms / 1000
         self._gone = False
         self._let_go = False
+        #: Whether the keeper is still to be told that it is let go.
+        self._owed = False
         self._renewer: Background | None = None
         self._lost: Shared[None] = Shared(components.host)
         self._body: Any = None
@@ -175,13 +177,22 @@ class Holding(ABC):
         self._ends_at = asked_at + span / 1000
 
     async def release(self) -> bool:
-        """Let go; False when it was lost before. Twice does nothing."""
-        if self._gone:
+        """Let go; False when it was lost before. Twice does nothing.
+
+        A caller that is cancelled meanwhile has let go all the same. After an interrupt, or where
+        the keeper could not be asked, it can be called again.
+        """
+        if self._gone and not self._owed:
             return False
-        self._gone = self._let_go = True
+        self._gone = self._let_go = self._owed = True
         if self._renewer is not None:
             self._renewer.stop()
-        return await self._release()
+        return await self._host.runtime().shielded("holdfast lets go", self._released)
+
+    async def _released(self) -> bool:
+        held = await self._release()
+        self._owed = False
+        return held
 
     async def wait_lost(self) -> None:
         """Return when it is lost. For work that watches for itself."""

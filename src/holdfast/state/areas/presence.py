@@ -52,4 +52,4 @@ class Presence(Area):
 
     async def present(self, group: str, member: str) -> bool:
         """Whether somebody is there."""
-        return member in await self.members(group)
+        return name("member", member, IDENTIFIER_CHARACTERS_MAX) in await self.members(group)

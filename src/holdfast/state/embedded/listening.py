@@ -89,10 +89,10 @@ class Ear:
     async def changed(self, data_key: bytes, revision: int, timeout_s: float) -> bool:
         """Wait until a row has another revision than this; False when the time is over."""
         waiter = Waiter(data_key, revision, self._host.runtime().completion())
-        with self._lock:
-            self._require_open()
-            self._waiters.add(waiter)
         try:
+            with self._lock:
+                self._require_open()
+                self._waiters.add(waiter)
             self._start()
             # Asked after joining the waiting, so that a commit in between is not missed.
             record = await self._ground.record(data_key)

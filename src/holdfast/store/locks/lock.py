@@ -175,7 +175,8 @@ class Lock:
     def _require(self) -> Holding:
         if self._holding is None:
             raise WrongContext(
-                f"the lock of {self._name!r} is not held; acquire it first, or use `async with`"
+                f"the lock of {self._name!r} is not held; acquire it first, or enter it with "
+                "`with` (on a loop `async with`)"
             )
         return self._holding
 

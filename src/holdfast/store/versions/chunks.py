@@ -9,8 +9,15 @@ import msgspec
 
 from holdfast.codecs import header
 from holdfast.codecs.compression import NONE, Compression
-from holdfast.codecs.serializers import JSON, MESSAGE_PACK, ORDERED, Serializer
+from holdfast.codecs.serializers import (
+    JSON,
+    MESSAGE_PACK,
+    ORDERED,
+    ExtendedSerializer,
+    Serializer,
+)
 from holdfast.contract.errors import IntegrityFailed, SerializationFailed, ValueTooLarge
+from holdfast.contract.memory import is_left, limited, no_memory
 from holdfast.contract.record import Record
 from holdfast.contract.runtime import Host
 
@@ -25,6 +32,10 @@ _PLAIN = bytes((MESSAGE_PACK.code,))
 _NO_CHUNKS: list[bytes] = []  # Shared; never changed.
 _MESSAGE_PACK_VALUES = (MESSAGE_PACK.code, JSON.code, ORDERED.code)
 _TEXT_SLICE = CHUNK_BYTES // 4
+#: How many times its length serializing a value takes: buffers grow by copying, chunks are copies.
+_ROOM_TIMES = 4
+#: About what a number or a name takes.
+_SCALAR_BYTES = 9
 
 
 def chunk_values(records: Iterable[Record | None]) -> list[bytes]:
@@ -85,25 +96,40 @@ class Values:
         return None if _may_be_big(value) else self.serialize_now(value)
 
     def serialize_now(self, value: Any) -> Serialized:
-        """The bytes of a value, in this thread."""
+        """The bytes of a value, in this thread.
+
+        Raises:
+            QuotaExceeded: the system gives no memory for them.
+        """
+        try:
+            if limited() and _may_be_big(value) and not is_left(_ROOM_TIMES * _extent(value)):
+                raise no_memory("serialize the value")  # The encoder would crash.
+            return self._serialize_now(value)
+        except MemoryError as error:
+            raise no_memory("serialize the value") from error
+
+    def _serialize_now(self, value: Any) -> Serialized:
         if self._plain and isinstance(value, str | bytes) and len(value) > CHUNK_BYTES:
             return _serialize_long(value)
+        serializer = self._serializer
         try:
             canonical = MESSAGE_PACK.encode(value)
+            if isinstance(serializer, ExtendedSerializer):
+                serializer = MESSAGE_PACK  # Its bytes would be the same, and every reader has this.
         except SerializationFailed:
             if not self._custom:
                 raise
             # The digest is taken of what is stored; `records/check.py` does the same.
-            canonical = self._serializer.encode(value)
+            canonical = serializer.encode(value)
         if self._plain and len(canonical) < CHUNK_BYTES:
             return Serialized([canonical], _PLAIN + canonical, [])
         if self._plain:
             payload = _PLAIN + canonical
         else:
             encoded = canonical
-            if self._serializer is not MESSAGE_PACK:
-                encoded = self._serializer.encode(value)
-            payload = header.wrap(encoded, self._serializer.code, self._compression)
+            if serializer is not MESSAGE_PACK:
+                encoded = serializer.encode(value)
+            payload = header.wrap(encoded, serializer.code, self._compression)
         if len(payload) <= CHUNK_BYTES:
             return Serialized([canonical], payload, [])
         _require_size(len(payload))
@@ -154,6 +180,21 @@ def _serialize_long(value: str | bytes) -> Serialized:
         first = b"\xdb" + length.to_bytes(4, "big")
     pieces[0] = first + pieces[0]
     return Serialized(pieces, None, [_PLAIN + pieces[0], *pieces[1:]])
+
+
+def _extent(value: Any) -> int:
+    """About how many bytes the value becomes; what is too long is not counted to its end."""
+    total, waiting = 0, [value]
+    while waiting and total <= VALUE_BYTES_MAX:  # A list may hold itself.
+        part = waiting.pop()
+        kind = type(part)
+        total += len(part) if kind is str or kind is bytes else _SCALAR_BYTES
+        if kind is dict:
+            waiting.extend(part)
+            waiting.extend(part.values())
+        elif kind is list:
+            waiting.extend(part)
+    return total
 
 
 def _require_size(length: int) -> None:

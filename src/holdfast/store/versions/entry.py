@@ -23,6 +23,7 @@ from holdfast.contract.errors import (
     StoreError,
     VersionNotFound,
 )
+from holdfast.contract.memory import no_memory
 from holdfast.store.instants import instant
 from holdfast.store.text_keys import unpack_key
 from holdfast.store.versions.shown import FACTS, VALUE_CHARACTERS_MAX, brief, cell, html_table
@@ -213,6 +214,8 @@ class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
             except StoreError as error:
                 error.within(key=str(self.key))
                 raise
+            except MemoryError as error:
+                raise no_memory("decode the value", lighter="read it elsewhere") from error
             _remember(self, "_value", value)
         return value  # type: ignore[no-any-return]
 

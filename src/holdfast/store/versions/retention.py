@@ -22,8 +22,8 @@ from holdfast.contract.record import Record
 from holdfast.contract.runtime import Clock
 from holdfast.store import layout
 from holdfast.store.feed.feed import Feed
-from holdfast.store.feed_row import WriteContext
 from holdfast.store.keyspaces import Keyspaces
+from holdfast.store.said import context_of
 from holdfast.store.text_keys import unpack_key
 from holdfast.store.versions.policy import (
     DEFAULT_POLICY,
@@ -300,7 +300,7 @@ class Retention:
         found = await self._keyspaces.get(view, keyspace)
         if found is None:
             raise _no_keyspace(view, keyspace)
-        context = WriteContext(modified_by, comment=comment)
+        context = context_of(modified_by, comment)
         done = await purge_key(self._engine, found, self, self._clock, text, context)
         if done is None:
             raise KeyNotFound(
