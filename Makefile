@@ -39,7 +39,7 @@ check: $(venv)  ## format, lint, types, floors, generated files, tests, coverage
 	@tools/step "lint" $(python) -m ruff check $(sources)
 	@tools/step "types" $(python) -m mypy
 	@tools/step "floors" .venv/bin/lint-imports
-	@if [ -f tools/make_sync.py ]; then tools/step "sync twins fresh" $(python) tools/make_sync.py --check; fi
+	@tools/step "sync twins fresh" $(python) -m tools.make_sync --check
 	@tools/step "reference fresh" $(python) -m tools.make_reference --check
 	@rm -f .coverage .coverage.*
 	@tools/step "tests" $(MAKE) --no-print-directory test \
@@ -85,7 +85,7 @@ floors: $(venv)  ## imports only go down
 	.venv/bin/lint-imports
 
 sync: $(venv)  ## write the sync twins anew from their async sources
-	$(python) tools/make_sync.py
+	$(python) -m tools.make_sync
 
 reference: $(venv)  ## write the generated documents anew from the docstrings
 	$(python) -m tools.make_reference

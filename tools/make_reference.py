@@ -74,6 +74,12 @@ MODULES = (
     "holdfast.state.streams.consuming",
     "holdfast.state.adapter",
     "holdfast.state.telemetry",
+    *(
+        f"holdfast.adapters.{name}"
+        for name in (
+            "mapping", "key_value", "starlette", "litestar", "django", "dogpile", "zarr", "fsspec",
+        )
+    ),
     "holdfast.testing",
 )  # fmt: skip
 

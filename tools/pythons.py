@@ -115,7 +115,9 @@ def requirements() -> tuple[list[str], list[str]]:
     """What the core cannot do without, and what it can: of the package, its extras, its tools."""
     content = tomllib.loads((ROOT / "pyproject.toml").read_text())
     project = content["project"]
-    tools = [one for one in content["dependency-groups"]["dev"] if _name(one) in TOOLS]
+    # A group within the group is a mapping, and nothing that the core needs.
+    group = [one for one in content["dependency-groups"]["dev"] if isinstance(one, str)]
+    tools = [one for one in group if _name(one) in TOOLS]
     needed = [one for one in project["dependencies"] if _name(one) != "lmdb"]
     optional = [one for one in project["dependencies"] if _name(one) == "lmdb"]
     for extra in EXTRAS:

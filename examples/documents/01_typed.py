@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 import holdfast
-from holdfast.documents.query import F
+from holdfast.documents import F
 
 
 @dataclass

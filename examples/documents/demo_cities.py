@@ -20,9 +20,9 @@ from rich.table import Table
 
 import holdfast
 from holdfast import Database
+from holdfast.documents import F
 from holdfast.documents.aggregate import count_, sum_
 from holdfast.documents.collection import Collection
-from holdfast.documents.query import F
 
 COLLECTION = "cities"
 COUNTRY = "JP"

@@ -3,7 +3,7 @@
 import asyncio
 
 import holdfast
-from holdfast.documents.query import F
+from holdfast.documents import F
 
 
 async def main() -> None:

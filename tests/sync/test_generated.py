@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import os
 import re
 import shutil
 import subprocess
@@ -84,7 +85,9 @@ def test_docstrings_speak_of_plain_calls() -> None:
 
 def make_sync(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(root / "tools" / "make_sync.py"), *arguments],
+        [sys.executable, "-m", "tools.make_sync", *arguments],
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(root / "src")},
         capture_output=True,
         text=True,
         timeout=50,

@@ -30,11 +30,15 @@ from holdfast.contract.capability import Capabilities
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.errors import Conflict, InvalidInput, Unsupported
 from holdfast.contract.limits import check_draft
+from holdfast.contract.pauses import pause_s
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
 
 #: How often the default `transact` reads and decides again before it gives up with `Conflict`.
 TRANSACT_ATTEMPTS_MAX = 64
+#: How long it rests between two tries, in seconds: doubled each time up to the second of these.
+TRANSACT_REST_S = 0.000_05
+TRANSACT_REST_MAX_S = 0.01
 
 
 class _NotNow(Enum):
@@ -163,11 +167,15 @@ class Engine(ABC):
         keys it needs to see beside those. What it raises concerns only its caller. `previous` asks
         for previous records like `Batch.previous`.
 
-        This default reads, decides, checks and tries again. Where many write one key it gives up
-        with Conflict after `TRANSACT_ATTEMPTS_MAX` tries: engines that can do better override it
-        (embedded ones decide inside the commit, `engines/remote` gathers).
+        This default reads, decides, checks and tries again, after rests that grow and differ, so
+        that writers of one key get out of step. It gives up with Conflict after
+        `TRANSACT_ATTEMPTS_MAX` tries: engines that can do better override it (embedded ones decide
+        inside the commit, `engines/remote` gathers).
         """
-        for _ in range(TRANSACT_ATTEMPTS_MAX):
+        for attempt in range(TRANSACT_ATTEMPTS_MAX):
+            if attempt:
+                ids, runtime = self.components.ids, self.components.host.runtime()
+                await runtime.sleep(pause_s(ids, attempt, TRANSACT_REST_S, TRANSACT_REST_MAX_S))
             wanted = list(keys)
             records = await self.read(wanted)
             head = await self.head()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from holdfast.codecs.pattern import Pattern
 from holdfast.contract.capability import Capabilities
 from holdfast.contract.errors import Conflict, InvalidInput, ReadOnly
+from holdfast.contract.pauses import pause_s
 from holdfast.contract.record import Cursor
 from holdfast.database.explain import explained
 from holdfast.database.maintenance import Maintained
@@ -38,7 +39,7 @@ T = TypeVar("T")
 
 #: How often `transact` runs its function unless told otherwise.
 RETRIES = 10
-#: The first pause between two tries, doubled each time up to the last, with random spread.
+#: The first pause between two tries, doubled each time up to the last, a random part of it.
 PAUSE_FIRST_S = 0.001
 PAUSE_LAST_S = 0.1
 
@@ -335,7 +336,6 @@ class Database(Maintained):
         """
         if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
             raise InvalidInput(f"retries is an int from 0; found {retries!r}")
-        pause = PAUSE_FIRST_S
         for attempt in range(retries + 1):
             try:
                 async with self.transaction(isolation) as transaction:
@@ -343,10 +343,8 @@ class Database(Maintained):
             except Conflict:
                 if attempt == retries:
                     raise
-            # Spread by what the ids hold of chance, so that two losers do not meet again.
-            spread = self._components.ids.new()[-1] / 255
-            await self._components.host.runtime().sleep(pause * (0.5 + spread / 2))
-            pause = min(2 * pause, PAUSE_LAST_S)
+            pause = pause_s(self._components.ids, attempt + 1, PAUSE_FIRST_S, PAUSE_LAST_S)
+            await self._components.host.runtime().sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
     def snapshot(self) -> Opening:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Final, TypeVar
 
 from holdfast.contract.errors import ConfigInvalid, Conflict, InvalidInput, Unsupported
+from holdfast.contract.pauses import pause_s
 from holdfast.documents.caching import CacheConfig, EntryCache
 from holdfast.documents.serialization import SerializationConfig
 from holdfast.documents.storage import REMOVE
@@ -21,7 +22,7 @@ Done = TypeVar("Done")
 
 #: How often `transaction` runs its function again after a conflict, unless told otherwise.
 RETRIES: Final = 10
-#: The first pause between two tries, doubled each time up to the last, with random spread.
+#: The first pause between two tries, doubled each time up to the last, a random part of it.
 PAUSE_FIRST_S: Final = 0.001
 PAUSE_LAST_S: Final = 0.1
 
@@ -63,7 +64,6 @@ class Collection(Writing[T]):
         """
         if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
             raise InvalidInput(f"retries is an int from 0; found {retries!r}")
-        pause = PAUSE_FIRST_S
         for attempt in range(retries + 1):
             try:
                 async with await self.begin_transaction(
@@ -73,10 +73,9 @@ class Collection(Writing[T]):
             except Conflict:
                 if attempt == retries:
                     raise
-            # Spread by what the ids hold of chance, so that two losers do not meet again.
-            spread = self._collections.components.ids.new()[-1] / 255
-            await self._collections.gate.runtime.sleep(pause * (0.5 + spread / 2))
-            pause = min(2 * pause, PAUSE_LAST_S)
+            ids = self._collections.components.ids
+            pause = pause_s(ids, attempt + 1, PAUSE_FIRST_S, PAUSE_LAST_S)
+            await self._collections.gate.runtime.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
     async def begin_transaction(

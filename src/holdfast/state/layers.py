@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.contract.errors import (
     ConnectionFailed,
@@ -18,6 +18,7 @@ from holdfast.contract.errors import (
     StoreError,
     TimedOut,
 )
+from holdfast.contract.pauses import pause_s
 from holdfast.contract.runtime import Components
 from holdfast.runtime.system import system_components
 from holdfast.state.adapter import VERBS, Moment, StateAdapter
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from holdfast.state.mock.memory import MemoryAdapter as _Whole
 else:
     _Whole = StateAdapter
+
+#: Between two tries passes no more than this, in seconds.
+PAUSE_MAX_S: Final = 30.0
 
 #: What says that the keeper is in trouble, and not that the call was wrong.
 TROUBLE = (ConnectionFailed, ConnectionLost, OutcomeUnknown, TimedOut, Overloaded)
@@ -175,7 +179,7 @@ class RetryAdapter(AdapterLayer):
     Args:
         inner: the adapter.
         attempts: how often a call is made at most.
-        pause_s: before the second attempt; it doubles each time.
+        pause_s: before the second attempt, at the most; it doubles each time up to `PAUSE_MAX_S`.
         components: ways to wait.
 
     Attributes:
@@ -194,7 +198,7 @@ class RetryAdapter(AdapterLayer):
         if attempts < 1 or pause_s <= 0:
             raise InvalidInput("a call is made at least once, with a pause above zero")
         self.retried = 0
-        self._host = (components or system_components()).host
+        self._components = components or system_components()
         self._attempts = attempts
         self._pause_s = pause_s
 
@@ -205,5 +209,6 @@ class RetryAdapter(AdapterLayer):
                 return await call()
             except safe:
                 self.retried += 1
-                await self._host.runtime().sleep(self._pause_s * 2 ** (attempt - 1))
+                ids, runtime = self._components.ids, self._components.host.runtime()
+                await runtime.sleep(pause_s(ids, attempt, self._pause_s, PAUSE_MAX_S))
         return await call()

@@ -128,6 +128,11 @@ class Content(ABC):
     def walk(self, bounds: Bounds) -> AsyncIterator[Pair]:
         """The pairs within bounds, in the order of the keys or against it."""
 
+    async def walk_keys(self, bounds: Bounds) -> AsyncIterator[bytes]:
+        """The keys within bounds; a content that has values elsewhere leaves them unread."""
+        async for key, _ in self.walk(bounds):
+            yield key
+
     @abstractmethod
     async def page(self, range: Range) -> tuple[list[tuple[bytes, bytes, int]], Range | None]:
         """A page of (key, value, revision) within a range of data keys, and what is left of it."""

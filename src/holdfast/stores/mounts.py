@@ -64,6 +64,11 @@ class PrefixContent(Content):
         async for key, value in self._inner.walk(self._bounds(bounds)):
             yield key[skip:], value
 
+    async def walk_keys(self, bounds: Bounds) -> AsyncIterator[bytes]:
+        skip = len(self._prefix)
+        async for key in self._inner.walk_keys(self._bounds(bounds)):
+            yield key[skip:]
+
     async def page(self, range: Range) -> Page:
         raise Unsupported("changes are told by the store itself; watch that one")
 
@@ -141,6 +146,16 @@ class MountedContent(Content):
                     left -= 1
             if left is not None and left <= 0:
                 return
+
+    async def walk_keys(self, bounds: Bounds) -> AsyncIterator[bytes]:
+        left = bounds.limit
+        for part in self._parts(bounds):
+            if left is not None and left <= 0:
+                return
+            async for key in part.content.walk_keys(part.bounds._replace(limit=left)):
+                yield part.prefix + key
+                if left is not None:
+                    left -= 1
 
     async def page(self, range: Range) -> Page:
         raise Unsupported("changes are told by the stores themselves; watch those")

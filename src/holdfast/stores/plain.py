@@ -122,6 +122,19 @@ class PlainContent(Content):
                 yield key, value
             rest = page.resume
 
+    async def walk_keys(self, bounds: Bounds) -> AsyncIterator[bytes]:
+        left = bounds.limit
+        rest: Range | None = self._range(bounds)
+        while rest is not None and (left is None or left > 0) and not rest.empty:
+            page = await self.space.scan(rest if left is None else _limited(rest, left))
+            now = self.space.clock.now_ms()
+            keys = [data_key for data_key, record in page.rows if not _gone(record.value, now)]
+            for data_key in keys:
+                yield data_key[self._skip :]
+            if left is not None:
+                left -= len(keys)
+            rest = page.resume
+
     async def page(self, range: Range) -> tuple[list[tuple[bytes, bytes, int]], Range | None]:
         page = await self.space.scan(range)
         now = self.space.clock.now_ms()

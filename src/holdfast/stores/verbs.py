@@ -151,6 +151,26 @@ class Verbs:
             yield pair
             self._open()
 
+    async def keys(
+        self,
+        start: bytes | None = None,
+        end: bytes | None = None,
+        ascending: bool = True,
+        *,
+        limit: int | None = None,
+    ) -> AsyncIterator[bytes]:
+        """The keys with `start <= key < end`, in order; reads no chunk of a big value.
+
+        Args:
+            start, end, ascending, limit: see `iterate_range`.
+        """
+        bounds = Bounds.checked(start, end, reverse=not ascending, limit=limit)
+        content = self._open()
+        content.space.check()
+        async for key in content.walk_keys(bounds):
+            yield key
+            self._open()
+
     async def prefix(
         self, prefix: bytes, ascending: bool = True, *, limit: int | None = None
     ) -> AsyncIterator[Pair]:

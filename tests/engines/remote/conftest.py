@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -14,7 +13,10 @@ from tests.servers.shared import meeting_place, shared_server
 
 @pytest.fixture(scope="session", autouse=True)
 def loopback_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with shared_server(meeting_place(tmp_path_factory), "loopback", start_loopback) as address:
-        os.environ[PORT] = str(address["port"])
+    with (
+        shared_server(meeting_place(tmp_path_factory), "loopback", start_loopback) as address,
+        # Other folders import this fixture, and pytest then has several: each puts back what was.
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        environment.setenv(PORT, str(address["port"]))
         yield address["port"]
-        del os.environ[PORT]

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Self, TypeVar
 
 from holdfast.contract.errors import LeaseLost, StoreError, TimedOut
+from holdfast.contract.pauses import pause_s
 from holdfast.contract.runtime import Background, Components
 from holdfast.state.checks import Duration, duration_ms, ttl_ms
 from holdfast.state.shared import Shared
@@ -89,17 +90,16 @@ async def wait_for(
     """
     clock, runtime = components.clock, components.host.runtime()
     until = clock.monotonic() + (duration_ms("wait", wait) / 1000 if wait else 0.0)
-    pause = ATTEMPT_S
+    attempts = 0
     while (held := await acquire()) is None:
         left = until - clock.monotonic()
         if left <= 0:
             raise TimedOut(
                 f"{taken}; waited for {wait or 0} s. Try again later, or give a longer wait"
             )
+        attempts += 1
+        pause = pause_s(components.ids, attempts, ATTEMPT_S, ATTEMPT_MAX_S)
         await runtime.sleep(min(pause, left))
-        # Different waiters come at different times: the last byte of an identity is random.
-        jitter = 1 + components.ids.new()[-1] / 512
-        pause = min(pause * 1.5, ATTEMPT_MAX_S) * jitter
     return held
 
 

@@ -1,0 +1,1 @@
+"""Writes the sync twins of async handles; run by `tools.make_sync`."""
