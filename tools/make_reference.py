@@ -68,7 +68,7 @@ MODULES = (
     ),
     "holdfast.state.events.area",
     "holdfast.state.events.message",
-    "holdfast.state.events.server_sent",
+    "holdfast.state.server_sent",
     "holdfast.state.streams.area",
     "holdfast.state.streams.group",
     "holdfast.state.streams.consuming",

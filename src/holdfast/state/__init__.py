@@ -38,7 +38,6 @@ from holdfast.state.events.classes import EventClass, event, group
 from holdfast.state.events.compatibility import check_compatible
 from holdfast.state.events.message import Message
 from holdfast.state.events.registry import EventRegistry, Events
-from holdfast.state.events.server_sent import server_sent_events
 from holdfast.state.events.writing import event_classes
 from holdfast.state.keys import ScopedKeys, ScopeEntry, ScopeOptions
 from holdfast.state.layers import BreakerAdapter, RetryAdapter
@@ -46,6 +45,7 @@ from holdfast.state.mock.adapter import MockStoreAdapter
 from holdfast.state.open_telemetry import OpenTelemetry
 from holdfast.state.redis.acl import acl_rule
 from holdfast.state.seed_adapter import SeedAdapter, StoreAdapter
+from holdfast.state.server_sent import server_sent_events
 from holdfast.state.store import ScopedStore
 from holdfast.state.streams.message import StreamMessage
 
