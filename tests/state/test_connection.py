@@ -229,7 +229,7 @@ def test_no_server_is_told_at_once(service: str) -> None:
     run(main())
 
 
-@pytest.mark.row("D-133")
+@pytest.mark.row("D-133", "trap 44")
 def test_a_restarted_server_is_found_again(own_redis: RedisServer, service: str) -> None:
     async def main() -> None:
         async with opened(own_redis, service) as store:
