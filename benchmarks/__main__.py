@@ -33,6 +33,7 @@ from benchmarks.workloads import (
     cold_open,
     counters,
     decorators,
+    documents,
     events,
     file_growth,
     group_commit,
@@ -52,12 +53,15 @@ WORKLOADS: dict[str, Callable[[Bench], list[Section]]] = {
     module.NAME: module.run
     for module in (
         headline, by_hand, counters, survival, ycsb, group_commit, hot_key, scan, events,
-        cold_open, file_growth, set_cost, validated, decorators, state,
+        cold_open, file_growth, set_cost, validated, decorators, state, documents,
     )
 }  # fmt: skip
 
-#: Takes six minutes and a server: it is run when it is named.
-NAMED_ONLY = frozenset((state.NAME,))
+#: Take six minutes each, and one a server: they are run when they are named.
+NAMED_ONLY = frozenset((state.NAME, documents.NAME))
+
+#: The modules of the rivals of workloads that have their own; the others share the catalogue's.
+PEERS_OF = {documents.NAME: documents.PEER_MODULES}
 
 #: Where files live in memory, on systems that have it.
 _MEMORY_FOLDER = Path("/dev/shm")
@@ -67,14 +71,15 @@ _MEMORY_FREE_BYTES = 6 * 2**30
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     plan = replace(QUICK if options.quick else FULL, seed=options.seed)
+    names = options.only or [name for name in WORKLOADS if name not in NAMED_ONLY]
     if not options.without_peers:
         try:
-            require_peers()
+            for name in names:
+                require_peers(PEERS_OF.get(name))
         except PeerMissing as missing:
             print(missing, file=sys.stderr)
             return 2
     started = perf_counter()
-    names = options.only or [name for name in WORKLOADS if name not in NAMED_ONLY]
     with _folders(options.folder) as (folder, memory_folder):
         shim = compile_shim(folder)
         heading = _heading(folder, arguments, quick=options.quick)

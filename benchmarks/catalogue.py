@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from importlib import import_module
@@ -163,9 +163,11 @@ def of_class(survives: Survives, *, with_peers: bool) -> list[Subject]:
     ]
 
 
-def require_peers() -> None:
-    """Raise PeerMissing unless every rival is installed."""
-    wanted = {name.partition(".")[0] for one in SUBJECTS for name in one.requires}
+def require_peers(modules: Iterable[str] | None = None) -> None:
+    """Raise PeerMissing unless the modules are installed; None: those of every rival here."""
+    if modules is None:
+        modules = [name for one in SUBJECTS for name in one.requires]
+    wanted = {name.partition(".")[0] for name in modules}
     missing = sorted(name for name in wanted if find_spec(name) is None)
     if missing:
         raise PeerMissing(

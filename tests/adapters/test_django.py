@@ -42,11 +42,6 @@ def _configured() -> Iterator[None]:
     caches.__dict__.pop("settings", None)
 
 
-@pytest.fixture
-def address(tmp_path: Path) -> str:
-    return f"lmdb:///{tmp_path}/cache?durability=relaxed"
-
-
 def cache_at(address: str, **settings: Any) -> HoldfastCache:
     """A cache as Django makes it of its settings, in this thread."""
     backend = "holdfast.adapters.django.HoldfastCache"
@@ -268,8 +263,8 @@ def test_counting_in_threads_loses_nothing(cache: HoldfastCache) -> None:
         assert sum(pool.map(lambda number: cache.add("once", number), range(20))) == 1
 
 
-def test_workers_that_are_forked_share_it(address: str) -> None:
-    cache = cache_at(address)
+def test_workers_that_are_forked_share_it(tmp_path: Path) -> None:
+    cache = cache_at(f"lmdb:///{tmp_path}/cache?durability=relaxed")
     cache.set("parent", 1, None)
     cache.set("total", 0, None)
     children = []

@@ -124,7 +124,7 @@ def test_another_thread_may_let_a_mutex_go(tmp_path: Path) -> None:
 
 
 def test_one_process_creates_at_a_time(tmp_path: Path) -> None:
-    address = f"sqlite:///{tmp_path}/cache.db?durability=relaxed"
+    address = f"lmdb:///{tmp_path}/cache?durability=relaxed"
     region: Any = make_region().configure(
         "holdfast", arguments={"address": address, "distributed_lock": True}
     )

@@ -31,6 +31,7 @@ NAMED = {
     "cold-open": ("holdfast lmdb full, async", "raw lmdb"),
     "file-growth": ("holdfast lmdb full, async", "raw lmdb"),
     "set-cost": ("holdfast lmdb full, async", "raw lmdb"),
+    "documents": ("point by e-mail", "holdfast sqlite", "lmdb, 300 cities"),
     "events": ("the same handle, lmdb full", "holdfast, a whole `set` on memory"),
     "decorators": ("lmdb lock", "sqlite get, cached", "granting"),
     "state": (

@@ -171,15 +171,16 @@ class HoldfastFileSystem(AbstractFileSystem):  # type: ignore[misc]  # ships no 
         for path, content in files.items():
             if len(content) > FILE_BYTES_MAX:
                 raise _too_big(path)
-            keys[self._writable_key(path)] = content
+            keys[self._writable_key(self._strip_protocol(path))] = content
         if not create:
             self._store.set_many(keys)
             return
 
         def step(store: StoreTransaction) -> None:
-            for path, (key, content) in zip(files, keys.items(), strict=True):
+            for key, content in keys.items():
                 if store.has(key):
-                    raise FileExistsError(errno.EEXIST, "the file is there already", path)
+                    there = key.decode()
+                    raise FileExistsError(errno.EEXIST, "the file is there already", there)
                 store.set(key, content)
 
         one_step(self._store, step)

@@ -149,9 +149,13 @@ class SessionMiddleware:
         # A key that nobody has here is never taken over: others may know it.
         return (None, b"{}") if stored is None else (token, stored)
 
-    async def write(self, token: str, data: bytes) -> None:
-        """Keep a session under a key."""
-        await (await self._place.store()).set(_key(token), data, ttl=self._ttl_s)
+    async def write(self, token: str, data: bytes, old: str | None = None) -> None:
+        """Keep a session under a key, in the same commit no longer under an old one."""
+        store = await self._place.store()
+        async with store.batch() as batch:
+            batch.set(_key(token), data, ttl=self._ttl_s)
+            if old is not None:
+                batch.delete(_key(old))
 
     async def remove(self, token: str) -> None:
         """End the session under a key."""
@@ -193,9 +197,7 @@ class _State:
         if data == self._stored and not modified:
             return None
         self._token = middleware.new_token() if renewed or old is None else old
-        await middleware.write(self._token, data)
-        if renewed and old is not None:
-            await middleware.remove(old)
+        await middleware.write(self._token, data, old if self._token != old else None)
         self._stored = data
         return middleware.cookie(self._token)
 

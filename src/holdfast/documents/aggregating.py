@@ -12,7 +12,6 @@ from holdfast.documents.aggregate.budget import CHUNK_DOCUMENTS, Chunk, Deadline
 from holdfast.documents.aggregate.pipeline import aggregate_chunks
 from holdfast.documents.aggregate.stage_json import pipeline_of
 from holdfast.documents.aggregate.stages import Facet, Lookup, Match, Stage
-from holdfast.documents.planner.execute import Found
 from holdfast.documents.query.texts import TextMatcher
 
 #: How many documents of another collection a `lookup` holds at most.
@@ -43,7 +42,7 @@ def looked_up(stages: Sequence[Stage]) -> Iterator[str]:
 
 async def aggregated(
     stages: Sequence[Stage],
-    rows: AsyncIterator[Found],
+    rows: AsyncIterator[list[Any]],
     others: dict[str, list[Any]],
     deadline: Deadline | None,
     memory_bytes_max: int,
@@ -60,7 +59,8 @@ async def aggregated(
         text=text,
     )
     while True:
-        await source.fill(rows)
+        if source.hungry:
+            await source.fill(rows)
         for chunk in made:
             for one in chunk:
                 yield one
@@ -74,28 +74,27 @@ class _Source:
     """Hands chunks to plain generators, and takes documents from an asynchronous one."""
 
     def __init__(self) -> None:
-        self._chunk: Chunk = []
+        self._page: list[Any] = []
         self._ended = False
 
     @property
     def hungry(self) -> bool:
         """Whether it has handed on what it had, and there may be more."""
-        return not self._chunk and not self._ended
+        return not self._page and not self._ended
 
     def chunks(self) -> Iterator[Chunk]:
-        while self._chunk or not self._ended:
-            chunk, self._chunk = self._chunk, []
+        while self._page or not self._ended:
+            page = self._page
+            chunk, self._page = page[:CHUNK_DOCUMENTS], page[CHUNK_DOCUMENTS:]
             yield chunk
 
-    async def fill(self, rows: AsyncIterator[Found]) -> None:
-        chunk: Chunk = []
-        async for _, document, _ in rows:
-            chunk.append(document)
-            if len(chunk) == CHUNK_DOCUMENTS:
-                break
-        else:
-            self._ended = True
-        self._chunk = chunk
+    async def fill(self, rows: AsyncIterator[list[Any]]) -> None:
+        page = self._page
+        async for some in rows:
+            page += some
+            if len(page) >= CHUNK_DOCUMENTS:
+                return
+        self._ended = True
 
 
 def deadline_of(timeout: float | timedelta | None, clock: Clock) -> Deadline | None:
@@ -119,15 +118,15 @@ def deadline_of(timeout: float | timedelta | None, clock: Clock) -> Deadline | N
 
 
 async def held(
-    name: str, rows: AsyncGenerator[Found, None], deadline: Deadline | None
+    name: str, rows: AsyncGenerator[list[Any], None], deadline: Deadline | None
 ) -> list[Any]:
     """All documents of another collection. Raises QuotaExceeded when there are too many."""
     documents: list[Any] = []
     try:
-        async for _, document, _ in rows:
-            if deadline is not None and len(documents) % CHUNK_DOCUMENTS == 0:
+        async for page in rows:
+            if deadline is not None:
                 deadline()
-            documents.append(document)
+            documents += page
             if len(documents) > LOOKUP_DOCUMENTS_MAX:
                 raise QuotaExceeded(
                     f"a lookup holds at most {LOOKUP_DOCUMENTS_MAX} documents of another "

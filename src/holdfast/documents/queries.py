@@ -16,9 +16,13 @@ from holdfast.documents.aggregating import aggregated, deadline_of, held, looked
 from holdfast.documents.caching import EntryCache
 from holdfast.documents.collections import Collections
 from holdfast.documents.indexes.writers import analyzer_of
-from holdfast.documents.planner.execute import Examined, Found, Run
-from holdfast.documents.planner.plan import QueryPlan, plan_query
+from holdfast.documents.planner.execute import Run
+from holdfast.documents.planner.found import Examined, Found
+from holdfast.documents.planner.lens import NOTHING, Fields, of_stages
+from holdfast.documents.planner.plan import CHOICES_MAX, QueryPlan, plan_query
+from holdfast.documents.planner.prepared import Prepared, shape_of
 from holdfast.documents.planner.quick import quick_count, quick_rows
+from holdfast.documents.planner.statistics import Statistics
 from holdfast.documents.query.cursor import cursor_of, read_cursor
 from holdfast.documents.query.expression import parse_expression
 from holdfast.documents.query.json_form import query_from_json
@@ -202,15 +206,15 @@ class Queries(Generic[T]):
         deadline = deadline_of(timeout, self._collections.components.clock)
         self._collections.gate.check()
         moment = Moment(self._collections.engine)
-        rows: AsyncGenerator[Found, None] | None = None
+        rows: AsyncGenerator[list[Any], None] | None = None
         try:
             view = await moment.begin()
             others: dict[str, list[Any]] = {}
             for name in dict.fromkeys(looked_up(stages)):
                 other = Queries[Any](name, Typed(), self._collections, None)
-                _, found = await other._results_at(view, Query(), None)
+                _, found = await other._pages_at(view, Query(), None)
                 others[name] = await held(name, found, deadline)
-            plan, rows = await self._results_at(view, wanted, None)
+            plan, rows = await self._pages_at(view, wanted, of_stages(stages))
             text = matcher(analyzer_of("")) if plan is None else plan.text
             async for made in aggregated(stages, rows, others, deadline, memory_bytes_max, text):
                 yield made
@@ -261,7 +265,10 @@ class Queries(Generic[T]):
             return nothing_explained(wanted, self._collections.engine)
         storage.space.check()
         async with Moment(storage.engine) as moment:
-            plan = plan_query(wanted, storage.number, await storage.catalogue_at(moment), hint)
+            plan = plan_query(
+                wanted, storage.number, await storage.catalogue_at(moment), hint,
+                statistics=Statistics(storage, moment),
+            )  # fmt: skip
             return await explained(storage, moment, plan)
 
     # --- Inside -----------------------------------------------------------------------------
@@ -295,7 +302,18 @@ class Queries(Generic[T]):
             return None, _nothing()
         plan = await self._plan_at(storage, moment, wanted, hint)
         self._used(storage, plan)
-        return plan, Run(storage, moment, plan, Examined()).results()
+        return plan, Run(storage, moment, plan, Examined(), NOTHING).results()
+
+    async def _pages_at(
+        self, moment: Engine, wanted: Query, fields: Fields
+    ) -> tuple[QueryPlan | None, AsyncGenerator[list[Any], None]]:
+        """The same documents with these fields at least, page by page, without keys."""
+        storage = await self._find()
+        if storage is None:
+            return None, _nothing()
+        plan = await self._plan_at(storage, moment, wanted, None)
+        self._used(storage, plan)
+        return plan, Run(storage, moment, plan, Examined(), fields).pages()
 
     async def _all(self, wanted: Query, hint: str | None) -> list[Found]:
         """Everything that the query gives."""
@@ -316,7 +334,21 @@ class Queries(Generic[T]):
             await walk.aclose()
 
     async def _plan(self, storage: DocumentStorage, wanted: Query, hint: str | None) -> QueryPlan:
-        return plan_query(wanted, storage.number, await storage.catalogue(), hint, storage.choices)
+        catalogue = await storage.catalogue()
+        choices, prepared = storage.choices, storage.prepared
+        shape = None if hint is not None or wanted.limit == 0 else shape_of(wanted)
+        known = None if shape is None else prepared.get(shape)
+        plan: QueryPlan | None = None if known is None else known.bind(wanted)
+        if plan is not None:
+            return plan
+        plan = plan_query(
+            wanted, storage.number, catalogue, hint, choices, Statistics(storage, storage.engine)
+        )
+        if shape is not None and shape not in prepared:
+            if len(prepared) >= CHOICES_MAX:
+                prepared.clear()
+            prepared[shape] = Prepared.of(plan)
+        return plan
 
     @staticmethod
     def _used(storage: DocumentStorage, plan: QueryPlan) -> None:
@@ -333,7 +365,10 @@ class Queries(Generic[T]):
         self, storage: DocumentStorage, moment: Engine, wanted: Query, hint: str | None
     ) -> QueryPlan:
         """The plan with the indexes as of the moment that it is run in."""
-        return plan_query(wanted, storage.number, await storage.catalogue_at(moment), hint)
+        return plan_query(
+            wanted, storage.number, await storage.catalogue_at(moment), hint,
+            statistics=Statistics(storage, moment),
+        )  # fmt: skip
 
     def _keep(self, wanted: Query) -> Callable[[Found], T]:
         """What makes the value of a result: the document, or a dict of what was selected."""
@@ -357,7 +392,7 @@ def _result(keep: Callable[[Found], T], found: Found) -> QueryResult[T]:
     return QueryResult(key, keep(found), entry.metadata)
 
 
-async def _nothing() -> AsyncGenerator[Found, None]:
+async def _nothing() -> AsyncGenerator[Any, None]:
     return
     yield  # An asynchronous generator that ends at once.
 

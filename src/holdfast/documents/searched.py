@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from holdfast.codecs.keys import pack_text
 from holdfast.documents.indexes.definition import Catalogue
 from holdfast.documents.indexes.writers import analyzer_of
-from holdfast.documents.planner.execute import Found
+from holdfast.documents.planner.found import Found
 from holdfast.documents.planner.ranking import no_text_index, search_ranked, the_text_index
 from holdfast.documents.planner.vectors import nearest_documents, no_vector_index
 from holdfast.documents.queries import PAGE_RESULTS, Queries, as_query

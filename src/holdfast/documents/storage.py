@@ -15,6 +15,7 @@ from holdfast.contract.record import THIS_COMMIT, Range, Record
 from holdfast.documents.indexes.definition import Catalogue, catalogue_key, read_catalogue
 from holdfast.documents.indexes.derived import Choices, IndexRows, known_rows
 from holdfast.documents.keys import require_key
+from holdfast.documents.known import Known
 from holdfast.documents.vector.kept import KeptGraph
 from holdfast.records.options import NO_OPTIONS, WriteOptions
 from holdfast.records.services.hashing import Sha256HashingService
@@ -146,12 +147,16 @@ class DocumentStorage:
         self.usage: dict[str, tuple[int, int]] = {}
         #: By number of a vector index: what is kept in memory for approximate search.
         self.graphs: dict[int, KeptGraph] = {}
+        #: What was seen of the documents, here and through transactions and snapshots.
+        self.known = Known()
         self._derived = self._make_derived(None)
 
     def on(self, engine: Engine, pending: PendingRevision | None) -> DocumentStorage:
         """The same documents seen through a transaction or a snapshot."""
         space = self.space.on(engine)
-        return DocumentStorage(space, self._retention, self.values, self._metadata, pending)
+        seen = DocumentStorage(space, self._retention, self.values, self._metadata, pending)
+        seen.known = self.known
+        return seen
 
     # --- Keys -------------------------------------------------------------------------------
 
@@ -246,6 +251,11 @@ class DocumentStorage:
     def choices(self) -> Choices:
         """Which indexes queries of each shape took, with the catalogue as it is."""
         return self._derived.indexes.choices
+
+    @property
+    def prepared(self) -> dict[Any, Any]:
+        """What is kept of the plans of queries, with the catalogue as it is."""
+        return self._derived.indexes.prepared
 
     # --- Writing ----------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Generic, Self, TypeVar
 
 from holdfast.contract.engine import Engine, Snapshot
-from holdfast.documents.planner.execute import Found
+from holdfast.documents.planner.found import Found
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.transaction import TransactionEngine
 

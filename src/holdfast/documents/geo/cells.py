@@ -9,6 +9,7 @@ one code.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from holdfast.documents.geo.shapes import LATITUDE_MAX, LONGITUDE_MAX, Box, Point
@@ -19,7 +20,7 @@ LEVELS = 32
 CODE_BYTES = 8
 """The bytes of a code."""
 
-COVERING_CELLS_MAX = 16
+COVERING_CELLS_MAX = 8
 """How many ranges of codes a covering has at most, if the caller does not say otherwise."""
 
 _SCALE = 1 << LEVELS
@@ -93,22 +94,6 @@ class _Area:
     north: int
     east: int
 
-    def touches(self, other: _Area) -> bool:
-        return (
-            self.south <= other.north
-            and other.south <= self.north
-            and self.west <= other.east
-            and other.west <= self.east
-        )
-
-    def holds(self, other: _Area) -> bool:
-        return (
-            self.south <= other.south
-            and other.north <= self.north
-            and self.west <= other.west
-            and other.east <= self.east
-        )
-
 
 def covering(box: Box, cells_max: int = COVERING_CELLS_MAX) -> list[tuple[int, int]]:
     """Ranges of codes (first, behind the last) that hold every point of the box, and few others.
@@ -116,24 +101,19 @@ def covering(box: Box, cells_max: int = COVERING_CELLS_MAX) -> list[tuple[int, i
     They are in order, do not overlap, and are at most `cells_max`, which is 4 at least.
     """
     areas = [_area(part) for part in (*box.parts(), *_seams(box))]
-    done: list[Cell] = []
+    done: list[_Place] = []
     # Larger cells waste more, so they are divided first, as long as there is room.
-    queue = deque([EARTH])
+    queue = deque([_common(areas[0]) if len(areas) == 1 else (0, 0, 0)])
     while queue:
         cell = queue.popleft()
-        children = [
-            child
-            for child in cell.children()
-            if any(area.touches(_area_of(child)) for area in areas)
-        ]
+        children = list(_children(cell, areas))
         if len(done) + len(queue) + len(children) > max(cells_max, 4):
             done.append(cell)
             continue
-        for child in children:
-            held = any(area.holds(_area_of(child)) for area in areas)
-            (done if held or child.level == LEVELS else queue).append(child)
+        for child, held in children:
+            (done if held or child[0] == LEVELS else queue).append(child)
     joined: list[tuple[int, int]] = []
-    for start, end in sorted((cell.start, cell.end) for cell in done):
+    for start, end in sorted((Cell(*cell).start, Cell(*cell).end) for cell in done):
         if joined and joined[-1][1] == start:
             joined[-1] = (joined[-1][0], end)
         else:
@@ -141,15 +121,50 @@ def covering(box: Box, cells_max: int = COVERING_CELLS_MAX) -> list[tuple[int, i
     return joined
 
 
+#: Level, row and column of a cell: the few that a covering keeps are made cells.
+_Place = tuple[int, int, int]
+
+
+def _common(area: _Area) -> _Place:
+    """The smallest cell that holds an area."""
+    bits = max((area.south ^ area.north).bit_length(), (area.west ^ area.east).bit_length())
+    # A cell of the last level cannot be divided, and is not asked whether it is needed.
+    bits = max(bits, 1)
+    return LEVELS - bits, area.south >> bits, area.west >> bits
+
+
+def _children(cell: _Place, areas: list[_Area]) -> Iterator[tuple[_Place, bool]]:
+    """The cells it divides into that touch an area, and whether one holds them."""
+    level, row, column = cell[0] + 1, 2 * cell[1], 2 * cell[2]
+    shift = LEVELS - level
+    side = (1 << shift) - 1
+    for down in (row, row + 1):
+        south = down << shift
+        north = south + side
+        for along in (column, column + 1):
+            west = along << shift
+            east = west + side
+            touched = held = False
+            for area in areas:
+                if (
+                    south <= area.north
+                    and area.south <= north
+                    and west <= area.east
+                    and area.west <= east
+                ):
+                    touched = True
+                    held = held or (
+                        area.south <= south
+                        and north <= area.north
+                        and area.west <= west
+                        and east <= area.east
+                    )
+            if touched:
+                yield (level, down, along), held
+
+
 def _area(box: Box) -> _Area:
     return _Area(_row(box.south), _column(box.west), _row(box.north), _column(box.east))
-
-
-def _area_of(cell: Cell) -> _Area:
-    shift = LEVELS - cell.level
-    south, west = cell.row << shift, cell.column << shift
-    side = (1 << shift) - 1
-    return _Area(south, west, south + side, west + side)
 
 
 def _seams(box: Box) -> list[Box]:

@@ -64,6 +64,11 @@ def ranges(box: Box, cells_max: int = COVERING_CELLS_MAX) -> list[Range]:
     ]
 
 
+def places_in(value: bytes) -> Iterator[tuple[float, float]]:
+    """Latitude and longitude of each place of a row, as the document has them."""
+    return _PLACE.iter_unpack(value)
+
+
 def _places(value: bytes) -> list[bytes]:
     return [value[at : at + _PLACE.size] for at in range(0, len(value), _PLACE.size)]
 

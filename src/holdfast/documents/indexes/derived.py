@@ -38,7 +38,7 @@ class IndexRows:
 
     Attributes:
         before, after: the documents of the change that is planned next.
-        choices: what queries took, as long as the catalogue stays.
+        choices, prepared: what queries took, as long as the catalogue stays.
     """
 
     name: Final = "indexes"
@@ -51,6 +51,8 @@ class IndexRows:
             writer_of(keyspace, one) for one in catalogue.indexes if one.state != "failed"
         ]
         self.choices: Choices = {}
+        #: By shape of a query: what `planner.prepared` keeps of its plan; None: nothing.
+        self.prepared: dict[Any, Any] = {}
         #: Whether documents that come and go are counted: not by who builds an index.
         self.counts = bool(catalogue.documents_max)
         self._count_key = count_key(keyspace)
@@ -68,6 +70,8 @@ class IndexRows:
         self._missing = {}
         self._arrays = {}
         self._more = 0
+        for one in self.writers:
+            one.begin()
 
     def plan(self, plan: Plan, change: RowChange) -> None:
         self._plan = plan
@@ -91,7 +95,18 @@ class IndexRows:
 
     def end(self, plan: Plan) -> Need | None:
         """What the round has to read, if anything; else what it learned goes into the plan."""
-        self._plan = self.before = self.after = None
+        self.before = self.after = None
+        self._plan = plan
+        for one in self.writers:
+            try:
+                one.finish(plan, self._read, lambda: bool(self._missing))
+            except Exception as error:
+                if self._missing:
+                    continue  # As above.
+                if isinstance(error, StoreError):
+                    error.within(index=one.definition.name)
+                raise
+        self._plan = None
         if self.counts and self._more:
             self._count(plan)
         if self._missing:

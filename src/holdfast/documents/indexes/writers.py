@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, cast
 
@@ -15,7 +15,9 @@ from holdfast.documents.indexes.definition import IndexDefinition, index_prefix
 from holdfast.documents.query.paths import path_text, values_at
 from holdfast.documents.query.values import MISSING
 from holdfast.documents.text.analysis import Analyzer
-from holdfast.documents.text.index import TextIndex
+from holdfast.documents.text.forward import Forward
+from holdfast.documents.text.index import TextIndex, Texts
+from holdfast.documents.text.rows import STATISTICS_KEY, number_key
 from holdfast.documents.vector.vectors import Metric, VectorSpace
 from holdfast.store.plan import Plan
 
@@ -64,6 +66,12 @@ class IndexWriter(ABC):
         self, plan: Plan, identifier: bytes, before: Values, after: Values, read: Read
     ) -> None:
         """Put the rows that a change of a document makes, and delete those that it ends."""
+
+    def begin(self) -> None:
+        """The changes of a commit begin."""
+
+    def finish(self, plan: Plan, read: Read, lacks: Callable[[], bool]) -> None:
+        """All changes of the commit were told. `lacks` tells whether `read` misses a row by now."""
 
 
 class OrderedWriter(IndexWriter):
@@ -201,11 +209,21 @@ class VectorWriter(IndexWriter):
 
 
 class TextWriter(IndexWriter):
-    """A full-text index. What stood there before it knows itself."""
+    """A full-text index. What stood there before it knows itself.
+
+    The documents of a commit are taken together: so each row of postings is written once, however
+    many of them have the word.
+    """
 
     def __init__(self, keyspace: int, definition: IndexDefinition) -> None:
         super().__init__(keyspace, definition)
         self.index = text_index(definition)
+        self._waiting: dict[bytes, Texts | None] = {}
+        #: What was made of texts before a row was found lacking: it need not be made twice.
+        self._made: dict[bytes, tuple[Texts, Forward]] = {}
+
+    def begin(self) -> None:
+        self._waiting = {}
 
     def change(
         self, plan: Plan, identifier: bytes, before: Values, after: Values, read: Read
@@ -213,17 +231,27 @@ class TextWriter(IndexWriter):
         # Only str count, and of these equal ones are the same.
         if before == after and self.definition.state == "ready":
             return
-        prefix = self.prefix
-        texts = None if after is None else [_texts(values) for values in after]
+        self._waiting[identifier] = None if after is None else [_texts(values) for values in after]
+
+    def finish(self, plan: Plan, read: Read, lacks: Callable[[], bool]) -> None:
+        waiting, prefix = self._waiting, self.prefix
+        if not waiting:
+            return
 
         def own(key: bytes) -> bytes | None:
             return read(prefix + key)
 
-        for key, value in list(self.index.changes(identifier, texts, own)):
+        for key in (STATISTICS_KEY, *map(number_key, waiting)):
+            own(key)
+        if lacks():
+            return  # Without the numbers of the documents it would ask for rows of others.
+        for key, value in self.index.changes_of_many(waiting.items(), own, self._made):
             plan.rows[prefix + key] = value
+        if not lacks():
+            self._waiting, self._made = {}, {}
 
 
-def _texts(values: Found) -> list[object]:
+def _texts(values: Found) -> Sequence[object]:
     return list(_flat(values))
 
 

@@ -41,7 +41,7 @@ from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.transaction import TransactionEngine
 
 #: How many documents one commit of a build takes in.
-BUILD_ROWS: Final = 256
+BUILD_ROWS: Final = 512
 #: How many bytes of documents it takes in at most, so that big ones do not hold others up.
 BUILD_BYTES: Final = 1024 * 1024
 #: How many index rows one commit of a drop removes.
@@ -89,6 +89,7 @@ async def build(
             if progress is not None:
                 progress(looked_at)
             if not data_keys:
+                storage.known.documents = max(storage.known.documents, looked_at)
                 return
     except (DuplicateKey, InvalidValue) as error:
         await _fail(storage, index, error)

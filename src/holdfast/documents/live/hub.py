@@ -22,7 +22,8 @@ from holdfast.contract.errors import Compacted, QuotaExceeded, StoreClosed, Stor
 from holdfast.contract.runtime import Background, Completion, Runtime
 from holdfast.documents.live.result import LiveResult, State
 from holdfast.documents.live.routing import Routes
-from holdfast.documents.planner.execute import Examined, Found, Run
+from holdfast.documents.planner.execute import Run
+from holdfast.documents.planner.found import Examined, Found
 from holdfast.documents.planner.plan import plan_query
 from holdfast.documents.storage import DocumentStorage
 from holdfast.documents.walking import Moment

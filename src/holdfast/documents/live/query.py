@@ -12,7 +12,7 @@ from holdfast.contract.runtime import Host
 from holdfast.documents.live.hub import LiveHub
 from holdfast.documents.live.result import LiveResult
 from holdfast.documents.live.told import Told
-from holdfast.documents.planner.execute import Found
+from holdfast.documents.planner.found import Found
 from holdfast.documents.results import LiveChange, QueryResult
 from holdfast.store.versions.entry import Entry
 

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, cast
 from sortedcontainers import SortedList
 
 from holdfast.contract.errors import QuotaExceeded
-from holdfast.documents.planner.execute import Found
+from holdfast.documents.planner.found import Found
 from holdfast.documents.query.compile import Test, compile_where
 from holdfast.documents.query.ordering import Row, directions, keyed
 from holdfast.documents.query.query import Query

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import partial
 from itertools import product
 from typing import Any, Final
 
 from holdfast.contract.errors import InvalidValue
-from holdfast.contract.record import Range, after_prefix
-from holdfast.documents.entries import HASH_BYTES, IndexOrder, hash_key
-from holdfast.documents.geo import index as geo
-from holdfast.documents.geo.cells import CODE_BYTES
-from holdfast.documents.geo.shapes import Box, Point, circle_box
+from holdfast.contract.record import Range
+from holdfast.documents.entries import IndexOrder, hash_key
 from holdfast.documents.indexes.definition import IndexDefinition, index_prefix
-from holdfast.documents.indexes.writers import identifier_in, order_of
-from holdfast.documents.planner.predicates import Predicate, shown
-from holdfast.documents.query.nodes import Matches, Near, Within
+from holdfast.documents.indexes.writers import order_of
+from holdfast.documents.planner.predicates import ByPath, Predicate, shown
+from holdfast.documents.planner.spatial import spatial
+from holdfast.documents.planner.way import Access, Recipe, below
+from holdfast.documents.query.nodes import Matches
 from holdfast.documents.query.ordering import OrderBy
 from holdfast.documents.query.paths import path_text
 from holdfast.documents.query.values import MISSING, order_key
@@ -29,49 +27,11 @@ from holdfast.documents.text.query import Words, parse
 SPANS_MAX: Final = 1000
 
 
-@dataclass
-class Access:
-    """Some spans of an index that hold every document that can match.
-
-    Attributes:
-        index: which.
-        spans: whole keys, in the order of the index.
-        places: the conjuncts that the spans say, so that what lies in them meets them.
-        fixed: how many of the leading fields have one value in all spans.
-        bounded: how many of the leading fields have bounds.
-        bounds: for each bounded field, what tells them to people.
-        order: of a btree index.
-        text: of a full-text index, what is searched for.
-    """
-
-    index: IndexDefinition
-    prefix: bytes
-    spans: list[Range]
-    places: set[int] = field(default_factory=set)
-    fixed: int = 0
-    bounded: int = 0
-    bounds: dict[str, Callable[[], list[str]]] = field(default_factory=dict)
-    order: IndexOrder | None = None
-    text: Matches | None = None
-
-    @property
-    def arrays(self) -> bool:
-        """Whether a document may stand in the index more than once."""
-        return any(self.index.arrays) or self.index.kind == "geo"
-
-    def identifier(self, key: bytes, value: bytes) -> bytes:
-        """The document of a row of the index."""
-        relative = key[len(self.prefix) :]
-        if self.order is not None:
-            return identifier_in(self.index, self.order, relative, value)
-        return relative[HASH_BYTES if self.index.kind == "hash" else CODE_BYTES :]
-
-
 def accesses(
     keyspace: int, indexes: Sequence[IndexDefinition], found: list[Predicate]
 ) -> list[Access]:
     """The indexes that serve what is asked for, each with its spans."""
-    by_path: dict[tuple[str, ...], list[Predicate]] = {}
+    by_path: ByPath = {}
     for one in found:
         by_path.setdefault(one.path, []).append(one)
     served = []
@@ -93,7 +53,7 @@ def accesses(
 def whole_index(keyspace: int, index: IndexDefinition) -> Access:
     """All of a btree index, for its order."""
     prefix = index_prefix(keyspace, index.number)
-    return Access(index, prefix, [_below(prefix, Range())], order=order_of(index))
+    return Access(index, prefix, [below(prefix, Range())], order=order_of(index))
 
 
 def order_given(access: Access, order: tuple[OrderBy, ...]) -> tuple[bool, bool] | None:
@@ -129,16 +89,18 @@ def order_given(access: Access, order: tuple[OrderBy, ...]) -> tuple[bool, bool]
 
 # --- By kind ----------------------------------------------------------------------------------
 
-_ByPath = dict[tuple[str, ...], list[Predicate]]
 
-
-def _ordered(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access | None:
+def _ordered(index: IndexDefinition, prefix: bytes, by_path: ByPath) -> Access | None:
     order = order_of(index)
     access = Access(index, prefix, [], order=order)
     heads: list[tuple[Any, ...]] = [()]
     spans: list[Range] | None = None
     exact = True
     present = False
+    equals: list[int] = []
+    simple = True
+    low: Predicate | None = None
+    high: Predicate | None = None
     for place, one in enumerate(index.fields):
         asked = by_path.get(one.path)
         if not asked:
@@ -150,13 +112,16 @@ def _ordered(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access 
             if multiplied is None:
                 break
             heads = multiplied
+            simple = simple and len(equal) == 1
+            equals.append(equal[0].place)
             present = present or not all(each.null for each in equal)
             if len(heads) == 1:
                 access.fixed = place + 1
             continue
         between = _between(order, heads, asked, access, arrays=arrays)
         if between is not None:
-            spans, sharp = between
+            spans, sharp, low, high = between
+            simple = simple and len(asked) == (low is not None) + (high is not None)
             exact = exact and sharp
             present = True
             access.bounded += 1
@@ -164,13 +129,24 @@ def _ordered(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access 
     if not access.bounded or (index.sparse and not present):
         return None
     if spans is None:
-        bounds = {bound.range.start: bound for bound in map(order.equal, heads)}
-        exact = exact and all(bound.exact for bound in bounds.values())
-        spans = [bounds[start].range for start in sorted(bounds, key=lambda at: at or b"")]
+        several = [order.equal(head) for head in heads]
+        exact = exact and all(bound.exact for bound in several)
+        spans = _sorted([bound.range for bound in several])
     if not exact:
         access.places.clear()
-    access.spans = [span for span in (_below(prefix, one) for one in spans) if not span.empty]
+    access.recipe = _recipe(equals, low, high) if exact and simple and len(heads) == 1 else None
+    access.spans = [span for span in (below(prefix, one) for one in spans) if not span.empty]
     return access
+
+
+def _recipe(equal: list[int], low: Predicate | None, high: Predicate | None) -> Recipe:
+    return Recipe(
+        tuple(equal),
+        None if low is None else low.place,
+        None if high is None else high.place,
+        low is not None and low.low_open,
+        high is not None and high.high_open,
+    )
 
 
 def _equal(
@@ -195,8 +171,8 @@ def _between(
     access: Access,
     *,
     arrays: bool,
-) -> tuple[list[Range], bool] | None:
-    """Spans over the next field: a range of it, or texts that begin so; and whether exact."""
+) -> tuple[list[Range], bool, Predicate | None, Predicate | None] | None:
+    """Spans over the next field: a range of it, or texts that begin so; whether exact; bounds."""
     path = path_text(asked[0].path)
     lows = [one for one in asked if one.low is not None]
     highs = [one for one in asked if one.high is not None]
@@ -206,7 +182,8 @@ def _between(
             return None
         access.bounds[path] = lambda: [f"starts with {shown(starts[0])}"]
         bounds = [order.starting(head, starts[0]) for head in heads]
-        return _sorted([bound.range for bound in bounds]), all(bound.exact for bound in bounds)
+        exact = all(bound.exact for bound in bounds)
+        return _sorted([bound.range for bound in bounds]), exact, None, None
     low = _tightest(lows, above=True)
     high = _tightest(highs, above=False)
     if arrays and low is not None:
@@ -226,7 +203,8 @@ def _between(
         for head in heads
     ]
     access.bounds[path] = partial(_side_by_side, low, high)
-    return _sorted([bound.range for bound in bounds]), all(bound.exact for bound in bounds)
+    exact = all(bound.exact for bound in bounds)
+    return _sorted([bound.range for bound in bounds]), exact, low, high
 
 
 def _told(values: list[Any]) -> list[str]:
@@ -266,7 +244,7 @@ def _tightest(sides: list[Predicate], *, above: bool) -> Predicate | None:
     return first
 
 
-def _hashed(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access | None:
+def _hashed(index: IndexDefinition, prefix: bytes, by_path: ByPath) -> Access | None:
     access = Access(index, prefix, [])
     rows: list[tuple[Any, ...]] = [()]
     for one in index.fields:
@@ -284,33 +262,7 @@ def _hashed(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access |
     return access
 
 
-def _spatial(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access | None:
-    for one in by_path.get(index.fields[0].path, ()):
-        node = one.node
-        if isinstance(node, Within):
-            box = Box(node.box.south, node.box.west, node.box.north, node.box.east)
-            told = f"within {tuple(node.box)}"
-        elif isinstance(node, Near) and node.meters is not None:
-            center = Point(node.point.latitude, node.point.longitude)
-            box = circle_box(center, node.meters)
-            told = f"at most {node.meters:g} m from {tuple(node.point)}"
-        else:
-            continue
-        access = Access(index, prefix, [_below(prefix, span) for span in geo.ranges(box)])
-        access.bounded = 1
-        access.bounds = {path_text(one.path): partial(_told_as, told)}
-        return access
-    return None
-
-
-def around_point(keyspace: int, index: IndexDefinition, center: Point, metres: float) -> Access:
-    """The spans of a spatial index that hold what lies at most so far from a point."""
-    prefix = index_prefix(keyspace, index.number)
-    spans = [_below(prefix, span) for span in geo.ranges(circle_box(center, metres))]
-    return Access(index, prefix, spans, bounded=1)
-
-
-def _textual(index: IndexDefinition, prefix: bytes, by_path: _ByPath) -> Access | None:
+def _textual(index: IndexDefinition, prefix: bytes, by_path: ByPath) -> Access | None:
     for number, one in enumerate(index.fields):
         for asked in by_path.get(one.path, ()):
             node = asked.node
@@ -334,13 +286,7 @@ def excludes(query: Searched) -> bool:
     return isinstance(query, Without) or any(map(excludes, query.parts))
 
 
-_MAKERS = {"btree": _ordered, "hash": _hashed, "geo": _spatial, "text": _textual}
-
-
-def _below(prefix: bytes, span: Range) -> Range:
-    """A span of an index as whole keys."""
-    end = after_prefix(prefix) if span.end is None else prefix + span.end
-    return Range(prefix + (span.start or b""), end)
+_MAKERS = {"btree": _ordered, "hash": _hashed, "geo": spatial, "text": _textual}
 
 
 def _sorted(spans: list[Range]) -> list[Range]:

@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sized
+from dataclasses import replace
+from itertools import compress
 from typing import Any, Final, cast
 
 from holdfast.codecs import envelope
 from holdfast.codecs.keys import unpack_text
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import QuotaExceeded
-from holdfast.contract.record import Range
-from holdfast.documents.entries import COMPONENT_BYTES_MAX, Note
-from holdfast.documents.geo.shapes import Point
-from holdfast.documents.indexes.definition import IndexDefinition
-from holdfast.documents.planner.access import Access, around_point
+from holdfast.contract.record import Range, Record
+from holdfast.documents.entries import Note
+from holdfast.documents.planner.found import Examined, Found
+from holdfast.documents.planner.lens import Fields, Lens, joined, of_condition, of_page
+from holdfast.documents.planner.nearest import nearest
 from holdfast.documents.planner.plan import QueryPlan
 from holdfast.documents.planner.searching import search_index
+from holdfast.documents.planner.ties import Ties, is_cut
+from holdfast.documents.planner.way import Access
 from holdfast.documents.query.compile import Test, compile_where
 from holdfast.documents.query.cursor import read_cursor
 from holdfast.documents.query.nodes import EVERYTHING
 from holdfast.documents.query.ordering import (
     Arrangement,
     Keyed,
-    OrderBy,
     Row,
     directions,
     keyed,
     precedes,
 )
+from holdfast.documents.query.query import Query
+from holdfast.documents.query.values import MISSING
 from holdfast.documents.storage import DocumentStorage
 from holdfast.store import layout
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.transaction import TransactionEngine
-from holdfast.store.versions.entry import Entry
 
 #: How many rows the first page of a walk has, how fast pages grow, and to what.
 FIRST_PAGE_ROWS: Final = 32
@@ -41,30 +44,11 @@ PAGE_GROWTH: Final = 4
 LAST_PAGE_ROWS: Final = 1024
 #: How many documents a walk that may meet one twice remembers at most.
 SEEN_MAX: Final = 2_000_000
-#: The first circle in which the nearest are looked for, how circles grow, and which is the earth.
-FIRST_CIRCLE_METRES: Final = 1000.0
-CIRCLE_GROWTH: Final = 4.0
-HALF_AROUND_METRES: Final = 20_100_000.0
-#: Cut components that share fewer bytes are in order.
-_CUT_SHARED = COMPONENT_BYTES_MAX - 17
 
-#: A key, its document, and its entry.
-Found = tuple[str, Any, Entry[Any]]
+_WHOLE: Final = int(Note.WHOLE)
+
 #: A row of an index: the document, the whole key, and whether a component was cut.
 _Met = tuple[bytes, bytes, bool]
-
-
-@dataclass
-class Examined:
-    """What a query looked at.
-
-    Attributes:
-        keys: rows of indexes.
-        documents: that were read and decoded.
-    """
-
-    keys: int = 0
-    documents: int = 0
 
 
 class Run:
@@ -75,15 +59,21 @@ class Run:
         moment: where it reads.
         plan: what to do.
         examined: is counted up.
+        fields: those that the caller looks at in documents it gets; None: all.
     """
 
     def __init__(
-        self, storage: DocumentStorage, moment: Engine, plan: QueryPlan, examined: Examined
+        self,
+        storage: DocumentStorage,
+        moment: Engine,
+        plan: QueryPlan,
+        examined: Examined,
+        fields: Fields = None,
     ) -> None:
-        self._storage = storage
-        self._engine = moment
+        self.storage = storage
+        self.moment = moment
         self._plan = plan
-        self._examined = examined
+        self.examined = examined
         fixed = moment is not storage.engine or isinstance(
             moment, TransactionEngine | SnapshotEngine
         )
@@ -92,6 +82,7 @@ class Run:
         self._test: Test | None = None
         if rest != EVERYTHING:
             self._test = compile_where(rest, text=plan.text)
+        self._lens = Lens(joined(fields, of_condition(rest), of_page(plan.query)))
 
     # --- Results ----------------------------------------------------------------------------
 
@@ -104,7 +95,7 @@ class Run:
             return
         left, skip = end, query.offset
         if self._plan.nearest is not None:
-            rows = self._nearest(self._plan.nearest, end or 0)
+            rows = nearest(self, self._plan.query.order_by, self._plan.nearest, end or 0)
         elif self._plan.ordered:
             rows = self._streamed(after, end)
         else:
@@ -135,7 +126,7 @@ class Run:
                 total += len(rows)
         else:
             whole = replace(plan, query=replace(query, limit=None, offset=0))
-            run = Run(self._storage, self._engine, whole, self._examined)
+            run = Run(self.storage, self.moment, whole, self.examined)
             async for _ in run.results():
                 total += 1
         total = max(0, total - query.offset)
@@ -163,7 +154,7 @@ class Run:
                     yield row
             return
         behind = precedes(directions(order))
-        ties = _Ties(order, wanted)
+        ties = Ties(order, wanted)
         async for row, entry_key, cut in self._walked(plan.single, wanted):
             [one] = keyed(cast("list[Row]", [row]), order)
             if after is not None and not behind(after, one[0]):
@@ -172,13 +163,13 @@ class Run:
                 ties.hold(one, entry_key, cut=cut)
                 continue
             for kept in ties.release():
-                yield kept
+                yield cast("Found", kept)
             if plan.ties and not cut:
                 yield row
             else:
                 ties.begin(one, entry_key, cut=cut)
         for kept in ties.release():
-            yield kept
+            yield cast("Found", kept)
 
     async def _walked(
         self, way: Access, wanted: int | None
@@ -190,28 +181,6 @@ class Run:
                 row = rows.get(unpack_text(identifier))
                 if row is not None:
                     yield row, entry_key, cut
-
-    async def _nearest(self, index: IndexDefinition, wanted: int) -> AsyncIterator[Found]:
-        """The nearest so many, looked for in circles that grow until these hold them."""
-        order = self._plan.query.order_by
-        near = order[0].near
-        assert near is not None
-        center = Point(near.latitude, near.longitude)
-        metres = FIRST_CIRCLE_METRES
-        while True:
-            arrangement = Arrangement(order, wanted)
-            inside = 0
-            way = around_point(self._storage.number, index, center, metres)
-            async for rows in self._matching_in([way]):
-                for one in keyed(cast("list[Row]", rows), order):
-                    if one[0][0][1] <= metres:
-                        inside += 1
-                        arrangement.add([one])
-            if inside >= wanted or metres > HALF_AROUND_METRES:
-                break
-            metres *= CIRCLE_GROWTH
-        for _, row in arrangement.rows():
-            yield cast("Found", row)
 
     # --- Documents --------------------------------------------------------------------------
 
@@ -235,53 +204,107 @@ class Run:
                 if seen is not None:
                     identifiers = [one for one in dict.fromkeys(identifiers) if one not in seen]
                     seen.update(identifiers)
-                    _require_room(seen)
+                    self.require_room(seen)
                 yield await self.documents(identifiers)
 
+    async def pages(self) -> AsyncGenerator[list[Any], None]:
+        """The documents of a query without order and page: as its fields have them, without keys.
+
+        They come in the order of keys all the same.
+        """
+        plan = self._plan
+        if plan.ways or plan.query != Query(plan.query.where):
+            async for row in self.results():
+                yield [row[1]]
+            return
+        test = self._test
+        async for rows, documents, odd in self._rows(None):
+            if odd:
+                yield [row[1] for row in await self._found(rows, documents, odd=odd)]
+            else:
+                yield documents if test is None else [*filter(test, documents)]
+
     async def _scanned(self, behind: str | None) -> AsyncIterator[list[Found]]:
-        storage, test = self._storage, self._test
+        async for rows, documents, odd in self._rows(behind):
+            yield await self._found(rows, documents, odd=odd)
+
+    async def _rows(
+        self, behind: str | None
+    ) -> AsyncIterator[tuple[list[tuple[bytes, Record]], list[Any], bool]]:
+        """The rows of the collection page by page, and what the lens makes of them."""
+        storage = self.storage
         whole = storage.whole
         rest: Range | None = whole
         if behind is not None:
             rest = Range(storage.data_key(behind) + b"\0", whole.end)
-        rows_wanted = FIRST_PAGE_ROWS
-        skip = layout.REGION_BYTES
+        rows_wanted, seen = FIRST_PAGE_ROWS, 0
         while rest is not None:
-            page = await self._engine.scan(replace(rest, limit=rows_wanted))
+            page = await self.moment.scan(replace(rest, limit=rows_wanted))
             rows_wanted = min(rows_wanted * PAGE_GROWTH, LAST_PAGE_ROWS)
-            rows: list[Found] = []
-            for data_key, (stored, revision) in page.rows:
+            seen += len(page.rows)
+            self.examined.documents += len(page.rows)
+            yield page.rows, *self._lens.documents(page.rows)
+            rest = page.resume
+        if behind is None:
+            storage.known.documents = seen
+
+    async def documents(self, identifiers: list[bytes]) -> list[Found]:
+        """The living documents that match, in this order."""
+        if not identifiers:
+            return []
+        data = self.storage.rows.data
+        data_keys = [data + one for one in identifiers]
+        self.examined.documents += len(data_keys)
+        records = await self.moment.read(data_keys)
+        rows = [
+            (key, record)
+            for key, record in zip(data_keys, records, strict=True)
+            if record is not None
+        ]
+        documents, odd = self._lens.documents(rows)
+        return await self._found(rows, documents, odd=odd)
+
+    async def _found(
+        self, rows: list[tuple[bytes, Record]], documents: list[Any], *, odd: bool
+    ) -> list[Found]:
+        """The rows that are of living documents that match."""
+        storage, test, skip = self.storage, self._test, layout.REGION_BYTES
+        pairs: Iterable[tuple[tuple[bytes, Record], Any]] = zip(rows, documents, strict=True)
+        if odd:
+            return [one async for one in self._odd(pairs)]
+        if test is not None:
+            pairs = compress(pairs, map(test, documents))
+        entry = storage.entry
+        return [
+            (unpack_text(key[skip:]), document, entry(key, stored, revision))
+            for (key, (stored, revision)), document in pairs
+        ]
+
+    async def _odd(self, pairs: Iterable[tuple[tuple[bytes, Record], Any]]) -> AsyncIterator[Found]:
+        """The same where entries have to tell what some documents are."""
+        storage, test, skip = self.storage, self._test, layout.REGION_BYTES
+        for (data_key, (stored, revision)), document in pairs:
+            entry = None
+            if document is MISSING:
                 if storage.expired(stored):
                     continue
                 entry = storage.entry(data_key, stored, revision)
                 if stored[1] & envelope.BLOB:
-                    await storage.complete(entry, self._engine)
-                document = entry.value
-                if test is None or test(document):
-                    rows.append((unpack_text(data_key[skip:]), document, entry))
-            self._examined.documents += len(page.rows)
-            yield rows
-            rest = page.resume
-
-    async def documents(self, identifiers: list[bytes]) -> list[Found]:
-        """The living documents that match, in this order."""
-        storage, test = self._storage, self._test
-        data = storage.rows.data
-        data_keys = [data + one for one in identifiers]
-        rows: list[Found] = []
-        self._examined.documents += len(data_keys)
-        for data_key, record in zip(
-            data_keys, await self._engine.read(data_keys) if data_keys else (), strict=True
-        ):
-            if record is None or storage.expired(record.value):
-                continue
-            entry = storage.entry(data_key, *record)
-            if record.value[1] & envelope.BLOB:
-                await storage.complete(entry, self._engine)
-            document = entry.value
+                    await storage.complete(entry, self.moment)
+                document = entry.value  # noqa: PLW2901
             if test is None or test(document):
-                rows.append((unpack_text(data_key[layout.REGION_BYTES :]), document, entry))
-        return rows
+                entry = entry or storage.entry(data_key, stored, revision)
+                yield unpack_text(data_key[skip:]), document, entry
+
+    @staticmethod
+    def require_room(seen: Sized) -> None:
+        """Raise QuotaExceeded when a walk has to remember too many documents."""
+        if len(seen) > SEEN_MAX:
+            raise QuotaExceeded(
+                f"a query over arrays or alternatives remembers at most {SEEN_MAX} documents; "
+                "found more. Narrow it, or ask for each alternative by itself",
+                limit=SEEN_MAX,
+            )
 
     # --- Entries ----------------------------------------------------------------------------
 
@@ -290,27 +313,28 @@ class Run:
     ) -> AsyncIterator[list[_Met]]:
         """The rows of an index within the spans, page by page."""
         if way.text is not None:
-            identifiers = await search_index(self._engine, way)
-            self._examined.keys += len(identifiers)
+            identifiers = await search_index(self.moment, way)
+            self.examined.keys += len(identifiers)
             for start in range(0, len(identifiers), LAST_PAGE_ROWS):
                 yield [(one, b"", False) for one in identifiers[start : start + LAST_PAGE_ROWS]]
             return
-        whole = bool(way.bounded == 0)
+        whole, holds = bool(way.bounded == 0), way.holds
         rows_wanted = FIRST_PAGE_ROWS
         if wanted is not None and self._test is None:
             rows_wanted = max(1, min(wanted, LAST_PAGE_ROWS))
         for span in reversed(way.spans) if backwards else way.spans:
             rest: Range | None = replace(span, reverse=backwards)
             while rest is not None and not rest.empty:
-                page = await self._engine.scan(replace(rest, limit=rows_wanted))
+                page = await self.moment.scan(replace(rest, limit=rows_wanted))
                 rows_wanted = min(rows_wanted * PAGE_GROWTH, LAST_PAGE_ROWS)
-                self._examined.keys += len(page.rows)
+                self.examined.keys += len(page.rows)
                 identifier = way.identifier
                 ordered = way.order is not None
                 met = [
                     (identifier(key, value), key, ordered and bool(value) and is_cut(value))
                     for key, (value, _) in page.rows
                     if not (whole and value and value[0] & _WHOLE)
+                    and (holds is None or holds(value))
                 ]
                 if met:
                     yield met
@@ -318,74 +342,19 @@ class Run:
 
     async def _expired(self) -> set[bytes]:
         """The documents that have run out and that nobody has swept yet."""
-        storage = self._storage
+        storage = self.storage
         now = storage.space.clock.now_ms()
         data = storage.rows.data
         gone: set[bytes] = set()
         rest: Range | None = Range(layout.EXPIRY, layout.expiry_key(now + 1, b""))
         while rest is not None:
-            page = await self._engine.scan(rest)
+            page = await self.moment.scan(rest)
             for key, _ in page.rows:
                 _, data_key = layout.expiry_of(key)
                 if data_key.startswith(data):
                     gone.add(data_key[layout.REGION_BYTES :])
             rest = page.resume
         return gone
-
-
-class _Ties:
-    """Documents that an index does not tell apart, until the next one is another.
-
-    They sort alike, or their keys in the index were cut at the same place.
-    """
-
-    def __init__(self, order: tuple[OrderBy, ...], wanted: int | None) -> None:
-        self._order = order
-        self._wanted = wanted
-        self._held: Arrangement | None = None
-        self._key: tuple[Any, ...] = ()
-        self._entry, self._cut = b"", False
-
-    def belongs(self, key: tuple[Any, ...], entry: bytes, *, cut: bool) -> bool:
-        """Whether a document belongs to those that are held."""
-        if self._held is None:
-            return False
-        return key == self._key or (
-            cut and self._cut and _shared(self._entry, entry) >= _CUT_SHARED
-        )
-
-    def begin(self, row: Keyed, entry: bytes, *, cut: bool) -> None:
-        """Hold the first of some."""
-        self._held = Arrangement(self._order, self._wanted)
-        self.hold(row, entry, cut=cut)
-
-    def hold(self, row: Keyed, entry: bytes, *, cut: bool) -> None:
-        """Hold another one."""
-        assert self._held is not None
-        self._held.add([row])
-        self._key, self._entry, self._cut = row[0][:-1], entry, cut
-
-    def release(self) -> list[Found]:
-        """Those that are held, in order; none are from then on."""
-        held, self._held = self._held, None
-        return [] if held is None else [cast("Found", row) for _, row in held.rows()]
-
-
-_WHOLE = int(Note.WHOLE)
-_CUT = int(Note.CUT)
-
-
-def is_cut(value: bytes) -> bool:
-    """Whether a component of an entry with this note was cut."""
-    return bool(value[0] & _CUT)
-
-
-def _shared(one: bytes, other: bytes) -> int:
-    """How many bytes two keys have in common at their beginning."""
-    for at, (mine, theirs) in enumerate(zip(one, other, strict=False)):
-        if mine != theirs:
-            return at
-    return min(len(one), len(other))
 
 
 def _behind(
@@ -397,12 +366,3 @@ def _behind(
         yield from rows
         return
     yield from (one for one in rows if behind(after, one[0]))
-
-
-def _require_room(seen: set[bytes]) -> None:
-    if len(seen) > SEEN_MAX:
-        raise QuotaExceeded(
-            f"a query over arrays or alternatives remembers at most {SEEN_MAX} documents; found "
-            "more. Narrow it, or ask for each alternative by itself",
-            limit=SEEN_MAX,
-        )

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from holdfast.contract.engine import Engine
-from holdfast.documents.planner.access import Access
-from holdfast.documents.planner.execute import Examined, Run
-from holdfast.documents.planner.plan import QueryPlan
+from holdfast.documents.planner.execute import Run
+from holdfast.documents.planner.found import Examined
+from holdfast.documents.planner.plan import QueryPlan, said_by
+from holdfast.documents.planner.predicates import conjuncts
+from holdfast.documents.planner.statistics import Statistics
+from holdfast.documents.planner.way import Access
 from holdfast.documents.query.json_form import query_to_json
 from holdfast.documents.query.json_print import where_to_json
 from holdfast.documents.query.nodes import EVERYTHING
@@ -20,9 +23,14 @@ async def explained(storage: DocumentStorage, moment: Engine, plan: QueryPlan) -
     """Run the plan, and tell how it went.
 
     `plan` is a tree of stages, the last step outermost. `examined` counts what was really looked
-    at. `warnings` says what an index would mend.
+    at; of an index scan `estimate` is what it was thought to be. `warnings` says what an index
+    would mend.
     """
     clock = storage.engine.components.clock
+    parts, statistics = conjuncts(plan.query.where), Statistics(storage, moment)
+    for way in plan.ways:
+        if way.estimate is None:
+            way.estimate = statistics.rows(way, said_by(plan, parts, way))
     examined = Examined()
     began = clock.monotonic()
     returned = 0
@@ -95,6 +103,14 @@ def stages(plan: QueryPlan) -> dict[str, Any]:
 
 
 def _scan(way: Access) -> dict[str, Any]:
+    told = _told(way)
+    if way.estimate is not None:
+        # What it was chosen by; `examined` tells what it was.
+        told["estimate"] = {"keys": way.estimate.rows, "counted": way.estimate.exact}
+    return told
+
+
+def _told(way: Access) -> dict[str, Any]:
     return {
         "stage": "index_scan",
         "index": way.index.name,

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from holdfast.contract.errors import IndexNotFound, InvalidQuery
 from holdfast.documents.indexes.definition import Catalogue, IndexDefinition
 from holdfast.documents.indexes.derived import Choices
 from holdfast.documents.indexes.writers import analyzer_of
-from holdfast.documents.planner.access import Access, accesses, order_given, whole_index
+from holdfast.documents.planner.access import accesses, order_given, whole_index
 from holdfast.documents.planner.predicates import conjuncts, predicates
+from holdfast.documents.planner.statistics import COUNTED_MAX, Statistics
+from holdfast.documents.planner.way import Access
+from holdfast.documents.query.compile import Test, compile_where
 from holdfast.documents.query.nodes import EVERYTHING, Matches, Near, Node, Or, Within, all_of
 from holdfast.documents.query.query import Query
 from holdfast.documents.query.texts import TextMatcher
@@ -19,8 +24,16 @@ from holdfast.documents.text.matching import matcher
 
 #: How many shapes of queries are remembered with the indexes that they took.
 CHOICES_MAX: Final = 1000
+#: So many ways are weighed against each other, those first that the rules prefer.
+WEIGHED_MAX: Final = 8
 #: With fewer indexes a choice costs less than remembering it.
 _WORTH_REMEMBERING = 8
+
+
+@lru_cache(maxsize=64)
+def text_of(language: str) -> TextMatcher:
+    """What prepares full-text searches in a language."""
+    return matcher(analyzer_of(language))
 
 
 @dataclass
@@ -38,6 +51,7 @@ class QueryPlan:
         rejected: the other indexes that would serve.
         nearest: the spatial index by which the nearest are found first.
         missed: names of indexes over fields of the condition that cannot serve it.
+        weighed: whether estimates of this query's values decided.
     """
 
     query: Query
@@ -46,10 +60,11 @@ class QueryPlan:
     backwards: bool = False
     ordered: bool = False
     ties: bool = False
-    text: TextMatcher = field(default_factory=lambda: matcher(analyzer_of("")))
+    text: TextMatcher = field(default_factory=lambda: text_of(""))
     rejected: list[Access] = field(default_factory=list)
     nearest: IndexDefinition | None = None
     missed: list[str] = field(default_factory=list)
+    weighed: bool = False
 
     @property
     def names(self) -> frozenset[str]:
@@ -67,7 +82,9 @@ class QueryPlan:
     def exact(self) -> bool:
         """Whether the entries alone say which documents match, each once."""
         way = self.single
-        return way is not None and self.rest == EVERYTHING and not way.arrays and way.text is None
+        if way is None or self.rest != EVERYTHING:
+            return False
+        return not way.arrays and way.text is None and way.holds is None
 
 
 def plan_query(
@@ -76,12 +93,14 @@ def plan_query(
     catalogue: Catalogue,
     hint: str | None = None,
     choices: Choices | None = None,
+    statistics: Statistics | None = None,
 ) -> QueryPlan:
     """The plan of a query.
 
     Args:
         hint: the index to use; empty: none.
         choices: what queries of the same shape took; filled here.
+        statistics: estimates what ways cost, where there are several; None: rules decide.
 
     Raises:
         IndexNotFound: there is none of the hint's name.
@@ -89,12 +108,12 @@ def plan_query(
     """
     parts = conjuncts(query.where)
     language = _language(parts, catalogue)
-    plan = QueryPlan(query, rest=query.where, text=matcher(analyzer_of(language)))
+    plan = QueryPlan(query, rest=query.where, text=text_of(language))
     if query.limit == 0:
         return plan
     usable = _usable(catalogue, language, hint)
     if choices is None or hint is not None or len(usable) < _WORTH_REMEMBERING:
-        _choose(plan, parts, keyspace, usable, hint)
+        _choose(plan, parts, keyspace, usable, hint, statistics)
         return plan
     shape = query.shape()
     known = choices.get(shape)
@@ -105,7 +124,9 @@ def plan_query(
         if plan.names == names:
             return plan
         plan = QueryPlan(query, rest=query.where, text=plan.text)
-    _choose(plan, parts, keyspace, usable, hint)
+    _choose(plan, parts, keyspace, usable, hint, statistics)
+    if plan.weighed:
+        return plan
     if len(choices) >= CHOICES_MAX:
         choices.clear()
     choices[shape] = plan.names, plan.missed
@@ -118,6 +139,7 @@ def _choose(
     keyspace: int,
     usable: Sequence[IndexDefinition],
     hint: str | None,
+    statistics: Statistics | None = None,
 ) -> None:
     """Choose among the usable indexes."""
     query = plan.query
@@ -142,6 +164,8 @@ def _choose(
         )
     if len(candidates) > 1:
         candidates.sort(key=lambda access: _rank(access, query), reverse=True)
+        if statistics is not None:
+            plan.weighed = _weigh(plan, parts, candidates, statistics)
     best = candidates[0] if candidates else None
     union = None
     if not hint and (best is None or not best.bounded):
@@ -152,7 +176,7 @@ def _choose(
         plan.ordered = plan.ties = not query.order_by
     else:
         plan.ways, plan.rejected = [best], candidates[1:]
-        plan.rest = _rest(parts, best)
+        plan.rest = rest_of(parts, best)
         given = order_given(best, query.order_by)
         if given is not None:
             plan.backwards, plan.ties = given
@@ -238,6 +262,41 @@ def _union(
     return None
 
 
+def _weigh(
+    plan: QueryPlan, parts: tuple[Node, ...], candidates: list[Access], statistics: Statistics
+) -> bool:
+    """Put the way first that is thought to look at the fewest rows. False: there is no telling.
+
+    Ways that are thought to cost the same stay in the order of the rules.
+    """
+    query = plan.query
+    first = candidates[0]
+    if not statistics.able or (first.index.unique and first.fixed == len(first.index.fields)):
+        return False
+    costs: dict[int, float] = {}
+    for access in candidates[:WEIGHED_MAX]:
+        said = said_by(plan, parts, access)
+        access.estimate = statistics.rows(access, said)
+        if access.estimate is None:
+            return False
+        cost = float(access.estimate.rows)
+        if query.limit is not None and order_given(access, query.order_by) is not None:
+            sample = statistics.sample()
+            if sample is not None and cost > COUNTED_MAX:
+                met = sample.share(compile_where(query.where, text=plan.text))
+                wanted = query.offset + query.limit
+                cost = min(cost, wanted * sample.share(said) / met)
+        costs[id(access)] = cost
+    candidates.sort(key=lambda access: costs.get(id(access), math.inf))
+    return True
+
+
+def said_by(plan: QueryPlan, parts: tuple[Node, ...], access: Access) -> Test:
+    """What the spans of an access say of the documents within them."""
+    said = all_of(tuple(parts[place] for place in sorted(access.places)))
+    return compile_where(said, text=plan.text)
+
+
 def _rank(access: Access, query: Query) -> tuple[Any, ...]:
     """What speaks for a way, the weightiest first."""
     index = access.index
@@ -257,6 +316,7 @@ def _rank(access: Access, query: Query) -> tuple[Any, ...]:
     )
 
 
-def _rest(parts: Sequence[Node], access: Access) -> Node:
+def rest_of(parts: Sequence[Node], access: Access) -> Node:
+    """What is left to be looked at in the documents that an access finds."""
     rest = tuple(part for place, part in enumerate(parts) if place not in access.places)
     return all_of(rest) if rest else EVERYTHING

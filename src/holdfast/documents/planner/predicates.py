@@ -59,6 +59,10 @@ class Predicate(NamedTuple):
         return self.values is not None and any(one.key[0] == NULL for one in self.values)
 
 
+#: What is asked of each field.
+ByPath = dict[Path, list[Predicate]]
+
+
 def conjuncts(node: Node) -> tuple[Node, ...]:
     """The conditions that all have to hold."""
     if isinstance(node, And):
@@ -88,8 +92,10 @@ def _of(node: Node, place: int, above: Path, *, whole: bool) -> Iterator[Predica
             start = _start_of(pattern)
             if start:
                 yield Predicate((*above, *path), place, False, start=start)
-        case Matches(path, _) | Near(path, _, _) | Within(path, _) if path and not above:
+        case Matches(path, _) if path and not above:
             yield Predicate(path, place, False, node=node)
+        case Near(path, _, _) | Within(path, _) if path and not above:
+            yield Predicate(path, place, whole, node=node)
         case Nested(path, condition) if path:
             for one in conjuncts(condition):
                 yield from _of(one, place, (*above, *path), whole=False)

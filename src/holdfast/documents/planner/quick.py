@@ -7,25 +7,35 @@ are of one moment. Where that is not so, or there is more to do, `execute` does 
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, cast
+from collections.abc import Sequence
+from typing import Any, Final, cast
 
 from holdfast.codecs import envelope
 from holdfast.codecs.keys import unpack_text
-from holdfast.contract.engine import NOT_NOW, Engine, _NotNow
-from holdfast.contract.record import Range
-from holdfast.documents.planner.access import Access
-from holdfast.documents.planner.execute import Found, is_cut
+from holdfast.contract.engine import NOT_NOW
+from holdfast.contract.record import Page, Range, Record
+from holdfast.documents.planner.found import Found
+from holdfast.documents.planner.lens import NOTHING, Lens, joined, of_condition, of_page
 from holdfast.documents.planner.plan import QueryPlan
+from holdfast.documents.planner.ties import is_cut
+from holdfast.documents.planner.waiting import at_once
+from holdfast.documents.planner.way import Access
 from holdfast.documents.query.compile import compile_where
 from holdfast.documents.query.nodes import EVERYTHING
 from holdfast.documents.query.ordering import Arrangement, Row, keyed
+from holdfast.documents.query.values import MISSING
 from holdfast.documents.storage import DocumentStorage
 from holdfast.store import layout
 from holdfast.store.versions.entry import Entry
 
 #: So many spans and rows of an index are looked at without a pause, at most.
-SPANS_MAX: Final = 8
+SPANS_MAX: Final = 16
 ROWS_MAX: Final = 256
+#: More documents than this are read in one call.
+PEEKS_MAX: Final = 4
+#: Bits of documents that may have run out, or do not stand in their rows.
+_ODD: Final = envelope.BLOB | envelope.EXPIRES
+_NO_LENS: Final = Lens(NOTHING)
 #: How many rows are looked at for one that is wanted, at first.
 _SPARE_ROWS = 8
 
@@ -39,15 +49,14 @@ def quick_rows(storage: DocumentStorage, plan: QueryPlan) -> list[Found] | None:
         return None
     end = None if query.limit is None else query.offset + query.limit
     streams = plan.ordered and plan.ties
-    wanted = end if streams else None
-    rows = _matching(storage, plan, way, wanted)
+    rows = _matching(storage, plan, way, end if streams else None)
     if rows is None:
         return None
     if not streams:
         arrangement = Arrangement(query.order_by, end)
         arrangement.add(keyed(cast("list[Row]", rows), query.order_by))
         rows = [cast("Found", row) for _, row in arrangement.rows()]
-    return rows[query.offset : end]
+    return rows[query.offset : end] if query.offset else rows
 
 
 def quick_count(storage: DocumentStorage, plan: QueryPlan) -> int | None:
@@ -81,11 +90,14 @@ def _matching(
     peek_page = engine.peek_page
     if peek_page is None or engine.peek is None:
         return None
+    rest, query = plan.rest, plan.query
     # Without anything left to look at, no more rows than documents are needed.
-    limit = ROWS_MAX if wanted is None else wanted + (_SPARE_ROWS if plan.rest != EVERYTHING else 0)
+    limit = ROWS_MAX if wanted is None else wanted + (_SPARE_ROWS if rest != EVERYTHING else 0)
     if limit > ROWS_MAX:
         return None
-    test = None if plan.rest == EVERYTHING else compile_where(plan.rest, text=plan.text)
+    test = None if rest == EVERYTHING else compile_where(rest, text=plan.text)
+    looked_at = test is not None or query.order_by or query.select
+    lens = Lens(joined(of_condition(rest), of_page(query))) if looked_at else _NO_LENS
     revision: int | None = None
     found: list[Found] = []
     for span in reversed(way.spans) if plan.backwards else way.spans:
@@ -93,13 +105,10 @@ def _matching(
         if page is NOT_NOW or revision not in (None, page.revision):
             return None
         revision = page.revision
-        rows = [
-            _document(engine, storage, way, key, value, revision) for key, (value, _) in page.rows
-        ]
-        if NOT_NOW in rows:
+        rows = _documents(storage, way, page, lens)
+        if rows is None:
             return None
-        living = [cast("Found", row) for row in rows if row is not None]
-        found += living if test is None else [row for row in living if test(row[1])]
+        found += rows if test is None else [row for row in rows if test(row[1])]
         if wanted is not None and len(found) >= wanted:
             return found[:wanted]
         if page.resume is not None and len(page.rows) >= limit:
@@ -107,22 +116,51 @@ def _matching(
     return found
 
 
-def _document(
-    engine: Engine, storage: DocumentStorage, way: Access, key: bytes, note: bytes, revision: int
-) -> Found | Literal[_NotNow.NOT_NOW] | None:
-    """The living document of a row, None, or NOT_NOW where more has to be looked at."""
-    assert engine.peek is not None
-    if note and way.order is not None and is_cut(note):
-        return NOT_NOW
-    identifier = way.identifier(key, note)
-    data_key = storage.rows.data + identifier
-    peeked = engine.peek(data_key)
-    if peeked is None or peeked is NOT_NOW:
-        return NOT_NOW
-    stored, written = peeked
-    if written > revision or stored[1] & envelope.BLOB:
-        return NOT_NOW
-    if storage.expired(stored):
+def _documents(storage: DocumentStorage, way: Access, page: Page, lens: Lens) -> list[Found] | None:
+    """The living documents of the rows of an index; None: more has to be looked at."""
+    revision = page.revision
+    identifiers = _identifiers(way, page.rows)
+    if identifiers is None:
         return None
-    entry: Entry[Any] = Entry(identifier, stored, written)
-    return unpack_text(identifier), entry.value, entry
+    records = _records(storage, identifiers)
+    if records is None:
+        return None
+    found: list[Found] = []
+    for identifier, record in zip(identifiers, records, strict=True):
+        if record is None:
+            return None
+        stored, written = record
+        if written > revision:
+            return None
+        if stored[1] & _ODD:
+            if stored[1] & envelope.BLOB:
+                return None
+            if storage.expired(stored):
+                continue
+        entry: Entry[Any] = Entry(identifier, stored, written)
+        document = lens.document(stored)
+        if document is MISSING:
+            document = entry.value
+        found.append((unpack_text(identifier), document, entry))
+    return found
+
+
+def _identifiers(way: Access, rows: list[tuple[bytes, Record]]) -> list[bytes] | None:
+    """The documents that the rows are of; None: where they stand says less than that."""
+    if way.order is not None and any(note and is_cut(note) for _, (note, _) in rows):
+        return None
+    if way.holds is not None:
+        rows = [row for row in rows if way.holds(row[1].value)]
+    return [way.identifier(key, note) for key, (note, _) in rows]
+
+
+def _records(
+    storage: DocumentStorage, identifiers: list[bytes]
+) -> Sequence[tuple[bytes, int] | None] | None:
+    """The rows of these documents, if the engine has them at once."""
+    engine, data = storage.engine, storage.rows.data
+    if len(identifiers) <= PEEKS_MAX:
+        assert engine.peek is not None
+        found = [engine.peek(data + one) for one in identifiers]
+        return None if NOT_NOW in found else cast("list[tuple[bytes, int] | None]", found)
+    return at_once(engine.read([data + one for one in identifiers]))

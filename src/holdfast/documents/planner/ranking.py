@@ -8,7 +8,8 @@ from holdfast.contract.engine import Engine
 from holdfast.contract.errors import IndexNotFound, InvalidQuery
 from holdfast.documents.indexes.definition import Catalogue, IndexDefinition, index_prefix
 from holdfast.documents.indexes.writers import text_index
-from holdfast.documents.planner.execute import Examined, Found, Run
+from holdfast.documents.planner.execute import Run
+from holdfast.documents.planner.found import Examined, Found
 from holdfast.documents.planner.plan import QueryPlan
 from holdfast.documents.planner.searching import replay
 from holdfast.documents.query.query import Query

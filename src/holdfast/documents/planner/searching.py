@@ -1,20 +1,24 @@
 """A full-text search over the rows of an index that have to be waited for.
 
-The search itself is a plain function of rows. It is run with the rows that are at hand, notes
-which it lacks, and is run again when they have come: a few rounds, whatever is searched for.
+The search itself is a plain function of rows. An engine of this process answers without
+suspending, so the rows are read as they are asked for. Where one has to be waited for, the search
+notes which rows it lacks and is run again when they have come: a few rounds, whatever is searched
+for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
+from holdfast.contract.capability import Io
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import InvalidQuery
 from holdfast.contract.record import Range
 from holdfast.documents.indexes.writers import text_index
-from holdfast.documents.planner.access import Access
+from holdfast.documents.planner.waiting import at_once
+from holdfast.documents.planner.way import Access
 from holdfast.documents.text.query import And, Node, Not, Or, Words, parse
 from holdfast.documents.text.rows import Read, Scan
 from holdfast.documents.text.search import matching
@@ -38,7 +42,7 @@ async def search_index(moment: Engine, access: Access) -> list[bytes]:
 
 async def replay(moment: Engine, prefix: bytes, work: Callable[[Read, Scan], T]) -> T:
     """Run `work` over the rows of an index until it lacks none."""
-    rows = _Rows()
+    rows = _Rows(moment, prefix)
     for _ in range(ROUNDS_MAX):
         try:
             answer = work(rows.read, rows.scan)
@@ -51,7 +55,7 @@ async def replay(moment: Engine, prefix: bytes, work: Callable[[Read, Scan], T])
         else:
             if rows.complete:
                 return answer
-        await rows.fetch(moment, prefix)
+        await rows.fetch()
     raise InvalidQuery(
         f"a search reads its index in at most {ROUNDS_MAX} rounds; it asked for more. Simplify it"
     )
@@ -60,7 +64,10 @@ async def replay(moment: Engine, prefix: bytes, work: Callable[[Read, Scan], T])
 class _Rows:
     """The rows of an index that are at hand, and which were asked for beside them."""
 
-    def __init__(self) -> None:
+    def __init__(self, moment: Engine, prefix: bytes) -> None:
+        self._moment = moment
+        self._prefix = prefix
+        self._at_once = moment.capabilities.io is not Io.REMOTE
         self._rows: dict[bytes, bytes | None] = {}
         self._walks: dict[bytes, list[tuple[bytes, bytes]]] = {}
         self._lacking: dict[bytes, None] = {}
@@ -73,16 +80,33 @@ class _Rows:
 
     def read(self, key: bytes) -> bytes | None:
         if key not in self._rows:
-            self._lacking[key] = None
-        return self._rows.get(key)
+            found = self._now(self._moment.read([self._prefix + key])) if self._at_once else None
+            if found is None:
+                self._lacking[key] = None
+                return None
+            [record] = found
+            self._rows[key] = None if record is None else record.value
+        return self._rows[key]
 
     def scan(self, start: bytes) -> Iterable[tuple[bytes, bytes]]:
         if start not in self._walks:
-            self._unwalked[start] = None
-        return self._walks.get(start, ())
+            walk = _walk(self._moment, self._prefix, start)
+            found = self._now(walk) if self._at_once else walk.close()
+            if found is None:
+                self._unwalked[start] = None
+                return ()
+            self._walks[start] = found
+        return self._walks[start]
 
-    async def fetch(self, moment: Engine, prefix: bytes) -> None:
+    def _now(self, reading: Coroutine[Any, Any, T]) -> T | None:
+        """What is read, or None if it has to be waited for: so have the next ones, then."""
+        found = at_once(reading)
+        self._at_once = found is not None
+        return found
+
+    async def fetch(self) -> None:
         """Read what was asked for."""
+        moment, prefix = self._moment, self._prefix
         lacking, self._lacking = self._lacking, {}
         unwalked, self._unwalked = self._unwalked, {}
         records = await moment.read([prefix + key for key in lacking]) if lacking else []

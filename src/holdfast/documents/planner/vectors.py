@@ -11,7 +11,8 @@ from holdfast.contract.errors import Compacted, IndexNotFound, InvalidQuery, Quo
 from holdfast.contract.record import Range
 from holdfast.documents.indexes.definition import Catalogue, IndexDefinition, index_prefix
 from holdfast.documents.indexes.writers import space_of
-from holdfast.documents.planner.execute import SEEN_MAX, Examined, Found, Run
+from holdfast.documents.planner.execute import SEEN_MAX, Run
+from holdfast.documents.planner.found import Examined, Found
 from holdfast.documents.planner.plan import QueryPlan, plan_query
 from holdfast.documents.query.nodes import EVERYTHING
 from holdfast.documents.query.query import Query

@@ -11,6 +11,7 @@ expression for aggregations.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, NoReturn, final
 
 from holdfast.contract.errors import InvalidQuery
@@ -207,8 +208,14 @@ def members(values: Any, where: str) -> tuple[Constant, ...]:
 def equalities(equal: dict[str, Any]) -> tuple[Node, ...]:
     """Conditions from keywords: each name equals its value."""
     return tuple(
-        Comparison(checked((name,)), "eq", Constant(value, name)) for name, value in equal.items()
+        Comparison(_named(name), "eq", Constant(value, name)) for name, value in equal.items()
     )
+
+
+@lru_cache(maxsize=1024)
+def _named(name: str) -> Path:
+    """The path of one name: programs ask for few."""
+    return checked((name,))
 
 
 def wanted_text(value: Any, where: str) -> str:

@@ -26,6 +26,9 @@ from holdfast.documents.text.rows import (
     with_postings,
 )
 
+#: The values of each field of a document.
+Texts = Sequence[Sequence[object]]
+
 FIELDS_MAX = 16
 """How many fields one full-text index may cover."""
 
@@ -77,20 +80,34 @@ class TextIndex:
             yield from self._changed(identifier, number, old, new, read)
 
     def changes_of_many(
-        self, documents: Iterable[tuple[bytes, Sequence[Sequence[object]] | None]], read: Read
+        self,
+        documents: Iterable[tuple[bytes, Texts | None]],
+        read: Read,
+        made: dict[bytes, tuple[Texts, Forward]] | None = None,
     ) -> list[Change]:
         """The rows that change with many documents, as if one came after the other.
 
         Several times cheaper than one by one for documents that are new: to build an index, take
         some hundred at a time.
+
+        Args:
+            documents: identifiers, with the values of each field; None: it is deleted.
+            read: reads a row.
+            made: what was made of documents in an earlier attempt; filled here.
         """
         staged = Staged(read)
+        known = {} if made is None else made
         new: list[tuple[bytes, Forward]] = []
         for identifier, after in dict(documents).items():
             if staged.read(number_key(identifier)) is not None:
                 staged.take(self.changes(identifier, after, staged.read))
             elif after is not None:
-                forward = self._forward(after)
+                before = known.get(identifier)
+                if before is not None and before[0] == after:
+                    forward = before[1]
+                else:
+                    forward = self._forward(after)
+                    known[identifier] = after, forward
                 if forward.packed_terms:
                     new.append((identifier, forward))
         if new:

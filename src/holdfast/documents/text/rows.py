@@ -80,6 +80,11 @@ def lengths_key(block: int) -> bytes:
     return _LENGTHS + block.to_bytes(4, "big")
 
 
+def lengths_of(scan: Scan) -> Iterable[tuple[int, bytes]]:
+    """Every block with the row of its lengths."""
+    return ((int.from_bytes(key[-4:], "big"), value) for key, value in scan(_LENGTHS))
+
+
 def term_prefix(term: str) -> bytes:
     """What all postings of a term begin with."""
     return _TERM + term.encode() + _TERM_END

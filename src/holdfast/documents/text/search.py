@@ -13,6 +13,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from holdfast.contract.errors import InvalidInput, InvalidQuery
@@ -27,6 +28,7 @@ from holdfast.documents.text.rows import (
     forward_key,
     lengths,
     lengths_key,
+    lengths_of,
 )
 from holdfast.documents.text.sources import (
     All,
@@ -41,6 +43,8 @@ from holdfast.documents.text.sources import (
 
 _SATURATION = 1.2
 _LENGTH_SHARE = 0.75
+#: Of this share of all blocks and more, the lengths are read in a walk over them.
+_MANY = 0.25
 
 
 class Hit(NamedTuple):
@@ -84,8 +88,8 @@ def search(
         raise InvalidInput(
             f"the index has {len(index.weights)} fields; found {len(weights)} weights"
         )
-    scored = _scored(index, query, read, scan, tuple(weights or index.weights))
-    best = sorted(scored) if limit is None else heapq.nsmallest(limit, scored)
+    source = compile_query(index, query, read, scan)
+    best = _best(source, read, scan, tuple(weights or index.weights), limit)
     return [Hit(identifier_of(read(forward_key(number)) or b""), -minus) for minus, number in best]
 
 
@@ -102,32 +106,91 @@ def matching(index: TextIndex, query: Node, read: Read, scan: Scan) -> Iterator[
             yield identifier_of(read(forward_key(first + low)) or b"")
 
 
-def _scored(
-    index: TextIndex, query: Node, read: Read, scan: Scan, weights: tuple[float, ...]
-) -> Iterator[tuple[float, int]]:
-    """(minus the score, number) of each document that matches."""
-    source = compile_query(index, query, read, scan)
-    statistics = Statistics.read(read)
-    average = statistics.words / statistics.documents if statistics.documents else 1.0
-    share = _SATURATION * _LENGTH_SHARE / (average or 1.0)
-    base = _SATURATION * (1 - _LENGTH_SHARE)
-    scoring = list(source.scoring())
-    boosts = [
-        (_SATURATION + 1) * sum(_idf(statistics.documents, count) for count in one.frequencies())
-        for one in scoring
-    ]
-    for block in sorted(source.blocks()):
-        lows = sorted(source.match(block))
+class _Scores:
+    """Scores documents, block by block.
+
+    Args:
+        weights: of the fields.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        read: Read,
+        scan: Scan,
+        weights: tuple[float, ...],
+        blocks: Sequence[int],
+    ) -> None:
+        statistics = Statistics.read(read)
+        average = statistics.words / statistics.documents if statistics.documents else 1.0
+        self._share = _SATURATION * _LENGTH_SHARE / (average or 1.0)
+        self._weights = weights
+        # All are asked for before one is looked at: so they are waited for once.
+        self._lengths: dict[int, bytes | None]
+        if len(blocks) * BLOCK_DOCUMENTS > _MANY * statistics.next:
+            self._lengths = dict(lengths_of(scan))
+        else:
+            self._lengths = {block: read(lengths_key(block)) for block in blocks}
+        self._scoring = [
+            (one, (_SATURATION + 1) * sum(_idf(statistics.documents, n) for n in one.frequencies()))
+            for one in source.scoring()
+        ]
+
+    def most(self, term: Term) -> float:
+        """What a term adds to a score at most: the share that occurrences grow to is below 1."""
+        return sum(boost for one, boost in self._scoring if one is term)
+
+    def of(self, block: int, matched: set[int]) -> Iterator[tuple[float, int]]:
+        """(minus the score, number) of each of these documents of a block."""
+        lows = sorted(matched)
         if not lows:
-            continue
-        row = lengths(read(lengths_key(block)))
-        norms = [base + share * row[low] for low in lows]
+            return
+        row = lengths(self._lengths.get(block))
+        if len(row) <= lows[-1]:
+            row.extend([0] * (lows[-1] + 1 - len(row)))  # It has not come yet: see `replay`.
+        base = _SATURATION * (1 - _LENGTH_SHARE)
+        norms = [base + self._share * row[low] for low in lows]
         scores = [0.0] * len(lows)
-        for one, boost in zip(scoring, boosts, strict=True):
-            for place, often in one.occurrences(block, lows, weights):
+        for one, boost in self._scoring:
+            for place, often in one.occurrences(block, lows, self._weights):
                 scores[place] += boost * often / (often + norms[place])
         first = block * BLOCK_DOCUMENTS
         yield from ((-score, first + low) for score, low in zip(scores, lows, strict=True))
+
+
+def _best(
+    source: Source, read: Read, scan: Scan, weights: tuple[float, ...], limit: int | None
+) -> list[tuple[float, int]]:
+    """(minus the score, number) of the documents that match, best first."""
+    blocks = sorted(source.blocks())
+    scores = _Scores(source, read, scan, weights, blocks)
+    if limit is None:
+        return sorted(one for block in blocks for one in scores.of(block, source.match(block)))
+    alternatives = source.alternatives()
+    if alternatives is None:
+        return heapq.nsmallest(
+            limit, (one for block in blocks for one in scores.of(block, source.match(block)))
+        )
+    # The rarest word first. Once enough documents score higher than all further words together
+    # can, those that have only further words need not be looked at.
+    best: list[tuple[float, int]] = []
+    passed: list[Term] = []
+    rest = sorted(alternatives, key=scores.most, reverse=True)
+    while rest:
+        full = len(best) == limit
+        if full and (not limit or sum(map(scores.most, rest)) < -best[-1][0]):
+            break
+        term = rest.pop(0)
+        found = (
+            one
+            for block in sorted(term.blocks())
+            for one in scores.of(
+                block, term.match(block).difference(*[known.match(block) for known in passed])
+            )
+        )
+        best = heapq.nsmallest(limit, chain(best, found))
+        passed.append(term)
+    return best
 
 
 def _idf(documents: int, having: int) -> float:

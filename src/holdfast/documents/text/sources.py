@@ -5,7 +5,9 @@ A source answers for one block at a time: which documents match, by the low part
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -42,9 +44,17 @@ class Source(ABC):
     def match(self, block: int) -> set[int]:
         """The low numbers of the documents of this block that match."""
 
+    def among(self, block: int, matched: set[int]) -> set[int]:
+        """Those of some documents of this block that match."""
+        return matched & self.match(block)
+
     @abstractmethod
     def scoring(self) -> Iterator[Scoring]:
         """The parts that add to a document's score."""
+
+    def alternatives(self) -> list[Term] | None:
+        """The different terms of which one suffices; None: it is not as simple as that."""
+        return None
 
 
 class Scoring(ABC):
@@ -96,19 +106,27 @@ class Term(Source, Scoring):
         self._rows = rows
         self._field = field
         self._fields = fields
+        self._unpacked: tuple[int, array[int], bytes] | None = None
 
     def blocks(self) -> set[int]:
         return set(self._rows)
 
     def match(self, block: int) -> set[int]:
-        row = self._rows.get(block)
-        if row is None:
+        if block not in self._rows:
             return set()
-        lows, counts = postings(row, self._fields)
+        lows, counts = self._postings(block)
         if self._field is None or self._fields == 1:
             return set(lows)
         of_field = counts[self._field :: self._fields]
         return {low for low, count in zip(lows, of_field, strict=True) if count}
+
+    def among(self, block: int, matched: set[int]) -> set[int]:
+        if block not in self._rows:
+            return set()
+        if self._field is None or self._fields == 1:
+            # Without a set of all that have the term: mostly these are many more.
+            return matched.intersection(self._postings(block)[0])
+        return matched & self.match(block)
 
     def scoring(self) -> Iterator[Scoring]:
         yield self
@@ -119,23 +137,25 @@ class Term(Source, Scoring):
     def occurrences(
         self, block: int, lows: Sequence[int], weights: tuple[float, ...]
     ) -> Iterable[tuple[int, float]]:
-        row = self._rows.get(block)
-        if row is None:
-            return
-        there, counts = postings(row, self._fields)
+        if block not in self._rows:
+            return ()
+        there, counts = self._postings(block)
         if len(lows) * _FEW < len(there):
             found = _looked_up(there, lows)
         else:
             places = dict(zip(there, range(len(there)), strict=True))
-            found = ((place, places[low]) for place, low in enumerate(lows) if low in places)
+            found = [(place, places[low]) for place, low in enumerate(lows) if low in places]
         if self._fields == 1:
             weight = weights[0]
-            yield from ((place, weight * counts[at]) for place, at in found)
-            return
-        for place, at in found:
-            often = self._often(counts, at, weights)
-            if often:
-                yield place, often
+            return [(place, weight * counts[at]) for place, at in found]
+        weighed = [(place, self._often(counts, at, weights)) for place, at in found]
+        return [(place, often) for place, often in weighed if often]
+
+    def _postings(self, block: int) -> tuple[array[int], bytes]:
+        """The postings of a block that has some: they are matched first, and scored then."""
+        if self._unpacked is None or self._unpacked[0] != block:
+            self._unpacked = block, *postings(self._rows[block], self._fields)
+        return self._unpacked[1:]
 
     def _often(self, counts: bytes, at: int, weights: tuple[float, ...]) -> float:
         if self._field is not None:
@@ -145,13 +165,11 @@ class Term(Source, Scoring):
         return sum([weight * count for weight, count in zip(weights, row, strict=True)])
 
 
-def _looked_up(there: Sequence[int], lows: Sequence[int]) -> Iterator[tuple[int, int]]:
+def _looked_up(there: Sequence[int], lows: Sequence[int]) -> list[tuple[int, int]]:
     """(place in `lows`, place in `there`) of those that are in both."""
     size = len(there)
-    for place, low in enumerate(lows):
-        at = bisect_left(there, low)
-        if at < size and there[at] == low:
-            yield place, at
+    found = [(place, bisect_left(there, low)) for place, low in enumerate(lows)]
+    return [(place, at) for place, at in found if at < size and there[at] == lows[place]]
 
 
 class Phrase(Source, Scoring):
@@ -274,7 +292,10 @@ class All(Source):
     """What every source has, and none of those without."""
 
     def __init__(self, sources: list[Source], without: list[Source]) -> None:
-        self._sources = sources
+        # The rarest first, and what looks into documents only behind what does not.
+        self._sources = sorted(
+            sources, key=lambda one: one.frequencies()[0] if isinstance(one, Term) else math.inf
+        )
         self._without = without
 
     def blocks(self) -> set[int]:
@@ -285,7 +306,7 @@ class All(Source):
         for source in self._sources[1:]:
             if not matched:
                 break
-            matched &= source.match(block)
+            matched = source.among(block, matched)
         for source in self._without:
             if not matched:
                 break
@@ -312,6 +333,10 @@ class Any(Source):
     def scoring(self) -> Iterator[Scoring]:
         for source in self._sources:
             yield from source.scoring()
+
+    def alternatives(self) -> list[Term] | None:
+        terms = [one for one in self._sources if isinstance(one, Term)]
+        return terms if len(terms) == len(self._sources) else None
 
 
 # --- Loading --------------------------------------------------------------------------------

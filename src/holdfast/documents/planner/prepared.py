@@ -1,0 +1,90 @@
+"""The plan of a query made from that of another one of the same shape: only its values are new.
+
+Most queries of a program differ in their values alone. For those that compare fields with single
+values, and that one span of a btree index serves, the choice and all that follows from it is kept;
+what is left is to encode the values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Final
+
+from holdfast.documents.planner.plan import QueryPlan, rest_of
+from holdfast.documents.planner.way import Access, Recipe, below
+from holdfast.documents.query.nodes import And, Comparison, Node
+from holdfast.documents.query.query import Query
+from holdfast.documents.query.values import BOOL, INSTANT, MISSING, NUMBER, TEXT
+
+#: Values whose bounds are of one kind whatever they are: not null, which the missing equal too.
+_SINGLE: Final = frozenset((NUMBER, TEXT, BOOL, INSTANT))
+_OPERATORS: Final = frozenset(("eq", "gt", "gte", "lt", "lte"))
+
+
+def shape_of(query: Query) -> Hashable | None:
+    """What queries have in common that are planned alike; None: there may be more to it."""
+    where = query.where
+    shape: list[Hashable] = []
+    for part in where.conditions if type(where) is And else (where,):
+        if type(part) is not Comparison:
+            return None
+        bracket = part.value.key[0]
+        if bracket not in _SINGLE or part.operator not in _OPERATORS or not part.path:
+            return None
+        shape += (part.path, part.operator, bracket)
+    if query.order_by and any(one.near is not None for one in query.order_by):
+        return None
+    return (tuple(shape), query.order_by, query.limit is None)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a plan has that does not depend on the values of its query."""
+
+    access: Access
+    recipe: Recipe
+    plan: QueryPlan
+
+    @classmethod
+    def of(cls, plan: QueryPlan) -> Prepared | None:
+        """What is kept of a plan; None: it is not as simple as that."""
+        access = plan.single
+        if access is None or access.recipe is None or len(access.spans) > 1 or plan.weighed:
+            return None  # What was weighed may be otherwise with other values.
+        return cls(access, access.recipe, plan)
+
+    def bind(self, query: Query) -> QueryPlan | None:
+        """The plan of another query of that shape; None: its values want one of their own."""
+        where = query.where
+        parts: tuple[Node, ...] = where.conditions if type(where) is And else (where,)
+        known, recipe, model = self.access, self.recipe, self.plan
+        order = known.order
+        assert order is not None
+        equal = [_value(parts[at]) for at in recipe.equal]
+        if recipe.low is None and recipe.high is None:
+            bound = order.equal(equal)
+        else:
+            bound = order.between(
+                equal,
+                MISSING if recipe.low is None else _value(parts[recipe.low]),
+                MISSING if recipe.high is None else _value(parts[recipe.high]),
+                low_open=recipe.low_open,
+                high_open=recipe.high_open,
+            )
+        if not bound.exact:
+            return None
+        span = below(known.prefix, bound.range)
+        access = Access(
+            known.index, known.prefix, [] if span.empty else [span], known.places, known.fixed,
+            known.bounded, {}, order,
+        )  # fmt: skip
+        return QueryPlan(
+            query, [access], rest_of(parts, access), model.backwards, model.ordered, model.ties,
+            model.text, model.rejected, None, model.missed,
+        )  # fmt: skip
+
+
+def _value(part: Node) -> object:
+    assert isinstance(part, Comparison)
+    return part.value.value

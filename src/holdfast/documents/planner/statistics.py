@@ -1,0 +1,155 @@
+"""What an index would cost for this query: rows counted up to some, the rest by a sample.
+
+A walk of the first rows within the bounds tells exactly how many there are, if they are few. That
+is decisive where the same question is cheap for one value and dear for another. Of what is more, a
+sample of documents tells the share; the sample is taken where documents stand evenly by their keys,
+and is taken anew after a while.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from holdfast.contract.capability import Io
+from holdfast.contract.engine import Engine
+from holdfast.contract.record import Page, Range
+from holdfast.contract.runtime import Clock
+from holdfast.documents.planner.lens import Lens
+from holdfast.documents.planner.waiting import at_once
+from holdfast.documents.planner.way import Access, Estimate
+from holdfast.documents.query.compile import Test
+from holdfast.documents.query.values import MISSING
+from holdfast.documents.storage import DocumentStorage
+from holdfast.store.transaction import TransactionEngine
+
+#: Up to so many rows of an index are counted; those of more are estimated.
+COUNTED_MAX: Final = 128
+#: In so many places of the collection so many documents are taken for the sample.
+SAMPLE_PLACES: Final = 16
+PLACE_ROWS: Final = 16
+#: How long a sample serves.
+SAMPLE_S: Final = 60.0
+#: Of a collection that has no more, all are looked at.
+_PAGE_ROWS: Final = 1024
+#: How many bytes of keys are looked at to find places between them.
+_PLACE_BYTES: Final = 8
+
+
+class Sample:
+    """Some documents of a collection, and how many it has at least.
+
+    Attributes:
+        documents: whole; those that are big or have run out are left out.
+        size: so many the collection is thought to have.
+        until: when it is too old, by the monotonic clock.
+    """
+
+    def __init__(self, documents: list[Any], size: int, until: float) -> None:
+        self.documents = documents
+        self.size = size
+        self.until = until
+
+    def share(self, test: Test) -> float:
+        """Which share of the documents meets a condition; of none that was met: half of one."""
+        if not self.documents:
+            return 1.0
+        met = sum(map(test, self.documents))
+        return max(met, 0.5) / len(self.documents)
+
+
+class Statistics:
+    """Estimates for one plan, at one moment.
+
+    Args:
+        storage: of the collection.
+        moment: where it reads.
+    """
+
+    def __init__(self, storage: DocumentStorage, moment: Engine) -> None:
+        self._storage = storage
+        self._moment = moment
+        self._clock: Clock = storage.space.clock
+        # What a transaction reads it may conflict by: an estimate is not worth that.
+        inside = isinstance(moment, TransactionEngine)
+        self.able = moment.capabilities.io is not Io.REMOTE and not inside
+
+    def rows(self, access: Access, test: Test) -> Estimate | None:
+        """How many rows the spans of an access have; `test` is what they say of documents.
+
+        None: there is no telling without waiting, or it is a full-text index.
+        """
+        if not self.able or access.text is not None:
+            return None
+        counted = 0
+        for span in access.spans:
+            found = self._page(replace(span, limit=COUNTED_MAX - counted))
+            if found is None:
+                return None
+            counted += len(found.rows)
+            if counted >= COUNTED_MAX:
+                sample = self.sample()
+                if sample is None:
+                    return None
+                return Estimate(max(counted, round(sample.share(test) * sample.size)), False)
+        return Estimate(counted, True)
+
+    def sample(self) -> Sample | None:
+        """Some documents; None: that would take waiting."""
+        known: Sample | None = self._storage.known.sample
+        now = self._clock.monotonic()
+        if known is not None and now < known.until:
+            return known
+        taken = self._take(now)
+        if taken is not None:
+            self._storage.known.sample = taken
+        return taken
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    def _take(self, now: float) -> Sample | None:
+        whole = self._storage.whole
+        first = self._page(replace(whole, limit=1))
+        last = self._page(replace(whole, limit=1, reverse=True))
+        if first is None or last is None:
+            return None
+        until = now + SAMPLE_S
+        if not first.rows or not last.rows:
+            return Sample([], 0, until)
+        head = self._page(replace(whole, limit=_PAGE_ROWS))
+        if head is None:
+            return None
+        lens = Lens(None)
+        size = len(head.rows)
+        if head.resume is None:
+            # It is small enough to know how many there are, and to take from all of it.
+            rows = dict(head.rows[:: max(1, size // (SAMPLE_PLACES * PLACE_ROWS))])
+        else:
+            size = max(size, self._storage.known.documents)
+            rows = dict(head.rows[:PLACE_ROWS])
+            for place in _between(first.rows[0][0], last.rows[0][0], SAMPLE_PLACES):
+                some = self._page(Range(place, whole.end, limit=PLACE_ROWS))
+                if some is None:
+                    return None
+                rows.update(some.rows)
+        documents, _ = lens.documents(list(rows.items()))
+        return Sample([one for one in documents if one is not MISSING], size, until)
+
+    def _page(self, range: Range) -> Page | None:
+        return at_once(self._moment.scan(range))
+
+
+def _between(first: bytes, last: bytes, count: int) -> list[bytes]:
+    """Keys at even distances between two, as numbers are."""
+    shared = 0
+    for one, other in zip(first, last, strict=False):
+        if one != other:
+            break
+        shared += 1
+    stem = first[:shared]
+    low, high = (
+        int.from_bytes(key[shared : shared + _PLACE_BYTES].ljust(_PLACE_BYTES, b"\0"), "big")
+        for key in (first, last)
+    )
+    step = (high - low) / count
+    return [stem + (low + int(step * at)).to_bytes(_PLACE_BYTES, "big") for at in range(1, count)]

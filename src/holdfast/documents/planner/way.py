@@ -1,0 +1,92 @@
+"""A way to documents: spans of an index, and what they say of the documents within them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from holdfast.contract.record import Range, after_prefix
+from holdfast.documents.entries import HASH_BYTES, IndexOrder
+from holdfast.documents.geo.cells import CODE_BYTES
+from holdfast.documents.indexes.definition import IndexDefinition
+from holdfast.documents.indexes.writers import identifier_in
+from holdfast.documents.query.nodes import Matches
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """How many rows of an index a way walks.
+
+    Attributes:
+        rows: so many.
+        exact: they were counted.
+    """
+
+    rows: int
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Which conjuncts made the one span of a btree index, by their places.
+
+    Attributes:
+        equal: those that the leading fields equal, in the order of the index.
+        low, high: the bounds of the field behind them.
+    """
+
+    equal: tuple[int, ...]
+    low: int | None = None
+    high: int | None = None
+    low_open: bool = False
+    high_open: bool = False
+
+
+@dataclass
+class Access:
+    """Some spans of an index that hold every document that can match.
+
+    Attributes:
+        index: which.
+        spans: whole keys, in the order of the index.
+        places: the conjuncts that the spans say, so that what lies in them meets them.
+        fixed: how many of the leading fields have one value in all spans.
+        bounded: how many of the leading fields have bounds.
+        bounds: for each bounded field, what tells them to people.
+        order: of a btree index.
+        text: of a full-text index, what is searched for.
+        recipe: how the span was made, if other values make one in the same way.
+        holds: tells by its value whether a row within the spans is one of those wanted.
+        estimate: how many rows it was thought to have, where ways were weighed.
+    """
+
+    index: IndexDefinition
+    prefix: bytes
+    spans: list[Range]
+    places: set[int] = field(default_factory=set)
+    fixed: int = 0
+    bounded: int = 0
+    bounds: dict[str, Callable[[], list[str]]] = field(default_factory=dict)
+    order: IndexOrder | None = None
+    text: Matches | None = None
+    recipe: Recipe | None = None
+    holds: Callable[[bytes], bool] | None = None
+    estimate: Estimate | None = None
+
+    @property
+    def arrays(self) -> bool:
+        """Whether a document may stand in the index more than once."""
+        return any(self.index.arrays)
+
+    def identifier(self, key: bytes, value: bytes) -> bytes:
+        """The document of a row of the index."""
+        relative = key[len(self.prefix) :]
+        if self.order is not None:
+            return identifier_in(self.index, self.order, relative, value)
+        return relative[HASH_BYTES if self.index.kind == "hash" else CODE_BYTES :]
+
+
+def below(prefix: bytes, span: Range) -> Range:
+    """A span of an index as whole keys."""
+    end = after_prefix(prefix) if span.end is None else prefix + span.end
+    return Range(prefix + (span.start or b""), end)
