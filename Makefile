@@ -11,11 +11,12 @@ rows_reports := build/rows
 pytest := $(python) -m pytest -n 2 --dist worksteal
 sources := src tests tools $(wildcard examples) $(wildcard benchmarks)
 # Each part of the long runs takes half an hour at the most, and has the files that it runs.
-torture_parts := kills power journal file servers random faults content
+torture_parts := kills power journal file lsm servers random faults content
 torture_kills := tests/crash/test_kills.py
 torture_power := tests/crash/test_power_loss.py
 torture_journal := tests/crash/journal/test_points.py tests/crash/journal/test_full_journal.py tests/crash/journal/test_visitors.py
 torture_file := tests/crash/test_file_crashes.py
+torture_lsm := tests/engines/lsm/test_kills.py tests/engines/lsm/test_power_loss.py tests/engines/rocksdb/test_rocksdb_promises.py tests/engines/test_contract_rocksdb.py
 torture_servers := tests/servers/test_kills_on_servers.py tests/engines/redis/test_redis_restarts.py tests/engines/postgres/test_postgres_restarts.py
 torture_random := tests/store/test_random_operations.py
 torture_faults := tests/faults/test_random_faults.py tests/faults/test_interrupted_databases.py tests/faults/test_real_interrupts.py
@@ -49,7 +50,7 @@ check: $(venv)  ## format, lint, types, floors, generated files, tests, coverage
 	@tools/step "rows" $(MAKE) --no-print-directory rows
 	@echo "check: all green"
 
-torture: $(addprefix torture-,$(or $(part),$(torture_parts)))  ## the long runs, or one of them (part=kills|power|journal|file|servers|random|faults|content)
+torture: $(addprefix torture-,$(or $(part),$(torture_parts)))  ## the long runs, or one of them (part=kills|power|journal|file|lsm|servers|random|faults|content)
 
 $(addprefix torture-,$(torture_parts)): torture-%: $(venv)
 	$(python) -m pytest -m torture --timeout=1800 --rows-report=$(rows_reports)/torture-$*.json $(torture_$*)

@@ -38,8 +38,8 @@ MODULES = (
     *(
         f"holdfast.contract.{name}"
         for name in (
-            "engine", "batch", "record", "capability", "config", "runtime", "limits", "queues",
-            "files",
+            "engine", "batch", "record", "capability", "config", "runtime", "limits", "queues", "pauses",
+            "files", "forks",
         )
     ),
     *(
@@ -58,6 +58,7 @@ MODULES = (
         f"holdfast.records.decorators.{name}"
         for name in ("base", "validated", "evented", "logged", "cached", "read_only")
     ),
+    "holdfast.backups.version_directories",
     "holdfast.state",
     *(
         f"holdfast.state.areas.{name}"
@@ -81,10 +82,17 @@ MODULES = (
         )
     ),
     "holdfast.testing",
+    *(
+        f"holdfast.adapters.{name}"
+        for name in (
+            "arrow", "frames", "parquet", "csv", "json_lines", "langgraph_checkpoints",
+            "langgraph_store", "langchain", "sessions",
+        )
+    ),
 )  # fmt: skip
 
 #: The engines that come with Holdfast, in the order of the table.
-ENGINES = ("lmdb", "sqlite", "memory", "file", "redis", "postgres")
+ENGINES = ("lmdb", "sqlite", "memory", "file", "rocksdb", "leveldb", "redis", "postgres")
 
 REFERENCE_PROSE = """\
 Every public name with its signature, shapes, units and errors. Most programs need the first page

@@ -41,7 +41,7 @@ def _written_by_this_process() -> int:
     return int(text.split("wchar: ")[1].split()[0])
 
 
-@pytest.mark.row("E-066")
+@pytest.mark.row("E-066", "E-067", "trap 14")
 @pytest.mark.parametrize("format", ["json", "msgpack"])
 def test_one_set_in_a_large_store_writes_little(tmp_path: Path, format: str) -> None:
     with opened(tmp_path / "app", format=format) as engine:

@@ -38,7 +38,7 @@ def _holding(path: Path, *arguments: str) -> subprocess.Popen[str]:
     return child
 
 
-@pytest.mark.row("E-066")
+@pytest.mark.row("E-066", "E-068")
 @pytest.mark.parametrize("read_only", [False, True])
 def test_a_second_process_is_told_who_writes(tmp_path: Path, read_only: bool) -> None:
     path = tmp_path / "app"
@@ -62,7 +62,7 @@ def test_a_second_process_is_told_who_writes(tmp_path: Path, read_only: bool) ->
 def test_the_holder_is_named_where_the_system_does_not_tell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from holdfast.engines.file import lock
+    from holdfast.engines.embedded import lock
 
     monkeypatch.setattr(lock, "_LOCKS", tmp_path / "nothing")
     child = _holding(tmp_path / "app")

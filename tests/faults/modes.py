@@ -20,6 +20,9 @@ MODES = {
     "sqlite relaxed": "sqlite:///{folder}/app.db?durability=relaxed",
     "file": "file:///{folder}/app",
     "file relaxed": "file:///{folder}/app?durability=relaxed",
+    "rocksdb": "rocksdb:///{folder}/app",
+    "rocksdb relaxed": "rocksdb:///{folder}/app?durability=relaxed",
+    "leveldb": "leveldb:///{folder}/app",
 }
 #: Those whose databases outlive their handles.
 KEPT = tuple(name for name in MODES if name != "memory")

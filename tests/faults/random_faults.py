@@ -36,7 +36,7 @@ PEOPLE = ("ada", "bob", "eve")
 #: How late the line may be at which a call is interrupted.
 LINES_MAX = 900
 #: Engines whose databases another process cannot open meanwhile.
-OF_ONE_PROCESS = ("memory", "file")
+OF_ONE_PROCESS = ("memory", "file", "rocksdb", "leveldb")
 #: How long a forked child may take.
 CHILD_S = 20.0
 

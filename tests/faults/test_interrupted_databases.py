@@ -15,6 +15,7 @@ import holdfast.sync
 from holdfast.contract.errors import DuplicateKey
 from holdfast.engines.file import FileEngine
 from holdfast.engines.lmdb import LmdbEngine
+from holdfast.engines.lsm.engine import LsmEngine
 from holdfast.engines.memory import MemoryEngine
 from holdfast.engines.sqlite import SqliteEngine
 from tests.faults.interrupts import each_line, elsewhere
@@ -132,6 +133,8 @@ def moments_of(db: Database) -> int:
         return len(engine._open_parts().snapshots)
     if isinstance(engine, FileEngine):
         return int(bool(engine._store.snapshots))
+    if isinstance(engine, LsmEngine):
+        return int(bool(engine._opened_now.snapshots))
     assert isinstance(engine, LmdbEngine)
     return len(engine._snapshots)
 

@@ -16,7 +16,7 @@ def text() -> str:
 
 #: Engines that are younger than the document. Those with a server have figures of their own, beside
 #: the raw client: `python -m benchmarks.servers`.
-YOUNGER = {"file", "redis", "postgres"}
+YOUNGER = {"file", "redis", "postgres", "rocksdb", "leveldb"}
 
 
 @pytest.mark.row("E-121")

@@ -16,6 +16,7 @@ DOORS = {
     "holdfast.__main__": "python -m holdfast",
     "holdfast.stores.capabilities": "probes of what a store can do, for callers",
     "holdfast.stores.proofs": "for whoever checks a proof and has no database",
+    "holdfast.backups.version_directories": "saved versions as files, for whoever publishes them",
 }
 
 # Cores that no view uses yet: each works alone, has its tests, and waits for what is named.

@@ -95,7 +95,7 @@ def find(
 
     async def work() -> int:
         async with opening.for_reading(url) as db:
-            wanted = await _existing(db, collection)
+            wanted = await existing(db, collection)
             if count:
                 found = await wanted.count(*asked, limit=limit, offset=offset, hint=hint)
                 shown.document({"count": found}) if as_json else shown.line(str(found))
@@ -143,7 +143,7 @@ def aggregate(
 
     async def work() -> None:
         async with opening.for_reading(url) as db:
-            made: AsyncIterator[Any] = (await _existing(db, collection)).aggregate(stages)
+            made: AsyncIterator[Any] = (await existing(db, collection)).aggregate(stages)
             async for one in made:
                 shown.document(typed_json.to_json(one))
 
@@ -199,7 +199,7 @@ async def names_of(db: Database) -> list[str]:
     return await db._require_collections().names()  # noqa: SLF001 - of this package
 
 
-async def _existing(db: Database, name: str) -> Collection[Any]:
+async def existing(db: Database, name: str) -> Collection[Any]:
     """A collection that has to be there."""
     if name not in await names_of(db):
         raise StoreNotFound(

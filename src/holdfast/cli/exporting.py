@@ -10,8 +10,11 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from holdfast.cli import exits, files, opening, options, settings, shown
+from holdfast.cli.collection_files import export_collection
+from holdfast.cli.exits import BadUsage
 from holdfast.cli.hints import hint
 from holdfast.cli.progress import progress, shows_progress
+from holdfast.cli.rows import Form
 from holdfast.codecs import typed_json
 from holdfast.codecs.pattern import Pattern
 from holdfast.database.handle import Database
@@ -31,14 +34,34 @@ def export(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Where to; left out: stdout."),
     ] = None,
+    collection: options.OfCollection = None,
+    where: Annotated[
+        str, typer.Option("--where", metavar="CONDITION", help="Only such documents of it.")
+    ] = "",
+    form: Annotated[
+        Form, typer.Option("--format", help="Of a collection: lines, csv, parquet, or by the name.")
+    ] = Form.AUTO,
+    key_field: Annotated[
+        str | None,
+        typer.Option("--key-field", metavar="NAME", help="Of a collection: where the keys go."),
+    ] = None,
     as_json: options.AsJson = False,
 ) -> int:
     """Write the entries that match as JSON lines, with metadata, as `import` reads them.
 
     All lines are of one moment; what has expired is absent. An export of everything begins with
     the registered schemas, and ends with what namespaces require and what past is kept. With --json
-    and --output a JSON document of what was done goes to stdout.
+    and --output a JSON document of what was done goes to stdout. With --collection it writes the
+    documents of that, as JSON lines, CSV or Parquet.
     """
+    if collection is not None:
+        if pattern != "#":
+            raise BadUsage("a pattern is of keys of entries; with --collection give --where")
+        return export_collection(
+            collection, url, output, form.value, where, key_field, as_json=as_json
+        )
+    if where or key_field is not None or form not in (Form.AUTO, Form.LINES):
+        raise BadUsage("--where, --key-field and --format are of collections; give --collection")
     wanted = options.pattern_of(pattern, kind)
 
     async def work(target: TextIO) -> tuple[int, int]:

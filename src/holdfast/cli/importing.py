@@ -15,6 +15,8 @@ from typing import Annotated, Any, BinaryIO
 import typer
 
 from holdfast.cli import exits, opening, options, settings, shown
+from holdfast.cli.collection_files import import_collection
+from holdfast.cli.exits import BadUsage
 from holdfast.cli.exporting import SCHEMAS
 from holdfast.cli.progress import progress
 from holdfast.cli.rows import Form, Row, Shape, blame, read_rows
@@ -61,7 +63,8 @@ def import_(
         typer.Option("--key-field", metavar="NAME", help="Rows are values; this field is the key."),
     ] = None,
     form: Annotated[
-        Form, typer.Option("--format", help="lines, json, or by the name.")
+        Form,
+        typer.Option("--format", help="lines, json, or by the name; of a collection csv, parquet."),
     ] = Form.AUTO,
     batch: Annotated[
         int,
@@ -79,14 +82,22 @@ def import_(
             help="Take over what an export of everything says of schemas and retention.",
         ),
     ] = True,
+    collection: options.OfCollection = None,
     as_json: options.AsJson = False,
 ) -> int:
     """Read rows {"key": ..., "value": ..., "metadata": ...} into entries.
 
     It reads what `export` writes: author, comment, tags and expiry are taken over, versions are
     counted anew, a digest is verified. A JSON object of names and values works too, and with
-    --key-field an array or lines of plain objects.
+    --key-field an array or lines of plain objects. With --collection the rows become documents of
+    that, and may be CSV or Parquet too.
     """
+    if collection is not None:
+        if namespace is not None or if_changed:
+            raise BadUsage("--namespace and --if-changed are of entries; leave out --collection")
+        return import_collection(
+            collection, url, file, form.value, batch, key_field, by, comment, as_json=as_json
+        )
     shape = Shape.of(namespace, key_field)
     tally = Tally()
 

@@ -56,6 +56,10 @@ Patterns = Annotated[
     ),
 ]
 PatternKind = Annotated[Kind, typer.Option("--kind", help="How the pattern is read.")]
+OfCollection = Annotated[
+    str | None,
+    typer.Option("--collection", metavar="NAME", help="Documents of it in place of entries."),
+]
 By = Annotated[
     str | None, typer.Option("--modified-by", metavar="WHO", help="Who makes the change.")
 ]

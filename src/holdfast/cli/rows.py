@@ -34,9 +34,17 @@ class Form(StrEnum):
     AUTO = "auto"
     LINES = "lines"
     JSON = "json"
+    #: Of collections.
+    CSV = "csv"
+    PARQUET = "parquet"
 
     def settled(self, file: str) -> Form:
-        """What `auto` means for a file of that name: lines, unless it is called .json."""
+        """What `auto` means for a file of that name: lines, unless it is called .json.
+
+        Raises BadUsage for a form that entries do not have.
+        """
+        if self in (Form.CSV, Form.PARQUET):
+            raise BadUsage(f"--format {self.value} is of collections; give --collection NAME")
         if self is not Form.AUTO:
             return self
         return Form.JSON if file.lower().endswith(".json") else Form.LINES

@@ -6,13 +6,13 @@ same coroutines as everybody else.
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
+from holdfast.contract.forks import Paused, around_fork
 from holdfast.contract.queues import next_of
 from holdfast.contract.runtime import Host, Worker
 from holdfast.runtime.system import drive
@@ -43,10 +43,7 @@ def _after_fork() -> None:
     _paused.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
-    )
+around_fork(Paused.WORK, before=_before_fork, in_parent=_after_fork, in_child=_after_fork)
 
 
 class Over(Exception):

@@ -25,6 +25,8 @@ _OURS = {
     "redis": "holdfast.engines.redis:RedisEngine",
     "file": "holdfast.engines.file:FileEngine",
     "postgres": "holdfast.engines.postgres:PostgresEngine",
+    "rocksdb": "holdfast.engines.rocksdb:RocksdbEngine",
+    "leveldb": "holdfast.engines.leveldb:LeveldbEngine",
 }
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*", re.ASCII)
@@ -34,6 +36,8 @@ _REMEDIES = {
     "lmdb": 'pip install "holdfast-db[lmdb]"',
     "redis": 'pip install "holdfast-db[redis]"',
     "postgres": 'pip install "holdfast-db[postgres]"',
+    "rocksdb": 'pip install "holdfast-db[rocksdb]"',
+    "leveldb": 'pip install "holdfast-db[leveldb]", on Linux with a Python up to 3.12',
     "sqlite": "it belongs to the standard library: use a Python that was built with it",
 }
 
@@ -77,7 +81,7 @@ def engine_class(scheme: str) -> type[Engine]:
             f"the engine {scheme} needs the module {error.name!r}, which is not installed; "
             f"{_REMEDIES.get(scheme, 'install it with the package that brings the engine')}",
             scheme=scheme,
-            extra=scheme if scheme in ("lmdb", "redis", "postgres") else None,
+            extra=scheme if scheme in _REMEDIES and scheme != "sqlite" else None,
         ) from error
     return cast("type[Engine]", getattr(module, class_name))
 

@@ -10,8 +10,10 @@ from holdfast.contract.batch import Decide, Draft
 from holdfast.contract.engine import Engine
 from holdfast.contract.record import Record
 from holdfast.engines.file import FileConfig, FileEngine
+from holdfast.engines.leveldb import LeveldbConfig, LeveldbEngine
 from holdfast.engines.lmdb import LmdbConfig, LmdbEngine
 from holdfast.engines.memory import MemoryConfig, MemoryEngine
+from holdfast.engines.rocksdb import RocksdbConfig, RocksdbEngine
 from holdfast.engines.sqlite import SqliteConfig, SqliteEngine
 from holdfast.runtime.system import drive, system_components
 
@@ -32,6 +34,11 @@ ENGINES: dict[str, Callable[[Path], Engine]] = {
     "sqlite relaxed": lambda path: SqliteEngine(
         SqliteConfig(path=path / "app.db", durability="relaxed"), system_components()
     ),
+    "rocksdb": lambda path: RocksdbEngine(RocksdbConfig(path=path / "app"), system_components()),
+    "rocksdb relaxed": lambda path: RocksdbEngine(
+        RocksdbConfig(path=path / "app", durability="relaxed"), system_components()
+    ),
+    "leveldb": lambda path: LeveldbEngine(LeveldbConfig(path=path / "app"), system_components()),
 }
 
 #: Those that take the same number of steps to open whatever was written before.

@@ -241,7 +241,7 @@ async def test_what_can_be_done_at_once_on_a_loop_neither_flushes_nor_waits(
     engine = ENGINES[name](tmp_path)
     await engine.open()
     assert engine.transact_now is not None
-    if name in ("lmdb", "file", "sqlite"):
+    if name in ("lmdb", "file", "sqlite", "rocksdb", "leveldb"):
         assert engine.transact_now([b"a"], writing(b"a")) is NOT_NOW
     else:
         await engine.transact([b"a"], writing(b"a"))

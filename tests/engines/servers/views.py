@@ -28,7 +28,6 @@ NEED_SNAPSHOTS = frozenset((
     "test_a_snapshot_taken_before_does_not_show_what_has_expired_since",
     "test_big_values_take_part_in_everything",
     "test_stores_and_entries_share_a_transaction",
-    "test_changes_are_told_by_view",
 ))  # fmt: skip
 #: They write a parameter behind the URL as if it had none yet.
 SPELL_URLS = frozenset(("test_stores_are_found_by_name_and_kept",))

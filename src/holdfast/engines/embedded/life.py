@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import threading
 import warnings
 import weakref
 from collections.abc import Callable
 from typing import Protocol
 
+from holdfast.contract.forks import Paused, around_fork
 from holdfast.contract.runtime import Host
 from holdfast.engines.embedded.locking import holding
 
@@ -188,9 +188,9 @@ def _at_exit() -> None:
 
 
 atexit.register(_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=_after_fork_in_parent,
-        after_in_child=_after_fork_in_child,
-    )
+around_fork(
+    Paused.STORAGE,
+    before=_before_fork,
+    in_parent=_after_fork_in_parent,
+    in_child=_after_fork_in_child,
+)

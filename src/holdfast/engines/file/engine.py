@@ -330,7 +330,7 @@ class FileEngine(EmbeddedEngine):
         try:
             store.journal.ready()
             store.journal.scarce = True
-            store.place.release_ballast()
+            store.place.ballast.release()
             for _ in range(len(store.journal.segments) + 1):
                 dead = store.journal.dead
                 if self._room_restored() or not self._compacts or dead < DEAD_BYTES_LEAST:
@@ -347,9 +347,9 @@ class FileEngine(EmbeddedEngine):
     def _room_restored(self) -> bool:
         """Put the ballast back if there is room for it and more."""
         store = self._store
-        if store.place.room_bytes() < self._settings.ballast + ROOM_BYTES:
+        if store.place.ballast.room_bytes() < self._settings.ballast + ROOM_BYTES:
             return False
-        store.journal.scarce = not store.place.make_ballast(self._settings.ballast, margin=1)
+        store.journal.scarce = not store.place.ballast.make(self._settings.ballast, margin=1)
         return not store.journal.scarce
 
     def _check(self) -> list[str]:

@@ -16,20 +16,17 @@ from typing import NamedTuple
 
 from holdfast.contract.errors import StorageFull, StoreError
 from holdfast.contract.files import NO_ROOM, flush_directory
+from holdfast.engines.embedded.file_failures import lost, translate
 from holdfast.engines.embedded.locking import holding
+from holdfast.engines.embedded.open_file import OpenFile, keep, let_close, release
 from holdfast.engines.file.cache import Cache, Cached
-from holdfast.engines.file.failures import lost, translate
 from holdfast.engines.file.index import Index, Kept, length_in
 from holdfast.engines.file.manifest import Manifest
 from holdfast.engines.file.place import Identity, Place, identity_of
 from holdfast.engines.file.records import FORMAT_VERSION, Format, Header
 from holdfast.engines.file.segment import (
-    OpenFile,
     Segment,
-    keep,
-    let_close,
     name_of,
-    release,
 )
 
 #: A segment is a sixteenth of the journal, within these bounds: so compaction, which removes whole

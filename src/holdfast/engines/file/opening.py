@@ -10,19 +10,22 @@ from pathlib import Path
 
 from holdfast.contract.errors import IntegrityFailed, StoreError, StoreNotFound
 from holdfast.contract.runtime import Components
+from holdfast.engines.embedded.file_failures import translated
+from holdfast.engines.embedded.lock import Lock
+from holdfast.engines.embedded.machine import machine_start
 from holdfast.engines.embedded.network import refuse_network
+from holdfast.engines.embedded.open_file import OpenFile
 from holdfast.engines.file.cache import Cache
 from holdfast.engines.file.config import FileConfig
-from holdfast.engines.file.failures import damaged, translated
+from holdfast.engines.file.failures import damaged
 from holdfast.engines.file.index import Index
 from holdfast.engines.file.journal import Journal
-from holdfast.engines.file.lock import Lock
 from holdfast.engines.file.manifest import Manifest
 from holdfast.engines.file.place import Place, identity_of
 from holdfast.engines.file.reading import Reader
 from holdfast.engines.file.records import Commit
 from holdfast.engines.file.replay import Replay
-from holdfast.engines.file.segment import FORMATS, OpenFile, Segment, number_of
+from holdfast.engines.file.segment import FORMATS, Segment, number_of
 from holdfast.engines.file.snapshots import Snapshots
 
 _log = logging.getLogger("holdfast")
@@ -53,7 +56,7 @@ class Opened:
         self.snapshots = Snapshots(self.index, config.snapshot_age_max, clock.monotonic)
         self.relaxed = config.durability == "relaxed" and not config.read_only
         self._components = components
-        self._lock = Lock(self.place.lock, writes=not config.read_only)
+        self._lock = Lock(self.place.lock, "file", writes=not config.read_only)
         self._written = 0
         self._finished = False
 
@@ -177,7 +180,7 @@ class Opened:
         if journal.full:
             journal.roll()
         self._written = self.index.head
-        self.place.make_ballast(self.config.ballast)
+        self.place.ballast.make(self.config.ballast)
 
     def _settle_lineage(self, manifest: Manifest) -> None:
         """A new lineage where acknowledged commits may have been lost; the mark of relaxed mode.
@@ -238,14 +241,6 @@ class Opened:
                     replace(journal.manifest, head=self.index.head, unflushed=None)
                 )
             self._written = self.index.head
-
-
-def machine_start() -> str | None:
-    """A name for this start of the machine; None where the system has none."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    except OSError:
-        return None
 
 
 def _holds_commits(path: Path) -> bool:

@@ -9,20 +9,18 @@ ballast          disk space kept aside for deletes
 from __future__ import annotations
 
 import os
-import shutil
 from contextlib import suppress
 from pathlib import Path
 
 from holdfast.contract.errors import IntegrityFailed, NotADatabase
-from holdfast.contract.files import NO_ROOM, flush_directory
+from holdfast.contract.files import flush_directory
+from holdfast.engines.embedded.ballast import Ballast
 from holdfast.engines.file import manifest as manifests
 from holdfast.engines.file.failures import damaged
 from holdfast.engines.file.manifest import Manifest
 from holdfast.engines.file.segment import is_segment
 
 _OWN = frozenset((manifests.NAME, manifests.NAME + ".new", "lock", "ballast"))
-#: Room beyond the ballast itself that must be free before it is made again.
-_BALLAST_MARGIN = 4
 
 #: Device and number of a file.
 Identity = tuple[int, int]
@@ -39,7 +37,7 @@ class Place:
         self.directory = path.absolute()
         self.manifest = self.directory / manifests.NAME
         self.lock = self.directory / "lock"
-        self.ballast = self.directory / "ballast"
+        self.ballast = Ballast(self.directory / "ballast")
 
     def refuse_foreign(self) -> None:
         """Raise NotADatabase where something else lies."""
@@ -101,41 +99,6 @@ class Place:
     def segments(self) -> list[str]:
         """The names of the segments that lie there, listed or not."""
         return sorted(path.name for path in self.directory.iterdir() if is_segment(path.name))
-
-    def room_bytes(self) -> int:
-        """What the file system would still take; nothing where the directory is gone."""
-        try:
-            return shutil.disk_usage(self.directory).free
-        except FileNotFoundError:
-            return 0
-
-    def make_ballast(self, size: int, *, margin: int = _BALLAST_MARGIN) -> bool:
-        """Set disk space aside, where so many times as much is left; whether it is there."""
-        there = self.ballast.stat().st_size if self.ballast.exists() else 0
-        if there >= size:
-            return True
-        if self.room_bytes() < size * margin:
-            return False
-        try:
-            with open(self.ballast, "ab", buffering=0, opener=_private) as file:
-                if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(file.fileno(), 0, size)
-                else:
-                    file.write(bytes(size - there))
-        except OSError as error:
-            self.release_ballast()
-            if error.errno not in NO_ROOM:
-                raise
-            return False
-        return True
-
-    def release_ballast(self) -> bool:
-        """Give the disk space back; whether there was any."""
-        try:
-            self.ballast.unlink()
-        except FileNotFoundError:
-            return False
-        return True
 
 
 def identity_of(path: Path) -> Identity | None:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from holdfast.contract.errors import StoreError
 from holdfast.contract.record import Page, Range, Record
+from holdfast.engines.embedded.file_failures import translate
 from holdfast.engines.embedded.locking import holding
 from holdfast.engines.file.cache import Cache, Cached
-from holdfast.engines.file.failures import damaged, translate
+from holdfast.engines.file.failures import damaged
 from holdfast.engines.file.index import Index, Kept, at_in, length_in, segment_in
 from holdfast.engines.file.journal import Journal, where
 from holdfast.engines.file.records import Unsound

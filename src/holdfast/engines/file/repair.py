@@ -14,8 +14,10 @@ from pathlib import Path
 from holdfast.contract.errors import IntegrityFailed, StoreNotFound
 from holdfast.contract.files import flush_directory
 from holdfast.contract.runtime import Components
+from holdfast.engines.embedded.file_failures import translated
+from holdfast.engines.embedded.lock import Lock
+from holdfast.engines.embedded.open_file import OpenFile
 from holdfast.engines.file.config import FileConfig
-from holdfast.engines.file.failures import translated
 from holdfast.engines.file.index import (
     Index,
     Kept,
@@ -24,12 +26,11 @@ from holdfast.engines.file.index import (
     place_of,
     segment_in,
 )
-from holdfast.engines.file.lock import Lock
 from holdfast.engines.file.manifest import Manifest
 from holdfast.engines.file.place import Place
 from holdfast.engines.file.records import FORMAT_VERSION, Commit, Found, Header, Row, Unsound
 from holdfast.engines.file.replay import Replay
-from holdfast.engines.file.segment import FORMATS, OpenFile, Segment, name_of
+from holdfast.engines.file.segment import FORMATS, Segment, name_of
 
 #: Rows of one commit in the journal that is written anew.
 ROWS_MAX = 1000
@@ -74,7 +75,7 @@ def repair(config: FileConfig, components: Components) -> list[str]:
     place = Place(config.path)
     if not place.directory.is_dir() or not (place.manifest.exists() or place.segments()):
         raise StoreNotFound(f"there is no database at {place.directory}", path=str(place.directory))
-    lock = Lock(place.lock, writes=True)
+    lock = Lock(place.lock, "file", writes=True)
     try:
         with translated(place.directory):
             lock.take(config.lock_timeout, components.clock.now_ms())

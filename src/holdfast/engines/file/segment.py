@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from io import FileIO
 from pathlib import Path
 
+from holdfast.engines.embedded.open_file import OpenFile
 from holdfast.engines.file.frames import Frames
 from holdfast.engines.file.json_lines import JsonLines
 from holdfast.engines.file.records import Format
@@ -15,33 +15,6 @@ FORMATS: dict[str, Format] = {"json": JsonLines(), "msgpack": Frames()}
 _BY_SUFFIX = {format.suffix: format for format in FORMATS.values()}
 #: Segments are numbered with so many digits, so that they sort by name.
 _DIGITS = 8
-
-#: Files that stay open as long as their database does. The collector may end an object that only
-#: garbage knows before the engine of that garbage, which still needs it to close.
-_kept: set[OpenFile] = set()
-
-
-class OpenFile(FileIO):
-    """A file that closes with the last reference to it, and says nothing about that."""
-
-    def __del__(self) -> None:
-        self.close()
-
-
-def keep(file: OpenFile) -> None:
-    """Keep the file open until `let_close` or `release`."""
-    _kept.add(file)
-
-
-def release(file: OpenFile) -> None:
-    """Let the file close with the last who uses it."""
-    _kept.discard(file)
-
-
-def let_close(file: OpenFile) -> None:
-    """Close the file; twice does nothing."""
-    file.close()
-    _kept.discard(file)
 
 
 class Segment:

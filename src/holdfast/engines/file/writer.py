@@ -8,9 +8,9 @@ from contextlib import suppress
 from holdfast.contract.errors import StoreError
 from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import Clock
+from holdfast.engines.embedded.file_failures import full
 from holdfast.engines.embedded.group import BATCH_ID_MS, Pending, Writer
 from holdfast.engines.file.cache import Cached
-from holdfast.engines.file.failures import full
 from holdfast.engines.file.index import Kept, place_of
 from holdfast.engines.file.journal import Journal, Published
 from holdfast.engines.file.reading import Reader

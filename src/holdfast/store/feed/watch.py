@@ -9,19 +9,19 @@ from typing import Any, NamedTuple, Self
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.contract.capability import Io
-from holdfast.contract.engine import Engine, Snapshot
+from holdfast.contract.engine import Engine
 from holdfast.contract.errors import Compacted, InvalidInput, StoreError, TimedOut
 from holdfast.contract.record import Cursor, Range
 from holdfast.runtime.drive import drive, seconds_to_wait
 from holdfast.runtime.gate import Gate
 from holdfast.store.change import Change
 from holdfast.store.feed.feed import WHOLE, Feed
+from holdfast.store.feed.standing import Shown, Standing
 from holdfast.store.feed.tail import EVERY_VIEW, READERS_MAX, Tail, Waiter
 from holdfast.store.feed.told import Told, Translate
 from holdfast.store.feed_row import Act, Cause, FeedPosition
 from holdfast.store.instants import instant
 from holdfast.store.keyspaces import Keyspace, Keyspaces
-from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.views import ChangeReader
 
 #: Makes the reader of a keyspace as one handle sees it; None: the view is unknown.
@@ -228,7 +228,11 @@ class Watch:
         self._rest: Range | None = None
         #: The last row of a page, until it is known whether its commit goes on.
         self._held: list[FeedPosition] = []
-        self._standing = _Standing(changes, view, pattern) if snapshot else None
+        self._standing = (
+            Standing(changes.engine, changes.readers, view, pattern) if snapshot else None
+        )
+        #: What was told before the feed, where that was not of one moment.
+        self._shown: Shown | None = None
         self._waiter: Waiter | None = None
         self._required = False
         self._closed = False
@@ -317,6 +321,7 @@ class Watch:
         if self._standing is not None:
             rows, revision = await self._standing.page()
             if revision is not None:
+                self._shown = self._standing.shown
                 self._standing.close()
                 self._standing = None
                 self._position = Position(revision, WHOLE)
@@ -348,7 +353,7 @@ class Watch:
             following = rows[place + 1] if place + 1 < len(rows) else None
             last = following is None or following.revision != position.revision
             found = await changes.select(self._view, self._pattern, position, last=last)
-            if found is not None:
+            if found is not None and not (self._shown and self._shown.holds(position)):
                 wanted.append(found)
         if self._conflate:
             newest = {(one.keyspace, one.key): one for one in wanted}
@@ -365,55 +370,3 @@ class Watch:
             reached = max(self._position.revision, head)
             self._position = Position(reached, WHOLE)
         return bool(rows)
-
-
-class _Standing:
-    """What stands at one moment, as changes, page by page; then a marker.
-
-    Args:
-        changes: of the handle.
-        view, pattern: what is wanted.
-    """
-
-    def __init__(self, changes: Changes, view: str, pattern: Pattern) -> None:
-        self._changes = changes
-        self._view = view
-        self._pattern = pattern
-        self._moment: Snapshot | None = None
-        self._todo: deque[tuple[Keyspace, ChangeReader, Range]] | None = None
-
-    async def page(self) -> tuple[list[Change], int | None]:
-        """Some changes; with the last ones the revision of the moment."""
-        changes = self._changes
-        if self._moment is None:
-            self._moment = await changes.engine.snapshot()
-        view = SnapshotEngine(changes.engine, self._moment)
-        if self._todo is None:
-            readers = await changes.readers(self._view)
-            self._todo = deque(
-                (keyspace, reader.on(view), reader.standing_range(self._pattern))
-                for keyspace, reader in readers
-            )
-        if self._todo:
-            keyspace, reader, range = self._todo[0]
-            rows, rest = await reader.standing(range, self._pattern)
-            self._todo.popleft()
-            if rest is not None:
-                self._todo.appendleft((keyspace, reader, rest))
-            return rows, None
-        revision = self._moment.revision
-        now = instant(changes.engine.components.clock.now_ms())
-        end = Change(
-            revision, 0, "snapshot_end", None, None, None, now, "snapshot",
-            view=self._view, keyspace="", lineage=changes.engine.lineage,
-        )  # fmt: skip
-        return [end], revision
-
-    def close(self) -> None:
-        """Let go of the moment."""
-        if self._moment is not None:
-            self._moment.close()
-            self._moment = None
-
-    def __del__(self) -> None:
-        self.close()

@@ -1,4 +1,4 @@
-"""One process writes, or several read: the lock of a database.
+"""One process writes, or several read: the lock of a database that processes do not share.
 
 The lock is the system's (`flock` on the file `lock`) and ends with the process that has it, however
 that ends. Whoever writes says in the file who it is, for those that are refused.
@@ -18,7 +18,7 @@ from pathlib import Path
 import orjson
 
 from holdfast.contract.errors import StoreLocked, Unsupported
-from holdfast.engines.file.segment import OpenFile, keep, let_close
+from holdfast.engines.embedded.open_file import OpenFile, keep, let_close
 
 try:
     import fcntl
@@ -35,11 +35,13 @@ class Lock:
 
     Args:
         path: of the lock file.
+        engine: its name, for messages.
         writes: whether to exclude everybody else, or only who writes.
     """
 
-    def __init__(self, path: Path, *, writes: bool) -> None:
+    def __init__(self, path: Path, engine: str, *, writes: bool) -> None:
         self._path = path
+        self._engine = engine
         self._writes = writes
         self._file: OpenFile | None = None
         self._pausing = threading.Event()  # Never set: waiting on it is how this thread pauses.
@@ -61,9 +63,9 @@ class Lock:
         """
         if fcntl is None:
             raise Unsupported(
-                "the engine file needs file locks, which this system lacks, so that two processes "
-                "do not write one journal; use sqlite",
-                engine="file",
+                f"the engine {self._engine} needs file locks, which this system lacks, so that two "
+                "processes do not write one database; use sqlite",
+                engine=self._engine,
             )
         try:
             self._file = OpenFile(self._path, "r+b" if self._writes else "rb", opener=_private)

@@ -1,0 +1,1 @@
+"""What the engines on log-structured merge trees share: RocksDB and LevelDB."""
