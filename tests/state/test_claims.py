@@ -57,11 +57,12 @@ def test_release_is_the_owners(place: Place, service: str) -> None:
 def test_an_expired_lease_touches_nothing_of_the_next(place: Place, service: str) -> None:
     async def main() -> None:
         async with opened(place, service) as store:
-            first = await store.claim.acquire("a", owner="one", ttl=0.1)
+            # Long enough for a busy machine to look at it while it is held.
+            first = await store.claim.acquire("a", owner="one", ttl=0.6)
             assert first is not None
             assert first.held
             assert await store.kv.set("guarded", 1, fence=first)
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.65)
             assert first.lost
             with pytest.raises(LeaseLost):
                 await store.kv.set("guarded", 2, fence=first)

@@ -29,6 +29,7 @@ from holdfast.state.redis import subscriber as subscribing
 from holdfast.state.redis.config import RedisConfig
 from tests.needs import fork
 from tests.state.conftest import RedisServer, command, free_port, opened, run
+from tests.state.operations import OPERATIONS
 from tests.state.test_events import until
 
 SECRET = "s3cret-marker"
@@ -229,7 +230,7 @@ def test_no_server_is_told_at_once(service: str) -> None:
     run(main())
 
 
-@pytest.mark.row("D-133")
+@pytest.mark.row("D-133", "trap 44")
 def test_a_restarted_server_is_found_again(own_redis: RedisServer, service: str) -> None:
     async def main() -> None:
         async with opened(own_redis, service) as store:
@@ -375,6 +376,9 @@ def test_passwords_and_rights(tmp_path: Path, service: str) -> None:
             await store.streams.append("s", 1)
             assert (await store.dev.scan()).keys == ["a"]
             assert await store.claim.acquire("c")
+            for name, work in OPERATIONS.items():
+                if name != "group.consume":  # It goes on until it is stopped.
+                    await work(store)
             with pytest.raises(PermissionDenied):
                 await store.events.subscribe("b:*", print)
             with pytest.raises(PermissionDenied) as caught_2:

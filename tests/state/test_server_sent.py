@@ -120,6 +120,17 @@ def test_a_cancelled_reader_leaves_nothing_behind() -> None:
     run(main())
 
 
+def test_it_ends_when_the_channel_is_unsubscribed_from() -> None:
+    async def main() -> None:
+        store = build_store(MockStoreAdapter(), "api")
+        async with aclosing(server_sent_events(store, "a", heartbeat=0.01)) as frames:
+            await anext(frames)
+            await store.events.unsubscribe("a")
+            assert [frame async for frame in frames] == []
+
+    run(main())
+
+
 def test_bad_arguments() -> None:
     async def main() -> None:
         store = build_store(MockStoreAdapter(), "api")

@@ -41,7 +41,8 @@ async def server_sent_events(
     Each message is an event of the name of its channel, with its data as JSON. A comment comes
     first, when the subscription stands, and again when nothing came for as long as `heartbeat`. To
     a client that is too slow, or whose keeper was away meanwhile, `event: missed` says so: it has
-    to load anew what it shows. Closing the iterator ends the subscription.
+    to load anew what it shows. Closing the iterator ends the subscription, and
+    `store.events.unsubscribe` ends both, within a heartbeat.
 
     Args:
         store: in whose scope is listened.
@@ -81,6 +82,8 @@ async def server_sent_events(
             if now != missed:
                 missed = now
                 yield _event("missed", {"dropped": now[0], "gaps": now[1]})
+            elif subscription.closed:
+                return  # Somebody unsubscribed from the channel.
             elif line:
                 frame, taken = line.popleft()
                 yield frame

@@ -98,6 +98,27 @@ def test_streams(holds: Hold) -> None:
     holds(test)
 
 
+@pytest.mark.row("D-053", "trap 45")
+def test_ids_grow_though_the_clock_steps_back(holds: Hold) -> None:
+    async def test(subject: Subject) -> None:
+        adapter, s = subject.adapter, subject.key("s")
+        ids = [await adapter.append(s, b"0")]
+        if subject.clock is None:
+            # The clock of a server stays; so a message comes from an hour ahead.
+            ahead_ms = int(ids[0].partition("-")[0]) + 3_600_000
+            await adapter.client.send(("XADD", s, f"{ahead_ms}-0", "data", b"ahead"))
+            ids.append(f"{ahead_ms}-0")
+        else:
+            subject.clock.advance(-3600)
+        ids += [await adapter.append(s, b"%d" % n) for n in range(3)]
+        numbers = [tuple(map(int, id.split("-"))) for id in ids]
+        assert numbers == sorted(set(numbers))
+        found = [one.data for one in await adapter.read_after(s, ids[-3], count=10)]
+        assert found == [b"1", b"2"]
+
+    holds(test)
+
+
 @pytest.mark.row("D-055", "trap 45")
 def test_reads_that_block(holds: Hold) -> None:
     async def test(subject: Subject) -> None:
