@@ -236,6 +236,7 @@ LOADED_LATER = (
     "holdfast.records.schemas",
     "holdfast.documents",
     "holdfast.backups",
+    "holdfast.layers.encrypt",
     "holdfast.store.stats",
     "holdfast.state",
     "holdfast.stores.audit",

@@ -35,7 +35,6 @@ with requires("Django>=5.2"):
 
 R = TypeVar("R")
 
-_CLOCK: Final = SystemClock()
 _MISSING: Final = object()
 
 
@@ -53,6 +52,7 @@ class HoldfastCache(BaseCache):  # type: ignore[misc]  # ships no types
 
     def __init__(self, location: str | PathLike[str], params: dict[str, Any]) -> None:
         super().__init__(params)
+        self._clock = SystemClock()
         if not location or not isinstance(location, str | PathLike):
             raise ConfigInvalid(
                 "a cache of Django in holdfast needs LOCATION, the address of its database; "
@@ -86,7 +86,7 @@ class HoldfastCache(BaseCache):  # type: ignore[misc]  # ships no types
         def step(store: StoreTransaction) -> bool:
             if store.has(data_key):
                 return False
-            _put(store, data_key, data, self._seconds(timeout))
+            self._put(store, data_key, data, self._seconds(timeout))
             return True
 
         return one_step(self._place.store, step)
@@ -107,7 +107,7 @@ class HoldfastCache(BaseCache):  # type: ignore[misc]  # ships no types
             nonlocal total
             total = pickle.loads(kept.value) + delta  # noqa: S301 - as Django does
             data = pickle.dumps(total, pickle.HIGHEST_PROTOCOL)
-            return data, kept.remaining_s(_CLOCK.now_ms())
+            return data, kept.remaining_s(self._clock.now_ms())
 
         if not self._modify(self._key(key, version), change):
             _refuse(key)
@@ -135,7 +135,7 @@ class HoldfastCache(BaseCache):  # type: ignore[misc]  # ships no types
         version: int | None = None,
     ) -> list[Any]:
         """Put many values as one commit; which of them failed: none, for a failure raises."""
-        now_ms, ttl_s = _CLOCK.now_ms(), self._seconds(timeout)
+        now_ms, ttl_s = self._clock.now_ms(), self._seconds(timeout)
         if ttl_s is not None and ttl_s <= 0:
             self.delete_many(data, version)
             return []
@@ -202,7 +202,7 @@ class HoldfastCache(BaseCache):  # type: ignore[misc]  # ships no types
             stored = store.get(key, None)
             if stored is None:
                 return False
-            _put(store, key, *change(unpack_kept(stored)))
+            self._put(store, key, *change(unpack_kept(stored)))
             return True
 
         return one_step(self._place.store, step)
@@ -232,17 +232,16 @@ class HoldfastCache(BaseCache):  # type: ignore[misc]  # ships no types
                 batch.clear()
         return removed + store.delete_many(batch)
 
+    def _put(self, store: StoreTransaction, key: bytes, data: bytes, ttl_s: float | None) -> None:
+        if ttl_s is not None and ttl_s <= 0:
+            store.delete(key)
+        else:
+            store.set(key, pack_kept(data, ttl_s, self._clock.now_ms()), ttl=ttl_s)
+
 
 async def _in_thread(call: Callable[..., R], *arguments: Any) -> R:
     result: R = await sync_to_async(call, thread_sensitive=True)(*arguments)
     return result
-
-
-def _put(store: StoreTransaction, key: bytes, data: bytes, ttl_s: float | None) -> None:
-    if ttl_s is not None and ttl_s <= 0:
-        store.delete(key)
-    else:
-        store.set(key, pack_kept(data, ttl_s, _CLOCK.now_ms()), ttl=ttl_s)
 
 
 def _refuse(key: Any) -> NoReturn:

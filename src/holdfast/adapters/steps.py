@@ -20,8 +20,6 @@ ATTEMPTS_MAX: Final = 200
 REST_FIRST_S: Final = 0.001
 REST_LAST_S: Final = 0.1
 
-_COMPONENTS: Final = system_components()
-
 
 def one_step(store: Store, step: Callable[[StoreTransaction], R]) -> R:
     """Run `step` in a transaction, again when another writer came first; what it returned.
@@ -62,5 +60,6 @@ def contended() -> Conflict:
 
 
 async def _rest(failed: int) -> None:
-    pause = pause_s(_COMPONENTS.ids, failed, REST_FIRST_S, REST_LAST_S)
-    await _COMPONENTS.host.runtime().sleep(pause)
+    components = system_components()
+    pause = pause_s(components.ids, failed, REST_FIRST_S, REST_LAST_S)
+    await components.host.runtime().sleep(pause)

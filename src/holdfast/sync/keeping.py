@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Self
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import IntegrityFailed
-from holdfast.layers.encrypt.rotation import Rotated
 from holdfast.runtime.drive import DrivenIterator, drive
 from holdfast.store.encryption.keys import DataKeyFacts
 from holdfast.store.encryption.keys import DataKeys as AsyncDataKeys
@@ -24,6 +23,7 @@ from holdfast.store.versions.retention import Retention as AsyncRetention
 from holdfast.store.versions.trimming import Trimmed
 
 if TYPE_CHECKING:
+    from holdfast.layers.encrypt.rotation import Rotated
     from holdfast.stores.audit.audit import Audit as AsyncAudit
     from holdfast.stores.audit.audit import Head
     from holdfast.stores.audit.receipts import Consistency, Receipt

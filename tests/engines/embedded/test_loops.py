@@ -234,6 +234,19 @@ async def test_commits_that_never_wait_let_the_loop_go_round(tasks: int) -> None
     await engine.close()
 
 
+def test_commits_between_which_others_had_the_processor_come_to_a_pause_too() -> None:
+    """A gap does not say that the loop went round: the machine may have been busy elsewhere."""
+    clock = ManualClock()
+    pace = Pace(clock)
+    commits = 1
+    while not pace.pause_due():
+        clock.advance(0.004)
+        commits += 1
+        assert commits < 20, "a busy machine keeps the loop from going round for ever"
+    pace.woke(pace.tick)
+    assert not pace.pause_due()
+
+
 @pytest.mark.parametrize("name", ENGINES)
 async def test_what_can_be_done_at_once_on_a_loop_neither_flushes_nor_waits(
     name: str, tmp_path: Path

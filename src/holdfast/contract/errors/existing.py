@@ -14,6 +14,7 @@ class StoreExists(StoreError, code=ErrorCode.STORE_EXISTS):
     """
 
     name: Fact[str | None] = Fact("the name that is taken")
+    path: Fact[str | None] = Fact("where it stands, if it is files")
 
 
 class EngineExists(StoreError, code=ErrorCode.ENGINE_EXISTS):

@@ -9,8 +9,10 @@ from holdfast.contract.runtime import Clock
 #: How long commits hold an event loop in one of its turns. A callback may wait for three: one in
 #: which its timer runs out, one in which that is noticed, one in which it is called.
 HELD_MAX_S = 0.002
-#: Commits this far apart do not hold a loop: something else runs between them.
+#: Of commits further apart than this, it is not known whether the loop went round between them:
 IDLE_S = 0.001
+#: it may have, or another process had the processor meanwhile. Each counts as so much.
+UNKNOWN_S = 0.000_25
 #: Flushes that take longer than this on average are left to the writer thread.
 FLUSH_MAX_S = 0.001
 #: One flush as long as this is enough: the disk is busy, and a loop does not wait to see more.
@@ -45,7 +47,8 @@ class Pace:
         self.batch_s = _BATCH_MIN_S
         self.tick = 0
         self._held_s = 0.0
-        self._went_round_at = self._last_at = self._short_since = self.now()
+        self._busy_s = 0.0
+        self._last_at = self._short_since = self.now()
         self._retry_at = -math.inf
         self._retry_s = RETRY_FIRST_S
 
@@ -84,8 +87,8 @@ class Pace:
         """Somebody who waited from that tick for the next runs again: so the loop went round."""
         if tick == self.tick:
             self.tick += 1
-            self._held_s = 0.0
-            self._went_round_at = self.now()
+            self._held_s = self._busy_s = 0.0
+            self._last_at = self.now()
 
     def held(self, seconds: float) -> None:
         """The loop was held for so long."""
@@ -102,7 +105,7 @@ class Pace:
     def pause_due(self) -> bool:
         """Whether commits that never wait have gone on for long enough; one comes now."""
         now = self.now()
-        if now - self._last_at > IDLE_S:
-            self._went_round_at = now
+        since_last = now - self._last_at
         self._last_at = now
-        return now - self._went_round_at >= HELD_MAX_S
+        self._busy_s += since_last if since_last <= IDLE_S else UNKNOWN_S
+        return self._busy_s >= HELD_MAX_S

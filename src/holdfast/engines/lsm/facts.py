@@ -44,7 +44,8 @@ def read_facts(driver: Driver, place: Place) -> Facts | None:
         raise FormatTooNew(
             f"the database {path} has format {facts.format}, and this version reads up to "
             f"{layout.FORMAT}; update holdfast",
-            path=path,
+            found=facts.format,
+            supported=layout.FORMAT,
         )
     return facts
 
