@@ -15,8 +15,8 @@ from benchmarks.workloads import counters
 #: By engine and operation: coroutine steps, and calls of Python functions.
 BOUNDS: dict[str, dict[str, tuple[float, float]]] = {
     "memory": {
-        "sync set": (0, 56), "sync get": (0, 7), "sync modify": (0, 66),
-        "sync items, each": (0.1, 2.6), "async set": (1, 62), "async get": (1, 9),
+        "sync set": (0, 56), "sync get": (0, 7), "sync modify": (0, 64),
+        "sync items, each": (0.1, 2.61), "async set": (1, 62), "async get": (1, 9),
         "async modify": (1, 72),
     },
     # Meets its flush thread now and then, so there is some room.
@@ -29,8 +29,9 @@ BOUNDS: dict[str, dict[str, tuple[float, float]]] = {
         "sync set": (0, 106), "sync get": (0, 7), "sync modify": (0, 116),
         "sync items, each": (0.1, 1.8), "async get": (1, 9),
     },
+    # The second try after a write found no room is common to the engines: a call more.
     "sqlite full": {
-        "sync set": (0, 110), "sync get": (0, 11), "sync modify": (0, 120),
+        "sync set": (0, 111), "sync get": (0, 11), "sync modify": (0, 119),
         "sync items, each": (0.1, 2.8), "async get": (1, 13),
     },
 }  # fmt: skip

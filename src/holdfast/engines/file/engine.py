@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from itertools import islice
 from typing import TypeVar, cast
 
-from holdfast.contract.batch import Append, CheckRange, DeleteRange, Put
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Peeked, Snapshot
 from holdfast.contract.errors import (
     IntegrityFailed,
-    InvalidInput,
     StorageFull,
-    StoreClosed,
     StoreError,
 )
 from holdfast.contract.memory import no_memory
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
-from holdfast.engines.embedded.engine import EmbeddedEngine
-from holdfast.engines.embedded.group import Group, Pending, Work, Writer
+from holdfast.engines.embedded.group import Group, Work, Writer
 from holdfast.engines.embedded.locking import let_go
+from holdfast.engines.embedded.on_files import EngineOnFiles, is_small
 from holdfast.engines.embedded.upkeep import Upkeep
 from holdfast.engines.file.checking import moment_of, what_is_wrong
 from holdfast.engines.file.compaction import Compaction
@@ -36,9 +32,6 @@ T = TypeVar("T")
 
 _log = logging.getLogger("holdfast")
 
-#: A batch above either limit goes to the writer thread, lest it hold up the loop.
-INLINE_OPERATIONS_MAX = 200
-INLINE_BYTES_MAX = 128 * 1024
 #: On a full medium less than this is not worth a compaction, and so much has to be won by one.
 DEAD_BYTES_LEAST = 64 * 1024
 ROOM_BYTES = 256 * 1024
@@ -46,7 +39,7 @@ ROOM_BYTES = 256 * 1024
 _make = tuple.__new__
 
 
-class FileEngine(EmbeddedEngine):
+class FileEngine(EngineOnFiles):
     """Records in the segments of a journal; their keys in memory."""
 
     config_type = FileConfig
@@ -81,28 +74,7 @@ class FileEngine(EmbeddedEngine):
             snapshot_age_max_s=settings.snapshot_age_max,
         )
 
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._capabilities
-
-    @property
-    def lineage(self) -> str:
-        return self._lineage
-
     # --- Life -------------------------------------------------------------------------------
-
-    async def open(self) -> None:
-        if self._refusal is None:
-            return
-        if self._lineage:
-            raise StoreClosed(
-                f"this engine of {self.config.url} was closed and cannot be opened again; "
-                "make a new one"
-            )
-        await self._owner.open(self._open)
-
-    async def close(self) -> None:
-        await self._owner.close()
 
     def _open(self) -> None:
         store = self._store
@@ -182,18 +154,6 @@ class FileEngine(EmbeddedEngine):
 
     # --- The other verbs --------------------------------------------------------------------
 
-    async def check(self) -> list[str]:
-        if self._refusal is not None:
-            raise self._refuse()
-        return await self.components.host.runtime().offload(self._check)
-
-    async def compact(self) -> int:
-        if self._refusal is not None:
-            raise self._refuse()
-        if not self._capabilities.writable:
-            raise self._read_only()
-        return await self.components.host.runtime().offload(self._compact)
-
     @staticmethod
     def repair(config: EngineConfig, components: Components) -> list[str]:
         """Mend a damaged database that is not open; what was done, a line each.
@@ -201,21 +161,6 @@ class FileEngine(EmbeddedEngine):
         `holdfast check --repair` calls it. Nothing is done where nothing is wrong.
         """
         return mend(cast("FileConfig", config), components)
-
-    async def load(
-        self, rows: Sequence[tuple[bytes, Record | None]], *, next_revision: int | None = None
-    ) -> None:
-        if self._refusal is not None:
-            raise self._refuse()
-        if not self._capabilities.writable:
-            raise self._read_only()
-        for key, _ in rows:
-            self._check_key(key, self._capabilities.key_bytes_max)
-
-        def load() -> None:
-            self._committer.exclusively(lambda: self._load(rows, next_revision))
-
-        await self.components.host.runtime().offload(load)
 
     # --- For the common part ----------------------------------------------------------------
 
@@ -231,6 +176,10 @@ class FileEngine(EmbeddedEngine):
             store.journal, store.reader, self.components.clock, flush=not store.relaxed
         )
 
+    def _loaded(self, head: int) -> None:
+        super()._loaded(head)
+        self._upkeep.wake()
+
     def _head_now(self) -> int:
         return self._store.index.head
 
@@ -241,16 +190,14 @@ class FileEngine(EmbeddedEngine):
             and not store.journal.full
             and not store.journal.scarce
             and store.journal.failure is None
-            and _small(work)
+            and is_small(work)
         )
 
     def _may_lead_promptly(self) -> bool:
         store = self._store
         if store.relaxed or store.journal.full or store.journal.scarce:
             return False
-        # A copy, because others join the queue meanwhile.
-        queue = self._committer._queue.copy()  # noqa: SLF001 - the common part's
-        return all(map(_small, islice(queue, self._pace.batches_now())))
+        return self._next_are_small()
 
     def _recover(self) -> bool:
         self._store.journal.settle()
@@ -259,13 +206,6 @@ class FileEngine(EmbeddedEngine):
     def _let_go(self) -> None:
         self._store.index.forget_order()
         let_go(self._store.index.lock)
-
-    def _run_group(self, works: list[Work]) -> None:
-        super()._run_group(works)
-        if len(works) == 1 and isinstance(works[0].error, StorageFull) and self._make_room():
-            # Once more with what could be freed.
-            works[0].error = None
-            super()._run_group(works)
 
     def _finish(self, group: Group) -> None:
         super()._finish(group)
@@ -370,42 +310,3 @@ class FileEngine(EmbeddedEngine):
             while next(iter(journal.segments)) <= last:
                 self._committer.exclusively(self._step)
         return max(before - journal.size, 0)
-
-    def _load(self, rows: Sequence[tuple[bytes, Record | None]], next_revision: int | None) -> None:
-        writer = self._begin()
-        try:
-            head = max([writer.head, *(one.revision for _, one in rows if one is not None)])
-            if next_revision is not None:
-                if next_revision <= head:
-                    raise InvalidInput(
-                        f"the next revision lies above {head}, which a row loaded has; "
-                        f"found {next_revision}"
-                    )
-                head = next_revision - 1
-            pending: dict[bytes, Pending] = {
-                key: (None, head) if row is None else (row.value, row.revision) for key, row in rows
-            }
-            writer.apply(sorted(pending.items()))
-            writer.finish(head)
-        finally:
-            writer.abandon()
-        self._watcher.publish(head)
-        self._upkeep.wake()
-
-
-def _small(work: Work) -> bool:
-    """Whether the batch takes so little time that a loop may wait for it."""
-    batch = work.batch
-    if batch is None:
-        return len(work.keys) <= INLINE_OPERATIONS_MAX
-    operations = batch.operations
-    if len(operations) > INLINE_OPERATIONS_MAX:
-        return False
-    written = 0
-    for operation in operations:
-        kind = type(operation)
-        if kind is Put or kind is Append:
-            written += len(operation.value)  # type: ignore[union-attr]
-        elif kind is DeleteRange or kind is CheckRange:
-            return False  # Nobody knows how many rows it walks.
-    return written <= INLINE_BYTES_MAX

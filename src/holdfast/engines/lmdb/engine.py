@@ -14,8 +14,8 @@ from holdfast.contract.engine import NOT_NOW, NotNow, Peeked, Snapshot
 from holdfast.contract.errors import InvalidInput, Overloaded, StoreClosed, StoreError
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
-from holdfast.engines.embedded.engine import EmbeddedEngine
 from holdfast.engines.embedded.group import Work, Writer
+from holdfast.engines.embedded.on_files import EngineOnFiles, Loaded
 from holdfast.engines.lmdb import upkeep
 from holdfast.engines.lmdb.config import LmdbConfig
 from holdfast.engines.lmdb.journaled import Journaled
@@ -35,7 +35,7 @@ _from_bytes = int.from_bytes
 _make = tuple.__new__
 
 
-class LmdbEngine(EmbeddedEngine):
+class LmdbEngine(EngineOnFiles):
     """Records in an LMDB environment: revision and value per key."""
 
     config_type = LmdbConfig
@@ -73,10 +73,6 @@ class LmdbEngine(EmbeddedEngine):
         )
 
     @property
-    def capabilities(self) -> Capabilities:
-        return self._capabilities
-
-    @property
     def lineage(self) -> str:
         # Read each time: another process may have had to start a new one.
         if self._refusal is None:
@@ -85,9 +81,6 @@ class LmdbEngine(EmbeddedEngine):
 
     async def open(self) -> None:
         await self._owner.open(self._open)
-
-    async def close(self) -> None:
-        await self._owner.close()
 
     async def head(self) -> int:
         if self._refusal is not None:
@@ -157,29 +150,6 @@ class LmdbEngine(EmbeddedEngine):
             layered = None
         now = self.components.clock.monotonic()
         return await self._patiently(lambda: self._snapshots.take(self._medium, now, layered))
-
-    async def check(self) -> list[str]:
-        if self._refusal is not None:
-            raise self._refuse()
-        return await self.components.host.runtime().offload(self._check)
-
-    async def compact(self) -> int:
-        if self._refusal is not None:
-            raise self._refuse()
-        if not self._capabilities.writable:
-            raise self._read_only()
-        return await self.components.host.runtime().offload(self._compact)
-
-    async def load(
-        self, rows: Sequence[tuple[bytes, Record | None]], *, next_revision: int | None = None
-    ) -> None:
-        if self._refusal is not None:
-            raise self._refuse()
-        if not self._capabilities.writable:
-            raise self._read_only()
-        for key, _ in rows:
-            self._check_key(key, self._capabilities.key_bytes_max)
-        await self.components.host.runtime().offload(lambda: self._load(rows, next_revision))
 
     def stale(self) -> bool:
         return self._refusal is None and self._medium.replaced
@@ -389,13 +359,6 @@ class LmdbEngine(EmbeddedEngine):
         self._committer.exclusively(compact)
         return freed
 
-    def _load(self, rows: Sequence[tuple[bytes, Record | None]], next_revision: int | None) -> None:
-        def load() -> None:
-            self._flush()
-            writer = self._begin()
-            try:
-                upkeep.load(writer, rows, next_revision)
-            finally:
-                writer.abandon()
-
-        self._committer.exclusively(load)
+    def _load(self, rows: Loaded, next_revision: int | None) -> None:
+        self._flush()
+        super()._load(rows, next_revision)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import lmdb
 
-from holdfast.contract.errors import InvalidInput, StorageFull, StoreLocked
-from holdfast.contract.record import Record
-from holdfast.engines.embedded.group import Pending, Writer
+from holdfast.contract.errors import StorageFull, StoreLocked
 from holdfast.engines.lmdb import facts
 from holdfast.engines.lmdb.failures import translate
 from holdfast.engines.lmdb.medium import Medium
@@ -48,32 +46,6 @@ def check(medium: Medium, transaction: lmdb.Transaction[bytes]) -> list[str]:
     except lmdb.Error as error:
         wrong.append(f"LMDB cannot read on behind the key {before!r}: {error}")
     return wrong
-
-
-def load(
-    writer: Writer, rows: Sequence[tuple[bytes, Record | None]], next_revision: int | None
-) -> None:
-    """Write rows with the revisions they come with, or (None) remove them, and commit.
-
-    Args:
-        next_revision: of the next commit; None: the one above the highest.
-
-    Raises:
-        InvalidInput: it is not above all of them.
-    """
-    head = max([writer.head, *(one.revision for _, one in rows if one is not None)])
-    if next_revision is not None:
-        if next_revision <= head:
-            raise InvalidInput(
-                f"the next revision lies above {head}, which a row loaded has; "
-                f"found {next_revision}"
-            )
-        head = next_revision - 1
-    newest: dict[bytes, Pending] = {
-        key: (None, head) if one is None else (one.value, one.revision) for key, one in rows
-    }
-    writer.apply(sorted(newest.items()))
-    writer.finish(head)
 
 
 def compact(medium: Medium, retire: Callable[[lmdb.Environment], None]) -> int:

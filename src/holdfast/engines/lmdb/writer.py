@@ -206,13 +206,14 @@ class LmdbWriter(Writer):
             self._tree.put_many(puts)
 
     def _commit(self, head: int) -> None:
+        transaction = self._now()
         if self._ids:
             now = self._clock.now_ms()
-            batch_ids.remember(self._now(), self._medium.batches, self._ids, now)
+            batch_ids.remember(transaction, self._medium.batches, self._ids, now)
         if self.note is not None:
-            self.note(self._now())
-        facts.write_head(self._now(), facts.Head(head, self._head.owners))
-        self._now().commit()
+            self.note(transaction)
+        facts.write_head(transaction, facts.Head(head, self._head.owners))
+        transaction.commit()
         self._transaction = None
 
     def _make_room(self, failure: lmdb.Error, step: Callable[[], None] | None) -> None:

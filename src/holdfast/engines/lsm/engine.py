@@ -5,19 +5,17 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from itertools import islice
 from typing import ClassVar, TypeVar, cast
 
-from holdfast.contract.batch import Append, CheckRange, DeleteRange, Put
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Peeked, Snapshot
-from holdfast.contract.errors import InvalidInput, StorageFull, StoreClosed, StoreError
+from holdfast.contract.errors import StoreError
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
-from holdfast.engines.embedded.engine import EmbeddedEngine
-from holdfast.engines.embedded.group import Group, Pending, Work, Writer
+from holdfast.engines.embedded.group import Group, Work, Writer
 from holdfast.engines.embedded.locking import let_go
+from holdfast.engines.embedded.on_files import EngineOnFiles, is_small
 from holdfast.engines.embedded.upkeep import Upkeep
 from holdfast.engines.lsm import layout
 from holdfast.engines.lsm.checking import what_is_wrong
@@ -31,14 +29,11 @@ T = TypeVar("T")
 
 _log = logging.getLogger("holdfast")
 
-#: A batch above either limit goes to the writer thread, lest it hold up the loop.
-INLINE_OPERATIONS_MAX = 200
-INLINE_BYTES_MAX = 128 * 1024
 
 _make = tuple.__new__
 
 
-class LsmEngine(EmbeddedEngine):
+class LsmEngine(EngineOnFiles):
     """Records in sorted tables. A subclass says how its driver is opened."""
 
     config_type: ClassVar[type[LsmConfig]]
@@ -70,28 +65,7 @@ class LsmEngine(EmbeddedEngine):
             snapshot_age_max_s=settings.snapshot_age_max,
         )
 
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._capabilities
-
-    @property
-    def lineage(self) -> str:
-        return self._lineage
-
     # --- Life -------------------------------------------------------------------------------
-
-    async def open(self) -> None:
-        if self._refusal is None:
-            return
-        if self._lineage:
-            raise StoreClosed(
-                f"this engine of {self.config.url} was closed and cannot be opened again; "
-                "make a new one"
-            )
-        await self._owner.open(self._open)
-
-    async def close(self) -> None:
-        await self._owner.close()
 
     @staticmethod
     @abstractmethod
@@ -177,35 +151,6 @@ class LsmEngine(EmbeddedEngine):
         opened = self._opened_now
         return self._reading(None, lambda now: opened.snapshots.take(now.view, now.head))
 
-    # --- The other verbs --------------------------------------------------------------------
-
-    async def check(self) -> list[str]:
-        if self._refusal is not None:
-            raise self._refuse()
-        return await self.components.host.runtime().offload(self._check)
-
-    async def compact(self) -> int:
-        if self._refusal is not None:
-            raise self._refuse()
-        if not self._capabilities.writable:
-            raise self._read_only()
-        return await self.components.host.runtime().offload(self._compact)
-
-    async def load(
-        self, rows: Sequence[tuple[bytes, Record | None]], *, next_revision: int | None = None
-    ) -> None:
-        if self._refusal is not None:
-            raise self._refuse()
-        if not self._capabilities.writable:
-            raise self._read_only()
-        for key, _ in rows:
-            self._check_key(key, self._capabilities.key_bytes_max)
-
-        def load() -> None:
-            self._committer.exclusively(lambda: self._load(rows, next_revision))
-
-        await self.components.host.runtime().offload(load)
-
     # --- For the common part ----------------------------------------------------------------
 
     def _begin(self) -> Writer:
@@ -214,20 +159,22 @@ class LsmEngine(EmbeddedEngine):
         opened.ready()
         return LsmWriter(opened, self.components.clock.now_ms())
 
+    def _loaded(self, head: int) -> None:
+        super()._loaded(head)
+        self._upkeep.wake()
+
     def _head_now(self) -> int:
         return self._opened_now.head
 
     def _may_run_inline(self, work: Work) -> bool:
         opened = self._opened_now
-        return opened.relaxed and not opened.room.scarce and _small(work)
+        return opened.relaxed and not opened.room.scarce and is_small(work)
 
     def _may_lead_promptly(self) -> bool:
         opened = self._opened_now
         if opened.relaxed or opened.room.scarce:
             return False
-        # A copy, because others join the queue meanwhile.
-        queue = self._committer._queue.copy()  # noqa: SLF001 - the common part's
-        return all(map(_small, islice(queue, self._pace.batches_now())))
+        return self._next_are_small()
 
     def _recover(self) -> bool:
         self._opened_now.settle()
@@ -235,13 +182,6 @@ class LsmEngine(EmbeddedEngine):
 
     def _let_go(self) -> None:
         let_go(self._opened_now.busy)
-
-    def _run_group(self, works: list[Work]) -> None:
-        super()._run_group(works)
-        if len(works) == 1 and isinstance(works[0].error, StorageFull) and self._make_room():
-            # Once more with what could be freed.
-            works[0].error = None
-            super()._run_group(works)
 
     def _finish(self, group: Group) -> None:
         super()._finish(group)
@@ -325,39 +265,3 @@ class LsmEngine(EmbeddedEngine):
 
     def _compact(self) -> int:
         return self._opened_now.compact()
-
-    def _load(self, rows: Sequence[tuple[bytes, Record | None]], next_revision: int | None) -> None:
-        writer = self._begin()
-        head = max([writer.head, *(one.revision for _, one in rows if one is not None)])
-        pending: dict[bytes, Pending] = {
-            key: (None, head) if row is None else (row.value, row.revision) for key, row in rows
-        }
-        if next_revision is not None:
-            if next_revision <= head:
-                raise InvalidInput(
-                    f"the next revision lies above {head}, which a row loaded has; "
-                    f"found {next_revision}"
-                )
-            head = next_revision - 1
-        writer.apply(sorted(pending.items()))
-        writer.finish(head)
-        self._watcher.publish(head)
-        self._upkeep.wake()
-
-
-def _small(work: Work) -> bool:
-    """Whether the batch takes so little time that a loop may wait for it."""
-    batch = work.batch
-    if batch is None:
-        return len(work.keys) <= INLINE_OPERATIONS_MAX
-    operations = batch.operations
-    if len(operations) > INLINE_OPERATIONS_MAX:
-        return False
-    written = 0
-    for operation in operations:
-        kind = type(operation)
-        if kind is Put or kind is Append:
-            written += len(operation.value)  # type: ignore[union-attr]
-        elif kind is DeleteRange or kind is CheckRange:
-            return False  # Nobody knows how many rows it walks.
-    return written <= INLINE_BYTES_MAX

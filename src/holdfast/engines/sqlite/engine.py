@@ -6,18 +6,16 @@ import gc
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from itertools import islice
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
-from holdfast.contract.batch import Append, CheckRange, DeleteRange, Put
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Peeked, Snapshot
-from holdfast.contract.errors import InvalidInput, StorageFull, StoreClosed, StoreError
+from holdfast.contract.errors import StoreError
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Components
-from holdfast.engines.embedded.engine import EmbeddedEngine
-from holdfast.engines.embedded.group import Group, Pending, Work, Writer
+from holdfast.engines.embedded.group import Group, Work, Writer
+from holdfast.engines.embedded.on_files import EngineOnFiles, is_small
 from holdfast.engines.embedded.upkeep import Upkeep
 from holdfast.engines.sqlite.config import SqliteConfig
 from holdfast.engines.sqlite.failures import DRIVER_ERRORS, told, translate
@@ -30,12 +28,8 @@ from holdfast.engines.sqlite.writer import SqliteWriter
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: A batch above either limit goes to the writer thread, lest it hold up the loop.
-INLINE_OPERATIONS_MAX = 200
-INLINE_BYTES_MAX = 128 * 1024
 
-
-class SqliteEngine(EmbeddedEngine):
+class SqliteEngine(EngineOnFiles):
     """Records in a table of a SQLite file."""
 
     config_type = SqliteConfig
@@ -72,28 +66,7 @@ class SqliteEngine(EmbeddedEngine):
             snapshot_age_max_s=settings.snapshot_age_max,
         )
 
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._capabilities
-
-    @property
-    def lineage(self) -> str:
-        return self._lineage
-
     # --- Life -------------------------------------------------------------------------------
-
-    async def open(self) -> None:
-        if self._refusal is None:
-            return
-        if self._database is not None:
-            raise StoreClosed(
-                f"this engine of {self.config.url} was closed and cannot be opened again; "
-                "make a new one"
-            )
-        await self._owner.open(self._open)
-
-    async def close(self) -> None:
-        await self._owner.close()
 
     def _open(self) -> None:
         with ExitStack() as undo:
@@ -196,40 +169,15 @@ class SqliteEngine(EmbeddedEngine):
         self._upkeep.wake()
         return snapshot
 
-    # --- The other verbs --------------------------------------------------------------------
-
-    async def check(self) -> list[str]:
-        if self._refusal is not None:
-            raise self._refuse()
-        return await self.components.host.runtime().offload(self._check)
-
-    async def compact(self) -> int:
-        if self._refusal is not None:
-            raise self._refuse()
-        if not self._capabilities.writable:
-            raise self._read_only()
-        return await self.components.host.runtime().offload(self._compact)
-
-    async def load(
-        self, rows: Sequence[tuple[bytes, Record | None]], *, next_revision: int | None = None
-    ) -> None:
-        if self._refusal is not None:
-            raise self._refuse()
-        if not self._capabilities.writable:
-            raise self._read_only()
-        for key, _ in rows:
-            self._check_key(key, self._capabilities.key_bytes_max)
-
-        def load() -> None:
-            self._committer.exclusively(lambda: self._load(rows, next_revision))
-
-        await self.components.host.runtime().offload(load)
-
     # --- For the common part ----------------------------------------------------------------
 
     def _begin(self) -> Writer:
         prepared, self._prepared = self._prepared, None
         return prepared or self._open_parts().pen.begin(first=self._first)
+
+    def _loaded(self, head: int) -> None:
+        super()._loaded(head)
+        self._upkeep.wake()
 
     def _head_now(self) -> int:
         try:
@@ -241,19 +189,15 @@ class SqliteEngine(EmbeddedEngine):
         return (
             self._settings.durability == "relaxed"
             and not self._open_parts().pen.room.scarce
-            and _small(work)
+            and is_small(work)
             and self._prepare(flushes=False)
         )
 
     def _may_lead_promptly(self) -> bool:
         if self._open_parts().pen.room.scarce:
             return False
-        # A copy, because others join the queue meanwhile.
-        queue = self._committer._queue.copy()  # noqa: SLF001 - the common part's
         # In relaxed mode only the mark flushes, seldom, and nobody measured how long that takes.
-        return all(map(_small, islice(queue, self._pace.batches_now()))) and self._prepare(
-            flushes=self._settings.durability == "full"
-        )
+        return self._next_are_small() and self._prepare(flushes=self._settings.durability == "full")
 
     def _prepare(self, *, flushes: bool) -> bool:
         """Begin the transaction that the next group uses, unless that would wait."""
@@ -275,11 +219,6 @@ class SqliteEngine(EmbeddedEngine):
         keys = works[0].keys
         self._first = keys[0] if keys else None
         super()._run_group(works)
-        if len(works) == 1 and isinstance(works[0].error, StorageFull):
-            # Once more with what can be freed: by then the log is empty, or there is no hope.
-            self._make_room()
-            works[0].error = None
-            super()._run_group(works)
 
     def _finish(self, group: Group) -> None:
         super()._finish(group)
@@ -357,11 +296,12 @@ class SqliteEngine(EmbeddedEngine):
         if self._settings.durability == "relaxed":
             database.pen.touch()
 
-    def _make_room(self) -> None:
+    def _make_room(self) -> bool:
         database = self._open_parts()
         database.pen.room.release()
         with suppress(StoreError):  # What could not be moved stays in the log, and is safe there.
             database.pen.log.checkpoint(truncate=True)
+        return True
 
     def _check(self) -> list[str]:
         readers = self._open_parts().readers
@@ -381,43 +321,3 @@ class SqliteEngine(EmbeddedEngine):
         before = size_of(path) + size_of(log_of(path))
         self._committer.exclusively(self._open_parts().pen.compact)
         return max(before - size_of(path) - size_of(log_of(path)), 0)
-
-    def _load(self, rows: Sequence[tuple[bytes, Record | None]], next_revision: int | None) -> None:
-        pen = self._open_parts().pen
-        try:
-            writer = pen.begin()
-            head = max(writer.head, *(one.revision for _, one in rows if one is not None), 0)
-            if next_revision is not None:
-                if next_revision <= head:
-                    raise InvalidInput(
-                        f"the next revision lies above {head}, which a row loaded has; "
-                        f"found {next_revision}"
-                    )
-                head = next_revision - 1
-            pending: dict[bytes, Pending] = {
-                key: (None, head) if row is None else (row.value, row.revision) for key, row in rows
-            }
-            writer.apply(sorted(pending.items()))
-            writer.finish(head)
-        finally:
-            pen.roll_back()
-        self._watcher.publish(head)
-        self._upkeep.wake()
-
-
-def _small(work: Work) -> bool:
-    """Whether the batch takes so little time that a loop may wait for it."""
-    batch = work.batch
-    if batch is None:
-        return len(work.keys) <= INLINE_OPERATIONS_MAX
-    operations = batch.operations
-    if len(operations) > INLINE_OPERATIONS_MAX:
-        return False
-    written = 0
-    for operation in operations:
-        kind = type(operation)
-        if kind is Put or kind is Append:
-            written += len(operation.value)  # type: ignore[union-attr]
-        elif kind is DeleteRange or kind is CheckRange:
-            return False  # Nobody knows how many rows it walks.
-    return written <= INLINE_BYTES_MAX

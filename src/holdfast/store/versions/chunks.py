@@ -76,6 +76,7 @@ class Values:
         self._plain = serializer is MESSAGE_PACK and compression is NONE
         #: Whether the serializer may hold what MessagePack does not.
         self._custom = serializer.code not in _MESSAGE_PACK_VALUES
+        self._extended = isinstance(serializer, ExtendedSerializer)
 
     async def apart(self, work: Callable[[], T]) -> T:
         """Run work that takes long where it does not hold up a loop."""
@@ -93,7 +94,7 @@ class Values:
             canonical = MESSAGE_PACK.encode_small(value)
             if canonical is not None:
                 return Serialized([canonical], _PLAIN + canonical, _NO_CHUNKS)
-        return None if _may_be_big(value) else self.serialize_now(value)
+        return None if _may_be_big(value) else self._serialize_any(value)
 
     def serialize_now(self, value: Any) -> Serialized:
         """The bytes of a value, in this thread.
@@ -101,6 +102,13 @@ class Values:
         Raises:
             QuotaExceeded: the system gives no memory for them.
         """
+        if self._plain:
+            canonical = MESSAGE_PACK.encode_small(value)
+            if canonical is not None:
+                return Serialized([canonical], _PLAIN + canonical, _NO_CHUNKS)
+        return self._serialize_any(value)
+
+    def _serialize_any(self, value: Any) -> Serialized:
         try:
             if limited() and _may_be_big(value) and not is_left(_ROOM_TIMES * _extent(value)):
                 raise no_memory("serialize the value")  # The encoder would crash.
@@ -114,7 +122,7 @@ class Values:
         serializer = self._serializer
         try:
             canonical = MESSAGE_PACK.encode(value)
-            if isinstance(serializer, ExtendedSerializer):
+            if self._extended:
                 serializer = MESSAGE_PACK  # Its bytes would be the same, and every reader has this.
         except SerializationFailed:
             if not self._custom:
