@@ -450,22 +450,25 @@ def test_killed_on_either_side_it_goes_on_without_loss_or_duplicate(
     tmp_path: Path, victim: str
 ) -> None:
     url, target = f"lmdb:///{tmp_path / 'source'}", f"lmdb:///{tmp_path / 'standby'}"
-    with started(WRITER, url) as writer, started(FOLLOWER, url, target) as follower:
+    with started(WRITER, url) as writer:
         assert writer.stdout is not None
-        assert follower.stdout is not None
-        writer.stdout.readline()
-        for _ in range(5):
-            follower.stdout.readline()  # Killed in the middle of whatever comes next.
-        if victim != "writer":
-            follower.kill()
-        if victim != "follower":
-            writer.kill()
-            writer.wait()
-        if victim == "writer":
-            with holdfast.sync.open(url, read_only=True) as db:
-                wanted = db.revision
-            while int(follower.stdout.readline()) < wanted:
-                pass
+        assert writer.stdout.readline()  # There is a source.
+        with started(FOLLOWER, url, target) as follower:
+            assert follower.stdout is not None
+            reached = 0
+            for _ in range(5):
+                # Killed in the middle of whatever comes next.
+                reached = int(follower.stdout.readline())
+            if victim != "writer":
+                follower.kill()
+            if victim != "follower":
+                writer.kill()
+                writer.wait()
+            if victim == "writer":
+                with holdfast.sync.open(url, read_only=True) as db:
+                    wanted = db.revision
+                while reached < wanted:
+                    reached = int(follower.stdout.readline())
     holdfast.sync.follow(url, target, once=True)
     with holdfast.sync.open(url) as db, holdfast.sync.open(target, read_only=True) as standby:
         assert standby.check() == []
