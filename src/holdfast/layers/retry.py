@@ -31,7 +31,6 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.layering import READS, CallLayer, LayerSettings, Verb, Watched
 from holdfast.contract.pauses import pause_s
-from holdfast.contract.record import Record
 
 T = TypeVar("T")
 
