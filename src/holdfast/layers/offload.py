@@ -4,7 +4,8 @@
 
 A hop to a thread costs some tens of microseconds, more than a warm read: worth it where reads
 find a slow disk, or one that other programs keep busy. Callers without a loop are not concerned;
-their thread is theirs to be held. Engines with a server never hold a loop, and are refused.
+their thread is theirs to be held. Engines that hold no thread while they wait are refused: those
+with a server, and memory.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ class Offload(LayerSettings):
     layer: ClassVar[str] = "offload"
 
     def __call__(self, engine: Engine) -> OffloadLayer:
-        if engine.capabilities.io is Io.REMOTE:
+        if engine.capabilities.io is not Io.BLOCKING:
             raise ConfigInvalid(
                 "the layer offload is for engines that hold a thread while a disk answers; "
-                f"{engine.capabilities.engine} waits for a server and holds none. Leave it out",
+                f"{engine.capabilities.engine} holds none. Leave it out",
                 parameter="layers",
             )
         return OffloadLayer(engine)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import ClassVar, Final, TypeVar
+from typing import ClassVar, Final, TypeVar, cast
 
 from holdfast.contract.config import Seconds
 from holdfast.contract.engine import Engine
@@ -60,33 +60,30 @@ class TimeLimitLayer(CallLayer):
         if verb not in LIMITED:
             return await call()
         seconds = self.settings.seconds
-        engines_own: TimedOut | None = None
 
-        async def called() -> T:
-            nonlocal engines_own
+        async def called() -> tuple[T | None, TimeoutError | None]:
+            # What ran out of time further in is not ours: it comes out as a result.
             try:
-                return await call()
-            except TimedOut as error:
-                engines_own = error
-                raise
+                return await call(), None
+            except TimeoutError as error:
+                return None, error
 
         runtime = self.components.host.runtime()
         try:
-            return await runtime.timeout(called(), seconds)
-        except TimedOut as error:
-            if error is engines_own:
-                raise
+            answer, error = await runtime.timeout(called(), seconds)
+        except TimedOut as late:
             if verb in WRITES:
                 raise OutcomeUnknown(
                     f"{verb} was given up after {seconds} s and may still be done. Read what "
                     "stands there, repeat it with the same batch id, or raise the layer's "
                     "time_limit:seconds",
                     timeout_s=seconds,
-                ) from error
+                ) from late
             raise TimedOut(
                 f"{verb} was not done within {seconds} s; try again, or raise the layer's "
                 "time_limit:seconds",
                 timeout_s=seconds,
-            ) from error
-        finally:
-            engines_own = None  # It holds this frame, and the frame would hold it.
+            ) from late
+        if error is not None:
+            raise error
+        return cast("T", answer)
