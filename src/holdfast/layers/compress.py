@@ -11,6 +11,9 @@
 A value stays as it is when it is short, or would not get shorter; so do values that were written
 before the layer. One that itself begins with the mark is stored behind a header with code 0. Each
 header says how its value was compressed: the setting may change at any time.
+
+Rows of the system and of the feed stay as they are. What stands below may have to read them: which
+key of an encryption a row is under depends on what they say.
 """
 
 from __future__ import annotations
@@ -37,13 +40,14 @@ from holdfast.contract.config import ByteSize
 from holdfast.contract.engine import NOT_NOW, Engine, Layer, NotNow, Peeked, Snapshot
 from holdfast.contract.errors import DeserializationFailed, IntegrityFailed, ValueTooLarge
 from holdfast.contract.layering import LayerSettings
-from holdfast.contract.limits import check_batch, check_draft
+from holdfast.contract.limits import check_batch, check_draft, check_key
 from holdfast.contract.record import Page, Range, Record
 
 #: No text, and no value that MessagePack or JSON makes, begins with the first byte.
 MARK: Final = b"\xc1HZ"
 HEAD_BYTES: Final = len(MARK) + 1
-#: Rows of the system that must be legible without the layer are shorter than the least of these.
+#: How the keys of rows begin that stay as they are: the feed, the system (docs/format.md).
+LEGIBLE: Final = b"FS"
 ABOVE_MIN: Final = 128
 ABOVE_MAX: Final = 2**30
 _AS_IT_IS: Final = 0
@@ -147,12 +151,14 @@ class CompressLayer(Layer):
     async def load(
         self, rows: Sequence[tuple[bytes, Record | None]], *, next_revision: int | None = None
     ) -> None:
-        packed = [(key, one and Record(self._packed(one.value), one.revision)) for key, one in rows]
+        packed = [(key, one and Record(self._packed(key, one.value), one.revision)) for key, one in rows]
         await self.inner.load(packed, next_revision=next_revision)
 
     # --- Inside -----------------------------------------------------------------------------
 
-    def _packed(self, value: bytes) -> bytes:
+    def _packed(self, key: bytes, value: bytes) -> bytes:
+        if key[0] in LEGIBLE:
+            return value
         if len(value) > self._above:
             packed = self._compress(value)
             if len(packed) + HEAD_BYTES < len(value):
@@ -162,7 +168,7 @@ class CompressLayer(Layer):
         return value
 
     def _unpacked(self, key: bytes, stored: bytes) -> bytes:
-        if stored[: len(MARK)] != MARK:
+        if stored[: len(MARK)] != MARK or key[0] in LEGIBLE:
             return stored
         code = stored[HEAD_BYTES - 1] if len(stored) >= HEAD_BYTES else len(COMPRESSIONS)
         try:
@@ -227,16 +233,16 @@ class CompressLayer(Layer):
         check_draft(draft, self.capabilities)
         packed = Draft()
         packed.rows = {
-            key: None if value is None else self._packed(value) for key, value in draft.rows.items()
+            key: None if value is None else self._packed(key, value) for key, value in draft.rows.items()
         }
-        packed.appends = [(prefix, self._packed(value)) for prefix, value in draft.appends]
+        packed.appends = [(prefix, self._packed(prefix, value)) for prefix, value in draft.appends]
         packed.ranges, packed.checks, packed.id = draft.ranges, draft.checks, draft.id
         return packed
 
     def _packed_batch(self, batch: Batch) -> Batch:
         check_batch(batch, self.capabilities)
         operations: list[Operation] = [
-            one._replace(value=self._packed(one.value))
+            one._replace(value=self._packed(one[0], one.value))
             if isinstance(one, Put | Append | Rewrite)
             else one
             for one in batch.operations
