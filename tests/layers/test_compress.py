@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import holdfast
+import holdfast.sync
 from holdfast.contract.batch import Append, Batch, Delete, Draft, Need, Put, Receipt
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import ConfigInvalid, IntegrityFailed, InvalidValue, ValueTooLarge
 from holdfast.contract.record import Range, Record
+from holdfast.encryption import Encryption
 from holdfast.engines.lmdb import LmdbConfig, LmdbEngine
 from holdfast.engines.memory import MemoryConfig, MemoryEngine
-from holdfast.layers.compress import HEAD_BYTES, MARK, Compress, CompressLayer
+from holdfast.layers.compress import HEAD_BYTES, LEGIBLE, MARK, Compress, CompressLayer
 from holdfast.runtime.system import drive, system_components
+from holdfast.store import layout
+from holdfast.store.encrypted import encryption_of
+from tests.encryption.keys import SeededKeys
 
 LONG = b"holdfast " * 1000
 FORMATS = ("zstd", "lz4", "snappy", "gzip")
@@ -211,3 +217,33 @@ def test_an_address_names_it_and_its_settings(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(ConfigInvalid, match=said):
             asyncio.run(_written(f"{url}?layers={wrong}"))
+
+
+def rows_by_key(folder: Path, layers: str) -> Counter[tuple[bytes, int]]:
+    """How many rows of each region are under which data key, in a database of two tenants."""
+    encryption = Encryption(SeededKeys(), names={"stores/acme": "acme"})
+    url = f"lmdb:///{folder / 'app'}?durability=relaxed{layers}"
+    with holdfast.sync.open(url, encryption=encryption) as db:
+        for name in ("acme", "globex"):
+            store = db.stores.create(name)
+            for number in range(5):
+                key = b"%d " % number + b"k" * 900  # So long that its change would be compressed.
+                store.set(key, LONG)
+                assert store.get(key) == LONG
+        db.entries.set("a", LONG.decode(), comment=LONG.decode()[:900])
+        layer = encryption_of(db._inner._open_engine())
+        assert layer is not None
+        rows = drive(layer.inner.scan(Range())).rows
+        return Counter((key[:1], layer.rows.number_of(key, stored)) for key, (stored, _) in rows)
+
+
+def test_each_row_is_encrypted_under_the_key_it_would_be_under_without_the_layer(
+    tmp_path: Path,
+) -> None:
+    assert LEGIBLE == layout.FEED + layout.SYSTEM
+    plain, compressed = tmp_path / "plain", tmp_path / "compressed"
+    plain.mkdir()
+    compressed.mkdir()
+    found = rows_by_key(compressed, "&layers=compress:above=128")
+    assert found == rows_by_key(plain, "")
+    assert len({number for region, number in found if region == layout.FEED}) == 2

@@ -40,7 +40,7 @@ from holdfast.contract.config import ByteSize
 from holdfast.contract.engine import NOT_NOW, Engine, Layer, NotNow, Peeked, Snapshot
 from holdfast.contract.errors import DeserializationFailed, IntegrityFailed, ValueTooLarge
 from holdfast.contract.layering import LayerSettings
-from holdfast.contract.limits import check_batch, check_draft, check_key
+from holdfast.contract.limits import check_batch, check_draft
 from holdfast.contract.record import Page, Range, Record
 
 #: No text, and no value that MessagePack or JSON makes, begins with the first byte.
@@ -151,7 +151,9 @@ class CompressLayer(Layer):
     async def load(
         self, rows: Sequence[tuple[bytes, Record | None]], *, next_revision: int | None = None
     ) -> None:
-        packed = [(key, one and Record(self._packed(key, one.value), one.revision)) for key, one in rows]
+        packed = [
+            (key, one and Record(self._packed(key, one.value), one.revision)) for key, one in rows
+        ]
         await self.inner.load(packed, next_revision=next_revision)
 
     # --- Inside -----------------------------------------------------------------------------
@@ -233,7 +235,8 @@ class CompressLayer(Layer):
         check_draft(draft, self.capabilities)
         packed = Draft()
         packed.rows = {
-            key: None if value is None else self._packed(key, value) for key, value in draft.rows.items()
+            key: None if value is None else self._packed(key, value)
+            for key, value in draft.rows.items()
         }
         packed.appends = [(prefix, self._packed(prefix, value)) for prefix, value in draft.appends]
         packed.ranges, packed.checks, packed.id = draft.ranges, draft.checks, draft.id
