@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from holdfast.contract.errors import (
     TimedOut,
 )
 from holdfast.contract.record import Range, Record
+from holdfast.engines.file import FileConfig, FileEngine
 from holdfast.engines.memory import MemoryConfig, MemoryEngine
 from holdfast.layers.faults import Fault
 from holdfast.layers.retry import PAUSE_MAX_S, Retry
@@ -181,3 +183,24 @@ def test_settings_that_make_no_sense_are_refused(text: str, said: str) -> None:
     assert Retry.from_text("attempts=5:pause_s=10ms") == Retry(attempts=5, pause_s=0.01)
     with pytest.raises(ConfigInvalid, match="whole number"):
         Retry(attempts="3")  # type: ignore[arg-type]
+
+
+def test_a_database_that_another_holds_is_opened_once_it_is_free(tmp_path: Path) -> None:
+    given, host, _ = components()
+    config = FileConfig(path=tmp_path / "app")
+    holder = FileEngine(config, given)
+    drive(holder.open())
+    layer = Retry()(FileEngine(config, given))
+    with pytest.raises(StoreLocked):
+        drive(layer.open())
+    assert layer.retried == 2
+    rest = host.resting.sleep
+
+    async def freed(seconds: float) -> None:
+        await holder.close()
+        await rest(seconds)
+
+    host.resting.sleep = freed  # type: ignore[method-assign]
+    drive(layer.open())
+    assert drive(layer.commit(Batch([Put(b"k", b"1")]))).revision == 1
+    drive(layer.close())
