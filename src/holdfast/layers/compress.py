@@ -40,7 +40,7 @@ from holdfast.contract.config import ByteSize
 from holdfast.contract.engine import NOT_NOW, Engine, Layer, NotNow, Peeked, Snapshot
 from holdfast.contract.errors import DeserializationFailed, IntegrityFailed, ValueTooLarge
 from holdfast.contract.layering import LayerSettings
-from holdfast.contract.limits import check_batch, check_draft
+from holdfast.contract.limits import check_batch, check_draft, check_key
 from holdfast.contract.record import Page, Range, Record
 
 #: No text, and no value that MessagePack or JSON makes, begins with the first byte.
@@ -151,6 +151,8 @@ class CompressLayer(Layer):
     async def load(
         self, rows: Sequence[tuple[bytes, Record | None]], *, next_revision: int | None = None
     ) -> None:
+        for key, _ in rows:
+            check_key(key, self.capabilities.key_bytes_max)
         packed = [
             (key, one and Record(self._packed(key, one.value), one.revision)) for key, one in rows
         ]
