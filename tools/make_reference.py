@@ -40,7 +40,7 @@ MODULES = (
         f"holdfast.contract.{name}"
         for name in (
             "engine", "batch", "record", "capability", "config", "runtime", "limits", "queues",
-            "files", "forks", "memory", "pauses",
+            "files", "forks", "memory", "pauses", "layering",
         )
     ),
     *(
@@ -49,6 +49,12 @@ MODULES = (
             "text", "typed_json", "extended", "pattern", "keys", "digest", "canonical",
             "serializers", "compression", "header", "envelope", "plain", "typed", "violations",
             "trie",
+        )
+    ),
+    *(
+        f"holdfast.layers.{name}"
+        for name in (
+            "breaker", "cache", "compress", "metrics", "offload", "retry", "time_limit",
         )
     ),
     *(f"holdfast.store.{name}" for name in ("space", "plan", "views", "keyspaces", "layout")),

@@ -13,12 +13,13 @@ from holdfast.contract.batch import Append, Batch, Put
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import ConnectionLost, InvalidInput, OutcomeUnknown
+from holdfast.contract.layering import Verb
 from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.engines.lmdb import LmdbConfig, LmdbEngine
 from holdfast.engines.memory import MemoryConfig, MemoryEngine
 from holdfast.engines.sqlite import SqliteConfig, SqliteEngine
-from holdfast.layers.faults import Fault, FaultPlan, FaultsLayer, Verb
+from holdfast.layers.faults import Fault, FaultPlan, FaultsLayer
 from holdfast.runtime.system import drive, system_components
 from holdfast.testing import EngineContract
 

@@ -373,3 +373,20 @@ def _describe(kind: Any, tag: str) -> str:
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(map(str, get_args(kind)))
     return {bool: "true or false", int: "a whole number", float: "a number"}.get(kind, "a text")
+
+
+def read_setting(owner: str, name: str, kind: Any, text: str) -> Any:
+    """The value of a setting as text spells it. Raises ConfigInvalid when it cannot be read.
+
+    Args:
+        owner: whose setting it is, for errors.
+        name: of the setting.
+        kind: its type, as it is annotated.
+        text: what was found.
+    """
+    return _parse(owner, name, kind, text, _presentable(text))
+
+
+def check_setting(owner: str, name: str, kind: Any, value: Any) -> None:
+    """Raise ConfigInvalid unless the value is of that type and within what its unit allows."""
+    _verify(owner, name, kind, value)

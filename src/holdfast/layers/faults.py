@@ -19,20 +19,16 @@ import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self, TypeVar
+from typing import Self, TypeVar
 
 from holdfast.contract.batch import Batch, Decide, Receipt
 from holdfast.contract.engine import Engine, Layer, Snapshot
 from holdfast.contract.errors import ConnectionLost, InvalidInput, OutcomeUnknown, StoreError
+from holdfast.contract.layering import Verb
 from holdfast.contract.record import Page, Range, Record
 from holdfast.contract.runtime import Clock
 
 T = TypeVar("T")
-
-Verb = Literal[
-    "open", "close", "head", "read", "scan", "commit", "transact", "snapshot", "wait", "compact",
-    "check", "load",
-]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Layers put on an engine when it is opened, by name or as objects.
 
     stack(engine, "read_only,mine")          # as `?layers=read_only,mine` in a URL
+    stack(engine, "retry:attempts=5")        # a layer that has settings, with some of them
     stack(engine, ["read_only", MyLayer])    # names and whatever makes a layer of an engine
 
 The first one is outermost: a call passes them in the order in which they are written. What the
@@ -16,6 +17,7 @@ from typing import Any
 
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import ConfigInvalid, DriverMissing
+from holdfast.contract.layering import LayerSettings
 
 
 def entry_points(**wanted: str) -> Any:
@@ -34,7 +36,16 @@ LAYERS_MAX = 16
 MakeLayer = Callable[[Engine], Engine]
 
 #: Ours, so that naming one does not read the metadata of every installed distribution.
-_OURS = {"read_only": "holdfast.layers.read_only:ReadOnlyLayer"}
+_OURS = {
+    "breaker": "holdfast.layers.breaker:Breaker",
+    "cache": "holdfast.layers.cache:Cache",
+    "compress": "holdfast.layers.compress:Compress",
+    "metrics": "holdfast.layers.metrics:Metrics",
+    "offload": "holdfast.layers.offload:Offload",
+    "read_only": "holdfast.layers.read_only:ReadOnlyLayer",
+    "retry": "holdfast.layers.retry:Retry",
+    "time_limit": "holdfast.layers.time_limit:TimeLimit",
+}
 #: Layers of ours that need more than an engine, with what they need.
 _OBJECTS_ONLY = {
     "faults": "a plan: give `lambda engine: FaultsLayer(engine, plan)` (holdfast.testing)"
@@ -71,7 +82,7 @@ def _listed(layers: str | Sequence[str | MakeLayer]) -> list[str | MakeLayer]:
             f"an engine has at most {LAYERS_MAX} layers above it; found {len(listed)}",
             parameter="layers",
         )
-    names = [one for one in listed if isinstance(one, str)]
+    names = [one.partition(":")[0] for one in listed if isinstance(one, str)]
     for name in names:
         if names.count(name) > 1:
             raise ConfigInvalid(
@@ -81,7 +92,22 @@ def _listed(layers: str | Sequence[str | MakeLayer]) -> list[str | MakeLayer]:
     return listed
 
 
-def _maker(name: str) -> MakeLayer:
+def _maker(text: str) -> MakeLayer:
+    """What makes the layer of that name, with the settings that follow it."""
+    name, colon, settings = text.partition(":")
+    make: Any = _named(name)
+    if isinstance(make, type) and issubclass(make, LayerSettings):
+        return make.from_text(settings)
+    if colon:
+        raise ConfigInvalid(
+            f"the layer {name} takes no settings; found {settings.partition('=')[0]!r}",
+            parameter="layers",
+        )
+    maker: MakeLayer = make
+    return maker
+
+
+def _named(name: str) -> MakeLayer:
     target = _OURS.get(name)
     if target is None:
         if name in _OBJECTS_ONLY:
