@@ -63,16 +63,23 @@ async def migrate(
             progress(pairs)
     if not verify:
         return Migrated(pairs, written)
-    theirs = _digest(sorted(_pairs(source)))
+    again = differing = 0
+    rest = _pairs(source)
+    while part := dict(islice(rest, BATCH_PAIRS)):
+        again += len(part)
+        differing += sum([await store.get(key, None) != value for key, value in part.items()])
+    # In the order of the store, as a source may have another: neither is held in memory.
     ours = sha256()
+    held = 0
     async for key, value in store.iterate():
+        held += 1
         _add(ours.update, key, value)
-    if ours.hexdigest() != theirs:
+    if differing or not pairs == again == held:
         raise IntegrityFailed(
             f"the store {store.name!r} does not hold what its source does: one of them changed "
             "meanwhile, or the store held other keys before. Do it again into an empty store"
         )
-    return Migrated(pairs, written, theirs)
+    return Migrated(pairs, written, ours.hexdigest())
 
 
 def _pairs(source: Mapping[bytes, bytes] | Callable[[], Iterable[Pair]]) -> Iterator[Pair]:
@@ -81,13 +88,6 @@ def _pairs(source: Mapping[bytes, bytes] | Callable[[], Iterable[Pair]]) -> Iter
         return
     for key in source:
         yield key, source[key]
-
-
-def _digest(pairs: Iterable[Pair]) -> str:
-    hash = sha256()
-    for key, value in pairs:
-        _add(hash.update, key, value)
-    return hash.hexdigest()
 
 
 def _add(update: Callable[[bytes], None], key: bytes, value: bytes) -> None:

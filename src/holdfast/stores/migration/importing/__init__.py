@@ -8,6 +8,7 @@ from holdfast.stores.migration.importing.writing import (
     Imported,
     import_documents,
     import_entries,
+    import_pairs,
 )
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "guess",
     "import_documents",
     "import_entries",
+    "import_pairs",
     "open_source",
 ]

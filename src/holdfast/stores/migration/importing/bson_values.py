@@ -9,17 +9,24 @@ from typing import Any, Final
 
 from bson import CodecOptions, Decimal128, Int64, ObjectId, decode, json_util
 from bson.binary import UuidRepresentation
-from bson.datetime_ms import DatetimeConversion
+from bson.codec_options import DatetimeConversion
 from bson.errors import BSONError
 
 from holdfast.contract.errors import IntegrityFailed
 
+_PLAIN: Final = frozenset(("NoneType", "bool", "int", "float", "str", "bytes", "datetime", "UUID"))
+
+
+def _decimal(number: Decimal128) -> Any:
+    made = number.to_decimal()
+    return made if made.is_finite() else {"$numberDecimal": str(number)}
+
+
 _CONVERT: Final[dict[type, Callable[[Any], Any]]] = {
     ObjectId: str,
     Int64: int,
-    Decimal128: lambda number: _decimal(number),
+    Decimal128: _decimal,
 }
-_PLAIN: Final = frozenset(("NoneType", "bool", "int", "float", "str", "bytes", "datetime", "UUID"))
 
 
 class Decoder:
@@ -64,8 +71,3 @@ def _plain(value: Any) -> Any:
         return value
     # Regular expressions, code, timestamps of the oplog, references, the smallest and largest key.
     return _plain(json_util.default(value, json_util.CANONICAL_JSON_OPTIONS))
-
-
-def _decimal(number: Decimal128) -> Any:
-    made = number.to_decimal()
-    return made if made.is_finite() else {"$numberDecimal": str(number)}

@@ -31,7 +31,7 @@ class DbmSource(Source):
         if not found:
             foreign(self.kind, path, "nothing of that name" if found is None else "a foreign file")
         try:
-            self._table: Any = dbm.open(str(path), "r")
+            self._table: Any = dbm.open(str(path), "r")  # noqa: SIM115 - `close` does
         except (dbm.error[0], ValueError, SyntaxError, EOFError) as error:
             # `dbm.dumb` evaluates its index as literals.
             raise InvalidInput(

@@ -201,8 +201,8 @@ class RedisSource(Source):
 def _refused(error: Exception) -> PermissionDenied:
     # What a server says begins with a code, and may go on with what was sent.
     return PermissionDenied(
-        f"the Redis server refused to be read ({str(error).partition(' ')[0]}). The user of the URL "
-        "needs the commands SCAN, TYPE, PTTL, the reads of each type and their sizes"
+        f"the Redis server refused to be read ({str(error).partition(' ')[0]}). The user of "
+        "the URL needs the commands SCAN, TYPE, PTTL, the reads of each type and their sizes"
     )
 
 

@@ -1,4 +1,4 @@
-"""What an importer reads: items one after the other, as often as asked, and whether it held still."""
+"""What an importer reads: items one after the other, as often as asked, and whether it changed."""
 
 from __future__ import annotations
 
@@ -128,6 +128,6 @@ def looks(paths: Iterable[Path]) -> tuple[Look, ...]:
 def foreign(kind: str, place: object, found: str) -> NoReturn:
     """Refuse what is not of a kind. Raises InvalidInput."""
     raise InvalidInput(
-        f"a source of the kind {kind} was wanted at {place}; found {found}. Say with --from (kind=) "
-        "what it is, and check the path"
+        f"a source of the kind {kind} was wanted at {place}; found {found}. Say with --from "
+        "(kind=) what it is, and check the path"
     )

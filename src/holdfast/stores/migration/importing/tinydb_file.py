@@ -43,7 +43,7 @@ class TinydbSource(Source):
         named = len(self._tables) > 1
         for table, documents in self._tables.items():
             for number, document in documents.items():
-                yield Item(number, document, table=table.removeprefix("_") if named else "")
+                yield Item(number, document, table=table if named else "")
 
     def look(self) -> object:
         return looks([self._path])

@@ -11,9 +11,12 @@ from msgspec import Struct
 from holdfast.codecs.serializers import ExtendedSerializer
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import IntegrityFailed, InvalidInput, InvalidKey
-from holdfast.records.verbs import EntryVerbs
+from holdfast.contract.runtime import Clock, SystemClock
+from holdfast.records.calls import EntryCalls
 from holdfast.store.instants import instant, milliseconds
+from holdfast.stores.migration.copying import Migrated, migrate
 from holdfast.stores.migration.importing.source import Item, Source
+from holdfast.stores.store import Store
 
 #: How many items one commit writes.
 BATCH_ITEMS: Final = 500
@@ -50,11 +53,12 @@ class Documents(Protocol):
 
 async def import_entries(
     source: Source,
-    entries: EntryVerbs[Any],
+    entries: EntryCalls[Any],
     namespace: Sequence[str] = (),
     *,
     verify: bool = True,
     progress: Callable[[int], object] | None = None,
+    clock: Clock | None = None,
 ) -> Imported:
     """Write every item of a source as an entry, with its expiry.
 
@@ -68,13 +72,16 @@ async def import_entries(
         namespace: the segments before each name; the name of a table comes after them.
         verify: read the source again, and compare.
         progress: called now and then with how many items were looked at.
+        clock: tells what expired meanwhile; None: the machine's.
 
     Raises:
         InvalidKey: a key is no text, or two keys become one.
         SerializationFailed: a value is none that entries hold.
         IntegrityFailed: the source changed meanwhile, or is damaged.
     """
-    return await _run(source, _Entries(entries, tuple(namespace)), verify, progress)
+    return await _run(
+        source, _Entries(entries, tuple(namespace)), verify, progress, clock or SystemClock()
+    )
 
 
 async def import_documents(
@@ -83,23 +90,42 @@ async def import_documents(
     *,
     verify: bool = True,
     progress: Callable[[int], object] | None = None,
+    clock: Clock | None = None,
 ) -> Imported:
     """Write every item of a source as a document of a collection; see `import_entries`.
 
     Raises:
         InvalidInput: an item expires, or the source has several tables: name one.
     """
-    return await _run(source, _Documents(collection), verify, progress)
+    return await _run(source, _Documents(collection), verify, progress, clock or SystemClock())
+
+
+async def import_pairs(
+    source: Source,
+    store: Store,
+    *,
+    verify: bool = True,
+    progress: Callable[[int], object] | None = None,
+) -> Migrated:
+    """Write every item of a source into a store, as bytes; see `migrate`.
+
+    Raises:
+        InvalidInput: an item is not bytes, or expires.
+        IntegrityFailed: the source changed meanwhile, or the store held other keys before.
+    """
+    look = source.look()
+    done = await migrate(source.pairs, store, verify=verify, progress=progress)
+    if source.look() != look:
+        raise _changed(source, "its files are not what they were")
+    return done
 
 
 class _Target(ABC):
-    """Where items go.
+    """Where items go."""
 
-    Each batch is written with what its keys had before in mind.
-    """
-
+    @abstractmethod
     def key(self, item: Item) -> str:
-        raise NotImplementedError
+        """The key that an item is to have there."""
 
     @abstractmethod
     async def there(self, keys: list[str]) -> dict[str, tuple[Any, int | None]]:
@@ -111,7 +137,7 @@ class _Target(ABC):
 
 
 class _Entries(_Target):
-    def __init__(self, entries: EntryVerbs[Any], namespace: tuple[str, ...]) -> None:
+    def __init__(self, entries: EntryCalls[Any], namespace: tuple[str, ...]) -> None:
         self._entries, self._namespace = entries, namespace
 
     def key(self, item: Item) -> str:
@@ -162,29 +188,53 @@ class _Documents(_Target):
 
 
 async def _run(
-    source: Source, target: _Target, verify: bool, progress: Callable[[int], object] | None
+    source: Source,
+    target: _Target,
+    verify: bool,
+    progress: Callable[[int], object] | None,
+    clock: Clock,
 ) -> Imported:
     look = source.look()
-    read = written = 0
+    read = lasting = written = 0
     for batch in _batches(source, target):
-        wanted = await _different(target, batch)
+        wanted = {
+            key: item
+            for key, item in (await _different(target, batch)).items()
+            if not _ends(item, clock)
+        }
         if wanted:
             await target.write(wanted)
         read += len(batch)
+        lasting += _lasting(batch)
         written += len(wanted)
         if progress is not None:
             progress(read)
-    again = 0
     if verify:
-        for batch in _batches(source, target):
-            again += len(batch)
-            for item in (await _different(target, batch)).values():
-                raise _changed(source, f"the key {item.shown} reads otherwise now")
-        if again != read:
-            raise _changed(source, f"{read:,} items were read at first, and {again:,} then")
+        await _verify(source, target, lasting, clock)
     if source.look() != look:
         raise _changed(source, "its files are not what they were")
     return Imported(source.kind, read, written, verify)
+
+
+async def _verify(source: Source, target: _Target, lasting: int, clock: Clock) -> None:
+    again = 0
+    for batch in _batches(source, target):
+        again += _lasting(batch)
+        for item in (await _different(target, batch)).values():
+            if not _ends(item, clock):
+                raise _changed(source, f"the key {item.shown} reads otherwise now")
+    if again != lasting:
+        raise _changed(source, f"{lasting:,} items that stay were read first, and {again:,} then")
+
+
+def _lasting(batch: dict[str, Item]) -> int:
+    """How many items do not go by themselves."""
+    return sum(item.expires_at is None for item in batch.values())
+
+
+def _ends(item: Item, clock: Clock) -> bool:
+    """Whether an item has expired, or may have before anybody looks."""
+    return item.expires_at is not None and item.expires_at <= clock.now_ms() + EXPIRY_SLACK_MS
 
 
 async def _different(target: _Target, batch: dict[str, Item]) -> dict[str, Item]:
