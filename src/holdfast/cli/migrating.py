@@ -74,7 +74,7 @@ def migrate(
     ] = True,
     as_json: options.AsJson = False,
 ) -> int:
-    """Copy what another library wrote into a store, entries or a collection; done again, it completes.
+    """Copy what another library wrote; done again, it completes.
 
     It reads dbm files and shelves, diskcache, sqlitedict, TinyDB, Redis, LevelDB, dumps of MongoDB,
     ZODB, and rows of JSON Lines, CSV and Parquet, which become documents. OLD is never written.

@@ -71,7 +71,11 @@ def _tables(path: Path) -> dict[str, dict[str, Any]]:
             "wrote it. Copy it again while nobody writes it"
         ) from None
     if not is_tinydb(tables):
-        foreign("tinydb", path, "JSON that is no object of tables of numbered documents")
+        foreign(
+            "tinydb",
+            path,
+            "JSON without tables of numbered documents (`holdfast import` reads other JSON)",
+        )
     return dict(tables)
 
 
