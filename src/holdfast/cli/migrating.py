@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,15 +13,14 @@ from holdfast.cli.collection_files import import_collection
 from holdfast.cli.exits import BadUsage
 from holdfast.cli.progress import progress
 from holdfast.codecs.text import parse_namespace
-from holdfast.stores.migration.importing import (
-    KINDS,
-    Source,
-    import_documents,
-    import_entries,
-    import_pairs,
-    open_source,
-)
 
+if TYPE_CHECKING:
+    from holdfast.stores.migration.importing import Source
+
+#: The kinds of sources, spelled out because their importers load much that other commands need not.
+KINDS = (
+    "dbm", "shelve", "diskcache", "sqlitedict", "tinydb", "redis", "leveldb", "mongodb", "zodb",
+)  # fmt: skip
 #: Files of rows, which become documents, with how `import` calls their form.
 ROWS = {"jsonl": "lines", "csv": "csv", "parquet": "parquet"}
 #: How many rows one commit writes.
@@ -89,6 +88,8 @@ def migrate(
     if key_field is not None:
         raise BadUsage("--key-field is of rows; other sources have keys. Leave it out")
     opening.config_of(url)
+    from holdfast.stores.migration.importing import open_source
+
     with open_source(
         old, kind or None, table=table, match=match, unpickle=unpickle, text=text
     ) as source:
@@ -107,6 +108,8 @@ def migrate(
 
 async def _copy(source: Source, name: str, url: str, into: Into, *, verify: bool) -> dict[str, Any]:
     """Copy the items of a source; what is told of it."""
+    from holdfast.stores.migration.importing import import_documents, import_entries, import_pairs
+
     if into is Into.AUTO:
         into = Into.STORE if source.raw else Into.ENTRIES
     namespace = parse_namespace(name) if into is Into.ENTRIES else ()

@@ -64,8 +64,8 @@ def state(place: Path) -> dict[str, bytes]:
 
 
 async def content(db: Database, *namespace: str) -> dict[str, Any]:
-    keys = [key async for key in db.entries.keys()]
-    found = await db.entries.get_many([key for key in keys if key.namespace == namespace])
+    keys = [key async for key in db.entries.keys() if key.namespace == namespace]  # noqa: SIM118
+    found = await db.entries.get_many(keys)
     return {key.name: entry.value for key, entry in found.items()}
 
 
