@@ -16,6 +16,8 @@ from holdfast.stores.migration.importing.source import Item, Source, foreign, lo
 
 #: The biggest document: what MongoDB allows, and room for its own ones.
 DOCUMENT_BYTES_MAX: Final = 16 * 1024 * 1024 + 16 * 1024
+#: A document begins with how many bytes it has.
+LENGTH_BYTES: Final = 4
 #: The smallest: a length and a zero.
 DOCUMENT_BYTES_MIN: Final = 5
 _ENDINGS: Final = (".bson", ".bson.gz")
@@ -111,7 +113,7 @@ def _key(identity: Any) -> str:
 def _documents(file: Path) -> Iterator[tuple[int, bytes]]:
     """The documents of a file with where they begin, one at a time in memory."""
     with file.open("rb") as stream:
-        start = stream.read(4)
+        start = stream.read(len(_ARCHIVE))
         stream.seek(0)
         if start == _ARCHIVE:
             foreign("mongodb", file, "an archive; dump again without --archive")
@@ -131,20 +133,20 @@ def _documents(file: Path) -> Iterator[tuple[int, bytes]]:
 
 def _split(file: Path, stream: IO[bytes] | gzip.GzipFile) -> Iterator[tuple[int, bytes]]:
     position = 0
-    while head := stream.read(4):
-        size = int.from_bytes(head, "little")
-        if len(head) == 4 and not DOCUMENT_BYTES_MIN <= size <= DOCUMENT_BYTES_MAX:  # noqa: PLR2004
+    while head := stream.read(LENGTH_BYTES):
+        size = int.from_bytes(head, "little") if len(head) == LENGTH_BYTES else DOCUMENT_BYTES_MIN
+        if not DOCUMENT_BYTES_MIN <= size <= DOCUMENT_BYTES_MAX:
             raise IntegrityFailed(
                 f"a document of {DOCUMENT_BYTES_MIN} to {DOCUMENT_BYTES_MAX} bytes was wanted in "
                 f"{file} at the byte {position}; found {size}: the file is damaged, or no BSON",
                 path=str(file),
             )
-        content = head + stream.read(size - 4)
+        content = head + stream.read(size - LENGTH_BYTES)
         if len(content) != size:
             raise IntegrityFailed(
-                f"a document of {size} bytes was wanted in {file} at the byte {position}; the file "
-                f"ends after {len(content)}: it is truncated. Copy it again; what came before is "
-                "copied, and is left alone then",
+                f"a document of at least {size} bytes was wanted in {file} at the byte {position}; "
+                f"the file ends after {len(content)}: it is truncated. Copy it again; what came "
+                "before is copied, and is left alone then",
                 path=str(file),
             )
         yield position, content
