@@ -92,7 +92,7 @@ def zodb(path: Path) -> None:
 def documents_of_a_dump() -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
     """Documents with every type of BSON, and what they are as plain values."""
     identity = bson.ObjectId("0123456789abcdef01234567")
-    written = [
+    written: list[dict[str, Any]] = [
         {
             "_id": identity, "name": "ada", "n": bson.Int64(2**40), "at": WHEN, "raw": b"\x01",
             "price": bson.Decimal128("1.50"), "u": UUID_OF_DOCUMENT, "re": bson.Regex("^a", "i"),
@@ -102,7 +102,7 @@ def documents_of_a_dump() -> tuple[list[dict[str, Any]], dict[str, dict[str, Any
         {"_id": 5, "x": 1.5},
         {"_id": {"a": 1, "b": "c"}, "x": True},
     ]  # fmt: skip
-    wanted = {
+    wanted: dict[str, dict[str, Any]] = {
         str(identity): {
             "_id": str(identity), "name": "ada", "n": 2**40, "at": WHEN, "raw": b"\x01",
             "price": Decimal("1.50"), "u": UUID_OF_DOCUMENT,

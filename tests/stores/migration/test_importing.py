@@ -155,7 +155,10 @@ async def test_sqlitedict_stays_bytes_without_a_word(tmp_path: Path) -> None:
 
 async def test_tinydb_comes_as_documents_or_entries(tmp_path: Path) -> None:
     place = tmp_path / "tiny.json"
-    people = [{"name": "ada", "age": 36}, {"name": "bob", "tags": ["x", None]}]
+    people: list[dict[str, Any]] = [
+        {"name": "ada", "age": 36},
+        {"name": "bob", "tags": ["x", None]},
+    ]
     legacy.tiny(place, _default=people, towns=[{"name": "Rome"}])
     async with opened(tmp_path) as db:
         assert (await imported(db, place)).items == 3
