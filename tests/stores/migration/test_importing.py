@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import pickle
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -249,3 +250,28 @@ async def test_values_that_are_only_equal_for_python_are_written(tmp_path: Path)
             assert (await import_entries(source, db.entries, ["old"])).written == 2
         found = await content(db, "old")
         assert [type(found[name]) for name in "abc"] == [bool, float, int]
+
+
+@pytest.mark.parametrize("kind", ["sqlitedict", "mongodb", "leveldb"])
+async def test_memory_stays_flat_however_big_the_values_are(tmp_path: Path, kind: str) -> None:
+    values = {f"k{number:03}": b"v" * 500_000 for number in range(80)}
+    place = tmp_path / "old.bson"
+    if kind == "sqlitedict":
+        legacy.sqlite_dict(place, unnamed=values)
+    elif kind == "leveldb":
+        legacy.level(place, {key.encode(): value for key, value in values.items()})
+    else:
+        legacy.dump(place, [{"_id": key, "v": value} for key, value in values.items()])
+    values.clear()
+    # Where what is written is not in memory itself.
+    async with Scene("sqlite", tmp_path).handle(components=None) as db:
+        with open_source(place, kind, unpickle=kind == "sqlitedict") as old:
+            tracemalloc.start()
+            try:
+                done = await import_entries(old, db.entries)
+                peak = tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+    assert done.written == 80
+    # Of 40 MB: a batch of 2 MB, as items, as encoded, as read again, and on its way to the engine.
+    assert peak < 20_000_000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
-from itertools import islice
 from typing import Final
 
 from msgspec import Struct
@@ -15,6 +14,8 @@ from holdfast.stores.store import Store
 
 #: How many pairs one commit writes.
 BATCH_PAIRS: Final = 500
+#: About how many bytes; a single pair may have more.
+BATCH_BYTES: Final = 8 * 1024 * 1024
 
 
 class Migrated(Struct, frozen=True):
@@ -53,7 +54,7 @@ async def migrate(
     """
     pairs = written = 0
     rest = _pairs(source)
-    while part := dict(islice(rest, BATCH_PAIRS)):
+    while part := _part(rest):
         wanted = {key: value for key, value in part.items() if await store.get(key, None) != value}
         if wanted:
             await store.set_many(wanted, comment="migrated")
@@ -65,7 +66,7 @@ async def migrate(
         return Migrated(pairs, written)
     again = differing = 0
     rest = _pairs(source)
-    while part := dict(islice(rest, BATCH_PAIRS)):
+    while part := _part(rest):
         again += len(part)
         differing += sum([await store.get(key, None) != value for key, value in part.items()])
     # In the order of the store, as a source may have another: neither is held in memory.
@@ -80,6 +81,17 @@ async def migrate(
             "meanwhile, or the store held other keys before. Do it again into an empty store"
         )
     return Migrated(pairs, written, ours.hexdigest())
+
+
+def _part(rest: Iterator[Pair]) -> dict[bytes, bytes]:
+    part: dict[bytes, bytes] = {}
+    weight = 0
+    for key, value in rest:
+        part[key] = value
+        weight += len(key) + len(value)
+        if len(part) >= BATCH_PAIRS or weight >= BATCH_BYTES:
+            break
+    return part
 
 
 def _pairs(source: Mapping[bytes, bytes] | Callable[[], Iterable[Pair]]) -> Iterator[Pair]:

@@ -91,7 +91,9 @@ class BsonSource(Source):
                         f"a document with an _id was wanted in {file} at the byte {position}; "
                         "found one without: it is no dump of a collection"
                     )
-                yield Item(_key(document["_id"]), document, table=name if named else "")
+                yield Item(
+                    _key(document["_id"]), document, None, name if named else "", len(content)
+                )
 
     def look(self) -> object:
         return looks(self._files.values())

@@ -85,7 +85,8 @@ class ShelfSource(DbmSource):
 
     def items(self) -> Iterator[Item]:
         for key, value, *_ in super().items():
-            yield Item(key, pickles.load(value, shown(key)) if self._unpickle else value)
+            found = pickles.load(value, shown(key)) if self._unpickle else value
+            yield Item(key, found, size=len(value))
 
 
 def _escaped(name: str) -> str:

@@ -18,7 +18,7 @@ FILE: Final = "cache.db"
 _RAW, _BINARY, _TEXT, _PICKLE = 1, 2, 3, 4
 _SHARD: Final = re.compile(r"\d{3}")
 _COUNT_PICKLES: Final = "SELECT count(*) FROM Cache WHERE mode = ? OR raw = 0"
-_ROWS: Final = "SELECT key, raw, expire_time, mode, filename, value FROM Cache ORDER BY rowid"
+_ROWS: Final = "SELECT key, raw, expire_time, mode, filename, value, size FROM Cache ORDER BY rowid"
 
 
 def shards(folder: Path) -> list[Path]:
@@ -68,12 +68,18 @@ class DiskcacheSource(Source):
 
     def items(self) -> Iterator[Item]:
         for folder, file in self._files:
-            for key, raw, expires, mode, name, value in file.rows(_ROWS):
+            for key, raw, expires, mode, name, value, size in file.rows(_ROWS):
                 if expires is not None and expires * 1000 <= self._clock.now_ms():
                     continue
                 found = text_key(key if raw else pickles.load(bytes(key), "that is a pickle"))
                 content = _value(folder, found, mode, name, value)
-                yield Item(found, content, None if expires is None else int(expires * 1000))
+                ends = None if expires is None else int(expires * 1000)
+                yield Item(
+                    found,
+                    content,
+                    ends,
+                    size=max(size, len(value or b"") if isinstance(value, bytes) else 0),
+                )
 
     def look(self) -> object:
         return tuple(file.look() for _, file in self._files)

@@ -27,7 +27,12 @@ ATTEMPTS: Final = 3
 #: What PTTL says of a key that does not expire, and of one that is not there.
 _NO_EXPIRY, _ABSENT = -1, -2
 
-_SIZES: Final = {b"hash": "HLEN", b"list": "LLEN", b"set": "SCARD", b"zset": "ZCARD"}
+#: Keys are read together up to that many bytes of strings and members of others.
+PORTION: Final = 1_000_000
+
+_SIZES: Final = {
+    b"string": "STRLEN", b"hash": "HLEN", b"list": "LLEN", b"set": "SCARD", b"zset": "ZCARD",
+}  # fmt: skip
 _READS: Final[dict[bytes, tuple[str, tuple[Any, ...]]]] = {
     b"string": ("GET", ()),
     b"hash": ("HGETALL", ()),
@@ -99,20 +104,21 @@ class RedisSource(Source):
         """The items of some keys. Those that went meanwhile are no items."""
         kinds = self._many(("TYPE", key) for key in keys)
         present = [(key, kind) for key, kind in zip(keys, kinds, strict=True) if kind != b"none"]
-        self._check(present)
         again: list[bytes] = []
-        calls: list[tuple[Any, ...]] = []
-        for key, kind in present:
-            verb, more = _READS[kind]
-            calls += [("PTTL", key), (verb, key, *more)]
-        now = self._clock.now_ms()
-        replies = iter(self._many(calls))
-        for (key, kind), left, found in zip(present, replies, replies, strict=True):
-            if isinstance(found, Exception) or found is None:
-                again.append(key)
-            elif left != _ABSENT:
-                expires = None if left == _NO_EXPIRY else now + left
-                yield Item(self._part(key, key), self._value(key, kind, found), expires)
+        for some in _portions(self._sized(present)):
+            calls: list[tuple[Any, ...]] = []
+            for key, kind, _ in some:
+                verb, more = _READS[kind]
+                calls += [("PTTL", key), (verb, key, *more)]
+            now = self._clock.now_ms()
+            replies = iter(self._many(calls))
+            for (key, kind, size), left, found in zip(some, replies, replies, strict=True):
+                if isinstance(found, Exception) or found is None:
+                    again.append(key)
+                elif left != _ABSENT:
+                    expires = None if left == _NO_EXPIRY else now + left
+                    value = self._value(key, kind, found)
+                    yield Item(self._part(key, key), value, expires, size=size)
         if again and attempts <= 1:
             raise IntegrityFailed(
                 f"the key {shown(again[0])} changed its type while it was read, {ATTEMPTS} times. "
@@ -122,7 +128,8 @@ class RedisSource(Source):
         if again:
             yield from self._read(again, attempts - 1)
 
-    def _check(self, present: list[tuple[bytes, bytes]]) -> None:
+    def _sized(self, present: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes, int]]:
+        """The keys with their types and sizes: bytes of a string, members of others."""
         for key, kind in present:
             if kind not in _READS:
                 raise InvalidInput(
@@ -131,16 +138,18 @@ class RedisSource(Source):
                     "(match=, --match)",
                     key=shown(key),
                 )
-        several = [(key, _SIZES[kind]) for key, kind in present if kind in _SIZES]
-        sizes = self._many((verb, key) for key, verb in several)
-        for (key, _), size in zip(several, sizes, strict=True):
-            if isinstance(size, int) and size > MEMBERS_MAX:
+        found = self._many((_SIZES[kind], key) for key, kind in present)
+        # One that has another type by now is read again.
+        sizes = [size if isinstance(size, int) else 0 for size in found]
+        for (key, kind), size in zip(present, sizes, strict=True):
+            if size > MEMBERS_MAX and kind != b"string":
                 raise ValueTooLarge(
                     f"a value of at most {MEMBERS_MAX:,} members was wanted; found {size:,} under "
                     f"the key {shown(key)}. Leave it out by a pattern, and import its parts",
                     limit=MEMBERS_MAX,
                     found=size,
                 )
+        return [(*one, size) for one, size in zip(present, sizes, strict=True)]
 
     def _value(self, key: bytes, kind: bytes, found: Any) -> Any:
         part = self._part
@@ -196,6 +205,22 @@ class RedisSource(Source):
             ) from None
         except errors.ResponseError as error:
             raise _refused(error) from None
+
+
+def _portions(
+    sized: list[tuple[bytes, bytes, int]],
+) -> Iterator[list[tuple[bytes, bytes, int]]]:
+    """Keys in groups whose values are in memory together; a big one is alone."""
+    some: list[tuple[bytes, bytes, int]] = []
+    weight = 0
+    for one in sized:
+        if some and weight + one[2] > PORTION:
+            yield some
+            some, weight = [], 0
+        some.append(one)
+        weight += one[2]
+    if some:
+        yield some
 
 
 def _refused(error: Exception) -> PermissionDenied:

@@ -26,12 +26,14 @@ class Item(NamedTuple):
         value: bytes, or a plain value.
         expires_at: milliseconds since 1970 UTC; None: it stays.
         table: the table or collection within the source; empty where it has none.
+        size: about how many bytes the source needed for it; 0: nobody knows.
     """
 
     key: str | bytes
     value: Any
     expires_at: int | None = None
     table: str = ""
+    size: int = 0
 
     @property
     def shown(self) -> str:

@@ -12,8 +12,6 @@ from holdfast.contract.errors import IntegrityFailed
 from holdfast.stores.migration.importing.source import foreign
 
 _MAGIC: Final = b"SQLite format 3\x00"
-#: How many rows are in memory at once.
-ROWS: Final = 100
 
 
 def is_sqlite(path: Path) -> bool:
@@ -42,8 +40,7 @@ class SqliteFile:
     def rows(self, statement: str, *values: Any) -> Iterator[tuple[Any, ...]]:
         """The rows that a statement gives, all of one moment."""
         with self._read(), closing(self._database.execute(statement, values)) as cursor:
-            while some := cursor.fetchmany(ROWS):
-                yield from some
+            yield from cursor  # One row at a time in memory.
 
     def tables(self) -> dict[str, list[str]]:
         """The names of the columns of each table."""

@@ -56,9 +56,10 @@ class SqlitedictSource(Source):
             statement = f'SELECT key, value FROM "{quoted}" ORDER BY rowid'  # noqa: S608
             for key, value in self._file.rows(statement):
                 name = text_key(key)
+                size = len(value) if isinstance(value, bytes | str) else 0
                 if self._unpickle and isinstance(value, bytes) and pickles.is_pickle(value):
                     value = pickles.load(value, shown(name))  # noqa: PLW2901 - the same value
-                yield Item(name, value, table=table if self._named else "")
+                yield Item(name, value, None, table if self._named else "", size)
 
     def look(self) -> object:
         return self._file.look()

@@ -21,7 +21,7 @@ from holdfast.stores.store import Store
 #: How many items one commit writes.
 BATCH_ITEMS: Final = 500
 #: About how many bytes of values one commit writes; a single value may have more.
-BATCH_BYTES: Final = 8 * 1024 * 1024
+BATCH_BYTES: Final = 2 * 1024 * 1024
 #: How far apart expiries may be that are the same, in milliseconds: servers tell what is left.
 EXPIRY_SLACK_MS: Final = 2_000
 
@@ -271,7 +271,7 @@ def _batches(source: Source, target: _Target) -> Iterator[dict[str, Item]]:
                 key=item.shown,
             )
         batch[key] = item
-        weight += len(item.value) if isinstance(item.value, bytes | str) else 0
+        weight += len(item.value) if isinstance(item.value, bytes | str) else item.size
         if len(batch) >= BATCH_ITEMS or weight >= BATCH_BYTES:
             yield batch
             batch, weight = {}, 0
