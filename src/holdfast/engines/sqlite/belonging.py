@@ -4,10 +4,9 @@ SQLite takes any log of the right name for that of the file and moves its pages 
 that was restored from a backup, or put there from elsewhere, this would mix two databases.
 
 Each log has a name: the two random numbers (salts) in its header, which change whenever it begins
-anew. A commit notes it in `meta`, together with the two names noted before. The file alone has to
-know one of the three: the new one if pages of this log were moved already, else one before. The
-first commit of a log comes before its name and notes that of the log before; another writer then
-notes the log itself. So one log may note two names, of which the file has neither.
+anew. A short commit behind the first one of a log notes it in `meta`, together with the name noted
+before, which is the one that the file has. So the file alone knows one of the two: the new one if
+pages of this log were moved already, else the one before.
 """
 
 from __future__ import annotations
@@ -24,12 +23,10 @@ from holdfast.engines.sqlite.tables import FORMAT_VERSION, connect_to_look
 #: Where the salts stand in the header of a log, and how long the header is.
 SALTS = slice(16, 24)
 HEADER_BYTES = 32
-#: To be written where the name of the log is not the noted one. `log_before` has two, with a space.
-NOTE = (
-    "UPDATE meta SET log = ?,"
-    " log_before = log || ' ' || substr(log_before, 1, instr(log_before || ' ', ' ') - 1)"
-    " WHERE log != ?"
-)
+#: To be written where the name of the log is not the noted one.
+NOTE = "UPDATE meta SET log_before = log, log = ? WHERE log != ?"
+#: The same where the log began anew with the note itself: the file has what it had before that.
+NOTE_AGAIN = "UPDATE meta SET log = ? WHERE log != ?"
 
 #: How often a file that changes meanwhile is looked at.
 _LOOKS_MAX = 5
@@ -71,7 +68,7 @@ def _noted_in_file(config: SqliteConfig) -> str | None:
     return str(log)
 
 
-def _noted_together(config: SqliteConfig) -> tuple[str, ...] | None:
+def _noted_together(config: SqliteConfig) -> tuple[str, str] | None:
     """The names that file and log know together; None if they cannot be read so."""
     try:
         with closing(connect_to_look(config)) as connection:
@@ -79,8 +76,8 @@ def _noted_together(config: SqliteConfig) -> tuple[str, ...] | None:
     except (sqlite3.DatabaseError, TypeError) as error:
         if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) in _DAMAGE:
             return None
-        return (known,) if (known := _noted_in_file(config)) is not None else None
-    return str(log), *str(before).split(" ")
+        return (known, known) if (known := _noted_in_file(config)) is not None else None
+    return str(log), str(before)
 
 
 #: What a page of another database looks like to SQLite.

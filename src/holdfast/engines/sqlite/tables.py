@@ -37,7 +37,7 @@ _TABLES = (
     # prefix: of the keys of appended rows; none was appended yet: NULL.
     # strays: whether keys that could be those of appended rows lie among the rows.
     # unflushed: since which start of the machine relaxed commits may be missing on the medium.
-    # log, log_before: names of the log and of the two noted before it, see `belonging.py`.
+    # log, log_before: names of the log and of the one noted before it, see `belonging.py`.
     # touched: stepped by writes that only renew the log.
     """CREATE TABLE meta (
         id INTEGER PRIMARY KEY CHECK (id = 1),
