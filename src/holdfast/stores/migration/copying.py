@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
-from itertools import islice
 from typing import Final
 
 from msgspec import Struct
@@ -15,6 +14,8 @@ from holdfast.stores.store import Store
 
 #: How many pairs one commit writes.
 BATCH_PAIRS: Final = 500
+#: About how many bytes; a single pair may have more.
+BATCH_BYTES: Final = 8 * 1024 * 1024
 
 
 class Migrated(Struct, frozen=True):
@@ -53,7 +54,7 @@ async def migrate(
     """
     pairs = written = 0
     rest = _pairs(source)
-    while part := dict(islice(rest, BATCH_PAIRS)):
+    while part := _part(rest):
         wanted = {key: value for key, value in part.items() if await store.get(key, None) != value}
         if wanted:
             await store.set_many(wanted, comment="migrated")
@@ -63,16 +64,34 @@ async def migrate(
             progress(pairs)
     if not verify:
         return Migrated(pairs, written)
-    theirs = _digest(sorted(_pairs(source)))
+    again = differing = 0
+    rest = _pairs(source)
+    while part := _part(rest):
+        again += len(part)
+        differing += sum([await store.get(key, None) != value for key, value in part.items()])
+    # In the order of the store, as a source may have another: neither is held in memory.
     ours = sha256()
+    held = 0
     async for key, value in store.iterate():
+        held += 1
         _add(ours.update, key, value)
-    if ours.hexdigest() != theirs:
+    if differing or not pairs == again == held:
         raise IntegrityFailed(
             f"the store {store.name!r} does not hold what its source does: one of them changed "
             "meanwhile, or the store held other keys before. Do it again into an empty store"
         )
-    return Migrated(pairs, written, theirs)
+    return Migrated(pairs, written, ours.hexdigest())
+
+
+def _part(rest: Iterator[Pair]) -> dict[bytes, bytes]:
+    part: dict[bytes, bytes] = {}
+    weight = 0
+    for key, value in rest:
+        part[key] = value
+        weight += len(key) + len(value)
+        if len(part) >= BATCH_PAIRS or weight >= BATCH_BYTES:
+            break
+    return part
 
 
 def _pairs(source: Mapping[bytes, bytes] | Callable[[], Iterable[Pair]]) -> Iterator[Pair]:
@@ -81,13 +100,6 @@ def _pairs(source: Mapping[bytes, bytes] | Callable[[], Iterable[Pair]]) -> Iter
         return
     for key in source:
         yield key, source[key]
-
-
-def _digest(pairs: Iterable[Pair]) -> str:
-    hash = sha256()
-    for key, value in pairs:
-        _add(hash.update, key, value)
-    return hash.hexdigest()
 
 
 def _add(update: Callable[[bytes], None], key: bytes, value: bytes) -> None:
