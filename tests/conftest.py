@@ -1,7 +1,7 @@
 """What holds for every test: nothing is skipped silently, and marked rows leave a record.
 
 - A skip or an expected failure counts as a failure, unless the test carries
-  `@pytest.mark.platform("reason")`.
+  `@pytest.mark.platform("reason")`, or wants a server that `HOLDFAST_WITHOUT` names.
 - `--rows-report FILE` writes which requirement rows the run proved, for `tools/rows.py`.
 - Hypothesis repeats the same examples each run; `HOLDFAST_HYPOTHESIS=explore` looks for new ones.
 """
@@ -68,9 +68,14 @@ class RowsReport:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item,
+    item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    left_out = getattr(call.excinfo.value, "left_out", None) if call.excinfo else None
+    if left_out is not None:
+        report.outcome = "skipped"
+        report.longrepr = (str(item.path), (item.location[1] or 0) + 1, f"Skipped: {left_out}")
+        return report
     if report.outcome == "skipped" and item.get_closest_marker("platform") is None:
         report.outcome = "failed"
         report.longrepr = _refusal(report.longrepr)
