@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import wraps
 from importlib import import_module
+from inspect import signature
 from types import FunctionType
 from typing import Any
 
@@ -33,14 +34,20 @@ NEED_SNAPSHOTS = frozenset((
 SPELL_URLS = frozenset(("test_stores_are_found_by_name_and_kept",))
 
 
-def _tests_of(name: str) -> dict[str, FunctionType]:
+def taken_from(name: str) -> dict[str, FunctionType]:
+    """The tests of a module by a name that says whose they are; those that take a scene."""
     return {
         f"test_{name.rpartition('test_')[2]}_{test.removeprefix('test_')}": _fitting(function)
         for test, function in vars(import_module(name)).items()
         if test.startswith("test_")
         and isinstance(function, FunctionType)
         and test not in SPELL_URLS
+        and _takes_a_scene(function)
     }
+
+
+def _takes_a_scene(function: FunctionType) -> bool:
+    return not {"scene", "kept_scene"}.isdisjoint(signature(function).parameters)
 
 
 def _fitting(function: FunctionType) -> FunctionType:
@@ -62,4 +69,4 @@ def _fitting(function: FunctionType) -> FunctionType:
 
 def view_tests() -> dict[str, FunctionType]:
     """Name to test, for the globals of a test module."""
-    return {name: test for module in MODULES for name, test in _tests_of(module).items()}
+    return {name: test for module in MODULES for name, test in taken_from(module).items()}
