@@ -482,6 +482,6 @@ async def test_a_migration_that_fails_names_its_key(
         # A traceback shows the notes; programs read the field.
         assert any("'people/of:ada'" in note for note in caught.value.__notes__)
         if isinstance(caught.value, StoreError):
-            assert caught.value.key == "people/of:ada"
+            assert caught.value.details["key"] == "people/of:ada"
         assert "Lovelace" not in repr(caught.value) + "".join(caught.value.__notes__)
         assert await db.entries.get("people/of:ada") == made
