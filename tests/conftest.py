@@ -9,6 +9,7 @@
 import json
 import os
 from collections.abc import Generator
+from importlib.util import find_spec
 from pathlib import Path
 
 import hypothesis
@@ -34,11 +35,33 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(RowsReport(Path(path)), "rows-report")
 
 
+#: A driver without wheels for Python 3.13 and later: what needs it is left out there by name.
+LEVELDB = find_spec("plyvel") is not None
+collect_ignore = [] if LEVELDB else ["engines/leveldb", "engines/test_contract_leveldb.py"]
+
+
+def pytest_report_header() -> list[str]:
+    names = ", ".join(collect_ignore)
+    return [f"without plyvel, LevelDB's driver: {names} and each case on leveldb"] if names else []
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if not LEVELDB and _on_leveldb(item):
+            reason = "plyvel, LevelDB's driver, is not installed"
+            item.add_marker(pytest.mark.platform(reason))
+            item.add_marker(pytest.mark.skip(reason=reason))
         for mark in item.iter_markers("row"):
             # User properties travel with each report, from the workers of xdist too.
             item.user_properties.extend(("row", row) for row in mark.args)
+
+
+def _on_leveldb(item: pytest.Item) -> bool:
+    """Whether a case says, by name or by the engine of a mode, that it is on LevelDB."""
+    case = getattr(item, "callspec", None)
+    values = () if case is None else case.params.values()
+    names = (getattr(value, "engine", value) for value in values)
+    return any(isinstance(name, str) and name.startswith("leveldb") for name in names)
 
 
 class RowsReport:
