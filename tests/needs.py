@@ -51,7 +51,7 @@ def _may_mount() -> bool:
 
 
 leveldb = needs(
-    find_spec("plyvel") is not None,
+    find_spec("plyvel") is not None or (sys.version_info < (3, 13) and sys.platform == "linux"),
     "LevelDB's driver plyvel has no wheel for Python 3.13 and later",
 )
 private_mounts = needs(
