@@ -40,7 +40,6 @@ NEED_SNAPSHOTS = frozenset((
     "test_parts_are_the_same_in_a_transaction_a_snapshot_and_with_every_decorator",
     "test_scopes_stand_in_scopes_and_in_transactions_and_snapshots",
     "test_without_writing_back_only_the_reader_sees_the_new_shape",
-    "test_a_read_only_transaction_reads_one_moment_and_writes_nothing",
 ))  # fmt: skip
 #: They write a parameter behind the URL as if it had none yet.
 SPELL_URLS = frozenset((
@@ -53,6 +52,7 @@ SPELL_URLS = frozenset((
 OF_OTHERS = frozenset((
     "test_each_level_allows_just_its_anomalies",
     "test_a_statement_of_read_committed_sees_one_moment",
+    "test_a_read_only_transaction_reads_one_moment_and_writes_nothing",
     "test_a_moment_is_let_go_when_the_handle_closes_before_it_is_handed_out",
     "test_a_transaction_begun_twice_at_once_begins_once",
     "test_a_key_of_the_largest_size_does_everything",
