@@ -1,4 +1,4 @@
-"""All tests of entries, transactions and watches on real servers: the very tests, in the long run.
+"""All tests of entries and of transactions on real servers: the very tests, in the long run.
 
 `tests/engines/redis` and `tests/engines/postgres` run their core each time.
 """
@@ -46,7 +46,6 @@ MODULES = (
     "tests.database.test_serializers",
     "tests.database.test_transaction_modes",
     "tests.database.test_transactions",
-    "tests.database.test_watch",
     "tests.store.test_random_operations",
 )
 
