@@ -26,6 +26,7 @@ from holdfast.contract.errors import IntegrityFailed, StoreClosed, StoreError, S
 from holdfast.contract.record import Range, Record
 from holdfast.engines.embedded import network
 from holdfast.engines.sqlite import SqliteEngine, opening
+from holdfast.engines.sqlite.belonging import verify_log
 from holdfast.runtime.system import drive
 from tests import needs
 from tests.engines.sqlite_database import (
@@ -179,6 +180,24 @@ def test_the_log_of_a_crash_belongs_to_its_file(tmp_path: Path) -> None:
     with opened(path) as engine:
         assert len(drive(engine.scan(Range())).rows) == 120
         assert drive(engine.check()) == []
+
+
+@pytest.mark.parametrize("renewals", [1, 2, 3, 4])
+def test_two_writers_in_a_log_note_names_that_the_file_does_not_know_yet(
+    tmp_path: Path, renewals: int
+) -> None:
+    """The first commit of a log notes the log before, and another writer's the log itself."""
+    path = tmp_path / "app.sqlite"
+    with opened(path) as engine:
+        for _ in range(renewals):
+            engine._renew_log()
+            put(engine, b"key")
+            verify_log(engine._settings)
+        with opened(path) as other:
+            put(other, b"other")
+            verify_log(engine._settings)
+            put(engine, b"key")
+            verify_log(engine._settings)
 
 
 def test_opening_while_others_write_and_move_pages_is_never_refused(tmp_path: Path) -> None:

@@ -112,11 +112,15 @@ class EngineOnFiles(EmbeddedEngine):
     # --- Inside -----------------------------------------------------------------------------
 
     def _load(self, rows: Loaded, next_revision: int | None) -> None:
-        writer = self._begin()
+        writer: Writer | None = None
         try:
+            writer = self._begin()
             head = load_rows(writer, rows, next_revision)
-        finally:
-            writer.abandon()
+        except BaseException:
+            if writer is not None:
+                writer.abandon()
+            self._let_go()  # An interrupt may have come before there was a writer.
+            raise
         self._loaded(head)
 
     def _require_writable(self) -> None:

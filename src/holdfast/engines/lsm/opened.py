@@ -218,10 +218,13 @@ class Opened:
         forgotten = self._forgotten(len(ids), oldest_ms)
         changes += [(layout.IDS + id, None) for id in forgotten]
         changes.append((layout.HEAD, layout.encode_head(head)))
-        self._write(changes, head)
-        self.ids.update(ids)
-        for id in forgotten:
-            self.ids.pop(id, None)
+
+        def learn() -> None:
+            self.ids.update(ids)
+            for id in forgotten:
+                self.ids.pop(id, None)
+
+        self._write(changes, head, learn)
 
     def settle(self) -> None:
         """After an interrupt: publish what was written and not published."""
@@ -291,7 +294,7 @@ class Opened:
     def _gone(self) -> StoreError:
         return StoreClosed(f"the database {self.place.directory} is closed; open it again")
 
-    def _write(self, changes: list[Change], head: int) -> None:
+    def _write(self, changes: list[Change], head: int, learn: Callable[[], None]) -> None:
         driver = self.driver
         self.now = Now(driver.snapshot(), self.now.head)
         try:
@@ -302,6 +305,8 @@ class Opened:
             return
         self.dirty = self.relaxed
         self.room.wrote(changes)
+        learn()
+        # Last, because an interrupt before this has everything read anew.
         self.now = Now(driver, head)
 
     def _landed(self, head: int, error: StoreError) -> bool:

@@ -4,8 +4,9 @@ SQLite takes any log of the right name for that of the file and moves its pages 
 that was restored from a backup, or put there from elsewhere, this would mix two databases.
 
 Each log has a name: the two random numbers (salts) in its header, which change whenever it begins
-anew. A commit notes it in `meta`, together with the name noted before. The file alone has to know
-one of the two: the new one if pages of this log were moved already, else the one before.
+anew. A short commit behind the first one of a log notes it in `meta`, together with the name noted
+before, which is the one that the file has. So the file alone knows one of the two: the new one if
+pages of this log were moved already, else the one before.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ SALTS = slice(16, 24)
 HEADER_BYTES = 32
 #: To be written where the name of the log is not the noted one.
 NOTE = "UPDATE meta SET log_before = log, log = ? WHERE log != ?"
+#: The same where the log began anew with the note itself: the file has what it had before that.
+NOTE_AGAIN = "UPDATE meta SET log = ? WHERE log != ?"
 
 #: How often a file that changes meanwhile is looked at.
 _LOOKS_MAX = 5

@@ -12,7 +12,7 @@ from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import Clock
 from holdfast.engines.embedded.group import BATCH_ID_MS, Pending, Writer
 from holdfast.engines.sqlite.appended import INDEX_BITS, AppendedKeys, appended_id
-from holdfast.engines.sqlite.belonging import NOTE
+from holdfast.engines.sqlite.belonging import NOTE, NOTE_AGAIN
 from holdfast.engines.sqlite.config import SqliteConfig
 from holdfast.engines.sqlite.failures import DRIVER_ERRORS, Translated, full, translate
 from holdfast.engines.sqlite.identity import Identity
@@ -22,6 +22,8 @@ from holdfast.engines.sqlite.statements import FIND, STATE, close, find, record_
 
 #: Stands for the start of a machine that gives it no name.
 UNNAMED = "unnamed"
+#: How often a name is noted, where each note begins another log.
+_NOTES_MAX = 3
 #: How often the ids of batches that are too old are taken out.
 _FORGET_EVERY_MS = 60 * 1000
 #: After this many new bytes in the log it is verified that the main file will find room for its
@@ -95,6 +97,28 @@ class Pen:
         self.cursor = connection.cursor()
         self.execute = self.cursor.execute
         self._waits = None
+
+    def note_log(self) -> None:
+        """Note the name of the log, which holds a commit, so that another one is told from it.
+
+        Where it cannot be noted now, the next commit tries again.
+        """
+        statement = NOTE
+        try:
+            for _ in range(_NOTES_MAX):
+                name = self.log.name()
+                if name is None or name == self.noted:
+                    break
+                self.begin(wait=False)
+                with self.errors:
+                    self.execute(statement, (name, name))
+                    self.execute("COMMIT")
+                self.noted = name
+                # Another process may have moved all pages before: then this began a log itself.
+                statement = NOTE_AGAIN
+            self.log.unnoted = False
+        except StoreError:
+            self.roll_back()
 
     def begin(self, *, wait: bool = True, first: bytes | None = None) -> SqliteWriter:
         """A write transaction.
@@ -375,8 +399,6 @@ class SqliteWriter(Writer):
         pen.unverified_bytes += pages * pen.log.page_size
         if pen.unverified_bytes >= _VERIFY_ROOM_BYTES:
             self._verify_room()
-        if pen.log.unnoted:
-            self._note()
         marks = pen.relaxed and not self.marked
         with pen.errors:
             if marks:
@@ -392,16 +414,8 @@ class SqliteWriter(Writer):
             pen.log.dirty = True
         if pen.room.scarce:
             pen.room.recover()
-
-    def _note(self) -> None:
-        """Note the name of the log, so that another database's is told from it."""
-        log = self._pen.log
-        name = log.name()
-        if name is not None and name != self._pen.noted:
-            with self._pen.errors:
-                self._execute(NOTE, (name, name))
-            self._pen.noted = name
-            log.unnoted = False
+        if pen.log.unnoted:
+            pen.note_log()
 
     def abandon(self) -> None:
         self._pen.roll_back()
