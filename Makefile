@@ -17,10 +17,13 @@ torture_power := tests/crash/test_power_loss.py
 torture_journal := tests/crash/journal/test_points.py tests/crash/journal/test_full_journal.py tests/crash/journal/test_visitors.py
 torture_file := tests/crash/test_file_crashes.py
 torture_lsm := tests/engines/lsm/test_kills.py tests/engines/lsm/test_power_loss.py tests/engines/rocksdb/test_rocksdb_promises.py tests/engines/test_contract_rocksdb.py
-torture_servers := tests/servers/test_kills_on_servers.py tests/engines/redis/test_redis_restarts.py tests/engines/postgres/test_postgres_restarts.py
+torture_servers := tests/servers/test_kills_on_servers.py tests/servers/test_entries_on_servers.py tests/engines/redis/test_redis_restarts.py tests/engines/postgres/test_postgres_restarts.py
 torture_random := tests/store/test_random_operations.py
 torture_faults := tests/faults/test_random_faults.py tests/faults/test_interrupted_databases.py tests/faults/test_real_interrupts.py
 torture_content := tests/stores/merkle/test_content.py tests/encryption/test_contract_encrypted.py
+
+# Where the demo keeps its data: servers are started for it, and end with it.
+demo_url = $(if $(filter redis postgres,$(ENGINE)),--url {url},$(if $(filter memory,$(ENGINE)),--url memory://,$(if $(ENGINE),--url $(ENGINE):///demo-data/cities)))
 
 .PHONY: $(addprefix torture-,$(torture_parts))
 .PHONY: help demo test check torture bench bench-quick docs rows pythons format lint types floors sync reference clean
@@ -29,8 +32,8 @@ help:  ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | \
 	  while IFS='|' read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
 
-demo: $(venv)  ## store, change, watch, kill and reopen real data, and verify all of it
-	$(python) -m examples.demo
+demo: $(venv)  ## store, change, watch, kill and reopen real data, and verify all of it (ENGINE=lmdb|sqlite|memory|redis|postgres)
+	$(if $(filter redis postgres,$(ENGINE)),$(python) -m tests.servers $(ENGINE)) $(python) -m examples.demo $(demo_url)
 
 test: $(venv)  ## all tests but the long ones, on two cores
 	$(pytest) --rows-report=$(rows_reports)/test.json tests

@@ -1,14 +1,16 @@
 """What holds for every test: nothing is skipped silently, and marked rows leave a record.
 
 - A skip or an expected failure counts as a failure, unless the test carries
-  `@pytest.mark.platform("reason")`.
+  `@pytest.mark.platform("reason")`, or wants a server that `HOLDFAST_WITHOUT` names.
 - `--rows-report FILE` writes which requirement rows the run proved, for `tools/rows.py`.
 - Hypothesis repeats the same examples each run; `HOLDFAST_HYPOTHESIS=explore` looks for new ones.
 """
 
 import json
 import os
+import sys
 from collections.abc import Generator
+from importlib.util import find_spec
 from pathlib import Path
 
 import hypothesis
@@ -34,11 +36,36 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(RowsReport(Path(path)), "rows-report")
 
 
+#: A driver with wheels for Linux alone, and none from Python 3.13 on (see pyproject.toml): what
+#: needs it is left out there by name. Where it can be had, its absence fails the run.
+LEVELDB = find_spec("plyvel") is not None or (
+    sys.version_info < (3, 13) and sys.platform == "linux"
+)
+collect_ignore = [] if LEVELDB else ["engines/leveldb", "engines/test_contract_leveldb.py"]
+
+
+def pytest_report_header() -> list[str]:
+    names = ", ".join(collect_ignore)
+    return [f"without plyvel, LevelDB's driver: {names} and each case on leveldb"] if names else []
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if not LEVELDB and _on_leveldb(item):
+            reason = "LevelDB's driver plyvel has no wheel for this Python"
+            item.add_marker(pytest.mark.platform(reason))
+            item.add_marker(pytest.mark.skip(reason=reason))
         for mark in item.iter_markers("row"):
             # User properties travel with each report, from the workers of xdist too.
             item.user_properties.extend(("row", row) for row in mark.args)
+
+
+def _on_leveldb(item: pytest.Item) -> bool:
+    """Whether a case says, by name or by the engine of a mode, that it is on LevelDB."""
+    case = getattr(item, "callspec", None)
+    values = () if case is None else case.params.values()
+    names = (getattr(value, "engine", value) for value in values)
+    return any(isinstance(name, str) and name.startswith("leveldb") for name in names)
 
 
 class RowsReport:
@@ -68,9 +95,14 @@ class RowsReport:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item,
+    item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    left_out = getattr(call.excinfo.value, "left_out", None) if call.excinfo else None
+    if left_out is not None:
+        report.outcome = "skipped"
+        report.longrepr = (str(item.path), (item.location[1] or 0) + 1, f"Skipped: {left_out}")
+        return report
     if report.outcome == "skipped" and item.get_closest_marker("platform") is None:
         report.outcome = "failed"
         report.longrepr = _refusal(report.longrepr)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import pytest
@@ -49,6 +50,10 @@ def _may_mount() -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
+leveldb = needs(
+    find_spec("plyvel") is not None or (sys.version_info < (3, 13) and sys.platform == "linux"),
+    "LevelDB's driver plyvel has no wheel for Python 3.13 and later",
+)
 private_mounts = needs(
     _may_mount(), "a small or read-only medium is mounted in a user namespace: Linux that allows it"
 )

@@ -11,12 +11,9 @@ from holdfast.engines.postgres import PostgresEngine
 from holdfast.testing import EngineContract
 from tests.engines.postgres.conftest import postgres_address, postgres_port
 from tests.engines.postgres.scene import postgres_config
-from tests.servers.fixtures import left_out
 
 #: The server, for this module.
 __all__ = ["postgres_address", "postgres_port"]
-
-pytestmark = left_out("postgres")
 
 
 @pytest.mark.row("K-005", "I-005")

@@ -11,12 +11,9 @@ from holdfast.engines.redis import RedisEngine
 from holdfast.testing import EngineContract
 from tests.engines.redis.conftest import redis_address, redis_port
 from tests.engines.redis.scene import redis_config
-from tests.servers.fixtures import left_out
 
 #: The server, for this module.
 __all__ = ["redis_address", "redis_port"]
-
-pytestmark = left_out("redis")
 
 
 @pytest.mark.row("K-005", "I-005")

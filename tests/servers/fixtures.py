@@ -4,44 +4,21 @@
 
 Each test takes a database, schema or prefix of its own on the server. What crashes or fills a
 server starts one of its own (`redis_server()`, `postgres_server()` in `processes.py`).
+
+A missing server fails its tests, since what is not tested is not promised. With
+`HOLDFAST_WITHOUT=redis,postgres` the tests that need one of those are skipped, and say so.
 """
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.needs import needs
-from tests.servers.processes import Server, installed, postgres_in, redis_in
+from tests.servers.processes import Server, postgres_in, redis_in
 from tests.servers.shared import Address, meeting_place, shared_server
-
-redis_installed = needs(installed("redis-server"), "it runs the command `redis-server`")
-postgres_installed = needs(
-    installed("initdb") and installed("postgres"), "it runs a PostgreSQL server of its own"
-)
-
-
-def left_out(engine: str) -> list[pytest.MarkDecorator]:
-    """The marks of tests on an engine: skipped where `HOLDFAST_WITHOUT=redis,postgres` names it.
-
-    Without that a missing server fails the run, since what is not tested is not promised.
-    """
-    if engine not in os.environ.get("HOLDFAST_WITHOUT", "").split(","):
-        return []
-    reason = f"HOLDFAST_WITHOUT names {engine}"
-    return [pytest.mark.platform(reason), pytest.mark.skip(reason=reason)]
-
-
-def leave_out(items: Sequence[pytest.Item], engine: str) -> None:
-    """The same for all tests in the folder of an engine."""
-    for item in items:
-        if f"/engines/{engine}/" in item.path.as_posix():
-            for mark in left_out(engine):
-                item.add_marker(mark)
 
 
 @pytest.fixture(scope="session")

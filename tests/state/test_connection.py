@@ -28,7 +28,8 @@ from holdfast.state import BatchEntry, RedisAdapter, build_store
 from holdfast.state.redis import subscriber as subscribing
 from holdfast.state.redis.config import RedisConfig
 from tests.needs import fork
-from tests.state.conftest import RedisServer, command, free_port, opened, run
+from tests.servers.processes import free_port
+from tests.state.conftest import RedisServer, command, opened, run
 from tests.state.operations import OPERATIONS
 from tests.state.test_events import until
 

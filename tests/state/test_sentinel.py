@@ -3,54 +3,26 @@
 import asyncio
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from holdfast.contract.errors import ConfigInvalid, ConnectionFailed, ReadOnly, StoreError
 from holdfast.state import RedisAdapter, SentinelAdapter, build_store
-from tests.state.conftest import RedisServer, free_port, run
-
-
-class Group:
-    def __init__(self, folder: Path) -> None:
-        self.servers = [RedisServer(folder / "one")]
-        self.servers[0].start()
-        primary = self.servers[0].port
-        self.servers.append(
-            RedisServer(folder / "two", ("--replicaof", f"127.0.0.1 {primary}",
-                                         "--repl-diskless-sync-delay", "0"))
-        )  # fmt: skip
-        self.servers[1].start()
-        self.sentinels = []
-        for number in range(3):
-            place = folder / f"sentinel{number}"
-            place.mkdir()
-            (place / "sentinel.conf").write_text(
-                f"sentinel monitor main 127.0.0.1 {primary} 2\n"
-                "sentinel down-after-milliseconds main 400\nsentinel failover-timeout main 3000\n"
-            )
-            server = RedisServer(place)
-            server.command = (str(place / "sentinel.conf"), "--sentinel")
-            server.start()
-            self.sentinels.append(server)
-
-    @property
-    def url(self) -> str:
-        hosts = ",".join(f"127.0.0.1:{one.port}" for one in self.sentinels)
-        return f"redis+sentinel://{hosts}/main"
-
-    def stop(self) -> None:
-        for server in (*self.sentinels, *self.servers):
-            server.kill()
+from tests.servers.processes import LOOPBACK, free_port
+from tests.servers.redis_groups import Watched, redis_sentinels
+from tests.state.conftest import RedisServer, run
 
 
 @pytest.fixture
-def group(tmp_path: Path) -> Iterator[Group]:
-    made = Group(tmp_path)
-    yield made
-    made.stop()
+def group() -> Iterator[Watched]:
+    with redis_sentinels() as made:
+        yield made
+
+
+def url_of(group: Watched) -> str:
+    hosts = ",".join(f"{LOOPBACK}:{one.port}" for one in group.sentinels)
+    return f"redis+sentinel://{hosts}/main"
 
 
 async def asked(server: RedisServer, *words: Any) -> Any:
@@ -59,27 +31,15 @@ async def asked(server: RedisServer, *words: Any) -> Any:
 
 
 @pytest.mark.row("D-120")
-def test_a_failover_is_followed(group: Group, service: str) -> None:
+def test_a_failover_is_followed(group: Watched, service: str) -> None:
     async def main() -> None:
-        replica = group.servers[1]
-        for _ in range(400):
-            linked = b"master_link_status:up" in await asked(replica, "INFO", "replication")
-            known = [
-                b"slaves=1,sentinels=3" in await asked(one, "INFO", "sentinel")
-                for one in group.sentinels
-            ]
-            if linked and all(known):
-                break
-            await asyncio.sleep(0.05)
-        else:
-            raise AssertionError("the group did not come together")
-        async with build_store(SentinelAdapter.from_url(group.url), service) as store:
+        async with build_store(SentinelAdapter.from_url(url_of(group)), service) as store:
             assert await store.counter.increment("a") == 1
             await store._scene.adapter.client.send(("WAIT", 1, 1000))
             got: list[Any] = []
             subscription = await store.events.subscribe("a", lambda m: got.append(m.data))
-            group.sentinels[0].kill()  # One of the three may be away.
-            group.servers[0].kill()
+            group.sentinels[0].crash()  # One of the three may be away.
+            group.primary.crash()
             began = time.monotonic()
             while time.monotonic() - began < 30:
                 try:

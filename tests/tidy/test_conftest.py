@@ -53,6 +53,25 @@ def test_a_platform_reason_may_skip_and_is_printed(suite: pytest.Pytester) -> No
     assert "no fork here" in result.stdout.str()
 
 
+@pytest.mark.row("trap 55")
+def test_a_server_that_is_left_out_skips_what_wants_it_and_is_printed(
+    suite: pytest.Pytester,
+) -> None:
+    suite.makepyfile(
+        "import pytest\n"
+        "class LeftOut(Exception):\n    left_out = 'without the server, as was said'\n"
+        "@pytest.fixture(scope='session')\ndef server():\n    raise LeftOut\n"
+        "def test_first(server): pass\n"
+        "def test_second(server): pass\n"
+        "def test_by_itself():\n    raise LeftOut\n"
+        "def test_without(): pass\n"
+    )
+    result = suite.runpytest_subprocess("-ra", "-p", "no:randomly", "-n", "0")
+    assert result.ret == pytest.ExitCode.OK
+    result.assert_outcomes(skipped=3, passed=1)
+    assert "without the server, as was said" in result.stdout.str()
+
+
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_rows_and_outcomes_are_reported_from_every_worker(
     suite: pytest.Pytester, workers: str

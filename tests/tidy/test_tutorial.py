@@ -186,10 +186,11 @@ def blocks() -> list[tuple[str, str]]:
 @pytest.mark.row("trap 53")
 def test_the_tutorial_works_as_typed(tmp_path: Path) -> None:
     with terminals(tmp_path) as opened:
-        printed = ""
+        printed = trail = ""
         for language, block in blocks():
             if language == "python":
                 printed = opened.prompt.run(block)
+                trail = printed if "await audit(" in block else trail
             elif language == "text":
                 gap = missing(block, printed)
                 assert gap is None, f"not printed: {gap}\n--- printed:\n{printed}"
@@ -199,8 +200,26 @@ def test_the_tutorial_works_as_typed(tmp_path: Path) -> None:
         assert opened.watch is not None
         assert opened.watch.end(signal.SIGINT) == 0
         opened.watch.wait_for("resume with --since ...")
+    assert missing_of_the_trail(trail) == []
     lines = (tmp_path / "iceland.jsonl").read_text().splitlines()
     assert len(lines) == 6
+
+
+def missing_of_the_trail(printed: str) -> list[str]:
+    """Author and comment of each change that the tutorial makes and the trail does not show."""
+    text = TUTORIAL.read_text()
+    changes = re.findall(r'modified_by="(\w+)",\s+comment="([^"]+)"', text)
+    changes += re.findall(r'--modified-by (\w+) --comment "([^"]+)"', text)
+    # The trail begins after the import, and tells of entries.
+    told = {f"by {who} - {why}" for who, why in changes} - {
+        "by geonames - import", "by ada - what a city is",
+    }  # fmt: skip
+    assert len(told) == 6, "the tutorial changed: count its changes again"
+    return sorted(line for line in told if line not in printed)
+
+
+def test_a_trail_without_its_comments_is_noticed() -> None:
+    assert len(missing_of_the_trail("set cities/IS:3413829 by ada - None {}")) == 6
 
 
 def test_what_is_not_printed_is_noticed() -> None:

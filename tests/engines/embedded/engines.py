@@ -10,7 +10,6 @@ from holdfast.contract.batch import Decide, Draft
 from holdfast.contract.engine import Engine
 from holdfast.contract.record import Record
 from holdfast.engines.file import FileConfig, FileEngine
-from holdfast.engines.leveldb import LeveldbConfig, LeveldbEngine
 from holdfast.engines.lmdb import LmdbConfig, LmdbEngine
 from holdfast.engines.memory import MemoryConfig, MemoryEngine
 from holdfast.engines.rocksdb import RocksdbConfig, RocksdbEngine
@@ -18,6 +17,14 @@ from holdfast.engines.sqlite import SqliteConfig, SqliteEngine
 from holdfast.runtime.system import drive, system_components
 
 Make = Callable[[], Engine]
+
+
+def _leveldb(path: Path) -> Engine:
+    # Its driver is not on every Python.
+    from holdfast.engines.leveldb import LeveldbConfig, LeveldbEngine
+
+    return LeveldbEngine(LeveldbConfig(path=path), system_components())
+
 
 #: By name: makes a closed engine in an empty folder.
 ENGINES: dict[str, Callable[[Path], Engine]] = {
@@ -38,7 +45,7 @@ ENGINES: dict[str, Callable[[Path], Engine]] = {
     "rocksdb relaxed": lambda path: RocksdbEngine(
         RocksdbConfig(path=path / "app", durability="relaxed"), system_components()
     ),
-    "leveldb": lambda path: LeveldbEngine(LeveldbConfig(path=path / "app"), system_components()),
+    "leveldb": lambda path: _leveldb(path / "app"),
 }
 
 #: Those that take the same number of steps to open whatever was written before.

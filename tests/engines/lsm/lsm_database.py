@@ -17,7 +17,6 @@ import pytest
 from holdfast.contract.batch import Batch, Delete, Put
 from holdfast.contract.record import Range
 from holdfast.contract.runtime import Components
-from holdfast.engines.leveldb import LeveldbConfig, LeveldbEngine
 from holdfast.engines.lsm.engine import LsmEngine
 from holdfast.engines.rocksdb import RocksdbConfig, RocksdbEngine
 from holdfast.runtime.system import drive, system_components
@@ -34,6 +33,9 @@ def make(name: str, path: Path, components: Components | None = None, **settings
     parts = components or system_components()
     if engine == "rocksdb":
         return RocksdbEngine(RocksdbConfig(**settings), parts)
+    # Its driver is not on every Python.
+    from holdfast.engines.leveldb import LeveldbConfig, LeveldbEngine
+
     return LeveldbEngine(LeveldbConfig(**settings), parts)
 
 

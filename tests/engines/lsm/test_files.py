@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import plyvel
 import pytest
 
 from holdfast.contract.errors import (
@@ -18,6 +17,7 @@ from holdfast.contract.errors import (
 from holdfast.engines.lsm import layout
 from holdfast.engines.lsm.layout import Facts
 from holdfast.runtime.system import drive
+from tests import needs
 from tests.engines.lsm.lsm_database import (
     contents,
     every_engine,
@@ -85,6 +85,7 @@ def test_what_is_no_database_is_left_alone(tmp_path: Path, name: str) -> None:
     assert sorted(folder.iterdir()) == [folder / "letter.txt"]
 
 
+@needs.leveldb
 def test_neither_engine_opens_the_others_database(tmp_path: Path) -> None:
     """RocksDB would read LevelDB's tables, and write them anew in its own format."""
     for name, other in (("rocksdb", "leveldb"), ("leveldb", "rocksdb")):
@@ -96,7 +97,10 @@ def test_neither_engine_opens_the_others_database(tmp_path: Path) -> None:
         assert sorted((tmp_path / name).rglob("*")) == before
 
 
+@needs.leveldb
 def test_tables_of_another_program_are_left_alone(tmp_path: Path) -> None:
+    import plyvel
+
     (tmp_path / "app").mkdir()
     theirs = plyvel.DB(str(tmp_path / "app" / "leveldb"), create_if_missing=True)
     theirs.put(b"key", b"value")
@@ -173,6 +177,7 @@ def test_a_row_that_nobody_wrote_is_found(tmp_path: Path, name: str) -> None:
                          "the key b'short' has no revision"]  # fmt: skip
 
 
+@needs.leveldb
 def test_leveldb_has_no_relaxed_mode(tmp_path: Path) -> None:
     with pytest.raises(ConfigInvalid, match="Use rocksdb"):
         make("leveldb relaxed", tmp_path / "app")

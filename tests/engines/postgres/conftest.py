@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.engines.postgres.scene import PORT
-from tests.servers.fixtures import leave_out, postgres_address
+from tests.servers.fixtures import postgres_address
 from tests.servers.shared import Address
 from tests.store.scene import pytest_pyfunc_call
 
@@ -20,7 +20,3 @@ def postgres_port(postgres_address: Address) -> Iterator[int]:
     os.environ[PORT] = str(postgres_address["port"])
     yield postgres_address["port"]
     os.environ.pop(PORT, None)  # A module that imports this fixture may have ended it, too.
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    leave_out(items, "postgres")

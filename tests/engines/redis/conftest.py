@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.engines.redis.scene import PORT
-from tests.servers.fixtures import leave_out, redis_address
+from tests.servers.fixtures import redis_address
 from tests.servers.shared import Address
 from tests.store.scene import pytest_pyfunc_call
 
@@ -20,7 +20,3 @@ def redis_port(redis_address: Address) -> Iterator[int]:
     os.environ[PORT] = str(redis_address["port"])
     yield redis_address["port"]
     os.environ.pop(PORT, None)  # A module that imports this fixture may have ended it, too.
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    leave_out(items, "redis")

@@ -9,12 +9,11 @@ import pytest
 
 from holdfast.contract.batch import Batch, Put
 from holdfast.contract.errors import ConfigInvalid
-from holdfast.engines.leveldb import LeveldbConfig
 from holdfast.engines.lsm.engine import LsmEngine
 from holdfast.engines.rocksdb import RocksdbConfig
 from holdfast.engines.rocksdb.driver import RocksdbDriver
 from holdfast.runtime.system import drive
-from tests.engines.lsm.lsm_database import contents, every_engine, opened, put, tables
+from tests.engines.lsm.lsm_database import contents, every_engine, make, opened, put, tables
 
 TEXT = b"the same words again and again "
 
@@ -107,7 +106,7 @@ def test_ballast_and_locks_stand_beside_the_drivers_files(tmp_path: Path) -> Non
         assert names == {"rocksdb", "lock", "ballast"}
 
 
-@pytest.mark.parametrize("config", [RocksdbConfig, LeveldbConfig])
+@pytest.mark.parametrize("engine", ["rocksdb", "leveldb"])
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -121,9 +120,9 @@ def test_ballast_and_locks_stand_beside_the_drivers_files(tmp_path: Path) -> Non
         ("durability", "server"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(config: Any, name: str, value: object) -> None:
+def test_settings_that_cannot_be_are_refused(engine: str, name: str, value: Any) -> None:
     with pytest.raises(ConfigInvalid) as refused:
-        config(path=Path("app"), **{name: value})
+        make(engine, Path("app"), **{name: value})
     assert refused.value.parameter == name
 
 

@@ -12,6 +12,7 @@ from holdfast.contract.errors import (
     SchemaMigrationMissing,
     SchemaNotFound,
     SchemaValidationFailed,
+    SerializationFailed,
     VersionNotFound,
 )
 from holdfast.records.decorators.validated import Validated
@@ -455,3 +456,32 @@ async def test_a_step_that_fails_names_the_entry(scene: Scene) -> None:
                 await attempt
             assert any("'people:ada'" in note for note in failure.value.__notes__)
             assert (await db.entries.require("people:ada")).metadata.schema_hash == old
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (None, SchemaMigrationMissing),
+        (lambda value: value, SchemaValidationFailed),
+        (lambda value: {"names": object()}, SerializationFailed),
+        (lambda value: value["nothing"], KeyError),
+    ],
+    ids=["missing", "does not fit", "not data", "raises"],
+)
+async def test_a_migration_that_fails_names_its_key(
+    scene: Scene, step: Any, expected: type[Exception]
+) -> None:
+    async with scene.open() as db:
+        first = await db.schemas.register(FIRST)
+        second = await db.schemas.register(SECOND)
+        if step is not None:
+            db.schemas.register_migration(first, second, step)
+        made = await db.entries.set("people/of:ada", ADA, schema_hash=first)
+        with pytest.raises(expected) as caught:
+            await db.schemas.migrate("people", to=second)
+        # A traceback shows the notes; programs read the field.
+        assert any("'people/of:ada'" in note for note in caught.value.__notes__)
+        if isinstance(caught.value, StoreError):
+            assert caught.value.details["key"] == "people/of:ada"
+        assert "Lovelace" not in repr(caught.value) + "".join(caught.value.__notes__)
+        assert await db.entries.get("people/of:ada") == made

@@ -15,6 +15,7 @@ from holdfast.contract.errors import (
     SchemaMigrationMissing,
     SchemaNotFound,
     SchemaValidationFailed,
+    StoreError,
 )
 from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.records.requirements import REQUIRED, SCHEMAS, Requirements
@@ -254,17 +255,16 @@ class SchemaRegistry:
                     expected=schema.digest,
                 )
             value = entry.value
-            try:
-                for step in steps:
-                    value = step(value)
-            except Exception as error:
-                error.add_note(
-                    f"while {str(entry.key)!r} was brought from schema {stored} to {schema.digest}"
-                )
-                raise
+            for step in steps:
+                value = step(value)
             judge(schema, value)
-        except (SchemaValidationFailed, SchemaMigrationMissing) as error:
-            error.within(key=str(entry.key))
+        except Exception as error:
+            # Whoever raised it, a step of the user's too: of which entry is to be told.
+            if isinstance(error, StoreError):
+                error.within(key=str(entry.key))
+            error.add_note(
+                f"while {str(entry.key)!r} was brought from schema {stored} to {schema.digest}"
+            )
             raise
         return value
 
