@@ -6,6 +6,7 @@
 - Hypothesis repeats the same examples each run; `HOLDFAST_HYPOTHESIS=explore` looks for new ones.
 """
 
+import gc
 import json
 import os
 import sys
@@ -66,6 +67,13 @@ def _on_leveldb(item: pytest.Item) -> bool:
     values = () if case is None else case.params.values()
     names = (getattr(value, "engine", value) for value in values)
     return any(isinstance(name, str) and name.startswith("leveldb") for name in names)
+
+
+def pytest_collection_finish() -> None:
+    # Thousands of tests and the libraries that they import stay for the whole run. Frozen, they are
+    # looked at by no later collection, of which tests ask many.
+    gc.collect()
+    gc.freeze()
 
 
 class RowsReport:

@@ -14,6 +14,7 @@ import holdfast.sync
 from holdfast.cli import exits, main
 from holdfast.cli.app import app
 from holdfast.contract import errors
+from holdfast.encryption import Encryption, FileKeys
 from tests.cli.conftest import Cli, environment, every_command, process, started
 from tests.tidy import repository
 
@@ -69,7 +70,15 @@ def test_every_command_runs_as_a_process(url: str, tmp_path: Path) -> None:
     # So that a new command cannot be left out here.
     told = [
         " ".join(one)
-        for one in (*commands, *STORES_AND_PROOFS, *DOCUMENTS, *STATE, ["migrate", "OLD"])
+        for one in (
+            *commands,
+            *STORES_AND_PROOFS,
+            *DOCUMENTS,
+            *STATE,
+            *STANDBY,
+            *ENCRYPTION,
+            ["migrate", "OLD"],
+        )
     ]
     for name in every_command():
         assert any(f"{one} ".startswith(f"{name} ") for one in told), name
@@ -101,7 +110,36 @@ DOCUMENTS = [
 ]
 
 
-STATE = [["stats"], ["telemetry", "--list"]]
+STATE = [["size"], ["stats"], ["telemetry", "--list"]]
+
+STANDBY = [["follow", "SOURCE", "STANDBY", "--once"], ["promote", "--url", "STANDBY"]]
+
+ENCRYPTION = [
+    ["encryption", "new", "KEYS"],
+    ["encryption", "list"],
+    ["encryption", "rotate"],
+    ["encryption", "forget"],
+    ["encryption", "wrap"],
+    ["encryption", "destroy", "tenants", "--yes"],
+]
+
+
+def test_commands_of_standbys_run_as_processes(cli: Cli, url: str) -> None:
+    cli("set", "a", "1")
+    places = {"SOURCE": url, "STANDBY": f"{url}-standby"}
+    run_as_processes([[places.get(one, one) for one in command] for command in STANDBY])
+
+
+def test_commands_of_encryption_run_as_processes(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = tmp_path / "keys"
+    run_as_processes([["encryption", "new", str(keys)]])
+    monkeypatch.setenv("HOLDFAST_ENCRYPTION", f"file:{keys}")
+    settings = Encryption(FileKeys(keys), names={"stores/tenants": "tenants"})
+    with holdfast.sync.open(url, encryption=settings) as db:
+        db.stores.create("tenants").set(b"a", b"1")
+    run_as_processes(ENCRYPTION[1:])
 
 
 def test_commands_on_state_run_as_processes(cli: Cli, url: str) -> None:

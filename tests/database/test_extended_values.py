@@ -18,7 +18,7 @@ from tests.cli.conftest import process
 from tests.store.scene import Scene, listed
 
 
-class Size(Enum):
+class ShirtSize(Enum):
     BIG = "big"
 
 
@@ -28,12 +28,12 @@ VALUE = {
     "price": Decimal("1.10"),
     "id": UUID(int=7),
     "day": date(2026, 1, 31),
-    "size": Size.BIG,
+    "size": ShirtSize.BIG,
 }
 
 
 async def test_values_keep_their_types(scene: Scene) -> None:
-    serializer = holdfast.ExtendedSerializer(enums=[Size])
+    serializer = holdfast.ExtendedSerializer(enums=[ShirtSize])
     async with scene.open(serializer=serializer) as db:
         made = await db.entries.set("a", VALUE)
         found = (await db.entries.require("a")).value
@@ -41,7 +41,7 @@ async def test_values_keep_their_types(scene: Scene) -> None:
         assert type(found["tuple"]) is tuple
         assert list(found["ordered"]) == ["z", "a"]
         assert str(found["price"]) == "1.10"
-        assert found["size"] is Size.BIG
+        assert found["size"] is ShirtSize.BIG
         # The digest is that of its bytes, so the same value changes nothing.
         assert (await db.entries.set("a", dict(VALUE), if_changed=True)).version == 1
         assert made.metadata.data_hash == sha256(EXTENDED.encode(VALUE)).hexdigest()
@@ -77,7 +77,7 @@ async def test_watchers_and_transactions_see_them(scene: Scene) -> None:
 
 
 def test_the_command_line_exports_and_imports_them_exactly(tmp_path: Path) -> None:
-    holdfast.ExtendedSerializer(enums=[Size])
+    holdfast.ExtendedSerializer(enums=[ShirtSize])
     url, other = f"sqlite:///{tmp_path / 'a.db'}", f"lmdb:///{tmp_path / 'b'}"
     file = tmp_path / "all.jsonl"
     with holdfast.sync.open(url, serializer="extended") as db:
@@ -85,7 +85,7 @@ def test_the_command_line_exports_and_imports_them_exactly(tmp_path: Path) -> No
     assert process("export", "--url", url, "--output", str(file)).code == 0
     text = file.read_text()
     assert '{"$decimal":"1.10"}' in text
-    assert '{"$enum":["Size","BIG"]}' in text
+    assert '{"$enum":["ShirtSize","BIG"]}' in text
     assert process("import", str(file), "--url", other).code == 0
     with holdfast.sync.open(other) as db:
         found = db.entries.require("a")

@@ -20,7 +20,7 @@ from tests.store.scene import Scene, listed
 Point = namedtuple("Point", "x y")  # noqa: PYI024 - what somebody may try to store
 
 
-class Size(Enum):
+class BoxSize(Enum):
     BIG = "big"
 
 
@@ -136,7 +136,7 @@ async def test_a_serializer_that_takes_anothers_place_is_refused(exact: ExactSer
         (Decimal("1.1"), "str(value)"),
         (UUID(int=1), "str(value)"),
         (date(2026, 1, 1), "isoformat()"),
-        (Size.BIG, "value.value"),
+        (BoxSize.BIG, "value.value"),
         (Colour.RED, "value.value"),
         (City("a"), "typed"),
         ({1, 2}, "a sorted list"),

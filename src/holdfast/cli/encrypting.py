@@ -19,11 +19,15 @@ Name = Annotated[
 
 def new(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A key file that is not there yet.")],
+    as_json: options.AsJson = False,
 ) -> int:
     """Make a key file, for `?encryption=file:FILE` in a URL or HOLDFAST_ENCRYPTION=file:FILE."""
     from holdfast.encryption import FileKeys
 
     FileKeys.create(file)
+    if as_json:
+        shown.document({"file": str(file)})
+        return exits.OK
     shown.line(f"{file} made; keep a copy of it where the database is not")
     return exits.OK
 

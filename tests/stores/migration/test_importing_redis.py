@@ -20,12 +20,11 @@ from holdfast.contract.errors import (
 from holdfast.contract.runtime import SystemClock
 from holdfast.store.instants import milliseconds
 from holdfast.stores.migration.importing import import_entries, open_source
-from tests.servers.fixtures import left_out
 from tests.servers.processes import free_port
 from tests.servers.shared import Address
 from tests.stores.migration.test_importing import content, opened
 
-pytestmark = [pytest.mark.row("E-113"), pytest.mark.row("E-114"), *left_out("redis")]
+pytestmark = [pytest.mark.row("E-113"), pytest.mark.row("E-114")]
 
 _prefixes = count()
 
