@@ -2,6 +2,7 @@
 
 import re
 
+from holdfast.layers.stack import OURS
 from tests.tidy import repository
 
 LINES_MAX = 450
@@ -47,6 +48,8 @@ def test_every_module_is_used() -> None:
     # An adapter is imported by people, by its name; what has a test of its own is one.
     adapters = (repository.ROOT / "tests/adapters").glob("test_*.py")
     used |= {f"holdfast.adapters.{path.stem.removeprefix('test_')}" for path in adapters}
+    # Layers are named in addresses, and loaded by that name.
+    used |= {place.partition(":")[0] for place in OURS.values()}
     # A package is used when something inside it is.
     used |= {name[:dot] for name in used for dot in range(len(name)) if name[dot] == "."}
     unused = repository.modules().keys() - used

@@ -36,7 +36,7 @@ LAYERS_MAX = 16
 MakeLayer = Callable[[Engine], Engine]
 
 #: Ours, so that naming one does not read the metadata of every installed distribution.
-_OURS = {
+OURS = {
     "breaker": "holdfast.layers.breaker:Breaker",
     "cache": "holdfast.layers.cache:Cache",
     "compress": "holdfast.layers.compress:Compress",
@@ -70,7 +70,7 @@ def stack(engine: Engine, layers: str | Sequence[str | MakeLayer]) -> Engine:
 
 def layer_names() -> list[str]:
     """The names that can be given, ours and those of installed distributions."""
-    return sorted({*_OURS, *(point.name for point in entry_points(group=GROUP))})
+    return sorted({*OURS, *(point.name for point in entry_points(group=GROUP))})
 
 
 def _listed(layers: str | Sequence[str | MakeLayer]) -> list[str | MakeLayer]:
@@ -108,7 +108,7 @@ def _maker(text: str) -> MakeLayer:
 
 
 def _named(name: str) -> MakeLayer:
-    target = _OURS.get(name)
+    target = OURS.get(name)
     if target is None:
         if name in _OBJECTS_ONLY:
             raise ConfigInvalid(

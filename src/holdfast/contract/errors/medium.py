@@ -116,6 +116,8 @@ class OutcomeUnknown(StoreError, code=ErrorCode.OUTCOME_UNKNOWN):
     Next: read what stands there, or send the same batch with the same id: it is applied once.
     """
 
+    timeout_s: Fact[float | None] = Fact("how long was waited, in seconds, if that is the cause")
+
 
 class TimedOut(StoreError, TimeoutError, code=ErrorCode.TIMEOUT, retryable=True):
     """The time allowed ran out.
