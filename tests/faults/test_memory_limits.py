@@ -53,11 +53,11 @@ print("ok")
 BIG = """
 db = holdfast.sync.open(url)
 db.entries.set("small", 1)
-db.entries.set("old", bytes(20 * MIB))
+db.entries.set("old", bytes(64 * MIB))
 ledger = db.stores.create("ledger")
 ledger.set(b"small", b"1")
-ledger.set(b"old", bytes(20 * MIB))
-big = bytes(30 * MIB)
+ledger.set(b"old", bytes(64 * MIB))
+big = bytes(96 * MIB)
 limit(16)
 told = [
     refused(lambda: db.entries.set("big", big)),
@@ -70,7 +70,7 @@ db.entries.set("small", 2)
 unlimited()
 assert all(told), told
 assert db.entries.get("big") is None and ledger.get(b"big", None) is None
-assert len(db.entries.require("old").value) == len(ledger.get(b"old")) == 20 * MIB
+assert len(db.entries.require("old").value) == len(ledger.get(b"old")) == 64 * MIB
 db.entries.set("big", big)
 assert db.entries.require("small").value == 2
 assert db.check() == []
