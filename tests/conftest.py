@@ -9,13 +9,13 @@
 import gc
 import json
 import os
-import sys
 from collections.abc import Generator
-from importlib.util import find_spec
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+from tests import needs
 
 hypothesis.settings.register_profile("repeat", deadline=None, derandomize=True)
 hypothesis.settings.register_profile(
@@ -37,12 +37,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(RowsReport(Path(path)), "rows-report")
 
 
-#: A driver with wheels for Linux alone, and none from Python 3.13 on (see pyproject.toml): what
-#: needs it is left out there by name. Where it can be had, its absence fails the run.
-LEVELDB = find_spec("plyvel") is not None or (
-    sys.version_info < (3, 13) and sys.platform == "linux"
-)
-collect_ignore = [] if LEVELDB else ["engines/leveldb", "engines/test_contract_leveldb.py"]
+# Modules that import the driver cannot even be collected without it.
+collect_ignore = [] if needs.LEVELDB else ["engines/leveldb", "engines/test_contract_leveldb.py"]
 
 
 def pytest_report_header() -> list[str]:
@@ -52,10 +48,9 @@ def pytest_report_header() -> list[str]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if not LEVELDB and _on_leveldb(item):
-            reason = "LevelDB's driver plyvel has no wheel for this Python"
-            item.add_marker(pytest.mark.platform(reason))
-            item.add_marker(pytest.mark.skip(reason=reason))
+        if not needs.LEVELDB and _on_leveldb(item):
+            for why in needs.on_leveldb:
+                item.add_marker(why)
         for mark in item.iter_markers("row"):
             # User properties travel with each report, from the workers of xdist too.
             item.user_properties.extend(("row", row) for row in mark.args)

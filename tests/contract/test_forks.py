@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
-import pytest
+from tests import needs
 
 SCRIPT = """
 import os, sys
@@ -36,8 +35,7 @@ print(told)
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
-@pytest.mark.platform("only where processes fork")
+@needs.fork
 def test_work_stops_before_storage_and_goes_on_after_it() -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=50, check=True

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 CONFTEST = Path(__file__).parents[1] / "conftest.py"
-MARKERS = """
+MARKERS = f"""
 [pytest]
+pythonpath = {CONFTEST.parents[1]}
 markers =
     row(identifier): a requirement row
     platform(reason): may be skipped

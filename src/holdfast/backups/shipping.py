@@ -10,6 +10,7 @@ rows, and an upload.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -92,17 +93,23 @@ _KINDS = (FULL, MORE)
 
 
 def _give_up(system: Any, stream: Any, path: str) -> None:
-    """Leave nothing behind, as far as the store lets us; a torn object is noticed later."""
+    """Leave nothing behind, as far as the store lets us; a torn object is noticed later.
+
+    What a store has against it is not told: the failure that led here is, and matters more.
+    """
     discard = getattr(stream, "discard", None)
-    try:
-        if discard is not None:
-            discard()
-            stream.closed = True
-        else:
+    if discard is None:
+        # NotImplementedError: a file system of fsspec that only adds files.
+        with suppress(OSError, NotImplementedError):
             stream.close()
             system.rm_file(path)
-    except (OSError, NotImplementedError, AttributeError):
         return
+    with suppress(OSError):
+        discard()
+    # An upload that was discarded would be finished when the stream is collected. Files whose
+    # `closed` cannot be set close by themselves, and upload nothing.
+    with suppress(AttributeError):
+        stream.closed = True
 
 
 def shipped(place: Path | str, to: int | datetime | None) -> list[BackupFacts]:
