@@ -25,6 +25,7 @@ from holdfast.contract.errors import (
 )
 from holdfast.database.handle import Database
 from holdfast.store.change import Change
+from holdfast.store.feed.feed import WHOLE
 from holdfast.store.feed.watch import Watch
 from tests.store.scene import Scene, listed
 
@@ -371,8 +372,13 @@ class Work:
         return self._watch
 
     def _at_head(self) -> bool:
-        position = self._changes()._position
-        return position is None or position.revision >= self._changes()._changes.head()
+        """Whether the watcher has read all there is, and told all that it has read."""
+        watch = self._changes()
+        if watch._ready or watch._position is None:
+            return False  # The poll was over before all of it was told.
+        revision, index = watch._position
+        # The revision alone may be that of a commit of which more is to be read.
+        return index >= WHOLE and revision >= watch._changes.head()
 
     async def _stop_watching(self) -> None:
         watch, self._watch = self._watch, None
