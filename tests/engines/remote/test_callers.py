@@ -355,6 +355,50 @@ def test_closing_finishes_what_was_handed_over_and_refuses_the_rest(tmp_path: Pa
     run(test)
 
 
+def test_a_close_that_meets_another_one_is_a_close(tmp_path: Path) -> None:
+    async def test() -> None:
+        for _ in range(30):
+            engine = engine_of(tmp_path)
+            await engine.open()
+            drive(engine.head())  # On the portal, which the first close ends under the others.
+            # A handle's close goes on when it is cancelled, and is then called again.
+            outcomes = await asyncio.gather(
+                *(engine.close() for _ in range(3)), return_exceptions=True
+            )
+            assert outcomes == [None] * 3, "nobody cancelled these"
+            assert not engine._sites
+
+    run(test)
+
+
+def test_threads_may_close_an_engine_at_once(tmp_path: Path) -> None:
+    for _ in range(30):
+        engine = engine_of(tmp_path)
+        drive(engine.open())
+        outcomes: list[object] = []
+        together = threading.Barrier(4)
+
+        def close(
+            engine: LoopbackEngine = engine,
+            outcomes: list[object] = outcomes,
+            together: threading.Barrier = together,
+        ) -> None:
+            together.wait()
+            try:
+                drive(engine.close())
+            except BaseException as error:  # noqa: BLE001 - shown below
+                outcomes.append(error)
+            else:
+                outcomes.append("closed")
+
+        closing = [threading.Thread(target=close, daemon=True) for _ in range(4)]
+        for one in closing:
+            one.start()
+        for one in closing:
+            one.join(10)
+        assert outcomes == ["closed"] * 4
+
+
 def test_closing_while_the_server_is_silent_ends(tmp_path: Path) -> None:
     async def test() -> None:
         async with opened(tmp_path, answer_timeout=0.1, reconnect_timeout=0.2) as engine:

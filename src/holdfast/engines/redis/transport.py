@@ -100,12 +100,13 @@ class RedisTransport(Transport):
 
     async def close(self) -> None:
         connections, self._connection, self._writing = (
-            (self._connection, self._writing), None, None
+            [one for one in (self._connection, self._writing) if one is not None], None, None
         )  # fmt: skip
+        for connection in connections:
+            connection.abort()  # All of them before anything is waited for, which may be cancelled.
         await self._news.close()
         for connection in connections:
-            if connection is not None:
-                await connection.close()
+            await connection.close()
 
     # --- Reading ----------------------------------------------------------------------------
 

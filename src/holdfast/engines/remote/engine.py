@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 import weakref
@@ -213,14 +214,14 @@ class RemoteEngine(Engine):
         try:
             if not runtime.blocking:
                 await self._close_sites(portal)
-            elif self._sites and not portal.closed:
-                await portal.run(lambda: self._close_sites(portal))
+            elif self._sites:
+                await self._on_portal(portal, lambda: self._close_sites(portal))
         finally:
             await runtime.offload(portal.close)
-        with self._lock:
-            if self._portal is portal:
-                # An opening that failed is tried again, with another one.
-                self._portal = Portal(portal.name, self.components.host)
+            with self._lock:
+                if self._portal is portal:
+                    # An opening that failed, or a close, is tried again with another one.
+                    self._portal = Portal(portal.name, self.components.host)
 
     async def _close_sites(self, portal: Portal) -> None:
         here = asyncio.get_running_loop()
@@ -230,12 +231,21 @@ class RemoteEngine(Engine):
         for loop, site in sites.items():
             if loop is here:
                 await site.close()
-            elif loop is portal.loop and not portal.closed:
-                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(site.close(), loop))
+            elif loop is portal.loop:
+                await self._on_portal(portal, site.close)
             else:
                 # Nobody knows whether that loop turns: it closes its own when it does.
                 site.close_later(loop)
             self._sites.pop(loop, None)  # Only now: a close that is cancelled is repeated.
+
+    async def _on_portal(
+        self, portal: Portal, close: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Close something on the portal's loop, unless another close has ended that."""
+        # Which may happen at any moment: two handles or two threads close at once, or the first
+        # close was cancelled and goes on while it is repeated.
+        with contextlib.suppress(StoreClosed):
+            await portal.run(close)
 
     def _require_open(self, at: Snapshot | None = None) -> None:
         if self._refusal is not None:

@@ -28,6 +28,7 @@ class Portal:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: Worker | None = None
         self._closed = False
+        self._stopped = False
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
@@ -80,13 +81,13 @@ class Portal:
             raise
 
     def close(self) -> None:
-        """End the thread; holds the caller's until it has."""
+        """End the thread; holds the caller's until it has. Several may close at once."""
         with self._lock:
             self._closed = True
             loop, thread = self._loop, self._thread
         if loop is not None and thread is not None:
             try:
-                loop.call_soon_threadsafe(loop.stop)
+                loop.call_soon_threadsafe(self._stop, loop)
             except RuntimeError:
                 return  # It has ended already.
             thread.join()
@@ -109,6 +110,11 @@ class Portal:
             # Only now: whoever hands work to a loop that never turns would wait for ever.
             self._loop = loop
         return self._loop
+
+    def _stop(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._stopped:
+            self._stopped = True  # A second stop would break off how the thread ends its tasks.
+            loop.stop()
 
     @staticmethod
     def _turn(loop: asyncio.AbstractEventLoop) -> None:

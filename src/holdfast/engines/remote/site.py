@@ -45,6 +45,7 @@ class Site:
     ) -> None:
         self._tell = welcomed
         self._lineage = ""
+        self._closing: asyncio.Task[None] | None = None
         most = settings.waiting_max
         self.line = Line(settings, transport, self._welcomed)
         self.reading = Reading(self.line, most)
@@ -52,21 +53,30 @@ class Site:
         self.gathering = Gathering(self.line, ids, check, key_bytes_max, most, self.waiting.publish)
 
     async def close(self) -> None:
-        """Finish what was handed over, wake who waits, let go of the server."""
-        try:
-            await self.gathering.close()
-            await self.waiting.close()
-        finally:
-            await self.line.close()
+        """Finish what was handed over, wake who waits, let go of the server.
+
+        Several callers share one closing, and cancelling one of them does not cancel it: whoever
+        returned first would end the loop under the others.
+        """
+        await asyncio.shield(self._start_closing())
 
     def close_later(self, loop: asyncio.AbstractEventLoop) -> None:
         """Have it closed on its own loop, as soon as that turns."""
         with contextlib.suppress(RuntimeError):  # The loop is closed, and all this with it.
             loop.call_soon_threadsafe(self._start_closing)
 
-    def _start_closing(self) -> None:
+    def _start_closing(self) -> asyncio.Task[None]:
         # Kept by itself: a task that nobody holds may vanish half-way.
-        self._closing = asyncio.get_running_loop().create_task(self.close())
+        if self._closing is None or self._closing.done():
+            self._closing = asyncio.get_running_loop().create_task(self._close())
+        return self._closing
+
+    async def _close(self) -> None:
+        try:
+            await self.gathering.close()
+            await self.waiting.close()
+        finally:
+            await self.line.close()
 
     def _welcomed(self, welcome: Welcome) -> None:
         if welcome.lineage != self._lineage:
