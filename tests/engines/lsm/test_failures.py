@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from holdfast.contract.batch import Batch, Put
 from holdfast.contract.errors import OutcomeUnknown, StorageFull, StoreClosed, StoreError
 from holdfast.contract.record import Range
-from holdfast.engines.lsm.driver import Change, Driver
+from holdfast.engines.lsm.driver import Change, Driver, View
 from holdfast.runtime.system import drive
 from tests import needs
 from tests.engines.lsm.lsm_database import (
@@ -167,6 +168,55 @@ def test_readers_in_other_threads_wait_while_it_is_opened_anew(tmp_path: Path, n
 
 
 @every_engine
+def test_a_read_that_a_failed_write_overtakes_is_made_again(tmp_path: Path, name: str) -> None:
+    with opened(name, tmp_path / "app") as engine:
+        put(engine, b"key")
+        opened_now = engine._opened_now
+        views: list[View] = []
+
+        def look(view: View) -> bytes | None:
+            views.append(view)
+            found = view.get(b"rkey")
+            if len(views) == 1:
+                opened_now.reopen()  # Another thread wrote, which showed and failed.
+            return found
+
+        found, head = opened_now._of_one_moment(look)
+        assert (found, head) == (views[-1].get(b"rkey"), 1)
+        assert len(views) == 2
+        assert views[-1] is opened_now.driver
+
+
+@every_engine
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_driver_that_fails_as_it_closes_leaves_nothing_locked(
+    tmp_path: Path, name: str, anew: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "app"
+    engine = make(name, path)
+    drive(engine.open())
+    put(engine, b"key")
+    driver = engine._opened_now.driver
+    close = driver.close
+
+    def close_and_fail() -> None:
+        close()
+        raise StorageFull("no room for a last table")
+
+    monkeypatch.setattr(driver, "close", close_and_fail)
+    if anew:
+        with pytest.raises(StorageFull):
+            engine._opened_now.reopen()
+        assert put(engine, b"after") == 2, "the next commit opens it"
+        drive(engine.close())
+    else:
+        with pytest.raises(StorageFull):
+            drive(engine.close())
+    with opened(name, path) as again:
+        assert get(again, b"key") == b"value"
+
+
+@every_engine
 def test_a_close_ends_a_compaction_of_another_thread_or_waits_for_it(
     tmp_path: Path, name: str
 ) -> None:
@@ -299,3 +349,32 @@ def test_the_errors_of_a_full_medium_are_known() -> None:
 
     said = "IO error: No space left on device: While appending to file: x.log"
     assert isinstance(translate(Exception(said), Path("app")), StorageFull)
+
+
+FEW_FILES = """
+import resource
+from holdfast.contract.errors import QuotaExceeded
+
+name, path = sys.argv[1], Path(sys.argv[2])
+engine = make(name, path)
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+first = os.dup(0)
+os.close(first)
+for spare in range(16):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (first + spare, hard))
+    try:
+        drive(engine.open())
+    except QuotaExceeded as error:
+        assert "ulimit -n" in str(error)
+    else:
+        break
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+drive(engine.close())
+print("told each time")
+"""
+
+
+@every_engine
+@needs.needs(sys.platform != "win32", "files run out by RLIMIT_NOFILE, which Windows lacks")
+def test_a_process_without_files_to_spare_is_told_so(tmp_path: Path, name: str) -> None:
+    assert run_child(FEW_FILES, name, tmp_path / "app") == "told each time\n"

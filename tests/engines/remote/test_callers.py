@@ -386,7 +386,7 @@ def test_threads_may_close_an_engine_at_once(tmp_path: Path) -> None:
             together.wait()
             try:
                 drive(engine.close())
-            except BaseException as error:  # noqa: BLE001 - shown below
+            except BaseException as error:
                 outcomes.append(error)
             else:
                 outcomes.append("closed")

@@ -16,7 +16,12 @@ from holdfast.contract.errors import (
 from holdfast.engines.embedded.file_failures import full
 
 _NO_ROOM = ("No space left on device", "Disk quota exceeded", "File too large", "NoSpace")
-_LOCKED = ("lock hold by current process", "While lock file", "already held by process", "/LOCK: ")
+_LOCKED = (
+    "lock hold by current process",
+    "While lock file",
+    "already held by process",
+    "/LOCK: Resource temporarily unavailable",
+)
 _NO_RIGHT = ("Permission denied", "Operation not permitted")
 _TOO_MANY = ("Too many open files", "Cannot allocate memory")
 _DAMAGED = ("Corruption", "does not match", "checksum mismatch", "No such file or directory")

@@ -160,7 +160,11 @@ class Opened:
         """Let go of everything, whatever is left to do; nothing can be flushed after it."""
         self._finished = True
         self.snapshots.end_all("was closed with its database")
-        self._end_driver()
+        try:
+            self._end_driver()
+        except Exception:
+            self._lock.close()  # The driver has let go too, and nobody repeats a close that failed.
+            raise
         self.now = Now(Unavailable(self._gone()), self.now.head)
         self._lock.close()
 
@@ -287,8 +291,9 @@ class Opened:
                 waited += _PAUSE_S
                 continue
             found = look(now.view)
-            # Else a commit came in between, and may have shown too early.
-            if self.now is now or now.view is not self._driver:
+            # Else a commit came in between, and may have shown too early; also one that failed,
+            # whose driver is closed by now.
+            if self.now is now or not isinstance(now.view, Driver):
                 return found, now.head
 
     def _gone(self) -> StoreError:
@@ -425,5 +430,9 @@ class Opened:
         if driver is not None:
             self.now = Now(Unavailable(), self.now.head)
             driver.cancel()
-            holding(self.busy, driver.close)
+            try:
+                holding(self.busy, driver.close)
+            except StoreError:
+                self._driver = None  # It is closed all the same.
+                raise
             self._driver = None
