@@ -17,10 +17,15 @@ from tests.engines.remote.loopback_engine import (
 )
 
 
+def engine_of(database: object, **settings: Any) -> LoopbackEngine:
+    """A closed engine on the database of that name."""
+    return LoopbackEngine(loopback_config(str(database), **settings), system_components())
+
+
 @asynccontextmanager
 async def opened(database: object, **settings: Any) -> AsyncIterator[LoopbackEngine]:
-    """An engine on the database of that name."""
-    engine = LoopbackEngine(loopback_config(str(database), **settings), system_components())
+    """An open engine on the database of that name."""
+    engine = engine_of(database, **settings)
     await engine.open()
     try:
         yield engine

@@ -17,15 +17,10 @@ from holdfast.contract.batch import Answer, Append, Batch, Put
 from holdfast.contract.errors import Overloaded, StoreClosed, TimedOut, Unsupported, WrongContext
 from holdfast.contract.record import Range, Record
 from holdfast.runtime.drive import DrivenIterator
-from holdfast.runtime.system import drive, system_components
+from holdfast.runtime.system import drive
 from holdfast.testing.subject import increment
-from tests.engines.remote.loopback_engine import LoopbackEngine, loopback_config
-from tests.engines.remote.scene import opened, plan, put, round_trips, run, value
-
-
-def engine_of(folder: Path, **settings: object) -> LoopbackEngine:
-    return LoopbackEngine(loopback_config(str(folder), **settings), system_components())
-
+from tests.engines.remote.loopback_engine import LoopbackEngine
+from tests.engines.remote.scene import engine_of, opened, put, round_trips, run, value
 
 # --- Without a loop, and on several -----------------------------------------------------------
 
@@ -300,7 +295,7 @@ def test_a_group_is_bounded_in_bytes(tmp_path: Path) -> None:
     run(test)
 
 
-# --- What it cannot do, forks, closing --------------------------------------------------------
+# --- What it cannot do, forks -----------------------------------------------------------------
 
 
 def test_it_says_that_it_has_no_snapshots(tmp_path: Path) -> None:
@@ -337,76 +332,3 @@ def test_a_forked_child_leaves_the_connection_to_its_parent(tmp_path: Path) -> N
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert drive(engine.read([b"a"])) == [Record(b"1", 1)]
     drive(engine.close())
-
-
-def test_closing_finishes_what_was_handed_over_and_refuses_the_rest(tmp_path: Path) -> None:
-    async def test() -> None:
-        engine = engine_of(tmp_path)
-        await engine.open()
-        works = [asyncio.create_task(put(engine, b"%d" % number)) for number in range(300)]
-        await asyncio.sleep(0)
-        await engine.close()
-        outcomes = await asyncio.gather(*works, return_exceptions=True)
-        assert all(isinstance(one, int | StoreClosed) for one in outcomes)
-        done = {b"%d" % number for number, one in enumerate(outcomes) if isinstance(one, int)}
-        async with opened(tmp_path) as again:
-            assert {key for key, _ in (await again.scan(Range())).rows} == done
-
-    run(test)
-
-
-def test_a_close_that_meets_another_one_is_a_close(tmp_path: Path) -> None:
-    async def test() -> None:
-        for _ in range(30):
-            engine = engine_of(tmp_path)
-            await engine.open()
-            drive(engine.head())  # On the portal, which the first close ends under the others.
-            # A handle's close goes on when it is cancelled, and is then called again.
-            outcomes = await asyncio.gather(
-                *(engine.close() for _ in range(3)), return_exceptions=True
-            )
-            assert outcomes == [None] * 3, "nobody cancelled these"
-            assert not engine._sites
-
-    run(test)
-
-
-def test_threads_may_close_an_engine_at_once(tmp_path: Path) -> None:
-    for _ in range(30):
-        engine = engine_of(tmp_path)
-        drive(engine.open())
-        outcomes: list[object] = []
-        together = threading.Barrier(4)
-
-        def close(
-            engine: LoopbackEngine = engine,
-            outcomes: list[object] = outcomes,
-            together: threading.Barrier = together,
-        ) -> None:
-            together.wait()
-            try:
-                drive(engine.close())
-            except BaseException as error:
-                outcomes.append(error)
-            else:
-                outcomes.append("closed")
-
-        closing = [threading.Thread(target=close, daemon=True) for _ in range(4)]
-        for one in closing:
-            one.start()
-        for one in closing:
-            one.join(10)
-        assert outcomes == ["closed"] * 4
-
-
-def test_closing_while_the_server_is_silent_ends(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with opened(tmp_path, answer_timeout=0.1, reconnect_timeout=0.2) as engine:
-            await plan(engine, "commit_many", *["stall"] * 50)
-            writing = asyncio.create_task(put(engine, b"a"))
-            await asyncio.sleep(0.01)
-            await engine.close()
-            assert isinstance((await asyncio.gather(writing, return_exceptions=True))[0], Exception)
-            await plan(engine, "commit_many")
-
-    run(test)
