@@ -6,11 +6,13 @@ import asyncio
 import threading
 from pathlib import Path
 
+import pytest
+
 from holdfast.contract.errors import StoreClosed
 from holdfast.contract.record import Range
 from holdfast.runtime.system import drive
 from tests.engines.remote.loopback_engine import LoopbackEngine
-from tests.engines.remote.scene import engine_of, opened, plan, put, run
+from tests.engines.remote.scene import engine_of, opened, plan, put, run, value
 
 
 def test_closing_finishes_what_was_handed_over_and_refuses_the_rest(tmp_path: Path) -> None:
@@ -41,6 +43,31 @@ def test_a_close_that_meets_another_one_is_a_close(tmp_path: Path) -> None:
             )
             assert outcomes == [None] * 3, "nobody cancelled these"
             assert not engine._sites
+
+    run(test)
+
+
+def test_a_close_after_the_loop_cancelled_everything_ends(tmp_path: Path) -> None:
+    async def test() -> None:
+        engine = engine_of(tmp_path)
+        await engine.open()
+        writing = asyncio.create_task(put(engine, b"a"))
+        await asyncio.sleep(0)
+        # What sends the write has not begun. A loop that ends cancels all of its tasks like this.
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+        assert await put(engine, b"b") == 2, "who cleans up may still write"
+        assert await value(engine, b"a") == b"", "a cancelled write is not withdrawn"
+        writing = asyncio.create_task(put(engine, b"c"))
+        await asyncio.sleep(0)
+        (site,) = engine._sites.values()
+        assert site.gathering._leader is not None
+        site.gathering._leader.cancel()
+        await asyncio.sleep(0)
+        await engine.close()
+        with pytest.raises(StoreClosed):
+            await writing
 
     run(test)
 

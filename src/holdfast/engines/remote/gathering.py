@@ -85,8 +85,9 @@ class Gathering:
     async def close(self) -> None:
         """Refuse what comes, and wait until everything gathered is answered."""
         self._closed = True
-        while self._leader is not None:
+        while self._leader is not None and not self._leader.done():
             await asyncio.wait([self._leader])
+        self._refuse_waiting()
 
     # --- Inside -----------------------------------------------------------------------------
 
@@ -100,7 +101,8 @@ class Gathering:
                 limit=self._waiting_max,
             )
         self._waiting.append(work)
-        if self._leader is None:
+        # One that was cancelled before its first step, as by a loop that ends, says nothing.
+        if self._leader is None or self._leader.done():
             self._leader = asyncio.get_running_loop().create_task(self._lead())
         return await work.outcome()
 
@@ -120,9 +122,14 @@ class Gathering:
         finally:
             self._leader = None
             # The loop ends, or there is a fault here: nobody waits for ever.
-            for work in (*works, *self._waiting):
+            for work in works:
                 work.settle(_closed())
-            self._waiting.clear()
+            self._refuse_waiting()
+
+    def _refuse_waiting(self) -> None:
+        for work in self._waiting:
+            work.settle(_closed())
+        self._waiting.clear()
 
     def _next_group(self) -> list[Work]:
         """Who travels together: bounded in number and in bytes."""

@@ -109,7 +109,7 @@ class Line:
             return self._transport
         if self._closed:
             raise _closed()
-        if self._connecting is None:
+        if self._connecting is None or self._connecting.done():  # Cancelled with its loop.
             self._connecting = self.start(self._connect())
         return await asyncio.shield(self._connecting)
 

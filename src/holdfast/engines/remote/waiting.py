@@ -39,7 +39,7 @@ class Waiting:
         loop = asyncio.get_running_loop()
         reached: asyncio.Future[int] = loop.create_future()
         self._waiting[reached] = after_revision
-        if self._watch is None:
+        if self._watch is None or self._watch.done():  # Cancelled with its loop.
             self._watch = loop.create_task(self._ask(), name="holdfast waits for commits")
         try:
             return await reached
