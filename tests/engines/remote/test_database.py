@@ -60,6 +60,22 @@ def test_every_view_works_on_a_server(tmp_path: Path) -> None:
     asyncio.run(work())
 
 
+def test_a_watch_forgets_which_pages_it_has_shown(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with holdfast.open(loopback_config(str(tmp_path))) as db:
+            for number in range(3):
+                await db.entries.set(f"a:{number}", number)
+            async with db.watch("a/#", snapshot=True) as watch:
+                told = [(await anext(watch)).op for _ in range(4)]
+                assert told == ["set", "set", "set", "snapshot_end"]
+                assert watch._shown is not None, "this engine has no moment to read from"
+                await db.entries.set("a:3", 3)
+                assert str((await anext(watch)).key) == "a:3"
+                assert watch._shown is None
+
+    asyncio.run(work())
+
+
 def test_a_caller_without_a_loop_has_the_same(tmp_path: Path) -> None:
     with holdfast.sync.open(loopback_config(str(tmp_path))) as db:
         db.entries.set("a", 1)

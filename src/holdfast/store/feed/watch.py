@@ -369,4 +369,6 @@ class Watch:
         if page.rest is None:
             reached = max(self._position.revision, head)
             self._position = Position(reached, WHOLE)
+        if self._shown is not None and self._position >= (self._shown.newest, WHOLE):
+            self._shown = None  # As long as what was there, and of no use any more.
         return bool(rows)
