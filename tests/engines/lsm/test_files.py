@@ -48,6 +48,8 @@ def test_a_write_after_the_folder_was_removed_is_refused(tmp_path: Path, name: s
     for _ in range(2):
         with pytest.raises(StoreNotFound, match="removed or replaced"):
             put(engine, b"after")
+    with pytest.raises(StoreNotFound, match="removed or replaced"):
+        drive(engine.compact())
     assert get(engine, b"before") == b"value"
     drive(engine.close())
     assert not path.exists()

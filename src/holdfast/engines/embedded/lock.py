@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import os
 import platform
-import threading
 from contextlib import suppress
 from pathlib import Path
 
 import orjson
 
 from holdfast.contract.errors import StoreLocked, Unsupported
+from holdfast.engines.embedded.locking import pause
 from holdfast.engines.embedded.open_file import OpenFile, keep, let_close
 
 try:
@@ -44,7 +44,6 @@ class Lock:
         self._engine = engine
         self._writes = writes
         self._file: OpenFile | None = None
-        self._pausing = threading.Event()  # Never set: waiting on it is how this thread pauses.
 
     @property
     def file(self) -> OpenFile | None:
@@ -78,7 +77,7 @@ class Lock:
         while not self._try():
             if waited >= timeout_s:
                 raise self._refusal(timeout_s)
-            self._pausing.wait(_PAUSE_S)
+            pause(_PAUSE_S)
             waited += _PAUSE_S
         if self._writes:
             self._say(now_ms)

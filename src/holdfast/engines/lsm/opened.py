@@ -364,9 +364,10 @@ class Opened:
                 raise
 
     def _compact(self) -> int:
-        before = self.place.size
-        self.driver.compact()
-        return max(before - self.place.size, 0)
+        with translated(self.place.directory):
+            before = self.place.size
+            self.driver.compact()
+            return max(before - self.place.size, 0)
 
     def _open_now(self) -> None:
         waited = 0.0
