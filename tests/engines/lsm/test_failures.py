@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from holdfast.contract.batch import Batch, Put
-from holdfast.contract.errors import OutcomeUnknown, StorageFull, StoreClosed, StoreError
+from holdfast.contract.errors import (
+    OutcomeUnknown,
+    Overloaded,
+    StorageFull,
+    StoreClosed,
+    StoreError,
+)
 from holdfast.contract.record import Range
 from holdfast.engines.lsm.driver import Change, Driver, View
 from holdfast.runtime.system import drive
@@ -94,6 +100,23 @@ def test_what_a_failed_write_left_is_told_by_opening_anew(
         assert put(engine, b"after") == (3 if made else 2)
         assert get(engine, b"before") == b"value"
         assert drive(engine.check()) == []
+
+
+@every_mode
+def test_a_write_that_is_put_off_disturbs_nobody(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(name, tmp_path / "app") as engine:
+        put(engine, b"before")
+        snapshot = drive(engine.snapshot())
+        failing = Failing(monkeypatch, engine._opened_now.driver)
+        failing.error = Overloaded("merging does not keep up")
+        with pytest.raises(Overloaded):
+            put(engine, b"key")
+        assert drive(engine.read([b"before"], at=snapshot)) == drive(engine.read([b"before"]))
+        assert not engine._opened_now.room.scarce
+        assert engine._opened_now.openings == 1
+        assert put(engine, b"key") == 2
 
 
 @every_engine

@@ -84,6 +84,7 @@ class Driver(View):
 
         Raises:
             StorageFull: there is no room.
+            Overloaded: nothing was written, and later writes may be.
             StoreError: anything else. Whether the changes are made is told by opening anew.
         """
 

@@ -18,6 +18,7 @@ from typing import NamedTuple, TypeVar
 
 from holdfast.contract.errors import (
     OutcomeUnknown,
+    Overloaded,
     StoreClosed,
     StoreError,
     StoreLocked,
@@ -304,6 +305,9 @@ class Opened:
         self.now = Now(driver.snapshot(), self.now.head)
         try:
             driver.write(changes, flush=not self.relaxed)
+        except Overloaded:
+            self.now = Now(driver, self.now.head)
+            raise
         except StoreError as error:
             if not self._landed(head, error):
                 raise
