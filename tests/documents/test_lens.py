@@ -125,7 +125,7 @@ async def test_damaged_documents_are_reported_whatever_is_looked_at(
     async with scene.open() as db:
         things = db.collection("things", history="none")
         await things.set_many({f"k{at}": {"x": at, "y": [1]} for at in range(5)})
-        storage = await things._find()
+        storage: Any = await things._find()
         key = storage.data_key("k2")
         [record] = await storage.engine.read([key])
         good = b"\x82\xa1x\x02\xa1y\x91\x01"

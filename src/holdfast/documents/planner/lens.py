@@ -54,7 +54,7 @@ _HEADER_BYTES: Final = envelope.HEADER_BYTES
 _EXTRAS: Final = 86
 _NO_EXTRAS: Final = bytes((0, 0, _PLAIN))
 _PLAINLY: Final = _EXTRAS + len(_NO_EXTRAS)
-#: What decoders raise: it is no object, is damaged, nested too deeply, or there is no memory for it.
+#: What decoders raise: it is no object, is damaged or nested too deeply, or memory is short.
 _UNREADABLE: Final = (ValueError, RecursionError, MemoryError)
 #: How many sets of fields keep their decoders.
 _DECODERS_MAX: Final = 256
