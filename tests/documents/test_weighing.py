@@ -4,14 +4,17 @@ import hashlib
 import random
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import holdfast
 from holdfast.documents.planner import statistics
 from holdfast.documents.planner.plan import plan_query
 from holdfast.documents.planner.prepared import Prepared, shape_of
 from holdfast.documents.query import F, Query
+from holdfast.layers.offload import OffloadLayer
 from tests.documents.test_indexes import stage_of
 from tests.store.scene import Scene
 
@@ -198,6 +201,30 @@ async def test_a_sample_of_big_documents_has_fewer(
         # They are of all places, and there are about as many as have so many bytes.
         assert 16 <= len(few.documents) <= len(whole.documents) // 4
         assert max(one["n"] for one in few.documents) > PEOPLE // 2
+
+
+async def test_reads_in_worker_threads_are_not_begun_and_broken_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind the layer offload nothing answers at once: a try would keep a worker for nothing."""
+    broken: list[str] = []
+    through = OffloadLayer.through
+
+    async def watched(layer: OffloadLayer, verb: Any, call: Any) -> Any:
+        try:
+            return await through(layer, verb, call)
+        except GeneratorExit:
+            broken.append(verb)
+            raise
+
+    monkeypatch.setattr(OffloadLayer, "through", watched)
+    async with holdfast.open(f"sqlite:///{tmp_path}/db?layers=offload") as db:
+        people = await peopled(db)
+        await people.create_index("text", "kind", kind="text")
+        assert len(await people.find_many(F.age >= 590, kind="common")) == PEOPLE // 60
+        assert len(await people.search("rare", limit=5)) == 5
+        assert "estimate" not in chosen(await people.explain(F.age >= 590, kind="common"))
+    assert broken == []
 
 
 def sampled(storage: Any) -> statistics.Sample:

@@ -11,12 +11,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from holdfast.contract.capability import Io
 from holdfast.contract.engine import Engine
 from holdfast.contract.record import Page, Range
 from holdfast.contract.runtime import Clock
 from holdfast.documents.planner.lens import Lens
-from holdfast.documents.planner.waiting import at_once
+from holdfast.documents.planner.waiting import answers_at_once, at_once
 from holdfast.documents.planner.way import Access, Estimate
 from holdfast.documents.query.compile import Test
 from holdfast.documents.query.values import MISSING
@@ -74,7 +73,7 @@ class Statistics:
         self._clock: Clock = storage.space.clock
         # What a transaction reads it may conflict by: an estimate is not worth that.
         inside = isinstance(moment, TransactionEngine)
-        self.able = moment.capabilities.io is not Io.REMOTE and not inside
+        self.able = not inside and answers_at_once(moment)
 
     def rows(self, access: Access, test: Test) -> Estimate | None:
         """How many rows the spans of an access have; `test` is what they say of documents.
