@@ -10,6 +10,7 @@ import pytest
 
 from holdfast.contract.batch import Append, Batch, Delete, Put
 from holdfast.contract.record import Range
+from holdfast.engines.redis.connection import Connection, Word
 from holdfast.testing.subject import increment
 from tests.engines.redis.scene import eventually, opened, put, redis_config, run, told, value
 from tests.servers.processes import Server, redis_server
@@ -88,6 +89,43 @@ def test_who_waits_hears_although_the_listening_connection_was_cut(server: Serve
                 written = await put(other, b"a")
                 async with asyncio.timeout(2):
                     assert await waiting == written
+
+    run(test)
+
+
+def test_the_head_is_asked_for_once_it_is_subscribed_also_after_a_cancelled_wait(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with opened(redis_config("a", port=server.port)) as engine:
+            (site,) = engine._sites.values()
+            news = (await site.line.connected())._news  # type: ignore[attr-defined]
+            send, sent = Connection.send, asyncio.Event()
+
+            def send_late(connection: Connection, *words: Word) -> None:
+                asyncio.get_running_loop().call_later(0.05, send, connection, *words)
+                sent.set()
+
+            monkeypatch.setattr(Connection, "send", send_late)
+            ask_head, subscribed = news._ask_head, list[bool]()
+            asking = asyncio.Event()
+
+            async def asked() -> int:
+                future = news._subscribed
+                subscribed.append(future.done() and not future.cancelled())
+                asking.set()
+                head: int = await ask_head()
+                return head
+
+            monkeypatch.setattr(news, "_ask_head", asked)
+            first = asyncio.create_task(engine.wait(0))
+            await sent.wait()
+            first.cancel()
+            await asyncio.wait([first])
+            second = asyncio.create_task(engine.wait(0))
+            await asking.wait()
+            assert subscribed == [True]
+            assert await put(engine, b"a") == await second
 
     run(test)
 

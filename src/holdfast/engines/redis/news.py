@@ -42,12 +42,13 @@ class News(news.News):
         return self._connection is not None and not self._connection.lost
 
     async def _listen(self) -> None:
-        if self._listens:
-            return
-        self._subscribed = asyncio.get_running_loop().create_future()
-        connection = self._connection = await self._connect(self._hear)
-        connection.send("SSUBSCRIBE", self._channel)
-        await self._subscribed
+        if not self._listens:
+            self._subscribed = asyncio.get_running_loop().create_future()
+            connection = self._connection = await self._connect(self._hear)
+            connection.send("SSUBSCRIBE", self._channel)
+        # Also where a caller that was cancelled sent it: until then nothing is heard.
+        assert self._subscribed is not None
+        await asyncio.shield(self._subscribed)
 
     def _hear(self, message: list[Any]) -> None:
         kind = message[0] if message else b""
