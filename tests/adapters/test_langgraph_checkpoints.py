@@ -13,7 +13,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 import holdfast
 import holdfast.sync
-from holdfast.adapters import checkpoint_rows, langgraph_checkpoints
+from holdfast.adapters import checkpoint_rows, langgraph_checkpoints, ranges
 from holdfast.adapters.langgraph_checkpoints import HoldfastSaver
 from holdfast.codecs.keys import unpack
 from holdfast.contract.errors import InvalidInput
@@ -200,6 +200,7 @@ def test_a_thread_longer_than_a_step_is_copied_and_deleted_whole(
     saver: HoldfastSaver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint_rows, "STEP_ROWS", 3)
+    monkeypatch.setattr(ranges, "PAGE_KEYS", 3)
     at = config("a")
     for number in range(8):
         at = put(saver, at, {"n": number}, run_id="run")

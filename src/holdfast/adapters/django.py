@@ -10,7 +10,8 @@
 The cache is shared by all processes that name the database. Each opens it once, at the first use,
 so servers that fork their workers need nothing else. `add`, `incr`, `decr` and `touch` are steps
 that nobody comes between; of several `get_or_set` at once the first that is done counts for all.
-`set_many` and `delete_many` are one commit. Values are pickled, as Django's own backends do: whoever writes into the database is trusted.
+`set_many` and `delete_many` are one commit. Values are pickled, as Django's own backends do:
+whoever writes into the database is trusted.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from os import PathLike
 from typing import Any, Final, NoReturn, TypeVar
 
 from holdfast.adapters.expiring import Kept, pack_kept, text_key, unpack_kept
-from holdfast.adapters.paths import PAGE_KEYS
 from holdfast.adapters.place import Place
+from holdfast.adapters.ranges import PAGE_KEYS
 from holdfast.adapters.requirement import requires
 from holdfast.adapters.steps import one_step
 from holdfast.contract.errors import ConfigInvalid
