@@ -198,12 +198,18 @@ async def delete_thread(store: Verbs, thread: str) -> None:
         await remove_range(store, bounds.start, bounds.end)
 
 
-async def copy_thread(store: Verbs, source: str, target: str) -> None:
-    """Copy all of a thread; its checkpoints show when all that belongs to them is there."""
+async def copy_thread(moment: Verbs, store: Verbs, source: str, target: str) -> None:
+    """Copy all of a thread; its checkpoints show when all that belongs to them is there.
+
+    Args:
+        moment: the store of a snapshot: a run may go on in the thread.
+        store: the same store, to write to.
+        source, target: from where and where to.
+    """
     for kind in ("b", "w", "c", "o"):
         bounds = prefix_range((kind, source))
         rows: dict[bytes, bytes] = {}
-        async for key, value in store.iterate_range(bounds.start, bounds.end):
+        async for key, value in moment.iterate_range(bounds.start, bounds.end):
             parts = unpack(key)
             rows[pack((kind, target, *parts[2:]))] = value
             if kind == "c":
