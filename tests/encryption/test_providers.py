@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from base64 import b64encode
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 import holdfast.sync
-from holdfast.contract.errors import ConfigInvalid, DecryptionFailed, StoreExists
+from holdfast.contract.errors import ConfigInvalid, DecryptionFailed, StorageFull, StoreExists
 from holdfast.encryption import (
     CallableKeys,
     Encryption,
@@ -47,6 +48,46 @@ def test_a_key_file_makes_the_keys_that_are_wanted_and_keeps_them(tmp_path: Path
         FileKeys.create(tmp_path / "keys")
 
 
+def test_what_a_killed_process_left_goes_with_the_key_that_it_holds(tmp_path: Path) -> None:
+    keys = FileKeys.create(tmp_path / "keys")
+    keys.renew("acme")
+    keys.renew("globex")
+    left = tmp_path / "keys.partial"
+    left.write_bytes((tmp_path / "keys").read_bytes())
+    _, key = keys.newest("acme")
+    keys.destroy("acme")
+    assert keys.version("globex", "1") is not None
+    for path in tmp_path.iterdir():
+        assert b64encode(key) not in path.read_bytes()
+    # Nor are keys written into what somebody else put in the place of the new file.
+    left.symlink_to(tmp_path / "elsewhere")
+    keys.renew("globex")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "raised"), [(errno.ENOSPC, StorageFull), (errno.EROFS, ConfigInvalid)]
+)
+def test_a_key_file_that_cannot_be_written_is_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, raised: type[Exception]
+) -> None:
+    keys = FileKeys.create(tmp_path / "keys")
+    keys.renew("database")
+    before = keys.newest("database")
+
+    def refuse(_handle: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        with pytest.raises(raised, match="key file"):
+            keys.renew("database")
+    assert keys.newest("database") == before
+    assert not list(tmp_path.glob("*.partial"))
+    with pytest.raises(ConfigInvalid, match="a directory that is there"):
+        FileKeys.create(tmp_path / "none" / "keys")
+
+
 @pytest.mark.platform("modes of files, which Windows has not")
 def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
     keys = FileKeys.create(tmp_path / "keys")
@@ -76,7 +117,7 @@ def test_a_file_of_something_else_is_refused_and_not_shown(tmp_path: Path, conte
 def test_a_file_that_is_not_there_or_too_long_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(DecryptionFailed, match="cannot be read: No such file"):
+    with pytest.raises(DecryptionFailed, match=r"No such file.*`holdfast encryption new`"):
         FileKeys(tmp_path / "keys").newest("database")
     assert list(tmp_path.iterdir()) == []
     keys = FileKeys.create(tmp_path / "keys")

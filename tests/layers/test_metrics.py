@@ -118,6 +118,30 @@ def test_opentelemetry_gets_the_same() -> None:
     assert "secret" not in str(data.to_json())
 
 
+@pytest.mark.parametrize("error", [RuntimeError("secret"), StopIteration("secret")])
+def test_a_meter_that_raises_fails_no_call(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken:
+        def create_histogram(self, *_: Any, **__: Any) -> Broken:
+            return self
+
+        def record(self, *_: Any) -> None:
+            raise error
+
+    given, _, _ = components()
+    mine = Measurements()
+    below = failing(given, Fault("read", on=1, error=ConnectionLost("planned")))
+    layer = Metrics(into=mine, meter=Broken())(below)
+    with pytest.raises(ConnectionLost):
+        drive(layer.read([b"k"]))
+    assert drive(layer.commit(Batch([Put(b"k", b"1")]))).revision == 1
+    assert mine.measured()["memory", "commit"].calls == 1
+    [warning] = caplog.messages
+    assert "go to the meter no more" in warning
+    assert "secret" not in warning
+
+
 def test_threads_lose_no_count_and_a_child_goes_on() -> None:
     mine = Measurements()
 

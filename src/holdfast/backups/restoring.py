@@ -8,6 +8,7 @@ row is written last: what is half restored is no database, and cannot be mistake
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +27,7 @@ from holdfast.contract.runtime import Components
 from holdfast.runtime.drive import drive
 from holdfast.store import layout
 from holdfast.store.encryption.settings import Encryption
-from holdfast.store.format import ENCRYPTION, read_format, with_feature
+from holdfast.store.format import features_above, read_format, with_features
 from holdfast.store.registry import engine_class, read_config
 
 _FORMAT_ROW = layout.SYSTEM_FORMAT
@@ -161,8 +162,11 @@ async def copy(
                 page = await source.scan(rest, at=moment)
                 rest = page.resume
                 rows = [row for row in page.rows if not row[0].startswith(PASSING)]
-                yield rows if layer is None else [_marked(row) for row in rows]
+                yield [_marked(row, brought, undone) for row in rows]
 
+        # The rows come through the layers of the source, and go through that of the copy.
+        brought = frozenset() if layer is None else features_above(layer)
+        undone = features_above(source)
         revision = moment.revision
         remote = source.capabilities.io is Io.REMOTE
         rows = await _in_place(
@@ -235,10 +239,14 @@ async def _fill(
     return count
 
 
-def _marked(row: tuple[bytes, Record]) -> tuple[bytes, Record]:
-    """A row of a copy that is encrypted: the format row says so."""
+def _marked(
+    row: tuple[bytes, Record], brought: AbstractSet[str], undone: AbstractSet[str]
+) -> tuple[bytes, Record]:
+    """A row of a copy: the format row says by which layers the copy is to be read."""
     key, (value, revision) = row
-    return (key, Record(with_feature(value, ENCRYPTION), revision)) if key == _FORMAT_ROW else row
+    if key != _FORMAT_ROW:
+        return row
+    return key, Record(with_features(value, add=brought, drop=undone), revision)
 
 
 async def _require_empty(engine: Engine) -> None:

@@ -15,7 +15,12 @@ from holdfast.contract.errors import StoreNotFound
 from holdfast.database.handle import Database
 from holdfast.database.open import open
 from holdfast.runtime.system import system_components
-from holdfast.store.registry import engine_class, read_config, read_encryption_place
+from holdfast.store.registry import (
+    engine_class,
+    read_config,
+    read_encryption_place,
+    read_layers,
+)
 
 T = TypeVar("T")
 
@@ -43,32 +48,24 @@ def repaired(url: str) -> list[str]:
 @asynccontextmanager
 async def for_reading(url: str) -> AsyncIterator[Database]:
     """The database, for commands that write nothing and must not make one."""
-    async with _existing(config_of(url), encryption_of(url), read_only=True) as db:
+    async with _existing(config_of(url), url, read_only=True) as db:
         yield db
 
 
 @asynccontextmanager
 async def for_writing(url: str, *, create: bool = True) -> AsyncIterator[Database]:
     """The database, for commands that write; `create=False`: only one that exists."""
-    config, encryption = config_of(url), encryption_of(url)
+    config = config_of(url)
     async with (
-        open(config, encryption=encryption, serializer="extended")
-        if create
-        else _existing(config, encryption, read_only=config.read_only)
+        _opened(config, url) if create else _existing(config, url, read_only=config.read_only)
     ) as db:
         yield db
 
 
 @asynccontextmanager
-async def _existing(
-    config: EngineConfig, encryption: str | None, *, read_only: bool
-) -> AsyncIterator[Database]:
+async def _existing(config: EngineConfig, url: str, *, read_only: bool) -> AsyncIterator[Database]:
     """A database that has to be there."""
-    db = open(
-        replace(config, create=False, read_only=read_only),
-        encryption=encryption,
-        serializer="extended",
-    )
+    db = _opened(replace(config, create=False, read_only=read_only), url)
     try:
         await db.open()
     except StoreNotFound as error:
@@ -82,6 +79,13 @@ async def _existing(
         yield db
     finally:
         await db.close()
+
+
+def _opened(config: EngineConfig, url: str) -> Database:
+    """The handle on a database, with the layers and the keys that its URL names."""
+    return open(
+        config, layers=read_layers(url), encryption=encryption_of(url), serializer="extended"
+    )
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

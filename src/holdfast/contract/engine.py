@@ -273,10 +273,13 @@ class Layer(Engine):
     Attributes:
         passes_reads: the class leaves `read` and `scan` as they are.
         passes_writes: the class leaves `commit` and `transact` as they are.
+        feature: the name, in the format row, of what only this layer can read; empty: what it
+            stores can be read without it.
     """
 
     passes_reads: ClassVar[bool] = False
     passes_writes: ClassVar[bool] = False
+    feature: ClassVar[str] = ""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -13,7 +13,7 @@ from holdfast.contract.engine import Engine
 from holdfast.contract.runtime import Components
 from holdfast.database.open import open
 from holdfast.runtime.system import system_components
-from holdfast.store.registry import engine_class, engine_names, read_config
+from holdfast.store.registry import engine_class, engine_names, read_config, read_layers
 
 if TYPE_CHECKING:
     from holdfast.backups.following import Followed, Round
@@ -64,7 +64,8 @@ async def follow(
     options: dict[str, Any] = {"interval_s": interval_s, "progress": progress}
     place = _place_of(target)
     standby = None if place is not None else _engine(cast("str | EngineConfig", target), parts)
-    async with open(config, housekeeping=False, components=parts) as db:
+    layers = read_layers(source)
+    async with open(config, housekeeping=False, layers=layers, components=parts) as db:
         options["stale"] = db._require_shared().stale  # noqa: SLF001 - ours
         engine = db._open_engine()  # noqa: SLF001 - ours
         if place is not None:

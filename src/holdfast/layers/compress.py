@@ -79,6 +79,8 @@ class Compress(LayerSettings):
 class CompressLayer(Layer):
     """An engine whose values are stored compressed."""
 
+    feature = "compress"
+
     def __init__(self, inner: Engine, settings: Compress | None = None) -> None:
         super().__init__(inner)
         self.settings = settings or Compress()

@@ -11,6 +11,7 @@ What is measured is told by engine, verb and code of error: never by a key or a 
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from bisect import bisect_left
@@ -34,6 +35,7 @@ DURATION: Final = "db.client.operation.duration"
 OTHER: Final = "OTHER"
 INTERRUPTED: Final = "INTERRUPTED"
 _PREFIX: Final = "holdfast_engine_operation"
+_log = logging.getLogger("holdfast")
 
 
 class Measured(NamedTuple):
@@ -147,7 +149,8 @@ class Metrics(LayerSettings):
     Attributes:
         into: where counts and durations go.
         meter: the meter of OpenTelemetry they go to as well; None: that of the global provider,
-            where the API of OpenTelemetry is installed. False: none.
+            where the API of OpenTelemetry is installed. False: none. One that raises is asked no
+            more, and a warning is logged.
     """
 
     layer: ClassVar[str] = "metrics"
@@ -197,7 +200,8 @@ class MetricsLayer(CallLayer):
     def _ended(self, verb: Verb, began: float, error: str | None = None) -> None:
         took_s = self._clock.monotonic() - began
         self.settings.into.add(self._engine, verb, took_s, error)
-        if self._duration is not None:
+        duration = self._duration
+        if duration is not None:
             labels = {
                 "db.system.name": "holdfast",
                 "db.operation.name": verb,
@@ -205,7 +209,16 @@ class MetricsLayer(CallLayer):
             }
             if error is not None:
                 labels["error.type"] = error
-            self._duration.record(took_s, labels)
+            try:
+                duration.record(took_s, labels)
+            except Exception as broken:  # noqa: BLE001 - a meter may raise anything
+                # A commit is not to seem failed because its duration could not be noted.
+                self._duration = None
+                _log.warning(
+                    "durations of %s go to the meter no more: it raised a %s",
+                    self._engine,
+                    type(broken).__name__,
+                )
 
 
 def _code(error: BaseException) -> str:

@@ -7,14 +7,16 @@ misread adds its name in the commit that first uses it.
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Final
 
 import msgspec
 
 from holdfast.contract.batch import Draft
-from holdfast.contract.engine import Engine
+from holdfast.contract.engine import Engine, Layer
 from holdfast.contract.errors import (
+    ConfigInvalid,
     FormatTooNew,
     IntegrityFailed,
     NotADatabase,
@@ -23,7 +25,7 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.record import Range, Record
 from holdfast.store import layout
-from holdfast.store.encrypted import encryption_of, keys_wanted
+from holdfast.store.encrypted import keys_wanted
 
 #: The version of `store/layout.py` and of what its rows hold.
 FORMAT: Final = 2
@@ -31,8 +33,10 @@ FORMAT: Final = 2
 STANDBY: Final = "standby"
 #: The feature of a database whose values are encrypted: only its own layer can read them.
 ENCRYPTION: Final = "encryption"
+#: The feature of a database that the layer `compress` was above: values may be packed by it.
+COMPRESS: Final = "compress"
 #: The features that this Holdfast knows; a database may use some of them.
-FEATURES: Final[frozenset[str]] = frozenset((STANDBY, ENCRYPTION))
+FEATURES: Final[frozenset[str]] = frozenset((STANDBY, ENCRYPTION, COMPRESS))
 #: What the format row begins with.
 MARKER: Final = b"holdfast"
 #: What format 1 had in its place.
@@ -65,34 +69,61 @@ _decode_number = msgspec.msgpack.Decoder(_Number).decode
 async def require_format(engine: Engine) -> Format:
     """What the database says of itself; a new one is made ours.
 
+    A database that gets the layer `compress` later says so from then on, before the layer packs
+    its first value. One that is opened for reading only stays as it is.
+
     Raises:
         NotADatabase: it holds rows that are not ours.
         FormatTooNew: a later Holdfast wrote it, or it uses a feature that is not known here.
         Unsupported: it is of a format that is no longer read.
         DecryptionFailed: it is encrypted, and was opened without its keys.
+        ConfigInvalid: its values may be packed by the layer `compress`, which is not there.
         ReadOnly: it is a standby, and was not opened for reading only.
     """
-    [record] = await engine.read([layout.SYSTEM_FORMAT])
-    encrypted = encryption_of(engine) is not None
-    if record is not None:
-        found = read_format(record, engine.config.url)
-        if ENCRYPTION in found.features and not encrypted:
-            raise await keys_wanted(engine)
-        if STANDBY in found.features and engine.capabilities.writable:
-            raise ReadOnly(
-                f"{engine.config.url} is a standby, which only `holdfast follow` writes to. Open "
-                "it with read_only=True; to write, stop following and run `holdfast promote`"
+    url, writable = engine.config.url, engine.capabilities.writable
+    understood = features_above(engine)
+    record = await _stored(engine)
+    if record is None and (await engine.scan(Range(limit=1))).rows:
+        record = await _stored(engine)  # Another process may just have made it.
+        if record is None:
+            raise NotADatabase(
+                f"{url} holds rows that Holdfast's views did not write; "
+                "choose another path, or use the engine directly"
             )
-        return found
-    if (await engine.scan(Range(limit=1))).rows:
-        raise NotADatabase(
-            f"{engine.config.url} holds rows that Holdfast's views did not write; "
-            "choose another path, or use the engine directly"
+    if record is None and writable:
+        made = Format(features=tuple(sorted(understood)))
+        await engine.transact([layout.SYSTEM_FORMAT], partial(_made, made))
+        record = await _stored(engine)  # Ours, or that of a process that was faster.
+    if record is None:
+        return Format()
+    found = read_format(record, url)
+    if ENCRYPTION in found.features and ENCRYPTION not in understood:
+        raise await keys_wanted(engine)
+    if COMPRESS in found.features and COMPRESS not in understood:
+        raise ConfigInvalid(
+            f"{url} holds values that the layer compress may have packed, and was opened without "
+            "it. Open it with `?layers=compress` in its URL, or layers=['compress']; to do without "
+            "the layer, copy it from there: `await db.copy_to(address)`",
+            parameter="layers",
         )
-    if engine.capabilities.writable:
-        made = Format(features=(ENCRYPTION,) if encrypted else ())
-        await engine.transact([layout.SYSTEM_FORMAT], partial(_write, made))
-    return Format()
+    if STANDBY in found.features and writable:
+        raise ReadOnly(
+            f"{url} is a standby, which only `holdfast follow` writes to. Open "
+            "it with read_only=True; to write, stop following and run `holdfast promote`"
+        )
+    if COMPRESS in understood and COMPRESS not in found.features and writable:
+        await engine.transact([layout.SYSTEM_FORMAT], _compressed)
+        found = Format(found.number, tuple(sorted({*found.features, COMPRESS})))
+    return found
+
+
+def features_above(engine: Engine) -> frozenset[str]:
+    """The features that the layers above an engine bring with them, and can read."""
+    found: set[str] = set()
+    while isinstance(engine, Layer):
+        found.add(engine.feature)
+        engine = engine.inner
+    return FEATURES.intersection(found)
 
 
 def read_format(record: Record, url: str) -> Format:
@@ -135,11 +166,12 @@ def write_format(format: Format) -> bytes:
     return MARKER + _encode(format)
 
 
-def with_feature(stored: bytes, feature: str) -> bytes:
-    """The format row with one more feature."""
+def with_features(
+    stored: bytes, *, add: AbstractSet[str], drop: AbstractSet[str] = frozenset()
+) -> bytes:
+    """The format row with more features, or fewer."""
     found = _decode(stored[len(MARKER) :])
-    names = tuple(sorted({*found.features, feature}))
-    return write_format(Format(found.number, names))
+    return write_format(Format(found.number, tuple(sorted({*found.features} - drop | add))))
 
 
 def _too_new(url: str, number: int) -> FormatTooNew:
@@ -151,9 +183,25 @@ def _too_new(url: str, number: int) -> FormatTooNew:
     )
 
 
-def _write(made: Format, records: list[Record | None], _revision: int) -> Draft | None:
-    if records[0] is not None:
-        return None  # Another process was faster.
+async def _stored(engine: Engine) -> Record | None:
+    [record] = await engine.read([layout.SYSTEM_FORMAT])
+    return record
+
+
+def _made(made: Format, records: list[Record | None], _revision: int) -> Draft | None:
+    """Write the row of a new database."""
+    return _written(write_format(made)) if records[0] is None else None
+
+
+def _compressed(records: list[Record | None], _revision: int) -> Draft | None:
+    """Add the feature of the layer `compress`, unless another process did or the row is gone."""
+    if records[0] is None:
+        return None
+    stored = with_features(records[0].value, add={COMPRESS})
+    return None if stored == records[0].value else _written(stored)
+
+
+def _written(stored: bytes) -> Draft:
     draft = Draft()
-    draft.rows[layout.SYSTEM_FORMAT] = write_format(made)
+    draft.rows[layout.SYSTEM_FORMAT] = stored
     return draft

@@ -120,9 +120,21 @@ class Cells:
             return reference_of(payload)
         return unpack_piece(payload) if flags & PACKED else payload
 
-    def piece(self, stored: bytes, chunk: bytes) -> bytes:
-        """A piece of the value whose row is `stored`, from the row of its chunk."""
-        return unpack_piece(chunk) if stored[1] & PACKED else chunk
+    def piece(self, stored: bytes, chunk: bytes, reference: Reference, index: int) -> bytes:
+        """A piece of the value whose row is `stored`, from the row of its chunk.
+
+        Raises IntegrityFailed when it is shorter or longer than it was: a handle without the layer
+        that packed it would otherwise give packed bytes for the value.
+        """
+        piece = unpack_piece(chunk) if stored[1] & PACKED else chunk
+        size = reference.chunk_bytes
+        wanted = min(size, reference.length - index * size)
+        if len(piece) != wanted:
+            raise IntegrityFailed(
+                f"a chunk of {wanted} bytes was wanted; found {len(piece)}. Open the database "
+                "anew, with the layers that its other processes have; run `holdfast check`"
+            )
+        return piece
 
     def chunk_key(self, id: bytes, index: int) -> bytes:
         """The key of a chunk."""
@@ -147,10 +159,10 @@ async def whole_value(read: Read, cells: Cells, stored: bytes) -> bytes | None:
     pieces = []
     records = await read(keys)
     try:
-        for record in records:
+        for index, record in enumerate(records):
             if record is None:
                 return None
-            pieces.append(cells.piece(stored, record.value))
+            pieces.append(cells.piece(stored, record.value, found, index))
         return b"".join(pieces)
     except MemoryError as error:
         raise no_memory("put the value together", lighter="read it elsewhere") from error

@@ -226,10 +226,10 @@ class PlainContent(Content):
         cells = self._cells
         keys = [cells.chunk_key(reference.id, index) for index in range(first, last + 1)]
         pieces = []
-        for record in await self.space.read(keys):
+        for index, record in enumerate(await self.space.read(keys), first):
             if record is None:
                 return None
-            pieces.append(cells.piece(stored, record.value))
+            pieces.append(cells.piece(stored, record.value, reference, index))
         pieces[-1] = pieces[-1][: end - last * size]
         pieces[0] = pieces[0][offset - first * size :]
         return b"".join(pieces)

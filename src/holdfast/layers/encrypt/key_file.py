@@ -17,8 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from holdfast.contract.errors import ConfigInvalid, DecryptionFailed, StoreExists
-from holdfast.contract.files import flush_directory
+from holdfast.contract.errors import (
+    ConfigInvalid,
+    DecryptionFailed,
+    StorageFull,
+    StoreError,
+    StoreExists,
+)
+from holdfast.contract.files import NO_ROOM, flush_directory
 from holdfast.layers.encrypt.cipher import new_key
 from holdfast.layers.encrypt.providers import VERSIONS_MAX, LocalKeys, decoded_key
 
@@ -33,7 +39,8 @@ class FileKeys(LocalKeys):
     """Master keys in a file. A name that is wanted for writing and is not there is made.
 
     Args:
-        path: of the file; make it with `FileKeys.create(path)` or `holdfast keys new`.
+        path: of the file; make it with `FileKeys.create(path)`, or with
+            `holdfast encryption new`.
     """
 
     path: Path | str
@@ -100,7 +107,7 @@ class FileKeys(LocalKeys):
         except OSError as error:
             raise DecryptionFailed(
                 f"a key file was wanted at {self.path}; it cannot be read: {error.strerror}. Put "
-                "it back, or make a new one for a new database with `holdfast keys new`",
+                "it back, or make a new one for a new database with `holdfast encryption new`",
             ) from error
         if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise ConfigInvalid(
@@ -117,8 +124,11 @@ class FileKeys(LocalKeys):
 
     def _replace(self, keys: _Keys) -> None:
         path = Path(self.path)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        # One name for all: what a process that was killed left there goes with the next change,
+        # and with it the keys that are destroyed by then.
+        partial = path.with_name(f"{path.name}.partial")
+        partial.unlink(missing_ok=True)
+        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 json.dump({"keys": keys}, file, indent=1)
@@ -132,7 +142,25 @@ class FileKeys(LocalKeys):
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Alone with the file, where the system can say so."""
+        """Alone with the file, where the system can say so. Says why it cannot be written."""
+        try:
+            with self._flocked():
+                yield
+        except StoreError:
+            raise  # Some of ours are errors of the system too.
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                raise StorageFull(
+                    f"there is no room for the key file {self.path}; make some and try again. The "
+                    "file is as it was"
+                ) from error
+            raise ConfigInvalid(
+                f"the key file {self.path} cannot be written: {error.strerror}. Give a path in a "
+                "directory that is there and that this program may write to"
+            ) from error
+
+    @contextmanager
+    def _flocked(self) -> Iterator[None]:
         try:
             import fcntl
         except ImportError:

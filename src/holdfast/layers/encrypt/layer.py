@@ -51,6 +51,8 @@ class EncryptLayer(Layer):
         places: where rows stand.
     """
 
+    feature = "encryption"
+
     def __init__(self, inner: Engine, provider: KeyProvider, places: Places) -> None:
         super().__init__(inner)
         self.rows = Rows(places)

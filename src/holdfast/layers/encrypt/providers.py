@@ -224,7 +224,7 @@ def decoded_key(text: str, place: str) -> bytes:
 def _refuse_key(place: str, found: str) -> NoReturn:
     raise ConfigInvalid(
         f"a key is {KEY_BYTES} bytes in Base64; found {found} in {place}. Make one with "
-        "`holdfast keys new FILE`, or from 32 bytes of a generator fit for cryptography"
+        "`holdfast encryption new FILE`, or from 32 bytes of a generator fit for cryptography"
     )
 
 
