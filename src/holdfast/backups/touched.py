@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from holdfast.backups.differing import Difference, of_keys, of_range
+from holdfast.backups.differing import Difference, of_range
 from holdfast.codecs import envelope
 from holdfast.contract.batch import append_key
 from holdfast.contract.engine import Engine
@@ -186,6 +186,3 @@ def _between(number: int) -> list[Range]:
         found.append(Range(begin, prefix))
         begin = after_prefix(prefix) or begin
     return [*found, Range(begin, end)]
-
-
-__all__ = ["Touched", "WalkAll", "of_keys", "touched"]
