@@ -15,6 +15,11 @@ def is_url(place: object) -> bool:
     return isinstance(place, str) and "://" in place
 
 
+def shown(place: Path | str) -> str:
+    """A place as errors name it: secrets in a URL are masked."""
+    return masked(place) if isinstance(place, str) and is_url(place) else str(place)
+
+
 def reaches(scheme: str) -> bool:
     """Whether fsspec knows URLs of that scheme."""
     try:
@@ -30,7 +35,8 @@ def fsspec_for(url: str) -> ModuleType:
         import fsspec
     except ImportError as error:
         raise DriverMissing(
-            f"a backup to {masked(url)} needs the package fsspec; install it, or give a path",
+            f"backups at {shown(url)} need the package fsspec; install it, or write a single "
+            "backup to a path, which does not need it",
             extra="fsspec",
         ) from error
     module: ModuleType = fsspec
@@ -44,11 +50,12 @@ def file_system(place: Path | str) -> tuple[Any, str]:
         DriverMissing: fsspec, or the package that it needs for this URL, is not installed.
     """
     url = str(place)
+    fsspec = fsspec_for(url)
     try:
-        found: tuple[Any, str] = fsspec_for(url).core.url_to_fs(url)
+        found: tuple[Any, str] = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:
         raise DriverMissing(
-            f"fsspec does not reach {masked(url)}: {type(error).__name__}. Install the package "
+            f"fsspec does not reach {shown(url)}: {type(error).__name__}. Install the package "
             "that it needs for URLs of this kind (s3fs for s3://, gcsfs for gs://)",
             extra="fsspec",
         ) from error

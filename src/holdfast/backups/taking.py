@@ -78,6 +78,8 @@ async def back_up(
         if isinstance(place, Path):
             try:
                 return await _to_file(engine, place, head, progress, stopped)
+            except StoreError:
+                raise  # TimedOut is an OSError, too.
             except OSError as error:
                 raise _told(error, place) from error
         return await to_stream(engine, place, head, progress, stopped)
@@ -180,7 +182,7 @@ class Base(NamedTuple):
 
 def base_of(facts: BackupFacts) -> Base:
     """What a backup that continues this one has to know of it."""
-    return Base(facts.head.id, facts.name, facts.head.lineage, facts.end.revision)
+    return Base(facts.head.id, facts.shown, facts.head.lineage, facts.end.revision)
 
 
 def head_of(engine: Engine, base: Base | None, compression: str) -> Head:
@@ -279,8 +281,9 @@ def best_compression() -> str:
 
 
 def _open_url(url: str) -> AbstractContextManager[IO[bytes]]:
+    fsspec = fsspec_for(url)
     try:
-        opened: AbstractContextManager[IO[bytes]] = fsspec_for(url).open(url, "wb")
+        opened: AbstractContextManager[IO[bytes]] = fsspec.open(url, "wb")
     except (ValueError, ImportError) as error:
         # Not its words: they may repeat what the address holds.
         raise InvalidInput(
