@@ -56,7 +56,10 @@ class Restored(NamedTuple):
 
 
 async def verify(
-    files: Sequence[Path | str], components: Components, to: int | datetime | None = None
+    files: Sequence[Path | str],
+    components: Components,
+    to: int | datetime | None = None,
+    at: int | datetime | None = None,
 ) -> list[BackupFacts]:
     """Read backups and compare all their checksums. Raises as `verify_file` does.
 
@@ -65,12 +68,13 @@ async def verify(
             was followed to.
         components: clock, ids and host.
         to: of a directory: the chain that begins no newer than this.
+        at: of a directory: the chain with the oldest backup no older than this.
     """
     places = places_of(files)
 
     def read() -> list[BackupFacts]:
         if len(places) == 1 and _is_directory(places[0]):
-            return shipped(places[0], to)
+            return shipped(places[0], to, at)
         return [verify_path(one) for one in places]
 
     return await components.host.runtime().offload(read)
@@ -106,7 +110,7 @@ async def restore(
     """
     require_moment("to", to)
     require_moment("at", at)
-    found = await verify(files, components, to if at is None else at)
+    found = await verify(files, components, to, at)
     chain = chain_of(found, to) if at is None else chain_at(found, at)
     engine = _engine(address, components)
     revision = chain[-1].end.revision
