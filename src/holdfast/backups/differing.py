@@ -1,7 +1,7 @@
 """Where two databases of one history differ: rows of one moment against rows that stand elsewhere.
 
-A key and the revision of its row determine its value, so revisions are compared, and values only
-move where a row has to be written. Both sides are read in pages and compared in the order of keys;
+Rows are compared with their values: the rotation of a key of an encrypted database changes those,
+and leaves revisions as they are. Both sides are read in pages and compared in the order of keys;
 memory stays flat.
 """
 
@@ -56,10 +56,10 @@ def compared(
     mine: Sequence[tuple[bytes, Record]], standing: Sequence[tuple[bytes, Record]]
 ) -> list[Difference]:
     """What makes the standing rows mine."""
-    known = {key: record.revision for key, record in standing}
+    known = dict(standing)
     found: list[Difference] = []
     for key, record in mine:
-        if known.pop(key, None) != record.revision and not key.startswith(OWN):
+        if known.pop(key, None) != record and not key.startswith(OWN):
             found.append((key, record))
     found.extend((key, None) for key in known if not key.startswith(OWN))
     return found

@@ -107,6 +107,7 @@ async def restore(
         InvalidInput: the files do not belong together, or one is missing.
         NotADatabase, FormatTooNew, IntegrityFailed: a file cannot be restored.
         VersionNotFound: all of them are newer than `to`, or older than `at`.
+        Unsupported: `at` of an encrypted database.
     """
     require_moment("to", to)
     require_moment("at", at)
@@ -230,8 +231,13 @@ async def _fill(
                 raise Stopped
         if marker is None:
             raise IntegrityFailed("there is no format row among the rows; give a whole database")
-        read_format(marker, engine.config.url)
+        found = read_format(marker, engine.config.url)
         if taken_back is not None:
+            if ENCRYPTION in found.features:
+                raise Unsupported(
+                    "the past of an encrypted database cannot be read without its keys; restore "
+                    f"to a backup, with `to`. Remove what stands at {engine.config.url} first"
+                )
             await taken_back(engine)
         await engine.load([(layout.SYSTEM_FORMAT, marker)], next_revision=revision + 1)
     finally:

@@ -20,6 +20,7 @@ from holdfast.contract.record import Range, after_prefix
 from holdfast.store import layout
 from holdfast.store.feed.feed import Feed
 from holdfast.store.feed_row import Act, FeedPosition
+from holdfast.store.format import ENCRYPTION, read_format
 from holdfast.store.keyspaces import Keyspace, Keyspaces
 from holdfast.store.versions.retention import SETTINGS_KEY, read_settings
 from holdfast.store.versions.rows import Rows, pack_life
@@ -74,6 +75,9 @@ async def touched(source: Engine, target: Engine, since: int) -> Touched:
     Raises:
         WalkAll: nothing less than everything will do.
     """
+    [marker] = await source.read([layout.SYSTEM_FORMAT])
+    if marker is not None and ENCRYPTION in read_format(marker, source.config.url).features:
+        raise WalkAll("the source is encrypted, and so is its feed")
     result = Touched()
     async for step in of_range(source, target, Range.prefix(layout.SYSTEM)):
         for key, _ in step:
