@@ -94,15 +94,15 @@ async def changed_since(engine: Engine, revision: int) -> list[Changed]:
             continue
         if row.key not in changed.firsts:
             count += 1
+            if count > KEYS_MAX:
+                raise QuotaExceeded(
+                    f"more than {KEYS_MAX:,} keys changed since revision {revision}, which is the "
+                    "most that are taken back. Restore a backup that is nearer, with `to`",
+                    limit=KEYS_MAX,
+                )
             changed.firsts[row.key] = position
         if row.identity:
             changed.identities.add(row.identity)
-    if count > KEYS_MAX:
-        raise QuotaExceeded(
-            f"{count:,} keys changed since revision {revision}; at most {KEYS_MAX:,} are taken "
-            "back. Restore a backup that is nearer",
-            limit=KEYS_MAX,
-        )
     for changed in found.values():
         if not _keeps_past(changed.keyspace) and await _is_newer(engine, changed, revision):
             without.add(_name(changed))
