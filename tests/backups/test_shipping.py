@@ -268,8 +268,14 @@ holdfast.sync.follow(sys.argv[1], sys.argv[2], interval=0.001, progress=told)
 """
 
 
+def _leave(_rows: int, _bytes: int) -> None:
+    raise SystemExit
+
+
 @pytest.mark.row("E-133")
 def test_backups_go_to_an_object_store_and_come_back(bucket: str, tmp_path: Path) -> None:
+    import s3fs
+
     url, place = f"lmdb:///{tmp_path / 'app'}", f"{bucket}/app/"
     with holdfast.sync.open(url) as db:
         db.entries.set("a:1", {"text": "x" * 1000})
@@ -287,6 +293,11 @@ def test_backups_go_to_an_object_store_and_come_back(bucket: str, tmp_path: Path
             shipper.send_signal(signal.SIGKILL)  # Perhaps in the middle of an upload.
         holdfast.sync.follow(url, place, once=True)
         db.backup(f"{bucket}/one.backup")
+        with pytest.raises(SystemExit):
+            db.backup(f"{bucket}/torn.backup", progress=_leave)
+        assert [one.rpartition("/")[2] for one in s3fs.S3FileSystem().ls(bucket, refresh=True)] == [
+            "app", "one.backup",
+        ]  # fmt: skip
         keys = list(db.entries.keys("#"))
         for files in ([place], [f"{bucket}/one.backup"]):
             target = f"sqlite:///{tmp_path / f'restored-{len(files[0])}.db'}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
@@ -60,6 +62,41 @@ def file_system(place: Path | str) -> tuple[Any, str]:
             extra="fsspec",
         ) from error
     return found
+
+
+@contextmanager
+def written(system: Any, path: str) -> Iterator[Any]:
+    """A stream to a new object of a file system of fsspec; it is given up where the work fails."""
+    with suppress(PermissionError):  # What may write objects may not always make their folder.
+        system.makedirs(system._parent(path), exist_ok=True)  # noqa: SLF001 - as its `open` does
+    stream = system.open(path, "wb")
+    try:
+        yield stream
+        stream.close()
+    except BaseException:
+        _give_up(system, stream, path)
+        raise
+
+
+def _give_up(system: Any, stream: Any, path: str) -> None:
+    """Leave nothing behind, as far as the store lets us; a torn object is noticed later.
+
+    What a store has against it is not told: the failure that led here is, and matters more.
+    """
+    discard = getattr(stream, "discard", None)
+    if discard is None or getattr(system, "local_file", False):
+        with suppress(OSError):
+            stream.close()
+        # NotImplementedError: a file system of fsspec that only adds files.
+        with suppress(OSError, NotImplementedError):
+            system.rm_file(path)
+        return
+    with suppress(OSError):
+        discard()
+    # An upload that was discarded would be finished when the stream is collected. Files whose
+    # `closed` cannot be set close by themselves, and upload nothing.
+    with suppress(AttributeError):
+        stream.closed = True
 
 
 def open_backup(place: Path | str) -> IO[bytes]:

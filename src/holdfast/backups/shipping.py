@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ from typing import Any, Final
 from holdfast.backups.chain import BackupFacts, no_newer, no_older, verify_file
 from holdfast.backups.following import LOOK_S, Followed, Progress, Round, rest_after
 from holdfast.backups.framing import FrameReader
-from holdfast.backups.places import file_system, open_backup, shown
+from holdfast.backups.places import file_system, open_backup, shown, written
 from holdfast.backups.taking import Base, base_of, best_compression, head_of, to_stream
 from holdfast.backups.turns import Turns
 from holdfast.contract.engine import Engine
@@ -102,16 +102,10 @@ class Place:
         """What the work returns that writes a backup; one that fails is given up."""
         path = f"{self._path}/{name}"
         with self._reached():
-            self._system.makedirs(self._path, exist_ok=True)
-            stream = self._system.open(path, "wb")
-            try:
+            with written(self._system, path) as stream:
                 result = work(stream)
                 if self._local:
                     os.fsync(stream.fileno())
-                stream.close()
-            except BaseException:
-                _give_up(self._system, stream, path)
-                raise
             if self._local:
                 flush_directory(Path(self._path))
         return result
@@ -149,27 +143,6 @@ class Place:
 
 
 _KINDS = (FULL, MORE)
-
-
-def _give_up(system: Any, stream: Any, path: str) -> None:
-    """Leave nothing behind, as far as the store lets us; a torn object is noticed later.
-
-    What a store has against it is not told: the failure that led here is, and matters more.
-    """
-    discard = getattr(stream, "discard", None)
-    if discard is None or getattr(system, "local_file", False):
-        with suppress(OSError):
-            stream.close()
-        # NotImplementedError: a file system of fsspec that only adds files.
-        with suppress(OSError, NotImplementedError):
-            system.rm_file(path)
-        return
-    with suppress(OSError):
-        discard()
-    # An upload that was discarded would be finished when the stream is collected. Files whose
-    # `closed` cannot be set close by themselves, and upload nothing.
-    with suppress(AttributeError):
-        stream.closed = True
 
 
 def shipped(

@@ -11,7 +11,7 @@ from typing import IO, Any, NamedTuple
 from holdfast.backups.chain import BackupFacts, verify_path
 from holdfast.backups.framing import FORMAT, LAYER, ROWS, FrameReader, FrameWriter, Head, Layer
 from holdfast.backups.given import place_of, stream_or_path
-from holdfast.backups.places import fsspec_for
+from holdfast.backups.places import fsspec_for, written
 from holdfast.backups.walking import BackupWalk, Border, Progress
 from holdfast.codecs.compression import compression_named
 from holdfast.contract.capability import Io
@@ -283,11 +283,11 @@ def best_compression() -> str:
 def _open_url(url: str) -> AbstractContextManager[IO[bytes]]:
     fsspec = fsspec_for(url)
     try:
-        opened: AbstractContextManager[IO[bytes]] = fsspec.open(url, "wb")
+        system, path = fsspec.core.url_to_fs(url)
     except (ValueError, ImportError) as error:
         # Not its words: they may repeat what the address holds.
         raise InvalidInput(
             f"a backup goes to a URL that fsspec knows; it does not take {masked(url)} "
             f"({type(error).__name__})"
         ) from None
-    return opened
+    return written(system, path)
