@@ -33,7 +33,6 @@ STEP_ROWS: Final = 1_000
 KEPT: Final = ("entries", "documents")
 #: What an incarnation and a version take in keys.
 LIFE_BYTES: Final = len(pack_life(1, 1))
-_COUNTED: Final = layout.SYSTEM + b"feed counted"
 
 #: A row to be written, or (None) removed.
 Row = tuple[bytes, Record | None]
@@ -277,7 +276,7 @@ async def _of_the_feed(engine: Engine, revision: int) -> AsyncIterator[Row]:
     newer = Range(append_key(layout.FEED, revision + 1, 0), after_prefix(layout.FEED))
     async for key, _ in rows_of(engine, newer):
         yield key, None
-    yield _COUNTED, None
+    yield layout.SYSTEM_FEED_COUNTED, None
     # The log by which the feed is proven begins anew where it has gone further.
     audit = [row async for row in rows_of(engine, Range.prefix(layout.SYSTEM_AUDIT))]
     if any(record.revision > revision for _, record in audit):

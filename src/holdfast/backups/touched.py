@@ -33,7 +33,7 @@ TOLD: Final = ("entries", "documents")
 CATALOGUE: Final = b"C"
 #: Rows of the system that change while nothing else does.
 HARMLESS: Final = (
-    layout.SYSTEM + b"feed counted",
+    layout.SYSTEM_FEED_COUNTED,
     layout.SYSTEM_OPERATIONS,
     layout.SYSTEM_OPERATION_NEXT,
     layout.SYSTEM_AUDIT,
