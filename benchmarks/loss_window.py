@@ -39,22 +39,24 @@ def lags(source: str, target: str, interval_s: float) -> tuple[list[float], floa
             stdout=subprocess.PIPE, text=True,
         ) as follower,
     ):  # fmt: skip
-        assert follower.stdout is not None
-        first = float(follower.stdout.readline().split()[3])
-        committed: dict[int, float] = {}
-        for number in range(WRITES):
-            entry = db.entries.set(f"late:{number}", {"n": number})
-            committed[entry.revision] = time.monotonic()
-            time.sleep(PAUSE_S)
-        found: list[float] = []
-        seconds: list[float] = []
-        waiting = sorted(committed)
-        while waiting:
-            revision, at, _, took = follower.stdout.readline().split()
-            seconds.append(float(took))
-            while waiting and waiting[0] <= int(revision):
-                found.append(float(at) - committed[waiting.pop(0)])
-        follower.kill()
+        try:
+            assert follower.stdout is not None
+            first = float(follower.stdout.readline().split()[3])
+            committed: dict[int, float] = {}
+            for number in range(WRITES):
+                entry = db.entries.set(f"late:{number}", {"n": number})
+                committed[entry.revision] = time.monotonic()
+                time.sleep(PAUSE_S)
+            found: list[float] = []
+            seconds: list[float] = []
+            waiting = sorted(committed)
+            while waiting:
+                revision, at, _, took = follower.stdout.readline().split()
+                seconds.append(float(took))
+                while waiting and waiting[0] <= int(revision):
+                    found.append(float(at) - committed[waiting.pop(0)])
+        finally:
+            follower.kill()  # It follows for ever, and leaving the block waits for its end.
     return found, first, statistics.median(seconds)
 
 

@@ -50,7 +50,7 @@ def describe(folder: Path) -> list[str]:
             continue
     return [
         f"processor: {_processor()}, {os.cpu_count()} cores, {platform.machine()}",
-        f"memory: {_memory()}; load average at the start {_load()}",
+        f"memory: {_memory()}; {load_said(_load(), os.cpu_count() or 1)}",
         f"system: {platform.system()} {platform.release()}",
         f"Python: {platform.python_implementation()} {platform.python_version()}",
         f"disk: {_file_system(folder)}; {_flush_text(flush)}",
@@ -95,8 +95,16 @@ def _memory() -> str:
     return size(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
 
 
-def _load() -> str:
-    return f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "unknown"
+def _load() -> float | None:
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def load_said(load: float | None, cores: int) -> str:
+    """The load average, and a warning where other programs had a good part of the cores."""
+    said = f"load average at the start {'unknown' if load is None else f'{load:.2f}'}"
+    if load is None or load <= cores / 2:
+        return said
+    return f"{said}: **the machine was busy with other work; its figures are not to be quoted**"
 
 
 def _file_system(folder: Path) -> str:

@@ -156,6 +156,7 @@ for _ in range(250):
         ({"\ud800": 1}, "surrogate"),
         (deep, "levels of nesting"),
         (object(), "plain data"),
+        (EnumMember(1, "A"), "no texts"),  # type: ignore[arg-type]
     ],
     ids=lambda one: one if isinstance(one, str) and one.isascii() else type(one).__name__,
 )
@@ -202,12 +203,20 @@ def test_names_of_enums_are_taken_once() -> None:
 
 @pytest.mark.parametrize("number", range(-3, 14))
 def test_extensions_that_nobody_wrote_are_told(number: int) -> None:
-    for payload in (b"", b"\xc1", b"abc", b"\x92\x01", b"\x91\x90", b"\xff" * 16, b"\x92\x80\x80"):
+    """They are refused, or they are a value that could have been written."""
+    garbage = (
+        b"", b"\xc1", b"abc", b"\x92\x01", b"\x91\x90", b"\xff" * 16, b"\x92\x80\x80", b"NaN",
+        b"1E+99999999999999999999", b"10:00+01:00", b"\x91\x92\x01\x02", b"\x92\xa1A\x01",
+        b"\x93\xcf\x00\x00\x00\xe8\xd4\xa5\x10\x00\x00\x00",
+    )  # fmt: skip
+    for payload in garbage:
         data = msgspec.msgpack.encode(msgspec.msgpack.Ext(number, payload))
         try:
-            EXTENDED.decode(data)
+            found = EXTENDED.decode(data)
         except DeserializationFailed:
             continue  # Whatever else comes is a raw error.
+        if not isinstance(found, datetime):
+            assert EXTENDED.decode(EXTENDED.encode(found)) == found
 
 
 @pytest.mark.parametrize(

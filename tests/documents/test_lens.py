@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from holdfast.contract.batch import Batch, Put
+from holdfast.contract.errors import DeserializationFailed
 from holdfast.documents.aggregate import (
     add_fields,
     avg,
@@ -113,6 +115,26 @@ async def test_a_pipeline_gives_the_same_of_few_fields(name: str, scene: Scene) 
             one async for one in whole.aggregate([match(F.no_such.exists(False)), *stages])
         ]
         assert found == everything
+
+
+@pytest.mark.parametrize("damage", [b"\x91" * 5000 + b"\x01", b"\xd4\x63\x00", b"\xc1"])
+async def test_damaged_documents_are_reported_whatever_is_looked_at(
+    damage: bytes, scene: Scene
+) -> None:
+    """Nesting without end, an unknown extension, no value at all: in a field that is skipped."""
+    async with scene.open() as db:
+        things = db.collection("things", history="none")
+        await things.set_many({f"k{at}": {"x": at, "y": [1]} for at in range(5)})
+        storage: Any = await things._find()
+        key = storage.data_key("k2")
+        [record] = await storage.engine.read([key])
+        good = b"\x82\xa1x\x02\xa1y\x91\x01"
+        assert record.value.endswith(good)
+        bad = record.value.removesuffix(good) + b"\x82\xa1x\x02\xa1y" + damage
+        await storage.engine.commit(Batch([Put(key, bad)]))
+        for ask in (things.get("k2"), things.find_many(F.x >= 0), things.find_many(F.y == 1)):
+            with pytest.raises(DeserializationFailed):
+                await ask
 
 
 def test_the_fields_of_conditions() -> None:

@@ -1,14 +1,20 @@
 """The planner weighs ways by what this query's values cost, and says what it thought."""
 
+import hashlib
 import random
+import uuid
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import holdfast
 from holdfast.documents.planner import statistics
 from holdfast.documents.planner.plan import plan_query
 from holdfast.documents.planner.prepared import Prepared, shape_of
 from holdfast.documents.query import F, Query
+from holdfast.layers.offload import OffloadLayer
 from tests.documents.test_indexes import stage_of
 from tests.store.scene import Scene
 
@@ -158,3 +164,70 @@ async def test_a_plan_bound_to_other_values_is_the_plan_of_these(scene: Scene) -
             found = await things.find_many(other)
             assert found == await things.find_many(other, hint="")
         assert bound > 50
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        lambda at: f"k{at:05}",
+        lambda at: hashlib.sha256(str(at).encode()).hexdigest(),
+        lambda at: str(uuid.UUID(int=random.Random(at).getrandbits(128))),
+        lambda at: "".join(random.Random(at).choices("abcdefghijklmnop", k=1 + at % 12)) + str(at),
+        lambda at: "täglich/" + chr(0x4E00 + at),
+    ],
+)
+async def test_a_sample_is_of_all_places(key: Callable[[int], str], scene: Scene) -> None:
+    """Whatever keys are made of: also where most keys that could be are none."""
+    async with scene.open() as db:
+        things = db.collection("things", history="none")
+        keys = sorted(map(key, range(4000)), key=str.encode)
+        await things.set_many({one: at for at, one in enumerate(keys)})
+        sample = sampled(await things._find())
+        parts = [at * 10 // len(keys) for at in sample.documents]
+        assert len(set(parts)) >= 8
+        assert sample.size >= 1000
+
+
+async def test_a_sample_of_big_documents_has_fewer(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene.open() as db:
+        storage = await (await peopled(db))._find()
+        whole = sampled(storage)
+        storage.known.sample = None
+        monkeypatch.setattr(statistics, "SAMPLE_BYTES_MAX", 4000)
+        few = sampled(storage)
+        assert few.size == whole.size
+        # They are of all places, and there are about as many as have so many bytes.
+        assert 16 <= len(few.documents) <= len(whole.documents) // 4
+        assert max(one["n"] for one in few.documents) > PEOPLE // 2
+
+
+async def test_reads_in_worker_threads_are_not_begun_and_broken_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind the layer offload nothing answers at once: a try would keep a worker for nothing."""
+    broken: list[str] = []
+    through = OffloadLayer.through
+
+    async def watched(layer: OffloadLayer, verb: Any, call: Any) -> Any:
+        try:
+            return await through(layer, verb, call)
+        except GeneratorExit:
+            broken.append(verb)
+            raise
+
+    monkeypatch.setattr(OffloadLayer, "through", watched)
+    async with holdfast.open(f"sqlite:///{tmp_path}/db?layers=offload") as db:
+        people = await peopled(db)
+        await people.create_index("text", "kind", kind="text")
+        assert len(await people.find_many(F.age >= 590, kind="common")) == PEOPLE // 60
+        assert len(await people.search("rare", limit=5)) == 5
+        assert "estimate" not in chosen(await people.explain(F.age >= 590, kind="common"))
+    assert broken == []
+
+
+def sampled(storage: Any) -> statistics.Sample:
+    sample = statistics.Statistics(storage, storage.engine).sample()
+    assert sample is not None
+    return sample

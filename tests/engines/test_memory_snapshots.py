@@ -28,7 +28,7 @@ def put(engine: MemoryEngine) -> None:
 
 def keeps_nothing(engine: MemoryEngine, write: Callable[[MemoryEngine], object] = put) -> bool:
     write(engine)
-    return not engine._state.snapshots and not engine._state._past
+    return not engine._state.past.tokens and not engine._state.past.rows
 
 
 def decide(engine: MemoryEngine) -> None:

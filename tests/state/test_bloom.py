@@ -120,6 +120,9 @@ def test_many_processes_add_to_one_filter(place: Place, service: str) -> None:
         ((0,), "capacity is a whole number from 1"),
         ((2.5,), "capacity is a whole number from 1"),
         ((True,), "capacity is a whole number from 1"),
+        ((1000.0,), "capacity is a whole number from 1"),
+        (([1000],), "capacity is a whole number from 1"),
+        ((10, [0.1]), "error_rate is a number; found a list"),
         ((10, 0), "error_rate lies from"),
         ((10, 0.9), "error_rate lies from"),
         ((10, float("nan")), "error_rate lies from"),
@@ -129,6 +132,7 @@ def test_many_processes_add_to_one_filter(place: Place, service: str) -> None:
 )
 def test_what_cannot_be_made_is_refused(arguments: Any, said: str) -> None:
     async def main() -> None:
+        shape_of(1000, 0.01)  # What is known already makes nothing else pass for it.
         adapter = MockStoreAdapter()
         store = build_store(adapter, "api")
         with pytest.raises(InvalidInput, match=said):

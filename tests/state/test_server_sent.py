@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import pytest
 
 from holdfast.contract.errors import InvalidName, InvalidValue
 from holdfast.state import MockStoreAdapter, build_store, server_sent_events
+from holdfast.state.events.message import envelope
 from holdfast.state.limits import SUBSCRIBER_QUEUE_MAX
 from tests.state.conftest import opened, run
 from tests.state.places import Place
@@ -116,6 +118,37 @@ def test_a_cancelled_reader_leaves_nothing_behind() -> None:
             await serving
         assert store.events.subscriptions() == []
         await until(lambda: len(asyncio.all_tasks()) == 1)
+
+    run(main())
+
+
+@pytest.mark.parametrize("waiting", [1, 3])
+def test_a_reader_that_goes_while_it_sends_leaves_nothing_behind(waiting: int) -> None:
+    async def main() -> None:
+        store = build_store(MockStoreAdapter(), "api")
+        async with aclosing(server_sent_events(store, "a")) as frames:
+            await anext(frames)
+            for number in range(waiting):
+                await store.events.publish("a", number)
+            assert await following(frames) == b"event: a\ndata: 0\n\n"
+        assert store.events.subscriptions() == []
+        await until(lambda: len(asyncio.all_tasks()) == 1)
+
+    run(main())
+
+
+def test_a_name_that_would_be_another_line_is_reported() -> None:
+    async def main() -> None:
+        adapter = MockStoreAdapter()
+        store = build_store(adapter, "api")
+        async with aclosing(server_sent_events(store, "a")) as frames:
+            await anext(frames)
+            [subscription] = store.events.subscriptions()
+            foreign = envelope("a\n\nevent: b", 1, 0, ())
+            subscription.deliver("a", json.dumps(foreign).encode())
+            await store.events.publish("a", 2)
+            assert await following(frames) == b"event: a\ndata: 2\n\n"
+            assert (subscription.failed, subscription.refused) == (1, 0)
 
     run(main())
 

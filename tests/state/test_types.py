@@ -3,13 +3,21 @@
 import importlib
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from holdfast.contract.errors import SchemaValidationFailed
-from holdfast.state import EventRegistry, MockStoreAdapter, build_store, event_classes
+from holdfast.state import (
+    EventClass,
+    EventRegistry,
+    Events,
+    MockStoreAdapter,
+    build_store,
+    event_classes,
+)
 from tests.state.conftest import run
 from tests.tidy import repository
 
@@ -127,3 +135,39 @@ def test_wrong_events_are_found_before_they_run(
     }
     assert len(marked) == 6
     assert errors == marked, result.stdout
+
+
+@dataclass
+class Sent:
+    """Data of an event, in a module whose name an event has, too."""
+
+    to: str
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("event", "group", "cast", "Any", "plain"),
+        ("tests", "after"),
+        ("namespace", "registry", "declared", "area", "path"),
+        ("__init__", "__private", "class", "class_", "a-b", "a_b"),
+        ("OrderInnerEvents", "after"),
+    ],
+)
+def test_written_classes_have_every_event_whatever_it_is_called(names: tuple[str, ...]) -> None:
+    """Names that the source uses itself, that the classes inherit, that Python keeps or changes."""
+    events = Events.create("order")
+    for name in names:
+        events = events.event(name, Sent)
+    registry = events.group("inner", lambda inner: inner.event("a", Sent).event("b")).build()
+    written: dict[str, Any] = {"__name__": "written"}
+    exec(event_classes(registry), written)
+    classes: type[EventClass] = written["OrderEvents"]
+    assert sorted(classes.registry().channels()) == sorted(registry.channels())
+    orders = classes(build_store(MockStoreAdapter(), "api").events, "order:")
+    heard = [
+        getattr(orders, attribute).channel
+        for attribute, declared in vars(classes).items()
+        if type(declared).__name__ == "event"
+    ]
+    assert heard == [f"order:{name}" for name in names]

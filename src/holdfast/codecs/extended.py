@@ -144,7 +144,7 @@ def _converted(value: Any, encode_plain: _Encode, depth: int) -> Any:
     return _scalar(value, kind, encode_plain)
 
 
-def _scalar(value: Any, kind: type, encode_plain: _Encode) -> Any:  # noqa: C901 - one table
+def _scalar(value: Any, kind: type, encode_plain: _Encode) -> Any:
     if kind is Decimal:
         if not value.is_finite():
             raise _RefusedError(value, "found a Decimal that is NaN or infinite; store None")
@@ -159,24 +159,31 @@ def _scalar(value: Any, kind: type, encode_plain: _Encode) -> Any:  # noqa: C901
         return msgspec.msgpack.Ext(TIME, value.isoformat().encode())
     if kind is timedelta:
         return _array(TIMEDELTA, [value.days, value.seconds, value.microseconds], encode_plain)
-    if kind is EnumMember:
-        return _array(ENUM, [value.kind, value.name], encode_plain)
-    if isinstance(value, Enum):
-        name = ENUMS.names.get(kind)
-        if name is None:
-            raise _RefusedError(
-                value,
-                f"found the enum {kind.__qualname__}, which is not known; open with "
-                f"serializer=holdfast.ExtendedSerializer(enums=[{kind.__qualname__}]), or store "
-                "value.value",
-            )
-        if kind.__members__.get(value.name) is not value:  # type: ignore[attr-defined]
-            raise _RefusedError(value, "found flags that have no name together; store value.value")
-        return _array(ENUM, [name, value.name], encode_plain)
+    if kind is EnumMember or isinstance(value, Enum):
+        return _array(ENUM, _names(value, kind), encode_plain)
     fault = MESSAGE_PACK_RULES.fault(value)
     if fault is not None:
         raise _RefusedError(value, fault)
     return value  # An aware datetime.
+
+
+def _names(value: Any, kind: Any) -> list[str]:
+    """The names of the class of an enum, and of its member."""
+    if kind is EnumMember:
+        if not isinstance(value.kind, str) or not isinstance(value.name, str):
+            raise _RefusedError(value, "found an EnumMember whose names are no texts")
+        return [value.kind, value.name]
+    name = ENUMS.names.get(kind)
+    if name is None:
+        raise _RefusedError(
+            value,
+            f"found the enum {kind.__qualname__}, which is not known; open with "
+            f"serializer=holdfast.ExtendedSerializer(enums=[{kind.__qualname__}]), or store "
+            "value.value",
+        )
+    if kind.__members__.get(value.name) is not value:
+        raise _RefusedError(value, "found flags that have no name together; store value.value")
+    return [name, value.name]
 
 
 def _key(name: Any) -> str:
@@ -202,16 +209,37 @@ def _array(number: int, parts: list[Any], encode_plain: _Encode) -> msgspec.msgp
     return msgspec.msgpack.Ext(number, encode_plain(parts))
 
 
-def decoded(number: int, data: memoryview, decode: _Decode) -> Any:  # noqa: C901 - one table
-    """The value of an extension. Raises ValueError and TypeError for what nobody wrote."""
-    if number == DECIMAL:
-        return Decimal(bytes(data).decode())
-    if number == UUID_BYTES:
-        return UUID(bytes=bytes(data))
-    if number == DATE:
-        return date.fromisoformat(bytes(data).decode())
-    if number == TIME:
-        return time.fromisoformat(bytes(data).decode())
+def _decimal(data: bytes) -> Decimal:
+    found = Decimal(data.decode())
+    if not found.is_finite():
+        raise ValueError(f"a Decimal is finite; found {found}")
+    return found
+
+
+def _time(data: bytes) -> time:
+    found = time.fromisoformat(data.decode())
+    if found.tzinfo is not None:
+        raise ValueError("a time has no zone; found one with a zone")
+    return found
+
+
+_SCALARS: dict[int, Callable[[bytes], Any]] = {
+    DECIMAL: _decimal,
+    UUID_BYTES: lambda data: UUID(bytes=data),
+    DATE: lambda data: date.fromisoformat(data.decode()),
+    TIME: _time,
+}
+
+
+def decoded(number: int, data: memoryview, decode: _Decode) -> Any:
+    """The value of an extension.
+
+    Raises:
+        ValueError, TypeError, ArithmeticError: for what `encode` never writes.
+    """
+    scalar = _SCALARS.get(number)
+    if scalar is not None:
+        return scalar(bytes(data))
     if not TUPLE <= number <= ENUM:
         raise ValueError(f"MessagePack extension type {number} is not known here")
     parts = decode(data)
@@ -220,7 +248,7 @@ def decoded(number: int, data: memoryview, decode: _Decode) -> Any:  # noqa: C90
     if number == TUPLE:
         return tuple(parts)
     if number == ORDERED_DICT:
-        return OrderedDict(parts)
+        return OrderedDict((_text(name), part) for name, part in parts)
     if number == TIMEDELTA:
         days, seconds, microseconds = parts
         return timedelta(days, seconds, microseconds)
@@ -229,11 +257,17 @@ def decoded(number: int, data: memoryview, decode: _Decode) -> Any:  # noqa: C90
     if number == FROZENSET:
         return frozenset(parts)
     kind, name = parts
-    return member(kind, name)
+    return member(_text(kind), _text(name))
+
+
+def _text(part: Any) -> str:
+    if not isinstance(part, str):
+        raise TypeError(f"a name is a text; found a {type(part).__name__}")
+    return part
 
 
 def member(kind: str, name: str) -> Enum | EnumMember:
     """The member of a known enum, else its names."""
     known = ENUMS.named.get(kind)
     found = None if known is None else known.__members__.get(name)
-    return EnumMember(str(kind), str(name)) if found is None else found
+    return EnumMember(kind, name) if found is None else found

@@ -34,8 +34,9 @@ _known: list[_Hooks] = []
 
 def around_fork(paused: Paused, *, before: Hook, in_parent: Hook, in_child: Hook) -> None:
     """Have these called around every fork of this process, for good."""
-    _known.append(_Hooks(paused, before, in_parent, in_child))
-    _known.sort(key=lambda hooks: hooks.paused)
+    hooks = _Hooks(paused, before, in_parent, in_child)
+    # In one step: while a list sorts itself it is empty, and another thread may fork just then.
+    _known[:] = sorted([*_known, hooks], key=lambda one: one.paused)
 
 
 def _run(hooks: Iterable[Hook]) -> None:

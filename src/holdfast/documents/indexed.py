@@ -92,8 +92,7 @@ class Indexed(Observed[T]):
 
         Raises:
             InvalidInput: the argument cannot be.
-            Unsupported: inside a transaction; or the database is encrypted, and the index would
-                hold values of fields in the clear that `Encryption.plain_indexes` does not name.
+            Unsupported: inside a transaction.
         """
         wanted = quotas.checked_quota(documents)
         await quotas.set_quota(await self._require(), wanted)

@@ -23,7 +23,6 @@ TAGS_MAX = 64
 TAG_CHARACTERS_MAX = 256
 TAGS_BYTES_MAX = 32 * 1024
 SCHEMA_HASH_CHARACTERS_MAX = 256
-#: What MessagePack holds.
 
 _DIGEST_BYTES = 32
 _DIGEST = re.compile(rf"[0-9a-f]{{{2 * _DIGEST_BYTES}}}")

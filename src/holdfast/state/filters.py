@@ -35,7 +35,6 @@ _AIM: Final = 0.9
 _DEVIATIONS: Final = 9
 
 
-@lru_cache(maxsize=256)
 def shape_of(capacity: int, error_rate: float) -> FilterShape:
     """The least filter that keeps to the rate while it holds no more than its capacity.
 
@@ -50,6 +49,11 @@ def shape_of(capacity: int, error_rate: float) -> FilterShape:
             f"error_rate lies from {RATE_MIN:f} to {RATE_MAX}; found {error_rate}. 0.01: one of a "
             "hundred items that were never added is taken for one that was"
         )
+    return _shape(int(capacity), float(error_rate))
+
+
+@lru_cache(maxsize=256)
+def _shape(capacity: int, error_rate: float) -> FilterShape:
     hashes = math.ceil(-math.log2(error_rate))
     # The most items for each block on the average; a single block has no average.
     low, high = 0, BLOCK_BITS
@@ -65,7 +69,7 @@ def shape_of(capacity: int, error_rate: float) -> FilterShape:
             f"a filter takes at most {FILTER_BYTES_MAX} bytes; this one would take "
             f"{blocks * BLOCK_BYTES}. Choose a higher error rate, or divide the items among filters"
         )
-    return FilterShape(capacity, float(error_rate), blocks, hashes)
+    return FilterShape(capacity, error_rate, blocks, hashes)
 
 
 def _rate(items: int, hashes: int) -> float:

@@ -60,8 +60,11 @@ async def server_sent_events(
     # counts what it has to drop.
     line: deque[tuple[bytes, Shared[None]]] = deque()
     came: Completion[None] | None = None
+    over = False
 
     async def hand_over(message: Message[Any]) -> None:
+        if over:
+            return
         taken: Shared[None] = Shared(host)
         line.append((_frame(message, data), taken))
         if came is not None:
@@ -85,18 +88,24 @@ async def server_sent_events(
             elif subscription.closed:
                 return  # Somebody unsubscribed from the channel.
             elif line:
-                frame, taken = line.popleft()
-                yield frame
-                taken.settle()
+                yield line[0][0]
+                # Only then: a reader that goes while it sends this one leaves nobody waiting.
+                line.popleft()[1].settle()
             else:
                 yield _HEARTBEAT
     finally:
+        over = True
         for _, taken in line:
             taken.settle()
         await subscription()
 
 
 def _frame(message: Message[Any], data: Callable[[Message[Any]], Any] | None) -> bytes:
+    # Other programs can write the envelope: a line break in its type would begin another field.
+    if not message.type.isprintable():
+        raise SerializationFailed(
+            f"the type of a message is one line of text; found {message.type[:60]!r}"
+        )
     return _event(message.type, message.data if data is None else data(message))
 
 

@@ -214,8 +214,7 @@ class Indexed(Observed[T]):
 
         Raises:
             InvalidInput: the argument cannot be.
-            Unsupported: inside a transaction; or the database is encrypted, and the index would
-                hold values of fields in the clear that `Encryption.plain_indexes` does not name.
+            Unsupported: inside a transaction.
         """
         drive(self._inner.set_quota(documents))
 

@@ -1,5 +1,6 @@
 """The nearest and what lies in a box, through a spatial index: what a walk over all gives."""
 
+import asyncio
 import random
 from typing import Any
 
@@ -75,3 +76,26 @@ async def test_nearest_and_boxes_agree_with_a_walk_over_all(scene: Scene) -> Non
             assert await things.find_many(F.at.within(**box)) == await things.find_many(
                 F.at.within(**box), hint=""
             )
+
+
+async def test_generators_are_closed_by_the_query_and_not_by_tasks(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A generator that is dropped half-way has its loop start a task to close it."""
+    started: list[str] = []
+    loop = asyncio.get_running_loop()
+    create = loop.create_task
+
+    def counted(work: Any, **options: Any) -> Any:
+        started.append(type(work).__name__)
+        return create(work, **options)
+
+    async with scene.open() as db:
+        things = db.collection("things", history="none")
+        await things.set_many(places(random.Random(9)))
+        await things.create_index("at", "at", kind="geo")
+        monkeypatch.setattr(loop, "create_task", counted)
+        found = await things.find_many(order_by=F.at.distance(48.2, 16.4), limit=3)
+        await asyncio.sleep(0)
+        assert len(found) == 3
+        assert "async_generator_athrow" not in started

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.contract.errors import DeserializationFailed, InvalidInput, QuotaExceeded
+from holdfast.documents.indexes.writers import TextWriter
+from holdfast.documents.indexing.defining import defined
 from holdfast.documents.text import rows as row_formats
 from holdfast.documents.text.analysis import Analyzer
 from holdfast.documents.text.forward import COUNT_MAX, forward_of, identifier_of, unpack
@@ -14,6 +16,7 @@ from holdfast.documents.text.index import FIELDS_MAX, TextIndex
 from holdfast.documents.text.query import Words, parse
 from holdfast.documents.text.rows import Staged, Statistics
 from holdfast.documents.text.search import matching, search
+from holdfast.store.plan import Plan
 from tests.documents.text.store import Rows
 
 WORDS = st.sampled_from(["a", "b", "c", "the", "dé", "中文字"])
@@ -170,6 +173,24 @@ def test_many_occurrences_count_up_to_a_limit() -> None:
     assert Statistics.read(rows.read).words == 1000
     rows.take(INDEX.changes(b"1", None, rows.read))
     assert Statistics.read(rows.read) == Statistics(0, 0, 1)
+
+
+def test_commits_that_fail_between_their_rounds_leave_no_texts_behind() -> None:
+    """What is made of texts is kept for the next round; no next round comes for these."""
+    definition = defined("t", "t", "text", False, False, None, None, None, None)
+    writer = TextWriter(1, definition)
+    for number in range(20):
+        # The number of the document is known, the rows of its words are not.
+        lacks = iter((False, True)).__next__
+        writer.begin()
+        identifier = b"%d" % number
+        writer.change(Plan(0), identifier, None, [["some words"]], lambda _: None)
+        writer.finish(Plan(0), lambda _: None, lacks)
+        assert list(writer._made) == [identifier]
+    writer.begin()
+    writer.change(Plan(0), identifier, None, [["some words"]], lambda _: None)
+    writer.finish(Plan(0), lambda _: None, lambda: False)
+    assert writer._made == {}
 
 
 def test_limits_and_damage_have_their_errors(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -245,6 +245,8 @@ class TextWriter(IndexWriter):
             own(key)
         if lacks():
             return  # Without the numbers of the documents it would ask for rows of others.
+        # A commit that fails between its rounds leaves here what no other one asks for.
+        self._made = {one: made for one, made in self._made.items() if one in waiting}
         for key, value in self.index.changes_of_many(waiting.items(), own, self._made):
             plan.rows[prefix + key] = value
         if not lacks():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sized
+from contextlib import aclosing
 from dataclasses import replace
 from itertools import compress
 from typing import Any, Final, cast
@@ -100,15 +101,16 @@ class Run:
             rows = self._streamed(after, end)
         else:
             rows = self._sorted(after, end)
-        async for row in rows:
-            if left is not None:
-                left -= 1
-            if skip:
-                skip -= 1
-            else:
-                yield row
-            if left == 0:
-                return
+        async with aclosing(rows):
+            async for row in rows:
+                if left is not None:
+                    left -= 1
+                if skip:
+                    skip -= 1
+                else:
+                    yield row
+                if left == 0:
+                    return
 
     async def count(self) -> int:
         """How many documents match; limit and offset count, too."""
@@ -134,7 +136,7 @@ class Run:
 
     async def _sorted(
         self, after: tuple[Any, ...] | None, wanted: int | None
-    ) -> AsyncIterator[Found]:
+    ) -> AsyncGenerator[Found, None]:
         order = self._plan.query.order_by
         arrangement = Arrangement(order, wanted)
         behind = precedes(directions(order))
@@ -145,7 +147,7 @@ class Run:
 
     async def _streamed(
         self, after: tuple[Any, ...] | None, wanted: int | None
-    ) -> AsyncIterator[Found]:
+    ) -> AsyncGenerator[Found, None]:
         plan = self._plan
         order = plan.query.order_by
         if plan.single is None:

@@ -54,6 +54,8 @@ _HEADER_BYTES: Final = envelope.HEADER_BYTES
 _EXTRAS: Final = 86
 _NO_EXTRAS: Final = bytes((0, 0, _PLAIN))
 _PLAINLY: Final = _EXTRAS + len(_NO_EXTRAS)
+#: What decoders raise: it is no object, is damaged or nested too deeply, or memory is short.
+_UNREADABLE: Final = (ValueError, RecursionError, MemoryError)
 #: How many sets of fields keep their decoders.
 _DECODERS_MAX: Final = 256
 
@@ -86,7 +88,7 @@ class Lens:
             if stored[at] == _PLAIN:
                 try:
                     return decode(stored[at + 1 :])
-                except ValueError:  # It is no object, or is damaged.
+                except _UNREADABLE:
                     return MISSING
         return MISSING
 
@@ -105,7 +107,7 @@ class Lens:
                 else self._one(stored)
                 for _, (stored, _) in rows
             ]
-        except ValueError:
+        except _UNREADABLE:
             return [self._one(stored) for _, (stored, _) in rows]
 
     def _one(self, stored: bytes) -> Any:

@@ -5,7 +5,8 @@ How far a document is away the rows of the index say, so only those that may be 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sized
+from collections.abc import AsyncGenerator, Sized
+from contextlib import aclosing
 from operator import itemgetter
 from typing import Final, Protocol, cast
 
@@ -50,7 +51,7 @@ class Reading(Protocol):
 
 async def nearest(
     run: Reading, order: tuple[OrderBy, ...], index: IndexDefinition, wanted: int
-) -> AsyncIterator[Found]:
+) -> AsyncGenerator[Found, None]:
     """The nearest so many documents that match, nearest first."""
     near = order[0].near
     assert near is not None
@@ -59,13 +60,15 @@ async def nearest(
     while True:
         arrangement = Arrangement(order, wanted)
         inside = 0
-        async for rows in _by_distance(run, index, near, metres, wanted):
-            found = list(keyed(cast("list[Row]", rows), order))
-            inside += len(found)
-            arrangement.add(found)
-            # Those of the next page are farther away than all of these.
-            if inside >= wanted and len(order) == 1:
-                break
+        # Closed here: a generator that is only dropped makes its loop start a task to close it.
+        async with aclosing(_by_distance(run, index, near, metres, wanted)) as pages:
+            async for rows in pages:
+                found = list(keyed(cast("list[Row]", rows), order))
+                inside += len(found)
+                arrangement.add(found)
+                # Those of the next page are farther away than all of these.
+                if inside >= wanted and len(order) == 1:
+                    break
         if inside >= wanted or metres > HALF_AROUND_METRES:
             break
         metres *= CIRCLE_GROWTH
@@ -79,7 +82,7 @@ async def nearest(
 
 async def _by_distance(
     run: Reading, index: IndexDefinition, near: Place, metres: float, wanted: int
-) -> AsyncIterator[list[Found]]:
+) -> AsyncGenerator[list[Found], None]:
     """The documents that match and are at most so far away, page by page, the nearest first.
 
     Pages part where distances do.

@@ -12,12 +12,11 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
-from holdfast.contract.capability import Io
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import InvalidQuery
 from holdfast.contract.record import Range
 from holdfast.documents.indexes.writers import text_index
-from holdfast.documents.planner.waiting import at_once
+from holdfast.documents.planner.waiting import answers_at_once, at_once
 from holdfast.documents.planner.way import Access
 from holdfast.documents.text.query import And, Node, Not, Or, Words, parse
 from holdfast.documents.text.rows import Read, Scan
@@ -67,7 +66,7 @@ class _Rows:
     def __init__(self, moment: Engine, prefix: bytes) -> None:
         self._moment = moment
         self._prefix = prefix
-        self._at_once = moment.capabilities.io is not Io.REMOTE
+        self._at_once = answers_at_once(moment)
         self._rows: dict[bytes, bytes | None] = {}
         self._walks: dict[bytes, list[tuple[bytes, bytes]]] = {}
         self._lacking: dict[bytes, None] = {}

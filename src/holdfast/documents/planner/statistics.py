@@ -2,8 +2,8 @@
 
 A walk of the first rows within the bounds tells exactly how many there are, if they are few. That
 is decisive where the same question is cheap for one value and dear for another. Of what is more, a
-sample of documents tells the share; the sample is taken where documents stand evenly by their keys,
-and is taken anew after a while.
+sample of documents tells the share. It is taken in places at even distances between the first and
+the last key, and is taken anew after a while.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from holdfast.contract.capability import Io
 from holdfast.contract.engine import Engine
 from holdfast.contract.record import Page, Range
 from holdfast.contract.runtime import Clock
 from holdfast.documents.planner.lens import Lens
-from holdfast.documents.planner.waiting import at_once
+from holdfast.documents.planner.waiting import answers_at_once, at_once
 from holdfast.documents.planner.way import Access, Estimate
 from holdfast.documents.query.compile import Test
 from holdfast.documents.query.values import MISSING
@@ -28,6 +27,8 @@ COUNTED_MAX: Final = 128
 #: In so many places of the collection so many documents are taken for the sample.
 SAMPLE_PLACES: Final = 16
 PLACE_ROWS: Final = 16
+#: About how many bytes of documents a sample keeps: of big ones it has fewer.
+SAMPLE_BYTES_MAX: Final = 1024 * 1024
 #: How long a sample serves.
 SAMPLE_S: Final = 60.0
 #: Of a collection that has no more, all are looked at.
@@ -72,7 +73,7 @@ class Statistics:
         self._clock: Clock = storage.space.clock
         # What a transaction reads it may conflict by: an estimate is not worth that.
         inside = isinstance(moment, TransactionEngine)
-        self.able = moment.capabilities.io is not Io.REMOTE and not inside
+        self.able = not inside and answers_at_once(moment)
 
     def rows(self, access: Access, test: Test) -> Estimate | None:
         """How many rows the spans of an access have; `test` is what they say of documents.
@@ -127,29 +128,48 @@ class Statistics:
         else:
             size = max(size, self._storage.known.documents)
             rows = dict(head.rows[:PLACE_ROWS])
-            for place in _between(first.rows[0][0], last.rows[0][0], SAMPLE_PLACES):
+            keys = [key for key, _ in (*head.rows, *last.rows)]
+            for place in _between(keys, SAMPLE_PLACES):
                 some = self._page(Range(place, whole.end, limit=PLACE_ROWS))
                 if some is None:
                     return None
                 rows.update(some.rows)
-        documents, _ = lens.documents(list(rows.items()))
+        size_bytes = sum([len(record.value) for record in rows.values()])
+        few = list(rows.items())[:: 1 + size_bytes // SAMPLE_BYTES_MAX]
+        documents, _ = lens.documents(few)
         return Sample([one for one in documents if one is not MISSING], size, until)
 
     def _page(self, range: Range) -> Page | None:
         return at_once(self._moment.scan(range))
 
 
-def _between(first: bytes, last: bytes, count: int) -> list[bytes]:
-    """Keys at even distances between two, as numbers are."""
+def _between(keys: list[bytes], count: int) -> list[bytes]:
+    """Keys at even distances between the first and the last of some that are in order.
+
+    Keys are read as numbers whose digits are the bytes that occur in them: most keys are of digits
+    or letters, and between "19" and "20" nothing stands with a byte that is neither.
+    """
+    first, last = keys[0], keys[-1]
     shared = 0
     for one, other in zip(first, last, strict=False):
         if one != other:
             break
         shared += 1
-    stem = first[:shared]
-    low, high = (
-        int.from_bytes(key[shared : shared + _PLACE_BYTES].ljust(_PLACE_BYTES, b"\0"), "big")
-        for key in (first, last)
-    )
-    step = (high - low) / count
-    return [stem + (low + int(step * at)).to_bytes(_PLACE_BYTES, "big") for at in range(1, count)]
+    digits = bytes(sorted(set(b"".join([key[shared:] for key in keys]))))
+    base = len(digits)
+
+    def number(key: bytes) -> int:
+        value = 0
+        for byte in key[shared : shared + _PLACE_BYTES].ljust(_PLACE_BYTES, digits[:1]):
+            value = value * base + digits.index(byte)
+        return value
+
+    def key(value: int) -> bytes:
+        place = bytearray()
+        for _ in range(_PLACE_BYTES):
+            value, digit = divmod(value, base)
+            place.append(digits[digit])
+        return first[:shared] + bytes(reversed(place))
+
+    low, high = number(first), number(last)
+    return [key(low + (high - low) * at // count) for at in range(1, count)]

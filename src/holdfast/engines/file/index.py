@@ -12,12 +12,11 @@ from collections.abc import Iterable, Iterator
 from heapq import merge
 
 from holdfast.contract.record import Range
+from holdfast.engines.embedded.held_past import HeldPast
 from holdfast.engines.embedded.key_order import KeyOrder
 
 #: (place, revision): plain tuples of plain things are nothing to the collector.
 Kept = tuple[int, int]
-#: What a key had before the revision that overwrote it: (that revision, its place or None).
-_Past = tuple[int, Kept | None]
 
 _LENGTH_BITS = 40
 _AT_BITS = 48
@@ -52,7 +51,7 @@ class Index:
         records: by key, the newest.
         head: the newest revision.
         batch_ids: id of a batch to (revision, instant, number of its segment), the oldest first.
-        snapshots: tokens of the open ones.
+        past: the places that open snapshots see.
         lock: held while a group is published, and by readers of more than one key.
     """
 
@@ -60,10 +59,9 @@ class Index:
         self.records: dict[bytes, Kept] = {}
         self.head = 0
         self.batch_ids: OrderedDict[bytes, tuple[int, int, int]] = OrderedDict()
-        self.snapshots: set[object] = set()
+        self.past: HeldPast[Kept] = HeldPast()
         self.lock = threading.RLock()
         self._order = KeyOrder(self.records)
-        self._past: dict[bytes, list[_Past]] = {}
 
     def put(self, key: bytes, kept: Kept | None, revision: int) -> Kept | None:
         """Note where a key stands from this revision on (None: nowhere); where it stood before.
@@ -71,10 +69,7 @@ class Index:
         Doing it again after an interrupt does no harm.
         """
         before = self.records.get(key)
-        if self.snapshots:
-            self._past.setdefault(key, []).append((revision, before))
-        elif self._past:
-            self._past.clear()  # The last snapshot was dropped.
+        self.past.overwrite(key, before, revision)
         if kept is not None:
             if before is None:
                 self._order.add((key,))
@@ -100,7 +95,7 @@ class Index:
         """The same as of a revision that a snapshot holds."""
         if range.empty:
             return
-        past = sorted((key for key in self._past if key in range), reverse=range.reverse)
+        past = sorted((key for key in self.past.rows if key in range), reverse=range.reverse)
         keys: Iterable[bytes] = self._order.walk(range)
         if past:
             keys = merge(keys, past, reverse=range.reverse)
@@ -114,17 +109,12 @@ class Index:
 
     def at(self, key: bytes, revision: int) -> Kept | None:
         """Where a key stood as of a revision that a snapshot holds."""
-        for overwritten, before in self._past.get(key, ()):
-            if overwritten > revision:
-                return before
-        return self.records.get(key)
+        return self.past.at(key, revision, self.records.get(key))
 
     def release(self, token: object) -> None:
-        """A snapshot is closed; with the last one the past goes."""
+        """A snapshot is closed."""
         with self.lock:
-            self.snapshots.discard(token)
-            if not self.snapshots:
-                self._past.clear()
+            self.past.release(token)
 
     def forget_order(self) -> None:
         """Make the key order anew, after an interrupt that may have come while it was made."""

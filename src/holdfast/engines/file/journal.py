@@ -257,13 +257,13 @@ class Journal:
         segments = {key: value for key, value in self.segments.items() if key != number}
         try:
             self.write_manifest(self._listing(segments))
-            if self.index.snapshots:
+            if self.index.past.tokens:
                 self._retired.append(self.segments)
             self._use(segments)
             oldest.path.unlink(missing_ok=True)
         except OSError as error:
             raise translate(error, self.place.directory) from error
-        if not self.index.snapshots:
+        if not self.index.past.tokens:
             self._release(oldest)
 
     def forget_retired(self) -> None:

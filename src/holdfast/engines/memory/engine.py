@@ -130,7 +130,7 @@ class MemoryEngine(EmbeddedEngine):
                 raise self._refuse()  # The function forked, and this is the child.
             if type(answer) is Draft:
                 check_draft(answer, self._capabilities)
-            plain = not (state.snapshots or state.size_max)
+            plain = not (state.past.tokens or state.size_max)
             if plain and type(answer) is Draft and _only_puts(answer):
                 # First, so that an interrupt does not leave written what seems not to be.
                 work.receipt = make(Receipt, (revision, None))

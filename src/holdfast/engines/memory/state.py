@@ -15,13 +15,12 @@ from holdfast.contract.batch import Draft, append_key
 from holdfast.contract.engine import Snapshot
 from holdfast.contract.errors import StorageFull
 from holdfast.contract.record import Range, Record
+from holdfast.engines.embedded.held_past import HeldPast
 from holdfast.engines.embedded.key_order import KeyOrder
 
 #: A record as it is kept: plain tuples of plain things are nothing to the collector, which else
 #: would look at all of a database again and again.
 Kept = tuple[bytes, int]
-#: What a key held before the revision that overwrote it: (that revision, the record or None).
-_Past = tuple[int, Kept | None]
 
 #: A tuple of a class, a record say, without the call that its class would make.
 make: Any = tuple.__new__
@@ -39,7 +38,7 @@ class State:
         records: by key, the newest.
         head: the newest revision.
         batch_ids: id of a batch to (revision, instant by the monotonic clock), the oldest first.
-        snapshots: tokens of the open ones.
+        past: the records that open snapshots see.
         size: bytes of all keys and values, kept only where there is a limit.
         size_max: that limit; 0: none.
         lock: held while a group is written in, and by readers of more than one key.
@@ -51,20 +50,16 @@ class State:
         self.size_max = size_max
         self.head = 0
         self.batch_ids: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
-        self.snapshots: set[object] = set()
+        self.past: HeldPast[Kept] = HeldPast()
         self.lock = threading.RLock()
         self._order = KeyOrder(self.records)
-        self._past: dict[bytes, list[_Past]] = {}
 
     def put(self, key: bytes, record: Kept | None, revision: int) -> Kept | None:
         """Write or (None) delete; what stood there before."""
         before = self.records.get(key)
         if self.size_max:
             self.size += size_of(key, record) - size_of(key, before)
-        if self.snapshots:
-            self._past.setdefault(key, []).append((revision, before))
-        elif self._past:
-            self._past.clear()  # The last snapshot was dropped.
+        self.past.overwrite(key, before, revision)
         if record is not None:
             if before is None:
                 self._order.add((key,))
@@ -102,8 +97,8 @@ class State:
         for prefix, value in draft.appends:
             new[append_key(prefix, revision, index)] = value, revision
             index += 1  # noqa: SIM113 - most drafts have one append
-        if self._past:
-            self._past.clear()  # The last snapshot was dropped.
+        if self.past.rows:
+            self.past.forget_dropped()
         records = self.records
         before = list(map(records.get, new))
         try:
@@ -131,7 +126,7 @@ class State:
     def walk_at(self, range: Range, revision: int) -> Iterator[tuple[bytes, Kept]]:
         """The same as of a revision that a snapshot holds."""
         keys = {key for key, _ in self.walk(range)}
-        keys.update(key for key in self._past if key in range)
+        keys.update(key for key in self.past.rows if key in range)
         for key in sorted(keys, reverse=range.reverse):
             record = self.at(key, revision)
             if record is not None:
@@ -139,17 +134,12 @@ class State:
 
     def at(self, key: bytes, revision: int) -> Kept | None:
         """The record as of a revision that a snapshot holds."""
-        for overwritten, before in self._past.get(key, ()):
-            if overwritten > revision:
-                return before
-        return self.records.get(key)
+        return self.past.at(key, revision, self.records.get(key))
 
     def release(self, token: object) -> None:
-        """A snapshot is closed; with the last one the past goes."""
+        """A snapshot is closed."""
         with self.lock:
-            self.snapshots.discard(token)
-            if not self.snapshots:
-                self._past.clear()
+            self.past.release(token)
 
     def forget_order(self) -> None:
         """Make the key order anew, after an interrupt that may have come while it was made."""
@@ -170,7 +160,7 @@ class MemorySnapshot(Snapshot):
         self._token = object()
         with state.lock:
             self.revision = state.head
-            state.snapshots.add(self._token)
+            state.past.take(self._token, state.head)
 
     def close(self) -> None:
         self.closed = True
@@ -179,4 +169,4 @@ class MemorySnapshot(Snapshot):
     def __del__(self) -> None:
         # Collected in any thread, which must not wait for a lock: the next write forgets the past.
         if hasattr(self, "_token"):
-            self.state.snapshots.discard(self._token)
+            self.state.past.drop(self._token)

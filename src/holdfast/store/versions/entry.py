@@ -202,7 +202,7 @@ class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
                     if stored[offset : offset + 1] == _PLAIN:
                         try:
                             value = _decode_plain(stored[offset + 1 :])
-                        except ValueError:
+                        except (ValueError, RecursionError):
                             value = self._decode()  # Says what is wrong.
                     else:
                         value = self._decode()
