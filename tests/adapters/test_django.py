@@ -254,6 +254,20 @@ def test_many_values_make_themselves_room() -> None:
     }
 
 
+def test_a_cache_that_others_empty_while_it_is_culled() -> None:
+    class Slow(HoldfastCache):
+        def _remove_every(self, nth: int) -> int:
+            other.clear()
+            return super()._remove_every(nth)
+
+    address, options = f"memory://?name=django-{next(_numbers)}", {"MAX_ENTRIES": 5}
+    cache = Slow(address, {"OPTIONS": options})
+    other = cache_at(address, OPTIONS=options)
+    for number in range(8):
+        cache.set(f"k{number}", number)
+    assert cache.get("k7") == 7
+
+
 def test_counting_in_threads_loses_nothing(cache: HoldfastCache) -> None:
     cache.set("k", 0, None)
     with ThreadPoolExecutor(4) as pool:

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 import holdfast
 import holdfast.sync
 from holdfast.adapters.csv import to_csv
+from holdfast.adapters.files import held
 from holdfast.adapters.json_lines import from_json_lines, to_json_lines
 from holdfast.contract.errors import InvalidInput, InvalidValue, SerializationFailed
 from holdfast.contract.runtime import ManualClock
@@ -136,3 +138,30 @@ def test_a_file_is_there_whole_or_not_at_all(db: holdfast.sync.Database, tmp_pat
     to_json_lines(collection, link)
     assert link.is_symlink()
     assert file.read_text().count("\n") == 3
+
+
+def test_what_is_opened_for_a_cancelled_import_is_closed() -> None:
+    begun, go_on, stream = threading.Event(), threading.Event(), io.BytesIO()
+
+    def slow() -> io.BytesIO:
+        begun.set()
+        go_on.wait(10)
+        return stream
+
+    async def work() -> None:
+        async with holdfast.open("memory://") as db:
+
+            async def read() -> None:
+                async with held(db.collection("all"), slow):
+                    raise AssertionError("it was cancelled before")
+
+            task = asyncio.create_task(read())
+            await asyncio.to_thread(begun.wait, 10)
+            task.cancel()
+            await asyncio.sleep(0)
+            go_on.set()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert stream.closed
+
+    asyncio.run(work())

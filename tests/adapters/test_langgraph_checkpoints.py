@@ -13,11 +13,12 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 import holdfast
 import holdfast.sync
-from holdfast.adapters import checkpoint_rows, langgraph_checkpoints
+from holdfast.adapters import checkpoint_rows, langgraph_checkpoints, ranges
 from holdfast.adapters.langgraph_checkpoints import HoldfastSaver
 from holdfast.codecs.keys import unpack
 from holdfast.contract.errors import InvalidInput
 from holdfast.runtime.drive import drive
+from holdfast.stores.store import Store
 from tests.adapters.suites import opened
 
 
@@ -200,6 +201,7 @@ def test_a_thread_longer_than_a_step_is_copied_and_deleted_whole(
     saver: HoldfastSaver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint_rows, "STEP_ROWS", 3)
+    monkeypatch.setattr(ranges, "PAGE_KEYS", 3)
     at = config("a")
     for number in range(8):
         at = put(saver, at, {"n": number}, run_id="run")
@@ -209,6 +211,25 @@ def test_a_thread_longer_than_a_step_is_copied_and_deleted_whole(
     saver.delete_thread("a")
     assert plain(saver.list(config("a"))) == []
     assert len(plain(saver.list(config("b")))) == 8
+
+
+def test_a_thread_is_copied_as_of_one_moment(
+    saver: HoldfastSaver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint_rows, "STEP_ROWS", 1)
+    at = put(saver, config("a"), {"n": 0})
+    set_many = Store.set_many
+
+    async def go_on(store: Any, pairs: Any) -> int:
+        """Between two commits of the copy the run in the thread goes on."""
+        monkeypatch.setattr(Store, "set_many", set_many)
+        put(saver, at, {"n": 1})
+        return await set_many(store, pairs)
+
+    monkeypatch.setattr(Store, "set_many", go_on)
+    saver.copy_thread("a", "b")
+    assert [value for _, value in plain(saver.list(config("a")))] == [{"n": 1}, {"n": 0}]
+    assert [value for _, value in plain(saver.list(config("b")))] == [{"n": 0}]
 
 
 def test_what_names_no_place_is_refused(saver: HoldfastSaver) -> None:

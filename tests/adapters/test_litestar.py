@@ -16,7 +16,7 @@ from litestar.testing import TestClient
 
 import holdfast
 from holdfast.adapters.litestar import LitestarStore
-from holdfast.contract.errors import InvalidInput, InvalidKey, InvalidValue
+from holdfast.contract.errors import InvalidInput, InvalidKey, InvalidValue, StoreClosed
 from holdfast.contract.runtime import ManualClock
 
 pytestmark = pytest.mark.anyio
@@ -112,9 +112,12 @@ async def test_tasks_that_renew_at_once_agree(store: LitestarStore) -> None:
 async def test_tasks_that_come_first_open_one_database(tmp_path: Path) -> None:
     store = LitestarStore(f"lmdb:///{tmp_path}/app")
     await asyncio.gather(*(store.set(str(number), b"1") for number in range(20)))
-    assert len(store._place._loops) == 1
+    [opened] = store._place._loops.values()
+    database = opened.database
+    assert database is not None
     await store.__aexit__(None, None, None)
-    assert len(store._place._loops) == 0
+    with pytest.raises(StoreClosed):
+        await database.entries.get("k")
     assert await store.get("7") == b"1"  # Opened again.
     await store._place.close()
     with pytest.raises(InvalidInput, match="address"):

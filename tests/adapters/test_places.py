@@ -217,7 +217,6 @@ def test_each_loop_has_a_handle_of_its_own(tmp_path: Path) -> None:
 
     for number in range(2):
         asyncio.run(put(number))
-    assert len(store._place._loops) == 0
 
     async def look() -> list[str]:
         found = await store.keys()
@@ -241,4 +240,21 @@ async def test_a_first_call_that_is_cancelled_leaves_the_next_one_its_turn(tmp_p
     await store.set(b"k", b"v")
     assert await place.store() is store
     assert (await place.database()).stores is not None
+    await place.close()
+
+
+@pytest.mark.anyio
+async def test_what_a_first_call_is_opening_is_closed_too(tmp_path: Path) -> None:
+    place = AsyncPlace(f"sqlite:///{tmp_path}/app.db", "s")
+    for turns in range(12):
+        first = asyncio.create_task(place.database())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await place.close()
+        database = await first
+        if turns:  # It had begun when it was closed.
+            with pytest.raises(holdfast.StoreClosed):
+                await database.entries.get("k")
+    await place.close()
+    assert await (await place.store()).get(b"k", None) is None  # Opened again by itself.
     await place.close()

@@ -13,6 +13,7 @@ from holdfast.adapters import sessions
 from holdfast.adapters.sessions import HoldfastSession
 from holdfast.contract.errors import InvalidInput, InvalidKey, SerializationFailed
 from holdfast.contract.runtime import ManualClock
+from holdfast.records.decorators.evented import Evented
 from tests.adapters.suites import opened
 
 
@@ -109,6 +110,32 @@ def test_items_run_out_and_long_sessions_are_cleared(monkeypatch: pytest.MonkeyP
             await session.add_items([said(number) for number in range(8)])
             await session.clear_session()
             assert await session.get_items() == []
+
+    asyncio.run(work())
+
+
+def test_clearing_leaves_what_comes_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "CLEAR_ITEMS", 3)
+    write = Evented.write
+
+    async def work() -> None:
+        async with holdfast.open("memory://") as db:
+            session, added = HoldfastSession("ada", db), list[int]()
+            await session.add_items([said(number) for number in range(6)])
+
+            async def interleaved(entries: Any, writes: Any) -> Any:
+                """Somebody adds an item after each commit."""
+                result = await write(entries, writes)
+                added.append(1)
+                assert len(added) < 10, "it never ends"
+                with monkeypatch.context() as usual:
+                    usual.setattr(Evented, "write", write)
+                    await session.add_items([said(9)])
+                return result
+
+            monkeypatch.setattr(Evented, "write", interleaved)
+            await session.clear_session()
+            assert await session.get_items() == [said(9), said(9)]
 
     asyncio.run(work())
 

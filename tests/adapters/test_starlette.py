@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket
 
 import holdfast.sync
 from holdfast.adapters.starlette import TOKEN_CHARACTERS_MAX, SessionMiddleware, renew_session
-from holdfast.contract.errors import InvalidInput, SerializationFailed
+from holdfast.contract.errors import InvalidInput, SerializationFailed, StoreClosed
 from holdfast.contract.runtime import SystemClock
 
 
@@ -74,6 +74,14 @@ async def later(request: Request) -> Response:
     return JSONResponse({}, background=BackgroundTask(work))
 
 
+async def slow(request: Request) -> Response:
+    """While it works, the same browser goes on in another tab."""
+    request.session["slow"] = True
+    with TestClient(request.app, cookies=request.cookies) as other:
+        other.get((await request.body()).decode())
+    return JSONResponse(request.session)
+
+
 async def talk(socket: WebSocket) -> None:
     await socket.accept()
     socket.session["said"] = await socket.receive_text()
@@ -81,7 +89,7 @@ async def talk(socket: WebSocket) -> None:
     await socket.close()
 
 
-VIEWS = (view, untouched, update, deep, clear, sign_in, broken, unstorable, replaced, later)
+VIEWS = (view, untouched, update, deep, clear, sign_in, broken, unstorable, replaced, later, slow)
 
 
 def make_app(address: str, **settings: Any) -> Starlette:
@@ -177,6 +185,21 @@ def test_a_view_that_raises_writes_nothing(client: TestClient, address: str) -> 
     assert kept_in(address) == {}
 
 
+@pytest.mark.parametrize(("meanwhile", "left"), [("/clear", 0), ("/sign_in", 1)])
+def test_a_slow_request_brings_back_no_session(
+    client: TestClient, address: str, meanwhile: str, left: int
+) -> None:
+    client.post("/update", json={"cart": 1})
+    token = client.cookies["session"]
+    answer = client.post("/slow", content=meanwhile)
+    assert answer.status_code == 200
+    assert "set-cookie" not in answer.headers  # The browser may have another key by now.
+    kept = kept_in(address)
+    assert hashlib.sha256(token.encode()).digest() not in kept
+    assert len(kept) == left
+    assert client.get("/view").json() == {}
+
+
 def test_a_session_may_be_replaced(client: TestClient) -> None:
     client.get("/replaced")
     assert client.get("/view").json() == {"plain": "dict"}
@@ -232,8 +255,10 @@ def test_the_end_of_the_application_closes_the_database(address: str) -> None:
     with TestClient(app) as client:
         client.post("/update", json={"a": 1})
         stack: Any = app.middleware_stack
-        assert len(stack.app._place._loops) == 1
-    assert len(stack.app._place._loops) == 0
+        [opened] = stack.app._place._loops.values()
+        database = opened.database
+    with pytest.raises(StoreClosed):
+        database._gate.check()
 
 
 def test_only_its_own_sessions_are_renewed(client: TestClient) -> None:

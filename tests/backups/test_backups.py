@@ -26,8 +26,10 @@ from holdfast.contract.errors import (
     NotADatabase,
     StorageFull,
     StoreClosed,
+    StoreError,
     StoreExists,
     StoreLocked,
+    TimedOut,
     VersionNotFound,
 )
 from holdfast.contract.record import Range, Record
@@ -407,6 +409,31 @@ async def test_a_backup_goes_to_streams_and_to_what_fsspec_reaches(
                 assert await rows_of(other) == await rows_of(db)
 
 
+async def test_no_error_about_a_backup_shows_the_secrets_of_its_url(scene: Scene) -> None:
+    memory = fsspec.filesystem("memory")
+    urls = {name: f"memory://ada:hunter2@host/{name}" for name in ("full", "more", "torn")}
+    async with scene.open() as db:
+        await filled(db, 5)
+        await db.backup(urls["full"])
+        await db.backup(urls["more"], since=urls["full"])
+    memory.pipe(memory._strip_protocol(urls["torn"]), b"torn")
+    async with holdfast.open("memory://") as other:
+        await filled(other, 5)
+        with pytest.raises(Compacted) as compacted:
+            await other.backup("memory://never", since=urls["full"])
+    found: list[StoreError] = [compacted.value]
+    bad = (["torn"], ["more"], ["full", "full"], ["full", "more", "more"])
+    for names in bad:
+        with pytest.raises(StoreError) as failed:
+            await holdfast.restore([urls[one] for one in names], "memory://")
+        found.append(failed.value)
+    with pytest.raises(VersionNotFound) as absent:
+        await holdfast.restore([urls["full"]], "memory://", to=1)
+    for error in [*found, absent.value]:
+        assert "host/" in str(error)
+        assert "hunter2" not in f"{error}{error.__cause__}"
+
+
 @pytest.mark.parametrize("compression", ["zstd", "gzip", "lz4", "snappy", "none"])
 def test_backups_without_an_event_loop(tmp_path: Path, compression: str) -> None:
     with holdfast.sync.open(f"lmdb:///{tmp_path / 'app'}") as db:
@@ -432,6 +459,12 @@ def test_what_the_file_system_has_against_a_backup_is_told(
             db.backup(tmp_path / "nowhere" / "full")
         with pytest.raises(NotADatabase, match="cannot be read"):
             db.backup(target, since=tmp_path / "absent")
+
+        def late(_rows: int, _bytes: int) -> None:
+            raise TimedOut("late")
+
+        with pytest.raises(TimedOut, match="late"):  # An OSError, but not of the file.
+            db.backup(target, progress=late)
 
         def full(self: FrameWriter, revision: int, rows: int, written: int) -> None:
             raise OSError(errno.ENOSPC, "no space left")

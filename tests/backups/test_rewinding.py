@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import holdfast
-from holdfast.contract.errors import InvalidInput, VersionNotFound
+from holdfast.contract.errors import InvalidInput, QuotaExceeded, VersionNotFound
 from holdfast.contract.record import Record
 from holdfast.database.handle import Database
 from holdfast.store import layout
@@ -124,6 +124,20 @@ async def test_what_keeps_no_past_is_named(kept_scene: Scene, tmp_path: Path) ->
         await restored(kept_scene, [file], now + 1)
     with pytest.raises(InvalidInput, match="found both"):
         await holdfast.restore([file], "memory://", to=1, at=1)
+
+
+async def test_more_changes_than_are_taken_back_are_told(
+    kept_scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("holdfast.backups.rewinding.KEYS_MAX", 2)
+    async with kept_scene.open() as db:
+        for n in range(4):
+            first = (await db.entries.set(f"a:{n}", n)).revision - 3
+        await db.backup(tmp_path / "full")
+    with pytest.raises(QuotaExceeded, match="more than 2 keys"):
+        await restored(kept_scene, [tmp_path / "full"], first)
+    async with await restored(kept_scene, [tmp_path / "full"], first + 1) as db:
+        assert [key async for key in db.entries.keys("#")] == ["a:0", "a:1"]
 
 
 async def test_what_was_given_up_is_told(kept_scene: Scene, tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ import pytest
 import holdfast
 import holdfast.sync
 from holdfast.backups.following import Round
+from holdfast.backups.shipping import Place
 from holdfast.contract.errors import (
+    DriverMissing,
     InvalidInput,
     NotADatabase,
     StoreNotFound,
@@ -113,6 +115,113 @@ async def test_a_torn_backup_is_written_once_more_and_left_out_of_a_restore(
             await restored(kept_scene, place)
 
 
+async def test_a_backup_that_cannot_be_read_is_neither_removed_nor_left_out(
+    kept_scene: Scene, tmp_path: Path
+) -> None:
+    place = tmp_path / "shipped"
+    async with kept_scene.open() as db:
+        for n in range(2):
+            await db.entries.set("a:1", n)
+            await holdfast.follow(kept_scene.url, place, once=True)
+        last = place / "00000002.more"
+        last.rename(tmp_path / "aside")
+        last.mkdir()  # It opens no more than what a file system fails to read.
+        with pytest.raises(InvalidInput, match="cannot be used"):
+            await holdfast.follow(kept_scene.url, place, once=True)
+        with pytest.raises(InvalidInput, match="cannot be used"):
+            await restored(kept_scene, place)
+        assert last.is_dir()
+
+
+async def test_a_backup_that_has_just_begun_is_left_out_of_a_restore(
+    kept_scene: Scene, tmp_path: Path
+) -> None:
+    place = tmp_path / "shipped"
+    async with kept_scene.open() as db:
+        await db.entries.set("a:1", 1)
+        await holdfast.follow(kept_scene.url, place, once=True)
+        (place / "00000002.more").touch()
+        assert await restored(kept_scene, place) == await rows_of(db)
+        await holdfast.follow(kept_scene.url, place, once=True)
+    names = sorted(one.name for one in place.iterdir())
+    assert names == ["00000001.full", "00000002.more"]
+    assert (place / names[1]).stat().st_size
+
+
+@pytest.mark.parametrize("error", [KeyError, SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+def test_a_backup_that_fails_leaves_no_object_and_tells_why(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
+    def work(stream: Any) -> None:
+        stream.write(b"begun")
+        raise error("why")
+
+    with pytest.raises(error, match="why"):
+        Place(tmp_path).write("00000001.full", work)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_where_what_was_shipped_is_removed_a_full_backup_follows(
+    kept_scene: Scene, tmp_path: Path
+) -> None:
+    place = tmp_path / "shipped"
+    rounds: list[Round] = []
+    async with kept_scene.open() as db:
+        await db.entries.set("a:1", 1)
+        work = holdfast.follow(kept_scene.url, place, interval=0.001, progress=rounds.append)
+        task = asyncio.create_task(work)
+        for n in range(2, 4):
+            await until(lambda: bool(rounds) and rounds[-1].revision >= db.revision)
+            await db.entries.set("a:1", n)
+        await until(lambda: rounds[-1].revision >= db.revision)
+        (place / "00000001.full").unlink()  # As a rule of the bucket does it.
+        await db.entries.set("a:1", 4)
+        await until(lambda: rounds[-1].revision >= db.revision)
+        assert "is gone" in rounds[-1].reason
+        assert await restored(kept_scene, place) == await rows_of(db)
+        for one in place.iterdir():
+            one.unlink()
+        await db.entries.set("a:1", 5)
+        await until(lambda: rounds[-1].revision >= db.revision)
+        assert await restored(kept_scene, place) == await rows_of(db)
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_a_moment_between_the_last_of_one_chain_and_the_next_full_one_comes_back(
+    kept_scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("holdfast.backups.shipping.CONTINUED_MAX", 0)
+    place = tmp_path / "shipped"
+    moments: list[tuple[int, int]] = []
+    async with kept_scene.open() as db:
+        for n in range(6):
+            await db.entries.set("a:1", n)
+            moments.append((db.revision, n))
+            if n % 2:
+                await holdfast.follow(kept_scene.url, place, once=True)
+    assert {one.suffix for one in place.iterdir()} == {".full"}
+    for at, n in moments:
+        url = url_of(kept_scene.engine, tmp_path / f"restored-{n}")
+        (tmp_path / f"restored-{n}").mkdir()
+        done = await holdfast.restore([place], url, at=at, components=kept_scene.components)
+        assert done.revision == at
+        async with kept_scene.handle(url) as db:
+            assert (await db.entries.require("a:1")).value == n
+
+
+async def test_without_fsspec_a_shipper_says_what_it_needs(
+    kept_scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    async with kept_scene.open() as db:
+        await db.entries.set("a:1", 1)
+        with pytest.raises(DriverMissing, match="need the package fsspec"):
+            await holdfast.follow(kept_scene.url, tmp_path / "shipped", once=True)
+        with pytest.raises(DriverMissing, match="need the package fsspec"):
+            await db.backup("memory://one.backup")
+
+
 async def test_places_that_hold_nothing_are_told(kept_scene: Scene, tmp_path: Path) -> None:
     with pytest.raises(NotADatabase, match="nothing was shipped"):
         await restored(kept_scene, tmp_path)
@@ -159,8 +268,14 @@ holdfast.sync.follow(sys.argv[1], sys.argv[2], interval=0.001, progress=told)
 """
 
 
+def _leave(_rows: int, _bytes: int) -> None:
+    raise SystemExit
+
+
 @pytest.mark.row("E-133")
 def test_backups_go_to_an_object_store_and_come_back(bucket: str, tmp_path: Path) -> None:
+    import s3fs
+
     url, place = f"lmdb:///{tmp_path / 'app'}", f"{bucket}/app/"
     with holdfast.sync.open(url) as db:
         db.entries.set("a:1", {"text": "x" * 1000})
@@ -178,6 +293,11 @@ def test_backups_go_to_an_object_store_and_come_back(bucket: str, tmp_path: Path
             shipper.send_signal(signal.SIGKILL)  # Perhaps in the middle of an upload.
         holdfast.sync.follow(url, place, once=True)
         db.backup(f"{bucket}/one.backup")
+        with pytest.raises(SystemExit):
+            db.backup(f"{bucket}/torn.backup", progress=_leave)
+        assert [one.rpartition("/")[2] for one in s3fs.S3FileSystem().ls(bucket, refresh=True)] == [
+            "app", "one.backup",
+        ]  # fmt: skip
         keys = list(db.entries.keys("#"))
         for files in ([place], [f"{bucket}/one.backup"]):
             target = f"sqlite:///{tmp_path / f'restored-{len(files[0])}.db'}"

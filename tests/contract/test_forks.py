@@ -44,3 +44,39 @@ def test_work_stops_before_storage_and_goes_on_after_it() -> None:
     assert child == "['child storage', 'child work']"
     # A hook that raises keeps no other from being called.
     assert parent == str(["before work", "before storage", "after storage", "KeyboardInterrupt"])
+
+
+HELD = """
+import os, threading
+from holdfast.contract.forks import renewed_lock
+
+class Owner:
+    def __init__(self):
+        self.lock = renewed_lock(self, "lock")
+
+owner = Owner()
+held, done = threading.Event(), threading.Event()
+
+def hold():
+    with owner.lock:
+        held.set()
+        done.wait()
+
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait()
+child = os.fork()
+if not child:
+    os._exit(0 if owner.lock.acquire(timeout=5) else 1)
+print(os.waitpid(child, 0)[1], owner.lock.locked())
+done.set()
+thread.join()
+"""
+
+
+@needs.fork
+def test_a_lock_that_a_thread_held_at_the_fork_is_free_in_the_child() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HELD], capture_output=True, text=True, timeout=50, check=True
+    )
+    assert done.stdout.split() == ["0", "True"]

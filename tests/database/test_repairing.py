@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from holdfast.contract.batch import Batch, Delete, Put
 from holdfast.contract.errors import ReadOnly
 from holdfast.contract.record import Range
 from holdfast.database.handle import Database
+from holdfast.documents.indexing import build as building
 from holdfast.store import layout
 from holdfast.store.versions.past_rows import Grave, pack_grave
 from tests.store.scene import Scene, engine_of, rows_of
@@ -63,6 +66,30 @@ async def test_rows_that_follow_from_values_are_mended(scene: Scene) -> None:
         assert await keys_of(db, "entries", layout.TAG) == tags
         found = [one.key async for one in cities.query(population=0)]
         assert found == ["c0"]
+
+
+@pytest.mark.parametrize("step", ["finish_drops", "build"])
+async def test_an_index_whose_mending_is_broken_off_is_not_lost(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    async def interrupted(*_arguments: object) -> None:
+        raise asyncio.CancelledError
+
+    async with scene.open() as db:
+        cities = db.collection("cities")
+        await cities.create_index("by population", "population", unique=True)
+        await cities.set("c1", {"population": 1})
+        await engine_of(db).commit(Batch([Delete((await keys_of(db, "documents", b"I"))[0])]))
+        with monkeypatch.context() as patch:
+            patch.setattr(building, step, interrupted)
+            with pytest.raises(asyncio.CancelledError):
+                await db.repair()
+        [index] = await cities.list_indexes()
+        assert (index.name, index.unique, index.state) == ("by population", True, "building")
+        await cities.create_index("by population", "population", unique=True)
+        assert [one.state for one in await cities.list_indexes()] == ["ready"]
+        assert await db.check() == []
+        assert [one.key async for one in cities.query(population=1)] == ["c1"]
 
 
 async def test_a_damaged_value_is_left_and_told(kept_scene: Scene) -> None:

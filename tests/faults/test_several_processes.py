@@ -15,7 +15,7 @@ import holdfast.sync
 from holdfast.contract.record import Range
 from holdfast.runtime.system import drive
 from holdfast.store import layout
-from holdfast.store.versions.trimming import _COUNTED, _decode_counted
+from holdfast.store.versions.trimming import _decode_counted
 from tests.faults.modes import url_of
 
 ROOT = Path(__file__).parents[2]
@@ -72,7 +72,7 @@ def test_processes_that_trim_at_once_keep_what_is_to_be_kept(mode: str, quick: P
         db.retention.trim()
         engine = db._inner._require_shared().engine
         rows = drive(engine.scan(Range.prefix(layout.FEED))).rows
-        [counted] = drive(engine.read([_COUNTED]))
+        [counted] = drive(engine.read([layout.SYSTEM_FEED_COUNTED]))
         assert counted is not None
         assert len(rows) == _decode_counted(counted.value).rows == KEPT_CHANGES
         assert db.head() >= since + PROCESSES * WRITES

@@ -24,7 +24,7 @@ from holdfast.store import layout
 from holdfast.store.versions import trimming
 from holdfast.store.versions.entry import Entry
 from holdfast.store.versions.retention import SETTINGS_KEY
-from holdfast.store.versions.trimming import _COUNTED, _decode_counted
+from holdfast.store.versions.trimming import _decode_counted
 from tests.store.scene import Scene, engine_of, first, listed, rows_of
 
 BIG = 600 * 1024
@@ -83,7 +83,7 @@ async def test_settings_that_cannot_be_read_do_not_lock_the_data_away(
 
 
 async def counted(db: Database) -> int:
-    [record] = await engine_of(db).read([_COUNTED])
+    [record] = await engine_of(db).read([layout.SYSTEM_FEED_COUNTED])
     assert record is not None
     return _decode_counted(record.value).rows
 

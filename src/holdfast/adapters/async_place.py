@@ -67,9 +67,14 @@ class AsyncPlace:
 
     async def close(self) -> None:
         """Close what was opened on this loop; a database that was given stays open."""
-        opened = self._loops.pop(asyncio.get_running_loop(), None)
-        if opened is not None and opened.database is not None and isinstance(self._database, str):
-            await opened.database.close()
+        opened = self._loops.get(asyncio.get_running_loop())
+        if opened is None:
+            return
+        # In its turn: what a first call is opening would stay open behind it.
+        async with opened.turn:
+            database, opened.database, opened.store = opened.database, None, None
+            if database is not None and isinstance(self._database, str):
+                await database.close()
 
     def _here(self) -> _Opened:
         return self._loops.setdefault(asyncio.get_running_loop(), _Opened())

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from holdfast.adapters.ranges import remove_range
 from holdfast.codecs.keys import pack, prefix_range, unpack
 from holdfast.database.handle import Database
 from holdfast.stores.verbs import Verbs
@@ -119,7 +120,7 @@ async def put_writes(
 async def latest(store: Verbs, place: Place) -> str | None:
     """The newest checkpoint of a namespace."""
     bounds = prefix_range(("c", *place))
-    async for key, _ in store.iterate_range(bounds.start, bounds.end, ascending=False, limit=1):
+    async for key in store.keys(bounds.start, bounds.end, ascending=False, limit=1):
         return str(unpack(key)[3])
     return None
 
@@ -168,7 +169,7 @@ async def candidates(
     if end is None:
         end = bounds.end if before is None or thread is None else pack((*head, before))
     found = []
-    async for key, _ in store.iterate_range(bounds.start, end, ascending=False, limit=limit):
+    async for key in store.keys(bounds.start, end, ascending=False, limit=limit):
         parts = [str(part) for part in unpack(key)]
         id, inside = (parts[3], parts[2]) if one else (parts[2], parts[3])
         found.append((key, Place(parts[1], inside), id))
@@ -193,15 +194,22 @@ async def delete_thread(store: Verbs, thread: str) -> None:
             break
         await store.delete_many(keys)
     for kind in ("o", "b", "w"):
-        await _delete_range(store, (kind, thread))
+        bounds = prefix_range((kind, thread))
+        await remove_range(store, bounds.start, bounds.end)
 
 
-async def copy_thread(store: Verbs, source: str, target: str) -> None:
-    """Copy all of a thread; its checkpoints show when all that belongs to them is there."""
+async def copy_thread(moment: Verbs, store: Verbs, source: str, target: str) -> None:
+    """Copy all of a thread; its checkpoints show when all that belongs to them is there.
+
+    Args:
+        moment: the store of a snapshot: a run may go on in the thread.
+        store: the same store, to write to.
+        source, target: from where and where to.
+    """
     for kind in ("b", "w", "c", "o"):
         bounds = prefix_range((kind, source))
         rows: dict[bytes, bytes] = {}
-        async for key, value in store.iterate_range(bounds.start, bounds.end):
+        async for key, value in moment.iterate_range(bounds.start, bounds.end):
             parts = unpack(key)
             rows[pack((kind, target, *parts[2:]))] = value
             if kind == "c":
@@ -221,7 +229,7 @@ async def namespaces(store: Verbs, thread: str) -> list[str]:
     start = bounds.start
     while True:
         next_: str | None = None
-        async for key, _ in store.iterate_range(start, bounds.end, limit=1):
+        async for key in store.keys(start, bounds.end, limit=1):
             next_ = str(unpack(key)[2])
         if next_ is None:
             return found
@@ -233,7 +241,7 @@ async def of_run(store: Verbs, run: str) -> dict[Place, list[str]]:
     """The checkpoints that a run made."""
     found: dict[Place, list[str]] = {}
     bounds = prefix_range(("r", run))
-    async for key, _ in store.iterate_range(bounds.start, bounds.end):
+    async for key in store.keys(bounds.start, bounds.end):
         _, _, thread, namespace, id = map(str, unpack(key))
         found.setdefault(Place(thread, namespace), []).append(id)
     return found
@@ -285,7 +293,7 @@ async def delete(store: Verbs, place: Place, ids: Sequence[str]) -> None:
         if saved.run is not None:
             keys.append(pack(("r", saved.run, *place, id)))
         bounds = prefix_range(("w", *place, id))
-        keys += [key async for key, _ in store.iterate_range(bounds.start, bounds.end)]
+        keys += [key async for key in store.keys(bounds.start, bounds.end)]
     gone = set(ids)
     for id in await _ids(store, place, gone):
         removed.difference_update(_saved.decode(await store.get(pack(("c", *place, id)))).versions)
@@ -295,17 +303,6 @@ async def delete(store: Verbs, place: Place, ids: Sequence[str]) -> None:
 
 async def _ids(store: Verbs, place: Place, without: Iterable[str]) -> list[str]:
     bounds = prefix_range(("c", *place))
-    walk = store.iterate_range(bounds.start, bounds.end)
     left_out = set(without)
-    every = [str(unpack(key)[3]) async for key, _ in walk]
+    every = [str(unpack(key)[3]) async for key in store.keys(bounds.start, bounds.end)]
     return [id for id in every if id not in left_out]
-
-
-async def _delete_range(store: Verbs, elements: tuple[str, ...]) -> None:
-    bounds = prefix_range(elements)
-    while True:
-        walk = store.iterate_range(bounds.start, bounds.end, limit=STEP_ROWS)
-        keys = [key async for key, _ in walk]
-        if not keys:
-            return
-        await store.delete_many(keys)

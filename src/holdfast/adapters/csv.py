@@ -17,7 +17,7 @@ from holdfast.adapters import cells, dialects
 from holdfast.adapters.columns import Missing, Place, checked_missing
 from holdfast.adapters.files import offload, opened, output, stepped
 from holdfast.adapters.handles import either
-from holdfast.adapters.incoming import Nulls
+from holdfast.adapters.incoming import Nulls, check_key, check_nulls
 from holdfast.adapters.rows import COMMIT_ROWS, Rows, Writer
 from holdfast.contract.errors import InvalidInput, InvalidKey, StoreError
 from holdfast.documents.collection import Collection
@@ -145,8 +145,7 @@ async def from_csv(
         InvalidValue, InvalidKey, SchemaValidationFailed: a row cannot be a document.
         OSError: the file cannot be read.
     """
-    if nulls not in ("null", "missing"):
-        raise InvalidInput(f"nulls is 'null' or 'missing'; found {nulls!r}")
+    check_nulls(nulls)
     writer = Writer(collection, commit_rows, modified_by=modified_by, comment=comment)
     async with opened(collection, source) as stream, writer:
         bytes_ = await offload(collection, lambda: _twice(stream))
@@ -264,14 +263,8 @@ def _types(
 
 
 def _place(names: Sequence[str], key: str | None) -> int | None:
-    if key is None:
-        return None
-    if key not in names:
-        raise InvalidInput(
-            f"a column {key!r} with the keys was wanted; found none. Name it with key=, or give "
-            "key=None to have keys made"
-        )
-    return names.index(key)
+    check_key(names, key)
+    return None if key is None else names.index(key)
 
 
 async def _write(

@@ -8,9 +8,10 @@
     }
 
 The cache is shared by all processes that name the database. Each opens it once, at the first use,
-so servers that fork their workers need nothing else. `add`, `incr`, `decr`, `touch` and
-`get_or_set` are steps that nobody comes between; `set_many` and `delete_many` are one commit.
-Values are pickled, as Django's own backends do: whoever writes into the database is trusted.
+so servers that fork their workers need nothing else. `add`, `incr`, `decr` and `touch` are steps
+that nobody comes between; of several `get_or_set` at once the first that is done counts for all.
+`set_many` and `delete_many` are one commit. Values are pickled, as Django's own backends do:
+whoever writes into the database is trusted.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from os import PathLike
 from typing import Any, Final, NoReturn, TypeVar
 
 from holdfast.adapters.expiring import Kept, pack_kept, text_key, unpack_kept
-from holdfast.adapters.paths import PAGE_KEYS
 from holdfast.adapters.place import Place
+from holdfast.adapters.ranges import PAGE_KEYS
 from holdfast.adapters.requirement import requires
 from holdfast.adapters.steps import one_step
 from holdfast.contract.errors import ConfigInvalid
@@ -218,7 +219,9 @@ class HoldfastCache(BaseCache):  # type: ignore[misc]  # ships no types
             return
         count = self._place.store.count()
         while count and count + values > self._max_entries:
-            count = max(0, count - self._remove_every(self._cull_frequency))
+            removed = self._remove_every(self._cull_frequency)
+            # Where others removed them first, none is left to remove here.
+            count = max(0, count - removed) if removed else self._place.store.count()
         self._room = max(0, (self._max_entries - count) // 2 - values)
 
     def _remove_every(self, nth: int) -> int:

@@ -11,11 +11,20 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from itertools import islice
 from os import PathLike
 from pathlib import Path
-from typing import IO, Any, Final, TypeVar
+from typing import IO, Any, Final, Protocol, TypeVar
 
 from holdfast.documents.collection import Collection
 
+
+class Closable(Protocol):
+    """What has to be closed."""
+
+    def close(self) -> Any:
+        """Let go of it."""
+
+
 T = TypeVar("T")
+C = TypeVar("C", bound=Closable)
 
 #: How many steps of a reader are made at once, away from the loop.
 STEPS: Final = 256
@@ -80,6 +89,18 @@ async def offload(collection: Collection[Any], work: Callable[[], T]) -> T:
 
 
 @asynccontextmanager
+async def held(collection: Collection[Any], acquire: Callable[[], C]) -> AsyncIterator[C]:
+    """What was opened away from the loop; closed in the end, after a cancelled wait for it too."""
+    found: list[C] = []
+    try:
+        await offload(collection, lambda: found.append(acquire()))
+        yield found[0]
+    finally:
+        for one in found:
+            one.close()
+
+
+@asynccontextmanager
 async def opened(
     collection: Collection[Any], source: str | PathLike[str] | IO[bytes]
 ) -> AsyncIterator[IO[bytes]]:
@@ -87,11 +108,8 @@ async def opened(
     if not isinstance(source, str | PathLike):
         yield source
         return
-    stream: IO[bytes] = await offload(collection, lambda: io.BufferedReader(io.FileIO(source)))
-    try:
+    async with held(collection, lambda: io.BufferedReader(io.FileIO(source))) as stream:
         yield stream
-    finally:
-        stream.close()
 
 
 async def stepped(collection: Collection[Any], steps: Iterator[T]) -> AsyncIterator[T]:

@@ -22,8 +22,10 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Final
 
-from holdfast.adapters.paths import PAGE_KEYS, SLASH, children, path_key
+from holdfast.adapters.expiring import text_key
+from holdfast.adapters.paths import SLASH, children
 from holdfast.adapters.place import Place, address_of
+from holdfast.adapters.ranges import PAGE_KEYS
 from holdfast.adapters.requirement import requires
 from holdfast.adapters.steps import one_step
 from holdfast.contract.record import after_prefix
@@ -91,7 +93,7 @@ class HoldfastFileSystem(AbstractFileSystem):  # type: ignore[misc]  # ships no 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
         """Name, size in bytes and type of a file or directory. Raises FileNotFoundError."""
         path = self._strip_protocol(path)
-        store, key = self._store, path_key(path)
+        store, key = self._store, text_key(path)
         if key:
             try:
                 return {"name": path, "size": store.length(key), "type": "file"}
@@ -107,13 +109,13 @@ class HoldfastFileSystem(AbstractFileSystem):  # type: ignore[misc]  # ships no 
         if known["type"] == "file":
             found = [known]
         else:
-            key = path_key(path)
+            key = text_key(path)
             found = []
             for child in children(self._store, key + SLASH if key else b""):
                 name = f"{path}/{child.name.decode()}".lstrip("/")
                 if child.is_directory:
                     found.append({"name": name, "size": 0, "type": "directory"})
-                elif (size := self._length(path_key(name))) is not None:
+                elif (size := self._length(text_key(name))) is not None:
                     found.append({"name": name, "size": size, "type": "file"})
         found.sort(key=lambda one: str(one["name"]))
         return found if detail else [one["name"] for one in found]
@@ -210,7 +212,7 @@ class HoldfastFileSystem(AbstractFileSystem):  # type: ignore[misc]  # ships no 
         expanded = self.expand_path(path, recursive=recursive, maxdepth=maxdepth)
         store, files, directories = self._store, list[bytes](), list[str]()
         for one in expanded:
-            key = path_key(one)
+            key = text_key(one)
             if key and store.has(key):
                 files.append(key)
             elif not key or _is_directory(store, key):
@@ -269,7 +271,7 @@ class HoldfastFileSystem(AbstractFileSystem):  # type: ignore[misc]  # ships no 
     def rmdir(self, path: str) -> None:
         """Remove an empty directory. Raises FileNotFoundError, OSError (ENOTEMPTY)."""
         path = self._strip_protocol(path)
-        key = path_key(path) + SLASH
+        key = text_key(path) + SLASH
 
         def step(store: StoreTransaction) -> None:
             found = list(store.keys(key, after_prefix(key), limit=2))
@@ -296,7 +298,7 @@ class HoldfastFileSystem(AbstractFileSystem):  # type: ignore[misc]  # ships no 
     def _file_key(self, path: str) -> bytes:
         if not path:
             raise IsADirectoryError(errno.EISDIR, "this is the root", path)
-        return path_key(path)
+        return text_key(path)
 
     def _writable_key(self, path: str) -> bytes:
         """The key of a path that can become a file."""
@@ -314,7 +316,7 @@ class HoldfastFileSystem(AbstractFileSystem):  # type: ignore[misc]  # ships no 
         return key
 
     def _absent(self, path: str) -> OSError:
-        if _is_directory(self._store, path_key(path)):
+        if _is_directory(self._store, text_key(path)):
             return IsADirectoryError(errno.EISDIR, "this is a directory", path)
         return _missing(path)
 

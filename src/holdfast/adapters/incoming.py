@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import ModuleType
 from typing import Any, Final, Literal, NamedTuple
@@ -41,8 +41,7 @@ async def incoming(
     with requires("pyarrow>=20"):
         import pyarrow as pa
     arrow: ModuleType = pa
-    if nulls not in ("null", "missing"):
-        raise InvalidInput(f"nulls is 'null' or 'missing'; found {nulls!r}")
+    check_nulls(nulls)
     writer = Writer(collection, commit_rows, **options)
     async with writer:
         with _reader(arrow, data) as reader:
@@ -100,6 +99,17 @@ def _check_names(names: list[str], key: str | None) -> None:
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise InvalidInput(f"columns have names of their own; found {min(twice)!r} twice")
+    check_key(names, key)
+
+
+def check_nulls(nulls: Any) -> None:
+    """Refuse what is none of `Nulls`. Raises InvalidInput."""
+    if nulls not in ("null", "missing"):
+        raise InvalidInput(f"nulls is 'null' or 'missing'; found {nulls!r}")
+
+
+def check_key(names: Sequence[str], key: str | None) -> None:
+    """Refuse columns without the one of the keys. Raises InvalidInput."""
     if key is not None and key not in names:
         raise InvalidInput(
             f"a column {key!r} with the keys was wanted; found none. Name it with key=, or give "

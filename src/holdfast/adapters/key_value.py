@@ -13,12 +13,13 @@ have is refused with py-key-value's own `SerializationError`, as its stores do.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any, Final, Self, SupportsFloat
 
 from holdfast.adapters.async_place import AsyncPlace
 from holdfast.adapters.expiring import Kept, pack_kept, unpack_kept
+from holdfast.adapters.ranges import remove_range
 from holdfast.adapters.requirement import requires
 from holdfast.codecs.keys import pack, prefix_range, unpack
 from holdfast.contract.errors import InvalidInput, InvalidKey
@@ -37,8 +38,6 @@ with requires("py-key-value-aio>=0.5"):
 
 #: The collection of calls that name none.
 DEFAULT_COLLECTION: Final = "default_collection"
-#: How many keys one commit of `destroy` removes.
-_KEYS_PER_COMMIT: Final = 1_000
 
 Found = tuple[dict[str, Any] | None, float | None]
 
@@ -158,7 +157,10 @@ class KeyValue:
 
     async def keys(self, collection: str | None = None, *, limit: int | None = None) -> list[str]:
         """The keys of a collection in order, at most `limit`."""
-        return [str(key[1]) async for key in self._walk(self._named(collection), limit)]
+        bounds = prefix_range((self._named(collection),))
+        store = await self._place.store()
+        walk = store.keys(bounds.start, bounds.end, limit=limit)
+        return [str(unpack(key)[1]) async for key in walk]
 
     async def collections(self, *, limit: int | None = None) -> list[str]:
         """The names of the collections that hold something, in order, at most `limit`."""
@@ -179,11 +181,12 @@ class KeyValue:
 
     async def destroy_collection(self, collection: str) -> bool:
         """Remove all keys of a collection; whether there were any."""
-        return await self._remove(self._walk(collection, None))
+        bounds = prefix_range((collection,))
+        return await remove_range(await self._place.store(), bounds.start, bounds.end) > 0
 
     async def destroy(self) -> bool:
         """Remove all keys of all collections; whether there were any."""
-        return await self._remove(self._walk(None, None))
+        return await remove_range(await self._place.store()) > 0
 
     # --- Inside -----------------------------------------------------------------------------
 
@@ -198,23 +201,6 @@ class KeyValue:
             return checked_key(pack(parts))
         except InvalidKey as error:
             raise InvalidKeyError(str(error)) from error
-
-    async def _walk(
-        self, collection: str | None, limit: int | None
-    ) -> AsyncIterator[tuple[Any, ...]]:
-        bounds = prefix_range(() if collection is None else (collection,))
-        store = await self._place.store()
-        async for key in store.keys(bounds.start or None, bounds.end, limit=limit):
-            yield unpack(key)
-
-    async def _remove(self, walk: AsyncIterator[tuple[Any, ...]]) -> bool:
-        store, removed, batch = await self._place.store(), 0, list[bytes]()
-        async for key in walk:
-            batch.append(pack(key))
-            if len(batch) == _KEYS_PER_COMMIT:
-                removed += await store.delete_many(batch)
-                batch.clear()
-        return removed + await store.delete_many(batch) > 0
 
     def _found(self, stored: bytes | None) -> Found:
         if stored is None:

@@ -16,10 +16,12 @@ from typing import Any, Final
 
 import orjson
 
+from holdfast.adapters.expiring import text_key
 from holdfast.adapters.handles import Bridge
+from holdfast.adapters.ranges import PAGE_KEYS, remove_range
 from holdfast.adapters.requirement import requires
 from holdfast.codecs.keys import pack
-from holdfast.contract.errors import DeserializationFailed, InvalidKey, InvalidValue
+from holdfast.contract.errors import DeserializationFailed, InvalidValue
 from holdfast.contract.record import after_prefix
 from holdfast.database.handle import Database
 from holdfast.sync.database import Database as SyncDatabase
@@ -34,9 +36,6 @@ with requires("langchain-core>=1"):
         GenerationChunk,
     )
     from langchain_core.stores import ByteStore
-
-#: How many keys are read, or answers removed, at a time.
-PAGE_KEYS: Final = 1_000
 
 _KINDS: Final[dict[str, type[Generation]]] = {
     kind.__name__: kind
@@ -117,22 +116,20 @@ class HoldfastByteStore(ByteStore):
         await db.stores.open(self._name)
         async with db.snapshot() as view:
             store = await view.stores.get(self._name)
-            return [await store.get(_encoded(key), None) for key in keys]
+            return [await store.get(text_key(key), None) for key in keys]
 
     async def _set(self, db: Database, pairs: Sequence[tuple[str, bytes]]) -> None:
         store = await db.stores.open(self._name)
-        await store.set_many([(_encoded(key), value) for key, value in pairs], ttl=self._ttl)
+        await store.set_many([(text_key(key), value) for key, value in pairs], ttl=self._ttl)
 
     async def _delete(self, db: Database, keys: Sequence[str]) -> None:
-        await (await db.stores.open(self._name)).delete_many(map(_encoded, keys))
+        await (await db.stores.open(self._name)).delete_many(map(text_key, keys))
 
     async def _keys(self, db: Database, prefix: str | None, behind: bytes | None) -> list[bytes]:
         store = await db.stores.open(self._name)
-        start = (prefix or "").encode()
-        end = after_prefix(start)
+        start = text_key(prefix or "")
         first = start or None if behind is None else behind + b"\0"
-        walk = store.iterate_range(first, end, limit=PAGE_KEYS)
-        return [key async for key, _ in walk]
+        return [key async for key in store.keys(first, after_prefix(start), limit=PAGE_KEYS)]
 
 
 class HoldfastCache(BaseCache):
@@ -198,21 +195,7 @@ class HoldfastCache(BaseCache):
         await store.set(_digest(prompt, model), row, ttl=self._ttl)
 
     async def _clear(self, db: Database) -> None:
-        store = await db.stores.open(self._name)
-        while True:
-            keys = [key async for key, _ in store.iterate_range(limit=PAGE_KEYS)]
-            if not keys:
-                return
-            await store.delete_many(keys)
-
-
-def _encoded(key: str) -> bytes:
-    if not isinstance(key, str):
-        raise InvalidKey(f"the key of a ByteStore is a str; found a {type(key).__name__}")
-    try:
-        return key.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidKey("a key is Unicode text; found one with a lone surrogate") from error
+        await remove_range(await db.stores.open(self._name))
 
 
 def _digest(prompt: str, model: str) -> bytes:

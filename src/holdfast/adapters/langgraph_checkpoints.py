@@ -295,7 +295,10 @@ class HoldfastSaver(BaseCheckpointSaver[str]):
                 await db.transact(work)
 
     async def _copy_thread(self, db: Database, source: str, target: str) -> None:
-        await rows.copy_thread(await db.stores.open(self._name), str(source), str(target))
+        store = await db.stores.open(self._name)
+        async with db.snapshot() as view:
+            moment = await view.stores.get(self._name)
+            await rows.copy_thread(moment, store, str(source), str(target))
 
     async def _prune(self, db: Database, threads: Sequence[str], strategy: str) -> None:
         if strategy not in _STRATEGIES:

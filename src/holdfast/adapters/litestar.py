@@ -22,7 +22,7 @@ from types import TracebackType
 
 from holdfast.adapters.async_place import AsyncPlace
 from holdfast.adapters.expiring import pack_kept, seconds_of, unpack_kept
-from holdfast.adapters.paths import PAGE_KEYS
+from holdfast.adapters.ranges import remove_range
 from holdfast.adapters.requirement import requires
 from holdfast.adapters.steps import one_async_step
 from holdfast.codecs.keys import pack, prefix_range
@@ -122,8 +122,7 @@ class LitestarStore(NamespacedStore):
         bounds = prefix_range(self.namespace)
         # The namespace's own name may be a key of the namespace above.
         start = pack(self.namespace) + b"\0" if self.namespace else None
-        while keys := [key async for key in store.keys(start, bounds.end, limit=PAGE_KEYS)]:
-            await store.delete_many(keys)
+        await remove_range(store, start, bounds.end)
 
     async def exists(self, key: str) -> bool:
         """Whether there is a value."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from holdfast.adapters.arrow import Export
 from holdfast.adapters.columns import Missing
-from holdfast.adapters.files import offload, replaced
+from holdfast.adapters.files import held, offload, replaced
 from holdfast.adapters.handles import either
 from holdfast.adapters.incoming import Nulls, incoming
 from holdfast.adapters.requirement import requires
@@ -87,13 +87,16 @@ async def from_parquet(
     with requires("pyarrow>=20"):
         import pyarrow as pa
         from pyarrow import parquet
-    try:
-        file = await offload(collection, lambda: parquet.ParquetFile(path))
-    except pa.ArrowInvalid as error:
-        raise InvalidInput(
-            "a Parquet file was wanted; found another one, or a damaged one"
-        ) from error
-    with file:
+
+    def open_file() -> Any:
+        try:
+            return parquet.ParquetFile(path)
+        except pa.ArrowInvalid as error:
+            raise InvalidInput(
+                "a Parquet file was wanted; found another one, or a damaged one"
+            ) from error
+
+    async with held(collection, open_file) as file:
         batches = file.iter_batches(batch_size=BATCH_ROWS)
         reader = pa.RecordBatchReader.from_batches(file.schema_arrow, batches)
         return await incoming(

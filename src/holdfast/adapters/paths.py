@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from holdfast.contract.errors import InvalidKey
+from holdfast.adapters.ranges import PAGE_KEYS
 from holdfast.contract.record import after_prefix
 from holdfast.sync import Store
 
 SLASH: Final = b"/"
-#: How many keys are read at once.
-PAGE_KEYS: Final = 1_000
 
 
 class Child(NamedTuple):
@@ -28,18 +26,6 @@ class Child(NamedTuple):
 
     name: bytes
     is_directory: bool
-
-
-def path_key(path: str) -> bytes:
-    """The key of a path. Raises InvalidKey."""
-    if not isinstance(path, str):
-        raise InvalidKey(f"a path is a str; found a {type(path).__name__}")
-    try:
-        return path.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidKey(
-            "a path is Unicode text; found a lone surrogate; rename the file it came from"
-        ) from error
 
 
 def keys_below(store: Store, prefix: bytes) -> Iterator[bytes]:

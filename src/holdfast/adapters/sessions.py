@@ -125,11 +125,15 @@ class HoldfastSession:
 
         async def clear(db: Database) -> None:
             scope = self._scope(db)
-            while True:
-                keys = [key async for key in scope.keys(limit=CLEAR_ITEMS)]
-                if not keys:
-                    return
-                await db.entries.write([Write(self._key(int(key.name)), DELETE) for key in keys])
+            async for last in scope.keys(reverse=True, limit=1):
+                behind = None
+                while keys := [
+                    key async for key in scope.keys(gt=behind, lte=last, limit=CLEAR_ITEMS)
+                ]:
+                    await db.entries.write(
+                        [Write(self._key(int(one.name)), DELETE) for one in keys]
+                    )
+                    behind = keys[-1]
 
         await self._bridge.wait(clear)
 

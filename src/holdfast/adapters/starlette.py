@@ -12,7 +12,8 @@
 `request.session` is what it is with Starlette's own middleware, but a change deep inside it is
 kept too, the browser does not see it, its size is no matter, and `session.clear()` ends it on the
 server. Call `renew_session(request)` when somebody signs in, so that a key known before is worth
-nothing. Of two requests at once the later write of a session stands.
+nothing. Of two requests at once the later write of a session stands, but none brings back a session
+that was ended, or whose key was renewed, while it was served.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from typing import Any, Final, Literal
 
 from holdfast.adapters.async_place import AsyncPlace
 from holdfast.adapters.requirement import requires
+from holdfast.adapters.steps import one_async_step
 from holdfast.contract.errors import DeserializationFailed, SerializationFailed
 from holdfast.database.handle import Database
 from holdfast.store.durations import ttl_milliseconds
+from holdfast.stores.transaction import StoreTransaction
 
 with requires("starlette>=1", "itsdangerous"):
     from starlette.datastructures import MutableHeaders
@@ -149,13 +152,24 @@ class SessionMiddleware:
         # A key that nobody has here is never taken over: others may know it.
         return (None, b"{}") if stored is None else (token, stored)
 
-    async def write(self, token: str, data: bytes, old: str | None = None) -> None:
-        """Keep a session under a key, in the same commit no longer under an old one."""
+    async def begin(self, token: str, data: bytes, old: str | None = None) -> None:
+        """Keep a session under a new key, in the same commit no longer under an old one."""
         store = await self._place.store()
         async with store.batch() as batch:
             batch.set(_key(token), data, ttl=self._ttl_s)
             if old is not None:
                 batch.delete(_key(old))
+
+    async def write(self, token: str, data: bytes) -> bool:
+        """Keep a session under its key; False: it was ended, and nothing is written."""
+
+        async def step(store: StoreTransaction) -> bool:
+            if not await store.has(_key(token)):
+                return False
+            await store.set(_key(token), data, ttl=self._ttl_s)
+            return True
+
+        return await one_async_step(await self._place.store(), step)
 
     async def remove(self, token: str) -> None:
         """End the session under a key."""
@@ -196,8 +210,12 @@ class _State:
         modified = renewed or getattr(self.session, "modified", False)
         if data == self._stored and not modified:
             return None
-        self._token = middleware.new_token() if renewed or old is None else old
-        await middleware.write(self._token, data, old if self._token != old else None)
+        if renewed or old is None:
+            self._token = middleware.new_token()
+            await middleware.begin(self._token, data, old)
+        elif not await middleware.write(old, data):
+            self._token = None
+            return None
         self._stored = data
         return middleware.cookie(self._token)
 

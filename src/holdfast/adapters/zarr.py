@@ -18,8 +18,10 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from os import PathLike
 from typing import Any
 
-from holdfast.adapters.paths import PAGE_KEYS, SLASH, children, path_key
+from holdfast.adapters.expiring import text_key
+from holdfast.adapters.paths import SLASH, children
 from holdfast.adapters.place import Place
+from holdfast.adapters.ranges import PAGE_KEYS
 from holdfast.adapters.requirement import requires
 from holdfast.adapters.steps import one_step
 from holdfast.contract.record import after_prefix
@@ -89,7 +91,7 @@ class ZarrStore(Store):
     ) -> Buffer | None:
         """The value of a key, or a part of it; None where there is none."""
         self._is_open = True
-        data = self._read(path_key(key), byte_range)
+        data = self._read(text_key(key), byte_range)
         if data is None:
             return None
         return (prototype or default_buffer_prototype()).buffer.from_bytes(data)
@@ -98,13 +100,13 @@ class ZarrStore(Store):
         """Put a value under a key. Raises ValueError when the store is only read."""
         self._check_writable()
         self._is_open = True
-        self._place.store.set(path_key(key), _bytes_of(value))
+        self._place.store.set(text_key(key), _bytes_of(value))
 
     def delete_sync(self, key: str) -> None:
         """Remove a key, if it is there. Raises ValueError when the store is only read."""
         self._check_writable()
         self._is_open = True
-        self._place.store.delete(path_key(key))
+        self._place.store.delete(text_key(key))
 
     # --- As zarr calls it -------------------------------------------------------------------
 
@@ -136,11 +138,11 @@ class ZarrStore(Store):
 
     async def exists(self, key: str) -> bool:
         """Whether there is a value; reads nothing of it."""
-        return await asyncio.to_thread(lambda: self._place.store.has(path_key(key)))
+        return await asyncio.to_thread(lambda: self._place.store.has(text_key(key)))
 
     async def getsize(self, key: str) -> int:
         """How many bytes a value has; reads none of them. Raises FileNotFoundError."""
-        data_key = path_key(key)
+        data_key = text_key(key)
         try:
             return await asyncio.to_thread(lambda: self._place.store.length(data_key))
         except KeyError:
@@ -153,7 +155,7 @@ class ZarrStore(Store):
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """Put a value under a key that has none; of several at once one does."""
         self._check_writable()
-        data_key, data = path_key(key), _bytes_of(value)
+        data_key, data = text_key(key), _bytes_of(value)
 
         def step(store: StoreTransaction) -> None:
             if not store.has(data_key):
@@ -163,7 +165,7 @@ class ZarrStore(Store):
 
     async def _set_many(self, values: Iterable[tuple[str, Buffer]]) -> None:
         self._check_writable()
-        pairs = [(path_key(key), _bytes_of(value)) for key, value in values]
+        pairs = [(text_key(key), _bytes_of(value)) for key, value in values]
         await asyncio.to_thread(lambda: self._place.store.set_many(pairs))
 
     async def delete(self, key: str) -> None:
@@ -189,7 +191,7 @@ class ZarrStore(Store):
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
         """The names directly below a path; what is deeper is passed over."""
-        directory = path_key(prefix.rstrip("/"))
+        directory = text_key(prefix.rstrip("/"))
         directory += SLASH if directory else b""
         names = await asyncio.to_thread(
             lambda: {child.name for child in children(self._place.store, directory)}
@@ -224,7 +226,7 @@ class ZarrStore(Store):
 
     async def _pages(self, prefix: str) -> AsyncIterator[Sequence[bytes]]:
         """The keys with a prefix, some at a time; what was given may be removed meanwhile."""
-        first = path_key(prefix)
+        first = text_key(prefix)
         start, end = first or None, after_prefix(first)
 
         def read() -> Sequence[bytes]:

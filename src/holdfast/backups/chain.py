@@ -13,8 +13,7 @@ from datetime import datetime
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from holdfast.backups.framing import END, LAYER, ROWS, End, FrameReader, Head, Item, Layer
-from holdfast.backups.places import open_backup
-from holdfast.contract.config import masked
+from holdfast.backups.places import open_backup, shown
 from holdfast.contract.errors import IntegrityFailed, InvalidInput, NotADatabase, VersionNotFound
 from holdfast.contract.record import Record
 from holdfast.store.instants import milliseconds
@@ -37,7 +36,7 @@ class BackupFacts(NamedTuple):
     """What a backup file says of itself, once all its checksums have been compared.
 
     Attributes:
-        name: of the file.
+        name: of the file, as it is opened; errors show `shown`.
         head: what it is of.
         end: what closes it.
         layers: more than one where the backup was broken off and went on later.
@@ -47,6 +46,11 @@ class BackupFacts(NamedTuple):
     head: Head
     end: End
     layers: tuple[LayerPlace, ...]
+
+    @property
+    def shown(self) -> str:
+        """The name, without the secrets of a URL."""
+        return shown(self.name)
 
 
 def verify_file(stream: IO[bytes], name: str) -> BackupFacts:
@@ -62,8 +66,8 @@ def verify_file(stream: IO[bytes], name: str) -> BackupFacts:
         frame = reader.frame()
         if frame is None:
             raise IntegrityFailed(
-                f"the backup {name} was broken off before its end; run it once more with the same "
-                "name, and it goes on from here"
+                f"the backup {reader.name} was broken off before its end; run it once more with "
+                "the same name, and it goes on from here"
             )
         kind, body = frame
         if kind == LAYER:
@@ -102,23 +106,30 @@ def chain_of(files: Sequence[BackupFacts], to: int | datetime | None) -> list[Ba
     """
     if not files or len(files) > CHAIN_MAX:
         raise InvalidInput(f"a restore takes 1 to {CHAIN_MAX} backup files; found {len(files)}")
+    known: dict[str, BackupFacts] = {}
+    for one in files:
+        same = known.setdefault(one.head.id, one)
+        if same is not one:
+            raise InvalidInput(
+                f"{one.shown} is the same backup as {same.shown}; give each of them once"
+            )
     full = [one for one in files if one.head.base is None]
     if len(full) != 1:
         raise InvalidInput(
             f"a restore takes one full backup and those that continue it; found {len(full)} full "
-            f"ones among {', '.join(one.name for one in files)}"
+            f"ones among {', '.join(one.shown for one in files)}"
         )
     following = {one.head.base: one for one in files if one.head.base is not None}
     chain = [full[0]]
     while (continued := following.pop(chain[-1].head.id, None)) is not None:
         if continued.head.since != chain[-1].end.revision:
             raise IntegrityFailed(
-                f"the backup {continued.name} continues revision {continued.head.since}; "
-                f"{chain[-1].name} is of revision {chain[-1].end.revision}"
+                f"the backup {continued.shown} continues revision {continued.head.since}; "
+                f"{chain[-1].shown} is of revision {chain[-1].end.revision}"
             )
         chain.append(continued)
     if len(chain) != len(files):
-        strange = sorted(one.name for one in files if one not in chain)
+        strange = sorted(one.shown for one in files if one not in chain)
         raise InvalidInput(
             f"{', '.join(strange)} does not continue any backup of these; give each backup in "
             "between as well, and none of another database"
@@ -128,7 +139,7 @@ def chain_of(files: Sequence[BackupFacts], to: int | datetime | None) -> list[Ba
     wanted = [one for one in chain if no_newer(one, to)]
     if not wanted:
         raise VersionNotFound(
-            f"no backup of these is so old; the oldest, {chain[0].name}, is of revision "
+            f"no backup of these is so old; the oldest, {chain[0].shown}, is of revision "
             f"{chain[0].end.revision}"
         )
     return wanted
@@ -143,14 +154,10 @@ def chain_at(files: Sequence[BackupFacts], at: int | datetime) -> list[BackupFac
     """
     chain = chain_of(files, None)
     for length, one in enumerate(chain, 1):
-        if isinstance(at, datetime):
-            if no_newer(one, at) and one.head.made_at_ms != milliseconds(at):
-                continue
-        elif one.end.revision < at:
-            continue
-        return chain[:length]
+        if no_older(one, at):
+            return chain[:length]
     raise VersionNotFound(
-        f"the newest backup of these, {masked(chain[-1].name)}, is older than that: of revision "
+        f"the newest backup of these, {chain[-1].shown}, is older than that: of revision "
         f"{chain[-1].end.revision}. Give a later one, or restore it with `to`"
     )
 
@@ -160,6 +167,13 @@ def no_newer(one: BackupFacts, to: int | datetime) -> bool:
     if isinstance(to, datetime):
         return one.head.made_at_ms <= milliseconds(to)
     return one.end.revision <= to
+
+
+def no_older(one: BackupFacts, at: int | datetime) -> bool:
+    """Whether a backup is of that moment or one after it. Raises InvalidInput."""
+    if isinstance(at, datetime):
+        return one.head.made_at_ms >= milliseconds(at)
+    return one.end.revision >= at
 
 
 def merged(chain: Sequence[BackupFacts]) -> Iterator[tuple[bytes, Record]]:
@@ -184,7 +198,7 @@ def merged(chain: Sequence[BackupFacts]) -> Iterator[tuple[bytes, Record]]:
             rows += 1
         if rows != chain[-1].end.rows:
             raise IntegrityFailed(
-                f"the backup {chain[-1].name} is of {chain[-1].end.rows} rows; {rows} came "
+                f"the backup {chain[-1].shown} is of {chain[-1].end.rows} rows; {rows} came "
                 "out of it"
             )
 
@@ -198,7 +212,7 @@ def _opened(backup: BackupFacts) -> IO[bytes]:
 
 def _unreadable(name: str, error: OSError) -> NotADatabase:
     why = error.strerror or type(error).__name__
-    return NotADatabase(f"the backup {masked(name)} cannot be read: {why}")
+    return NotADatabase(f"the backup {shown(name)} cannot be read: {why}")
 
 
 class _Walk:

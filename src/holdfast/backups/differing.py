@@ -1,12 +1,13 @@
 """Where two databases of one history differ: rows of one moment against rows that stand elsewhere.
 
-A key and the revision of its row determine its value, so revisions are compared, and values only
-move where a row has to be written. Both sides are read in pages and compared in the order of keys;
+Rows are compared with their values: the rotation of a key of an encrypted database changes those,
+and leaves revisions as they are. Both sides are read in pages and compared in the order of keys;
 memory stays flat.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Iterable, Sequence
 
 from holdfast.backups.standby import OWN
@@ -40,7 +41,7 @@ async def of_keys(
 ) -> AsyncIterator[list[Difference]]:
     """The same of single keys."""
     wanted = [key for key in keys if not key.startswith(OWN)]
-    for at in _steps(len(wanted)):
+    for at in range(0, len(wanted), READ_KEYS):
         step = wanted[at : at + READ_KEYS]
         mine, standing = await source.read(step), await target.read(step)
         found = compared(
@@ -55,10 +56,10 @@ def compared(
     mine: Sequence[tuple[bytes, Record]], standing: Sequence[tuple[bytes, Record]]
 ) -> list[Difference]:
     """What makes the standing rows mine."""
-    known = {key: record.revision for key, record in standing}
+    known = dict(standing)
     found: list[Difference] = []
     for key, record in mine:
-        if known.pop(key, None) != record.revision and not key.startswith(OWN):
+        if known.pop(key, None) != record and not key.startswith(OWN):
             found.append((key, record))
     found.extend((key, None) for key in known if not key.startswith(OWN))
     return found
@@ -97,16 +98,6 @@ class _Side:
         if not rows or rows[-1][0] <= border:
             self._rows = []
             return rows
-        low, high = 0, len(rows)
-        while low < high:
-            middle = (low + high) // 2
-            if rows[middle][0] <= border:
-                low = middle + 1
-            else:
-                high = middle
-        self._rows = rows[low:]
-        return rows[:low]
-
-
-def _steps(count: int) -> Iterable[int]:
-    return range(0, count, READ_KEYS)
+        count = bisect_right(rows, border, key=lambda row: row[0])
+        self._rows = rows[count:]
+        return rows[:count]

@@ -18,6 +18,7 @@ from typing import IO, Any, Final
 
 import msgspec
 
+from holdfast.backups.places import shown
 from holdfast.codecs.compression import compression_named
 from holdfast.contract.errors import (
     FormatTooNew,
@@ -166,7 +167,7 @@ class FrameReader:
 
     Args:
         stream: binary, at its beginning; it has to be seekable.
-        name: what errors call the file.
+        name: of the file; errors show it without the secrets of a URL.
 
     Raises:
         NotADatabase: it is no backup file.
@@ -176,9 +177,11 @@ class FrameReader:
 
     def __init__(self, stream: IO[bytes], name: str) -> None:
         self._stream = stream
-        self.name = name
+        self.name = shown(name)
         if _exactly(stream, len(MAGIC)) != MAGIC:
-            raise NotADatabase(f"{name} is no backup of Holdfast; give a file that `backup` wrote")
+            raise NotADatabase(
+                f"{self.name} is no backup of Holdfast; give a file that `backup` wrote"
+            )
         self._number = 0
         kind, body = self.frame() or (0, b"")
         if kind != HEAD:
@@ -187,8 +190,8 @@ class FrameReader:
         number = self.decode(body, _Number).number
         if number > FORMAT:
             raise FormatTooNew(
-                f"this Holdfast reads backups of format {FORMAT}; {name} is of format {number}. "
-                "Restore it with the version that wrote it, or a later one",
+                f"this Holdfast reads backups of format {FORMAT}; {self.name} is of format "
+                f"{number}. Restore it with the version that wrote it, or a later one",
                 found=number,
                 supported=FORMAT,
             )

@@ -27,7 +27,7 @@ from holdfast.contract.runtime import Components
 from holdfast.runtime.drive import drive
 from holdfast.store import layout
 from holdfast.store.encryption.settings import Encryption
-from holdfast.store.format import features_above, read_format, with_features
+from holdfast.store.format import ENCRYPTION, features_above, read_format, with_features
 from holdfast.store.registry import engine_class, read_config
 
 _FORMAT_ROW = layout.SYSTEM_FORMAT
@@ -57,7 +57,10 @@ class Restored(NamedTuple):
 
 
 async def verify(
-    files: Sequence[Path | str], components: Components, to: int | datetime | None = None
+    files: Sequence[Path | str],
+    components: Components,
+    to: int | datetime | None = None,
+    at: int | datetime | None = None,
 ) -> list[BackupFacts]:
     """Read backups and compare all their checksums. Raises as `verify_file` does.
 
@@ -66,12 +69,13 @@ async def verify(
             was followed to.
         components: clock, ids and host.
         to: of a directory: the chain that begins no newer than this.
+        at: of a directory: the chain with the oldest backup no older than this.
     """
     places = places_of(files)
 
     def read() -> list[BackupFacts]:
         if len(places) == 1 and _is_directory(places[0]):
-            return shipped(places[0], to)
+            return shipped(places[0], to, at)
         return [verify_path(one) for one in places]
 
     return await components.host.runtime().offload(read)
@@ -104,10 +108,11 @@ async def restore(
         InvalidInput: the files do not belong together, or one is missing.
         NotADatabase, FormatTooNew, IntegrityFailed: a file cannot be restored.
         VersionNotFound: all of them are newer than `to`, or older than `at`.
+        Unsupported: `at` of an encrypted database.
     """
     require_moment("to", to)
     require_moment("at", at)
-    found = await verify(files, components, to if at is None else at)
+    found = await verify(files, components, to, at)
     chain = chain_of(found, to) if at is None else chain_at(found, at)
     engine = _engine(address, components)
     revision = chain[-1].end.revision
@@ -230,8 +235,13 @@ async def _fill(
                 raise Stopped
         if marker is None:
             raise IntegrityFailed("there is no format row among the rows; give a whole database")
-        read_format(marker, engine.config.url)
+        found = read_format(marker, engine.config.url)
         if taken_back is not None:
+            if ENCRYPTION in found.features:
+                raise Unsupported(
+                    "the past of an encrypted database cannot be read without its keys; restore "
+                    f"to a backup, with `to`. Remove what stands at {engine.config.url} first"
+                )
             await taken_back(engine)
         await engine.load([(layout.SYSTEM_FORMAT, marker)], next_revision=revision + 1)
     finally:

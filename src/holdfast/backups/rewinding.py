@@ -33,7 +33,6 @@ STEP_ROWS: Final = 1_000
 KEPT: Final = ("entries", "documents")
 #: What an incarnation and a version take in keys.
 LIFE_BYTES: Final = len(pack_life(1, 1))
-_COUNTED: Final = layout.SYSTEM + b"feed counted"
 
 #: A row to be written, or (None) removed.
 Row = tuple[bytes, Record | None]
@@ -94,15 +93,15 @@ async def changed_since(engine: Engine, revision: int) -> list[Changed]:
             continue
         if row.key not in changed.firsts:
             count += 1
+            if count > KEYS_MAX:
+                raise QuotaExceeded(
+                    f"more than {KEYS_MAX:,} keys changed since revision {revision}, which is the "
+                    "most that are taken back. Restore a backup that is nearer, with `to`",
+                    limit=KEYS_MAX,
+                )
             changed.firsts[row.key] = position
         if row.identity:
             changed.identities.add(row.identity)
-    if count > KEYS_MAX:
-        raise QuotaExceeded(
-            f"{count:,} keys changed since revision {revision}; at most {KEYS_MAX:,} are taken "
-            "back. Restore a backup that is nearer",
-            limit=KEYS_MAX,
-        )
     for changed in found.values():
         if not _keeps_past(changed.keyspace) and await _is_newer(engine, changed, revision):
             without.add(_name(changed))
@@ -277,7 +276,7 @@ async def _of_the_feed(engine: Engine, revision: int) -> AsyncIterator[Row]:
     newer = Range(append_key(layout.FEED, revision + 1, 0), after_prefix(layout.FEED))
     async for key, _ in rows_of(engine, newer):
         yield key, None
-    yield _COUNTED, None
+    yield layout.SYSTEM_FEED_COUNTED, None
     # The log by which the feed is proven begins anew where it has gone further.
     audit = [row async for row in rows_of(engine, Range.prefix(layout.SYSTEM_AUDIT))]
     if any(record.revision > revision for _, record in audit):

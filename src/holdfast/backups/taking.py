@@ -11,7 +11,7 @@ from typing import IO, Any, NamedTuple
 from holdfast.backups.chain import BackupFacts, verify_path
 from holdfast.backups.framing import FORMAT, LAYER, ROWS, FrameReader, FrameWriter, Head, Layer
 from holdfast.backups.given import place_of, stream_or_path
-from holdfast.backups.places import fsspec_for
+from holdfast.backups.places import fsspec_for, written
 from holdfast.backups.walking import BackupWalk, Border, Progress
 from holdfast.codecs.compression import compression_named
 from holdfast.contract.capability import Io
@@ -78,6 +78,8 @@ async def back_up(
         if isinstance(place, Path):
             try:
                 return await _to_file(engine, place, head, progress, stopped)
+            except StoreError:
+                raise  # TimedOut is an OSError, too.
             except OSError as error:
                 raise _told(error, place) from error
         return await to_stream(engine, place, head, progress, stopped)
@@ -180,7 +182,7 @@ class Base(NamedTuple):
 
 def base_of(facts: BackupFacts) -> Base:
     """What a backup that continues this one has to know of it."""
-    return Base(facts.head.id, facts.name, facts.head.lineage, facts.end.revision)
+    return Base(facts.head.id, facts.shown, facts.head.lineage, facts.end.revision)
 
 
 def head_of(engine: Engine, base: Base | None, compression: str) -> Head:
@@ -279,12 +281,13 @@ def best_compression() -> str:
 
 
 def _open_url(url: str) -> AbstractContextManager[IO[bytes]]:
+    fsspec = fsspec_for(url)
     try:
-        opened: AbstractContextManager[IO[bytes]] = fsspec_for(url).open(url, "wb")
+        system, path = fsspec.core.url_to_fs(url)
     except (ValueError, ImportError) as error:
         # Not its words: they may repeat what the address holds.
         raise InvalidInput(
             f"a backup goes to a URL that fsspec knows; it does not take {masked(url)} "
             f"({type(error).__name__})"
         ) from None
-    return opened
+    return written(system, path)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from holdfast.backups.differing import Difference, of_keys, of_range
+from holdfast.backups.differing import Difference, of_range
 from holdfast.codecs import envelope
 from holdfast.contract.batch import append_key
 from holdfast.contract.engine import Engine
@@ -20,6 +20,7 @@ from holdfast.contract.record import Range, after_prefix
 from holdfast.store import layout
 from holdfast.store.feed.feed import Feed
 from holdfast.store.feed_row import Act, FeedPosition
+from holdfast.store.format import ENCRYPTION, read_format
 from holdfast.store.keyspaces import Keyspace, Keyspaces
 from holdfast.store.versions.retention import SETTINGS_KEY, read_settings
 from holdfast.store.versions.rows import Rows, pack_life
@@ -32,7 +33,7 @@ TOLD: Final = ("entries", "documents")
 CATALOGUE: Final = b"C"
 #: Rows of the system that change while nothing else does.
 HARMLESS: Final = (
-    layout.SYSTEM + b"feed counted",
+    layout.SYSTEM_FEED_COUNTED,
     layout.SYSTEM_OPERATIONS,
     layout.SYSTEM_OPERATION_NEXT,
     layout.SYSTEM_AUDIT,
@@ -74,6 +75,9 @@ async def touched(source: Engine, target: Engine, since: int) -> Touched:
     Raises:
         WalkAll: nothing less than everything will do.
     """
+    [marker] = await source.read([layout.SYSTEM_FORMAT])
+    if marker is not None and ENCRYPTION in read_format(marker, source.config.url).features:
+        raise WalkAll("the source is encrypted, and so is its feed")
     result = Touched()
     async for step in of_range(source, target, Range.prefix(layout.SYSTEM)):
         for key, _ in step:
@@ -186,6 +190,3 @@ def _between(number: int) -> list[Range]:
         found.append(Range(begin, prefix))
         begin = after_prefix(prefix) or begin
     return [*found, Range(begin, end)]
-
-
-__all__ = ["Touched", "WalkAll", "of_keys", "touched"]

@@ -4,7 +4,7 @@ version.json   which store and version, its root hash, how many rows, the SHA-25
 rows.jsonl     a row a line, in the order of keys: `key` and `value` as text, or `key64` and
                `value64` as base64 where they are none
 
-A directory appears under its name when all of it is flushed, so whoever sees it sees all of it.
+A directory appears under its name when all of it is flushed, so a reader sees all of it or nothing.
 Files and directory are for reading only.
 """
 
@@ -61,7 +61,11 @@ class Versioned(Protocol):
 
 def directory_of(root: Path, store: str, version: int) -> Path:
     """Where a version lies below the root."""
-    return root / quote(store, safe="") / "versions" / str(version)
+    # A quoted name is one part of the path; of dots alone it would lead out of the root.
+    name = quote(store, safe="")
+    if name in (".", ".."):
+        name = name.replace(".", "%2E")
+    return root / name / "versions" / str(version)
 
 
 async def write_version(store: Versioned, version: int, root: Path) -> Path:
@@ -118,6 +122,12 @@ def read_version(directory: Path) -> Iterator[tuple[bytes, bytes]]:
     """
     facts = _facts(directory)
     rows = directory / ROWS
+    if not rows.is_file():
+        raise IntegrityFailed(
+            f"{directory} was changed: its {ROWS} is gone; write the version again, to another "
+            "root directory",
+            path=str(directory),
+        )
     with rows.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != facts["sha256"]:
@@ -134,15 +144,21 @@ def read_version(directory: Path) -> Iterator[tuple[bytes, bytes]]:
 
 def _facts(directory: Path) -> dict[str, Any]:
     try:
-        facts: dict[str, Any] = orjson.loads((directory / FACTS).read_bytes())
+        facts: Any = orjson.loads((directory / FACTS).read_bytes())
     except FileNotFoundError:
         raise StoreNotFound(
             f"there is no version at {directory}; it holds no {FACTS}", path=str(directory)
         ) from None
     except ValueError:
-        facts = {}
-    if facts.get("holdfast") != "version":
+        facts = None
+    if not isinstance(facts, dict) or facts.get("holdfast") != "version":
         raise NotADatabase(f"{directory / FACTS} is of no saved version", path=str(directory))
+    if not all(isinstance(facts.get(name), str) for name in ("root", "sha256")):
+        raise IntegrityFailed(
+            f"{directory / FACTS} was changed: it names no root or no sha256; write the version "
+            "again, to another root directory",
+            path=str(directory),
+        )
     return facts
 
 

@@ -87,8 +87,8 @@ class BackupWalk:
             )
         for _ in range(SNAPSHOTS_MAX):
             with await engine.snapshot() as moment:
-                self._begin(moment.revision)
                 try:
+                    self._begin(moment.revision, await self._keys_changed(moment))
                     await self._walk(moment)
                 except StoreClosed:
                     # Too old, unless it was the database that closed: then this raises it again.
@@ -102,12 +102,26 @@ class BackupWalk:
             "`snapshot_age_max` longer"
         )
 
-    def _begin(self, revision: int) -> None:
-        before, since = self._layer, self._head.since
+    async def _keys_changed(self, moment: Snapshot) -> int:
+        """The revision at which the keys of an encrypted database last changed; 0: it is none."""
+        newest = 0
+        rest: Range | None = Range.prefix(layout.SYSTEM_ENCRYPTION)
+        while rest is not None:
+            page = await self._engine.scan(rest, at=moment)
+            rest = page.resume
+            newest = max([newest, *(record.revision for _, record in page.rows)])
+        return newest
+
+    def _begin(self, revision: int, keys_changed: int) -> None:
+        # A rotation changes the values of rows, and leaves their revisions as they are. What was
+        # backed up before it is under keys that may be destroyed by now: all rows are written.
+        since = 0 if keys_changed > self._head.since else self._head.since
+        before = self._layer
         if before is None:
             layer = Layer(revision, since)
         else:
-            layer = Layer(revision, since, self._key, before.revision)
+            known = 0 if keys_changed > before.revision else before.revision
+            layer = Layer(revision, since, self._key, known)
         self._layer, self.revision, self.rows = layer, revision, 0
         self._gathered, self._gathered_bytes = [], 0
         self._writer.layer(layer)

@@ -123,7 +123,7 @@ def destroy(
     """Destroy a key with its master key, and all data under it, backups included."""
     if not yes:
         raise exits.BadUsage(
-            f"whatever is under the key {name} will be lost for good, in backups too; add --yes"
+            f"all data under the key {name} will be lost for good, in backups too; add --yes"
         )
 
     async def work() -> Any:

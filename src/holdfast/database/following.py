@@ -13,6 +13,8 @@ from holdfast.contract.engine import Engine
 from holdfast.contract.runtime import Components
 from holdfast.database.open import open
 from holdfast.runtime.system import system_components
+from holdfast.store.encrypted import below_encryption
+from holdfast.store.encryption.settings import encryption_asked
 from holdfast.store.registry import engine_class, engine_names, read_config, read_layers
 
 if TYPE_CHECKING:
@@ -64,10 +66,13 @@ async def follow(
     options: dict[str, Any] = {"interval_s": interval_s, "progress": progress}
     place = _place_of(target)
     standby = None if place is not None else _engine(cast("str | EngineConfig", target), parts)
-    layers = read_layers(source)
-    async with open(config, housekeeping=False, layers=layers, components=parts) as db:
+    keys, layers = encryption_asked(source, None), read_layers(source)
+    async with open(
+        config, encryption=keys, housekeeping=False, layers=layers, components=parts
+    ) as db:
         options["stale"] = db._require_shared().stale  # noqa: SLF001 - ours
-        engine = db._open_engine()  # noqa: SLF001 - ours
+        # Rows as they are stored: the standby of an encrypted database wants the same keys.
+        engine = below_encryption(db._open_engine())  # noqa: SLF001 - ours
         if place is not None:
             return await Shipper(engine, place, **options).run(once=once)
         assert standby is not None

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from holdfast.codecs import envelope
 from holdfast.contract.batch import Draft
 from holdfast.contract.engine import Engine
@@ -163,6 +161,5 @@ async def _rebuild(collections: Collections, keyspace: Keyspace, told: list[str]
     for index in catalogue.indexes:
         if index.state == "failed":
             continue
-        await building.drop(storage, index.name)
-        await building.create(storage, msgspec.structs.replace(index, state="building", arrays=()))
+        await building.rebuild(storage, index.name)
         told.append(f"built the index {index.name!r} of {keyspace.name!r} anew")

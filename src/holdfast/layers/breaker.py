@@ -9,7 +9,6 @@ what becomes of it closes or opens the breaker.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal, TypeVar
@@ -25,6 +24,7 @@ from holdfast.contract.errors import (
     StoreError,
     TimedOut,
 )
+from holdfast.contract.forks import renewed_lock
 from holdfast.contract.layering import CallLayer, LayerSettings, Verb, Watched
 
 T = TypeVar("T")
@@ -75,7 +75,7 @@ class BreakerLayer(CallLayer):
         self.state: Literal["closed", "open", "half-open"] = "closed"
         self.refused = 0
         self._clock = inner.components.clock
-        self._lock = threading.Lock()
+        self._lock = renewed_lock(self, "_lock")
         self._failures = 0
         self._open_until = 0.0
 

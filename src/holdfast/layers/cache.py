@@ -10,7 +10,6 @@ question. Engines that answer from this machine are refused: reading them costs 
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from holdfast.contract.capability import Io
 from holdfast.contract.config import ByteSize
 from holdfast.contract.engine import Engine, Layer, NotNow, Peeked, Snapshot
 from holdfast.contract.errors import ConfigInvalid
+from holdfast.contract.forks import renewed_lock
 from holdfast.contract.layering import LayerSettings
 from holdfast.contract.record import Page, Range, Record
 
@@ -89,7 +89,7 @@ class CacheLayer(Layer):
         self.settings = settings or Cache()
         self.hits = 0
         self.misses = 0
-        self._lock = threading.Lock()
+        self._lock = renewed_lock(self, "_lock")
         #: The one used longest ago first.
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
         self._size = 0

@@ -12,8 +12,6 @@ What is measured is told by engine, verb and code of error: never by a key or a 
 from __future__ import annotations
 
 import logging
-import os
-import threading
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -22,6 +20,7 @@ from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
 from holdfast.contract.engine import NOT_NOW, Engine, NotNow
 from holdfast.contract.errors import StoreError
+from holdfast.contract.forks import renewed_lock
 from holdfast.contract.layering import CallLayer, LayerSettings, Verb
 
 T = TypeVar("T")
@@ -61,23 +60,12 @@ class _Counts:
         self.errors: dict[str, int] = {}
 
 
-_lock = threading.Lock()
-
-
-def _renew_lock() -> None:
-    global _lock  # noqa: PLW0603 - a lock that another thread held at the fork stays held
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
-
-
 class Measurements:
     """Counts and durations, by engine and verb; any number of layers and threads add to it."""
 
     def __init__(self) -> None:
         self._counts: dict[tuple[str, Verb], _Counts] = {}
+        self._lock = renewed_lock(self, "_lock")
 
     def add(self, engine: str, verb: Verb, took_s: float, error: str | None = None) -> None:
         """One call has ended.
@@ -88,7 +76,7 @@ class Measurements:
             took_s: in seconds.
             error: the code of what it raised; None: it returned.
         """
-        with _lock:
+        with self._lock:
             counts = self._counts.get((engine, verb))
             if counts is None:
                 counts = self._counts[engine, verb] = _Counts()
@@ -99,7 +87,7 @@ class Measurements:
 
     def measured(self) -> dict[tuple[str, Verb], Measured]:
         """What was measured so far, by (engine, verb)."""
-        with _lock:
+        with self._lock:
             return {
                 place: Measured(
                     sum(counts.buckets), counts.took_s, tuple(counts.buckets), dict(counts.errors)

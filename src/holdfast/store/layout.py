@@ -36,6 +36,8 @@ SAVED: Final = b"V"
 #: values leave this row alone, so that it can be read before anything else is known.
 SYSTEM_FORMAT: Final = SYSTEM + b"format"
 SYSTEM_FEED_OLDEST: Final = SYSTEM + b"feed oldest"
+#: How many rows the feed had when they were last counted.
+SYSTEM_FEED_COUNTED: Final = SYSTEM + b"feed counted"
 #: The directory: one row for each keyspace, by view and name.
 SYSTEM_KEYSPACES: Final = SYSTEM + b"keyspace "
 #: The names of dropped keyspaces by number, as long as the feed tells of them.

@@ -56,6 +56,8 @@ def restore(
         VersionNotFound: all of them are newer than `to`, or older than `at`; or the past does not
             lead back to `at`: values were given up, or stores, state and collections without a
             past changed since. What was restored until then is no database; remove it.
+        QuotaExceeded: more than a million keys changed since `at`.
+        Unsupported: `at` of an encrypted database.
     """
     return drive(
         restore_async(files, address, to=to, at=at, progress=progress, components=components)

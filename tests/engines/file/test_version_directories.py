@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import holdfast
-from holdfast.backups.version_directories import read_version, write_version
+from holdfast.backups.version_directories import directory_of, read_version, write_version
 from holdfast.contract.errors import (
     IntegrityFailed,
     NotADatabase,
@@ -85,11 +85,27 @@ def test_a_directory_that_was_changed_is_noticed_before_its_first_row(tmp_path: 
     rows.write_bytes(rows.read_bytes().replace(b'"3"', b'"4"'))
     with pytest.raises(IntegrityFailed, match="was changed"):
         next(read_version(one))
+    one.chmod(0o755)
+    rows.unlink()
+    with pytest.raises(IntegrityFailed, match="is gone"):
+        next(read_version(one))
     with pytest.raises(StoreNotFound):
         next(read_version(tmp_path))
-    (tmp_path / "version.json").write_text("no JSON")
-    with pytest.raises(NotADatabase):
+    for text in ("no JSON", "[]", "{}"):
+        (tmp_path / "version.json").write_text(text)
+        with pytest.raises(NotADatabase):
+            next(read_version(tmp_path))
+    (tmp_path / "version.json").write_text('{"holdfast": "version"}')
+    with pytest.raises(IntegrityFailed, match="names no root"):
         next(read_version(tmp_path))
+
+
+@pytest.mark.parametrize("name", [".", "..", "a/../b"])
+def test_no_name_of_a_store_leads_out_of_the_root(tmp_path: Path, name: str) -> None:
+    root = tmp_path / "root"
+    path = directory_of(root, name, 1)
+    assert path.resolve().parents[2] == root.resolve()
+    assert path.resolve() != directory_of(root, "other", 1).resolve()
 
 
 def test_a_writer_that_is_broken_off_leaves_no_version(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
@@ -137,6 +138,30 @@ def test_damage_of_leveldb_is_said_with_its_own_path(tmp_path: Path) -> None:
     with pytest.raises(IntegrityFailed, match=str(place)) as caught:
         read(place)
     assert "holdfast-leveldb" not in str(caught.value)
+
+
+def test_a_file_of_leveldb_that_goes_while_it_is_copied_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "level"
+    legacy.level(place, {b"a": b"b"})
+    copy = shutil.copyfile
+
+    def late(file: Path, target: Path) -> object:
+        file.unlink()  # As the program does that has the folder open.
+        return copy(file, target)
+
+    monkeypatch.setattr(shutil, "copyfile", late)
+    with pytest.raises(IntegrityFailed, match="a program has it open"):
+        read(place)
+
+
+def test_a_damaged_part_of_a_tree_of_zodb_is_said(tmp_path: Path) -> None:
+    place = tmp_path / "Data.fs"
+    legacy.zodb(place)
+    place.write_bytes(place.read_bytes().replace(b"p700", b"p\xff00"))
+    with pytest.raises(DeserializationFailed, match="'people'"):
+        read(place, unpickle=True)
 
 
 def test_a_cache_with_lost_and_smuggled_value_files(tmp_path: Path) -> None:

@@ -110,6 +110,32 @@ async def drop(storage: DocumentStorage, name: str) -> None:
     await finish_drops(storage)
 
 
+async def rebuild(storage: DocumentStorage, name: str) -> None:
+    """Make the rows of an index anew from the documents.
+
+    One commit drops the old rows and announces the index again. So it is never gone: broken off
+    later it is one that is being built, which `create` goes on with.
+
+    Raises:
+        IndexNotFound: there is none of that name.
+        DuplicateKey, InvalidValue, QuotaExceeded, Unsupported: as `create` does.
+    """
+    _require_outside(storage)
+
+    def change(catalogue: Catalogue) -> Catalogue:
+        standing = catalogue.get(name)
+        if standing is None:
+            raise no_index(name)
+        number = _next_number(catalogue)
+        anew = msgspec.structs.replace(standing, state="building", arrays=(), number=number)
+        return catalogue.without(standing).with_index(anew)
+
+    index = (await _change(storage, change)).get(name)
+    assert index is not None
+    await finish_drops(storage)
+    await build(storage, index)
+
+
 def no_index(name: str) -> IndexNotFound:
     """The error of a name that no index has."""
     return IndexNotFound(
@@ -158,19 +184,29 @@ async def _announce(storage: DocumentStorage, wanted: IndexDefinition) -> IndexD
                 f"({standing.state}). Drop it first, or choose another name",
                 name=wanted.name,
             )
-        if len(catalogue.indexes) >= INDEXES_MAX or catalogue.last >= INDEX_NUMBER_MAX:
-            raise QuotaExceeded(
-                f"a collection has at most {INDEXES_MAX} indexes; drop one that `list_indexes` "
-                "shows without hits",
-                limit=INDEXES_MAX,
-            )
-        number = catalogue.last + 1
+        if len(catalogue.indexes) >= INDEXES_MAX:
+            raise _too_many()
+        number = _next_number(catalogue)
         return catalogue.with_index(msgspec.structs.replace(wanted, number=number))
 
     catalogue = await _change(storage, change)
     index = catalogue.get(wanted.name)
     assert index is not None
     return index
+
+
+def _next_number(catalogue: Catalogue) -> int:
+    if catalogue.last >= INDEX_NUMBER_MAX:
+        raise _too_many()
+    return catalogue.last + 1
+
+
+def _too_many() -> QuotaExceeded:
+    return QuotaExceeded(
+        f"a collection has at most {INDEXES_MAX} indexes; drop one that `list_indexes` shows "
+        "without hits",
+        limit=INDEXES_MAX,
+    )
 
 
 async def _change(

@@ -33,8 +33,6 @@ PURGE_BATCH: Final = 500
 #: How often a commit that another process overtook is tried again.
 TRIM_ATTEMPTS: Final = 8
 
-_COUNTED: Final = layout.SYSTEM + b"feed counted"
-
 
 class Trimmed(msgspec.Struct, frozen=True):
     """What a compaction gave up.
@@ -177,7 +175,9 @@ async def _give_up(
     draft.ranges = [Range(layout.FEED, append_key(layout.FEED, last.revision, last.index + 1))]
     draft.rows[layout.SYSTEM_FEED_OLDEST] = (last.revision + 1).to_bytes(8, "big")
     counted = standing.counted
-    draft.rows[_COUNTED] = _encode(_Counted(counted.revision, counted.rows - len(due)))
+    draft.rows[layout.SYSTEM_FEED_COUNTED] = _encode(
+        _Counted(counted.revision, counted.rows - len(due))
+    )
     done = Trimmed(len(due))
     for position in due:
         row = position.row
@@ -317,7 +317,7 @@ async def _shorten(engine: Engine, rows: Rows, identity: bytes, policy: Policy) 
 
 async def _count(engine: Engine) -> _Standing:
     """How many feed rows there are, counting on from where the last count ended."""
-    keys = [layout.SYSTEM_FEED_OLDEST, _COUNTED]
+    keys = [layout.SYSTEM_FEED_OLDEST, layout.SYSTEM_FEED_COUNTED]
     records = await engine.read(keys)
     checks = [
         CheckKey(key, None if record is None else record.revision)

@@ -56,7 +56,10 @@ class LeveldbSource(Source):
             self._copy = Path(opened.enter_context(TemporaryDirectory(prefix="holdfast-leveldb-")))
             for file in sorted(folder.iterdir()):
                 if file.is_file() and file.name != "LOCK":
-                    _take(file, self._copy / file.name)
+                    try:
+                        _take(file, self._copy / file.name)
+                    except FileNotFoundError as error:
+                        raise self._damaged(error) from None
             try:
                 self._database: Any = plyvel.DB(str(self._copy), paranoid_checks=True)
             except plyvel.Error as error:

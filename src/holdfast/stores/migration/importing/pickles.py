@@ -37,5 +37,5 @@ def refuse(what: str, kind: str) -> InvalidInput:
     """The error for pickles that nobody allowed to load."""
     return InvalidInput(
         f"{what} of this {kind} source; loading a pickle runs whatever code it "
-        "names. If you trust whoever wrote it, say unpickle=True (--unpickle)"
+        "names. If you trust the source, say unpickle=True (--unpickle)"
     )

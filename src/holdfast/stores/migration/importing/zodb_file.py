@@ -91,7 +91,7 @@ class ZodbSource(Source):
             if not _is_mapping(value) or type(value) is dict:
                 yield self._item(name, value, "")
                 continue
-            for count, (key, part) in enumerate(value.items(), 1):
+            for count, (key, part) in enumerate(self._parts(name, value), 1):
                 yield self._item(key, part, "" if self._table else str(name))
                 if count % CACHED_ITEMS == 0:
                     self._connection.cacheMinimize()
@@ -104,6 +104,12 @@ class ZodbSource(Source):
 
     def _loaded(self, name: Any) -> Any:
         return self._guarded(name, lambda: self._root[name])
+
+    def _parts(self, name: Any, table: Any) -> Iterator[tuple[Any, Any]]:
+        """The items of a table, whose parts are loaded on the way."""
+        rest = self._guarded(name, lambda: iter(table.items()))
+        while (pair := self._guarded(name, lambda: next(rest, None))) is not None:
+            yield pair
 
     def _item(self, key: Any, value: Any, table: str) -> Item:
         name = text_key(key)

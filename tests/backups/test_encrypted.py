@@ -1,0 +1,99 @@
+"""Backups and standbys of an encrypted database hold its rows as they are stored."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+import holdfast
+from holdfast.backups.following import Round
+from holdfast.contract.errors import DecryptionFailed, Unsupported
+from holdfast.database.handle import Database
+from holdfast.encryption import FileKeys
+from tests.store.scene import until
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> str:
+    """The place of the keys, as a URL names it."""
+    FileKeys.create(tmp_path / "keys")
+    return f"?encryption=file:{tmp_path / 'keys'}"
+
+
+async def rotated(db: Database) -> None:
+    """Put all rows under a new key, and destroy the one before."""
+    await db.data_keys.rotate()
+    await db.data_keys.forget()
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "lmdb"])
+async def test_a_standby_follows_through_writes_and_rotations(
+    tmp_path: Path, keys: str, engine: str
+) -> None:
+    url, standby = f"{engine}:///{tmp_path / 'app'}{keys}", f"{engine}:///{tmp_path / 'standby'}"
+    rounds: list[Round] = []
+    async with holdfast.open(url) as db:
+        await db.entries.set("a:kept", "from before the rotation", tags=["red"])
+        task = asyncio.create_task(
+            holdfast.follow(url, standby, interval=0.001, progress=rounds.append)
+        )
+        for n in range(4):
+            await db.entries.set("a:1", n, tags=["red"])
+            await until(
+                lambda: task.done() or (bool(rounds) and rounds[-1].revision >= db.revision)
+            )
+            if n == 1:
+                await rotated(db)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        followed = db.revision
+    assert (await holdfast.promote(standby)).followed == followed
+    with pytest.raises(DecryptionFailed):
+        await holdfast.open(standby).open()
+    async with holdfast.open(standby + keys) as db:
+        assert (await db.entries.require("a:1")).value == 3
+        assert (await db.entries.require("a:kept")).value == "from before the rotation"
+        assert await db.check() == []
+
+
+async def test_backups_after_a_rotation_do_not_lean_on_rows_under_the_destroyed_key(
+    tmp_path: Path, keys: str
+) -> None:
+    url, place = f"sqlite:///{tmp_path / 'app.db'}{keys}", tmp_path / "shipped"
+    async with holdfast.open(url) as db:
+        await db.entries.set("a:kept", 1)
+        await db.backup(tmp_path / "full")
+        await holdfast.follow(url, place, once=True)
+        await rotated(db)
+        await db.entries.set("a:1", 2)
+        taken = await db.backup(tmp_path / "more", since=tmp_path / "full")
+        await holdfast.follow(url, place, once=True)
+        assert taken.written == taken.rows
+        await db.entries.set("a:2", 3)
+        again = await db.backup(tmp_path / "again", since=tmp_path / "more")
+        assert again.written < again.rows  # The keys did not change since.
+    for number, files in enumerate(
+        ([tmp_path / "full", tmp_path / "more", tmp_path / "again"], [place])
+    ):
+        target = f"sqlite:///{tmp_path / f'{number}.db'}"
+        await holdfast.restore(files, target)
+        async with holdfast.open(target + keys) as db:
+            assert (await db.entries.require("a:kept")).value == 1
+            assert (await db.entries.require("a:1")).value == 2
+            assert await db.check() == []
+
+
+async def test_a_moment_between_backups_of_an_encrypted_database_is_refused(
+    tmp_path: Path, keys: str
+) -> None:
+    async with holdfast.open(f"sqlite:///{tmp_path / 'app.db'}{keys}") as db:
+        first = await db.entries.set("a:1", 1)
+        await db.entries.set("a:1", 2)
+        await db.backup(tmp_path / "full")
+    with pytest.raises(Unsupported, match="with `to`"):
+        await holdfast.restore(
+            [tmp_path / "full"], f"sqlite:///{tmp_path / 'at.db'}", at=first.revision
+        )
