@@ -17,7 +17,9 @@ from holdfast.contract.errors import (
     StoreError,
 )
 from holdfast.contract.record import Range
-from holdfast.engines.lsm.driver import Change, Driver, View
+from holdfast.engines.lsm.driver import Change, Driver, View, Walk
+from holdfast.engines.lsm.opened import Now
+from holdfast.engines.lsm.unavailable import Unavailable
 from holdfast.runtime.system import drive
 from tests.engines.lsm.lsm_database import (
     contents,
@@ -234,6 +236,25 @@ def test_a_driver_that_fails_as_it_closes_leaves_nothing_locked(
             drive(engine.close())
     with opened(name, path) as again:
         assert get(again, b"key") == b"value"
+
+
+@every_engine
+def test_a_read_that_meets_a_driver_being_closed_waits_for_the_next_one(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(name, tmp_path / "app") as engine:
+        put(engine, b"key")
+        opened_now = engine._opened_now
+        opening = threading.Timer(0.05, opened_now.reopen)
+
+        def walk(end: bytes) -> Walk:
+            opened_now.now = Now(Unavailable(), 1)  # As another thread does that opens it anew.
+            opening.start()
+            raise StoreError("Already mutably borrowed")
+
+        monkeypatch.setattr(opened_now.driver, "walk", walk)
+        assert contents(engine) == {b"key": b"value"}
+        opening.join()
 
 
 @every_engine

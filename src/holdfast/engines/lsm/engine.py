@@ -211,13 +211,15 @@ class LsmEngine(EngineOnFiles):
         """What `read` finds, once more where the database was opened anew meanwhile."""
         opened = self._opened_now
         while True:
-            openings = opened.openings
+            openings, now = opened.openings, opened.now
             try:
                 return read()
             except StoreError:
                 if self._refusal is not None:
                     raise self._refuse() from None
-                if opened.openings == openings:
+                anew = opened.openings != openings
+                # A driver that is being closed says anything; the next read waits for another.
+                if not anew and (opened.now is now or not opened.now.view.soon):
                     raise
 
     def _page(self, range: Range, at: Snapshot | None) -> Page:
