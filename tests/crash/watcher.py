@@ -1,15 +1,16 @@
-"""A process that watches a database, and tells what it saw and what watching cost.
+"""A process that watches a database, and tells what it saw and how often it woke.
 
     python -m tests.crash.watcher URL FROM
 
 FROM: the revision after which changes are told. Each line of output is one JSON object:
 `{"ready": true}`, then one for each change, with the moment at which it arrived. A line of input is
-answered with the time that the process has used so far, in seconds of a core.
+answered with how often the process has woken so far: how often it gave up a core by itself.
 """
 
 from __future__ import annotations
 
 import asyncio
+import resource
 import sys
 import time
 
@@ -23,7 +24,8 @@ async def answer() -> None:
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while await reader.readline():
-        tell(used_s=time.process_time(), at=time.monotonic())
+        woken = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+        tell(woken=woken, at=time.monotonic())
 
 
 async def main(url: str, since: int) -> None:

@@ -337,7 +337,7 @@ async def test_two_that_cross_are_told_apart_at_once(scene: Scene) -> None:
         assert sorted(str(type(one)) for one in done) == sorted(
             str(one) for one in (DeadlockDetected, type(None))
         )
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 10
         [victim] = [one for one in done if isinstance(one, DeadlockDetected)]
         assert victim.code == "DEADLOCK_DETECTED"
 
