@@ -32,7 +32,7 @@ help:  ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | \
 	  while IFS='|' read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
 
-demo: $(venv)  ## store, change, watch, kill and reopen real data, and verify all of it (ENGINE=lmdb|sqlite|memory|redis|postgres)
+demo: $(venv)  ## store, change, watch, kill and reopen real data, and verify all of it (ENGINE=lmdb|sqlite|file|rocksdb|leveldb|memory|redis|postgres)
 	$(if $(filter redis postgres,$(ENGINE)),$(python) -m tests.servers $(ENGINE)) $(python) -m examples.demo $(demo_url)
 
 test: $(venv)  ## all tests but the long ones, on two cores

@@ -54,6 +54,19 @@ def test_the_database_stays_and_the_next_run_starts_over(tmp_path: Path) -> None
     assert again.returncode == 0, again.stdout + again.stderr
 
 
+@pytest.mark.parametrize("engine", ["file", "rocksdb", "leveldb"])
+def test_an_engine_of_one_process_is_killed_while_it_has_the_database_alone(
+    tmp_path: Path, engine: str
+) -> None:
+    result = run_demo(tmp_path, "--url", f"{engine}:///demo-data/cities")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "All as it must be" in result.stdout
+    assert "another process opens the database" in result.stdout
+    assert "kill -9" in result.stdout
+    assert "✗" not in result.stdout
+    assert not result.stderr
+
+
 def test_in_memory_a_task_writes_instead(tmp_path: Path) -> None:
     result = run_demo(tmp_path, "--url", "memory://")
     assert result.returncode == 0, result.stdout + result.stderr

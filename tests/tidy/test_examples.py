@@ -9,14 +9,12 @@ from pathlib import Path
 from tests.tidy import repository
 
 FOLDER = repository.ROOT / "examples"
-# Not numbered: what `make demo` runs, and what makes the folder a package.
-OTHERS = {"demo.py", "__init__.py"}
 LINES_MAX = 100
 SECONDS_MAX = 50
 
 
 def numbered() -> list[Path]:
-    return sorted(path for path in FOLDER.glob("*.py") if path.name not in OTHERS)
+    return sorted(FOLDER.glob("*.py"))
 
 
 def test_names_count_from_one() -> None:

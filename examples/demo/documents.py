@@ -1,7 +1,6 @@
 """The cities of the demo as documents: queries with and without an index, searches, a live query.
 
-Run by `make demo` (`examples/demo.py`); what it finds is compared with plain Python over the same
-cities.
+What it finds is compared with plain Python over the same cities.
 """
 
 from __future__ import annotations
@@ -204,7 +203,7 @@ async def stays_current(
     asked: dict[str, Any] = {"country": COUNTRY, "order_by": -F.population, "limit": 5}
     async with collection.live(**asked) as live:
         shown = [one.key for one in live.results]
-        if db.capabilities.persistent:
+        if db.capabilities.shared:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "examples.demo", "--write-documents", "--url", url
             )
