@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Any, Final, Generic, TypeVar
 
@@ -216,8 +217,10 @@ class Queries(Generic[T]):
                 others[name] = await held(name, found, deadline)
             plan, rows = await self._pages_at(view, wanted, of_stages(stages))
             text = matcher(analyzer_of("")) if plan is None else plan.text
-            async for made in aggregated(stages, rows, others, deadline, memory_bytes_max, text):
-                yield made
+            made = aggregated(stages, rows, others, deadline, memory_bytes_max, text)
+            async with aclosing(made) as several:
+                async for one in several:
+                    yield one
         finally:
             moment.end()
             if rows is not None:
