@@ -1,7 +1,7 @@
-"""A walk that is left early closes every generator that it stands on, at once and in its own task."""
+"""A walk that is left early closes every generator that it stands on, at once."""
 
 import sys
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -50,11 +50,11 @@ class Generators:
         self.begun: list[str] = []
         self.dropped: list[str] = []
 
-    def __enter__(self) -> "Generators":
+    def __enter__(self) -> Self:
         self._hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(
-            lambda one: self.begun.append(one.__qualname__),
-            lambda one: self.dropped.append(one.__qualname__),
+            lambda one: self.begun.append(repr(one)),
+            lambda one: self.dropped.append(repr(one)),
         )
         return self
 
