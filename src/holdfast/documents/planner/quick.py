@@ -12,8 +12,8 @@ from typing import Any, Final, cast
 
 from holdfast.codecs import envelope
 from holdfast.codecs.keys import unpack_text
-from holdfast.contract.engine import NOT_NOW
-from holdfast.contract.record import Page, Range, Record
+from holdfast.contract.engine import NOT_NOW, Engine
+from holdfast.contract.record import Counted, Page, Range, Record
 from holdfast.documents.planner.found import Found
 from holdfast.documents.planner.lens import NOTHING, Lens, joined, of_condition, of_page
 from holdfast.documents.planner.plan import QueryPlan
@@ -31,6 +31,8 @@ from holdfast.store.versions.entry import Entry
 #: So many spans and rows of an index are looked at without a pause, at most.
 SPANS_MAX: Final = 16
 ROWS_MAX: Final = 256
+#: So many rows of a span are counted without a pause, at most.
+COUNTED_MAX: Final = 10_000
 #: More documents than this are read in one call.
 PEEKS_MAX: Final = 4
 #: Bits of documents that may have run out, or do not stand in their rows.
@@ -64,22 +66,30 @@ def quick_count(storage: DocumentStorage, plan: QueryPlan) -> int | None:
     query, way = plan.query, plan.single
     if way is None or not plan.exact or query.after is not None or len(way.spans) > SPANS_MAX:
         return None
-    engine = storage.engine
-    peek_page = engine.peek_page
-    if peek_page is None:
-        return None
     now = storage.space.clock.now_ms()
-    due = peek_page(Range(layout.EXPIRY, layout.expiry_key(now + 1, b""), limit=1))
-    if due is NOT_NOW or due.rows:
+    due = _rows_in(storage.engine, layout.EXPIRY, layout.expiry_key(now + 1, b""), 1)
+    if due is None or due.rows:
         return None
-    total, revision = 0, due.revision
+    total = 0
     for span in way.spans:
-        page = peek_page(span)
-        if page is NOT_NOW or page.resume is not None or page.revision != revision:
+        counted = _rows_in(storage.engine, span.start, span.end, COUNTED_MAX + 1)
+        if counted is None or counted.rows > COUNTED_MAX or counted.revision != due.revision:
             return None
-        total += len(page.rows)
+        total += counted.rows
     total = max(0, total - query.offset)
     return total if query.limit is None else min(total, query.limit)
+
+
+def _rows_in(engine: Engine, start: bytes | None, end: bytes | None, limit: int) -> Counted | None:
+    """How many rows a range has, at most `limit`; None: the engine does not say at once."""
+    span = Range(start, end, limit=limit)
+    if engine.peek_count is not None:
+        counted = engine.peek_count(span)
+        return None if counted is NOT_NOW else counted
+    page = NOT_NOW if engine.peek_page is None else engine.peek_page(span)
+    if page is NOT_NOW or (page.resume is not None and len(page.rows) < limit):
+        return None
+    return Counted(len(page.rows), page.revision)
 
 
 def _matching(
