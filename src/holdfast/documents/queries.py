@@ -179,7 +179,8 @@ class Queries(Generic[T]):
         keep = self._keep(wanted)
         cursor = None
         if rows and len(rows) == wanted.limit:
-            cursor = cursor_of(wanted, rows[-1][0], rows[-1][1])
+            # What was found of the document may lack what the order looks at.
+            cursor = cursor_of(wanted, rows[-1][0], rows[-1][2].value)
         return ResultPage([_result(keep, found) for found in rows], cursor)
 
     async def aggregate(

@@ -343,13 +343,18 @@ class Run:
                 page = await self.moment.scan(replace(rest, limit=rows_wanted))
                 rows_wanted = min(rows_wanted * PAGE_GROWTH, LAST_PAGE_ROWS)
                 self.examined.keys += len(page.rows)
-                identifier = way.identifier
                 ordered = way.order is not None
+                rows = [
+                    row
+                    for row in page.rows
+                    if not (whole and row[1][0] and row[1][0][0] & _WHOLE)
+                    and (holds is None or holds(row[1][0]))
+                ]
                 met = [
-                    (identifier(key, value), key, ordered and bool(value) and is_cut(value))
-                    for key, (value, _) in page.rows
-                    if not (whole and value and value[0] & _WHOLE)
-                    and (holds is None or holds(value))
+                    (identifier, key, ordered and bool(value) and is_cut(value))
+                    for identifier, (key, (value, _)) in zip(
+                        way.identifiers(rows), rows, strict=True
+                    )
                 ]
                 if met:
                     yield met
