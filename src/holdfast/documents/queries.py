@@ -115,7 +115,10 @@ class Queries(Generic[T]):
     ) -> list[T]:
         """The documents that match; see `query`."""
         wanted = as_query(conditions, order_by, limit, offset, select, after, equal)
-        return list(map(self._keep(wanted), await self._all(wanted, hint)))
+        found = await self._all(wanted, hint)
+        if wanted.select is None and self._typed.plain:
+            return [entry.value for _, _, entry in found]
+        return list(map(self._keep(wanted), found))
 
     async def find_one(
         self,

@@ -102,10 +102,11 @@ def _matching(
         return None
     rest, query = plan.rest, plan.query
     # Without anything left to look at, no more rows than documents are needed.
-    limit = ROWS_MAX if wanted is None else wanted + (_SPARE_ROWS if rest != EVERYTHING else 0)
+    whole = rest is EVERYTHING or rest == EVERYTHING
+    limit = ROWS_MAX if wanted is None else wanted + (0 if whole else _SPARE_ROWS)
     if limit > ROWS_MAX:
         return None
-    test = None if rest == EVERYTHING else compile_where(rest, text=plan.text)
+    test = None if whole else compile_where(rest, text=plan.text)
     sorts = wanted is None and bool(query.order_by)
     looked_at = test is not None or sorts or query.select
     lens = Lens(joined(of_condition(rest), of_page(query))) if looked_at else _NO_LENS
@@ -177,6 +178,7 @@ def _documents(
     if records is None:
         return None
     found: list[Found] = []
+    append = found.append
     for identifier, record in zip(identifiers, records, strict=True):
         if record is None:
             return None
@@ -192,7 +194,7 @@ def _documents(
         document = lens.document(stored)
         if document is MISSING:
             document = entry.value
-        found.append((unpack_text(identifier), document, entry))
+        append((unpack_text(identifier), document, entry))
     return found
 
 
