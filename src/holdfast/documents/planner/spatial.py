@@ -15,7 +15,7 @@ from holdfast.documents.query.nodes import Near, Within
 from holdfast.documents.query.paths import path_text
 from holdfast.documents.query.places import Box as Area
 from holdfast.documents.query.places import Point as Place
-from holdfast.documents.query.places import haversine
+from holdfast.documents.query.places import meters_from
 
 
 def spatial(index: IndexDefinition, prefix: bytes, by_path: ByPath) -> Access | None:
@@ -33,17 +33,18 @@ def spatial(index: IndexDefinition, prefix: bytes, by_path: ByPath) -> Access | 
         access = Access(index, prefix, [below(prefix, span) for span in geo.ranges(box)])
         if one.whole:
             access.places = {one.place}
-        access.holds = _in_box(node.box) if isinstance(node, Within) else partial(_near, node)
+        access.holds = _in_box(node.box) if isinstance(node, Within) else _near(node)
         access.bounded = 1
         access.bounds = {path_text(one.path): partial(list, (told,))}
         return access
     return None
 
 
-def _near(node: Near, value: bytes) -> bool:
-    """Whether a place of a row is as near as the condition wants."""
+def _near(node: Near) -> Callable[[bytes], bool]:
+    """What tells whether a place of a row is as near as the condition wants."""
     metres = math.inf if node.meters is None else node.meters
-    return any(haversine(node.point, Place(*one)) <= metres for one in geo.places_in(value))
+    away = meters_from(node.point)
+    return lambda value: any(away(*one) <= metres for one in geo.places_in(value))
 
 
 def _in_box(box: Area) -> Callable[[bytes], bool]:

@@ -93,7 +93,10 @@ class Access:
         if order is not None and not order.descending[0] and not self.index.unique:
             # The commonest rows, without a call for each: see `IndexOrder.identifier`.
             return [key[-2 - _from_bytes(key[-2:], "big") : -2] for key, _ in rows]
-        return [self.identifier(key, value) for key, (value, _) in rows]
+        if order is not None:
+            return [self.identifier(key, value) for key, (value, _) in rows]
+        skipped = len(self.prefix) + (HASH_BYTES if self.index.kind == "hash" else CODE_BYTES)
+        return [key[skipped:] for key, _ in rows]
 
 
 def below(prefix: bytes, span: Range) -> Range:

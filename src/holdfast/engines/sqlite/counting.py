@@ -24,7 +24,7 @@ def count(reader: Reader, range: Range) -> Counted:
     revision, prefix, rows = execute(*statement).fetchone()
     if prefix is not None:
         keys = AppendedKeys(prefix)
-        first, end = keys.ids(range)
+        first, end = (0, 0) if keys.apart(range) else keys.ids(range)
         if first != end:
             # Two statements are of one moment in a transaction. The prefix never changes again.
             execute("BEGIN")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from itertools import repeat
-from typing import Any, Final
+from typing import Final
 
 from holdfast.contract.record import Page, Range, Record
 from holdfast.engines.sqlite.appended import AppendedKeys
@@ -47,27 +47,28 @@ def _statement(size: int) -> str:
     return f"SELECT key, value, revision FROM rows WHERE key IN ({places})"  # noqa: S608
 
 
+@cache
+def _page_statement(where: str, reverse: bool) -> str:
+    return _VIEW.format(where=where, direction="DESC" if reverse else "ASC")
+
+
 def page_together(execute: Execute, range: Range, rows_max: int, bytes_max: int) -> Page | None:
     """The first page of a range; None: it is big or empty, or appended rows may lie in it."""
     if rows_max > SMALL_PAGE_ROWS or range.empty:
         return None
     where, parameters = bounds(range)
-    direction = "DESC" if range.reverse else "ASC"
-    found = execute(_VIEW.format(where=where, direction=direction), [*parameters, rows_max])
+    parameters.append(rows_max)
+    found = execute(_page_statement(where, range.reverse), parameters)
     try:
         none, prefix, revision = found.fetchone()
         if none is not None:
             return None  # Not the row that is wanted first, though SQLite gives it first.
-        if prefix is not None:
-            first, end = AppendedKeys(prefix).ids(range)
-            if first != end:
-                return None
+        if prefix is not None and not AppendedKeys(prefix).apart(range):
+            return None
         rows: list[tuple[bytes, Record]] = []
         bytes_left = bytes_max
-        row: tuple[Any, ...]
-        for row in found:
-            key, value, _ = row
-            rows.append((key, record_of(row[1:])))
+        for key, value, written in found:
+            rows.append((key, record_of((value, written))))
             bytes_left -= len(key) + len(value)
             if bytes_left <= 0:
                 break
