@@ -20,7 +20,7 @@ from holdfast.contract.record import Page, Range, Record
 from holdfast.engines.embedded.locking import holding, pause
 from holdfast.engines.sqlite.appended import AppendedKeys
 from holdfast.engines.sqlite.failures import Translated
-from holdfast.engines.sqlite.statements import FIND, HEAD, VIEW, close, find, record_of, walk
+from holdfast.engines.sqlite.statements import FIND, HEAD, VIEW, close, find, record_of, rows_of
 from holdfast.engines.sqlite.together import page_together, records_together
 
 T = TypeVar("T")
@@ -99,10 +99,11 @@ class Reader:
         keys = None if prefix is None else AppendedKeys(prefix)
         rows: list[tuple[bytes, Record]] = []
         bytes_left = bytes_max
+        append = rows.append
         # An unfinished walk would hold its view of the database.
-        with closing(walk(self.connection.execute, keys, range, rows_max)) as found:
+        with closing(rows_of(self.connection.execute, keys, range, rows_max)) as found:
             for key, value, written in found:
-                rows.append((key, record_of((value, written))))
+                append((key, record_of((value, written))))
                 bytes_left -= len(key) + len(value)
                 if len(rows) == rows_max or bytes_left <= 0:
                     return Page(rows, range.after(key), revision)

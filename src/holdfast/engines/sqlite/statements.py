@@ -72,6 +72,18 @@ def walk(
             yield from heapq.merge(rows, appended, key=_key, reverse=range.reverse)
 
 
+def rows_of(
+    execute: Execute, keys: AppendedKeys | None, range: Range, rows_max: int
+) -> sqlite3.Cursor | Generator[Row, None, None]:
+    """The same, straight from SQLite where no appended row can be among them.
+
+    Where some can, there may be more than `rows_max`.
+    """
+    if range.empty or not (keys is None or keys.apart(range)):
+        return walk(execute, keys, range, rows_max)
+    return execute(*_of_rows(range, rows_max))
+
+
 _key = itemgetter(0)
 _OF_APPENDED = (
     "SELECT id, value FROM appended WHERE id >= ? AND id < ? ORDER BY id {direction} LIMIT ?"
