@@ -1,0 +1,168 @@
+"""The file engine: what one set writes, and a durable set beside diskcache's."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from random import Random
+from time import perf_counter
+
+from benchmarks.child import Child, Session
+from benchmarks.counting import bytes_written
+from benchmarks.data import Value, Values, key_of
+from benchmarks.figures import Figure, number, percentile, size
+from benchmarks.plan import QUICK, Bench, tell
+from benchmarks.profiling import profile
+from benchmarks.report import Section, Table, Verdict
+from benchmarks.stores.base import CallingStore, Store
+from benchmarks.stores.ours import SyncHoldfast
+
+KEYS = (1_000, 100_000)
+KEYS_QUICK = (100, 1_000)
+#: One set of a store of the larger number writes less.
+WRITTEN_BYTES_MAX = 10_000
+SETS = 500
+#: Texts of each field: values of about 200 bytes among many keys, of 1 KB beside diskcache.
+FIELD_CHARACTERS = 8
+OURS, PEER = "holdfast file full", "diskcache FULL"
+RECORDS = 2_000
+
+
+def run(bench: Bench) -> Section:
+    section = Section("The file engine")
+    _by_keys(bench, section)
+    _beside_diskcache(bench, section)
+    return section
+
+
+def _by_keys(bench: Bench, section: Section) -> None:
+    quick = bench.plan.measure_s <= QUICK.measure_s
+    rows, found = [], {}
+    for keys in KEYS_QUICK if quick else KEYS:
+        tell(f"engines: what a set writes among {keys:,} keys")
+        with Child() as child:
+            child.call(fill, bench.fresh("written"), keys)
+            written, took_us = child.call(sets, keys, SETS)
+        found[keys] = written
+        rows.append([
+            f"{keys:,}", "not told" if written is None else size(sum(written) / len(written)),
+            "not told" if written is None else size(percentile(written, 0.5)),
+            "not told" if written is None else size(max(written)), number(took_us),
+        ])  # fmt: skip
+    section.parts += [
+        (
+            "What this process hands to the system during one overwrite of a value of 200 bytes, "
+            f"compaction included, {SETS} sets one after the other, on disk, `durability=full`."
+        ),
+        Table(("keys in the store", "written by a set, mean", "median", "most", "µs"), rows),
+    ]
+    keys, last = max(found), found[max(found)]
+    section.verdicts.append(Verdict(
+        f"file: written by one set in a store of {keys:,} keys",
+        f"< {number(WRITTEN_BYTES_MAX / 1000)} kB",
+        "" if last is None else f"{size(sum(last) / len(last))} (most {size(max(last))})",
+        None if last is None else sum(last) / len(last) < WRITTEN_BYTES_MAX,
+        "" if last is not None else "This system does not tell what a process writes.",
+    ))  # fmt: skip
+
+
+def _beside_diskcache(bench: Bench, section: Section) -> None:
+    claim = "file: a durable set beside diskcache FULL"
+    if not bench.with_peers or find_spec("diskcache") is None:
+        section.verdicts.append(Verdict(claim, "ahead", "", None, "diskcache takes no part."))
+        return
+    tell("engines: file beside diskcache FULL")
+    chunk = max(10, bench.plan.headline_chunk // 20)
+    with Child() as child:
+        child.call(beside, bench.fresh("beside"))
+        turns = range(bench.plan.headline_rounds + 1)
+        taken = [child.call(time_sets, chunk, turn) for turn in turns][1:]
+        ours, peer = (Figure.of([one[name] for one in taken]) for name in (OURS, PEER))
+        ratio = peer.over(ours)
+        met = ratio.median > 1
+        shown = "" if met else child.call(profile_sets, chunk)
+    section.parts += [
+        (
+            "Microseconds of a set that overwrites a mapping of 1 KB and is flushed, "
+            f"{RECORDS:,} records, on disk, chunks of both alternate."
+        ),
+        Table(("", "µs"), [(OURS, f"{ours}"), (PEER, f"{peer}")]),
+    ]
+    section.verdicts.append(Verdict(claim, "ahead", f"{ratio} times as quick", met, profile=shown))
+
+
+# --- In the child ---------------------------------------------------------------------------
+
+
+def fill(session: Session, folder: Path, keys: int) -> None:
+    """A store with so many records."""
+    values = Values(0, FIELD_CHARACTERS)
+    store = session.stores[OURS] = SyncHoldfast(folder, engine="file")
+    store.start()
+    store.fill((key_of(one), values.of(one, 0)) for one in range(keys))
+
+
+def sets(session: Session, keys: int, count: int) -> tuple[list[int] | None, float]:
+    """What each of so many sets wrote, in bytes; and the microseconds of one."""
+    values, random = Values(0, FIELD_CHARACTERS), Random(keys)
+    store = session.stores[OURS]
+    assert isinstance(store, CallingStore)
+    written: list[int] = []
+    for turn in range(count):
+        one = random.randrange(keys)
+        before = bytes_written()
+        store.set(key_of(one), values.of(one, turn + 1))
+        after = bytes_written()
+        if before is not None and after is not None:
+            written.append(after - before)
+    records = _records(random, values, keys, count, count)
+    return written or None, _each_us(store, records)
+
+
+def beside(session: Session, folder: Path) -> None:
+    """Ours and diskcache with the same records."""
+    from benchmarks.peers.disk_cache import DiskCache
+
+    values = Values(0)
+    stores: dict[str, CallingStore] = {
+        OURS: SyncHoldfast(folder, engine="file"), PEER: DiskCache(folder, synchronous="FULL"),
+    }  # fmt: skip
+    for name, store in stores.items():
+        store.start()
+        store.fill((key_of(one), values.of(one, 0)) for one in range(RECORDS))
+        session.stores[name] = store
+
+
+def time_sets(session: Session, chunk: int, turn: int) -> dict[str, float]:
+    """Microseconds of a set, of each in turn."""
+    names = (OURS, PEER) if turn % 2 else (PEER, OURS)
+    records = _records(Random(turn), Values(0), RECORDS, chunk, turn)
+    return {name: _each_us(session.stores[name], records) for name in names}
+
+
+def profile_sets(session: Session, chunk: int) -> str:
+    """Where the time of ours goes."""
+    records = _records(Random(0), Values(0), RECORDS, chunk, 0)
+
+    def work() -> int:
+        _each_us(session.stores[OURS], records)
+        return chunk
+
+    return profile(work)
+
+
+def _each_us(store: Store, records: list[tuple[str, Value]]) -> float:
+    """Microseconds of a set."""
+    assert isinstance(store, CallingStore)
+    put = store.set
+    started = perf_counter()
+    for key, value in records:
+        put(key, value)
+    return (perf_counter() - started) / len(records) * 1e6
+
+
+def _records(
+    random: Random, values: Values, keys: int, count: int, turn: int
+) -> list[tuple[str, Value]]:
+    numbers = [random.randrange(keys) for _ in range(count)]
+    return [(key_of(one), values.of(one, turn + 1)) for one in numbers]
