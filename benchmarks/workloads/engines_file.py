@@ -21,7 +21,6 @@ KEYS = (1_000, 100_000)
 KEYS_QUICK = (100, 1_000)
 #: One set of a store of the larger number writes less.
 WRITTEN_BYTES_MAX = 10_000
-SETS = 500
 #: Texts of each field: values of about 200 bytes among many keys, of 1 KB beside diskcache.
 FIELD_CHARACTERS = 8
 OURS, PEER = "holdfast file full", "diskcache FULL"
@@ -42,7 +41,7 @@ def _by_keys(bench: Bench, section: Section) -> None:
         tell(f"engines: what a set writes among {keys:,} keys")
         with Child() as child:
             child.call(fill, bench.fresh("written"), keys)
-            written, took_us = child.call(sets, keys, SETS)
+            written, took_us = child.call(sets, keys, bench.plan.cost_sets)
         found[keys] = written
         rows.append([
             f"{keys:,}", "not told" if written is None else size(sum(written) / len(written)),
@@ -52,7 +51,8 @@ def _by_keys(bench: Bench, section: Section) -> None:
     section.parts += [
         (
             "What this process hands to the system during one overwrite of a value of 200 bytes, "
-            f"compaction included, {SETS} sets one after the other, on disk, `durability=full`."
+            f"compaction included, {bench.plan.cost_sets} sets one after the other, on disk, "
+            "`durability=full`."
         ),
         Table(("keys in the store", "written by a set, mean", "median", "most", "µs"), rows),
     ]
@@ -73,18 +73,19 @@ def _beside_diskcache(bench: Bench, section: Section) -> None:
         return
     tell("engines: file beside diskcache FULL")
     chunk = max(10, bench.plan.headline_chunk // 20)
+    records = min(RECORDS, bench.plan.records)
     with Child() as child:
-        child.call(beside, bench.fresh("beside"))
+        child.call(beside, bench.fresh("beside"), records)
         turns = range(bench.plan.headline_rounds + 1)
-        taken = [child.call(time_sets, chunk, turn) for turn in turns][1:]
+        taken = [child.call(time_sets, records, chunk, turn) for turn in turns][1:]
         ours, peer = (Figure.of([one[name] for one in taken]) for name in (OURS, PEER))
         ratio = peer.over(ours)
         met = ratio.median > 1
-        shown = "" if met else child.call(profile_sets, chunk)
+        shown = "" if met else child.call(profile_sets, records, chunk)
     section.parts += [
         (
             "Microseconds of a set that overwrites a mapping of 1 KB and is flushed, "
-            f"{RECORDS:,} records, on disk, chunks of both alternate."
+            f"{records:,} records, on disk, chunks of both alternate."
         ),
         Table(("", "µs"), [(OURS, f"{ours}"), (PEER, f"{peer}")]),
     ]
@@ -119,7 +120,7 @@ def sets(session: Session, keys: int, count: int) -> tuple[list[int] | None, flo
     return written or None, _each_us(store, records)
 
 
-def beside(session: Session, folder: Path) -> None:
+def beside(session: Session, folder: Path, count: int) -> None:
     """Ours and diskcache with the same records."""
     from benchmarks.peers.disk_cache import DiskCache
 
@@ -129,20 +130,20 @@ def beside(session: Session, folder: Path) -> None:
     }  # fmt: skip
     for name, store in stores.items():
         store.start()
-        store.fill((key_of(one), values.of(one, 0)) for one in range(RECORDS))
+        store.fill((key_of(one), values.of(one, 0)) for one in range(count))
         session.stores[name] = store
 
 
-def time_sets(session: Session, chunk: int, turn: int) -> dict[str, float]:
+def time_sets(session: Session, count: int, chunk: int, turn: int) -> dict[str, float]:
     """Microseconds of a set, of each in turn."""
     names = (OURS, PEER) if turn % 2 else (PEER, OURS)
-    records = _records(Random(turn), Values(0), RECORDS, chunk, turn)
+    records = _records(Random(turn), Values(0), count, chunk, turn)
     return {name: _each_us(session.stores[name], records) for name in names}
 
 
-def profile_sets(session: Session, chunk: int) -> str:
+def profile_sets(session: Session, count: int, chunk: int) -> str:
     """Where the time of ours goes."""
-    records = _records(Random(0), Values(0), RECORDS, chunk, 0)
+    records = _records(Random(0), Values(0), count, chunk, 0)
 
     def work() -> int:
         _each_us(session.stores[OURS], records)

@@ -80,7 +80,9 @@ def _contest(bench: Bench, section: Section, name: str, *, flush_us: int) -> lis
     environment = bench.shim.environment(flush_us) if flush_us and bench.shim else None
     chunk = max(20, bench.plan.headline_chunk // 10)
     with Child(environment) as child:
-        child.call(prepare, name, bench.fresh("engines", in_memory=in_memory), bench.plan.seed)
+        child.call(prepare, name, bench.fresh("engines", in_memory=in_memory),
+                   min(RECORDS, bench.plan.records), bench.plan.seed)  # fmt: skip
+
         # The first turn warms up.
         turns = range(bench.plan.headline_rounds + 1)
         taken = [child.call(time_turn, chunk, turn) for turn in turns][1:]
@@ -105,7 +107,7 @@ def _contest(bench: Bench, section: Section, name: str, *, flush_us: int) -> lis
 # --- In the child ---------------------------------------------------------------------------
 
 
-def prepare(session: Session, name: str, folder: Path, seed: int) -> None:
+def prepare(session: Session, name: str, folder: Path, records: int, seed: int) -> None:
     """The three stores, with the same records."""
     contest = CONTESTS[name]
     stores: dict[str, CallingStore] = {
@@ -114,7 +116,7 @@ def prepare(session: Session, name: str, folder: Path, seed: int) -> None:
         HAND: contest.hand(folder),
     }
     for store_name, store in stores.items():
-        model = Model(RECORDS, seed)
+        model = Model(records, seed)
         store.start()
         store.fill(model.initial())
         session.stores[store_name], session.models[store_name] = store, model
@@ -147,7 +149,7 @@ def verify(session: Session) -> None:
     measuring.verify_store(session, OURS)
     for name in (RAW, HAND):
         store, model = session.stores[name], session.models[name]
-        for number in range(0, RECORDS, 97):
+        for number in range(0, len(model.writes), 97):
             if store.value(key_of(number)) != model.values.of(number, model.writes[number]):
                 raise Wrong(f"the value of {key_of(number)!r} in {name} is not what was written")
 

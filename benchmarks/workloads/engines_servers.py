@@ -100,7 +100,8 @@ class _Contest:
         self._title = title
         self._runner = runner
         self._stores = stores
-        self._models = {name: Model(RECORDS, bench.plan.seed) for name in stores}
+        self._records = min(RECORDS, bench.plan.records)
+        self._models = {name: Model(self._records, bench.plan.seed) for name in stores}
 
     def prepare(self) -> None:
         """All of them with the same records."""
@@ -142,7 +143,7 @@ class _Contest:
         """Everybody holds values that were written to it. Raises Wrong."""
         for name, store in self._stores.items():
             model = self._models[name]
-            for number in range(0, RECORDS, 97):
+            for number in range(0, self._records, 97):
                 value = self._runner.run(store.get(key_of(number)))
                 written = value is not None and value["write"] <= model.writes[number]
                 if not written or value != model.values.of(number, value["write"]):  # type: ignore[index]
@@ -156,7 +157,7 @@ class _Contest:
     def _work(self, name: str, what: str, turn: int) -> Callable[[], Awaitable[object]]:
         """One call, made ready before."""
         store, model, random = self._stores[name], self._models[name], Random(turn)
-        numbers = [random.randrange(RECORDS) for _ in range(READY)]
+        numbers = [random.randrange(self._records) for _ in range(READY)]
         if what == "get":
             keys = cycle([key_of(number) for number in numbers])
             return lambda: store.get(next(keys))
