@@ -20,8 +20,8 @@ def config_of(tmp_path: Path) -> ConfigOf:
 
 
 @pytest.fixture
-def cut(config_of: ConfigOf) -> Cut:
-    config = config_of()
+def cut(tmp_path: Path) -> Cut:
+    config = postgres_config(tmp_path)
 
     async def cut(*, listeners: bool = False) -> int:
         ended = await cut_sessions(config.port, config.schema, listeners=True)

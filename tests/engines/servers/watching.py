@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 
 import holdfast
 import holdfast.sync
+from holdfast.store.change import Change
 from tests.engines.servers.whole_database import ConfigOf
 
 WRITES = 200
@@ -45,7 +46,7 @@ def test_what_another_process_writes_is_told_once_and_in_order_while_connections
         ended = 0
         async with holdfast.open(url) as db, db.watch("w/#", since=await db.head()) as changes:
             writing = asyncio.create_task(_other_process(url, 0, WRITES))
-            told = []
+            told: list[Change] = []
             while len(told) < WRITES:
                 told.append(await anext(changes))
                 if len(told) % CUT_EACH == 1:
