@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 from holdfast.contract.errors import (
     ConnectionFailed,
     ConnectionLost,
-    InvalidInput,
     Overloaded,
     StoreError,
 )
@@ -29,7 +28,7 @@ from holdfast.layers.breaker import (
 from holdfast.runtime.system import system_components
 from holdfast.state.adapter import VERBS, Moment, StateAdapter
 from holdfast.state.bounds import Bound
-from holdfast.state.checks import whole
+from holdfast.state.checks import number_within, whole
 
 if TYPE_CHECKING:
     # The verbs are made in a loop below; a checker is shown a class that has them all.
@@ -131,7 +130,7 @@ class BreakerAdapter(AdapterLayer):
     ) -> None:
         super().__init__(inner)
         whole("failures", failures, 1, FAILURES_MAX)
-        duration_of("rest_s", rest_s, REST_MIN_S, REST_MAX_S)
+        number_within("rest_s", rest_s, REST_MIN_S, REST_MAX_S)
         clock = (components or system_components()).clock
         self._breaking = Breaking(clock, failures, rest_s, "keeper")
 
@@ -187,7 +186,7 @@ class RetryAdapter(AdapterLayer):
     ) -> None:
         super().__init__(inner)
         whole("attempts", attempts, 1, ATTEMPTS_MAX)
-        duration_of("pause_s", pause_s, PAUSE_MIN_S, PAUSE_MAX_S)
+        number_within("pause_s", pause_s, PAUSE_MIN_S, PAUSE_MAX_S)
         self.retried = 0
         self._components = components or system_components()
         self._attempts = attempts
@@ -203,11 +202,3 @@ class RetryAdapter(AdapterLayer):
                 ids, runtime = self._components.ids, self._components.host.runtime()
                 await runtime.sleep(pause_s(ids, attempt, self._pause_s, PAUSE_MAX_S))
         return await call()
-
-
-def duration_of(name: str, seconds: float, low: float, high: float) -> None:
-    """Raise InvalidInput unless it is a number of seconds within its limits."""
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        raise InvalidInput(f"{name} is a number of seconds; found a {type(seconds).__name__}")
-    if not low <= seconds <= high:
-        raise InvalidInput(f"{name} lies from {low} to {high} seconds; found another number")

@@ -102,7 +102,7 @@ class ScopedStore:
             steps: how many steps this call makes; to the end unless given.
 
         Raises:
-            InvalidInput: no scope is open.
+            InvalidInput: no scope is open, or an argument cannot be.
         """
         return await purge(self._scene, cursor, steps)
 
