@@ -135,6 +135,35 @@ def test_the_same_at_once() -> None:
         build_store(adapter, "api", cache=True)
 
 
+def test_every_step_of_the_builder_is_an_argument() -> None:
+    class Declared(EventClass, namespace="declared"):
+        done = event(int)
+
+    elsewhere, told = MockStoreAdapter(), []
+    store = build_store(
+        MockStoreAdapter(), "api", events=[EVENTS, Declared], lint=True,
+        events_validation=EventsValidation(publish=False), event_errors=lambda *e: told.append(e),
+        pinned_scopes={("region", "eu"): elsewhere},
+    )  # fmt: skip
+
+    async def main() -> None:
+        await store.scope("region", "eu").kv.set("a", 1)
+        assert len(elsewhere.calls) == 1
+        heard = await store.events.of(Declared).done.subscribe(print)
+        await store.events["declared:done"].publish("no number")
+        for _ in range(200):
+            if heard.refused:
+                break
+            await asyncio.sleep(0.005)
+        assert [channel for _, channel in told] == ["declared:done"]
+
+    asyncio.run(main())
+    with pytest.raises(Unsupported):
+        build_store(MockStoreAdapter(), "api", bounds={"kv": Bound(items=5)})
+    with pytest.raises(ConfigInvalid):
+        build_store(MockStoreAdapter(), "api", bounds={"counter": Bound(items=5)})
+
+
 @pytest.mark.row("D-194", "D-064")
 def test_a_required_scope_and_the_seeds_next_sample() -> None:
     store = build_store(MockStoreAdapter(), "api-server", scopes={"organization": True})
