@@ -7,6 +7,7 @@ import sys
 from dataclasses import fields, replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from holdfast.codecs.serializers import MessagePackSerializer
@@ -20,17 +21,21 @@ from holdfast.contract.errors import (
     SerializationFailed,
     ServiceRequired,
     StoreError,
+    Unsupported,
 )
 from holdfast.contract.runtime import ManualClock
 from holdfast.runtime.system import system_components
 from holdfast.state import (
     BatchEntry,
     Bound,
+    EventClass,
     Events,
+    EventsValidation,
     MockStoreAdapter,
     ScopeOptions,
     StoreBuilder,
     build_store,
+    event,
 )
 from holdfast.state.telemetry import RecordingTelemetry
 from tests.state.conftest import command, opened, run
@@ -136,13 +141,18 @@ def test_the_same_at_once() -> None:
 
 
 def test_every_step_of_the_builder_is_an_argument() -> None:
-    class Declared(EventClass, namespace="declared"):
-        done = event(int)
+    class Done(msgspec.Struct):
+        at: int
 
-    elsewhere, told = MockStoreAdapter(), []
+    class Declared(EventClass, namespace="declared"):
+        done = event(Done)
+
+    elsewhere = MockStoreAdapter()
+    told: list[tuple[BaseException, str]] = []
     store = build_store(
         MockStoreAdapter(), "api", events=[EVENTS, Declared], lint=True,
-        events_validation=EventsValidation(publish=False), event_errors=lambda *e: told.append(e),
+        events_validation=EventsValidation(publish=False),
+        event_errors=lambda error, name: told.append((error, name)),
         pinned_scopes={("region", "eu"): elsewhere},
     )  # fmt: skip
 
