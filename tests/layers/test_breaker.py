@@ -8,7 +8,16 @@ import pytest
 
 from holdfast.contract.batch import Batch, Draft, Put
 from holdfast.contract.engine import NOT_NOW
-from holdfast.contract.errors import ConfigInvalid, Conflict, ConnectionFailed, ConnectionLost
+from holdfast.contract.errors import (
+    ConfigInvalid,
+    Conflict,
+    ConnectionFailed,
+    ConnectionLost,
+    InvalidKey,
+    InvalidValue,
+    StoreClosed,
+    StoreError,
+)
 from holdfast.contract.record import Record
 from holdfast.contract.runtime import ManualClock
 from holdfast.engines.memory import MemoryConfig, MemoryEngine
@@ -153,3 +162,63 @@ def test_settings_that_make_no_sense_are_refused() -> None:
     for text in ("failures=0", "rest_s=0", "rest_s=2h", "rests=1", "failures=1.5"):
         with pytest.raises(ConfigInvalid, match=r"failures|rest_s"):
             Breaker.from_text(text)
+
+
+@pytest.mark.parametrize("error", [InvalidKey("x"), StoreClosed("x"), StoreError("x")])
+def test_who_asks_and_is_refused_before_the_engine_leaves_the_question_to_the_next(
+    error: StoreError,
+) -> None:
+    layer, below, clock = breaking(
+        *(Fault("read", on=n, error=LOST) for n in (1, 2, 3, 5)), Fault("read", on=4, error=error)
+    )
+    lose(layer, 3)
+    clock.advance(5.0)
+    with pytest.raises(type(error)):
+        drive(layer.read([b"k"]))
+    assert state_of(layer) == "open"
+    lose(layer, 1)  # The next one asks at once, and the engine is still away.
+    assert state_of(layer) == "open"
+    with pytest.raises(ConnectionFailed):
+        drive(layer.read([b"k"]))
+    assert below.calls["read"] == 5
+
+
+def test_the_words_of_a_server_close_the_breaker_whatever_they_became() -> None:
+    layer, _, clock = breaking(
+        *(Fault("read", on=n, error=LOST) for n in (1, 2, 3)),
+        Fault("read", on=4, error=InvalidValue("x", reply="WRONGTYPE")),
+    )
+    lose(layer, 3)
+    clock.advance(5.0)
+    with pytest.raises(InvalidValue):
+        drive(layer.read([b"k"]))
+    assert state_of(layer) == "closed"
+
+
+def test_what_says_nothing_of_the_engine_does_not_end_a_row_of_failures() -> None:
+    layer, _, _ = breaking(
+        *(Fault("read", on=n, error=LOST) for n in (1, 2, 4)),
+        Fault("read", on=3, error=InvalidKey("x")),
+    )
+    lose(layer, 2)
+    with pytest.raises(InvalidKey):
+        drive(layer.read([b"k"]))
+    lose(layer, 1)
+    assert state_of(layer) == "open"
+
+
+def test_one_that_asks_for_long_does_not_keep_the_others_out_for_ever() -> None:
+    layer, _, clock = breaking(*(Fault("read", on=n, error=LOST) for n in (1, 2, 3)))
+    lose(layer, 3)
+    clock.advance(5.0)
+
+    def decide(records: list[Record | None], revision: int) -> Draft:
+        with pytest.raises(ConnectionFailed):
+            drive(layer.head())
+        clock.advance(5.0)
+        drive(layer.head())
+        assert state_of(layer) == "closed"
+        return Draft()
+
+    drive(layer.transact([], decide))
+    assert state_of(layer) == "closed"

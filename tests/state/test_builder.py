@@ -7,6 +7,7 @@ import sys
 from dataclasses import fields, replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from holdfast.codecs.serializers import MessagePackSerializer
@@ -20,17 +21,21 @@ from holdfast.contract.errors import (
     SerializationFailed,
     ServiceRequired,
     StoreError,
+    Unsupported,
 )
 from holdfast.contract.runtime import ManualClock
 from holdfast.runtime.system import system_components
 from holdfast.state import (
     BatchEntry,
     Bound,
+    EventClass,
     Events,
+    EventsValidation,
     MockStoreAdapter,
     ScopeOptions,
     StoreBuilder,
     build_store,
+    event,
 )
 from holdfast.state.telemetry import RecordingTelemetry
 from tests.state.conftest import command, opened, run
@@ -133,6 +138,40 @@ def test_the_same_at_once() -> None:
         assert adapter.calls[-1].keywords["ttl_ms"] == 60_000
     with pytest.raises(ConfigInvalid):
         build_store(adapter, "api", cache=True)
+
+
+def test_every_step_of_the_builder_is_an_argument() -> None:
+    class Done(msgspec.Struct):
+        at: int
+
+    class Declared(EventClass, namespace="declared"):
+        done = event(Done)
+
+    elsewhere = MockStoreAdapter()
+    told: list[tuple[BaseException, str]] = []
+    store = build_store(
+        MockStoreAdapter(), "api", events=[EVENTS, Declared], lint=True,
+        events_validation=EventsValidation(publish=False),
+        event_errors=lambda error, name: told.append((error, name)),
+        pinned_scopes={("region", "eu"): elsewhere},
+    )  # fmt: skip
+
+    async def main() -> None:
+        await store.scope("region", "eu").kv.set("a", 1)
+        assert len(elsewhere.calls) == 1
+        heard = await store.events.of(Declared).done.subscribe(print)
+        await store.events["declared:done"].publish("no number")
+        for _ in range(200):
+            if heard.refused:
+                break
+            await asyncio.sleep(0.005)
+        assert [channel for _, channel in told] == ["declared:done"]
+
+    asyncio.run(main())
+    with pytest.raises(Unsupported):
+        build_store(MockStoreAdapter(), "api", bounds={"kv": Bound(items=5)})
+    with pytest.raises(ConfigInvalid):
+        build_store(MockStoreAdapter(), "api", bounds={"counter": Bound(items=5)})
 
 
 @pytest.mark.row("D-194", "D-064")

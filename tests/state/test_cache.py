@@ -1,18 +1,22 @@
 """Results of functions on a real server: computed once, never stuck, never old by mistake."""
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
 import sys
+import weakref
 from typing import Any
 
 import pytest
 
 from holdfast.contract.errors import InvalidInput, InvalidValue, SerializationFailed
+from holdfast.state import CachedFunction
 from holdfast.state.areas import cache as caching
 from tests.state.conftest import command, opened, run
 from tests.state.places import Place
+from tests.state.test_events import until
 from tests.tidy import repository
 
 
@@ -301,3 +305,124 @@ def test_when_who_computes_is_killed_another_one_computes(place: Place, service:
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def test_a_function_that_asks_for_its_own_result_is_refused(place: Place, service: str) -> None:
+    async def main() -> None:
+        async with opened(place, service) as store:
+
+            @store.cached(ttl=60, key="n")
+            async def outer(n: int) -> Any:
+                return await asyncio.gather(inner(n))
+
+            @store.cached(ttl=60, key="m")
+            async def inner(n: int) -> Any:
+                return 0 if n == 0 else await outer(n - 1)
+
+            with pytest.raises(InvalidInput, match="would wait for itself"):
+                await asyncio.wait_for(outer(1), 10)
+            # Nothing of it is left, and what does not ask for itself works.
+            assert await asyncio.wait_for(inner(0), 10) == 0
+            assert await asyncio.wait_for(outer(1), 10) == [0]
+
+            @store.cached(ttl=60, key="o:{n}")
+            async def down(n: int) -> int:
+                return n and n + await down(n - 1)
+
+            assert await down(5) == 15
+
+            later: list[asyncio.Task[Any]] = []
+
+            @store.cached(ttl=60, key="p")
+            async def begins() -> int:
+                later.append(asyncio.create_task(after()))
+                return 1
+
+            async def after() -> int:
+                await asyncio.sleep(0.05)
+                return await begins()
+
+            assert await begins() == 1
+            await begins.invalidate()
+            # What was begun inside and goes on after it may ask.
+            assert await later[0] == 1
+
+    run(main())
+
+
+def test_every_caller_has_a_value_of_its_own_that_is_the_kept_one(
+    place: Place, service: str
+) -> None:
+    async def main() -> None:
+        async with opened(place, service) as store:
+
+            @store.cached(ttl=60)
+            async def found() -> Any:
+                await asyncio.sleep(0.01)
+                return {"names": ["a", "b"]}
+
+            got = await asyncio.gather(*(found() for _ in range(3)))
+            got[0]["names"].append("c")
+            assert got[1:] == [{"names": ["a", "b"]}] * 2
+            assert await found() == {"names": ["a", "b"]}
+
+    run(main())
+
+
+def test_methods_are_kept_for_each_instance(place: Place, service: str) -> None:
+    async def main() -> None:
+        async with opened(place, service) as store:
+            calls: list[Any] = []
+
+            class Shop:
+                def __init__(self, name: str) -> None:
+                    self.name = name
+
+                @store.cached(ttl=60, key="shop:{self.name}:{n}")
+                async def price(self, n: int) -> str:
+                    calls.append((self.name, n))
+                    return f"{self.name} {n}"
+
+            one, two = Shop("one"), Shop("two")
+            for _ in range(2):
+                assert await one.price(1) == "one 1"
+                assert await two.price(1) == "two 1"
+            assert len(calls) == 2
+            await one.price.invalidate(1)
+            assert await one.price(1) == "one 1"
+            assert len(calls) == 3
+            # A name that reaches into the next part of the key.
+            assert await Shop("one:1").price(2) == "one:1 2"
+            assert await Shop("one").price(2) == "one 2"
+            assert isinstance(Shop.price, CachedFunction)
+
+    run(main())
+
+
+def test_a_function_that_waits_is_not_lost(place: Place, service: str) -> None:
+    waits: list[weakref.ref[Any]] = []
+
+    async def main() -> None:
+        async with opened(place, service) as store:
+
+            @store.cached(ttl=60, stale=60)
+            async def found() -> int:
+                future = asyncio.get_running_loop().create_future()
+                waits.append(weakref.ref(future))
+                await future
+                return 1
+
+            asking = asyncio.create_task(found())
+            await until(lambda: len(waits) == 1)
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+            del asking
+            gc.collect()
+            future = waits[0]()
+            assert future is not None
+            future.set_result(None)
+            del future
+            assert await asyncio.wait_for(found(), 10) == 1
+            assert len(waits) == 1
+
+    run(main())

@@ -112,3 +112,25 @@ def test_a_hit_at_once_is_a_hit() -> None:
             assert "f:1" not in str(caught.value)
 
     asyncio.run(main())
+
+
+class Named:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def test_what_a_template_looks_up_does_not_reach_into_the_next_part() -> None:
+    key = keyed(two, "{a.name}:{b[0]}:{c!r:>3}")
+    first = key(Named("x:y"), ["z"])
+    assert first == "x%3Ay:z:  1"
+    assert first != key(Named("x"), ["y:z"])
+    assert keyed(two, "{a}:{b}")("['x', ':']", "y") != keyed(two, "{a}:{b}")(["x", ":"], "%:y")
+    assert keyed(two, "{a}:{b}")(Named, 1).count(":") == 1
+
+
+@pytest.mark.parametrize(
+    "template", ["{", "u:{}", "u:{0}", "u:{m}", "u:{m.x}", "u:{n", "}", "{[0]}"]
+)
+def test_templates_that_cannot_be_are_refused_where_they_are_given(template: str) -> None:
+    with pytest.raises(InvalidInput):
+        keyed(one, template)

@@ -1,6 +1,7 @@
 """Claims, leases, semaphores, presence on a real server."""
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -11,9 +12,59 @@ import pytest
 
 from holdfast.contract.errors import Fenced, LeaseLost, TimedOut
 from holdfast.state import ScopedStore
+from holdfast.state.areas.holding import Holding
 from tests.state.conftest import command, opened, run
 from tests.state.places import Place
 from tests.tidy import repository
+
+
+@pytest.mark.parametrize("area", ["claim", "semaphore"])
+def test_what_nobody_has_any_more_is_not_renewed(place: Place, service: str, area: str) -> None:
+    """An interrupt can come between the acquiring and the block that lets go."""
+
+    async def main() -> None:
+        async with opened(place, service) as store:
+
+            async def acquired() -> Holding:
+                held = await (
+                    store.claim.acquire("a", ttl=0.15)
+                    if area == "claim"
+                    else store.semaphore.acquire("a", 1, ttl=0.15)
+                )
+                assert held is not None
+                return held
+
+            async def is_held() -> bool:
+                held = await store.claim.holder("a") is not None
+                return held or await store.semaphore.holders("a") > 0
+
+            held = await acquired()
+            held.keep()
+            await asyncio.sleep(0.4)
+            assert await is_held()
+            del held
+            gc.collect()
+            for _ in range(400):
+                if not await is_held():
+                    break
+                await asyncio.sleep(0.005)
+            assert not await is_held()
+
+            class Interrupting:
+                def __init__(self, held: Holding) -> None:
+                    self.keep = held.keep
+
+                def __call__(self) -> None:
+                    self.keep()
+                    raise RuntimeError("no thread")
+
+            held = await acquired()
+            held.keep = Interrupting(held)  # type: ignore[method-assign]
+            with pytest.raises(RuntimeError, match="no thread"):
+                await held.__aenter__()
+            assert not await is_held()
+
+    run(main())
 
 
 @pytest.mark.row("D-039", "D-040", "D-189")

@@ -493,6 +493,26 @@ def test_a_replica_and_a_server_without_replicas_say_so(
     run(main())
 
 
+def test_a_read_that_waits_on_a_server_that_becomes_a_replica(
+    own_redis: RedisServer, service: str
+) -> None:
+    async def main() -> None:
+        async with opened(own_redis, service) as store:
+            group = store.streams.group("g", "c")
+            await group.ensure("s")
+            waiting = asyncio.create_task(group.read("s", block=20))
+            blocked = ("CLIENT", "LIST")
+            for _ in range(500):
+                if b"cmd=xreadgroup" in await command(store, *blocked):
+                    break
+                await asyncio.sleep(0.01)
+            await command(store, "REPLICAOF", "127.0.0.1", "1")
+            with pytest.raises(ConnectionFailed, match="became a replica"):
+                await waiting
+
+    run(main())
+
+
 def test_a_server_that_loads_its_data_says_so(own_redis: RedisServer, service: str) -> None:
     async def fill() -> None:
         async with opened(own_redis, service) as store:

@@ -1,7 +1,9 @@
 """Events on a real server: who hears what, what is refused, what survives."""
 
 import asyncio
+import gc
 import json
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
@@ -525,3 +527,143 @@ def test_the_output_type_of_a_schema() -> None:
     assert output_type(Login) is Login
     assert output_type({"type": "object"}) is None
     assert output_type(None) is None
+
+
+def declare(name: str, declared: Any) -> type[EventClass]:
+    """A class with one attribute, as the body of a class would make it."""
+    space: dict[str, Any] = {"EventClass": EventClass, "declared": declared}
+    exec(f"class Made(EventClass, namespace='made'):\n    {name} = declared", space)
+    made: type[EventClass] = space["Made"]
+    return made
+
+
+@pytest.mark.parametrize("name", ["namespace", "area", "path", "registry", "declared", "__private"])
+@pytest.mark.parametrize("kind", [event, group])
+def test_events_that_could_not_be_reached_are_refused_by_name(name: str, kind: Any) -> None:
+    with pytest.raises(InvalidName, match=f"'{name}'.*name='{name.strip('_')}'"):
+        declare(name, kind(PaymentEvents if kind is group else Paid))
+    # What the error says works.
+    named = declare("other", event(Paid, name=name.strip("_")))
+    assert named.registry().channels() == [f"made:{name.strip('_')}"]
+
+
+def test_events_of_mixed_in_classes_and_a_namespace_in_the_body() -> None:
+    class Mixed:
+        area = event(Paid)
+
+    with pytest.raises(InvalidName, match="'area'"):
+        type("Made", (Mixed, EventClass), {})
+    with pytest.raises(InvalidInput, match="behind its bases"):
+        declare("namespace", "order")
+
+
+def test_an_event_that_is_declared_again_takes_the_place_of_the_first() -> None:
+    class Further(OrderEvents, namespace="further"):
+        placed = event(Paid)  # type: ignore[assignment]
+        payment = None  # type: ignore[assignment]
+
+    registry = Further.registry()
+    assert sorted(registry.channels()) == ["further:placed", "further:publish"]
+    leaf = registry.find("further:placed")
+    assert leaf is not None
+    assert leaf.shape is not None
+    assert leaf.shape.kind is Paid
+
+
+def test_a_class_of_a_namespace_that_another_class_declared(service: str) -> None:
+    class Fewer(EventClass, namespace="order"):
+        placed = event(Placed)
+
+    class Other(EventClass, namespace="order"):
+        shipped = event(Placed)
+
+    builder = StoreBuilder.create().with_adapter(MockStoreAdapter()).with_service(service)
+    store = builder.add_events(OrderEvents).build()
+    assert store.events.of(Fewer).placed.channel == "order:placed"
+    for _ in range(2):
+        with pytest.raises(InvalidInput, match="order:shipped"):
+            store.events.of(Other)
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [RuntimeError("no"), asyncio.CancelledError(), SystemExit(1), StopIteration()],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("waits", [False, True])
+def test_whatever_is_raised_where_errors_are_told_the_next_message_comes(
+    place: Place, service: str, raised: BaseException, waits: bool
+) -> None:
+    told: list[str] = []
+
+    def on_error(error: BaseException, channel: str) -> None:
+        told.append(channel)
+        raise raised
+
+    async def later(error: BaseException, channel: str) -> None:
+        await asyncio.sleep(0)
+        on_error(error, channel)
+
+    async def main() -> None:
+        prepare = lambda one: one.with_event_errors(later if waits else on_error)  # noqa: E731
+        async with opened(place, service, prepare) as store:
+            subscription = await store.events.subscribe("a", lambda m: 1 // 0)
+            for number in range(3):
+                await store.events.publish("a", number)
+            await until(lambda: len(told) == 3)
+            await until(lambda: subscription.failed == 3)
+
+    run(main())
+
+
+def test_a_handler_that_waits_is_not_lost(place: Place, service: str) -> None:
+    """A loop itself holds no task that waits for what nobody else holds."""
+    waits: list[weakref.ref[Any]] = []
+
+    async def main() -> None:
+        async with opened(place, service) as store:
+
+            async def handler(message: Message[Any]) -> None:
+                future = asyncio.get_running_loop().create_future()
+                waits.append(weakref.ref(future))
+                await future
+
+            subscription = await store.events.subscribe("a", handler)
+            await store.events.publish("a", 1)
+            await until(lambda: len(waits) == 1)
+            gc.collect()
+            future = waits[0]()
+            assert future is not None
+            future.set_result(None)
+            del future
+            await until(lambda: subscription.delivered == 1)
+
+    run(main())
+
+
+def test_a_function_that_is_subscribed_on_a_second_loop(service: str) -> None:
+    heard: list[Any] = []
+
+    def handler(message: Message[Any]) -> None:
+        heard.append(message.data)
+
+    async def main() -> None:
+        adapter = MockStoreAdapter()
+        store = StoreBuilder.create().with_adapter(adapter).with_service(service).build()
+        first = await store.events.subscribe("a", handler)
+
+        def second_loop() -> None:
+            asyncio.run(on_second_loop())
+
+        async def on_second_loop() -> None:
+            second = await store.events.subscribe("a", handler)
+            assert second is not first
+            await first()
+            assert store.events.subscriptions() == [second]
+            await store.events.unsubscribe("a")
+            assert second.closed
+
+        await asyncio.to_thread(second_loop)
+        assert store.events.subscriptions() == []
+
+    run(main())

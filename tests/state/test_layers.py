@@ -11,6 +11,7 @@ from holdfast.contract.errors import (
     InvalidInput,
     InvalidValue,
     OutcomeUnknown,
+    ReadOnly,
     TimedOut,
 )
 from holdfast.contract.runtime import ManualClock
@@ -93,6 +94,55 @@ def test_a_call_that_is_cancelled_while_it_asks_leaves_the_breaker_usable() -> N
     asyncio.run(main())
 
 
+def test_a_key_that_cannot_be_does_not_close_a_breaker() -> None:
+    clock = ManualClock()
+
+    async def main() -> None:
+        inner = MockStoreAdapter()
+        breaker = BreakerAdapter(
+            inner, failures=1, components=replace(system_components(), clock=clock)
+        )
+        for error, state in (
+            (InvalidValue("x"), "open"),
+            (ReadOnly("x", reply="READONLY"), "closed"),
+        ):
+            inner.fail("get", GONE)
+            with pytest.raises(ConnectionFailed):
+                await breaker.get("a")
+            clock.advance(6)
+            inner.fail("get", error)
+            with pytest.raises(type(error)):
+                await breaker.get("a")
+            assert breaker.state == state
+            await breaker.get("a")
+            assert breaker.state == "closed"
+
+    asyncio.run(main())
+
+
+def test_what_began_before_a_breaker_opened_does_not_close_it() -> None:
+    going = asyncio.Event()
+
+    class Slow(MockStoreAdapter):
+        async def has(self, key: str) -> bool:
+            await going.wait()
+            return True
+
+    async def main() -> None:
+        inner = Slow()
+        breaker = BreakerAdapter(inner, failures=1)
+        before = asyncio.ensure_future(breaker.has("a"))
+        await asyncio.sleep(0)
+        inner.fail("get", GONE)
+        with pytest.raises(ConnectionFailed):
+            await breaker.get("a")
+        going.set()
+        assert await before
+        assert breaker.state == "open"
+
+    asyncio.run(main())
+
+
 def test_what_is_safe_is_asked_again() -> None:
     async def main() -> None:
         inner = MockStoreAdapter()
@@ -123,10 +173,16 @@ def test_layers_pass_on_every_verb() -> None:
         assert getattr(type(layered), verb).__name__ == verb
     assert layered.name == "mock"
     assert layered.client is None
-    for wrong in ({"failures": 0}, {"rest_s": 0}):
+    for wrong in (
+        {"failures": 0}, {"rest_s": 0}, {"rest_s": float("nan")}, {"rest_s": float("inf")},
+        {"failures": True}, {"failures": 1.5}, {"rest_s": "5"}, {"failures": 10**5000},
+    ):  # fmt: skip
         with pytest.raises(InvalidInput):
-            BreakerAdapter(inner, **wrong)  # type: ignore[arg-type]
-    for wrong in ({"attempts": 0}, {"pause_s": 0}):
+            BreakerAdapter(inner, **wrong)
+    for wrong in (
+        {"attempts": 0}, {"pause_s": 0}, {"attempts": 1.5}, {"pause_s": float("nan")},
+        {"pause_s": float("inf")}, {"attempts": True},
+    ):  # fmt: skip
         with pytest.raises(InvalidInput):
-            RetryAdapter(inner, **wrong)  # type: ignore[arg-type]
+            RetryAdapter(inner, **wrong)
     asyncio.run(layered.close())

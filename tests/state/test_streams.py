@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.contract.errors import InvalidInput, InvalidValue, KeyNotFound
+from holdfast.contract.errors import IntegrityFailed, InvalidInput, InvalidValue, KeyNotFound
 from holdfast.state import MockStoreAdapter, StreamMessage, build_store
 from holdfast.state.limits import CONCURRENCY_MAX, DELIVERIES_MAX
 from tests.state.conftest import RedisServer, command, opened, run
@@ -518,5 +518,61 @@ def test_a_message_comes_when_it_is_due(place: Place, service: str) -> None:
             assert await store.streams.release_due("none") is None
             with pytest.raises(InvalidValue):
                 await store.streams.append_later("s", 1, 0)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "raised", [asyncio.CancelledError(), SystemExit(3), StopIteration()], ids=repr
+)
+def test_whatever_is_raised_where_errors_are_told_the_consumer_goes_on(
+    place: Place, service: str, raised: BaseException
+) -> None:
+    told: list[BaseException] = []
+
+    async def on_error(error: BaseException, message: StreamMessage | None) -> None:
+        told.append(error)
+        raise raised
+
+    async def main() -> None:
+        async with opened(place, service) as store:
+            for n in range(3):
+                await store.streams.append("s", n)
+            for concurrency in (1, 3):
+                told.clear()
+                consumption = store.streams.group(f"g{concurrency}", "one").consume(
+                    "s", lambda m: 1 // 0, concurrency=concurrency, block=0.05, on_error=on_error
+                )
+                running = asyncio.create_task(consumption.run())
+                await until(lambda: len(told) == 3)
+                consumption.stop()
+                await asyncio.wait_for(running, 5)
+                assert consumption.failed == 3
+
+    run(main())
+
+
+def test_a_message_that_a_serializer_refuses_with_an_error_of_ours_does_not_keep_others_back(
+    place: Place, service: str
+) -> None:
+    class Guarded:
+        def encode(self, value: Any) -> bytes:
+            return str(value).encode()
+
+        def decode(self, data: bytes) -> Any:
+            if data == b"1":
+                raise IntegrityFailed("not what was written")
+            return int(data)
+
+    async def main() -> None:
+        async with opened(place, service, lambda one: one.with_serializer(Guarded())) as store:
+            group = store.streams.group("g", "c")
+            await group.ensure("s")
+            for n in range(3):
+                await store.streams.append("s", n)
+            found = await group.read("s")
+            assert [one.message for one in found] == [0, None, 2]
+            assert isinstance(found[1].error, IntegrityFailed)
+            assert [one.message for one in await store.streams.tail("s")] == [0, None, 2]
 
     run(main())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ import pytest
 import holdfast.sync
 from holdfast.contract.errors import (
     AdapterRequired,
+    InvalidInput,
     LeaseLost,
     ServiceRequired,
     StoreClosed,
@@ -126,6 +129,43 @@ def test_streams_block_and_are_consumed(store: Store) -> None:
     assert (done, consumption.done) == ([*range(5)], 5)
     followed = store.streams.follow("s", after="0")
     assert [next(followed).message for _ in range(3)] == ["hello", 0, 1]
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM], ids=str)
+def test_a_signal_ends_a_consumer_whose_handler_it_meets(
+    store: Store, kind: signal.Signals
+) -> None:
+    """Who works in the main thread can be stopped; what was in hand is done by the next."""
+
+    def stop(*_: object) -> None:
+        raise SystemExit(7)
+
+    def handler(message: Any) -> None:
+        os.kill(os.getpid(), kind)
+        time.sleep(0.2)
+
+    store.streams.append("s", 1)
+    group = store.streams.group("g", "one")
+    wanted = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: SystemExit}[kind]
+    before = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        with pytest.raises(wanted):
+            group.consume("s", handler, block=0.05).run()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert [one.consumer for one in group.pending("s")] == ["one"]
+    done: list[Any] = []
+    other = store.streams.group("g", "two")
+    consumption = other.consume(
+        "s", lambda m: done.append(m.message), block=0.05, reclaim_idle=0.01
+    )
+    working = threading.Thread(target=consumption.run)
+    working.start()
+    until(lambda: done == [1])
+    consumption.stop()
+    working.join(5)
+    assert group.pending("s") == []
 
 
 def test_events_reach_a_handler(store: Store) -> None:
@@ -249,3 +289,33 @@ def test_after_close(redis: RedisServer, service: str) -> None:
     never_used.close()
     with pytest.raises(StoreClosed):
         never_used.kv.get("a")
+
+
+def test_kept_methods_and_functions_that_ask_for_themselves(store: Store) -> None:
+    calls: list[int] = []
+
+    class Shop:
+        name = "shop"
+
+        @store.cached(ttl=60, key="{self.name}:{n}")
+        def price(self, n: int) -> int:
+            calls.append(n)
+            return n * 2
+
+    shop = Shop()
+    assert [shop.price(4), shop.price(4)] == [8, 8]
+    shop.price.invalidate(4)
+    assert shop.price(4) == 8
+    assert calls == [4, 4]
+
+    @store.cached(ttl=60, key="same")
+    def outer(n: int) -> int:
+        return n and inner(n)
+
+    @store.cached(ttl=60, key="other")
+    def inner(n: int) -> int:
+        return int(outer(n - 1))
+
+    with pytest.raises(InvalidInput, match="would wait for itself"):
+        outer(1)
+    assert outer(0) == 0

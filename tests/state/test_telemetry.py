@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.contract.errors import ErrorCode, StoreError
+from holdfast.contract.errors import ErrorCode, InvalidValue, StoreError
 from holdfast.state import MockStoreAdapter, StoreBuilder, build_store
 from holdfast.state.events.area import EventsArea
 from holdfast.state.streams.group import StreamGroup
@@ -308,3 +308,45 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+@pytest.mark.parametrize(
+    "raised", [RuntimeError("no"), asyncio.CancelledError(), StopIteration()], ids=repr
+)
+def test_whatever_who_watches_raises_the_operation_is_done(
+    raised: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken:
+        def emit(self, event: TelemetryEvent) -> None:
+            raise raised
+
+        def debug(self, message: str, /, *arguments: object) -> None:
+            raise raised
+
+        info = warning = debug
+
+    async def main() -> None:
+        builder = StoreBuilder.create().with_adapter(MockStoreAdapter()).with_service("api")
+        store = builder.with_telemetry(Broken()).with_logger(Broken()).with_lint().build()
+        heard: list[Any] = []
+        await store.events.subscribe("a", lambda m: 1 // 0)
+        await store.events.subscribe("a", heard.append)
+        for n in range(2):
+            assert await store.kv.set("a", n)
+            await store.events.publish("a", n)
+        assert await store.kv.get("a") == 1
+        async with store.claim.lease("l"):
+            pass
+        assert await store.claim.holder("l") is None
+        with pytest.raises(InvalidValue):
+            await store.kv.set("a", 1, ttl=0)
+        for _ in range(200):
+            await asyncio.sleep(0.005)
+            if len(heard) == 2:
+                break
+        assert [one.data for one in heard] == [0, 1]
+
+    with caplog.at_level(logging.WARNING, "holdfast"):
+        asyncio.run(main())
+    told = [one.getMessage() for one in caplog.records if one.name == "holdfast"]
+    assert told == ["the logger of a store failed; told once"]

@@ -213,13 +213,20 @@ class LoopRuntime(Runtime):
         return cast("T", result)
 
     async def timeout(self, awaitable: Awaitable[T], seconds: float) -> T:
+        own: Any = None
         try:
             async with asyncio.timeout(seconds):
-                return await awaitable
-        except TimeoutError as error:
-            if isinstance(error, TimedOut):
-                raise
+                try:
+                    return await awaitable
+                except TimeoutError as error:
+                    # Of the awaitable, not of the limit around it.
+                    own = error
+        except TimeoutError:
             raise TimedOut(f"not done within {seconds} s", timeout_s=seconds) from None
+        try:
+            raise own
+        finally:
+            own = None  # An error and a frame that hold each other are found late.
 
     def start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Background:
         return _Task(asyncio.get_running_loop().create_task(work(), name=name))

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from holdfast.state.adaptive import AdaptiveSerializer
 from holdfast.state.areas.area import ExtensionArea
 from holdfast.state.areas.batch import BatchEntry
-from holdfast.state.areas.cache import CachedFunction
+from holdfast.state.areas.cached_function import CachedFunction
 from holdfast.state.bounds import Bound
 from holdfast.state.builder import StoreBuilder, build_store
 from holdfast.state.events.area import EventsValidation

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from holdfast.contract.errors import ConfigInvalid
+from holdfast.state.checks import found
 
 #: Which value goes first: the one that was not used for the longest time, the one that was used
 #: the fewest times, or the one that ends first.
@@ -40,12 +41,13 @@ class Bound:
                 not isinstance(given, int) or isinstance(given, bool) or not 1 <= given <= most
             ):
                 raise ConfigInvalid(
-                    f"{name} of a bound is a whole number from 1 to {most}; found {given!r}",
+                    f"{name} of a bound is a whole number from 1 to {most}; found "
+                    f"{found(given) if isinstance(given, int | float) else type(given).__name__}",
                     parameter=name,
                 )
         if self.order not in ("lru", "lfu", "ttl"):
             raise ConfigInvalid(
-                f"order is 'lru', 'lfu' or 'ttl'; found {self.order!r}", parameter="order"
+                "order is 'lru', 'lfu' or 'ttl'; found another word", parameter="order"
             )
 
 

@@ -232,7 +232,11 @@ def build_store(
     scopes: Mapping[str, ScopeOptions | bool] | Iterable[str] = (),
     serializer: ValueSerializer = JSON,
     prefix: str = DEFAULT_PREFIX,
-    events: Iterable[EventRegistry] = (),
+    events: Iterable[EventRegistry | type[EventClass]] = (),
+    events_validation: EventsValidation | None = None,
+    bounds: Mapping[str, Bound] | None = None,
+    pinned_scopes: Mapping[tuple[str, str | int], StateAdapter | KeepsState] | None = None,
+    lint: bool = False,
     **settings: Any,
 ) -> ScopedStore:
     """A store at once: the builder's steps as arguments.
@@ -244,7 +248,11 @@ def build_store(
         serializer: how values become bytes.
         prefix: what all keys begin with.
         events: declared events.
-        settings: `logger`, `telemetry`, `hash_tags`, `default_ttl`, `components`.
+        events_validation: when their schemas are applied.
+        bounds: how much areas hold, by their names.
+        pinned_scopes: where scopes are kept that are kept elsewhere, by key and identifier.
+        lint: whether a value that is set without a time-to-live is warned of.
+        settings: `logger`, `telemetry`, `hash_tags`, `default_ttl`, `event_errors`, `components`.
 
     Raises:
         ConfigInvalid: there is no such setting.
@@ -257,7 +265,15 @@ def build_store(
         builder = builder.add_scope(key, required=needed)
     for registry in events:
         builder = builder.add_events(registry)
-    steps = {"logger", "telemetry", "hash_tags", "default_ttl", "components"}
+    for area, bound in (bounds or {}).items():
+        builder = builder.with_bound(area, bound)
+    for (key, identifier), elsewhere in (pinned_scopes or {}).items():
+        builder = builder.with_pinned_scope(key, identifier, elsewhere)
+    if events_validation is not None:
+        builder = replace(builder, validation=events_validation)
+    if lint:
+        builder = builder.with_lint()
+    steps = {"logger", "telemetry", "hash_tags", "default_ttl", "event_errors", "components"}
     for name, value in settings.items():
         if name not in steps:
             raise ConfigInvalid(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +15,11 @@ from holdfast.state.limits import (
     NAME_CHARACTERS_MAX,
     TTL_MAX_S,
 )
+
+#: Of a number of 64 bits.
+_CURSOR_DIGITS = 20
+#: Digits of two numbers of 64 bits at most; the second one may be left out.
+_ID = re.compile(r"(\d{1,20})(?:-(\d{1,20}))?", re.ASCII)
 
 Duration = float | int | timedelta
 
@@ -86,6 +93,75 @@ def name(what: str, text: Any, characters_max: int = NAME_CHARACTERS_MAX) -> str
     return text
 
 
+def stream_id(id: Any, *special: str) -> str:
+    """The id of a message of a stream, or one of the special texts that are allowed there.
+
+    Raises:
+        InvalidInput: it is neither.
+    """
+    found = _ID.fullmatch(id) if isinstance(id, str) else None
+    if found is not None and max(int(part or 0) for part in found.groups()) < 1 << 64:
+        return str(id)
+    if isinstance(id, str) and id in special:
+        return id
+    other = "".join(f", or {one!r}" for one in special)
+    raise InvalidInput(
+        f"an id of a stream reads milliseconds-sequence, such as '1700000000000-42'{other}; found "
+        f"{_found(id)}"
+    )
+
+
+def stream_ids(ids: Any) -> Sequence[str]:
+    """Several of them.
+
+    Raises:
+        InvalidInput: one is none, or they are no list.
+    """
+    if isinstance(ids, str | bytes):
+        raise InvalidInput("ack takes a list of ids; found a single text")
+    try:
+        given = list(ids)
+    except TypeError:
+        raise InvalidInput(f"ack takes a list of ids; found a {type(ids).__name__}") from None
+    return [stream_id(one) for one in given]
+
+
+def number_within(what: str, number: Any, low: float, high: float) -> float:
+    """A number within its limits.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise InvalidInput(f"{what} is a number; found {_found(number)}")
+    if not low <= number <= high:
+        raise InvalidInput(
+            f"{what} lies from {_plain(low)} to {_plain(high)}; found {found(number)}"
+        )
+    return float(number)
+
+
+def is_cursor(text: str) -> bool:
+    """Whether it is a number of 64 bits, as cursors of servers are."""
+    return (
+        text.isascii() and text.isdecimal() and len(text) <= _CURSOR_DIGITS and int(text) < 1 << 64
+    )
+
+
+def bad_cursor() -> InvalidInput:
+    """The error of a cursor that no step returned."""
+    return InvalidInput("a cursor is what the last step returned, or '0'; found another text")
+
+
+def found(number: float) -> str:
+    """A number as an error shows it: Python does not write numbers of thousands of digits."""
+    return _found(number) if isinstance(number, int) else str(number)
+
+
+def _plain(number: float) -> str:
+    return f"{number:f}".rstrip("0").rstrip(".")
+
+
 def _milliseconds(what: str, duration: Any, longest_s: float) -> int:
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
@@ -94,7 +170,8 @@ def _milliseconds(what: str, duration: Any, longest_s: float) -> int:
         )
     if not 0 < seconds <= longest_s:
         raise InvalidValue(
-            f"{what} lies above 0 and at most at {longest_s:.0f} seconds; found {seconds}. Leave "
+            f"{what} lies above 0 and at most at {longest_s:.0f} seconds; found "
+            f"{found(seconds)}. Leave "
             "it out if there is none"
         )
     return max(1, round(seconds * 1000))

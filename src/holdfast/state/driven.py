@@ -12,7 +12,7 @@ from holdfast.engines.remote.portal import Portal
 from holdfast.runtime.drive import drive
 from holdfast.runtime.system import system_components
 from holdfast.state.adapter import StateAdapter
-from holdfast.state.areas.cache import CachedFunction
+from holdfast.state.areas.cached_function import CachedFunction
 from holdfast.state.builder import StoreBuilder, build_store
 from holdfast.state.layers import AdapterLayer
 from holdfast.state.store import ScopedStore
@@ -33,9 +33,28 @@ class DrivenFunction(Generic[P, R]):
     def __call__(self, *arguments: P.args, **keywords: P.kwargs) -> R:
         return drive(self._inner(*arguments, **keywords))
 
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        """A method of the instance, as of any function in a class."""
+        return self if instance is None else _DrivenMethod(self, instance)
+
     def invalidate(self, *arguments: P.args, **keywords: P.kwargs) -> None:
         """Forget the result for these arguments."""
         drive(self._inner.invalidate(*arguments, **keywords))
+
+
+class _DrivenMethod:
+    """A kept function of a class, on one of its instances."""
+
+    def __init__(self, function: DrivenFunction[..., Any], instance: object) -> None:
+        self.__func__ = function
+        self.__self__ = instance
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        return self.__func__(self.__self__, *arguments, **keywords)
+
+    def invalidate(self, *arguments: Any, **keywords: Any) -> None:
+        """Forget the result for these arguments."""
+        self.__func__.invalidate(self.__self__, *arguments, **keywords)
 
 
 @contextmanager

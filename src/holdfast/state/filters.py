@@ -14,7 +14,7 @@ from typing import Final
 
 from holdfast.contract.errors import InvalidInput, InvalidValue, KeyNotFound
 from holdfast.state.adapter import FilterShape
-from holdfast.state.checks import whole
+from holdfast.state.checks import found, whole
 
 BLOCK_BITS: Final = 4096
 BLOCK_BYTES: Final = BLOCK_BITS // 8
@@ -46,8 +46,8 @@ def shape_of(capacity: int, error_rate: float) -> FilterShape:
         raise InvalidInput(f"error_rate is a number; found a {type(error_rate).__name__}")
     if not RATE_MIN <= error_rate <= RATE_MAX:
         raise InvalidInput(
-            f"error_rate lies from {RATE_MIN:f} to {RATE_MAX}; found {error_rate}. 0.01: one of a "
-            "hundred items that were never added is taken for one that was"
+            f"error_rate lies from {RATE_MIN:f} to {RATE_MAX}; found {found(error_rate)}. 0.01: "
+            "one of a hundred items that were never added is taken for one that was"
         )
     return _shape(int(capacity), float(error_rate))
 

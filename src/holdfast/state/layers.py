@@ -12,17 +12,23 @@ from typing import TYPE_CHECKING, Any, Final
 from holdfast.contract.errors import (
     ConnectionFailed,
     ConnectionLost,
-    InvalidInput,
-    OutcomeUnknown,
     Overloaded,
     StoreError,
-    TimedOut,
 )
 from holdfast.contract.pauses import pause_s
 from holdfast.contract.runtime import Components
+from holdfast.layers.breaker import (
+    FAILURES_MAX,
+    REST_MAX_S,
+    REST_MIN_S,
+    TROUBLE,
+    Breaking,
+    trouble_of,
+)
 from holdfast.runtime.system import system_components
 from holdfast.state.adapter import VERBS, Moment, StateAdapter
 from holdfast.state.bounds import Bound
+from holdfast.state.checks import number_within, whole
 
 if TYPE_CHECKING:
     # The verbs are made in a loop below; a checker is shown a class that has them all.
@@ -32,9 +38,10 @@ else:
 
 #: Between two tries passes no more than this, in seconds.
 PAUSE_MAX_S: Final = 30.0
+PAUSE_MIN_S: Final = 1e-6
+#: How often a call is made, at most.
+ATTEMPTS_MAX: Final = 1000
 
-#: What says that the keeper is in trouble, and not that the call was wrong.
-TROUBLE = (ConnectionFailed, ConnectionLost, OutcomeUnknown, TimedOut, Overloaded)
 #: What says that nothing was changed, so that asking again is safe.
 HARMLESS = (ConnectionFailed, ConnectionLost, Overloaded)
 #: Verbs that only read: they may be asked again whatever went wrong.
@@ -109,8 +116,8 @@ class BreakerAdapter(AdapterLayer):
         rest_s: for so long; then one call is let through, and its outcome decides.
         components: the clock.
 
-    Attributes:
-        state: `closed` lets calls through, `open` refuses them, `half-open` waits for the one call.
+    Raises:
+        InvalidInput: a setting cannot be.
     """
 
     def __init__(
@@ -122,53 +129,33 @@ class BreakerAdapter(AdapterLayer):
         components: Components | None = None,
     ) -> None:
         super().__init__(inner)
-        if failures < 1 or rest_s <= 0:
-            raise InvalidInput("a breaker opens after at least one failure, for a time above zero")
-        self.state: str = "closed"
-        self.refused = 0
-        self._clock = (components or system_components()).clock
-        self._limit = failures
-        self._rest_s = rest_s
-        self._failures = 0
-        self._open_until = 0.0
+        whole("failures", failures, 1, FAILURES_MAX)
+        number_within("rest_s", rest_s, REST_MIN_S, REST_MAX_S)
+        clock = (components or system_components()).clock
+        self._breaking = Breaking(clock, failures, rest_s, "keeper")
+
+    @property
+    def state(self) -> str:
+        """`closed` lets calls through, `open` refuses them, `half-open` waits for the one call."""
+        return self._breaking.state
+
+    @property
+    def refused(self) -> int:
+        """How many calls were refused."""
+        return self._breaking.refused
 
     async def through(self, verb: str, call: Callable[[], Any]) -> Any:
-        if self.state != "closed":
-            left = self._open_until - self._clock.monotonic()
-            if self.state == "half-open" or left > 0:
-                self.refused += 1
-                raise ConnectionFailed(
-                    f"the breaker is {self.state}: {self._failures} calls in a row found the "
-                    f"keeper in trouble. It is asked again in {max(left, 0):.1f} s"
-                )
-            self.state = "half-open"
-        probing = self.state == "half-open"
+        probing = self._breaking.admit()
+        met: bool | None = None  # Trouble; None: nothing is known.
         try:
             answer = await call()
-        except TROUBLE:
-            self._failures += 1
-            if probing or self._failures >= self._limit:
-                self._open()
+            met = False
+        except StoreError as error:
+            met = trouble_of(error)
             raise
-        except StoreError:
-            # The keeper answered: it is well, whatever it said.
-            self._close()
-            raise
-        except BaseException:
-            if probing:
-                # Cancelled, or broken in the middle: nothing is known, so the next one asks.
-                self.state = "open"
-            raise
-        self._close()
+        finally:
+            self._breaking.met(met, probing=probing)
         return answer
-
-    def _open(self) -> None:
-        self.state = "open"
-        self._open_until = self._clock.monotonic() + self._rest_s
-
-    def _close(self) -> None:
-        self.state = "closed"
-        self._failures = 0
 
 
 class RetryAdapter(AdapterLayer):
@@ -184,6 +171,9 @@ class RetryAdapter(AdapterLayer):
 
     Attributes:
         retried: how many calls were made again.
+
+    Raises:
+        InvalidInput: a setting cannot be.
     """
 
     def __init__(
@@ -195,8 +185,8 @@ class RetryAdapter(AdapterLayer):
         components: Components | None = None,
     ) -> None:
         super().__init__(inner)
-        if attempts < 1 or pause_s <= 0:
-            raise InvalidInput("a call is made at least once, with a pause above zero")
+        whole("attempts", attempts, 1, ATTEMPTS_MAX)
+        number_within("pause_s", pause_s, PAUSE_MIN_S, PAUSE_MAX_S)
         self.retried = 0
         self._components = components or system_components()
         self._attempts = attempts

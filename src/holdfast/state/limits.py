@@ -25,8 +25,9 @@ TTL_MAX_S: Final = 1000 * 365 * 86400.0
 #: What a counter can hold.
 COUNTER_MIN: Final = -(1 << 63)
 COUNTER_MAX: Final = (1 << 63) - 1
-#: Limits and steps of limited counters are whole numbers that a double holds exactly.
-EXACT_MAX: Final = 1 << 53
+#: Limits and steps of limited counters are whole numbers that a double holds exactly, and the next
+#: ones, too: a sum that passes a limit by one is rounded to no less.
+EXACT_MAX: Final = (1 << 53) - 1
 #: Messages that wait in memory for one subscriber; further ones are dropped and counted.
 SUBSCRIBER_QUEUE_MAX: Final = 1024
 #: Messages that one read of a stream returns at most.

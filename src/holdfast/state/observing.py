@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 _log = logging.getLogger("holdfast")
 _NOTHING: Mapping[str, Any] = {}
+#: What ends more than the call in which it is raised.
+_ENDS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
 class Logger(Protocol):
@@ -47,7 +49,7 @@ class Seen:
         if observer.logger is not None:
             told = " ".join(f"{name.rpartition('.')[2]}={v}" for name, v in attributes.items())
             took_ms = self.call.took_s * 1000
-            observer.logger.info("%s done %s in %.3f ms", self._operation.name, told, took_ms)
+            observer.log("info", "%s done %s in %.3f ms", self._operation.name, told, took_ms)
 
     def error(self, error: BaseException) -> None:
         """It failed."""
@@ -91,8 +93,19 @@ class Observer:
         seen = Seen(self, operation)
         self.tell(operation, "started", common, seen.call)
         if self.logger is not None:
-            self.logger.debug("%s started %s", operation.name, key)
+            self.log("debug", "%s started %s", operation.name, key)
         return seen
+
+    def log(self, level: str, message: str, *arguments: object) -> None:
+        """Tell the logger. One that fails does not disturb the operation."""
+        try:
+            getattr(self.logger or _log, level)(message, *arguments)
+        except _ENDS:
+            raise
+        except BaseException:  # noqa: BLE001 - whatever it raises is its own affair
+            if "logger" not in self.warned:
+                self.warned.add("logger")
+                _log.warning("the logger of a store failed; told once")
 
     def tell(
         self,
@@ -108,14 +121,16 @@ class Observer:
         name = f"{self.namespace}.{operation.name}.{phase}"
         try:
             self.telemetry.emit(TelemetryEvent(name, level, attributes, call))  # type: ignore[arg-type]
-        except Exception:  # noqa: BLE001 - whatever it raises is its own affair
+        except _ENDS:
+            raise
+        except BaseException:  # noqa: BLE001 - whatever it raises is its own affair
             self.warn_once("telemetry", "telemetry failed at %s; told once", name)
 
     def warn_once(self, about: str, message: str, *arguments: object) -> None:
         """A warning of one kind, once for each store."""
         if about not in self.warned:
             self.warned.add(about)
-            (self.logger or _log).warning(message, *arguments)
+            self.log("warning", message, *arguments)
 
     async def run(
         self,

@@ -8,6 +8,7 @@ from typing import Any
 
 from holdfast.contract.errors import InvalidInput
 from holdfast.state.areas.area import Scene
+from holdfast.state.checks import bad_cursor, whole
 from holdfast.state.keys import AREAS, ScopedKeys
 from holdfast.state.telemetry import operation
 
@@ -15,6 +16,7 @@ _PURGE = operation("scope.purge", "scope", {}, {"ctx.scope.count": int})
 
 #: Keys that one step looks at.
 STEP_KEYS = 1000
+STEPS_MAX = 10**12
 #: The stream of the service, outside all scopes, that keeps the records of purges.
 AUDIT_STREAM = "purges"
 AUDIT_RECORDS_MAX = 10_000
@@ -45,6 +47,10 @@ class PurgeReport:
 async def purge(scene: Scene, cursor: str, steps_max: int | None) -> PurgeReport:
     """Remove what is in a scope. What is written meanwhile may stay; purge again then."""
     keys = scene.keys
+    if not isinstance(cursor, str):
+        raise bad_cursor()
+    if steps_max is not None:
+        whole("steps", steps_max, 1, STEPS_MAX)
     if not keys.chain:
         raise InvalidInput(
             "a scope is purged: store.scope(key, identifier).purge_scope(); found the store of the "

@@ -11,7 +11,8 @@ from holdfast.state.adapter import Moment, StateAdapter
 from holdfast.state.areas.area import ExtensionArea, Scene
 from holdfast.state.areas.batch import BatchArea
 from holdfast.state.areas.bloom import Bloom
-from holdfast.state.areas.cache import Cache, Caching
+from holdfast.state.areas.cache import Cache
+from holdfast.state.areas.cached_function import Caching
 from holdfast.state.areas.claim import Claim
 from holdfast.state.areas.counter import Counter
 from holdfast.state.areas.dev import Dev
@@ -101,7 +102,7 @@ class ScopedStore:
             steps: how many steps this call makes; to the end unless given.
 
         Raises:
-            InvalidInput: no scope is open.
+            InvalidInput: no scope is open, or an argument cannot be.
         """
         return await purge(self._scene, cursor, steps)
 

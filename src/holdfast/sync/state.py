@@ -92,7 +92,7 @@ class ScopedStore:
             steps: how many steps this call makes; to the end unless given.
 
         Raises:
-            InvalidInput: no scope is open.
+            InvalidInput: no scope is open, or an argument cannot be.
         """
         return drive(self._inner.purge_scope(cursor=cursor, steps=steps))
 

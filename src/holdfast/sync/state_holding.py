@@ -103,7 +103,7 @@ class Lease:
         drive(self._inner.wait_lost())
 
     def keep(self) -> None:
-        """Renew it in the background from now on."""
+        """Renew it in the background from now on, for as long as somebody has this object."""
         self._inner.keep()
 
 
@@ -246,7 +246,7 @@ class Permit:
         drive(self._inner.wait_lost())
 
     def keep(self) -> None:
-        """Renew it in the background from now on."""
+        """Renew it in the background from now on, for as long as somebody has this object."""
         self._inner.keep()
 
 

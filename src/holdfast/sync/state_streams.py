@@ -82,6 +82,9 @@ class StreamGroup:
             stream: which.
             start: where a new group begins: "0" with all that is kept, "$" with what comes, or
                 behind an id.
+
+        Raises:
+            InvalidInput: `start` is no id.
         """
         return drive(self._inner.ensure(stream, start=start))
 
@@ -239,6 +242,9 @@ class Streams:
             after: the last id that is known; "0" for all that are kept, "$" for those to come.
             count: how many one step reads at most.
             block: how long one step waits.
+
+        Raises:
+            InvalidInput: `after` is no id.
         """
         return DrivenIterator(self._inner.follow(stream, after=after, count=count, block=block))
 

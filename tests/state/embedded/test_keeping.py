@@ -226,12 +226,13 @@ def test_layers_stand_around_it(here: Open) -> None:
             await store.counter.increment("c")
             async with db.watch("#", view="state", since=begin) as changes:
                 assert (await anext(changes)).key == "holdfast:state:api:kv:a"
-            breaker._open()
+            for _ in range(5):
+                breaker._breaking.met(True, probing=False)
             with pytest.raises(holdfast.StoreError, match="breaker"):
                 await store.kv.set("a", 2)
             async with db.transaction() as tx:
                 await store.on(tx).kv.set("a", 3)
-            breaker._close()
+            breaker._breaking.met(False, probing=True)
             assert await store.kv.get("a") == 3
 
     run(main())

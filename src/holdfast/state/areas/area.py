@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from holdfast.contract.errors import DeserializationFailed, SerializationFailed, StoreError
+from holdfast.contract.errors import (
+    DeserializationFailed,
+    SerializationFailed,
+    StoreError,
+    ValueTooLarge,
+)
 from holdfast.contract.runtime import Components
 from holdfast.state.adapter import StateAdapter
 from holdfast.state.event_names import EventNameRules
 from holdfast.state.keys import KeySpace, ScopedKeys
-from holdfast.state.limits import KEY_BYTES_ADVISED, VALUE_BYTES_ADVISED
+from holdfast.state.limits import KEY_BYTES_ADVISED, VALUE_BYTES_ADVISED, VALUE_BYTES_MAX
 from holdfast.state.observing import Observer
 
 
@@ -48,6 +53,7 @@ class Scene:
 
         Raises:
             SerializationFailed: it cannot be stored; nothing was sent.
+            ValueTooLarge: it is too large for any keeper; nothing was sent.
         """
         try:
             data = self.serializer.encode(value)
@@ -62,6 +68,13 @@ class Scene:
             raise SerializationFailed(
                 f"a serializer returns bytes; {type(self.serializer).__name__} returned a "
                 f"{type(data).__name__}"
+            )
+        if len(data) > VALUE_BYTES_MAX:
+            # A server breaks the connection off, and with it the calls of others.
+            raise ValueTooLarge(
+                f"a value has at most {VALUE_BYTES_MAX} bytes; found {len(data)}. Split it",
+                limit=VALUE_BYTES_MAX,
+                found=len(data),
             )
         if len(data) > VALUE_BYTES_ADVISED:
             self.observer.warn_once(

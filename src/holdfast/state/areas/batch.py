@@ -82,7 +82,7 @@ class BatchArea(Area):
         if not keys:
             return 0
         _check_count(len(keys))
-        whole = [self._key(key) for key in dict.fromkeys(keys)]
+        whole = list(dict.fromkeys(map(self._key, keys)))
         return await self._observer.run(
             _REMOVE,
             "",

@@ -8,26 +8,23 @@ when its lease is over. What the function raises goes to those who waited, and i
 from __future__ import annotations
 
 import contextlib
-import functools
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from typing import Any, NamedTuple, cast
 
 from holdfast.contract.engine import NOT_NOW
 from holdfast.contract.errors import InvalidInput, StoreError
-from holdfast.contract.runtime import Runtime
+from holdfast.contract.runtime import Background, Runtime
 from holdfast.state.areas.area import Area, Scene
 from holdfast.state.areas.cache_keys import keyed
+from holdfast.state.areas.cached_function import CachedFunction, Caching, Rules
 from holdfast.state.areas.claim import Claim
 from holdfast.state.areas.lease import Lease
 from holdfast.state.checks import Duration, duration_ms, name, ttl_ms
 from holdfast.state.observing import fail
 from holdfast.state.shared import Shared
 from holdfast.state.telemetry import operation
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 _LOOK = operation("cache.get", "cache", success={"ctx.cache.found": bool})
 _KEEP = operation("cache.set", "cache", {"ctx.cache.ttl": float})
@@ -43,65 +40,26 @@ LOOK_MAX_S = 0.25
 TAGS_MAX = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """How a function is cached.
+class _Kept(NamedTuple):
+    """A kept result: its bytes, what the function returned, for how long it is fresh."""
 
-    Attributes:
-        fresh_ms: how long a result counts as fresh.
-        stale_ms: how long after that it is still given out, while one caller computes anew.
-        early_ms: how long before that one caller computes anew already.
-    """
-
+    data: bytes
+    value: Any
     fresh_ms: int
-    stale_ms: int
-    early_ms: int = 0
 
 
-class CachedFunction(Generic[P, R]):
-    """A function whose results are kept. Awaiting a call gives the result."""
+class _Computation:
+    """A result on its way: who asks for it from inside would wait for itself."""
 
-    def __init__(
-        self,
-        cache: Cache,
-        function: Callable[P, Any],
-        key: Callable[P, str],
-        tags: Callable[P, Sequence[str]] | None,
-        rules: Rules,
-    ) -> None:
-        functools.update_wrapper(self, function)
-        self._cache = cache
-        self._function = function
-        self._key = key
-        self._tags = tags
-        self._rules = rules
+    __slots__ = ("over", "whole")
 
-    async def __call__(self, *arguments: P.args, **keywords: P.kwargs) -> R:
-        key = self._key(*arguments, **keywords)
-        tags: list[str] = []
-        if self._tags is None:
-            found = self._cache.at_once(key, self._rules)
-            if found is not None:
-                return cast("R", found[0])
-        else:
-            tags = self._cache.tag_keys(self._tags(*arguments, **keywords))
-        result: R = await self._cache.through(
-            key, tags, self._rules, lambda: self._function(*arguments, **keywords)
-        )
-        return result
-
-    async def invalidate(self, *arguments: P.args, **keywords: P.kwargs) -> None:
-        """Forget the result for these arguments."""
-        await self._cache.forget(self._key(*arguments, **keywords))
+    def __init__(self, whole: str) -> None:
+        self.whole = whole
+        self.over = False
 
 
-class Caching(Protocol):
-    """The decorator for a coroutine function, or a plain one."""
-
-    @overload
-    def __call__(self, function: Callable[P, Awaitable[R]], /) -> CachedFunction[P, R]: ...
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> CachedFunction[P, R]: ...
+#: What runs around the present call, outermost first.
+_around: ContextVar[tuple[_Computation, ...]] = ContextVar("holdfast cached", default=())
 
 
 class Cache(Area):
@@ -117,7 +75,9 @@ class Cache(Area):
         self._locks = Claim(scene)
         self._now_ms = scene.components.clock.now_ms
         #: What is being computed in this process, by key and by loop.
-        self._flights: dict[tuple[str, Runtime], Shared[Any]] = {}
+        self._flights: dict[tuple[str, Runtime], Shared[bytes]] = {}
+        #: Held, so that a loop cannot lose a function that waits.
+        self._at_work: dict[tuple[str, Runtime], Background] = {}
 
     def cached(
         self,
@@ -205,18 +165,19 @@ class Cache(Area):
     ) -> Any:
         """The kept result, or the function's."""
         whole = self._key(key)
-        found, fresh_ms = await self._look(whole, tags)
-        if found is not None and fresh_ms > rules.early_ms:
-            return found[0]
+        found = await self._look(whole, tags)
+        if found is not None and found.fresh_ms > rules.early_ms:
+            return found.value
         if found is not None:
             # Old, or soon to be, and good enough while whoever asks first has it computed.
             self._begin(key, whole, tags, rules, function, patient=False)
-            return found[0]
+            return found.value
         while True:
             flight = self._begin(key, whole, tags, rules, function, patient=True)
-            outcome = await flight.wait()
-            if outcome is not None:
-                return outcome[0]
+            data = await flight.wait()
+            if data is not None:
+                # Each has a value of its own, and the first one what all others will get.
+                return self._scene.decode(data)["value"]
 
     def _begin(
         self,
@@ -227,22 +188,31 @@ class Cache(Area):
         function: Callable[[], Any],
         *,
         patient: bool,
-    ) -> Shared[Any]:
+    ) -> Shared[bytes]:
         """The computation of this process, begun unless it is on its way.
 
         It is a task of its own: a caller that is cancelled does not end it for the others.
         """
         runtime = self._scene.components.host.runtime()
         place = (whole, runtime)
+        around = _around.get()
+        if patient and any(one.whole == whole and not one.over for one in around):
+            raise InvalidInput(
+                "the function of a kept result asks for that very result, and would wait for "
+                "itself for ever. Give the inner call another key, or call the function itself: "
+                "it is the attribute __wrapped__"
+            )
         there = self._flights.get(place)
         if there is not None:
             return there
-        flight: Shared[Any] = Shared(self._scene.components.host)
+        flight: Shared[bytes] = Shared(self._scene.components.host)
         self._flights[place] = flight
+        computation = _Computation(whole)
 
         async def compute() -> None:
-            outcome: tuple[Any] | None = None
+            outcome: bytes | None = None
             failure: BaseException | None = None
+            _around.set((*around, computation))
             try:
                 outcome = await self._compute(key, whole, tags, rules, function, patient=patient)
             except BaseException as error:
@@ -257,10 +227,21 @@ class Cache(Area):
                     if isinstance(error, GeneratorExit) or (cancelling and cancelling()):
                         raise
             finally:
+                computation.over = True
                 self._flights.pop(place, None)
+                self._at_work.pop(place, None)
                 flight.settle(outcome, failure)
 
-        runtime.start("holdfast cached", compute)
+        try:
+            task = runtime.start("holdfast cached", compute)
+        except BaseException as error:
+            # No thread could be had, or somebody interrupts: those who came meanwhile are told.
+            self._flights.pop(place, None)
+            flight.settle(error=error)
+            raise
+        self._at_work[place] = task
+        if computation.over:
+            self._at_work.pop(place, None)
         return flight
 
     async def _compute(
@@ -272,8 +253,8 @@ class Cache(Area):
         function: Callable[[], Any],
         *,
         patient: bool,
-    ) -> tuple[Any] | None:
-        """The result, computed here or elsewhere; None: another process refreshes it already."""
+    ) -> bytes | None:
+        """What is kept, computed here or elsewhere; None: another process refreshes it already."""
         components = self._scene.components
         pause = LOOK_S
         while True:
@@ -285,9 +266,9 @@ class Cache(Area):
                 return None
             await components.host.runtime().sleep(pause)
             pause = min(pause * 1.5, LOOK_MAX_S)
-            found, fresh_ms = await self._look(whole, tags)
-            if found is not None and fresh_ms > 0:
-                return found
+            found = await self._look(whole, tags)
+            if found is not None and found.fresh_ms > 0:
+                return found.data
 
     async def _hold(
         self,
@@ -297,28 +278,27 @@ class Cache(Area):
         rules: Rules,
         function: Callable[[], Any],
         enough_ms: int,
-    ) -> tuple[Any]:
+    ) -> bytes:
         lease.cancel_on_loss = False
         lease.keep()
         try:
             # Whoever held the lease before may have been about to let go.
-            found, fresh_ms = await self._look(whole, tags)
-            if found is not None and fresh_ms > enough_ms:
-                return found
+            found = await self._look(whole, tags)
+            if found is not None and found.fresh_ms > enough_ms:
+                return found.data
             # Asked before the function runs: what is invalidated meanwhile does not count.
             stamps = await self._adapter.get_many(tags) if tags else []
             result = function()
             if inspect.isawaitable(result):
                 result = await result
-            await self._store(whole, result, stamps, rules)
-            return (result,)
+            return await self._store(whole, result, stamps, rules)
         finally:
             with contextlib.suppress(StoreError):
                 # It ends by itself; whoever waits looks again.
                 await lease.release()
 
-    async def _look(self, whole: str, tags: list[str]) -> tuple[tuple[Any] | None, int]:
-        """The kept result in a tuple, and for how long it is fresh, in milliseconds."""
+    async def _look(self, whole: str, tags: list[str]) -> _Kept | None:
+        """The kept result, if it counts."""
         stamps: list[bytes | None] = []
         if self._observer.on or tags:
             data, *stamps = await self._observer.run(
@@ -330,12 +310,16 @@ class Cache(Area):
         else:
             data = await self._look_once(whole)
         if data is None:
-            return None, 0
+            return None
         kept = self._scene.decode(data)
-        if not isinstance(kept, dict) or kept.get("tags") != [_text(one) for one in stamps]:
-            return None, 0
-        now_ms = self._now_ms()
-        return (kept.get("value"),), kept.get("fresh", 0) - now_ms
+        if (
+            not isinstance(kept, dict)
+            or kept.get("tags") != [_text(one) for one in stamps]
+            or not isinstance(kept.get("fresh"), int)
+            or "value" not in kept
+        ):
+            return None
+        return _Kept(data, kept["value"], kept["fresh"] - self._now_ms())
 
     async def _look_once(self, whole: str) -> bytes | None:
         """One value, where nobody watches: the way of most hits."""
@@ -349,7 +333,7 @@ class Cache(Area):
 
     async def _store(
         self, whole: str, result: Any, stamps: Sequence[bytes | None], rules: Rules
-    ) -> None:
+    ) -> bytes:
         now_ms = self._now_ms()
         kept = {
             "value": result,
@@ -363,6 +347,7 @@ class Cache(Area):
             self._adapter.set(whole, data, ttl_ms=rules.fresh_ms + rules.stale_ms),
             {"ctx.cache.ttl": rules.fresh_ms / 1000},
         )
+        return data
 
 
 def _text(stamp: bytes | None) -> str:

@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import inspect
+import re
+import string
 from collections.abc import Callable
 from typing import Any
 
 from holdfast.codecs.digest import digest
 from holdfast.contract.errors import InvalidInput, SerializationFailed
 
+#: What is written without colons and needs no care.
+_PLAIN = (int, bool, float, type(None))
+
 
 def _apart(value: Any) -> Any:
-    """An argument in a template: two different ones never give one key."""
-    if isinstance(value, str):
-        return value.replace("%", "%25").replace(":", "%3A")
-    return value
+    """An argument in a template: none reaches into the next one's part of the key."""
+    if type(value) in _PLAIN:
+        return value
+    return _escaped(value if isinstance(value, str) else format(value))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace(":", "%3A")
+
+
+class _Careful(string.Formatter):
+    """Writes templates that look into their arguments: `{user.name}`, `{at:%H:%M}`."""
+
+    def format_field(self, value: Any, format_spec: str) -> Any:
+        return _escaped(format(value, format_spec))
+
+
+_careful = _Careful()
 
 
 def keyed(function: Callable[..., Any], key: str | Callable[..., str] | None) -> Callable[..., str]:
@@ -50,7 +69,13 @@ def _templated(
     parameters: list[inspect.Parameter],
     bound: Callable[..., dict[str, Any]],
 ) -> Callable[..., str]:
-    """Makes the key of a template over the function's arguments."""
+    """Makes the key of a template over the function's arguments.
+
+    Raises:
+        InvalidInput: it cannot be read, or speaks of an argument that there is not.
+    """
+    if not _check(template, parameters):
+        return lambda *a, **k: _careful.vformat(template, (), bound(*a, **k))
     plain = all(one.kind is one.POSITIONAL_OR_KEYWORD for one in parameters)
     names = [one.name for one in parameters]
     count = len(names) if plain else -1
@@ -70,6 +95,27 @@ def _templated(
         return write(**_each_apart(given))
 
     return key
+
+
+def _check(template: str, parameters: list[inspect.Parameter]) -> bool:
+    """Whether all fields are arguments as they are. Raises InvalidInput."""
+    names = {one.name for one in parameters}
+    try:
+        fields = [(one, how, made) for _, one, how, made in string.Formatter().parse(template)]
+    except ValueError as error:
+        raise InvalidInput(f"the key is a template such as 'user:{{id}}'; found {error}") from error
+    simple = True
+    for field, how, made in fields:
+        if field is None:
+            continue
+        name = re.split(r"[.\[]", field, maxsplit=1)[0]
+        if name not in names:
+            raise InvalidInput(
+                f"the key speaks of {name or 'a place'!r}, and the function has the arguments "
+                f"{', '.join(names) or '(none)'}. Correct the template"
+            )
+        simple = simple and field == name and not how and not made
+    return simple
 
 
 def _each_apart(given: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Literal
 from holdfast.contract.errors import InvalidValue, QuotaExceeded
 from holdfast.state.areas.area import Area
 from holdfast.state.checks import Duration, counter_number, ttl_ms, whole
-from holdfast.state.limits import EXACT_MAX
+from holdfast.state.limits import COUNTER_MAX, COUNTER_MIN, EXACT_MAX
 from holdfast.state.observing import fail
 from holdfast.state.telemetry import Operation, operation
 
@@ -24,6 +24,8 @@ _EXPIRE = operation(
     "counter.expire", "counter", {"ctx.counter.ttl": float}, {"ctx.counter.existed": bool}
 )
 _REMOVE = operation("counter.remove", "counter")
+#: Of 64 bits, with a sign; and one more, by which a longer number is known.
+_DIGITS_MAX = 21
 
 
 class Counter(Area):
@@ -190,8 +192,14 @@ class Counter(Area):
 
 def _number(data: bytes) -> int:
     try:
-        if len(data) <= 20:  # noqa: PLR2004 - the digits of 64 bits, with a sign
-            return int(data)
+        number = int(data[:_DIGITS_MAX])
     except ValueError:
-        pass
-    raise InvalidValue("a counter is a whole number; found another value there")
+        raise _no_counter() from None
+    # As a step reads it: Python takes spaces, signs and underscores for part of a number.
+    if data != b"%d" % number or not COUNTER_MIN <= number <= COUNTER_MAX:
+        raise _no_counter()
+    return number
+
+
+def _no_counter() -> InvalidValue:
+    return InvalidValue("a counter is a whole number of 64 bits; found another value there")

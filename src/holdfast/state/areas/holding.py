@@ -7,13 +7,14 @@ so it knows of a loss no later than the keeper does.
 from __future__ import annotations
 
 import contextlib
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, Self, TypeVar
 
 from holdfast.contract.errors import LeaseLost, StoreError, TimedOut
 from holdfast.contract.pauses import pause_s
-from holdfast.contract.runtime import Background, Components
+from holdfast.contract.runtime import Background, Components, Runtime
 from holdfast.state.checks import Duration, duration_ms, ttl_ms
 from holdfast.state.shared import Shared
 
@@ -125,6 +126,8 @@ class Holding(ABC):
         #: Whether the keeper is still to be told that it is let go.
         self._owed = False
         self._renewer: Background | None = None
+        #: Until it is renewed next, in seconds.
+        self._pause = 0.0
         self._lost: Shared[None] = Shared(components.host)
         self._body: Any = None
         self._cancelled = False
@@ -201,17 +204,25 @@ class Holding(ABC):
         await self._lost.wait()
 
     def keep(self) -> None:
-        """Renew it in the background from now on."""
+        """Renew it in the background from now on, for as long as somebody has this object."""
         if self._renewer is None and self._span_ms:
-            runtime = self._host.runtime()
-            self._renewer = runtime.start(f"holdfast keeps {type(self).__name__}", self._keep)
+            self._pause = self._span_ms / 1000 * RENEW_AT
+            runtime, held = self._host.runtime(), weakref.ref(self)
+            name = f"holdfast keeps {type(self).__name__}"
+            self._renewer = runtime.start(name, lambda: _keep(held, runtime))
 
     # --- As a block -------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        self._body = self._host.runtime().caller()
-        self.keep()
-        return self
+        try:
+            self._body = self._host.runtime().caller()
+            self.keep()
+            return self
+        except BaseException:
+            # Interrupted, or no thread could be had: there is no block that would let go.
+            with contextlib.suppress(StoreError):
+                await self.release()
+            raise
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         body, self._body = self._body, None
@@ -230,23 +241,22 @@ class Holding(ABC):
 
     # --- Inside -----------------------------------------------------------------------------
 
-    async def _keep(self) -> None:
-        pause = self._span_ms / 1000 * RENEW_AT
-        while not self._gone:
-            await self._host.runtime().sleep(max(min(pause, self.remaining), RETRY_S))
-            if self._gone:
-                return
-            try:
-                await self.extend()
-                pause = self._span_ms / 1000 * RENEW_AT
-            except LeaseLost:
-                return
-            except StoreError:
-                # The keeper cannot be asked. It may be back before the time is over.
-                pause = max(pause / 4, RETRY_S)
-                if not self.held:
-                    self._lose()
-                    return
+    async def _renewed(self) -> bool:
+        """Ask once for more time; whether it is to be asked again after `_pause`."""
+        if self._gone:
+            return False
+        try:
+            await self.extend()
+            self._pause = self._span_ms / 1000 * RENEW_AT
+        except LeaseLost:
+            return False
+        except StoreError:
+            # The keeper cannot be asked. It may be back before the time is over.
+            self._pause = max(self._pause / 4, RETRY_S)
+            if not self.held:
+                self._lose()
+                return False
+        return True
 
     async def _take_back(self, body: Any, kind: type[BaseException] | None) -> None:
         """The block ends because of us: its cancellation must not reach further."""
@@ -271,3 +281,19 @@ class Holding(ABC):
             if cancel is not None and body is not self._host.runtime().caller():
                 self._cancelled = True
                 cancel()
+
+
+async def _keep(held: weakref.ref[Holding], runtime: Runtime) -> None:
+    """Renew what is held, until it is lost, let go, or nobody has it any more.
+
+    An interrupt can come between the acquiring and the block that lets go: then nobody would, and
+    what is renewed would be held for as long as the process lives.
+    """
+    while (holding := held()) is not None:
+        pause = max(min(holding._pause, holding.remaining), RETRY_S)  # noqa: SLF001 - its own loop
+        del holding
+        await runtime.sleep(pause)
+        holding = held()
+        if holding is None or not await holding._renewed():  # noqa: SLF001
+            return
+        del holding

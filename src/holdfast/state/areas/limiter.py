@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import NamedTuple
 
-from holdfast.contract.errors import InvalidInput
 from holdfast.state.adapter import Verdict
 from holdfast.state.areas.area import Area, Scene
-from holdfast.state.checks import Duration, duration_ms, whole
+from holdfast.state.checks import Duration, duration_ms, number_within, whole
 from holdfast.state.telemetry import operation
 
 _CHECK = operation("limiter.check", "limiter", success={"ctx.limiter.allowed": bool})
@@ -16,6 +15,9 @@ _CHECK = operation("limiter.check", "limiter", success={"ctx.limiter.allowed": b
 #: The highest limit of a sliding window, which remembers each of its costs.
 SLIDING_MAX = 100_000
 LIMIT_MAX = 10**12
+#: What a bucket gains: from one in twelve days to one in a microsecond.
+PER_SECOND_MIN = 1e-6
+PER_SECOND_MAX = 1e6
 
 
 class LimitResult(NamedTuple):
@@ -70,11 +72,7 @@ class Limiter(Area):
         whole_key = self._bucket(key)
         whole("capacity", capacity, 1, LIMIT_MAX)
         whole("cost", cost, 1, LIMIT_MAX)
-        if isinstance(per_second, bool) or not isinstance(per_second, int | float):
-            raise InvalidInput("per_second is a number")
-        if not 1e-6 <= per_second <= 1e6:  # noqa: PLR2004 - one in twelve days to one in a µs
-            raise InvalidInput(f"per_second lies from 0.000001 to 1000000; found {per_second}")
-        refill_ms = 1000 / per_second
+        refill_ms = 1000 / number_within("per_second", per_second, PER_SECOND_MIN, PER_SECOND_MAX)
         return await self._said(
             key, self._adapter.limit_bucket(whole_key, capacity, refill_ms, cost)
         )

@@ -7,10 +7,10 @@ import binascii
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from holdfast.contract.errors import InvalidInput
 from holdfast.contract.record import Range
 from holdfast.state.adapter import Moment, ScanPage
 from holdfast.state.bounds import Bound
+from holdfast.state.checks import bad_cursor
 from holdfast.state.embedded.bounding import Bounded
 from holdfast.state.embedded.filtering import EmbeddedFilters
 from holdfast.state.embedded.limiting import EmbeddedLimits
@@ -120,6 +120,9 @@ class EmbeddedAdapter(
 
 def _behind(cursor: str) -> bytes:
     try:
-        return base64.b64decode(cursor[1:], b"-_", validate=True)
+        behind = base64.b64decode(cursor[1:], b"-_", validate=True)
     except (binascii.Error, ValueError):
-        raise InvalidInput("a cursor is what the last step returned, or '0'") from None
+        raise bad_cursor() from None
+    if cursor[:1] != "k" or not behind:
+        raise bad_cursor()
+    return behind

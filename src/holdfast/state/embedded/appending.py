@@ -6,8 +6,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from holdfast.contract.errors import InvalidInput, KeyNotFound
+from holdfast.contract.errors import KeyNotFound
 from holdfast.contract.record import Record
+from holdfast.state.checks import stream_id
 from holdfast.state.embedded.rows import STREAM, Head, StreamPlaces, living, pack_message
 from holdfast.state.embedded.site import Ground
 from holdfast.store.plain.rows import pack_plain, plain_value
@@ -89,9 +90,5 @@ def text(at_ms: int, number: int) -> str:
 
 def parsed(id: str) -> tuple[int, int]:
     """(instant, number) of an id. Raises InvalidInput."""
-    instant, _, number = id.partition("-")
-    if instant.isdecimal() and (number.isdecimal() or not number) and len(id) <= 41:  # noqa: PLR2004 - two numbers of 64 bits
-        pair = int(instant), int(number or 0)
-        if max(pair) < 1 << 64:
-            return pair
-    raise InvalidInput("an id of a stream reads milliseconds-sequence")
+    instant, _, number = stream_id(id).partition("-")
+    return int(instant), int(number or 0)

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 from holdfast.contract.errors import InvalidInput, SchemaValidationFailed, StoreError
 from holdfast.state.adapter import StateAdapter
 from holdfast.state.areas.area import Area, Scene
+from holdfast.state.calling import call
 from holdfast.state.event_names import EventNameRules
 from holdfast.state.events.classes import EventClass
 from holdfast.state.events.message import Message, envelope, opened
@@ -58,6 +59,8 @@ class EventHub:
     pins: dict[ScopeEntry, StateAdapter] = field(default_factory=dict)
     #: By whole channel, then by handler.
     subscriptions: dict[str, dict[Handler, Subscription]] = field(default_factory=dict)
+    #: Classes whose events are all declared.
+    known: set[type[EventClass]] = field(default_factory=set)
 
 
 class EventAccessor:
@@ -194,7 +197,7 @@ class EventsArea(Area):
             if subscription.closed:
                 return
             subscription.close()
-            self._forget(whole, handler)
+            self._forget(whole, subscription)
             if end is not None:
                 await end()
             self._observer.tell(_UNSUBSCRIBE, "success", shown)
@@ -212,7 +215,7 @@ class EventsArea(Area):
             )
         except BaseException as error:
             made.close()
-            self._forget(whole, handler)
+            self._forget(whole, made)
             made.ready.settle(error=error)
             raise
         made.ready.settle()
@@ -231,15 +234,25 @@ class EventsArea(Area):
         """The declared events of a class, with their types.
 
         Raises:
-            InvalidInput: the class was not added to the builder.
+            InvalidInput: the class was not added to the builder, or another one of its namespace.
         """
-        namespace = events.namespace
-        if namespace is None or namespace not in self._hub.registry.tree:
-            raise InvalidInput(
-                f"the events of {events.__name__} were not added; call "
-                f"add_events({events.__name__}) on the builder"
-            )
-        return events(self, namespace + ":")
+        namespace, hub = events.namespace, self._hub
+        if events not in hub.known:
+            if namespace is None or namespace not in hub.registry.tree:
+                raise InvalidInput(
+                    f"the events of {events.__name__} were not added; call "
+                    f"add_events({events.__name__}) on the builder"
+                )
+            channels = events.registry().channels()
+            missing = sorted(one for one in channels if hub.registry.find(one) is None)
+            if missing:
+                raise InvalidInput(
+                    f"{events.__name__} has events that the store does not know: "
+                    f"{', '.join(missing[:5])}. Another class of its namespace was added; add "
+                    "this one, or declare them there"
+                )
+            hub.known.add(events)
+        return events(self, str(namespace) + ":")
 
     # --- Declared events --------------------------------------------------------------------
 
@@ -295,9 +308,9 @@ class EventsArea(Area):
         except SchemaValidationFailed as error:
             if validation.throw_on_error:
                 raise
-            logger = self._observer.logger or _log
             violations: list[tuple[str, str]] = error.details.get("violations", [])
-            logger.warning(
+            self._observer.log(
+                "warning",
                 "%s of %s does not fit its schema at %s; it goes on as it is",
                 phase,
                 channel,
@@ -311,7 +324,7 @@ class EventsArea(Area):
         name = self._key.user_key(channel) or message.type
         return replace(message, data=self._validated(name, message.data, "subscribe"))
 
-    def _report(self, error: BaseException, channel: str) -> None:
+    async def _report(self, error: BaseException, channel: str) -> None:
         """Something went wrong where no caller waits."""
         named = self._key.user_key(channel) or channel
         if isinstance(error, StoreError):
@@ -320,19 +333,19 @@ class EventsArea(Area):
         if observer.telemetry is not None:
             observer.tell(_DELIVER, "error", error_attributes(error))
         if self._hub.on_error is not None:
-            try:
-                self._hub.on_error(error, named)
-            except Exception:  # noqa: BLE001 - nobody is there to be interrupted
-                _log.exception("on_error of events failed")
+            # Nobody is there to be interrupted, and the messages behind this one wait.
+            failure = await call(self._scene.components.host, self._hub.on_error, error, named)
+            if failure is not None:
+                _log.error("on_error of events failed with %s", type(failure).__name__)
             return
-        logger: Any = observer.logger or _log
-        logger.warning(
-            "a message on %s was not handled: %s", self._shown(named), type(error).__name__
-        )
+        said = self._shown(named)
+        observer.log("warning", "a message on %s was not handled: %s", said, type(error).__name__)
 
-    def _forget(self, whole: str, handler: Handler) -> None:
+    def _forget(self, whole: str, subscription: Subscription) -> None:
         handlers = self._hub.subscriptions.get(whole, {})
-        handlers.pop(handler, None)
+        # The same function may have been subscribed anew, on another loop.
+        if handlers.get(subscription.handler) is subscription:
+            del handlers[subscription.handler]
         if not handlers:
             self._hub.subscriptions.pop(whole, None)
 

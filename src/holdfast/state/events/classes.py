@@ -9,10 +9,11 @@ await store.events.of(OrderEvents).placed.publish(OrderPlaced(id="1", amount=5))
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
 
-from holdfast.contract.errors import InvalidInput
+from holdfast.contract.errors import InvalidInput, InvalidName
 from holdfast.state.events.message import Message
 from holdfast.state.events.registry import EventGroup, EventRegistry, Events
 from holdfast.state.events.subscription import Subscription
@@ -92,12 +93,24 @@ class group(Generic[G]):  # noqa: N801 - reads like the function it stands for
 
 
 class EventClass:
-    """The events of a namespace, or of a group when no namespace is given."""
+    """The events of a namespace, or of a group when no namespace is given.
+
+    What a class declares under the name of an attribute that all of these classes have (`area`,
+    `path`, `namespace`) is refused where the class is made.
+    """
 
     namespace: ClassVar[str | None] = None
 
     def __init_subclass__(cls, *, namespace: str | None = None, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
+        for name, declared in _attributes(cls).items():
+            if isinstance(declared, event | group):
+                _check_attribute(cls, name, declared)
+        if "namespace" in vars(cls):
+            raise InvalidInput(
+                f"the namespace of {cls.__name__} stands behind its bases: class "
+                f"{cls.__name__}(EventClass, namespace='order'); found an attribute of that name"
+            )
         cls.namespace = namespace
 
     def __init__(self, area: Channels, path: str) -> None:
@@ -122,14 +135,39 @@ class EventClass:
     @classmethod
     def declared(cls, collected: Any) -> Any:
         """A group of events, and in it those of this class."""
-        for base in reversed(cls.__mro__):
-            for declared in vars(base).values():
-                if isinstance(declared, event):
-                    collected = collected.event(declared.name, declared.schema)
-                elif isinstance(declared, group):
-                    inside: EventGroup = declared.events.declared(EventGroup())
-                    collected = collected.group(declared.name, _always(inside))
+        for declared in _attributes(cls).values():
+            if isinstance(declared, event):
+                collected = collected.event(declared.name, declared.schema)
+            elif isinstance(declared, group):
+                inside: EventGroup = declared.events.declared(EventGroup())
+                collected = collected.group(declared.name, _always(inside))
         return collected
+
+
+#: What every object of such a class has for itself.
+_OWN = frozenset((*dir(EventClass), "area", "path"))
+
+
+def _attributes(cls: type) -> dict[str, Any]:
+    """What a class has by name, its own before that of its bases."""
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        found |= vars(base)
+    return found
+
+
+def _check_attribute(cls: type, attribute: str, declared: event[Any] | group[Any]) -> None:
+    """Raise InvalidName if the event could not be reached, or would be called otherwise."""
+    private = re.fullmatch(r"_\w*?(__\w+)", attribute)
+    hidden = private is not None and declared.name == attribute
+    if attribute in _OWN or hidden:
+        said = private[1] if private is not None and hidden else attribute
+        name = said.strip("_") or "event"
+        why = "Python renames it" if hidden else "these classes have one of their own"
+        raise InvalidName(
+            f"{cls.__name__} declares an event as the attribute {said!r}, and {why}. Call the "
+            f"attribute otherwise, and give its name: {name}_ = event(schema, name={name!r})"
+        )
 
 
 def _always(built: EventGroup) -> Callable[[EventGroup], EventGroup]:

@@ -34,8 +34,19 @@ class Message(Generic[T]):
 
     @property
     def at(self) -> datetime:
-        """The timestamp as an aware datetime."""
-        return datetime.fromisoformat(self.timestamp)
+        """The timestamp as an aware datetime.
+
+        Raises:
+            DeserializationFailed: another program published it with another text.
+        """
+        try:
+            at = datetime.fromisoformat(self.timestamp)
+        except ValueError:
+            raise DeserializationFailed(
+                "a timestamp in ISO 8601 was wanted; found another text in a message that another "
+                "program published"
+            ) from None
+        return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 def envelope(channel: str, data: Any, now_ms: int, scope: tuple[ScopeEntry, ...]) -> dict[str, Any]:

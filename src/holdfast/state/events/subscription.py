@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
-from holdfast.contract.runtime import Host
+from holdfast.contract.runtime import Background, Host
 from holdfast.state.calling import call
 from holdfast.state.events.message import Message
 from holdfast.state.limits import SUBSCRIBER_QUEUE_MAX
@@ -35,7 +35,7 @@ class Subscription:
         handler: Handler,
         host: Host,
         read: Callable[[str, bytes], Message[Any]],
-        report: Callable[[BaseException, str], None],
+        report: Callable[[BaseException, str], Awaitable[None]],
         end: Callable[[Subscription], Awaitable[None]],
     ) -> None:
         self.channel = channel
@@ -52,6 +52,7 @@ class Subscription:
         self._end = end
         self._queue: deque[tuple[str, bytes]] = deque()
         self._draining = False
+        self._drainer: Background | None = None
 
     async def __call__(self) -> None:
         """Hear nothing more. A call of the handler that has begun goes on."""
@@ -78,7 +79,8 @@ class Subscription:
         self._queue.append((channel, data))
         if not self._draining:
             self._draining = True
-            self._host.runtime().start("holdfast events", self._drain)
+            # Held, so that a loop cannot lose a handler that waits.
+            self._drainer = self._host.runtime().start("holdfast events", self._drain)
 
     def gap(self) -> None:
         """Messages may have been missed."""
@@ -102,11 +104,11 @@ class Subscription:
         failure = await call(self._host, lambda: message.append(self._read(channel, data)))
         if failure is not None:
             self.refused += 1
-            self._report(failure, channel)
+            await self._report(failure, channel)
             return
         failure = await call(self._host, self.handler, *message)
         if failure is None:
             self.delivered += 1
         else:
             self.failed += 1
-            self._report(failure, channel)
+            await self._report(failure, channel)

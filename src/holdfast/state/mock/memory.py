@@ -21,6 +21,7 @@ from holdfast.state.adapter import (
     Unsubscribe,
     Verdict,
 )
+from holdfast.state.checks import bad_cursor, is_cursor
 from holdfast.state.globs import compiled
 from holdfast.state.limits import COUNTER_MAX, COUNTER_MIN
 from holdfast.state.mock.filters import MemoryFilter, MemoryFilters
@@ -366,6 +367,8 @@ class MemoryAdapter(MemoryFilters):
     async def scan(self, pattern: str, cursor: str, count: int) -> ScanPage:
         wanted = compiled(pattern)
         keys = sorted(self._kept)
+        if not is_cursor(cursor):
+            raise bad_cursor()
         start = int(cursor)
         page = [key for key in keys[start : start + count] if wanted.fullmatch(key)]
         following = start + count if start + count < len(keys) else 0

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from holdfast.contract.errors import InvalidInput, KeyNotFound
+from holdfast.contract.errors import KeyNotFound
 from holdfast.contract.runtime import Clock
 from holdfast.state.adapter import Delivered, Pending
+from holdfast.state.checks import stream_id
 
 Id = tuple[int, int]
 
@@ -126,8 +127,5 @@ def text(id: Id) -> str:
 
 def parsed(id: str) -> Id:
     """An id of a text. Raises InvalidInput."""
-    milliseconds, _, number = id.partition("-")
-    try:
-        return int(milliseconds), int(number or 0)
-    except ValueError:
-        raise InvalidInput("an id of a stream reads milliseconds-sequence") from None
+    milliseconds, _, number = stream_id(id).partition("-")
+    return int(milliseconds), int(number or 0)

@@ -18,6 +18,7 @@ from holdfast.state.adapter import (
     Unsubscribe,
     Verdict,
 )
+from holdfast.state.checks import bad_cursor, is_cursor
 from holdfast.state.limits import VALUE_BYTES_MAX
 from holdfast.state.redis import scripts
 from holdfast.state.redis.blocking import BlockingReads
@@ -326,6 +327,8 @@ class RedisAdapter(RedisFilters):
     # --- Looking around ---------------------------------------------------------------------
 
     async def scan(self, pattern: str, cursor: str, count: int) -> ScanPage:
+        if not is_cursor(cursor):
+            raise bad_cursor()
         following, keys = await self._read("SCAN", cursor, "MATCH", pattern, "COUNT", count)
         return ScanPage(following.decode(), [key.decode(errors="replace") for key in keys])
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from holdfast.contract.errors import ConnectionFailed, StoreError
 from holdfast.state.adapter import ScanPage
+from holdfast.state.checks import bad_cursor, is_cursor
 from holdfast.state.redis.adapter import LoopState, RedisAdapter
 from holdfast.state.redis.blocking import BlockingReads
 from holdfast.state.redis.config import RedisConfig
@@ -67,6 +68,8 @@ class ClusterAdapter(RedisAdapter):
         """One step on one node; the cursor says on which."""
         primaries = await self._cluster().primaries()
         place, _, at = cursor.partition("-") if cursor != "0" else ("0", "", "0")
+        if not (is_cursor(place) and is_cursor(at)):
+            raise bad_cursor()
         number = int(place)
         if number >= len(primaries):
             return ScanPage("0", [])

@@ -31,6 +31,10 @@ _KNOWN: dict[str, tuple[type[StoreError], str]] = {
     "MASTERDOWN": (ConnectionFailed, "the server has lost its primary; try again in a moment"),
     "CLUSTERDOWN": (ConnectionFailed, "the cluster is not complete; try again in a moment"),
     "TRYAGAIN": (ConnectionFailed, "the slot is on the move; try again in a moment"),
+    "UNBLOCKED": (
+        ConnectionFailed,
+        "the server became a replica while a read waited, which had no effect; try again",
+    ),
     "BUSY": (Overloaded, "the server runs a long script; try again in a moment"),
     "MISCONF": (StorageFull, "the server cannot write its files and takes no writes; see its log"),
     "NOREPLICAS": (ConnectionFailed, "too few replicas are linked; try again in a moment"),

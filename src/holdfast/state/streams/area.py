@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
 from holdfast.state.areas.area import Area, Scene
-from holdfast.state.checks import Duration, duration_ms, loop_block_ms, name, whole
+from holdfast.state.checks import Duration, duration_ms, loop_block_ms, name, stream_id, whole
 from holdfast.state.limits import IDENTIFIER_CHARACTERS_MAX, READ_COUNT_MAX
 from holdfast.state.observing import fail
 from holdfast.state.streams.group import StreamGroup
@@ -161,10 +161,14 @@ class Streams(Area):
             after: the last id that is known; "0" for all that are kept, "$" for those to come.
             count: how many one step reads at most.
             block: how long one step waits.
+
+        Raises:
+            InvalidInput: `after` is no id.
         """
         whole_key = self._key(stream)
         whole("count", count, 1, READ_COUNT_MAX)
         span = loop_block_ms(block)
+        stream_id(after, "$")
         if after == "$":
             # Fixed once, or what comes between two steps would be missed.
             newest = await self._adapter.read_last(whole_key, 1)

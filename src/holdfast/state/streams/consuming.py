@@ -173,7 +173,7 @@ class Consumption:
             await self._handle(message)
         except StoreError as error:
             # Not acknowledged: it will be given out again.
-            self._tell(error, message)
+            await self._tell(error, message)
         finally:
             self._at_work.pop(message.id, None)
             self._in_hand -= 1
@@ -191,7 +191,7 @@ class Consumption:
             self.done += 1
             return
         self.failed += 1
-        self._tell(failure, message)
+        await self._tell(failure, message)
         if message.deliveries >= most or message.error is not None:
             await self._bury(message, type(failure).__name__)
 
@@ -201,18 +201,18 @@ class Consumption:
 
     async def _interrupted(self, error: StoreError) -> None:
         self.interruptions += 1
-        self._tell(error, None)
+        await self._tell(error, None)
         await self._host.runtime().sleep(self._pause)
         self._pause = min(self._pause * 2, BACKOFF_MAX_S)
 
-    def _tell(self, error: BaseException, message: StreamMessage | None) -> None:
+    async def _tell(self, error: BaseException, message: StreamMessage | None) -> None:
         if self._on_error is None:
             _log.warning("a consumer of %s met %s", self._group.name, type(error).__name__)
             return
-        try:
-            self._on_error(error, message)
-        except Exception:  # noqa: BLE001 - nobody is there to be interrupted
-            _log.exception("on_error of a consumer failed")
+        failure = await call(self._host, self._on_error, error, message)
+        if failure is not None:
+            # Nobody is there to be interrupted.
+            _log.error("on_error of a consumer failed with %s", type(failure).__name__)
 
     async def _wait_freed(self) -> None:
         self._freed = self._host.runtime().completion()

@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from holdfast.contract.errors import InvalidInput
 from holdfast.state.adapter import Pending
 from holdfast.state.areas.area import Area, Scene
-from holdfast.state.checks import Duration, block_ms, duration_ms, loop_block_ms, whole
+from holdfast.state.checks import (
+    Duration,
+    block_ms,
+    duration_ms,
+    loop_block_ms,
+    stream_id,
+    stream_ids,
+    whole,
+)
 from holdfast.state.limits import CONCURRENCY_MAX, DELIVERIES_MAX, READ_COUNT_MAX
 from holdfast.state.streams.consuming import Consumption, Settings
 from holdfast.state.streams.message import StreamMessage, read
@@ -49,8 +56,12 @@ class StreamGroup(Area):
             stream: which.
             start: where a new group begins: "0" with all that is kept, "$" with what comes, or
                 behind an id.
+
+        Raises:
+            InvalidInput: `start` is no id.
         """
         whole_key = self._key(stream)
+        stream_id(start, "$")
         return await self._observer.run(
             _GROUP, stream, self._adapter.ensure_group(whole_key, self.name, start)
         )
@@ -85,8 +96,7 @@ class StreamGroup(Area):
     async def ack(self, stream: str, ids: Sequence[str]) -> int:
         """Say that these are done; how many of them were pending."""
         whole_key = self._key(stream)
-        if isinstance(ids, str):
-            raise InvalidInput("ack takes a list of ids; found a single text")
+        ids = stream_ids(ids)
         if not ids:
             return 0
         return await self._observer.run(
@@ -129,6 +139,7 @@ class StreamGroup(Area):
     async def dead_letter(self, stream: str, message: StreamMessage, reason: str) -> str:
         """Move a message to the stream of dead letters and acknowledge it; its id there."""
         whole_key, dead = self._key(stream), self._key(stream + DEAD_SUFFIX)
+        stream_id(message.id)
         letter = {
             "id": message.id,
             "group": self.name,

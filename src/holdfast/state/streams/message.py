@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from holdfast.contract.errors import DeserializationFailed, KeyNotFound, StoreError
+from holdfast.contract.errors import KeyNotFound, StoreError
 from holdfast.state.adapter import Delivered
 
 
@@ -33,5 +33,6 @@ def read(delivered: Delivered, decode: Callable[[bytes], Any]) -> StreamMessage:
         return StreamMessage(id, None, deliveries, gone)
     try:
         return StreamMessage(id, decode(data), deliveries)
-    except DeserializationFailed as error:
+    except StoreError as error:
+        # Also what a serializer of the caller's raises: a key that is missing, a wrong digest.
         return StreamMessage(id, None, deliveries, error)
