@@ -89,9 +89,7 @@ def without_index(batch: RowBatch) -> None:
     batch.deletes = [key for key in batch.deletes if not _is_index(key)]
 
 
-def rebuilt(
-    leaves: Iterable[tuple[bytes, bytes]], version: int, hash: bytes
-) -> Iterator[RowBatch]:
+def rebuilt(leaves: Iterable[tuple[bytes, bytes]], version: int, hash: bytes) -> Iterator[RowBatch]:
     """The batches that make the index anew; it is complete with the last one, not before."""
     yield RowBatch(deletes=[INDEX_COMPLETE], ranges=[(INDEX, bytes([INDEX[0] + 1]))])
     batch, room = RowBatch(), BATCH_BYTES

@@ -10,7 +10,8 @@
     m saved_versions              the first and the latest saved version
 
 The first three are as cosmos/iavl v1 has them but for a check sum behind the values of `f` and the
-root hash behind the version of the index. Numbers are big-endian. Who keeps several trees in one keyspace puts a prefix of its own before all keys.
+root hash behind the version of the index. Numbers are big-endian. Who keeps several trees in one
+keyspace puts a prefix of its own before all keys.
 """
 
 from __future__ import annotations
