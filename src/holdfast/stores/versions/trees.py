@@ -143,16 +143,19 @@ class TreeVersions(Versions):
         if state.base and state.base != tree.latest_version:
             tree.load_version(state.base)
         rows = [row.value for _, row in await _scanned(engine, _whole(content.log))]
-        unsaved = await _scanned(engine, _whole(content.data))
-        skip = len(content.data)
-        values = {key[skip:]: content.value_of(row.value) for key, row in unsaved}
+        # Records are let go before the tree grows: the garbage collector would go through them.
+        unsaved = {
+            key: content.value_of(row.value)
+            for key, row in await _scanned(engine, _whole(content.data))
+        }
+        prefix, value_of = content.data, unsaved.get
         for is_set, key in oplog.operations_of(rows):
             if is_set:
                 # What it was between two operations that are saved together changes no hash.
-                tree.set(key, values.get(key) or b"")
+                tree.set(key, value_of(prefix + key) or b"")
             else:
                 tree.remove(key)
-        return tree, [key for key, _ in unsaved]
+        return tree, list(unsaved)
 
     # --- Looking at versions ----------------------------------------------------------------
 
