@@ -38,6 +38,14 @@ class Rows(Protocol):
         ...
 
 
+class TreeRows(Rows, Protocol):
+    """The rows of a tree whose nodes have two children, which are read together."""
+
+    def both(self, first: bytes, second: bytes) -> tuple[bytes | None, bytes | None]:
+        """The values of two rows, read at once; see `get`."""
+        ...
+
+
 @dataclass(slots=True)
 class RowBatch:
     """Changes of rows that happen together or not at all: ranges first, then deletes, then puts.

@@ -31,7 +31,7 @@ from holdfast.stores.iavl.limits import KEY_BYTES_MAX, VALUE_BYTES_MAX, checked_
 from holdfast.stores.iavl.loading import NodeStore
 from holdfast.stores.iavl.nodes import VERSION_MAX, Link, Node, Root
 from holdfast.stores.iavl.pruning import without_version
-from holdfast.stores.iavl.rows import RowBatch, Rows, root_hash_row, versions_range
+from holdfast.stores.iavl.rows import RowBatch, TreeRows, root_hash_row, versions_range
 from holdfast.stores.iavl.steps import Kind, Saved, Step
 from holdfast.stores.iavl.view import View
 
@@ -52,7 +52,7 @@ class IavlTree:
 
     def __init__(
         self,
-        rows: Rows,
+        rows: TreeRows,
         *,
         initial_version: int = 1,
         cache_nodes: int = CACHE_NODES,

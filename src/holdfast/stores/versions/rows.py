@@ -62,6 +62,14 @@ class EngineRows:
         [record] = drive(self._engine.read((full,)))
         return None if record is None else record.value
 
+    def both(self, first: bytes, second: bytes) -> tuple[bytes | None, bytes | None]:
+        """The values of two rows, read at once; see `get`."""
+        if self._peek is not None:
+            return self.get(first), self.get(second)
+        keys = (self._prefix_of(first) + first, self._prefix_of(second) + second)
+        one, other = drive(self._engine.read(keys))
+        return None if one is None else one.value, None if other is None else other.value
+
     def _prefix_of(self, key: bytes) -> bytes:
         if self._older and key[0] in _VERSIONED:
             version = int.from_bytes(key[1:9], "big")
