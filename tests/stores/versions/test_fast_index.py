@@ -12,9 +12,13 @@ from holdfast.contract.batch import Batch, Delete, Put
 from holdfast.contract.errors import ConfigInvalid, Conflict, IntegrityFailed, Unsupported
 from holdfast.contract.record import Range
 from holdfast.stores.config import StoreConfig
+from holdfast.stores.content import Moved
 from holdfast.stores.iavl.rows import NODE
 from holdfast.stores.versions import staging
+from holdfast.stores.versions.base import moment_of
 from holdfast.stores.versions.rows import complete_key, index_prefix
+from holdfast.stores.versions.staging import commit_step
+from holdfast.stores.versions.trees import TreeVersions
 from tests.store.scene import Scene, engine_of, listed, rows_of
 from tests.stores.versions.test_hard_times import contents
 
@@ -264,6 +268,24 @@ async def test_it_is_built_beside_writers_and_savers(
         assert {key: await store.get(key) for key in expected} == expected
         assert sorted(await index_of(db, store)) == sorted(expected)
         assert await nodes_read(store, list(expected)) == 0
+
+
+async def test_a_version_folded_before_a_build_began_is_folded_anew(scene: Scene) -> None:
+    """Its rows would go into an index that is half made."""
+    async with scene.open() as db:
+        store = await db.stores.create("s", config=INDEXED)
+        await store.set_many({b"a": b"1", b"b": b"1"})
+        await store.save_version()
+        await store.set(b"a", b"2")
+        async with moment_of(engine_of(db)) as moment:
+            fold = await TreeVersions(store._content).folded(moment)
+        assert fold.indexed
+        await store.build_index()
+        with pytest.raises(Moved):
+            await commit_step(store._content, fold)
+        assert await store.list_versions() == [1]
+        await store.save_version()
+        assert [await store.get(key) for key in (b"a", b"b")] == [b"2", b"1"]
 
 
 async def test_a_build_that_is_cancelled_anywhere_leaves_right_answers(
