@@ -20,7 +20,7 @@ from holdfast.contract.batch import (
 )
 from holdfast.contract.engine import NOT_NOW, NotNow
 from holdfast.contract.errors import InvalidInput, ReadOnly, StoreClosed, WrongContext
-from holdfast.contract.record import Page, Range, Record
+from holdfast.contract.record import Counted, Page, Range, Record
 from holdfast.runtime.system import drive
 from tests.zoo.good import GoodEngine
 
@@ -193,10 +193,20 @@ class InterruptLeavesADecision(GoodEngine):
 
 
 class Instant(GoodEngine):
-    """Peeks at pages, too; the animals below are broken versions of it."""
+    """Peeks at pages and counts, too; the animals below are broken versions of it."""
 
     def peek_page(self, range: Range) -> Page | NotNow:
         return drive(self.scan(range))
+
+    def peek_count(self, range: Range) -> Counted | NotNow:
+        rows, rest = 0, replace(range, limit=None)
+        while True:
+            page = drive(self.scan(rest))
+            rows += len(page.rows)
+            if page.resume is None:
+                break
+            rest = page.resume
+        return Counted(rows if range.limit is None else min(rows, range.limit), page.revision)
 
 
 class StarvesTheLoopNow(Instant):
@@ -255,6 +265,23 @@ class PeeksAtAnOldPage(Instant):
         if range not in pages:
             pages[range] = super().peek_page(range)
         return pages[range]
+
+
+class CountsPastTheLimit(Instant):
+    """Counts the rows of a range beyond its limit."""
+
+    def peek_count(self, range: Range) -> Counted | NotNow:
+        return super().peek_count(replace(range, limit=None))
+
+
+class CountsWhatWasDeleted(Instant):
+    """Counts rows as they were when their range was counted first."""
+
+    def peek_count(self, range: Range) -> Counted | NotNow:
+        counts: dict[Range, int] = self.__dict__.setdefault("counts", {})
+        counted = super().peek_count(range)
+        assert counted is not NOT_NOW
+        return Counted(counts.setdefault(range, counted.rows), counted.revision)
 
 
 class PeeksPastTheEnd(Instant):

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import datetime
-from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 from holdfast.contract.errors import InvalidInput, InvalidValue, StoreError
 from holdfast.documents.collection import Collection
-from holdfast.documents.queries import Queries, as_query
-from holdfast.documents.query.query import Query
-from holdfast.documents.query.select import compile_select
-from holdfast.documents.storage import Put, Step
-from holdfast.documents.walking import Moment, Results
+from holdfast.documents.plain import PlainReading, PlainWriting
 from holdfast.records.options import WriteOptions, write_options
 from holdfast.store.versions.entry import Entry
-
-R = TypeVar("R")
 
 #: A batch of rows ends before it holds more than that, as stored.
 BATCH_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -50,23 +43,10 @@ class Rows:
     def __init__(
         self, collection: Collection[Any], query: Any = None, hint: str | None = None
     ) -> None:
-        conditions = () if query is None else (query,)
-        self._query: Query = as_query(conditions, (), None, 0, None, None, {})
-        self._hint = hint
-        self._collection = collection
-        self._moment = Moment(collection._collections.engine)  # noqa: SLF001 - a view of its own
-        self._view: Queries[Any] | None = None
+        self._reading = PlainReading(collection, query, hint)
 
     async def __aenter__(self) -> Self:
-        collections = self._collection._collections  # noqa: SLF001 - see above
-        collections.gate.check()
-        typed, history = self._collection._typed, self._collection._history  # noqa: SLF001
-        try:
-            view = collections.on(await self._moment.begin(), None)
-            self._view = Queries(self._collection.name, typed, view, history)
-        except BaseException:
-            self._moment.end()
-            raise
+        await self._reading.__aenter__()
         return self
 
     async def __aexit__(
@@ -75,7 +55,7 @@ class Rows:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._moment.end()
+        await self._reading.__aexit__(error_type, error, traceback)
 
     def walk(self) -> AsyncIterator[Row]:
         """The rows from the first on. Raises InvalidValue for a document without fields."""
@@ -89,23 +69,13 @@ class Rows:
                 )
             return key, document, len(entry.stored)
 
-        return self._walk(row)
+        return self._reading.walk(row)
 
     def values(self) -> AsyncIterator[tuple[str, Any, datetime | None]]:
         """The keys, the plain documents, whatever they are, and when these expire."""
-        return self._walk(lambda key, document, entry: (key, document, entry.metadata.expires_at))
-
-    def _walk(self, make: Callable[[str, Any, Entry[Any]], R]) -> AsyncIterator[R]:
-        assert self._view is not None, "used in an async with"
-        select = self._query.select
-        kept = None if select is None else compile_select(select)
-
-        def made(found: tuple[str, Any, Entry[Any]]) -> R:
-            key, document, entry = found
-            # What was found of a document may be only what the query looks at.
-            return make(key, entry.value if kept is None else kept(document), entry)
-
-        return Results(self._view._begin(self._query, self._hint), made)  # noqa: SLF001
+        return self._reading.walk(
+            lambda key, document, entry: (key, document, entry.metadata.expires_at)
+        )
 
 
 class Writer:
@@ -133,11 +103,9 @@ class Writer:
                 f"commit_rows is an int from 1 to {COMMIT_ROWS_MAX}; found {commit_rows!r}",
                 limit=COMMIT_ROWS_MAX,
             )
-        self._collection = collection
+        self._writing = PlainWriting(collection)
         self._commit_rows = commit_rows
         self._author = (options.get("modified_by"), options.get("comment"))
-        self._typed = collection._typed  # noqa: SLF001 - values are made as it makes them
-        self._ids = collection._collections.components.ids  # noqa: SLF001
         self._waiting: dict[str, tuple[Any, WriteOptions]] = {}
         self._usual = write_options(*self._author, None, None, None, None)
         self._weight = 0
@@ -187,13 +155,13 @@ class Writer:
         Raises:
             InvalidKey, InvalidValue, SchemaValidationFailed: it cannot be stored.
         """
-        key = self._ids.new().hex() if key is None else key
+        key = self._writing.new_key() if key is None else key
         if key in self._waiting or self._weight + weight > BATCH_BYTES_MAX:
             await self.flush()
         options = self._usual
         if expires_at is not None:
             options = write_options(*self._author, None, None, expires_at, None)
-        self._waiting[key] = self._typed.from_plain(document), options
+        self._waiting[key] = self._writing.value(document), options
         self._weight += weight
         self.accepted += 1
         if len(self._waiting) >= self._commit_rows:
@@ -205,25 +173,10 @@ class Writer:
         if not waiting:
             return
         try:
-            await self._commit(waiting)
+            await self._writing.commit(waiting)
         except StoreError as error:
             raise blamed(error, f"{self.written + 1} to {self.written + len(waiting)}") from error
         self.written += len(waiting)
-
-    async def _commit(self, waiting: dict[str, tuple[Any, WriteOptions]]) -> None:
-        # As `set_many` does, with options for each.
-        collection = self._collection
-        storage = await collection._require()  # noqa: SLF001
-        steps = []
-        for key, (value, options) in waiting.items():
-            put = await collection._put(storage, value, options)  # noqa: SLF001
-            steps.append(Step(key, partial(_decided, put), options))
-        values = {key: value for key, (value, _) in waiting.items()}
-        await collection._transact(storage, steps, values)  # noqa: SLF001
-
-
-def _decided(put: Put, _entry: Entry[Any] | None) -> Put:
-    return put
 
 
 def blamed(error: StoreError, rows: int | str) -> StoreError:

@@ -104,6 +104,18 @@ class Page(NamedTuple):
     revision: int
 
 
+class Counted(NamedTuple):
+    """How many rows a range has.
+
+    Attributes:
+        rows: so many, or the limit of the range, if that is less.
+        revision: of the newest commit that the count shows, as of a page.
+    """
+
+    rows: int
+    revision: int
+
+
 class Cursor(NamedTuple):
     """A position in the feed that may leave the process.
 

@@ -47,7 +47,7 @@ async def aggregated(
     deadline: Deadline | None,
     memory_bytes_max: int,
     text: TextMatcher,
-) -> AsyncIterator[Any]:
+) -> AsyncGenerator[Any, None]:
     """What the stages make of the documents, as it is made."""
     source = _Source()
     made = aggregate_chunks(

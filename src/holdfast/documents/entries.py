@@ -241,6 +241,12 @@ class IndexOrder:
         prefix, exact = self._prefix(values)
         return Bound(_continuing(prefix), exact)
 
+    def equal_below(self, prefix: bytes, values: Sequence[Any]) -> tuple[Range, bool]:
+        """The range of `equal` as whole keys, of one value at least; and whether it is exact."""
+        components, exact = self._prefix(values)
+        start = prefix + components
+        return Range(start, start + _CUT), exact
+
     def among(self, prefix: Sequence[Any], values: Iterable[Any]) -> list[Bound]:
         """One span for each different value of the field behind `prefix`, in the index's order."""
         bounds = {bound.range.start: bound for bound in (self.equal((*prefix, v)) for v in values)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Any, Final, Generic, TypeVar
 
@@ -114,7 +115,10 @@ class Queries(Generic[T]):
     ) -> list[T]:
         """The documents that match; see `query`."""
         wanted = as_query(conditions, order_by, limit, offset, select, after, equal)
-        return list(map(self._keep(wanted), await self._all(wanted, hint)))
+        found = await self._all(wanted, hint)
+        if wanted.select is None and self._typed.plain:
+            return [entry.value for _, _, entry in found]
+        return list(map(self._keep(wanted), found))
 
     async def find_one(
         self,
@@ -178,7 +182,8 @@ class Queries(Generic[T]):
         keep = self._keep(wanted)
         cursor = None
         if rows and len(rows) == wanted.limit:
-            cursor = cursor_of(wanted, rows[-1][0], rows[-1][1])
+            # What was found of the document may lack what the order looks at.
+            cursor = cursor_of(wanted, rows[-1][0], rows[-1][2].value)
         return ResultPage([_result(keep, found) for found in rows], cursor)
 
     async def aggregate(
@@ -216,8 +221,10 @@ class Queries(Generic[T]):
                 others[name] = await held(name, found, deadline)
             plan, rows = await self._pages_at(view, wanted, of_stages(stages))
             text = matcher(analyzer_of("")) if plan is None else plan.text
-            async for made in aggregated(stages, rows, others, deadline, memory_bytes_max, text):
-                yield made
+            made = aggregated(stages, rows, others, deadline, memory_bytes_max, text)
+            async with aclosing(made) as several:
+                async for one in several:
+                    yield one
         finally:
             moment.end()
             if rows is not None:

@@ -12,6 +12,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Final
 
@@ -361,9 +362,10 @@ class LiveHub:
                 catalogue = await storage.catalogue_at(view)
                 plan = plan_query(wanted, storage.number, catalogue, result.hint)
                 text = plan.text
-                async for row in Run(storage, view, plan, Examined()).results():
-                    rows.append(row)
-                    result.require_room(len(rows))
+                async with aclosing(Run(storage, view, plan, Examined()).results()) as results:
+                    async for row in results:
+                        rows.append(row)
+                        result.require_room(len(rows))
         except StoreError as error:
             if error.retryable:
                 raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sized
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sized
 from contextlib import aclosing
 from dataclasses import replace
 from itertools import compress
@@ -119,18 +119,21 @@ class Run:
         total = 0
         if query.after is None and plan.exact and plan.single is not None:
             gone = await self._expired()
-            async for page in self._entries(plan.single, backwards=False):
-                total += len(page)
-                if gone:
-                    total -= sum(identifier in gone for identifier, _, _ in page)
+            async with aclosing(self._entries(plan.single, backwards=False)) as pages:
+                async for page in pages:
+                    total += len(page)
+                    if gone:
+                        total -= sum(identifier in gone for identifier, _, _ in page)
         elif query.after is None:
-            async for rows in self._matching():
-                total += len(rows)
+            async with aclosing(self._matching()) as found:
+                async for rows in found:
+                    total += len(rows)
         else:
             whole = replace(plan, query=replace(query, limit=None, offset=0))
             run = Run(self.storage, self.moment, whole, self.examined)
-            async for _ in run.results():
-                total += 1
+            async with aclosing(run.results()) as results:
+                async for _ in results:
+                    total += 1
         total = max(0, total - query.offset)
         return total if query.limit is None else min(total, query.limit)
 
@@ -140,8 +143,9 @@ class Run:
         order = self._plan.query.order_by
         arrangement = Arrangement(order, wanted)
         behind = precedes(directions(order))
-        async for rows in self._matching():
-            arrangement.add(_behind(keyed(cast("list[Row]", rows), order), after, behind))
+        async with aclosing(self._matching()) as pages:
+            async for rows in pages:
+                arrangement.add(_behind(keyed(cast("list[Row]", rows), order), after, behind))
         for _, row in arrangement.rows():
             yield cast("Found", row)
 
@@ -151,63 +155,67 @@ class Run:
         plan = self._plan
         order = plan.query.order_by
         if plan.single is None:
-            async for rows in self._matching(after[0] if after is not None else None):
-                for row in rows:
-                    yield row
+            first = after[0] if after is not None else None
+            async with aclosing(self._matching(first)) as pages:
+                async for rows in pages:
+                    for row in rows:
+                        yield row
             return
         behind = precedes(directions(order))
         ties = Ties(order, wanted)
-        async for row, entry_key, cut in self._walked(plan.single, wanted):
-            [one] = keyed(cast("list[Row]", [row]), order)
-            if after is not None and not behind(after, one[0]):
-                continue
-            if ties.belongs(one[0][:-1], entry_key, cut=cut):
-                ties.hold(one, entry_key, cut=cut)
-                continue
-            for kept in ties.release():
-                yield cast("Found", kept)
-            if plan.ties and not cut:
-                yield row
-            else:
-                ties.begin(one, entry_key, cut=cut)
+        async with aclosing(self._walked(plan.single, wanted)) as walked:
+            async for row, entry_key, cut in walked:
+                [one] = keyed(cast("list[Row]", [row]), order)
+                if after is not None and not behind(after, one[0]):
+                    continue
+                if ties.belongs(one[0][:-1], entry_key, cut=cut):
+                    ties.hold(one, entry_key, cut=cut)
+                    continue
+                for kept in ties.release():
+                    yield cast("Found", kept)
+                if plan.ties and not cut:
+                    yield row
+                else:
+                    ties.begin(one, entry_key, cut=cut)
         for kept in ties.release():
             yield cast("Found", kept)
 
     async def _walked(
         self, way: Access, wanted: int | None
-    ) -> AsyncIterator[tuple[Found, bytes, bool]]:
+    ) -> AsyncGenerator[tuple[Found, bytes, bool], None]:
         """The documents that match, as the index is walked, each with its row there."""
-        async for page in self._entries(way, backwards=self._plan.backwards, wanted=wanted):
-            rows = {row[0]: row for row in await self.documents([one[0] for one in page])}
-            for identifier, entry_key, cut in page:
-                row = rows.get(unpack_text(identifier))
-                if row is not None:
-                    yield row, entry_key, cut
+        entries = self._entries(way, backwards=self._plan.backwards, wanted=wanted)
+        async with aclosing(entries) as pages:
+            async for page in pages:
+                rows = {row[0]: row for row in await self.documents([one[0] for one in page])}
+                for identifier, entry_key, cut in page:
+                    row = rows.get(unpack_text(identifier))
+                    if row is not None:
+                        yield row, entry_key, cut
 
     # --- Documents --------------------------------------------------------------------------
 
-    async def _matching(self, behind: str | None = None) -> AsyncIterator[list[Found]]:
+    async def _matching(self, behind: str | None = None) -> AsyncGenerator[list[Found], None]:
         """The documents that match, page by page; of a scan in the order of keys."""
-        if not self._plan.ways:
-            async for rows in self._scanned(behind):
+        ways = self._plan.ways
+        async with aclosing(self._matching_in(ways) if ways else self._scanned(behind)) as pages:
+            async for rows in pages:
                 yield rows
-            return
-        async for rows in self._matching_in(self._plan.ways):
-            yield rows
 
-    async def _matching_in(self, ways: list[Access]) -> AsyncIterator[list[Found]]:
+    async def _matching_in(self, ways: list[Access]) -> AsyncGenerator[list[Found], None]:
         """The documents of indexes that match, each once."""
         seen: set[bytes] | None = None
         if len(ways) > 1 or any(way.arrays for way in ways):
             seen = set()
         for way in ways:
-            async for page in self._entries(way, backwards=False):
-                identifiers = [one[0] for one in page]
-                if seen is not None:
-                    identifiers = [one for one in dict.fromkeys(identifiers) if one not in seen]
-                    seen.update(identifiers)
-                    self.require_room(seen)
-                yield await self.documents(identifiers)
+            async with aclosing(self._entries(way, backwards=False)) as pages:
+                async for page in pages:
+                    identifiers = [one[0] for one in page]
+                    if seen is not None:
+                        identifiers = [one for one in dict.fromkeys(identifiers) if one not in seen]
+                        seen.update(identifiers)
+                        self.require_room(seen)
+                    yield await self.documents(identifiers)
 
     async def pages(self) -> AsyncGenerator[list[Any], None]:
         """The documents of a query without order and page: as its fields have them, without keys.
@@ -216,23 +224,26 @@ class Run:
         """
         plan = self._plan
         if plan.ways or plan.query != Query(plan.query.where):
-            async for row in self.results():
-                yield [row[1]]
+            async with aclosing(self.results()) as results:
+                async for row in results:
+                    yield [row[1]]
             return
         test = self._test
-        async for rows, documents, odd in self._rows(None):
-            if odd:
-                yield [row[1] for row in await self._found(rows, documents, odd=odd)]
-            else:
-                yield documents if test is None else [*filter(test, documents)]
+        async with aclosing(self._rows(None)) as pages:
+            async for rows, documents, odd in pages:
+                if odd:
+                    yield [row[1] for row in await self._found(rows, documents, odd=odd)]
+                else:
+                    yield documents if test is None else [*filter(test, documents)]
 
-    async def _scanned(self, behind: str | None) -> AsyncIterator[list[Found]]:
-        async for rows, documents, odd in self._rows(behind):
-            yield await self._found(rows, documents, odd=odd)
+    async def _scanned(self, behind: str | None) -> AsyncGenerator[list[Found], None]:
+        async with aclosing(self._rows(behind)) as pages:
+            async for rows, documents, odd in pages:
+                yield await self._found(rows, documents, odd=odd)
 
     async def _rows(
         self, behind: str | None
-    ) -> AsyncIterator[tuple[list[tuple[bytes, Record]], list[Any], bool]]:
+    ) -> AsyncGenerator[tuple[list[tuple[bytes, Record]], list[Any], bool], None]:
         """The rows of the collection page by page, and what the lens makes of them."""
         storage = self.storage
         whole = storage.whole
@@ -273,7 +284,7 @@ class Run:
         storage, test, skip = self.storage, self._test, layout.REGION_BYTES
         pairs: Iterable[tuple[tuple[bytes, Record], Any]] = zip(rows, documents, strict=True)
         if odd:
-            return [one async for one in self._odd(pairs)]
+            return await self._odd(pairs)
         if test is not None:
             pairs = compress(pairs, map(test, documents))
         entry = storage.entry
@@ -282,9 +293,10 @@ class Run:
             for (key, (stored, revision)), document in pairs
         ]
 
-    async def _odd(self, pairs: Iterable[tuple[tuple[bytes, Record], Any]]) -> AsyncIterator[Found]:
+    async def _odd(self, pairs: Iterable[tuple[tuple[bytes, Record], Any]]) -> list[Found]:
         """The same where entries have to tell what some documents are."""
         storage, test, skip = self.storage, self._test, layout.REGION_BYTES
+        found: list[Found] = []
         for (data_key, (stored, revision)), document in pairs:
             entry = None
             if document is MISSING:
@@ -296,7 +308,8 @@ class Run:
                 document = entry.value  # noqa: PLW2901
             if test is None or test(document):
                 entry = entry or storage.entry(data_key, stored, revision)
-                yield unpack_text(data_key[skip:]), document, entry
+                found.append((unpack_text(data_key[skip:]), document, entry))
+        return found
 
     @staticmethod
     def require_room(seen: Sized) -> None:
@@ -312,7 +325,7 @@ class Run:
 
     async def _entries(
         self, way: Access, *, backwards: bool, wanted: int | None = None
-    ) -> AsyncIterator[list[_Met]]:
+    ) -> AsyncGenerator[list[_Met], None]:
         """The rows of an index within the spans, page by page."""
         if way.text is not None:
             identifiers = await search_index(self.moment, way)
@@ -330,13 +343,18 @@ class Run:
                 page = await self.moment.scan(replace(rest, limit=rows_wanted))
                 rows_wanted = min(rows_wanted * PAGE_GROWTH, LAST_PAGE_ROWS)
                 self.examined.keys += len(page.rows)
-                identifier = way.identifier
                 ordered = way.order is not None
+                rows = [
+                    row
+                    for row in page.rows
+                    if not (whole and row[1][0] and row[1][0][0] & _WHOLE)
+                    and (holds is None or holds(row[1][0]))
+                ]
                 met = [
-                    (identifier(key, value), key, ordered and bool(value) and is_cut(value))
-                    for key, (value, _) in page.rows
-                    if not (whole and value and value[0] & _WHOLE)
-                    and (holds is None or holds(value))
+                    (identifier, key, ordered and bool(value) and is_cut(value))
+                    for identifier, (key, (value, _)) in zip(
+                        way.identifiers(rows), rows, strict=True
+                    )
                 ]
                 if met:
                     yield met

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import Any
 
 from holdfast.contract.engine import Engine
@@ -34,8 +35,9 @@ async def explained(storage: DocumentStorage, moment: Engine, plan: QueryPlan) -
     examined = Examined()
     began = clock.monotonic()
     returned = 0
-    async for _ in Run(storage, moment, plan, examined).results():
-        returned += 1
+    async with aclosing(Run(storage, moment, plan, examined).results()) as results:
+        async for _ in results:
+            returned += 1
     seconds = clock.monotonic() - began
     warnings = []
     if not plan.ways and plan.nearest is None and plan.query.limit != 0:

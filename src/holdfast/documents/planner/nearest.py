@@ -19,7 +19,7 @@ from holdfast.documents.planner.found import Examined, Found
 from holdfast.documents.planner.spatial import around_point
 from holdfast.documents.query.ordering import Arrangement, OrderBy, Row, keyed
 from holdfast.documents.query.places import Point as Place
-from holdfast.documents.query.places import haversine
+from holdfast.documents.query.places import meters_from
 from holdfast.documents.storage import DocumentStorage
 
 #: The first circle in which the nearest are looked for, how circles grow, and which is the earth.
@@ -88,6 +88,7 @@ async def _by_distance(
     Pages part where distances do.
     """
     lengths: dict[bytes, float] = {}
+    meters = meters_from(near)
     center = Point(near.latitude, near.longitude)
     way = around_point(run.storage.number, index, center, metres)
     for span in way.spans:
@@ -95,9 +96,9 @@ async def _by_distance(
         while rest is not None and not rest.empty:
             page = await run.moment.scan(rest)
             run.examined.keys += len(page.rows)
-            for key, (value, _) in page.rows:
-                identifier = way.identifier(key, value)
-                length = min([haversine(near, Place(*one)) for one in places_in(value)])
+            rows = zip(way.identifiers(page.rows), page.rows, strict=True)
+            for identifier, (_, (value, _)) in rows:
+                length = min([meters(*one) for one in places_in(value)])
                 if length <= metres:
                     lengths[identifier] = min(length, lengths.get(identifier, length))
             run.require_room(lengths)

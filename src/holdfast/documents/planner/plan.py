@@ -71,7 +71,7 @@ class QueryPlan:
         """The indexes it takes."""
         if self.nearest is not None:
             return frozenset((self.nearest.name,))
-        return frozenset(way.index.name for way in self.ways)
+        return frozenset([way.index.name for way in self.ways])
 
     @property
     def single(self) -> Access | None:
@@ -82,7 +82,7 @@ class QueryPlan:
     def exact(self) -> bool:
         """Whether the entries alone say which documents match, each once."""
         way = self.single
-        if way is None or self.rest != EVERYTHING:
+        if way is None or (self.rest is not EVERYTHING and self.rest != EVERYTHING):
             return False
         return not way.arrays and way.text is None and way.holds is None
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from holdfast.documents.planner.plan import QueryPlan, rest_of
 from holdfast.documents.planner.way import Access, Recipe, below
-from holdfast.documents.query.nodes import And, Comparison, Node
+from holdfast.documents.query.nodes import EVERYTHING, And, Comparison, Node
 from holdfast.documents.query.query import Query
 from holdfast.documents.query.values import BOOL, INSTANT, MISSING, NUMBER, TEXT
 
@@ -45,6 +45,8 @@ class Prepared:
     access: Access
     recipe: Recipe
     plan: QueryPlan
+    #: Whether the span says all of the condition, so that no document is looked at again.
+    whole: bool
 
     @classmethod
     def of(cls, plan: QueryPlan) -> Prepared | None:
@@ -52,7 +54,7 @@ class Prepared:
         access = plan.single
         if access is None or access.recipe is None or len(access.spans) > 1 or plan.weighed:
             return None  # What was weighed may be otherwise with other values.
-        return cls(access, access.recipe, plan)
+        return cls(access, access.recipe, plan, plan.rest is EVERYTHING)
 
     def bind(self, query: Query) -> QueryPlan | None:
         """The plan of another query of that shape; None: its values want one of their own."""
@@ -63,7 +65,7 @@ class Prepared:
         assert order is not None
         equal = [_value(parts[at]) for at in recipe.equal]
         if recipe.low is None and recipe.high is None:
-            bound = order.equal(equal)
+            span, exact = order.equal_below(known.prefix, equal)
         else:
             bound = order.between(
                 equal,
@@ -72,16 +74,17 @@ class Prepared:
                 low_open=recipe.low_open,
                 high_open=recipe.high_open,
             )
-        if not bound.exact:
+            span, exact = below(known.prefix, bound.range), bound.exact
+        if not exact:
             return None
-        span = below(known.prefix, bound.range)
         access = Access(
             known.index, known.prefix, [] if span.empty else [span], known.places, known.fixed,
             known.bounded, {}, order,
         )  # fmt: skip
         return QueryPlan(
-            query, [access], rest_of(parts, access), model.backwards, model.ordered, model.ties,
-            model.text, model.rejected, None, model.missed,
+            query, [access], EVERYTHING if self.whole else rest_of(parts, access),
+            model.backwards, model.ordered, model.ties, model.text, model.rejected, None,
+            model.missed,
         )  # fmt: skip
 
 

@@ -7,13 +7,13 @@ are of one moment. Where that is not so, or there is more to do, `execute` does 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, cast
 
 from holdfast.codecs import envelope
 from holdfast.codecs.keys import unpack_text
-from holdfast.contract.engine import NOT_NOW
-from holdfast.contract.record import Page, Range, Record
+from holdfast.contract.engine import NOT_NOW, Engine
+from holdfast.contract.record import Counted, Range
 from holdfast.documents.planner.found import Found
 from holdfast.documents.planner.lens import NOTHING, Lens, joined, of_condition, of_page
 from holdfast.documents.planner.plan import QueryPlan
@@ -31,8 +31,12 @@ from holdfast.store.versions.entry import Entry
 #: So many spans and rows of an index are looked at without a pause, at most.
 SPANS_MAX: Final = 16
 ROWS_MAX: Final = 256
+#: So many rows of a span are counted without a pause, at most.
+COUNTED_MAX: Final = 10_000
+#: So many documents are read without a pause, at most.
+DOCUMENTS_MAX: Final = 1024
 #: More documents than this are read in one call.
-PEEKS_MAX: Final = 4
+PEEKS_MAX: Final = 2
 #: Bits of documents that may have run out, or do not stand in their rows.
 _ODD: Final = envelope.BLOB | envelope.EXPIRES
 _NO_LENS: Final = Lens(NOTHING)
@@ -64,68 +68,117 @@ def quick_count(storage: DocumentStorage, plan: QueryPlan) -> int | None:
     query, way = plan.query, plan.single
     if way is None or not plan.exact or query.after is not None or len(way.spans) > SPANS_MAX:
         return None
-    engine = storage.engine
-    peek_page = engine.peek_page
-    if peek_page is None:
-        return None
     now = storage.space.clock.now_ms()
-    due = peek_page(Range(layout.EXPIRY, layout.expiry_key(now + 1, b""), limit=1))
-    if due is NOT_NOW or due.rows:
+    due = _rows_in(storage.engine, layout.EXPIRY, layout.expiry_key(now + 1, b""), 1)
+    if due is None or due.rows:
         return None
-    total, revision = 0, due.revision
+    total = 0
     for span in way.spans:
-        page = peek_page(span)
-        if page is NOT_NOW or page.resume is not None or page.revision != revision:
+        counted = _rows_in(storage.engine, span.start, span.end, COUNTED_MAX + 1)
+        if counted is None or counted.rows > COUNTED_MAX or counted.revision != due.revision:
             return None
-        total += len(page.rows)
+        total += counted.rows
     total = max(0, total - query.offset)
     return total if query.limit is None else min(total, query.limit)
+
+
+def _rows_in(engine: Engine, start: bytes | None, end: bytes | None, limit: int) -> Counted | None:
+    """How many rows a range has, at most `limit`; None: the engine does not say at once."""
+    span = Range(start, end, limit=limit)
+    if engine.peek_count is not None:
+        counted = engine.peek_count(span)
+        return None if counted is NOT_NOW else counted
+    page = NOT_NOW if engine.peek_page is None else engine.peek_page(span)
+    if page is NOT_NOW or (page.resume is not None and len(page.rows) < limit):
+        return None
+    return Counted(len(page.rows), page.revision)
 
 
 def _matching(
     storage: DocumentStorage, plan: QueryPlan, way: Access, wanted: int | None
 ) -> list[Found] | None:
     """The documents that match, as the index is walked, `wanted` of them."""
-    engine = storage.engine
-    peek_page = engine.peek_page
-    if peek_page is None or engine.peek is None:
+    if storage.engine.peek_page is None or storage.engine.peek is None:
         return None
     rest, query = plan.rest, plan.query
     # Without anything left to look at, no more rows than documents are needed.
-    limit = ROWS_MAX if wanted is None else wanted + (_SPARE_ROWS if rest != EVERYTHING else 0)
+    whole = rest is EVERYTHING or rest == EVERYTHING
+    limit = ROWS_MAX if wanted is None else wanted + (0 if whole else _SPARE_ROWS)
     if limit > ROWS_MAX:
         return None
-    test = None if rest == EVERYTHING else compile_where(rest, text=plan.text)
-    looked_at = test is not None or query.order_by or query.select
+    test = None if whole else compile_where(rest, text=plan.text)
+    sorts = wanted is None and bool(query.order_by)
+    looked_at = test is not None or sorts or query.select
     lens = Lens(joined(of_condition(rest), of_page(query))) if looked_at else _NO_LENS
-    revision: int | None = None
+    walk = _walk(storage.engine, plan, way, limit)
     found: list[Found] = []
-    for span in reversed(way.spans) if plan.backwards else way.spans:
-        page = peek_page(Range(span.start, span.end, plan.backwards, max(1, limit)))
-        if page is NOT_NOW or revision not in (None, page.revision):
-            return None
-        revision = page.revision
-        rows = _documents(storage, way, page, lens)
-        if rows is None:
+    if wanted is None:
+        # Nobody waits for the first of them: those of all spans are read together.
+        gathered = _gathered(walk)
+        rows = None if gathered is None else _documents(storage, *gathered, lens)
+        return rows if rows is None or test is None else [row for row in rows if test(row[1])]
+    for told in walk:
+        rows = None if told is None else _documents(storage, told[0], told[1], lens)
+        if told is None or rows is None:
             return None
         found += rows if test is None else [row for row in rows if test(row[1])]
-        if wanted is not None and len(found) >= wanted:
+        if len(found) >= wanted:
             return found[:wanted]
-        if page.resume is not None and len(page.rows) >= limit:
+        if told[2]:
             return None
     return found
 
 
-def _documents(storage: DocumentStorage, way: Access, page: Page, lens: Lens) -> list[Found] | None:
-    """The living documents of the rows of an index; None: more has to be looked at."""
-    revision = page.revision
-    identifiers = _identifiers(way, page.rows)
-    if identifiers is None:
-        return None
+#: Documents of rows of an index, the commit that the rows are as of, and whether there are more.
+_Told = tuple[list[bytes], int, bool]
+
+
+def _walk(engine: Engine, plan: QueryPlan, way: Access, limit: int) -> Iterator[_Told | None]:
+    """The rows of each span, all as of one commit; None: that takes more than this."""
+    peek_page, backwards = engine.peek_page, plan.backwards
+    assert peek_page is not None
+    revision: int | None = None
+    for span in reversed(way.spans) if backwards else way.spans:
+        page = peek_page(Range(span.start, span.end, backwards, max(1, limit)))
+        if page is NOT_NOW or revision not in (None, page.revision):
+            yield None
+            return
+        rows, revision = page.rows, page.revision
+        full = page.resume is not None and len(rows) >= limit
+        if way.order is not None and any(note and is_cut(note) for _, (note, _) in rows):
+            yield None  # Where they stand says less than that.
+            return
+        holds = way.holds
+        if holds is not None:
+            rows = [row for row in rows if holds(row[1][0])]
+        yield way.identifiers(rows), revision, full
+
+
+def _gathered(walk: Iterator[_Told | None]) -> tuple[list[bytes], int] | None:
+    """The documents of all spans, and the commit that their rows are as of."""
+    identifiers: list[bytes] = []
+    revision = 0
+    for told in walk:
+        if told is None or told[2]:
+            return None
+        identifiers += told[0]
+        revision = told[1]
+        if len(identifiers) > DOCUMENTS_MAX:
+            return None
+    return identifiers, revision
+
+
+def _documents(
+    storage: DocumentStorage, identifiers: list[bytes], revision: int, lens: Lens
+) -> list[Found] | None:
+    """The living documents of rows of an index as of a commit; None: more has to be looked at."""
+    if not identifiers:
+        return []
     records = _records(storage, identifiers)
     if records is None:
         return None
     found: list[Found] = []
+    append = found.append
     for identifier, record in zip(identifiers, records, strict=True):
         if record is None:
             return None
@@ -141,17 +194,8 @@ def _documents(storage: DocumentStorage, way: Access, page: Page, lens: Lens) ->
         document = lens.document(stored)
         if document is MISSING:
             document = entry.value
-        found.append((unpack_text(identifier), document, entry))
+        append((unpack_text(identifier), document, entry))
     return found
-
-
-def _identifiers(way: Access, rows: list[tuple[bytes, Record]]) -> list[bytes] | None:
-    """The documents that the rows are of; None: where they stand says less than that."""
-    if way.order is not None and any(note and is_cut(note) for _, (note, _) in rows):
-        return None
-    if way.holds is not None:
-        rows = [row for row in rows if way.holds(row[1].value)]
-    return [way.identifier(key, note) for key, (note, _) in rows]
 
 
 def _records(

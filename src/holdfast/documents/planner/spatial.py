@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 from holdfast.documents.geo import index as geo
@@ -12,8 +13,9 @@ from holdfast.documents.planner.predicates import ByPath
 from holdfast.documents.planner.way import Access, below
 from holdfast.documents.query.nodes import Near, Within
 from holdfast.documents.query.paths import path_text
+from holdfast.documents.query.places import Box as Area
 from holdfast.documents.query.places import Point as Place
-from holdfast.documents.query.places import haversine
+from holdfast.documents.query.places import meters_from
 
 
 def spatial(index: IndexDefinition, prefix: bytes, by_path: ByPath) -> Access | None:
@@ -31,18 +33,25 @@ def spatial(index: IndexDefinition, prefix: bytes, by_path: ByPath) -> Access | 
         access = Access(index, prefix, [below(prefix, span) for span in geo.ranges(box)])
         if one.whole:
             access.places = {one.place}
-        access.holds = partial(_holds, node)
+        access.holds = _in_box(node.box) if isinstance(node, Within) else _near(node)
         access.bounded = 1
         access.bounds = {path_text(one.path): partial(list, (told,))}
         return access
     return None
 
 
-def _holds(node: Within | Near, value: bytes) -> bool:
-    """Whether a place of a row is one that the condition wants."""
-    if isinstance(node, Within):
-        box = node.box
-        west, south, east, north = box
+def _near(node: Near) -> Callable[[bytes], bool]:
+    """What tells whether a place of a row is as near as the condition wants."""
+    metres = math.inf if node.meters is None else node.meters
+    away = meters_from(node.point)
+    return lambda value: any(away(*one) <= metres for one in geo.places_in(value))
+
+
+def _in_box(box: Area) -> Callable[[bytes], bool]:
+    """What tells whether a place of a row lies in a box."""
+    west, south, east, north = box
+
+    def holds(value: bytes) -> bool:
         for latitude, longitude in geo.places_in(value):
             # Most that are not wanted are told by one comparison; the date line takes more.
             if south <= latitude <= north and (
@@ -50,8 +59,8 @@ def _holds(node: Within | Near, value: bytes) -> bool:
             ):
                 return True
         return False
-    metres = math.inf if node.meters is None else node.meters
-    return any(haversine(node.point, Place(*one)) <= metres for one in geo.places_in(value))
+
+    return holds
 
 
 def around_point(keyspace: int, index: IndexDefinition, center: Point, metres: float) -> Access:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any, Final
 
 from holdfast.codecs.keys import pack_text
@@ -100,14 +101,15 @@ async def _allowed(
     """The documents that meet the condition."""
     plan = plan_query(Query(wanted.where), storage.number, catalogue)
     allowed: set[bytes] = set()
-    async for key, _, _ in Run(storage, moment, plan, Examined()).results():
-        allowed.add(pack_text(key))
-        if len(allowed) > SEEN_MAX:
-            raise QuotaExceeded(
-                f"a search of vectors remembers at most {SEEN_MAX} documents that meet its "
-                "condition; found more. Narrow it, or leave it out",
-                limit=SEEN_MAX,
-            )
+    async with aclosing(Run(storage, moment, plan, Examined()).results()) as results:
+        async for key, _, _ in results:
+            allowed.add(pack_text(key))
+            if len(allowed) > SEEN_MAX:
+                raise QuotaExceeded(
+                    f"a search of vectors remembers at most {SEEN_MAX} documents that meet its "
+                    "condition; found more. Narrow it, or leave it out",
+                    limit=SEEN_MAX,
+                )
     return allowed
 
 
@@ -123,8 +125,9 @@ async def _by_rows(
     space = space_of(definition)
     may = None if allowed is None else allowed.__contains__
     nearest: list[Neighbour] = []
-    async for rows in _vectors(storage, moment, definition, allowed):
-        nearest = merged(nearest, search_rows(space, rows, vector, limit, may), limit)
+    async with aclosing(_vectors(storage, moment, definition, allowed)) as pages:
+        async for rows in pages:
+            nearest = merged(nearest, search_rows(space, rows, vector, limit, may), limit)
     return nearest
 
 
@@ -133,7 +136,7 @@ async def _vectors(
     moment: Engine,
     definition: IndexDefinition,
     allowed: set[bytes] | None = None,
-) -> AsyncIterator[list[tuple[bytes, bytes]]]:
+) -> AsyncGenerator[list[tuple[bytes, bytes]], None]:
     """The rows of the index, without its prefix."""
     prefix = index_prefix(storage.number, definition.number)
     if allowed is not None and len(allowed) <= READ_VECTORS_MAX:
@@ -186,14 +189,15 @@ async def _bring(
             return
     if kept.revision is None:
         rows: list[tuple[bytes, bytes]] = []
-        async for page in _vectors(storage, moment, definition):
-            rows += page
-            if len(rows) > GRAPH_VECTORS_MAX:
-                raise QuotaExceeded(
-                    f"a graph of vectors has at most {GRAPH_VECTORS_MAX}; the index has more. "
-                    "Search exactly, with a condition",
-                    limit=GRAPH_VECTORS_MAX,
-                )
+        async with aclosing(_vectors(storage, moment, definition)) as pages:
+            async for page in pages:
+                rows += page
+                if len(rows) > GRAPH_VECTORS_MAX:
+                    raise QuotaExceeded(
+                        f"a graph of vectors has at most {GRAPH_VECTORS_MAX}; the index has more. "
+                        "Search exactly, with a condition",
+                        limit=GRAPH_VECTORS_MAX,
+                    )
         space = space_of(definition)
         runtime = storage.space.gate.runtime
         # It takes seconds for a hundred thousand.

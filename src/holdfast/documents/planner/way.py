@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from holdfast.contract.record import Range, after_prefix
+from holdfast.contract.record import Range, Record, after_prefix
 from holdfast.documents.entries import HASH_BYTES, IndexOrder
 from holdfast.documents.geo.cells import CODE_BYTES
 from holdfast.documents.indexes.definition import IndexDefinition
 from holdfast.documents.indexes.writers import identifier_in
 from holdfast.documents.query.nodes import Matches
+
+_from_bytes = int.from_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,17 @@ class Access:
         if self.order is not None:
             return identifier_in(self.index, self.order, relative, value)
         return relative[HASH_BYTES if self.index.kind == "hash" else CODE_BYTES :]
+
+    def identifiers(self, rows: Sequence[tuple[bytes, Record]]) -> list[bytes]:
+        """The documents of several rows."""
+        order = self.order
+        if order is not None and not order.descending[0] and not self.index.unique:
+            # The commonest rows, without a call for each: see `IndexOrder.identifier`.
+            return [key[-2 - _from_bytes(key[-2:], "big") : -2] for key, _ in rows]
+        if order is not None:
+            return [self.identifier(key, value) for key, (value, _) in rows]
+        skipped = len(self.prefix) + (HASH_BYTES if self.index.kind == "hash" else CODE_BYTES)
+        return [key[skipped:] for key, _ in rows]
 
 
 def below(prefix: bytes, span: Range) -> Range:

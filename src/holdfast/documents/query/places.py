@@ -55,11 +55,23 @@ Distance = Callable[[Point, Point], float]
 
 def haversine(one: Point, other: Point) -> float:
     """Meters along a great circle of a sphere; within 0.6 % of the distance on the ellipsoid."""
-    north, other_north = math.radians(one.latitude), math.radians(other.latitude)
-    across = math.sin((other_north - north) / 2) ** 2
-    along = math.sin(math.radians(other.longitude - one.longitude) / 2) ** 2
-    chord = across + math.cos(north) * math.cos(other_north) * along
-    return 2 * EARTH_RADIUS_METERS * math.asin(min(1.0, math.sqrt(chord)))
+    return meters_from(one)(other.latitude, other.longitude)
+
+
+def meters_from(one: Point) -> Callable[[float, float], float]:
+    """The same from one point to many, each given by latitude and longitude."""
+    radians, sin, cos, middle = math.radians, math.sin, math.cos, one.longitude
+    north = radians(one.latitude)
+    narrowed = cos(north)
+
+    def meters(latitude: float, longitude: float) -> float:
+        other_north = radians(latitude)
+        across = sin((other_north - north) / 2) ** 2
+        along = sin(radians(longitude - middle) / 2) ** 2
+        chord = across + narrowed * cos(other_north) * along
+        return 2 * EARTH_RADIUS_METERS * math.asin(min(1.0, math.sqrt(chord)))
+
+    return meters
 
 
 def read_point(value: Any) -> Point | None:

@@ -12,11 +12,11 @@ from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import NOT_NOW, NotNow, Peeked, Snapshot
 from holdfast.contract.errors import InvalidInput, Overloaded, StoreClosed, StoreError
-from holdfast.contract.record import Page, Range, Record
+from holdfast.contract.record import Counted, Page, Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.group import Work, Writer
 from holdfast.engines.embedded.on_files import EngineOnFiles, Loaded
-from holdfast.engines.lmdb import upkeep
+from holdfast.engines.lmdb import facts, upkeep
 from holdfast.engines.lmdb.config import LmdbConfig
 from holdfast.engines.lmdb.journaled import Journaled
 from holdfast.engines.lmdb.layered import Layered
@@ -126,6 +126,14 @@ class LmdbEngine(EngineOnFiles):
             raise self._refuse()
         try:
             return self._newest_page(range)
+        except Overloaded:
+            return NOT_NOW
+
+    def peek_count(self, range: Range) -> Counted | NotNow:
+        if self._refusal is not None:
+            raise self._refuse()
+        try:
+            return self._newest_count(range)
         except Overloaded:
             return NOT_NOW
 
@@ -302,6 +310,19 @@ class LmdbEngine(EngineOnFiles):
         if self._layered is not None:
             return self._layered.scan(range, rows_max, bytes_max)
         return self._reading(lambda tree: tree.page(range, rows_max, bytes_max))
+
+    def _newest_count(self, range: Range) -> Counted:
+        limit = range.limit and range.rows_wanted(range.limit)  # Refuses one below 1.
+        if range.empty:
+            return Counted(0, self._head_now())
+        if self._layered is not None:
+            return self._layered.count(range)
+
+        def count(transaction: lmdb.Transaction[bytes]) -> Counted:
+            rows = self._medium.tree(transaction).count_of(range, limit)
+            return Counted(rows, facts.read_head(transaction).revision)
+
+        return self._reading_raw(count)
 
     async def _patiently(self, read: Callable[[], T]) -> T:
         """What `read` reads, once there is a place among the readers."""

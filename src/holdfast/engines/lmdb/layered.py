@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import lmdb
 
-from holdfast.contract.record import Page, Range, Record
+from holdfast.contract.record import Counted, Page, Range, Record
 from holdfast.engines.embedded.locking import holding
 from holdfast.engines.lmdb import facts
 from holdfast.engines.lmdb.long_keys import Tree, page_of
@@ -96,6 +96,10 @@ class Layered(ABC):
         """A page of the range, of one moment."""
         return holding(self._lock, lambda: self._scan(range, rows_max, bytes_max))
 
+    def count(self, range: Range) -> Counted:
+        """How many rows the range that is not empty has, up to its limit."""
+        return holding(self._lock, lambda: self._count(range))
+
     def view(self) -> View:
         """File and layers of this moment, for a snapshot."""
         return holding(self._lock, self._view)
@@ -124,6 +128,21 @@ class Layered(ABC):
             return page_of(rows, range, rows_max, bytes_max, revision)
 
         return self._medium.reading(page)
+
+    def _count(self, range: Range) -> Counted:
+        layers, tree_of, limit = self.layers, self._medium.tree, range.limit
+
+        def count(transaction: lmdb.Transaction[bytes]) -> Counted:
+            tree = tree_of(transaction)
+            over = {} if layers.hides_nothing else layers.within(range)
+            # Those written since may take away as many rows as they are.
+            rows = tree.count_of(range, None if limit is None else limit + len(over))
+            for key, there in over.items():
+                rows += there - (tree.get(key) is not None)
+            revision = max(layers.head, facts.read_head(transaction).revision)
+            return Counted(rows if limit is None else min(rows, limit), revision)
+
+        return self._medium.reading(count)
 
     def _view(self) -> View:
         # While the lock is held nothing leaves the layers, so the file has all that they lack.

@@ -78,6 +78,10 @@ class Overlay:
             yield base
             yield from below
 
+    def keys_of(self, range: Range) -> Iterator[bytes]:
+        """The keys of the range that were written, in its order."""
+        return self._order.walk(range)
+
     def _with(self, rows: dict[bytes, Pending]) -> Overlay:
         copy = Overlay()
         copy.rows, copy.bytes, copy.head = rows, self.bytes, self.head
@@ -108,6 +112,14 @@ class Layers(NamedTuple):
         if self.older is not None and self.older.rows:
             below = self.older.over(range, below)
         return self.newest.over(range, below) if self.newest.rows else below
+
+    def within(self, range: Range) -> dict[bytes, bool]:
+        """The keys of the range that were written, and whether there is a row now."""
+        found: dict[bytes, bool] = {}
+        for one in (self.older, self.newest):
+            if one is not None and one.rows:
+                found.update((key, one.rows[key][0] is not None) for key in one.keys_of(range))
+        return found
 
     def frozen(self) -> Layers:
         """What lies here now, and does not change. Reading it in any thread disturbs nobody."""

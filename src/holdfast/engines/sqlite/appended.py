@@ -64,6 +64,13 @@ class AppendedKeys(NamedTuple):
         end = ID_END if range.end is None else self._first(range.end)
         return first, max(first, end)
 
+    def apart(self, range: Range) -> bool:
+        """Whether no key of the range begins with the prefix: what most ranges are asked."""
+        prefix, start, end = self.prefix, range.start, range.end
+        return (end is not None and end <= prefix) or (
+            start is not None and start[: len(prefix)] > prefix
+        )
+
     def _first(self, key: bytes) -> int:
         """The number of the first key that is not below."""
         prefix = self.prefix

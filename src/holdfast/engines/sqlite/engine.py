@@ -12,12 +12,13 @@ from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Peeked, Snapshot
 from holdfast.contract.errors import StoreError
-from holdfast.contract.record import Page, Range, Record
+from holdfast.contract.record import Counted, Page, Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.group import Group, Work, Writer
 from holdfast.engines.embedded.on_files import EngineOnFiles, is_small
 from holdfast.engines.embedded.upkeep import Upkeep
 from holdfast.engines.sqlite.config import SqliteConfig
+from holdfast.engines.sqlite.counting import count
 from holdfast.engines.sqlite.failures import DRIVER_ERRORS, told, translate
 from holdfast.engines.sqlite.opening import Opened, keep_for_ever, open_database
 from holdfast.engines.sqlite.readers import Reader, SqliteSnapshot
@@ -158,6 +159,11 @@ class SqliteEngine(EngineOnFiles):
     def peek_page(self, range: Range) -> Page:
         rows_max = range.rows_wanted(self._capabilities.page_rows_max)
         return self._now(Reader.page, range, rows_max, self._capabilities.page_bytes_max)
+
+    def peek_count(self, range: Range) -> Counted:
+        if range.limit is not None:
+            range.rows_wanted(range.limit)  # Refuses one below 1.
+        return self._now(count, range)
 
     async def snapshot(self) -> SqliteSnapshot:
         if self._refusal is not None:

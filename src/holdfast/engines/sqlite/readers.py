@@ -20,7 +20,8 @@ from holdfast.contract.record import Page, Range, Record
 from holdfast.engines.embedded.locking import holding, pause
 from holdfast.engines.sqlite.appended import AppendedKeys
 from holdfast.engines.sqlite.failures import Translated
-from holdfast.engines.sqlite.statements import FIND, HEAD, VIEW, close, find, record_of, walk
+from holdfast.engines.sqlite.statements import FIND, HEAD, VIEW, close, find, record_of, rows_of
+from holdfast.engines.sqlite.together import page_together, records_together
 
 T = TypeVar("T")
 
@@ -74,11 +75,7 @@ class Reader:
 
     def many(self, keys: Sequence[bytes]) -> list[Record | None]:
         """The records of the keys, all of one moment."""
-        execute = self._execute
-        execute("BEGIN")
-        rows = [execute(*find(key)).fetchone() for key in keys]
-        execute("ROLLBACK")
-        return [None if row is None else record_of(row) for row in rows]
+        return records_together(self._execute, keys)
 
     def head(self) -> int:
         """The newest revision of the view."""
@@ -87,6 +84,9 @@ class Reader:
 
     def page(self, range: Range, rows_max: int, bytes_max: int) -> Page:
         """The first page of the range, with the newest revision of the same moment."""
+        page = page_together(self.connection.execute, range, rows_max, bytes_max)
+        if page is not None:
+            return page
         execute = self._execute
         execute("BEGIN")
         page = self.page_of_view(range, rows_max, bytes_max)
@@ -99,10 +99,11 @@ class Reader:
         keys = None if prefix is None else AppendedKeys(prefix)
         rows: list[tuple[bytes, Record]] = []
         bytes_left = bytes_max
+        append = rows.append
         # An unfinished walk would hold its view of the database.
-        with closing(walk(self.connection.execute, keys, range, rows_max)) as found:
+        with closing(rows_of(self.connection.execute, keys, range, rows_max)) as found:
             for key, value, written in found:
-                rows.append((key, record_of((value, written))))
+                append((key, record_of((value, written))))
                 bytes_left -= len(key) + len(value)
                 if len(rows) == rows_max or bytes_left <= 0:
                     return Page(rows, range.after(key), revision)

@@ -72,6 +72,18 @@ def walk(
             yield from heapq.merge(rows, appended, key=_key, reverse=range.reverse)
 
 
+def rows_of(
+    execute: Execute, keys: AppendedKeys | None, range: Range, rows_max: int
+) -> sqlite3.Cursor | Generator[Row, None, None]:
+    """The same, straight from SQLite where no appended row can be among them.
+
+    Where some can, there may be more than `rows_max`.
+    """
+    if range.empty or not (keys is None or keys.apart(range)):
+        return walk(execute, keys, range, rows_max)
+    return execute(*_of_rows(range, rows_max))
+
+
 _key = itemgetter(0)
 _OF_APPENDED = (
     "SELECT id, value FROM appended WHERE id >= ? AND id < ? ORDER BY id {direction} LIMIT ?"
@@ -80,6 +92,16 @@ assert ID_END < 2**63, "a number is an integer of SQLite"
 
 
 def _of_rows(range: Range, rows_max: int) -> tuple[str, list[Any]]:
+    where, parameters = bounds(range)
+    direction = "DESC" if range.reverse else "ASC"
+    return (
+        f"SELECT key, value, revision FROM rows {where}ORDER BY key {direction} LIMIT ?",  # noqa: S608
+        [*parameters, rows_max],
+    )
+
+
+def bounds(range: Range) -> tuple[str, list[Any]]:
+    """The condition for the keys of a range, and its parameters."""
     conditions: list[str] = []
     parameters: list[Any] = []
     if range.start is not None:
@@ -88,13 +110,7 @@ def _of_rows(range: Range, rows_max: int) -> tuple[str, list[Any]]:
     if range.end is not None:
         conditions.append("key < ?")
         parameters.append(range.end)
-    where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
-    direction = "DESC" if range.reverse else "ASC"
-    parameters.append(rows_max)
-    return (
-        f"SELECT key, value, revision FROM rows {where}ORDER BY key {direction} LIMIT ?",  # noqa: S608
-        parameters,
-    )
+    return f"WHERE {' AND '.join(conditions)} " if conditions else "", parameters
 
 
 def close(cursor: sqlite3.Cursor | None, connection: sqlite3.Connection) -> None:

@@ -7,6 +7,8 @@ nothing happened; a layer that passes them by shows here.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from typing import cast
 
 import pytest
 
@@ -17,13 +19,14 @@ from holdfast.contract.batch import (
     CheckKey,
     Decide,
     Delete,
+    DeleteRange,
     Need,
     Put,
     append_key,
 )
 from holdfast.contract.engine import NOT_NOW, Engine
 from holdfast.contract.errors import Conflict, InvalidKey, ReadOnly, StoreClosed, WrongContext
-from holdfast.contract.record import Range, Record
+from holdfast.contract.record import Counted, Range, Record
 from holdfast.runtime.system import drive
 from holdfast.testing.driving import THREADS, in_threads
 from holdfast.testing.promise import Section, promise
@@ -38,6 +41,9 @@ from holdfast.testing.subject import (
     raising,
     value_of,
 )
+
+#: More rows than an engine counts in one step.
+ROWS_COUNTED = 5_000
 
 
 class AtOnce(Section):
@@ -61,6 +67,31 @@ class AtOnce(Section):
         limit = engine.capabilities.page_rows_max
         await put(engine, *((b"%06d" % number, b"") for number in range(limit)), (b"z", b"last"))
         await _peek_as_scan(engine)
+
+    @promise()
+    async def test_rows_are_counted_as_they_are_scanned(self, subject: Subject) -> None:
+        engine = await subject.open()
+        await _count_as_scan(engine)
+        await put(engine, *((b"%02d" % number, b"value") for number in range(25)))
+        await _count_as_scan(engine)
+        longest = b"0" * engine.capabilities.key_bytes_max
+        logs = draft((b"03", b"new"), (b"x", b""), (longest, b""), appends=[(b"1", b"x")] * 3)
+        await engine.transact([], answering(logs))
+        await engine.commit(Batch([Delete(b"07"), DeleteRange(Range(b"11", b"12"))]))
+        await _count_as_scan(engine)
+        await engine.commit(Batch([Delete(longest), Append(b"2", b"")]))
+        await _count_as_scan(engine)
+        await subject.close(engine)
+        if engine.peek_count is not None:
+            with pytest.raises(StoreClosed):
+                await _peek_count_or_scan(engine, Range())
+
+    @promise()
+    async def test_many_rows_are_counted_up_to_the_limit_alone(self, subject: Subject) -> None:
+        engine = await subject.open()
+        rows = min(engine.capabilities.page_rows_max, ROWS_COUNTED)
+        await put(engine, *((b"%06d" % number, b"") for number in range(rows)), (b"z", b"last"))
+        await _count_as_scan(engine)
 
     @promise()
     async def test_deciding_now_does_what_transact_does(self, subject: Subject) -> None:
@@ -188,16 +219,44 @@ async def _peek_page_or_scan(engine: Engine, range: Range) -> None:
         await engine.scan(range)
 
 
+async def _peek_count_or_scan(engine: Engine, range: Range) -> None:
+    assert engine.peek_count is not None
+    if engine.peek_count(range) is NOT_NOW:
+        await engine.scan(range)
+
+
+RANGES = (
+    Range(), Range(reverse=True), Range(b"03", b"11"), Range(b"03", b"11", reverse=True),
+    Range(limit=1), Range(b"2", limit=3, reverse=True), Range(b"z", b"a"), Range(b"zz"),
+    Range.prefix(b"1", limit=2),
+)  # fmt: skip
+#: The same with limits that lie about the number of rows, and bounds about appended and long keys.
+COUNTED = (
+    *RANGES, Range.prefix(b"1"), Range(b"1\0"), Range(None, b"000"), Range(b"0" * 481, b"1"),
+    Range(limit=25), Range(limit=26), Range(limit=1_000_000),
+)  # fmt: skip
+
+
+async def _count_as_scan(engine: Engine) -> None:
+    """Counting may be refused for now; what it answers are the rows of all pages."""
+    if engine.peek_count is None:
+        return
+    for range in COUNTED:
+        counted = engine.peek_count(range)
+        rows, rest, revision = 0, cast("Range | None", replace(range, limit=None)), 0
+        while rest is not None:
+            page = await engine.scan(rest)
+            rows, rest, revision = rows + len(page.rows), page.resume, page.revision
+        expected = Counted(rows if range.limit is None else min(rows, range.limit), revision)
+        if counted is not NOT_NOW:
+            assert counted == expected, f"{range}: count answers {counted!r}, scan {expected!r}"
+
+
 async def _peek_as_scan(engine: Engine) -> None:
     """Peeking may be refused for now; what it answers is what scanning answers."""
     if engine.peek_page is None:
         return
-    ranges: list[Range] = [
-        Range(), Range(reverse=True), Range(b"03", b"11"), Range(b"03", b"11", reverse=True),
-        Range(limit=1), Range(b"2", limit=3, reverse=True), Range(b"z", b"a"), Range(b"zz"),
-        Range.prefix(b"1", limit=2),
-    ]  # fmt: skip
-    for range in ranges:
+    for range in RANGES:
         rest: Range | None = range
         while rest is not None:
             peeked = engine.peek_page(rest)

@@ -1,0 +1,34 @@
+"""Counting the rows of a range without reading them."""
+
+from __future__ import annotations
+
+from holdfast.contract.record import Counted, Range
+from holdfast.engines.sqlite.appended import AppendedKeys
+from holdfast.engines.sqlite.readers import Reader
+from holdfast.engines.sqlite.statements import bounds
+
+#: Newest revision, prefix of appended rows, and how many other rows there are up to a limit.
+_COUNT = (
+    "SELECT max(head, (SELECT ifnull(max(id), 0) >> 17 FROM appended)), prefix, "
+    "(SELECT count(*) FROM (SELECT 1 FROM rows {where}LIMIT ?)) FROM meta"
+)
+_COUNT_APPENDED = "SELECT count(*) FROM (SELECT 1 FROM appended WHERE id >= ? AND id < ? LIMIT ?)"
+
+
+def count(reader: Reader, range: Range) -> Counted:
+    """How many rows the range has, up to its limit, as of one moment."""
+    execute = reader.connection.execute
+    where, parameters = bounds(range)
+    limit = -1 if range.limit is None else range.limit
+    statement = _COUNT.format(where=where), (*parameters, limit)
+    revision, prefix, rows = execute(*statement).fetchone()
+    if prefix is not None:
+        keys = AppendedKeys(prefix)
+        first, end = (0, 0) if keys.apart(range) else keys.ids(range)
+        if first != end:
+            # Two statements are of one moment in a transaction. The prefix never changes again.
+            execute("BEGIN")
+            revision, _, rows = execute(*statement).fetchone()
+            rows += execute(_COUNT_APPENDED, (first, end, limit)).fetchone()[0]
+            execute("ROLLBACK")
+    return Counted(rows if range.limit is None else min(rows, range.limit), revision)

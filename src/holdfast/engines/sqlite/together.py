@@ -1,0 +1,79 @@
+"""Reads in one statement, which is of one moment by itself, where they would take several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from itertools import repeat
+from typing import Final
+
+from holdfast.contract.record import Page, Range, Record
+from holdfast.engines.sqlite.appended import AppendedKeys
+from holdfast.engines.sqlite.statements import Execute, bounds, find, record_of
+
+#: So many keys are looked up together. Their number in a statement is one of a few, so that few
+#: statements are prepared.
+TOGETHER_MAX: Final = 256
+_SIZES: Final = (4, 16, 64, TOGETHER_MAX)
+#: Pages of more rows do not gain by it.
+SMALL_PAGE_ROWS: Final = 512
+
+#: What a page begins with: newest revision, and prefix of appended rows.
+_VIEW = (
+    "SELECT NULL, prefix, max(head, (SELECT ifnull(max(id), 0) >> 17 FROM appended)) FROM meta "
+    "UNION ALL SELECT * FROM "
+    "(SELECT key, value, revision FROM rows {where}ORDER BY key {direction} LIMIT ?)"
+)
+
+
+def records_together(execute: Execute, keys: Sequence[bytes]) -> list[Record | None]:
+    """The records of some keys, in their order, as of one moment."""
+    number = len(keys)
+    # Keys with these two bytes may be those of appended rows.
+    if not 0 < number <= TOGETHER_MAX or any(key[-12:-10] == b"\0\0" for key in keys):
+        execute("BEGIN")
+        found_rows = [execute(*find(key)).fetchone() for key in keys]
+        execute("ROLLBACK")
+        return [None if row is None else record_of(row) for row in found_rows]
+    size = next(size for size in _SIZES if size >= number)
+    rows = execute(_statement(size), [*keys, *repeat(keys[-1], size - number)])
+    found = {key: record_of((value, revision)) for key, value, revision in rows}
+    return [found.get(key) for key in keys]
+
+
+@cache
+def _statement(size: int) -> str:
+    places = ",".join("?" * size)
+    return f"SELECT key, value, revision FROM rows WHERE key IN ({places})"  # noqa: S608
+
+
+@cache
+def _page_statement(where: str, reverse: bool) -> str:
+    return _VIEW.format(where=where, direction="DESC" if reverse else "ASC")
+
+
+def page_together(execute: Execute, range: Range, rows_max: int, bytes_max: int) -> Page | None:
+    """The first page of a range; None: it is big or empty, or appended rows may lie in it."""
+    if rows_max > SMALL_PAGE_ROWS or range.empty:
+        return None
+    where, parameters = bounds(range)
+    parameters.append(rows_max)
+    found = execute(_page_statement(where, range.reverse), parameters)
+    try:
+        none, prefix, revision = found.fetchone()
+        if none is not None:
+            return None  # Not the row that is wanted first, though SQLite gives it first.
+        if prefix is not None and not AppendedKeys(prefix).apart(range):
+            return None
+        rows: list[tuple[bytes, Record]] = []
+        bytes_left = bytes_max
+        for key, value, written in found:
+            rows.append((key, record_of((value, written))))
+            bytes_left -= len(key) + len(value)
+            if bytes_left <= 0:
+                break
+    finally:
+        # An unfinished walk would hold its view of the database.
+        found.close()
+    full = len(rows) == rows_max or bytes_left <= 0
+    return Page(rows, range.after(rows[-1][0]) if full else None, revision)
