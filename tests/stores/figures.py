@@ -1,7 +1,10 @@
-"""How fast trees and stores are: `python -m tests.stores.figures [iavl] [content] [log] [store]`.
+"""How fast trees and stores are; with names of parts, only those:
 
-Processor time, so that other work on the machine counts less. The LMDB environment does not flush;
-stores are those of a database on LMDB, relaxed.
+    python -m tests.stores.figures [iavl] [content] [log] [tree] [store]
+
+Processor time of all threads, so that other work on the machine counts less. It counts still: a
+processor that is shared does less in its time. So `tree` tells beside its figures how long a fixed
+loop took. The LMDB environment does not flush; stores are those of a database on LMDB, relaxed.
 """
 
 # ruff: noqa: T201 - it prints figures
@@ -11,7 +14,8 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
-from time import process_time
+from time import process_time, thread_time
+from typing import Any
 
 import lmdb
 
@@ -133,26 +137,86 @@ def log() -> None:
     timed("append, one at a time", 5_000, lambda: append(5_000, 1))
 
 
+def steady() -> float:
+    """Milliseconds that a fixed loop takes at this moment."""
+    start = thread_time()
+    total = 0
+    for number in range(100_000):
+        total += number & 3
+    return (thread_time() - start) * 1e3
+
+
+def tree_store(*, fast_index: bool) -> None:
+    print(
+        f"a store of kind iavl in a database on lmdb, fast index {fast_index}, {KEYS} keys, a "
+        f"version each {VERSION_KEYS}"
+    )
+    config = {"kind": "iavl", "fast_index": fast_index}
+    asked = [key(number) for number in range(0, KEYS, 7)]
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"lmdb:///{folder}/db?durability=relaxed"
+        for first, end in ((0, 1_000), (1_000, 10_000), (10_000, KEYS)):
+            with holdfast.sync.open(url) as db:
+                insert(db.stores.open("tree", config=config), range(first, end))
+            with holdfast.sync.open(url) as db:
+                tree = db.stores.get("tree")
+                timed(f"load_version at {end:,}", 100, lambda: go_between(tree, 100))  # noqa: B023
+        with holdfast.sync.open(url) as db:
+            tree = db.stores.get("tree")
+            timed("get, just opened", 1_000, lambda: each(tree.get, asked[:1_000]))
+            timed("get", len(asked), lambda: each(tree.get, asked))
+            timed("prove", len(asked), lambda: each(tree.prove, asked))
+            again = range(4 * VERSION_KEYS)
+            insert(tree, again)
+            latest = tree.current_version()
+            for before in (latest - 1, latest - 2, latest // 2, latest // 2):
+                timed(
+                    f"diff from {before}, a change",
+                    VERSION_KEYS,
+                    lambda before=before: list(tree.diff(before, before + 1)),  # type: ignore[misc]
+                )
+            if not fast_index:
+                timed("build_index", KEYS, tree.build_index)
+
+
+def insert(tree: Any, numbers: range) -> None:
+    """Set keys a thousand at a time, and save a version each time."""
+    value = b"%d" % (numbers.start + 1) + bytes(39)
+    parts = [
+        [(key(number), value) for number in numbers[at : at + VERSION_KEYS]]
+        for at in range(0, len(numbers), VERSION_KEYS)
+    ]
+    own = 0.0
+
+    def work() -> None:
+        nonlocal own
+        for pairs in parts:
+            began = thread_time()
+            tree.set_many(pairs)
+            tree.save_version()
+            own += thread_time() - began
+
+    timed(f"insert, up to {numbers.stop:,}", len(numbers), work)
+    # The rest is the thread that writes to the file.
+    print(f"    alone in the thread of the caller {len(numbers) / own:,.0f}/s; ", end="")
+    print(f"the fixed loop takes {steady():.2f} ms")
+
+
+def go_between(tree: Any, count: int) -> None:
+    """Load the latest version and one half as old, in turn."""
+    latest = tree.list_versions()[-1]
+    for number in range(count):
+        tree.load_version(latest if number % 2 else max(latest // 2, 1))
+
+
 def store() -> None:
-    print(f"a store of kind iavl in a database on lmdb, {KEYS} keys, a version each {VERSION_KEYS}")
+    print(f"a plain store, and one of kind iavl, in a database on lmdb, {KEYS} keys")
     with (
         tempfile.TemporaryDirectory() as folder,
         holdfast.sync.open(f"lmdb:///{folder}/db?durability=relaxed") as db,
     ):
         tree = db.stores.create("tree", "iavl")
-
-        def insert() -> None:
-            for at in range(0, KEYS, VERSION_KEYS):
-                tree.set_many([(key(n), bytes(40)) for n in range(at, at + VERSION_KEYS)])
-                tree.save_version()
-
-        timed("insert", KEYS, insert)
         asked = [key(number) for number in range(0, KEYS, 7)]
-        timed("get", len(asked), lambda: each(tree.get, asked))
-        timed("prove", len(asked), lambda: each(tree.prove, asked))
-        latest = tree.current_version()
-        timed("load_version", 100, lambda: [tree.load_version(n) for n in range(1, latest + 1)])
-        timed("diff, a change", VERSION_KEYS, lambda: list(tree.diff(latest - 2, latest - 1)))
         timed(
             "set, one at a time", 2_000, lambda: each(lambda one: tree.set(one, b"x"), asked[:2000])
         )
@@ -189,6 +253,9 @@ def main(wanted: Sequence[str]) -> None:
         content()
     if not wanted or "log" in wanted:
         log()
+    if not wanted or "tree" in wanted:
+        for fast_index in (False, True):
+            tree_store(fast_index=fast_index)
     if not wanted or "store" in wanted:
         store()
 

@@ -44,6 +44,8 @@ class StoreConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         compression: `none`, `gzip`, `lz4`, `snappy` or `zstd`. No root hash depends on it.
         max_versions: how many saved versions are kept; 0: all.
         initial_version: the number of the first saved version.
+        fast_index: of kind `iavl`: keep the values of the latest version beside its tree, so that a
+            `get` reads one row; a saved version writes one more row for each changed key.
 
     Raises:
         ConfigInvalid: a value cannot be.
@@ -54,6 +56,7 @@ class StoreConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     compression: str = "none"
     max_versions: int = 0
     initial_version: int = 1
+    fast_index: bool = False
 
     def __post_init__(self) -> None:
         _require_one_of("kind", self.kind, KINDS)
@@ -68,6 +71,12 @@ class StoreConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         if self.kind == "plain" and self.initial_version != 1:
             raise ConfigInvalid(
                 "the versions of a plain store count from 1; initial_version is for kind='iavl'"
+            )
+        if type(self.fast_index) is not bool:
+            raise ConfigInvalid(f"fast_index is True or False; found {self.fast_index!r}")
+        if self.kind == "plain" and self.fast_index:
+            raise ConfigInvalid(
+                "a plain store has one row for each value anyway; fast_index is for kind='iavl'"
             )
 
     @classmethod
@@ -130,7 +139,12 @@ class Remembered(msgspec.Struct, frozen=True):
         """The same as settings of a keyspace. Stores keep no past of single keys."""
         config = self.config
         facts = _Facts(
-            config.kind, config.max_versions, config.initial_version, self.tracked, self.origins
+            config.kind,
+            config.max_versions,
+            config.initial_version,
+            self.tracked,
+            self.origins,
+            config.fast_index,
         )
         return KeyspaceSettings(
             history="none",
@@ -148,6 +162,7 @@ class _Facts(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     initial_version: int = 1
     tracked: bool = False
     origins: tuple[Origin, ...] = ()
+    fast_index: bool = False
 
 
 def remembered(settings: KeyspaceSettings) -> Remembered:
@@ -166,6 +181,7 @@ def remembered(settings: KeyspaceSettings) -> Remembered:
             compression=settings.compression or NONE.name,
             max_versions=facts.max_versions,
             initial_version=facts.initial_version,
+            fast_index=facts.fast_index,
         )
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise IntegrityFailed(

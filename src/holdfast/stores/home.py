@@ -33,6 +33,10 @@ class Home(Protocol):
         """The store with its changed keys recorded from now on."""
         ...
 
+    async def indexed(self, content: Content) -> Content:
+        """The store with a fast index of its latest version kept from now on."""
+        ...
+
     async def branched(self, content: Content, name: str, version: int | None) -> Any:
         """A new store that begins as a saved version of this one."""
         ...

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import Conflict, InvalidInput, InvalidKey, Unsupported
 from holdfast.contract.record import Range, after_prefix
@@ -77,7 +79,7 @@ class PrefixContent(Content):
 
     async def prepared(self, wishes: Sequence[Wish]) -> Prepared:
         return await self._inner.prepared(
-            [wish._replace(key=self._whole(wish.key)) for wish in wishes]
+            [replace(wish, key=self._whole(wish.key)) for wish in wishes]
         )
 
     def _whole(self, key: bytes) -> bytes:
@@ -171,7 +173,7 @@ class MountedContent(Content):
         for place, wish in enumerate(wishes):
             content, rest = self._of(wish.key)
             by_content.setdefault(id(content), (content, []))[1].append(
-                (place, wish._replace(key=rest))
+                (place, replace(wish, key=rest))
             )
         for _ in range(WRITE_ATTEMPTS):
             parts = [

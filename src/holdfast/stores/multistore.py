@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec.structs import replace
+
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import Conflict, InvalidInput, StoreExists, StoreNotFound, Unsupported
 from holdfast.contract.runtime import Clock
@@ -349,13 +351,29 @@ class _Home:
         return content_of(stores._space(found))  # noqa: SLF001 - ours
 
     async def tracked(self, content: Content) -> Content:
+        return await self._remembering(
+            content,
+            lambda facts: replace(facts, tracked=facts.tracked or facts.config.kind == "plain"),
+        )
+
+    async def indexed(self, content: Content) -> Content:
+        return await self._remembering(
+            content,
+            lambda facts: replace(facts, config=replace(facts.config, fast_index=True)),
+        )
+
+    async def _remembering(
+        self, content: Content, wanted: Callable[[Remembered], Remembered]
+    ) -> Content:
+        """The store, with settings that others changed meanwhile, and with those wanted."""
         stores = self._stores
+        content = await self.renewed(content) or content
         while True:
             keyspace = content.space.keyspace
             facts = remembered(keyspace.settings)
-            if facts.config.kind != "plain" or facts.tracked:
+            settings = wanted(facts).settings()
+            if settings == facts.settings():
                 return content
-            settings = Remembered(facts.config, tracked=True).settings()
             try:
                 changed = await stores._keyspaces.change(keyspace, settings)  # noqa: SLF001 - ours
             except Conflict:

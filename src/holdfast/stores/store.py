@@ -168,7 +168,7 @@ class Store(Verbs, VersionedVerbs):
             return False
         renewed = await self._home.renewed(self._content)
         if renewed is not None:
-            self._content = renewed
+            self._use(self._content, renewed)
         return True  # Another task may have noticed it before.
 
     def _require_outside(self, what: str) -> Content:

@@ -55,7 +55,7 @@ class Verbs:
 
     @property
     def config(self) -> StoreConfig:
-        """How it keeps its values, as given when it was made."""
+        """How it keeps its values: as given when it was made, and with what `build_index` began."""
         return self._config
 
     @property

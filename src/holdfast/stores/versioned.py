@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from holdfast.contract.errors import InvalidInput, Unsupported
+from holdfast.stores.config import StoreConfig, remembered
 from holdfast.stores.content import Content
 from holdfast.stores.home import Home
 from holdfast.stores.lifecycle import VERSION_LOADED, VERSION_SAVED
@@ -28,6 +29,7 @@ class VersionedVerbs:
     _content: Content
     _home: Home
     _name: str
+    _config: StoreConfig
     _known: tuple[Content, Versions] | None = None
 
     # --- Saving -----------------------------------------------------------------------------
@@ -144,7 +146,7 @@ class VersionedVerbs:
             VersionNotFound: it is not saved, or not any more; nothing was changed.
             Unsupported: of a plain store, inside a transaction, or on a snapshot.
         """
-        self._require_outside("versions are loaded")
+        await self._renewed("versions are loaded")
         loaded = await self._versions().load(version)
         self._home.lifecycle.publish(VERSION_LOADED, self._name, version=version)
         return loaded
@@ -157,7 +159,7 @@ class VersionedVerbs:
             Conflict: a branch began at a version that would go.
             Unsupported: of a plain store, inside a transaction, or on a snapshot.
         """
-        self._require_outside("versions are dropped")
+        await self._renewed("versions are dropped")
         return await self._versions().rollback(version)
 
     async def prune(self, to: int) -> int:
@@ -170,10 +172,28 @@ class VersionedVerbs:
             InvalidInput: the latest version would go.
             Conflict: others saved or dropped versions meanwhile.
         """
-        self._require_outside("versions are dropped")
+        await self._renewed("versions are dropped")
         if type(to) is not int or to < 0:
             raise InvalidInput(f"versions are pruned up to a number from 0; found {to!r}")
         return await self._versions().prune(to)
+
+    # --- The fast index ---------------------------------------------------------------------
+
+    async def build_index(self) -> int:
+        """Make the fast index of a store of kind `iavl` anew; how many rows it has.
+
+        From then on the store keeps it, as one made with `fast_index=True` does from the start.
+        It is made beside readers and writers; until it is complete, they go through the tree.
+
+        Raises:
+            Conflict: somebody else began to build it meanwhile.
+            Unsupported: of a plain store, inside a transaction, or on a snapshot.
+            IntegrityFailed: the tree is damaged.
+        """
+        content = await self._renewed("an index is built")
+        if self._config.kind == "iavl":
+            self._use(content, await self._home.indexed(content))
+        return await self._versions().build_index()
 
     # --- Inside -----------------------------------------------------------------------------
 
@@ -188,10 +208,20 @@ class VersionedVerbs:
     async def _recorded(self) -> Content:
         """The content, with its changed keys recorded from now on."""
         content = self._require_outside("versions are saved")
-        renewed = await self._home.tracked(content)
+        self._use(content, await self._home.tracked(content))
+        return self._content
+
+    async def _renewed(self, what: str) -> Content:
+        """The content, as the settings of the store are by now."""
+        content = self._require_outside(what)
+        self._use(content, await self._home.renewed(content) or content)
+        return self._content
+
+    def _use(self, content: Content, renewed: Content) -> None:
+        """Go on with a renewed content, unless somebody else does already."""
         if renewed is not content and self._content is content:
             self._content = renewed
-        return self._content
+            self._config = remembered(renewed.space.keyspace.settings).config
 
     def _versions(self) -> Versions:
         content = self._open()

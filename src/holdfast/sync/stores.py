@@ -369,3 +369,16 @@ class Store(Verbs):
             Conflict: others saved or dropped versions meanwhile.
         """
         return drive(self._inner.prune(to))
+
+    def build_index(self) -> int:
+        """Make the fast index of a store of kind `iavl` anew; how many rows it has.
+
+        From then on the store keeps it, as one made with `fast_index=True` does from the start.
+        It is made beside readers and writers; until it is complete, they go through the tree.
+
+        Raises:
+            Conflict: somebody else began to build it meanwhile.
+            Unsupported: of a plain store, inside a transaction, or on a snapshot.
+            IntegrityFailed: the tree is damaged.
+        """
+        return drive(self._inner.build_index())

@@ -16,6 +16,9 @@ class MemoryRows:
         self.reads += 1
         return self.rows.get(key)
 
+    def both(self, first: bytes, second: bytes) -> tuple[bytes | None, bytes | None]:
+        return self.get(first), self.get(second)
+
     def write(self, batch: RowBatch) -> None:
         for start, end in batch.ranges:
             for key in [key for key in self.rows if start <= key < end]:

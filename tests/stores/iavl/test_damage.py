@@ -392,7 +392,7 @@ def test_an_index_that_is_not_complete_is_not_asked() -> None:
     tree = IavlTree(rows, fast_index=True)
     assert not tree.indexed
     assert all(tree.get(key) == value for key, value in state.items())
-    for batch in tree.rebuild_index():
+    for batch in tree.build_index():
         rows.write(batch)
     tree.refresh()
     assert tree.indexed
@@ -404,6 +404,16 @@ def test_an_index_that_is_not_complete_is_not_asked() -> None:
     plain.set(b"key 01", b"other")
     rows.save(plain)
     assert not IavlTree(rows, fast_index=True).indexed
+    # And takes back what it saved: the index stands where it stood.
+    rows.commit(plain, plain.rollback(2))
+    assert IavlTree(rows, fast_index=True).indexed
+    # Then another version 2: the index is of a version 2, but not of this one.
+    rows.commit(plain, plain.rollback(1))
+    plain.set(b"key 01", b"other")
+    assert rows.save(plain).version == 2
+    tree = IavlTree(rows, fast_index=True)
+    assert not tree.indexed
+    assert tree.get(b"key 01") == b"other"
 
 
 @pytest.mark.row("E-034")
@@ -411,14 +421,14 @@ def test_an_index_that_is_made_anew_is_asked_when_all_of_it_is_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(index, "BATCH_BYTES", 40)
-    assert list(IavlTree(MemoryRows(), fast_index=True).rebuild_index()) == []
+    assert list(IavlTree(MemoryRows(), fast_index=True).build_index()) == []
     rows, state = saved(fast_index=True)
     rows.rows[b"fkey 01"] = b"damaged"
     tree = IavlTree(rows, fast_index=True)
-    with pytest.raises(IntegrityFailed, match="rebuild_index"):
+    with pytest.raises(IntegrityFailed, match="build_index"):
         tree.get(b"key 01")
     batches = 0
-    for batch in tree.rebuild_index():
+    for batch in tree.build_index():
         assert sum(len(key) + len(row) for key, row in batch.puts) < 200
         # Whoever stops here, or opens the tree meanwhile, has no index and right answers.
         for one in (tree, IavlTree(rows, fast_index=True)) if batches else ():

@@ -30,13 +30,15 @@ async def contents(store: Any) -> dict[bytes, bytes]:
     return dict(await listed(store.iterate()))
 
 
-def test_versions_on_a_server(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fast_index", [False, True])
+def test_versions_on_a_server(tmp_path: Path, fast_index: bool) -> None:
     config = loopback_config(str(tmp_path))
 
     async def work() -> None:
         async with holdfast.open(config) as db:
             assert not db.capabilities.snapshots
-            tree, plain = await db.stores.create("t", "iavl"), await db.stores.create("p")
+            tree = await db.stores.create("t", "iavl", {"fast_index": fast_index})
+            plain = await db.stores.create("p")
             for store in (tree, plain):
                 await store.set_many({b"%02d" % n: b"v%d" % n for n in range(30)})
                 one = await store.save_version()
@@ -59,6 +61,10 @@ def test_versions_on_a_server(tmp_path: Path) -> None:
                 assert await tx.count() == 30
             branch = await tree.branch("b", 2)
             assert await branch.get(b"07") == b"other"
+            if fast_index:
+                assert await branch.build_index() == 29
+                assert await tree.build_index() == 29
+                assert await branch.get(b"07") == b"other"
             together = await db.stores.save_version()
             assert len(together.stores) == 3
             assert await tree.prune(1) == 1
@@ -69,6 +75,9 @@ def test_versions_on_a_server(tmp_path: Path) -> None:
             last = await tree.save_version()
             async with await tree.at_version(last.number) as saved:
                 assert dict(await listed(saved.iterate())) == await contents(tree)
+            assert {key: await tree.get(key) for key in await contents(tree)} == await contents(
+                tree
+            )
             assert await db.check() == []
 
     asyncio.run(work())

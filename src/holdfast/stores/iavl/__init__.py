@@ -11,7 +11,7 @@ from __future__ import annotations
 from holdfast.stores.iavl.cache import CACHE_NODES, NodeCache
 from holdfast.stores.iavl.diffing import Change
 from holdfast.stores.iavl.limits import KEY_BYTES_MAX, VALUE_BYTES_MAX
-from holdfast.stores.iavl.rows import RowBatch, Rows
+from holdfast.stores.iavl.rows import RowBatch, Rows, TreeRows
 from holdfast.stores.iavl.steps import Kind, Step
 from holdfast.stores.iavl.tree import IavlTree
 from holdfast.stores.iavl.view import View
@@ -27,5 +27,6 @@ __all__ = [
     "RowBatch",
     "Rows",
     "Step",
+    "TreeRows",
     "View",
 ]

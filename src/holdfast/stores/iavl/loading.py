@@ -21,7 +21,7 @@ from holdfast.stores.iavl.nodes import (
     link_version,
     text,
 )
-from holdfast.stores.iavl.rows import ROOT_NONCE, Rows, node_row
+from holdfast.stores.iavl.rows import ROOT_NONCE, TreeRows, node_row
 
 
 class NodeStore:
@@ -40,7 +40,7 @@ class NodeStore:
 
     __slots__ = ("cache", "keep", "rows")
 
-    def __init__(self, rows: Rows, cache: NodeCache[Node]) -> None:
+    def __init__(self, rows: TreeRows, cache: NodeCache[Node]) -> None:
         self.rows = rows
         self.cache = cache
         self.keep = cache.keep
@@ -90,7 +90,9 @@ class NodeStore:
         return node
 
     def _read(self, id: NodeId) -> Node:
-        row = self.rows.get(node_row(id))
+        return self._decoded(id, self.rows.get(node_row(id)))
+
+    def _decoded(self, id: NodeId, row: bytes | None) -> Node:
         if row is None and id & NONCE_MASK == ROOT_NONCE:
             row = self.rows.get(node_row(id - ROOT_NONCE))
         if row is None:
@@ -109,7 +111,8 @@ class NodeStore:
         left, right = node.left, node.right
         assert isinstance(left, int)
         assert isinstance(right, int)
-        low, high = self._read(left), self._read(right)
+        low_row, high_row = self.rows.both(node_row(left), node_row(right))
+        low, high = self._decoded(left, low_row), self._decoded(right, high_row)
         version = zigzag(link_version(node.link))
         hash = inner_hash(node.height, node.size, version, low.link[12:], high.link[12:])
         if (

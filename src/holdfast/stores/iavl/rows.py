@@ -5,12 +5,13 @@
                                   has the root of an earlier one. When the version that made a
                                   root is pruned and a later one refers to it, it moves to nonce 0.
     f | key                       the value of the latest version, if there is a fast index
-    m storage_version             for which version the fast index is complete
+    m storage_version             for which version the fast index is complete, and its root hash
     v | version u64               the root hash of a saved version
     m saved_versions              the first and the latest saved version
 
-The first three are as cosmos/iavl v1 has them but for a check sum behind the values of `f`. Numbers
-are big-endian. Who keeps several trees in one keyspace puts a prefix of its own before all keys.
+The first three are as cosmos/iavl v1 has them but for a check sum behind the values of `f` and the
+root hash behind the version of the index. Numbers are big-endian. Who keeps several trees in one
+keyspace puts a prefix of its own before all keys.
 """
 
 from __future__ import annotations
@@ -34,6 +35,14 @@ class Rows(Protocol):
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a row, or None when there is no such row."""
+        ...
+
+
+class TreeRows(Rows, Protocol):
+    """The rows of a tree whose nodes have two children, which are read together."""
+
+    def both(self, first: bytes, second: bytes) -> tuple[bytes | None, bytes | None]:
+        """The values of two rows, read at once; see `get`."""
         ...
 
 

@@ -31,7 +31,7 @@ from holdfast.stores.iavl.limits import KEY_BYTES_MAX, VALUE_BYTES_MAX, checked_
 from holdfast.stores.iavl.loading import NodeStore
 from holdfast.stores.iavl.nodes import VERSION_MAX, Link, Node, Root
 from holdfast.stores.iavl.pruning import without_version
-from holdfast.stores.iavl.rows import RowBatch, Rows, root_hash_row, versions_range
+from holdfast.stores.iavl.rows import RowBatch, TreeRows, root_hash_row, versions_range
 from holdfast.stores.iavl.steps import Kind, Saved, Step
 from holdfast.stores.iavl.view import View
 
@@ -52,7 +52,7 @@ class IavlTree:
 
     def __init__(
         self,
-        rows: Rows,
+        rows: TreeRows,
         *,
         initial_version: int = 1,
         cache_nodes: int = CACHE_NODES,
@@ -79,7 +79,7 @@ class IavlTree:
 
     @property
     def indexed(self) -> bool:
-        """Whether the fast index is wanted and complete; if not complete, `rebuild_index`."""
+        """Whether the fast index is wanted and complete; if not complete, `build_index`."""
         return self.fast_index and self._index_complete
 
     # --- Versions -----------------------------------------------------------------------------
@@ -103,8 +103,8 @@ class IavlTree:
         """Read anew what is saved, when somebody else may have saved. Drops unsaved changes."""
         first, latest = versions.saved_versions(self._nodes.rows)
         root = versions.saved_root(self._nodes, latest) if latest else None
-        self._index_complete = not latest or index.is_complete(self._nodes.rows, latest)
         self._saved = Saved(first, latest, root)
+        self._index_complete = self.fast_index and index.is_complete(self._nodes.rows, self._saved)
         self.discard()
 
     def load_version(self, version: int, *, root_hash: bytes | None = None) -> bytes:
@@ -259,7 +259,7 @@ class IavlTree:
                 if walking.find(self._nodes, root, key) is None
             )
             set_anew = ((leaf.key, leaf.value) for leaf in new if leaf.value is not None)
-            index.write(batch, chain(removed, set_anew), version)
+            index.write(batch, chain(removed, set_anew), version, hash)
         batch.puts.append(versions.saved_versions_row(first, version))
         batch.puts.append((root_hash_row(version), hash))
         after = Saved(first, version, None if root is None else saving.link_to(root))
@@ -311,15 +311,15 @@ class IavlTree:
                 versions=held,
             )
         batch = RowBatch(ranges=versions_range(version + 1, saved.latest + 1))
+        hash = saving.root_hash(root)
         if self.indexed:
             changes = differences(self._nodes, saved.root, root)
-            index.write(batch, ((one.key, one.after) for one in changes), version)
+            index.write(batch, ((one.key, one.after) for one in changes), version, hash)
         batch.puts.append(versions.saved_versions_row(saved.first, version))
         after = Saved(saved.first, version, root)
-        hash = saving.root_hash(root)
         return Step(Kind.ROLLBACK, version, hash, batch, saved, after, root, [], [])
 
-    def rebuild_index(self) -> Iterator[RowBatch]:
+    def build_index(self) -> Iterator[RowBatch]:
         """The batches that make the fast index of the latest version.
 
         Commit each before asking for the next, and call `refresh` afterwards. Until then the tree
@@ -329,7 +329,7 @@ class IavlTree:
             return  # of nothing it is complete
         self._index_complete = False
         with self.view(self._saved.latest) as view:
-            yield from index.rebuilt(view.items(), view.version)
+            yield from index.rebuilt(view.items(), view.version, view.root_hash)
 
     def adopt(self, step: Step) -> None:
         """Go on from a step that was committed.

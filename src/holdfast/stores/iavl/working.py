@@ -128,7 +128,9 @@ def _balanced(nodes: NodeStore, key: bytes, own: bool, left: Child, right: Child
             left,
             _turn_right(nodes, high.key, high.own, inner, nodes.links(high)[1]),
         )
-    return _over(nodes, key, own, left, right)
+    # Most are balanced already; `_over` would look both up once more.
+    height = 1 + max(low.height, high.height)
+    return Node(key, None, height, low.size + high.size, left, right, own)
 
 
 def _turn_right(nodes: NodeStore, key: bytes, own: bool, low: Node, right: Child) -> Node:

@@ -116,6 +116,13 @@ class Versions(ABC):
         """Drop all versions after this one, and unsaved changes."""
         _refuse_values(version)
 
+    async def build_index(self) -> int:
+        """Make the fast index of the latest version anew; how many rows it has."""
+        raise Unsupported(
+            "a plain store has one row for each value anyway; a fast index is for a store of kind "
+            "'iavl'"
+        )
+
 
 def not_found(version: int, versions: list[int]) -> VersionNotFound:
     """The error that tells which versions there are."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from holdfast.contract.batch import Need
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import Conflict, InvalidInput, Unsupported
@@ -56,7 +58,9 @@ async def make_branch(
     # without a branch holds nothing.
     await _hold(content, versions, number, name)
     origins = (*content.origins, Origin(content.number, number))
-    settings = Remembered(content.remembered.config, origins=origins).settings()
+    # Nor does a branch have a fast index, which would be one row for each key.
+    config = replace(content.remembered.config, fast_index=False)
+    settings = Remembered(config, origins=origins).settings()
     keyspace = await create(settings)
     space = space_of(keyspace)
     key, row = saved_versions_row(number, number)

@@ -9,7 +9,7 @@ from holdfast.runtime.drive import drive
 from holdfast.store import layout
 from holdfast.store.transaction import TransactionEngine
 from holdfast.stores.config import Origin
-from holdfast.stores.iavl.rows import NODE, ROOT_HASH
+from holdfast.stores.iavl.rows import INDEX, INDEX_COMPLETE, NODE, ROOT_HASH
 
 #: What the keys of a tree's rows begin with, behind the region of saved versions.
 TREE = b"t"
@@ -19,6 +19,16 @@ _VERSIONED = (NODE[0], ROOT_HASH[0])
 def tree_prefix(number: int) -> bytes:
     """What the keys of the rows of a store's tree begin with."""
     return layout.region(number, layout.SAVED) + TREE
+
+
+def index_prefix(number: int) -> bytes:
+    """What the keys of the rows of a store's fast index begin with."""
+    return tree_prefix(number) + INDEX
+
+
+def complete_key(number: int) -> bytes:
+    """The key of the row that says for which version the fast index is complete."""
+    return tree_prefix(number) + INDEX_COMPLETE
 
 
 class EngineRows:
@@ -51,6 +61,14 @@ class EngineRows:
                 return None if found is None else found[0]
         [record] = drive(self._engine.read((full,)))
         return None if record is None else record.value
+
+    def both(self, first: bytes, second: bytes) -> tuple[bytes | None, bytes | None]:
+        """The values of two rows, read at once; see `get`."""
+        if self._peek is not None:
+            return self.get(first), self.get(second)
+        keys = (self._prefix_of(first) + first, self._prefix_of(second) + second)
+        one, other = drive(self._engine.read(keys))
+        return None if one is None else one.value, None if other is None else other.value
 
     def _prefix_of(self, key: bytes) -> bytes:
         if self._older and key[0] in _VERSIONED:

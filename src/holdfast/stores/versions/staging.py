@@ -15,6 +15,7 @@ from holdfast.contract.record import Range, Record
 from holdfast.store import layout
 from holdfast.store.plan import Plan
 from holdfast.stores.content import Moved
+from holdfast.stores.iavl.index import without_index
 from holdfast.stores.iavl.rows import NODE, SAVED_VERSIONS, RowBatch, versions_range
 from holdfast.stores.iavl.steps import Step
 from holdfast.stores.iavl.tree import IavlTree
@@ -42,6 +43,8 @@ class Fold(NamedTuple):
         fixed: whether everything was read of one moment.
         state: below the changes that were folded.
         saved_revision: of the row that says which versions are saved; 0: there is none.
+        index_revision: of the row that says that the fast index is complete; 0: there is none.
+        indexed: whether the step keeps the fast index.
         unsaved: the keys of the rows that the version has in it.
     """
 
@@ -51,6 +54,8 @@ class Fold(NamedTuple):
     fixed: bool
     state: State
     saved_revision: int
+    index_revision: int
+    indexed: bool
     unsaved: list[bytes]
 
 
@@ -85,7 +90,7 @@ async def commit_step(content: TreeContent, fold: Fold) -> None:
 def version_keys(content: TreeContent) -> list[bytes]:
     """What has to be seen by whoever puts a version into a plan; then come the unsaved rows."""
     saved = tree_prefix(content.number) + SAVED_VERSIONS
-    return [content.state_key, saved, _mark_key(content.number)]
+    return [content.state_key, saved, _mark_key(content.number), content.complete_key]
 
 
 def put_version(
@@ -101,9 +106,11 @@ def put_version(
         records: of `version_keys`, then of the unsaved rows that go with it.
         mark: of the one who wrote its nodes ahead; None: they are in the step.
     """
-    state, saved, marked, *unsaved = records
+    state, saved, marked, complete, *unsaved = records
     if state_of(state) != fold.state or _revision(saved) != fold.saved_revision:
         raise Moved
+    if fold.indexed and _revision(complete) != fold.index_revision:
+        raise Moved  # Somebody began to build the index anew.
     if mark is not None and (marked is None or marked.value != mark):
         raise Moved
     prefix = tree_prefix(content.number)
@@ -134,8 +141,7 @@ def put_folded(plan: Plan, key: bytes, record: Record | None, fold: Fold) -> Non
 async def _write_ahead(content: TreeContent, fold: Fold) -> bytes | None:
     """Write nodes before the version itself, where there are too many; the mark that was set."""
     batch = fold.step.batch
-    size = sum(len(key) + len(value) for key, value in batch.puts)
-    if len(batch.puts) <= ROWS_MAX and size <= BYTES_MAX:
+    if fits(batch):
         return None
     mark_key, prefix = _mark_key(content.number), tree_prefix(content.number)
     mark = content.space.engine.components.ids.new()
@@ -166,7 +172,15 @@ async def _write_ahead(content: TreeContent, fold: Fold) -> bytes | None:
 
         await content.space.commit((mark_key,), write)
     batch.puts = [row for row in batch.puts if not row[0].startswith(NODE)]
+    if not fits(batch):
+        without_index(batch)  # It follows when the version is saved.
     return mark
+
+
+def fits(batch: RowBatch) -> bool:
+    """Whether changes of rows may be one commit."""
+    size = sum(len(key) + len(value) for key, value in batch.puts)
+    return len(batch.puts) + len(batch.deletes) <= ROWS_MAX and size <= BYTES_MAX
 
 
 def _parts(rows: list[tuple[bytes, bytes]]) -> list[list[tuple[bytes, bytes]]]:

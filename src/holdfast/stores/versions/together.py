@@ -167,7 +167,7 @@ class Together:
         await commit(writers)
         for one, fold in zip(trees, folds, strict=True):
             fold.tree.adopt(fold.step)
-            await TreeVersions(one).trim()
+            await TreeVersions(one).settle()
         return made
 
     async def _begin(self) -> tuple[_Saving, int]:
@@ -307,6 +307,8 @@ def _read(record: Record, kind: type[T]) -> T:
 
 def _fit(folds: list[Fold]) -> bool:
     """Whether all of it may be one commit."""
-    rows = sum(len(fold.step.batch.puts) + len(fold.unsaved) for fold in folds)
-    size = sum(len(key) + len(value) for fold in folds for key, value in fold.step.batch.puts)
+    batches = [fold.step.batch for fold in folds]
+    rows = sum(len(batch.puts) + len(batch.deletes) for batch in batches)
+    rows += sum(len(fold.unsaved) for fold in folds)
+    size = sum(len(key) + len(value) for batch in batches for key, value in batch.puts)
     return rows <= staging.ROWS_MAX and size <= staging.BYTES_MAX

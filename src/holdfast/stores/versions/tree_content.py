@@ -3,7 +3,7 @@
     K n D key          an unsaved value, or that the key is absent
     K n P revision     the unsaved operations of a commit, in order
     K n V state        on which version they stand
-    K n V t …          the rows of the tree
+    K n V t …          the rows of the tree, and of its fast index
 
 Every set is an ordinary durable commit of three rows. A version that is saved or loaded costs what
 changed, never what stands there.
@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 from holdfast.contract.batch import Need
 from holdfast.contract.capability import Io
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import IntegrityFailed, Unsupported
+from holdfast.contract.errors import IntegrityFailed, Unsupported, VersionNotFound
 from holdfast.contract.record import Range, Record
 from holdfast.store import layout
 from holdfast.store.feed_row import Act
@@ -30,12 +30,14 @@ from holdfast.stores.config import Remembered
 from holdfast.stores.content import Bounds, Content, Moved, Pair, Prepared, Wish
 from holdfast.stores.iavl import walking
 from holdfast.stores.iavl.cache import CACHE_NODES, NodeCache
+from holdfast.stores.iavl.index import complete_row, damaged, value_in
 from holdfast.stores.iavl.loading import NodeStore
 from holdfast.stores.iavl.nodes import Link, Node
+from holdfast.stores.iavl.saving import root_hash
 from holdfast.stores.iavl.versions import saved_root
 from holdfast.stores.versions import oplog
 from holdfast.stores.versions.overlaid import overlaid_page
-from holdfast.stores.versions.rows import EngineRows
+from holdfast.stores.versions.rows import EngineRows, complete_key, index_prefix
 from holdfast.stores.versions.state import State, state_key, state_of
 
 T = TypeVar("T")
@@ -74,6 +76,10 @@ class TreeContent(Content):
         self._tells = space.keyspace.settings.feed
         self._remote = space.engine.capabilities.io is Io.REMOTE
         self._root: tuple[State, Link | None] = State(0, 0), None
+        self.complete_key = complete_key(number)
+        self._index = index_prefix(number) if remembered.config.fast_index else None
+        # The row that says that the index is of the version below the unsaved changes.
+        self._complete: tuple[State, bytes] = State(0, 0), b""
         if isinstance(space.engine, TransactionEngine):
             space.engine.fence((self.state_key,))
 
@@ -84,17 +90,23 @@ class TreeContent(Content):
 
     async def value(self, key: bytes) -> bytes | None:
         self.space.check()
-        keys = (self.data + key, self.state_key)
+        keys = (self.data + key, self.state_key, *self._index_keys(key))
         for attempt in range(READ_ATTEMPTS):
-            unsaved, record = await self.space.read(keys)
+            unsaved, record, *index = await self.space.read(keys)
             if unsaved is not None:
                 return self._unsaved(unsaved.value)
             state = state_of(record)
             if not state.base:
                 return None
             try:
-                return await self.asked(lambda state=state: self._saved(state, key))  # type: ignore[misc]
-            except IntegrityFailed as error:
+                indexed = bool(index) and await self._is_complete(state, index[0])
+                if indexed and index[1] is not None:
+                    return value_in(key, index[1].value)
+                value = await self.asked(lambda state=state: self._saved(state, key))  # type: ignore[misc]
+                if indexed and value is not None:
+                    raise damaged(key, "is missing")
+                return value
+            except (IntegrityFailed, VersionNotFound) as error:
                 if attempt == READ_ATTEMPTS - 1 or not await self._moved_on(state, error):
                     raise
         raise AssertionError("the last attempt returns or raises")
@@ -215,6 +227,9 @@ class TreeContent(Content):
 
     # --- Inside -----------------------------------------------------------------------------
 
+    def _index_keys(self, key: bytes) -> tuple[bytes, ...]:
+        return () if self._index is None else (self.complete_key, self._index + key)
+
     def _unsaved(self, stored: bytes) -> bytes | None:
         if stored[1] & ABSENT:
             return None
@@ -226,9 +241,21 @@ class TreeContent(Content):
         leaf = walking.find(self._nodes, self.root(state), key)
         return None if leaf is None else leaf.value
 
-    async def _moved_on(self, state: State, error: IntegrityFailed) -> bool:
-        """Whether a node is missing because another version is below by now."""
-        return bool(error.details.get("missing")) and await self.state() != state
+    async def _moved_on(self, state: State, error: IntegrityFailed | VersionNotFound) -> bool:
+        """Whether a node or root is missing because another version is below by now."""
+        gone = isinstance(error, VersionNotFound) or bool(error.details.get("missing"))
+        return gone and await self.state() != state
+
+    async def _is_complete(self, state: State, record: Record | None) -> bool:
+        """Whether the fast index is of the version below the unsaved changes, as a row says."""
+        if record is None:
+            return False
+        known, row = self._complete
+        if known != state:
+            root = await self.asked(lambda: self.root(state))
+            row = complete_row(state.base, root_hash(root))[1]
+            self._complete = state, row
+        return record.value == row
 
     def _row(self, wish: Wish) -> bytes:
         if wish.value is None:
@@ -249,7 +276,7 @@ class TreeContent(Content):
                         key for key in wanted if self._saved(state, key) is not None
                     }
                 )
-            except IntegrityFailed as error:
+            except (IntegrityFailed, VersionNotFound) as error:
                 if attempt == READ_ATTEMPTS - 1 or not await self._moved_on(state, error):
                     raise
                 continue

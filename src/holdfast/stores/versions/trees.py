@@ -15,6 +15,7 @@ from holdfast.store.feed_row import Act
 from holdfast.store.plan import Plan
 from holdfast.store.views import Report
 from holdfast.stores.content import WRITE_ATTEMPTS, Moved, moving
+from holdfast.stores.iavl.index import without_index
 from holdfast.stores.iavl.loading import NodeStore
 from holdfast.stores.iavl.nodes import Link
 from holdfast.stores.iavl.proving import prove
@@ -35,8 +36,9 @@ from holdfast.stores.versions.base import (
     not_found,
 )
 from holdfast.stores.versions.holds import held_versions
+from holdfast.stores.versions.indexing import IndexBuilder, check_index
 from holdfast.stores.versions.rows import EngineRows, tree_prefix
-from holdfast.stores.versions.staging import Fold, commit_step, put_batch
+from holdfast.stores.versions.staging import Fold, commit_step, fits, put_batch
 from holdfast.stores.versions.state import State, encode_state, state_of
 from holdfast.stores.versions.tree_content import TreeContent
 
@@ -70,7 +72,7 @@ class TreeVersions(Versions):
                 await commit_step(self._content, fold)
             except Moved:
                 continue
-            await self.trim()
+            await self.settle()
             return SavedVersion(fold.step.version, fold.step.root_hash)
         raise moving()
 
@@ -78,8 +80,29 @@ class TreeVersions(Versions):
         """What stood in the store at a moment, as the next version; away from the loop."""
         return await self._apart(lambda: drive(self._fold(moment)))
 
-    async def trim(self) -> None:
-        """Drop versions beyond the number that is kept."""
+    async def settle(self) -> None:
+        """What follows a version that was saved: its fast index, if the commit had no room for it.
+
+        Then versions beyond the number that is kept are dropped.
+        """
+        await self._keep_index()
+        await self._trim()
+
+    async def build_index(self) -> int:
+        """Make the fast index of the latest version anew; how many rows it has."""
+        return await IndexBuilder(self._content).build(anew=True)
+
+    async def _keep_index(self) -> None:
+        if not self._content.remembered.config.fast_index:
+            return
+        if await self._content.asked(lambda: self._tree(self._engine).indexed):
+            return
+        try:
+            await IndexBuilder(self._content).build(anew=False)
+        except Conflict:
+            return  # Somebody else is at it.
+
+    async def _trim(self) -> None:
         most = self._content.remembered.config.max_versions
         if not most:
             return
@@ -96,11 +119,20 @@ class TreeVersions(Versions):
 
     async def _fold(self, moment: Moment) -> Fold:
         content, engine = self._content, moment.engine
-        record, saved = await engine.read((content.state_key, self._saved_key))
+        keys = (content.state_key, self._saved_key, content.complete_key)
+        state, saved, complete = await engine.read(keys)
         tree, unsaved = await self._applied(engine)
-        step = tree.save_version()
-        revision = 0 if saved is None else saved.revision
-        return Fold(tree, step, moment.revision, moment.fixed, state_of(record), revision, unsaved)
+        return Fold(
+            tree,
+            tree.save_version(),
+            moment.revision,
+            moment.fixed,
+            state_of(state),
+            _revision(saved),
+            _revision(complete),
+            tree.indexed,
+            unsaved,
+        )
 
     async def _applied(self, engine: Engine) -> tuple[IavlTree, list[bytes]]:
         """The tree with the unsaved changes done to it, and the keys of their rows."""
@@ -111,16 +143,19 @@ class TreeVersions(Versions):
         if state.base and state.base != tree.latest_version:
             tree.load_version(state.base)
         rows = [row.value for _, row in await _scanned(engine, _whole(content.log))]
-        unsaved = await _scanned(engine, _whole(content.data))
-        skip = len(content.data)
-        values = {key[skip:]: content.value_of(row.value) for key, row in unsaved}
+        # Records are let go before the tree grows: the garbage collector would go through them.
+        unsaved = {
+            key: content.value_of(row.value)
+            for key, row in await _scanned(engine, _whole(content.data))
+        }
+        prefix, value_of = content.data, unsaved.get
         for is_set, key in oplog.operations_of(rows):
             if is_set:
                 # What it was between two operations that are saved together changes no hash.
-                tree.set(key, values.get(key) or b"")
+                tree.set(key, value_of(prefix + key) or b"")
             else:
                 tree.remove(key)
-        return tree, [key for key, _ in unsaved]
+        return tree, list(unsaved)
 
     # --- Looking at versions ----------------------------------------------------------------
 
@@ -187,6 +222,7 @@ class TreeVersions(Versions):
             report.wrong(
                 f"store {name!r} stands on version {state.base}; saved are {first} to {latest}"
             )
+        await check_index(content, moment, report)
         # What an operation that is not saved yet says of a key is in the key's row.
         rows = [row.value for _, row in await _scanned(moment, _whole(content.log))]
         unsaved = dict(await _scanned(moment, _whole(content.data)))
@@ -217,12 +253,16 @@ class TreeVersions(Versions):
                     versions=[held],
                 )
         for _ in range(WRITE_ATTEMPTS):
-            saved = await self._saved_revision()
+            keys = (self._saved_key, self._content.complete_key)
+            seen = [_revision(one) for one in await self._engine.read(keys)]
             tree = await self._content.asked(lambda: self._tree(self._engine))
             step = await self._apart(lambda: tree.rollback(version))  # noqa: B023 - runs now
+            if not fits(step.batch):
+                without_index(step.batch)  # It follows.
 
             def write(plan: Plan, records: Sequence[Record | None]) -> Need | None:
-                _require_revision(records[0], saved)  # noqa: B023 - runs now
+                if [_revision(one) for one in records[:2]] != seen:  # noqa: B023 - runs now
+                    raise Moved
                 self._clear(plan, version)
                 put_batch(plan, tree_prefix(self._content.number), step.batch)  # noqa: B023
                 return None
@@ -231,6 +271,7 @@ class TreeVersions(Versions):
                 await self._guarded(write)
             except Moved:
                 continue
+            await self._keep_index()
             return SavedVersion(version, step.root_hash)
         raise moving()
 
@@ -271,6 +312,7 @@ class TreeVersions(Versions):
             self._rows(engine),
             initial_version=content.remembered.config.initial_version,
             cache=content.cache,
+            fast_index=content.remembered.config.fast_index,
         )
 
     async def _apart(self, work: Callable[[], T]) -> T:
@@ -290,11 +332,12 @@ class TreeVersions(Versions):
 
     async def _saved_revision(self) -> int:
         [record] = await self._engine.read((self._saved_key,))
-        return 0 if record is None else record.revision
+        return _revision(record)
 
     async def _guarded(self, write: Callable[[Plan, Sequence[Record | None]], Need | None]) -> None:
         content = self._content
-        await content.space.commit((self._saved_key, content.state_key), write)
+        keys = (self._saved_key, content.complete_key, content.state_key)
+        await content.space.commit(keys, write)
 
     def _clear(self, plan: Plan, version: int) -> None:
         """Drop unsaved changes, and stand on a version from now on."""
@@ -307,7 +350,8 @@ class TreeVersions(Versions):
 
     async def _drop(self, step: Step, seen: int) -> int:
         def write(plan: Plan, records: Sequence[Record | None]) -> Need | None:
-            _require_revision(records[0], seen)
+            if _revision(records[0]) != seen:
+                raise Moved
             put_batch(plan, tree_prefix(self._content.number), step.batch)
             return None
 
@@ -327,9 +371,8 @@ class _NoRows:
         return None
 
 
-def _require_revision(record: Record | None, seen: int) -> None:
-    if (0 if record is None else record.revision) != seen:
-        raise Moved
+def _revision(record: Record | None) -> int:
+    return 0 if record is None else record.revision
 
 
 def _whole(prefix: bytes) -> Range:
