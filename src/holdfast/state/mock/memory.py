@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
-from holdfast.contract.errors import InvalidValue, StoreClosed, TimedOut
+from holdfast.contract.errors import InvalidValue, TimedOut
 from holdfast.contract.runtime import Completion, Components
 from holdfast.runtime.system import system_components
 from holdfast.state.adapter import (
@@ -19,30 +18,23 @@ from holdfast.state.adapter import (
     Pending,
     ScanPage,
     Unsubscribe,
-    Verdict,
 )
 from holdfast.state.checks import bad_cursor, is_cursor
 from holdfast.state.globs import compiled
 from holdfast.state.limits import COUNTER_MAX, COUNTER_MIN
 from holdfast.state.mock.filters import MemoryFilter, MemoryFilters
+from holdfast.state.mock.kept import Kept
+from holdfast.state.mock.limits import MemoryLimits
 from holdfast.state.mock.streams import Stream, parsed
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Kept:
-    """What stands under a key, and until when (milliseconds of the clock; 0: for good)."""
-
-    value: Any
-    until_ms: int = 0
 
 
 class Later(list[tuple[int, bytes, bytes]]):
     """Messages that are not due yet: when they are, an identity, the message."""
 
 
-class MemoryAdapter(MemoryFilters):
+class MemoryAdapter(MemoryLimits, MemoryFilters):
     """State of one process. It lives as long as the object, and on the clock it is given.
 
     Args:
@@ -52,12 +44,9 @@ class MemoryAdapter(MemoryFilters):
     name = "memory"
 
     def __init__(self, components: Components | None = None) -> None:
-        self._components = components or system_components()
-        self._clock = self._components.clock
-        self._kept: dict[str, Kept] = {}
+        super().__init__(components or system_components())
         self._listeners: dict[int, tuple[re.Pattern[str] | str, Deliver]] = {}
         self._numbers = 0
-        self._closed = False
 
     async def close(self) -> None:
         self._closed = True
@@ -283,77 +272,6 @@ class MemoryAdapter(MemoryFilters):
             self._kept.pop(later, None)
         return len(due), max(waiting[0][0] - now, 0) if waiting else None
 
-    # --- Limits and members -----------------------------------------------------------------
-
-    async def limit_fixed(self, key: str, limit: int, window_ms: int, cost: int) -> Verdict:
-        there = self._find(key)
-        used = int(there.value) if there is not None else 0
-        now = self._clock.now_ms()
-        if there is not None and not there.until_ms:
-            there.until_ms = now + window_ms
-        if used + cost > limit:
-            left = there.until_ms - now if there is not None else 0
-            return Verdict(False, max(limit - used, 0), -1 if cost > limit else max(left, 1))
-        until = there.until_ms if there is not None else now + window_ms
-        self._kept[key] = Kept(b"%d" % (used + cost), until)
-        return Verdict(True, limit - used - cost, 0)
-
-    async def limit_sliding(self, key: str, limit: int, window_ms: int, cost: int) -> Verdict:
-        now = self._clock.now_ms()
-        costs: list[tuple[int, int]] = [
-            one for one in (self._value(key, list) or []) if one[0] > now - window_ms
-        ]
-        used = sum(one for _, one in costs)
-        if used + cost <= limit:
-            costs.append((now, cost))
-            self._kept[key] = Kept(costs, now + window_ms)
-            return Verdict(True, limit - used - cost, 0)
-        if cost > limit:
-            return Verdict(False, max(limit - used, 0), -1)
-        freed, free_at = 0, now
-        for at, one in costs:
-            freed, free_at = freed + one, at + window_ms
-            if used - freed + cost <= limit:
-                break
-        return Verdict(False, max(limit - used, 0), max(free_at - now, 1))
-
-    async def limit_bucket(self, key: str, capacity: int, refill_ms: float, cost: int) -> Verdict:
-        now = self._clock.now_ms()
-        tokens, at = self._value(key, tuple) or (float(capacity), now)
-        tokens = min(capacity, tokens + max(now - at, 0) / refill_ms)
-        if cost > capacity:
-            return Verdict(False, int(tokens), -1)
-        if cost > tokens:
-            return Verdict(False, int(tokens), max(-int(-(cost - tokens) * refill_ms // 1), 1))
-        tokens -= cost
-        full_at = now + max(-int(-(capacity - tokens) * refill_ms // 1), 1)
-        self._kept[key] = Kept((tokens, max(now, at)), full_at)
-        return Verdict(True, int(tokens), 0)
-
-    async def join(
-        self, key: str, member: str, ttl_ms: int, *, members_max: int = 0, renew: bool = False
-    ) -> bool:
-        there = self._members(key)
-        if (renew and member not in there) or (
-            member not in there and members_max and len(there) >= members_max
-        ):
-            return False
-        there[member] = self._clock.now_ms() + ttl_ms
-        self._kept[key] = Kept(there, max(there.values()))
-        return True
-
-    async def leave(self, key: str, member: str) -> bool:
-        there = self._members(key)
-        left = there.pop(member, None) is not None
-        if left:
-            self._kept[key] = Kept(there, max(there.values(), default=1))
-        return left
-
-    async def members(self, key: str) -> list[tuple[str, int]]:
-        now = self._clock.now_ms()
-        there = sorted(self._members(key).items(), key=lambda one: (one[1], one[0]))
-        return [(member, until - now) for member, until in there]
-
     # --- Filters ----------------------------------------------------------------------------
 
     def _filter(self, key: str) -> MemoryFilter | None:
@@ -376,29 +294,6 @@ class MemoryAdapter(MemoryFilters):
 
     # --- Inside -----------------------------------------------------------------------------
 
-    def _check(self) -> None:
-        if self._closed:
-            raise StoreClosed("the adapter was closed; make another one")
-
-    def _find(self, key: str) -> Kept | None:
-        self._check()
-        there = self._kept.get(key)
-        if there is not None and 0 < there.until_ms <= self._clock.now_ms():
-            del self._kept[key]
-            return None
-        return there
-
-    def _value(self, key: str, kind: type[T]) -> T | None:
-        there = self._find(key)
-        if there is None:
-            return None
-        if not isinstance(there.value, kind):
-            raise InvalidValue("another kind of value stands there; choose another key")
-        return there.value
-
-    def _until(self, ttl_ms: int) -> int:
-        return self._clock.now_ms() + ttl_ms if ttl_ms else 0
-
     def _sum(self, there: Kept | None, by: int) -> int:
         if there is None:
             found = 0
@@ -413,11 +308,6 @@ class MemoryAdapter(MemoryFilters):
                 "a counter holds 64 bits; this step would leave them. Nothing was written"
             )
         return found + by
-
-    def _members(self, key: str) -> dict[str, int]:
-        now = self._clock.now_ms()
-        there: dict[str, int] = self._value(key, dict) or {}
-        return {member: until for member, until in there.items() if until > now}
 
     def _stream(self, key: str) -> Stream:
         return self._value(key, Stream) or Stream(self._clock)
