@@ -18,6 +18,7 @@ from holdfast.engines.lmdb import LmdbEngine
 from holdfast.engines.lsm.engine import LsmEngine
 from holdfast.engines.memory import MemoryEngine
 from holdfast.engines.sqlite import SqliteEngine
+from holdfast.store.opened import _registry
 from tests.faults.interrupts import each_line, elsewhere
 from tests.faults.modes import KEPT, MODES, url_of
 
@@ -234,3 +235,26 @@ def test_an_opening_and_closing_interrupted_at_many_lines(mode: str, quick: Path
 @pytest.mark.parametrize("mode", KEPT)
 def test_an_opening_and_closing_interrupted_at_every_line(mode: str, quick: Path) -> None:
     assert open_and_close_all(url_of(mode, quick), first=0, step=1) > 100
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_second_handle_interrupted_while_it_joins_is_not_waited_for(
+    mode: str, quick: Path
+) -> None:
+    """The first handle is the last one then, and its close ends the database."""
+    url = url_of(mode, quick)
+
+    def cycle() -> None:
+        with holdfast.sync.open(url) as second:
+            second.entries.get("a:1")
+
+    places = 0
+    with holdfast.sync.open(url) as db:
+        for _ in each_line(cycle, first=0, step=3):
+            places += 1
+            gc.collect()  # What the interrupted call had is let go of with its remains.
+            [opening] = _registry.values()
+            assert len(opening.tokens) == 1
+        assert db.entries.get("a:1") is None
+    assert places > 30
+    assert not _registry

@@ -18,7 +18,7 @@ from holdfast.store.abilities import refuse_emulation
 from holdfast.store.feed.watch import Changes
 from holdfast.store.instances import Layers, SharedDatabase
 from holdfast.store.keyspaces import Keyspace
-from holdfast.store.opened import acquire, release
+from holdfast.store.opened import Token, acquire, release
 from holdfast.store.versions.chunks import Values
 from holdfast.store.views import ChangeReader
 from holdfast.stores.multistore import MultiStore
@@ -62,7 +62,7 @@ class Handle:
         self._shared: SharedDatabase | None = None
         #: What this handle takes part in, until it has let go; and by which token.
         self._leaving: SharedDatabase | None = None
-        self._token: object = None
+        self._token = Token()
         self._gate: Gate | None = None
         self._closed = False
         self._engine: Engine | None = None
@@ -80,7 +80,7 @@ class Handle:
         if self._shared is not None:
             return
         gate = Gate(self._components.host.runtime(), self._refuse)
-        token = object()
+        token = Token()
         shared = await acquire(
             self.config, self._components, keepers, token,
             housekeeping=self._with_housekeeping, layers=self._layers,

@@ -23,19 +23,26 @@ from holdfast.store.registry import engine_class
 _OF_THE_HANDLE = frozenset(("read_only", "create"))
 
 
+class Token:
+    """What a handle takes part with."""
+
+    __slots__ = ("__weakref__",)
+
+
 class _Opening:
     """An entry of the registry below.
 
     Attributes:
         busy: whether the database is being opened or closed; who wants it meanwhile waits.
-        tokens: of the handles on it.
+        tokens: of the handles on it. A handle that is forgotten takes its token along, so one that
+            an interrupted opening made and nobody ever got keeps no database open.
     """
 
     def __init__(self, config: EngineConfig, layers: Layers) -> None:
         self.config = config
         self.layers = tuple(layers)
         self.busy = True
-        self.tokens: set[object] = set()
+        self.tokens: weakref.WeakSet[Token] = weakref.WeakSet()
         self.waiting: list[Completion[None]] = []
         self._database: weakref.ref[SharedDatabase] | None = None
 
@@ -75,7 +82,7 @@ async def acquire(
     config: EngineConfig,
     components: Components,
     make_views: MakeViews,
-    token: object,
+    token: Token,
     *,
     housekeeping: bool,
     layers: Layers = (),
@@ -110,7 +117,7 @@ async def acquire(
         raise
 
 
-async def release(database: SharedDatabase, token: object) -> None:
+async def release(database: SharedDatabase, token: Token) -> None:
     """The handle with this token is closed; the last one closes the database.
 
     Repeated after it was cancelled or interrupted, it goes on with what is left to close.
@@ -132,7 +139,7 @@ async def release(database: SharedDatabase, token: object) -> None:
 
 
 async def _join_or_take(
-    mine: _Opening, token: object, components: Components
+    mine: _Opening, token: Token, components: Components
 ) -> SharedDatabase | None:
     """The open database of that configuration, joined; None: its path is taken by `mine` now."""
     identity = mine.config.identity
