@@ -43,7 +43,12 @@ def follow(
     try:
         done = opening.run(
             holdfast.follow(
-                source, _target(target), interval=interval, once=once, progress=told.round
+                source,
+                _target(target),
+                encryption=opening.encryption_of(source),
+                interval=interval,
+                once=once,
+                progress=told.round,
             )
         )
     finally:

@@ -55,13 +55,16 @@ class EncryptLayer(Layer):
 
     def __init__(self, inner: Engine, provider: KeyProvider, places: Places) -> None:
         super().__init__(inner)
-        self.rows = Rows(places)
-        self.places = places
-        self.keeper = Keeper(inner, provider, places, self.rows)
+        rows = Rows(places)
+        self._use(rows, places, Keeper(inner, provider, places, rows))
+
+    def _use(self, rows: Rows, places: Places, keeper: Keeper) -> None:
+        """Seal and open with these."""
+        self.rows, self.places, self.keeper = rows, places, keeper
         self._ring = places.ring
         self._ring_end = after_prefix(places.ring)
         self._limits: tuple[Capabilities, Capabilities] | None = None
-        self._once = inner.capabilities.transacts_once
+        self._once = self.inner.capabilities.transacts_once
 
     @property
     def capabilities(self) -> Capabilities:
@@ -254,13 +257,7 @@ class EncryptLayer(Layer):
 
     async def _fetched(self, work: Callable[[], T]) -> T:
         """What the work returns, once all keys that it asks for are at hand."""
-        for _ in range(ATTEMPTS_MAX):
-            try:
-                return work()
-            except Again as again:
-                await self.keeper.settle(again)
-        # One page may be under many keys; each of them was fetched once.
-        while True:
+        while True:  # One page may be under many keys; each of them is fetched once.
             try:
                 return work()
             except Again as again:

@@ -177,6 +177,9 @@ class Rows:
 
     def _found(self, name: str) -> tuple[bytes, Callable[[bytes, bytes, Nonces], bytes]]:
         """What rows of that name are written with."""
+        # Before the ring is looked at: what is found in a ring that another thread replaces
+        # meanwhile goes where nobody looks any more.
+        known = self._under
         active = self.ring.active.get(name)
         if active is None:
             raise Again(name=name)
@@ -184,7 +187,7 @@ class Rows:
         if cipher is None:
             raise Again(number=active.number)
         head = bytes((REVISION,)) + active.number.to_bytes(NUMBER_BYTES, "big")
-        found = self._under[name] = (head, cipher.seal)
+        found = known[name] = (head, cipher.seal)
         return found
 
     # --- Reading ----------------------------------------------------------------------------
