@@ -59,6 +59,48 @@ async def test_a_standby_follows_through_writes_and_rotations(
         assert await db.check() == []
 
 
+async def test_the_feed_of_an_encrypted_source_says_where_to_look(
+    tmp_path: Path, keys: str
+) -> None:
+    url, standby = f"lmdb:///{tmp_path / 'app'}{keys}", f"lmdb:///{tmp_path / 'standby'}"
+    rounds: list[Round] = []
+    async with holdfast.open(url) as db:
+        store = await db.stores.create("ledger")
+        await db.entries.set_many({f"a:{n}": n for n in range(50)})
+        task = asyncio.create_task(
+            holdfast.follow(url, standby, interval=0.001, progress=rounds.append)
+        )
+
+        async def level() -> set[str]:
+            """Why all rows were compared on the way there."""
+            wanted = await db.head()
+            await until(lambda: task.done() or (bool(rounds) and rounds[-1].revision >= wanted))
+            reasons = {one.reason for one in rounds}
+            rounds.clear()
+            return reasons
+
+        assert await level() != {""}
+        for n in range(3):
+            await db.entries.set("a:1", n, tags=["red" if n % 2 else "green"])
+            await db.entries.delete(f"a:{n + 10}")
+            await store.set(b"k", b"%d" % n)
+            assert await level() == {""}
+        await db.data_keys.rotate()
+        assert any("changed" in reason for reason in await level())
+        await db.entries.set("a:2", "under the new key")
+        assert await level() == {""}
+        task.cancel()
+        await asyncio.wait([task])
+    await holdfast.promote(standby)
+    async with holdfast.open(standby + keys) as db:
+        assert await db.entries.count(tag="green") == 1
+        assert await db.entries.count(tag="red") == 0
+        assert (await db.entries.require("a:2")).value == "under the new key"
+        assert not await db.entries.has("a:11")
+        assert await (await db.stores.get("ledger")).get(b"k") == b"2"
+        assert await db.check() == []
+
+
 async def test_backups_after_a_rotation_do_not_lean_on_rows_under_the_destroyed_key(
     tmp_path: Path, keys: str
 ) -> None:

@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final
 
-from holdfast.contract.batch import APPEND_BYTES
+from holdfast.contract.batch import APPEND_BYTES, CheckRange
 from holdfast.contract.errors import DecryptionFailed, InvalidKey
 from holdfast.layers.encrypt.cipher import NONCE_BYTES, TAG_BYTES, Cipher, InvalidTag, Nonces
 from holdfast.layers.encrypt.ring import DATABASE, NUMBER_BYTES, Ring
@@ -43,6 +43,7 @@ class Again(Exception):
         name: of a key that a row is to be written under.
         stale: another process has changed the ring.
         directory: a keyspace is not known.
+        check: the keys that stand before the ring in its range are to be counted.
     """
 
     def __init__(
@@ -52,12 +53,14 @@ class Again(Exception):
         name: str | None = None,
         stale: bool = False,
         directory: bool = False,
+        check: CheckRange | None = None,
     ) -> None:
         super().__init__()
         self.number = number
         self.name = name
         self.stale = stale
         self.directory = directory
+        self.check = check
 
 
 class Places(ABC):
