@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import holdfast
 from holdfast.backups.following import Round
-from holdfast.contract.errors import DecryptionFailed, Unsupported
+from holdfast.contract.errors import (
+    ConfigInvalid,
+    DecryptionFailed,
+    InvalidInput,
+    Unsupported,
+)
 from holdfast.database.handle import Database
 from holdfast.encryption import FileKeys
 from tests.store.scene import until
@@ -139,3 +146,48 @@ async def test_a_moment_between_backups_of_an_encrypted_database_is_refused(
         await holdfast.restore(
             [tmp_path / "full"], f"sqlite:///{tmp_path / 'at.db'}", at=first.revision
         )
+
+
+async def test_keys_and_layers_of_a_target_are_never_left_out_without_a_word(
+    tmp_path: Path, keys: str
+) -> None:
+    """What was asked to be encrypted, and would stand there in the clear, is not written."""
+    url = f"sqlite:///{tmp_path / 'app.db'}"
+    full, target = tmp_path / "full", f"sqlite:///{tmp_path / 'other.db'}"
+    async with holdfast.open(url) as db:
+        await db.entries.set("a:1", "Bergthora")
+        await db.backup(full)
+        with pytest.raises(ConfigInvalid, match="through no layers; found layers=compress"):
+            await db.copy_to(target + "?layers=compress")
+        with pytest.raises(ConfigInvalid, match="is not encrypted: its rows would stand there"):
+            await holdfast.restore([full], target + keys)
+        with pytest.raises(ConfigInvalid, match="the source is not encrypted"):
+            await holdfast.follow(url, target + keys, once=True)
+        for call in (
+            lambda: holdfast.restore([full], target + "?layers=compress"),
+            lambda: holdfast.follow(url, target + "?layers=compress", once=True),
+        ):
+            with pytest.raises(ConfigInvalid, match="through no layers"):
+                await call()
+        assert not [name for name in os.listdir(tmp_path) if name.startswith("other.db")]
+        await db.copy_to(target + keys)
+    async with holdfast.open(target + keys) as db:
+        assert (await db.entries.require("a:1")).value == "Bergthora"
+        await db.backup(tmp_path / "encrypted")
+        await holdfast.follow(
+            target + keys, f"sqlite:///{tmp_path / 'standby.db'}{keys}", once=True
+        )
+    again = f"sqlite:///{tmp_path / 'again.db'}{keys}"
+    await holdfast.restore([tmp_path / "encrypted"], again)
+    async with holdfast.open(again) as db:
+        assert (await db.entries.require("a:1")).value == "Bergthora"
+
+
+@pytest.mark.parametrize("interval", [0, -1, float("nan"), float("inf"), "1", None])
+async def test_an_interval_that_is_no_time_is_refused(tmp_path: Path, interval: Any) -> None:
+    url = f"sqlite:///{tmp_path / 'app.db'}"
+    async with holdfast.open(url) as db:
+        await db.entries.set("a:1", 1)
+    for target in (f"sqlite:///{tmp_path / 'standby.db'}", tmp_path / "shipped"):
+        with pytest.raises(InvalidInput, match="a time above zero"):
+            await holdfast.follow(url, target, interval=interval, once=True)

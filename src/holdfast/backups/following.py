@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from holdfast.backups.differing import Difference, of_keys, of_range
+from holdfast.backups.given import require_interval
 from holdfast.backups.standby import (
     Standing,
     format_row,
@@ -164,8 +165,7 @@ class Follower:
             raise ConfigInvalid("a standby in memory would be gone with its follower; name a file")
         if not target.capabilities.loads:
             raise Unsupported(f"{target.config.url} takes no rows; give an address to be written")
-        if interval_s <= 0:
-            raise InvalidInput(f"interval is a time above zero; found {interval_s}")
+        require_interval(interval_s)
         self._source = source
         self._target = target
         self._interval_s = interval_s

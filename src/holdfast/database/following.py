@@ -15,7 +15,13 @@ from holdfast.database.open import open
 from holdfast.runtime.system import system_components
 from holdfast.store.encrypted import below_encryption, opened_elsewhere
 from holdfast.store.encryption.settings import Encryption, encryption_asked
-from holdfast.store.registry import engine_class, engine_names, read_config, read_layers
+from holdfast.store.registry import (
+    engine_class,
+    engine_names,
+    read_config,
+    read_encryption_place,
+    read_layers,
+)
 
 if TYPE_CHECKING:
     from holdfast.backups.following import Followed, Round
@@ -58,9 +64,11 @@ async def follow(
         StoreExists: something stands at the target that is no standby.
         Compacted: the standby follows another database, or this one before it was restored.
         Fenced: the standby was promoted, or has another follower by now.
+        ConfigInvalid: the target names layers, or keys although the source is not encrypted.
         Unsupported: the source has no snapshots, or the target takes no rows with revisions.
     """
     from holdfast.backups.following import Follower
+    from holdfast.backups.given import in_the_clear, require_bare
     from holdfast.backups.shipping import Shipper
 
     parts = components or system_components()
@@ -68,6 +76,8 @@ async def follow(
     config = replace(read_config(source), read_only=True, create=False)
     options: dict[str, Any] = {"interval_s": interval_s, "progress": progress}
     place = _place_of(target)
+    if place is None:
+        require_bare(target)
     standby = None if place is not None else _engine(cast("str | EngineConfig", target), parts)
     keys, layers = encryption_asked(source, encryption), read_layers(source)
     async with open(
@@ -80,6 +90,8 @@ async def follow(
         if place is not None:
             return await Shipper(engine, place, **options).run(once=once)
         assert standby is not None
+        if engine is above and read_encryption_place(cast("str", target)) is not None:
+            raise in_the_clear(target, "the source")
         options["opened"] = opened_elsewhere(above)
         return await Follower(engine, standby, **options).run(once=once)
 

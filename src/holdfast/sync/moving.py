@@ -112,6 +112,7 @@ def follow(
         StoreExists: something stands at the target that is no standby.
         Compacted: the standby follows another database, or this one before it was restored.
         Fenced: the standby was promoted, or has another follower by now.
+        ConfigInvalid: the target names layers, or keys although the source is not encrypted.
         Unsupported: the source has no snapshots, or the target takes no rows with revisions.
     """
     return drive(
