@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,11 @@ def keys(tmp_path: Path) -> str:
     """The place of the keys, as a URL names it."""
     FileKeys.create(tmp_path / "keys")
     return f"?encryption=file:{tmp_path / 'keys'}"
+
+
+def others(folder: Path) -> list[Path]:
+    """The files of another database."""
+    return list(folder.glob("other.db*"))
 
 
 async def rotated(db: Database) -> None:
@@ -169,7 +173,7 @@ async def test_keys_and_layers_of_a_target_are_never_left_out_without_a_word(
         ):
             with pytest.raises(ConfigInvalid, match="through no layers"):
                 await call()
-        assert not [name for name in os.listdir(tmp_path) if name.startswith("other.db")]
+        assert not others(tmp_path)
         await db.copy_to(target + keys)
     async with holdfast.open(target + keys) as db:
         assert (await db.entries.require("a:1")).value == "Bergthora"
