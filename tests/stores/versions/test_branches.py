@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 import pytest
 
 from holdfast.contract.errors import (
@@ -13,6 +16,7 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.record import Range
 from holdfast.store import layout
+from holdfast.stores.versions import branches
 from tests.store.scene import Scene, listed, rows_of
 
 
@@ -98,3 +102,42 @@ async def test_merge_names_conflicts(scene: Scene) -> None:
             await plain.merge(branch)
         with pytest.raises(Unsupported):
             await plain.branch("x")
+
+
+async def test_what_is_written_while_branches_are_compared_is_never_lost(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write between the look at both sides and the commit of the merge."""
+    merged = branches.merged_wishes
+    async with scene.open() as db:
+        store = await db.stores.create("ledger", kind="iavl")
+        await store.set_many({b"a": b"v", b"b": b"v"})
+        await store.save_version()
+        branch = await store.branch("b")
+        await branch.set(b"a", b"theirs")
+        await branch.set(b"b", b"theirs")
+        meanwhile: list[Callable[[], Awaitable[object]]] = []
+
+        async def slow(*given: Any) -> Any:
+            found = await merged(*given)
+            if meanwhile:
+                await meanwhile.pop()()
+            return found
+
+        monkeypatch.setattr(branches, "merged_wishes", slow)
+        meanwhile.append(lambda: store.set(b"a", b"ours"))
+        with pytest.raises(Conflict) as raised:
+            await store.merge(branch)
+        assert raised.value.details["keys"] == [b"a"]
+        assert [await store.get(key) for key in (b"a", b"b")] == [b"ours", b"v"]
+
+        async def saved_too() -> None:
+            await store.set(b"b", b"saved")
+            await store.save_version()
+
+        meanwhile.append(saved_too)
+        assert await store.merge(branch, prefer="ours") == 0
+        assert await store.get(b"b") == b"saved"
+        meanwhile.append(lambda: store.set(b"c", b"of no concern"))
+        assert await store.merge(branch, prefer="theirs") == 2
+        assert await store.get(b"a") == b"theirs"

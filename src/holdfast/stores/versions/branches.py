@@ -95,8 +95,13 @@ async def _hold(content: TreeContent, versions: TreeVersions, version: int, name
     raise Conflict("versions of the store were saved or dropped all the time; try again later")
 
 
-async def merged_wishes(content: Content, branch: Content, prefer: str | None) -> list[Wish]:
-    """What has to be done in a store to have in it what changed in a branch of it."""
+async def merged_wishes(
+    content: Content, branch: Content, prefer: str | None
+) -> tuple[list[Wish], int]:
+    """What has to be done in a store to have in it what changed in a branch of it.
+
+    With the revision of the moment that both were looked at.
+    """
     if prefer not in _SIDES:
         raise InvalidInput(f"prefer is 'ours', 'theirs' or None; found {prefer!r}")
     if not isinstance(content, TreeContent) or not isinstance(branch, TreeContent):
@@ -120,11 +125,12 @@ async def merged_wishes(content: Content, branch: Content, prefer: str | None) -
             "'theirs', or make them equal",
             keys=conflicts[:KEYS_NAMED_MAX],
         )
-    return [
+    wishes = [
         Wish(key, value)
         for key, value in theirs.items()
         if key not in ours or (prefer == "theirs" and ours[key] != value)
     ]
+    return wishes, moment.revision
 
 
 def _changed_since(
