@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from holdfast.contract.batch import Batch, Delete
 from holdfast.contract.errors import (
     Conflict,
     InvalidInput,
@@ -16,7 +19,9 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.record import Range
 from holdfast.store import layout
+from holdfast.store.space import Space
 from holdfast.stores.versions import branches
+from holdfast.stores.versions.state import state_key
 from tests.store.scene import Scene, listed, rows_of
 
 
@@ -141,3 +146,37 @@ async def test_what_is_written_while_branches_are_compared_is_never_lost(
         meanwhile.append(lambda: store.set(b"c", b"of no concern"))
         assert await store.merge(branch, prefer="theirs") == 2
         assert await store.get(b"a") == b"theirs"
+
+
+async def test_a_branch_is_there_with_its_beginning_or_not_at_all(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Broken off in between, it would look empty, and a merge would remove every key."""
+    async with scene.open() as db:
+        store = await db.stores.create("ledger", kind="iavl")
+        await store.set(b"a", b"1")
+        await store.save_version()
+        commit, count = Space.commit, 0
+
+        async def broken_off(self: Space, *given: Any, **options: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count == 2:
+                raise asyncio.CancelledError
+            return await commit(self, *given, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Space, "commit", broken_off)
+            with suppress(asyncio.CancelledError):
+                await store.branch("what-if")
+        if not await db.stores.exists("what-if"):
+            await store.branch("what-if")
+        branch = await db.stores.get("what-if")
+        assert await branch.get(b"a") == b"1"
+        assert await store.merge(branch) == 0
+        # One that an earlier version left half made is refused.
+        engine = db._open_engine()
+        await engine.commit(Batch([Delete(state_key(branch._open().space.keyspace.number))]))
+        with pytest.raises(InvalidInput, match="never made to its end"):
+            await store.merge(branch)
+        assert await store.get(b"a") == b"1"

@@ -14,9 +14,8 @@ from holdfast.contract.engine import Engine
 from holdfast.contract.errors import Conflict, InvalidInput, Unsupported
 from holdfast.contract.record import Record
 from holdfast.runtime.drive import drive
-from holdfast.store.keyspaces import Keyspace, KeyspaceSettings
+from holdfast.store.keyspaces import Begins, Keyspace, KeyspaceSettings
 from holdfast.store.plan import Plan
-from holdfast.store.space import Space
 from holdfast.stores.config import Origin, Remembered
 from holdfast.stores.content import Content, Moved, Wish
 from holdfast.stores.iavl.diffing import differences
@@ -40,8 +39,7 @@ _SIDES: Final = (None, "ours", "theirs")
 async def make_branch(
     content: Content,
     version: int | None,
-    create: Callable[[KeyspaceSettings], Awaitable[Keyspace]],
-    space_of: Callable[[Keyspace], Space],
+    create: Callable[[KeyspaceSettings, Begins], Awaitable[Keyspace]],
     name: str,
 ) -> Keyspace:
     """The keyspace of a new branch that begins at a saved version of a store."""
@@ -57,17 +55,13 @@ async def make_branch(
     await _hold(content, versions, number, name)
     origins = (*content.origins, Origin(content.number, number))
     settings = Remembered(content.remembered.config, origins=origins).settings()
-    keyspace = await create(settings)
-    space = space_of(keyspace)
     key, row = saved_versions_row(number, number)
 
-    def write(plan: Plan, _records: Sequence[Record | None]) -> Need | None:
-        plan.put(tree_prefix(keyspace.number) + key, row)
-        plan.put(state_key(keyspace.number), encode_state(number))
-        return None
+    def begins(keyspace: int) -> dict[bytes, bytes]:
+        return {tree_prefix(keyspace) + key: row, state_key(keyspace): encode_state(number)}
 
-    await space.commit((), write)
-    return keyspace
+    # As one commit: a branch without its beginning would look as if all had been removed in it.
+    return await create(settings, begins)
 
 
 async def _hold(content: TreeContent, versions: TreeVersions, version: int, name: str) -> None:
@@ -111,6 +105,11 @@ async def merged_wishes(
         raise InvalidInput(
             f"a branch of {content.space.keyspace.name!r} was wanted; "
             f"{branch.space.keyspace.name!r} is none"
+        )
+    if not (await branch.state()).base:
+        raise InvalidInput(
+            f"the branch {branch.space.keyspace.name!r} was never made to its end: it has no "
+            "version to begin at. Delete it, and make it anew"
         )
     runtime = content.space.engine.components.host.runtime()
     async with moment_of(content.space.engine) as moment:
