@@ -4,6 +4,7 @@
     python -m benchmarks --quick             the same with small numbers, to see that it works
     python -m benchmarks --only ycsb scan    some workloads
     python -m benchmarks --only state        state of services, which wants a Redis server
+    python -m benchmarks --only engines      other engines beside their drivers, which wants servers
 
 Progress goes to the error stream. Run it alone: whatever else runs is measured, too.
 """
@@ -34,6 +35,7 @@ from benchmarks.workloads import (
     counters,
     decorators,
     documents,
+    engines,
     events,
     file_growth,
     group_commit,
@@ -54,14 +56,15 @@ WORKLOADS: dict[str, Callable[[Bench], list[Section]]] = {
     for module in (
         headline, by_hand, counters, survival, ycsb, group_commit, hot_key, scan, events,
         cold_open, file_growth, set_cost, validated, decorators, state, documents,
+        engines,
     )
 }  # fmt: skip
 
-#: Take six minutes each, and one a server: they are run when they are named.
-NAMED_ONLY = frozenset((state.NAME, documents.NAME))
+#: Take up to six minutes each, and two want servers: they are run when they are named.
+NAMED_ONLY = frozenset((state.NAME, documents.NAME, engines.NAME))
 
 #: The modules of the rivals of workloads that have their own; the others share the catalogue's.
-PEERS_OF = {documents.NAME: documents.PEER_MODULES}
+PEERS_OF = {documents.NAME: documents.PEER_MODULES, engines.NAME: engines.PEER_MODULES}
 
 #: Where files live in memory, on systems that have it.
 _MEMORY_FOLDER = Path("/dev/shm")

@@ -77,10 +77,10 @@ def _calls(operation: Callable[[int], object]) -> tuple[float, float, float]:
 
 
 def _written(operation: Callable[[int], object]) -> tuple[float | None, float | None]:
-    bytes_before, flushed = _bytes_written(), flushes()
+    bytes_before, flushed = bytes_written(), flushes()
     for number in range(OPERATIONS):
         operation(number)
-    bytes_after, flushed_after = _bytes_written(), flushes()
+    bytes_after, flushed_after = bytes_written(), flushes()
     written = None
     if bytes_before is not None and bytes_after is not None:
         written = (bytes_after - bytes_before) / OPERATIONS
@@ -89,7 +89,7 @@ def _written(operation: Callable[[int], object]) -> tuple[float | None, float | 
     return written, (flushed_after - flushed) / OPERATIONS
 
 
-def _bytes_written() -> int | None:
+def bytes_written() -> int | None:
     """What this process handed to the system so far; None where that is not told."""
     try:
         lines = Path("/proc/self/io").read_text().splitlines()

@@ -1,6 +1,7 @@
 """The demo runs to its end, on every engine, and notices when something is not as it must be."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -39,11 +40,11 @@ def test_it_verifies_everything_after_a_kill(tmp_path: Path, url: str | None) ->
 
 def test_the_database_stays_and_the_next_run_starts_over(tmp_path: Path) -> None:
     assert run_demo(tmp_path).returncode == 0
+    [url] = re.findall(r"export HOLDFAST_URL=(\S+)", (repository.ROOT / "README.md").read_text())
     shown = subprocess.run(
         [sys.executable, "-m", "holdfast", "history", "cities/JP:1850147", "--json"],
         cwd=tmp_path,
-        env=os.environ
-        | {"PYTHONPATH": str(repository.SOURCE), "HOLDFAST_URL": "lmdb:///demo-data/cities"},
+        env=os.environ | {"PYTHONPATH": str(repository.SOURCE), "HOLDFAST_URL": url},
         capture_output=True,
         text=True,
         timeout=SECONDS_MAX,

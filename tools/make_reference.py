@@ -23,7 +23,6 @@ from holdfast.contract.config import EngineConfig, PathConfig
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import ErrorCode, StoreError
 from holdfast.contract.errors.facts import Fact, facts_of
-from holdfast.engines.remote import RemoteConfig
 from holdfast.runtime.system import system_components
 from holdfast.store.registry import engine_class
 from tools.configuration_page import configuration_page
@@ -121,6 +120,23 @@ What each engine can do with its default settings. `db.capabilities` tells it of
 `holdfast engines` on the command line. Every field is a promise that the [contract
 suite](../CONTRIBUTING.md#add-an-engine) checks both ways."""
 
+ISOLATION_PROSE = """\
+The [levels of transactions](how-to/transactions.md#isolation) promise the same everywhere. An
+engine without `snapshots` keeps them in another way: a transaction is of one moment because its
+commit checks everything that it has read, whatever the level asks for. So on `redis` and
+`postgres`
+
+- `repeatable_read` (`snapshot`) is as strict as `serializable`: a commit is refused (`Conflict`)
+  when another caller changed anything that the transaction read, ranges included. It has neither
+  write skew nor phantoms;
+- a transaction of these levels that only reads is refused as well, where on other engines it ends
+  with what was. `get_many` reads several keys of one moment without a transaction;
+- a transaction of these levels reads a key once, and has the same of it from then on;
+- `read_committed` is what it is elsewhere for each call, but a listing of more than one page
+  (`page_rows_max`, `page_bytes_max`) shows each page as of a moment of its own;
+- `modify` decides outside of the commit and tries again when the key has changed meanwhile, so
+  its function may run more than once (`transacts_once`)."""
+
 SETTINGS_PROSE = """\
 Parameters of the URL, such as `lmdb:///app?durability=relaxed&map_size=64GiB`, or fields of the
 configuration object. Sizes read `512KiB` and `64GiB`, durations `50ms`, `2s`, `15m`, `1h`.
@@ -203,14 +219,17 @@ def engines_page() -> str:
         WRITTEN_BY,
         ENGINES_PROSE,
         table(("capability", *(page_link(name) for name in ENGINES), "meaning"), rows),
+        "## Isolation without snapshots",
+        ISOLATION_PROSE,
         "## Settings",
         SETTINGS_PROSE,
     ]
     for name in ENGINES:
         parts.append(f"### `{name}`")
         kind = type(made[name].config)
-        told = attributes_of(EngineConfig)
-        told |= attributes_of(PathConfig) | attributes_of(RemoteConfig) | attributes_of(kind)
+        told: dict[str, str] = {}
+        for owner in reversed(kind.__mro__):
+            told |= attributes_of(owner)
         rows = [
             (f"`{one.name}`", setting_text(one), told.get(one.name, "")) for one in fields(kind)
         ]

@@ -25,17 +25,19 @@ from benchmarks.stores.base import CallingStore
 from holdfast.codecs.keys import pack_text
 
 #: Of the entries of a database: keyspace 1, and in it living rows, past versions and graves.
-_DATA, _PAST, _GRAVE = b"K\0\0\0\x01D", b"K\0\0\0\x01H", b"K\0\0\0\x01G"
+DATA, _PAST, _GRAVE = b"K\0\0\0\x01D", b"K\0\0\0\x01H", b"K\0\0\0\x01G"
 _HEADER = struct.Struct(">BBQIqqq32s16sH")
 _LIFE = struct.Struct(">IQ")
 _PAST_HEAD = struct.Struct(">QH")
 _REVISION_BYTES = 8
+#: Where the header begins.
+HEADER_AT = _REVISION_BYTES
 #: Where the header ends, with two bytes that say how long what stands before the value is.
 _HEADER_END = _REVISION_BYTES + _HEADER.size
 _encode_value = msgspec.msgpack.Encoder(order="deterministic").encode
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
-_pack, _unpack = _HEADER.pack, _HEADER.unpack_from
+_pack, unpack_header = _HEADER.pack, _HEADER.unpack_from
 
 #: (key, revision and value) of a row.
 Row = tuple[bytes, bytes]
@@ -53,31 +55,21 @@ class _Packed(dict[str, bytes]):
     """Packed keys, remembered, as ours are."""
 
     def __missing__(self, key: str) -> bytes:
-        self[key] = found = _DATA + packed(key)
+        self[key] = found = DATA + packed(key)
         return found
 
 
-class HandStore(CallingStore):
-    """What the stores by hand share.
+class Planned:
+    """Plans the rows of sets.
 
     Attributes:
-        head: the newest revision.
+        data_key: tells the bytes of a key's living row.
     """
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.head = 0
+    def __init__(self) -> None:
         self._made = 0
         self._maker = os.urandom(7)
         self.data_key = _Packed().__getitem__
-
-    @abstractmethod
-    def rows(self) -> Iterator[Row]:
-        """Every row."""
-
-    @abstractmethod
-    def walk(self) -> int:
-        """Read every header, in key order; how many."""
 
     def plan(self, read: Reader, key: str, value: Value, revision: int, index: int) -> list[Row]:
         """The rows of one set."""
@@ -88,12 +80,12 @@ class HandStore(CallingStore):
         now = time_ns() // 1_000_000
         stamp = revision.to_bytes(8, "big")
         if old is None:
-            assert read(_GRAVE + data_key[len(_DATA) :]) is None  # Nothing is ever deleted here.
+            assert read(_GRAVE + data_key[len(DATA) :]) is None  # Nothing is ever deleted here.
             identity = now.to_bytes(6, "big") + self._made.to_bytes(3, "big") + self._maker
             version, incarnation, previous, created, updated = 1, 1, 0, now, now
             rows = []
         else:
-            _, _, version, incarnation, created, updated, _, _, identity, _ = _unpack(
+            _, _, version, incarnation, created, updated, _, _, identity, _ = unpack_header(
                 old, _REVISION_BYTES
             )
             previous = int.from_bytes(old[:_REVISION_BYTES], "big")
@@ -104,19 +96,41 @@ class HandStore(CallingStore):
         header = _pack(
             1, 0, version, incarnation, created, updated, 0, sha256(canonical).digest(), identity, 0
         )
-        told = (1, 1, data_key[len(_DATA) :], previous, updated, 0, None, None, None, None,
+        told = (1, 1, data_key[len(DATA) :], previous, updated, 0, None, None, None, None,
                 identity, incarnation, version)  # fmt: skip
         rows.append((data_key, stamp + header + b"\x01" + canonical))
         rows.append((b"F" + stamp + index.to_bytes(4, "big"), stamp + _encode(told)))
         return rows
 
 
-def _value(stored: bytes | None) -> Value | None:
+def value_of(stored: bytes | None) -> Value | None:
+    """The value in a living row."""
     if stored is None:
         return None
     between = (stored[_HEADER_END - 2] << 8) + stored[_HEADER_END - 1]
     value: Value = _decode(stored[_HEADER_END + 1 + between :])
     return value
+
+
+class HandStore(Planned, CallingStore):
+    """What the stores by hand share.
+
+    Attributes:
+        head: the newest revision.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        CallingStore.__init__(self, folder)
+        Planned.__init__(self)
+        self.head = 0
+
+    @abstractmethod
+    def rows(self) -> Iterator[Row]:
+        """Every row."""
+
+    @abstractmethod
+    def walk(self) -> int:
+        """Read every header, in key order; how many."""
 
 
 class HandMemory(HandStore):
@@ -132,7 +146,7 @@ class HandMemory(HandStore):
         yield from self._rows.items()
 
     def get(self, key: str) -> Value | None:
-        return _value(self._rows.get(self.data_key(key)))
+        return value_of(self._rows.get(self.data_key(key)))
 
     def set(self, key: str, value: Value) -> None:
         self.head += 1
@@ -145,9 +159,9 @@ class HandMemory(HandStore):
 
     def walk(self) -> int:
         """Read every header, in key order; how many."""
-        keys = sorted(key for key in self._rows if key.startswith(_DATA))
+        keys = sorted(key for key in self._rows if key.startswith(DATA))
         for key in keys:
-            _unpack(self._rows[key], _REVISION_BYTES)
+            unpack_header(self._rows[key], _REVISION_BYTES)
         return len(keys)
 
 
@@ -177,7 +191,7 @@ class HandLmdb(HandStore):
 
     def get(self, key: str) -> Value | None:
         transaction = self._environment.begin(db=self._db)
-        value = _value(transaction.get(self.data_key(key)))
+        value = value_of(transaction.get(self.data_key(key)))
         transaction.abort()
         return value
 
@@ -200,11 +214,11 @@ class HandLmdb(HandStore):
         count = 0
         with self._environment.begin(db=self._db) as transaction:
             cursor = transaction.cursor()
-            cursor.set_range(_DATA)
+            cursor.set_range(DATA)
             for key, row in cursor:
-                if not key.startswith(_DATA):
+                if not key.startswith(DATA):
                     break
-                _unpack(row, _REVISION_BYTES)
+                unpack_header(row, _REVISION_BYTES)
                 count += 1
         return count
 
@@ -256,7 +270,7 @@ class HandSqlite(HandStore):
         return None if row is None else row[0]
 
     def get(self, key: str) -> Value | None:
-        return _value(self._read(self.data_key(key)))
+        return value_of(self._read(self.data_key(key)))
 
     def set(self, key: str, value: Value) -> None:
         self.load(((key, value),))
@@ -279,11 +293,11 @@ class HandSqlite(HandStore):
     def walk(self) -> int:
         """Read every header, in key order; how many."""
         count = 0
-        end = _DATA[:-1] + bytes((_DATA[-1] + 1,))
+        end = DATA[:-1] + bytes((DATA[-1] + 1,))
         found = self._execute(
-            "SELECT key, value FROM rows WHERE key >= ? AND key < ? ORDER BY key", (_DATA, end)
+            "SELECT key, value FROM rows WHERE key >= ? AND key < ? ORDER BY key", (DATA, end)
         )
         for _, row in found:
-            _unpack(row, _REVISION_BYTES)
+            unpack_header(row, _REVISION_BYTES)
             count += 1
         return count

@@ -15,7 +15,7 @@ def url(engine: str, folder: Path, durability: str) -> str:
     """The address of the database in a folder."""
     if engine == "memory":
         return "memory://?name=bench"
-    name = {"lmdb": "ours", "sqlite": "ours.db"}[engine]
+    name = "ours.db" if engine == "sqlite" else "ours"
     return f"{engine}:///{quote(str(folder / name))}?durability={durability}"
 
 

@@ -411,7 +411,9 @@ async def test_a_snapshot_that_ends_too_early_begins_the_round_anew(
 
 
 FOLLOWER = """
-import sys, holdfast.sync
+import signal, sys, holdfast.sync
+# Who starts the tests in the background of a shell has interrupts ignored, by children too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 source, target = sys.argv[1:]
 
 def told(one):

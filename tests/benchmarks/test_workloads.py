@@ -32,6 +32,7 @@ NAMED = {
     "file-growth": ("holdfast lmdb full, async", "raw lmdb"),
     "set-cost": ("holdfast lmdb full, async", "raw lmdb"),
     "documents": ("point by e-mail", "holdfast sqlite", "lmdb, 300 cities"),
+    "engines": ("file", "rocksdb", "leveldb", "set, 16 tasks", "get, 1 task"),
     "events": ("the same handle, lmdb full", "holdfast, a whole `set` on memory"),
     "decorators": ("lmdb lock", "sqlite get, cached", "granting"),
     "state": (

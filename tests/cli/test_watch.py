@@ -71,12 +71,22 @@ def test_lines_for_people(cli: Cli, url: str) -> None:
     assert "end of snapshot" in snapshot
 
 
-def test_a_limit_takes_the_rest_of_its_commit(cli: Cli, url: str) -> None:
+def test_a_limit_may_end_within_a_commit_and_the_rest_is_told_later(cli: Cli, url: str) -> None:
     rows = "".join(json.dumps({"key": f"a:{n}", "value": n}) + "\n" for n in range(5))
     cli("import", "-", stdin=rows)
     cli("set", "b", "1")
     watched = cli("watch", "--since", "0", "--limit", "2", "--json")
-    assert [change["key"] for change in watched.lines] == [f"a:{n}" for n in range(5)]
+    assert [change["key"] for change in watched.lines] == ["a:0", "a:1"]
+    rest = cli("watch", "--since", cursor_of(watched.err), "--limit", "4", "--json")
+    assert [change["key"] for change in rest.lines] == ["a:2", "a:3", "a:4", "b"]
+
+
+def test_a_snapshot_is_shown_whole_whatever_the_limit(cli: Cli, url: str) -> None:
+    for n in range(3):
+        cli("set", f"a:{n}", "1")
+    watched = cli("watch", "--snapshot", "--limit", "1", "--json")
+    assert [change["op"] for change in watched.lines] == [*["set"] * 3, "snapshot_end"]
+    cli("set", "b", "1")
     rest = cli("watch", "--since", cursor_of(watched.err), "--limit", "1", "--json")
     assert [change["key"] for change in rest.lines] == ["b"]
 
@@ -97,7 +107,7 @@ def test_who_closes_the_pipe_gets_no_trace_and_no_gap(cli: Cli, url: str) -> Non
     watch.stderr.close()
     assert len(err.splitlines()) == 1, err
     # What was lost in the pipe is told again rather than missed: the commit from its beginning.
-    again = cli("watch", "--since", cursor_of(err), "--limit", "1", "--json").lines
+    again = cli("watch", "--since", cursor_of(err), "--limit", str(count), "--json").lines
     assert [change["key"] for change in again] == [f"a:{n:04}" for n in range(count)]
 
 

@@ -27,8 +27,8 @@ def run(mode: str, steps: Iterable[Step], folder: Path) -> None:
     asyncio.run(FaultyWork(ModeScene(mode, folder)).run(steps))
 
 
-def run_for(mode: str, seed: int, seconds: float, folder: Path) -> int:
-    """Do random steps until the time is up; how many there were.
+def run_for(mode: str, seed: int, seconds: float, folder: Path, steps_min: int) -> None:
+    """Do random steps until the time is up, and at least `steps_min` of them.
 
     Raises:
         AssertionError: a step failed. It tells the seed, and a short trail that fails too.
@@ -38,7 +38,11 @@ def run_for(mode: str, seed: int, seconds: float, folder: Path) -> int:
         trail: list[Step] = []
         try:
             with TemporaryDirectory(dir=folder) as own:
-                run(mode, _noted(steps_of(number, FaultyWork.names), trail, deadline), Path(own))
+                run(
+                    mode,
+                    _noted(steps_of(number, FaultyWork.names), trail, deadline, steps_min - total),
+                    Path(own),
+                )
         except BaseException as error:
             if not isinstance(error, Exception):
                 raise
@@ -48,8 +52,8 @@ def run_for(mode: str, seed: int, seconds: float, folder: Path) -> int:
                 f"    run({mode!r}, {short}, folder)\nwith {last!r}"
             ) from error
         total += len(trail)
-        if time.monotonic() >= deadline:
-            return total
+        if time.monotonic() >= deadline and total >= steps_min:
+            return
     raise AssertionError("seeds have no end")
 
 
@@ -78,8 +82,10 @@ def shrink(
     return trail, last
 
 
-def _noted(steps: Iterator[Step], trail: list[Step], deadline: float) -> Iterator[Step]:
-    while len(trail) < STEPS_MAX and time.monotonic() < deadline:
+def _noted(
+    steps: Iterator[Step], trail: list[Step], deadline: float, steps_min: int
+) -> Iterator[Step]:
+    while len(trail) < STEPS_MAX and (len(trail) < steps_min or time.monotonic() < deadline):
         trail.append(next(steps))
         yield trail[-1]
 

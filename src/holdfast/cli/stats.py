@@ -130,7 +130,8 @@ def _once(sample: Sample, *, as_json: bool) -> None:
         shown.document(_document(sample))
         return
     shown.facts([(name, _fact(name, fact)) for name, fact in sample.facts.items()])
-    shown.table(None, ["service", "area", "keys"], _rows(sample), right="keys")
+    if rows := _rows(sample):
+        shown.table(None, ["service", "area", "keys"], rows, right="keys")
     if not sample.counted:
         shown.note("more keys than one look counts; --live counts on")
 

@@ -19,9 +19,6 @@ from holdfast.contract.record import Cursor
 from holdfast.store.change import Change
 from holdfast.store.feed.watch import Watch
 
-#: After a request to stop, how long the rest of a commit already begun may take to arrive.
-REST_OF_COMMIT_S = 0.25
-
 
 def watch(
     pattern: options.Patterns = "#",
@@ -39,7 +36,7 @@ def watch(
     limit: Annotated[
         int | None,
         typer.Option(
-            "--limit", min=1, metavar="N", help="End after N changes and the rest of their commit."
+            "--limit", min=1, metavar="N", help="End after N changes; a snapshot is shown whole."
         ),
     ] = None,
     as_json: options.AsJson = False,
@@ -54,9 +51,9 @@ def watch(
     async def work() -> None:
         async with opening.for_reading(url) as db:
             lineage = Cursor.parse(db.cursor).lineage
-            place = _Place(None if snapshot else _revision_of(start, await db.head()))
-            # From a known revision, so that the cursor is right before the first change too.
-            after = start if snapshot or start is not None else place.revision
+            place = _Place(None if snapshot else _cursor_of(start, lineage, await db.head()))
+            # From a known place, so that the cursor is right before the first change too.
+            after = start if snapshot or start is not None else place.cursor
             if not as_json and since is None:
                 # Who misspelt the pattern would wait in vain.
                 await hint_if_none(db, wanted)
@@ -66,10 +63,10 @@ def watch(
             except StoreError:
                 if not place.printed:
                     # Refused: the place asked for is no place to resume from.
-                    place.revision = None
+                    place.cursor = None
                 raise
             finally:
-                _say_where(place, lineage, as_json=as_json)
+                _say_where(place, as_json=as_json)
 
     asyncio.run(work())
     return exits.OK
@@ -79,21 +76,19 @@ class _Place:
     """How far the watch has printed.
 
     Attributes:
-        revision: of the last change printed; None while there is none to resume from.
-        whole: whether everything of that revision is printed.
+        cursor: where to resume from; None while there is no such place.
         printed: how many lines.
     """
 
-    def __init__(self, revision: int | None) -> None:
-        self.revision = revision
-        self.whole = True
+    def __init__(self, cursor: Cursor | None) -> None:
+        self.cursor = cursor
         self.printed = 0
 
 
-def _revision_of(start: int | str | None, head: int) -> int:
-    if start is None:
-        return head
-    return start if isinstance(start, int) else Cursor.parse(start).revision
+def _cursor_of(start: int | str | None, lineage: str, head: int) -> Cursor:
+    if isinstance(start, str):
+        return Cursor.parse(start)
+    return Cursor(lineage, head if start is None else start)
 
 
 async def _follow(watch: Watch, place: _Place, limit: int | None, *, as_json: bool) -> None:
@@ -102,22 +97,15 @@ async def _follow(watch: Watch, place: _Place, limit: int | None, *, as_json: bo
         stopping = asyncio.ensure_future(stop.wait())
         pending = asyncio.ensure_future(_next(watch))
         try:
-            while True:
-                enough = limit is not None and place.printed >= limit
-                if not enough:
-                    await asyncio.wait((pending, stopping), return_when=asyncio.FIRST_COMPLETED)
-                if enough or stop.is_set():
-                    # Between two commits only: otherwise the rest of one would be missed later.
-                    await asyncio.wait((pending,), timeout=REST_OF_COMMIT_S)
-                    if not pending.done() or pending.result().revision != place.revision:
-                        place.whole = True
-                        return
+            while limit is None or place.cursor is None or place.printed < limit:
+                await asyncio.wait((pending, stopping), return_when=asyncio.FIRST_COMPLETED)
+                if stop.is_set():
+                    return
                 _print(pending.result(), place, as_json=as_json)
                 pending = asyncio.ensure_future(_next(watch))
         finally:
             stopping.cancel()
-            if not pending.done():
-                pending.cancel()
+            pending.cancel()
             await asyncio.wait((pending,))
 
 
@@ -126,28 +114,32 @@ async def _next(watch: Watch) -> Change:
 
 
 def _print(change: Change, place: _Place, *, as_json: bool) -> None:
-    if as_json:
-        shown.document(_document(change))
-    else:
-        shown.stream_line(_line(change))
-    # Each line at once: who follows a pipe waits for it. A broken pipe ends the watch here.
-    sys.stdout.flush()
+    try:
+        if as_json:
+            shown.document(_document(change))
+        else:
+            shown.stream_line(_line(change))
+        # Each line at once: who follows a pipe waits for it.
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if place.cursor is not None:
+            # Lines of this commit may have been lost in the pipe: better told twice than never.
+            place.cursor = Cursor(change.lineage, change.revision - 1)
+        raise
     place.printed += 1
-    if change.cause == "snapshot" and change.op != "snapshot_end":
-        return  # Its revision is of the entry; the place to resume from comes with the marker.
-    place.whole = change.op == "snapshot_end"
-    place.revision = change.revision
+    if change.cause != "snapshot" or change.op == "snapshot_end":
+        # A row of a snapshot is no place to resume from: that comes with the marker behind it.
+        place.cursor = change.cursor
 
 
-def _say_where(place: _Place, lineage: str, *, as_json: bool) -> None:
-    """Tell on stderr where to resume: behind the last commit that was printed whole."""
-    if place.revision is None:
+def _say_where(place: _Place, *, as_json: bool) -> None:
+    """Tell on stderr where to resume: behind the last change that was printed."""
+    if place.cursor is None:
         return
-    cursor = Cursor(lineage, place.revision if place.whole else place.revision - 1)
     if as_json:
-        print(f'{{"cursor":"{cursor}"}}', file=sys.stderr, flush=True)
+        print(f'{{"cursor":"{place.cursor}"}}', file=sys.stderr, flush=True)
     else:
-        shown.note(f"resume with --since {cursor}")
+        shown.note(f"resume with --since {place.cursor}")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import re
 from base64 import b64encode
 from binascii import Error as NoBase64
 from binascii import a2b_base64
+from functools import lru_cache
 
 #: ASCII that is not shown as it is.
 _ESCAPED = bytes((*range(32), ord("%"), 127))
@@ -37,6 +38,8 @@ _BYTES = {
 #: long a stretch is at most for which that is looked at.
 _PLAINER_BYTES = 6
 _SHORT_BYTES = 40
+#: How long those are that are remembered, and how many of them.
+_OFTEN, _OFTEN_MAX = 8, 4_096
 #: Larger ones are shown only where little has to be hidden: one in so many bytes.
 _LARGE_BYTES = 64 * 1024
 _HIDDEN_SHARE = 6
@@ -72,6 +75,10 @@ def _hidden(raw: bytes) -> int:
 
 def _hide(found: re.Match[str]) -> str:
     stretch = found[0]
+    return _hidden_often(stretch) if len(stretch) <= _OFTEN else _hidden_as(stretch)
+
+
+def _hidden_as(stretch: str) -> str:
     raw = stretch.encode(errors="surrogateescape")
     coded = f"%{{{b64encode(raw).decode()}}}"
     if len(raw) <= _SHORT_BYTES:
@@ -79,6 +86,10 @@ def _hide(found: re.Match[str]) -> str:
         if len(plain) <= len(coded) + _PLAINER_BYTES:
             return plain
     return coded
+
+
+#: Values of one shape have the same short stretches: the lengths and types of their members.
+_hidden_often = lru_cache(maxsize=_OFTEN_MAX)(_hidden_as)
 
 
 def _reveal(raw: bytes) -> bytes:

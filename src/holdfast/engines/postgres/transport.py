@@ -97,8 +97,13 @@ class PostgresTransport(Transport):
     # --- Reading ----------------------------------------------------------------------------
 
     async def read(self, keys: Sequence[bytes]) -> tuple[list[Record | None], int]:
+        asked = list(keys)
         async with self._connections.reading() as connection:
-            rows = await self._rows(connection, self._say.read, [list(keys)])
+            rows = await (
+                self._rows(connection, self._say.read_one, asked)
+                if len(asked) == 1
+                else self._rows(connection, self._say.read, [asked])
+            )
         head = self._revision(rows)
         found = {key: Record(value, revision) for _, _, key, value, revision in rows}
         return [found.get(key) for key in keys], head
