@@ -8,15 +8,18 @@ import io
 import random
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import fsspec
+import msgspec
 import pytest
 
 import holdfast
 import holdfast.sync
-from holdfast.backups.framing import LAYER, FrameReader, FrameWriter
+from holdfast.backups.framing import LAYER, ROWS, FrameReader, FrameWriter, Layer
 from holdfast.backups.taking import PARTIAL
 from holdfast.contract.errors import (
     Compacted,
@@ -29,6 +32,7 @@ from holdfast.contract.errors import (
     StoreError,
     StoreExists,
     StoreLocked,
+    StoreNotFound,
     TimedOut,
     VersionNotFound,
 )
@@ -517,3 +521,44 @@ def test_a_backup_that_was_killed_goes_on(tmp_path: Path) -> None:
         assert db.check() == []
         assert db.entries.count() == 5_000
         assert [db.entries.require(f"k:{n}").value for n in (3, 6, 9)] == ["changed"] * 3
+
+
+HOSTILE: dict[str, Callable[[list[Any]], list[Any]]] = {
+    "negative": lambda rows: [(key, -1, value) for key, _, value in rows],
+    "beyond 63 bits": lambda rows: [(key, 1 << 63, value) for key, _, value in rows],
+    "reordered": lambda rows: rows[::-1],
+    "twice": lambda rows: rows + rows,
+    "referring to nothing": lambda rows: [(key, revision, None) for key, revision, _ in rows],
+}
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "lmdb"])
+@pytest.mark.parametrize("what", [*HOSTILE, "head", "end"])
+async def test_a_backup_whose_checksums_were_made_to_fit_is_refused(
+    tmp_path: Path, engine: str, what: str
+) -> None:
+    """Numbers that no engine holds, from somebody who reckons checksums as we do."""
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    async with holdfast.open("memory://") as db:
+        await db.entries.set("a:1", 1)
+        await db.backup(good, compression="none")
+    with good.open("rb") as stream, bad.open("wb") as out:
+        reader, writer = FrameReader(stream, "good"), FrameWriter(out)
+        year = 10**18 if what == "head" else reader.head.made_at_ms
+        writer.head(msgspec.structs.replace(reader.head, made_at_ms=year))
+        count = 0
+        while (frame := reader.frame()) is not None:
+            kind, body = frame
+            if kind == LAYER:
+                writer.layer(reader.decode(body, Layer))
+            elif kind == ROWS:
+                rows = reader.rows(body)
+                count += len(rows)
+                writer.rows(HOSTILE.get(what, list)(rows))
+        writer.end((1 << 64) - 1 if what == "end" else 4, count, count)
+    with pytest.raises(IntegrityFailed):
+        await holdfast.restore([bad], f"{engine}:///{tmp_path / 'there'}")
+    # Either nothing was made of it, or an engine in which nothing stands.
+    with suppress(NotADatabase, StoreNotFound):
+        async with holdfast.open(f"{engine}:///{tmp_path / 'there'}", create=False) as db:
+            assert await db.entries.count() == 0

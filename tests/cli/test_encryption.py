@@ -71,3 +71,16 @@ def test_a_key_in_place_of_its_place_is_not_shown(
     assert "file:PATH or env:VARIABLE" in refused.err
     assert "c2Vjcm" not in refused.err
     assert "c2Vjcm" not in cli("get", "a:b", "--url", f"{url}?encryption=c2VjcmV0").err
+
+
+def test_a_standby_of_an_encrypted_database_is_kept_with_the_keys_of_the_environment(
+    cli: Cli, url: str, keys: Path, tmp_path: Path
+) -> None:
+    assert cli("set", "a:b", '"Bergthora"').code == 0
+    standby = f"sqlite:///{tmp_path}/standby.db"
+    assert cli("follow", url, standby, "--once").code == 0
+    assert cli("follow", url, standby, "--once", "--interval", "nan").code == 2
+    assert cli("promote", "--url", standby).code == 0
+    assert cli("get", "a:b", "--url", standby).out == '"Bergthora"\n'
+    plain = f"sqlite:///{tmp_path}/plain.db"
+    assert cli("copy", url, f"{plain}?layers=compress").code == 2

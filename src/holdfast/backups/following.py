@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from holdfast.backups.differing import Difference, of_keys, of_range
+from holdfast.backups.given import require_interval
 from holdfast.backups.standby import (
     Standing,
     format_row,
@@ -137,6 +138,7 @@ class Follower:
         interval_s: the shortest time from one round to the next.
         progress: called after each round, from another thread.
         stale: whether the source's path leads to another database by now.
+        opened: of an encrypted source: opens rows of it as they are stored, on either side.
 
     Attributes:
         rounds, written, removed: see `Followed`.
@@ -150,6 +152,7 @@ class Follower:
         interval_s: float,
         progress: Progress | None,
         stale: Callable[[], bool],
+        opened: Callable[[Engine], Engine] | None = None,
     ) -> None:
         if not source.capabilities.snapshots:
             raise Unsupported(
@@ -162,13 +165,13 @@ class Follower:
             raise ConfigInvalid("a standby in memory would be gone with its follower; name a file")
         if not target.capabilities.loads:
             raise Unsupported(f"{target.config.url} takes no rows; give an address to be written")
-        if interval_s <= 0:
-            raise InvalidInput(f"interval is a time above zero; found {interval_s}")
+        require_interval(interval_s)
         self._source = source
         self._target = target
         self._interval_s = interval_s
         self._progress = progress
         self._stale = stale
+        self._opened = opened
         self._clock = source.components.clock
         self._me = source.components.ids.new()
         self._turns = Turns(source.components.host)
@@ -301,7 +304,7 @@ class Follower:
         """What differs from a moment; says in `taken` why, where all rows are compared."""
         if not taken.reason:
             try:
-                wanted = await touched(moment, self._target, self._standing.revision)
+                wanted = await touched(moment, self._target, self._standing.revision, self._opened)
             except WalkAll as why:
                 taken.reason = str(why)
             else:

@@ -14,13 +14,14 @@ import hashlib
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import IO, Any, Final
+from typing import IO, Annotated, Any, Final
 
 import msgspec
 
 from holdfast.backups.places import shown
 from holdfast.codecs.compression import compression_named
 from holdfast.contract.errors import (
+    ConfigInvalid,
     FormatTooNew,
     IntegrityFailed,
     InvalidInput,
@@ -45,8 +46,12 @@ END: Final = 4
 _FRAME: Final = struct.Struct(">BII")
 _encode = msgspec.msgpack.Encoder().encode
 
+#: What an engine can count to, with room for what comes after it.
+Revision = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
+#: The milliseconds from 1970 to the years that a datetime knows.
+Instant = Annotated[int, msgspec.Meta(ge=-62_135_596_800_000, lt=253_402_300_800_000)]
 #: A key, the revision of its row, and its value; None: the backup before this one has it.
-Item = tuple[bytes, int, bytes | None]
+Item = tuple[bytes, Revision, bytes | None]
 
 
 class Head(msgspec.Struct, frozen=True, array_like=True):
@@ -67,10 +72,10 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
     id: str
     lineage: str
     engine: str
-    made_at_ms: int
+    made_at_ms: Instant
     compression: str
     base: str | None = None
-    since: int = 0
+    since: Revision = 0
 
 
 class _Number(msgspec.Struct, frozen=True, array_like=True):
@@ -89,10 +94,10 @@ class Layer(msgspec.Struct, frozen=True, array_like=True):
         border_since: keys before the border: rows no newer than this are in that layer.
     """
 
-    revision: int
-    since: int = 0
+    revision: Revision
+    since: Revision = 0
     border: bytes = b""
-    border_since: int = 0
+    border_since: Revision = 0
 
 
 class End(msgspec.Struct, frozen=True, array_like=True):
@@ -105,9 +110,9 @@ class End(msgspec.Struct, frozen=True, array_like=True):
         sha256: of everything before this frame.
     """
 
-    revision: int
-    rows: int
-    written: int
+    revision: Revision
+    rows: Annotated[int, msgspec.Meta(ge=0)]
+    written: Annotated[int, msgspec.Meta(ge=0)]
     sha256: bytes
 
 
@@ -196,7 +201,10 @@ class FrameReader:
                 supported=FORMAT,
             )
         self.head: Head = self.decode(body, Head)
-        self._compression = compression_named(self.head.compression)
+        try:
+            self._compression = compression_named(self.head.compression)
+        except ConfigInvalid as error:
+            raise self.damaged("its rows are compressed in no way that is known") from error
 
     def frame(self) -> tuple[int, bytes] | None:
         """The next frame as (kind, body); None where the file ends. Raises IntegrityFailed."""

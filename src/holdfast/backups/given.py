@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,7 +11,9 @@ from typing import IO, Any
 
 from holdfast.backups.places import is_url
 from holdfast.codecs.text import several
-from holdfast.contract.errors import InvalidInput
+from holdfast.contract.config import masked
+from holdfast.contract.errors import ConfigInvalid, InvalidInput
+from holdfast.store.registry import read_layers
 
 
 def path_of(given: Any, what: str = "a backup file") -> Path:
@@ -58,3 +61,33 @@ def require_moment(name: str, given: Any) -> None:
         raise InvalidInput(
             f"{name} is a revision or an aware datetime; found a {type(given).__name__}"
         )
+
+
+def require_interval(given: object) -> None:
+    """Raise InvalidInput unless it is a time that can be waited for."""
+    number = given if isinstance(given, int | float) else 0.0
+    if not 0 < number < math.inf:
+        raise InvalidInput(f"interval is a time above zero, in seconds; found {given!r}")
+
+
+def require_bare(address: object) -> None:
+    """Raise ConfigInvalid where a new database is to be written through layers."""
+    layers = read_layers(address) if isinstance(address, str) else ()
+    if layers:
+        raise ConfigInvalid(
+            "a copy, a restored database and a standby are written through no layers; found "
+            f"layers={','.join(layers)} in the address. Leave them out, and open it with them "
+            "afterwards",
+            parameter="layers",
+        )
+
+
+def in_the_clear(address: object, what: str) -> ConfigInvalid:
+    """What to say where keys were named for what would hold no encrypted row."""
+    shown = masked(address) if isinstance(address, str) else "the address"
+    return ConfigInvalid(
+        f"{shown} names keys, and {what} is not encrypted: its rows would stand there in the "
+        "clear. Leave `encryption=` out; to encrypt them, copy the database: `holdfast copy FROM "
+        "'TO?encryption=file:PATH'`",
+        parameter="encryption",
+    )

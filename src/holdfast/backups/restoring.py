@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from holdfast.backups.chain import BackupFacts, chain_at, chain_of, merged, verify_path
-from holdfast.backups.given import places_of, require_moment
+from holdfast.backups.given import in_the_clear, places_of, require_bare, require_moment
 from holdfast.backups.places import is_url
 from holdfast.backups.shipping import shipped
 from holdfast.backups.walking import PASSING, Stopped
@@ -28,7 +28,7 @@ from holdfast.runtime.drive import drive
 from holdfast.store import layout
 from holdfast.store.encryption.settings import Encryption
 from holdfast.store.format import ENCRYPTION, features_above, read_format, with_features
-from holdfast.store.registry import engine_class, read_config
+from holdfast.store.registry import engine_class, read_config, read_encryption_place
 
 _FORMAT_ROW = layout.SYSTEM_FORMAT
 #: How many rows, and bytes of them, are loaded at once.
@@ -109,11 +109,17 @@ async def restore(
         NotADatabase, FormatTooNew, IntegrityFailed: a file cannot be restored.
         VersionNotFound: all of them are newer than `to`, or older than `at`.
         Unsupported: `at` of an encrypted database.
+        ConfigInvalid: the address names layers, or keys for a backup that is not encrypted.
     """
     require_moment("to", to)
     require_moment("at", at)
+    require_bare(address)
     found = await verify(files, components, to, at)
     chain = chain_of(found, to) if at is None else chain_at(found, at)
+    if read_encryption_place(address) is not None:
+        encrypted = await components.host.runtime().offload(lambda: _is_encrypted(chain))
+        if not encrypted:
+            raise in_the_clear(address, f"the backup {chain[-1].shown}")
     engine = _engine(address, components)
     revision = chain[-1].end.revision
     rows = await _in_place(
@@ -144,6 +150,7 @@ async def copy(
         StoreExists: something stands at the address.
         Unsupported: the source has no snapshots.
     """
+    require_bare(address)
     if not source.capabilities.snapshots:
         raise Unsupported(
             f"a copy needs snapshots, which the engine {source.capabilities.engine} does not have; "
@@ -282,6 +289,14 @@ async def _stepwise(rows: Iterator[tuple[bytes, Record]]) -> AsyncIterator[Rows]
             step, size = [], 0
     if step:
         yield step
+
+
+def _is_encrypted(chain: Sequence[BackupFacts]) -> bool:
+    """Whether the rows of a chain are those of an encrypted database."""
+    for key, record in merged(chain):
+        if key == _FORMAT_ROW:
+            return ENCRYPTION in read_format(record, chain[-1].shown).features
+    return False  # No database at all, which is said once it is filled.
 
 
 def _is_directory(place: Path | str) -> bool:

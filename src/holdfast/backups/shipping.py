@@ -19,6 +19,7 @@ from typing import Any, Final
 from holdfast.backups.chain import BackupFacts, no_newer, no_older, verify_file
 from holdfast.backups.following import LOOK_S, Followed, Progress, Round, rest_after
 from holdfast.backups.framing import FrameReader
+from holdfast.backups.given import require_interval
 from holdfast.backups.places import file_system, open_backup, shown, written
 from holdfast.backups.taking import Base, base_of, best_compression, head_of, to_stream
 from holdfast.backups.turns import Turns
@@ -223,8 +224,7 @@ class Shipper:
         progress: Progress | None,
         stale: Callable[[], bool],
     ) -> None:
-        if interval_s <= 0:
-            raise InvalidInput(f"interval is a time above zero; found {interval_s}")
+        require_interval(interval_s)
         self._source = source
         self._place = place
         self._interval_s = interval_s

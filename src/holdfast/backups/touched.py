@@ -8,19 +8,19 @@ a purge) mostly shows in the rows of the system, and else waits for the next wal
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from holdfast.backups.differing import Difference, of_range
 from holdfast.codecs import envelope
 from holdfast.contract.batch import append_key
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import Compacted, IntegrityFailed
+from holdfast.contract.errors import Compacted, DecryptionFailed, IntegrityFailed
 from holdfast.contract.record import Range, after_prefix
 from holdfast.store import layout
 from holdfast.store.feed.feed import Feed
 from holdfast.store.feed_row import Act, FeedPosition
-from holdfast.store.format import ENCRYPTION, read_format
 from holdfast.store.keyspaces import Keyspace, Keyspaces
 from holdfast.store.versions.retention import SETTINGS_KEY, read_settings
 from holdfast.store.versions.rows import Rows, pack_life
@@ -64,40 +64,63 @@ class Touched:
     ranges: list[Range] = field(default_factory=list)
 
 
-async def touched(source: Engine, target: Engine, since: int) -> Touched:
+async def touched(
+    source: Engine,
+    target: Engine,
+    since: int,
+    opened: Callable[[Engine], Engine] | None = None,
+) -> Touched:
     """What may differ between a moment of the source and a standby that is at a revision.
 
     Args:
         source: of one moment.
         target: the standby.
         since: the revision.
+        opened: of an encrypted source: opens rows as they are stored, on either side.
 
     Raises:
         WalkAll: nothing less than everything will do.
     """
-    [marker] = await source.read([layout.SYSTEM_FORMAT])
-    if marker is not None and ENCRYPTION in read_format(marker, source.config.url).features:
-        raise WalkAll("the source is encrypted, and so is its feed")
     result = Touched()
     async for step in of_range(source, target, Range.prefix(layout.SYSTEM)):
         for key, _ in step:
             if not key.startswith(HARMLESS):
                 raise WalkAll("the directory, the retention or the begin of the feed changed")
         result.found += step
-    changes = await _changes(source, since)
-    result.ranges.append(Range(append_key(layout.FEED, since + 1, 0), after_prefix(layout.FEED)))
-    result.ranges.append(Range.prefix(layout.EXPIRY))
-    bounded = await _has_policies(source)
-    async for keyspace in Keyspaces(source).list(every=True):
-        told = changes.get(keyspace.number, [])
-        if keyspace.view not in TOLD or not keyspace.settings.feed or _as_a_whole(told):
-            result.ranges.append(layout.keyspace_range(keyspace.number))
-            continue
-        await _add(result, source, target, keyspace, told, bounded=bounded)
+    # From here on, what is looked at is told by the values of rows; what differs, by their bytes.
+    shown = _Both(source, target) if opened is None else _Both(opened(source), opened(target))
+    try:
+        await _follow_feed(result, source, target, shown, since)
+    except DecryptionFailed:
+        # The keys changed since that moment, or a row is damaged and is to be copied as it is.
+        raise WalkAll("the feed of the source cannot be read with its keys of now") from None
     return result
 
 
 # --- Inside -----------------------------------------------------------------------------------
+
+
+class _Both(NamedTuple):
+    """Both sides with their values in the clear."""
+
+    source: Engine
+    target: Engine
+
+
+async def _follow_feed(
+    result: Touched, source: Engine, target: Engine, shown: _Both, since: int
+) -> None:
+    """Add what the changes behind a revision lead to."""
+    changes = await _changes(shown.source, since)
+    result.ranges.append(Range(append_key(layout.FEED, since + 1, 0), after_prefix(layout.FEED)))
+    result.ranges.append(Range.prefix(layout.EXPIRY))
+    bounded = await _has_policies(shown.source)
+    async for keyspace in Keyspaces(shown.source).list(every=True):
+        told = changes.get(keyspace.number, [])
+        if keyspace.view not in TOLD or not keyspace.settings.feed or _as_a_whole(told):
+            result.ranges.append(layout.keyspace_range(keyspace.number))
+            continue
+        await _add(result, source, target, shown, keyspace, told, bounded=bounded)
 
 
 async def _changes(source: Engine, since: int) -> dict[int, list[FeedPosition]]:
@@ -131,6 +154,7 @@ async def _add(
     result: Touched,
     source: Engine,
     target: Engine,
+    shown: _Both,
     keyspace: Keyspace,
     told: list[FeedPosition],
     *,
@@ -162,7 +186,7 @@ async def _add(
             begin = region + identity + (b"" if bounded else pack_life(*life))
             result.ranges.append(Range(begin, after_prefix(region + identity)))
     data_keys = sorted(rows.data + name for name in names)
-    for engine in (source, target):
+    for engine in shown:
         result.keys |= await _tag_keys(engine, rows, data_keys)
 
 

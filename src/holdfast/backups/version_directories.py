@@ -22,8 +22,16 @@ from urllib.parse import quote
 
 import orjson
 
-from holdfast.contract.errors import IntegrityFailed, NotADatabase, StoreExists, StoreNotFound
-from holdfast.contract.files import flush_directory
+from holdfast.contract.errors import (
+    IntegrityFailed,
+    InvalidInput,
+    NotADatabase,
+    StorageFull,
+    StoreError,
+    StoreExists,
+    StoreNotFound,
+)
+from holdfast.contract.files import NO_ROOM, flush_directory
 from holdfast.contract.runtime import Runtime
 from holdfast.runtime.system import system_components
 
@@ -76,11 +84,27 @@ async def write_version(store: Versioned, version: int, root: Path) -> Path:
     Raises:
         VersionNotFound: it is not saved, or not any more.
         StoreExists: another version has this place; nothing was written.
+        StorageFull, InvalidInput: the file system says no.
     """
-    components = system_components()
-    runtime = components.host.runtime()
     saved = await store.root(version)
     target = directory_of(root, store.name, version)
+    try:
+        return await _written(store, version, saved, target)
+    except StoreError:
+        raise  # Some of ours are errors of the system too.
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise StorageFull(
+                f"there is no room for the version {target}; make some and write it again"
+            ) from error
+        raise InvalidInput(
+            f"the version {target} cannot be written: {error.strerror}; give another root directory"
+        ) from error
+
+
+async def _written(store: Versioned, version: int, saved: Any, target: Path) -> Path:
+    components = system_components()
+    runtime = components.host.runtime()
     if await runtime.offload(lambda: _is_there(target, saved.root)):
         return target
     # Of its own: another process may be writing the same version.
@@ -138,14 +162,23 @@ def read_version(directory: Path) -> Iterator[tuple[bytes, bytes]]:
             )
         file.seek(0)
         for line in file:
-            row = orjson.loads(line)
-            yield _bytes(row, "key"), _bytes(row, "value")
+            try:
+                row = orjson.loads(line)
+                pair = _bytes(row, "key"), _bytes(row, "value")
+            except (ValueError, LookupError, TypeError, AttributeError):
+                # Its text is not told: it holds what the store does.
+                raise IntegrityFailed(
+                    f"{rows} holds a line that is no row, though its SHA-256 agrees; write the "
+                    "version again, to another root directory",
+                    path=str(directory),
+                ) from None
+            yield pair
 
 
 def _facts(directory: Path) -> dict[str, Any]:
     try:
         facts: Any = orjson.loads((directory / FACTS).read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise StoreNotFound(
             f"there is no version at {directory}; it holds no {FACTS}", path=str(directory)
         ) from None
@@ -227,4 +260,4 @@ def _line(key: bytes, value: bytes) -> bytes:
 
 def _bytes(row: dict[str, str], name: str) -> bytes:
     text = row.get(name)
-    return b64decode(row[f"{name}64"]) if text is None else text.encode()
+    return b64decode(row[f"{name}64"], validate=True) if text is None else text.encode()

@@ -13,7 +13,6 @@ import holdfast
 from holdfast.cli import exits, opening, options, shown
 from holdfast.cli.exits import BadUsage
 from holdfast.cli.progress import progress
-from holdfast.store.registry import read_encryption_place
 
 if TYPE_CHECKING:
     from holdfast.backups.chain import BackupFacts
@@ -102,7 +101,7 @@ def restore(
 
     async def work() -> Any:
         with progress("restore", None) as moved:
-            return await holdfast.restore(files, config, to=moment, at=between, progress=moved)
+            return await holdfast.restore(files, url, to=moment, at=between, progress=moved)
 
     done = opening.run(work())
     if as_json:
@@ -138,12 +137,12 @@ def copy(
     as_json: options.AsJson = False,
 ) -> int:
     """Make database TO of the present moment of database FROM, past and feed included."""
-    config, encryption = opening.config_of(target), read_encryption_place(target)
+    config = opening.config_of(target)
 
     async def work() -> Any:
         async with opening.for_reading(source) as db:
             with progress("copy", None) as moved:
-                return await db.copy_to(config, encryption=encryption, progress=moved)
+                return await db.copy_to(target, progress=moved)
 
     done = opening.run(work())
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,14 +37,19 @@ def follow(
     newer, again and again. Killed and run again it goes on. Open a standby with ?read_only=true
     meanwhile; `promote` makes a database of its own of it.
     """
-    if interval <= 0:
+    if not 0 < interval < math.inf:
         raise BadUsage(f"--interval is a time above zero; found {interval}")
     opening.config_of(source)
     told = _Told(as_json=as_json)
     try:
         done = opening.run(
             holdfast.follow(
-                source, _target(target), interval=interval, once=once, progress=told.round
+                source,
+                _target(target),
+                encryption=opening.encryption_of(source),
+                interval=interval,
+                once=once,
+                progress=told.round,
             )
         )
     finally:

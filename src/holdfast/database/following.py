@@ -13,9 +13,15 @@ from holdfast.contract.engine import Engine
 from holdfast.contract.runtime import Components
 from holdfast.database.open import open
 from holdfast.runtime.system import system_components
-from holdfast.store.encrypted import below_encryption
-from holdfast.store.encryption.settings import encryption_asked
-from holdfast.store.registry import engine_class, engine_names, read_config, read_layers
+from holdfast.store.encrypted import below_encryption, opened_elsewhere
+from holdfast.store.encryption.settings import Encryption, encryption_asked
+from holdfast.store.registry import (
+    engine_class,
+    engine_names,
+    read_config,
+    read_encryption_place,
+    read_layers,
+)
 
 if TYPE_CHECKING:
     from holdfast.backups.following import Followed, Round
@@ -26,6 +32,7 @@ async def follow(
     source: str | EngineConfig,
     target: str | EngineConfig | Path,
     *,
+    encryption: Encryption | str | None = None,
     interval: float | timedelta = 1.0,
     once: bool = False,
     progress: Callable[[Round], None] | None = None,
@@ -43,6 +50,8 @@ async def follow(
         target: the standby: nothing, or what an earlier call left there. A Path, or a URL that is
             of no engine and that fsspec knows, such as `s3://bucket/app`, gets backups instead: a
             full one, then ever more that continue it, for `restore` to take.
+        encryption: the keys of the source, as in `holdfast.open`. A standby and shipped
+            backups hold its rows as they are stored, and want the same keys.
         interval: the shortest time from one round to the next, seconds or a timedelta. After a
             long round it is four times as long as that, so that a follower leaves most of a core
             to others. This and one round are how much a standby may lack.
@@ -55,9 +64,11 @@ async def follow(
         StoreExists: something stands at the target that is no standby.
         Compacted: the standby follows another database, or this one before it was restored.
         Fenced: the standby was promoted, or has another follower by now.
+        ConfigInvalid: the target names layers, or keys although the source is not encrypted.
         Unsupported: the source has no snapshots, or the target takes no rows with revisions.
     """
     from holdfast.backups.following import Follower
+    from holdfast.backups.given import in_the_clear, require_bare
     from holdfast.backups.shipping import Shipper
 
     parts = components or system_components()
@@ -65,17 +76,23 @@ async def follow(
     config = replace(read_config(source), read_only=True, create=False)
     options: dict[str, Any] = {"interval_s": interval_s, "progress": progress}
     place = _place_of(target)
+    if place is None:
+        require_bare(target)
     standby = None if place is not None else _engine(cast("str | EngineConfig", target), parts)
-    keys, layers = encryption_asked(source, None), read_layers(source)
+    keys, layers = encryption_asked(source, encryption), read_layers(source)
     async with open(
         config, encryption=keys, housekeeping=False, layers=layers, components=parts
     ) as db:
         options["stale"] = db._require_shared().stale  # noqa: SLF001 - ours
         # Rows as they are stored: the standby of an encrypted database wants the same keys.
-        engine = below_encryption(db._open_engine())  # noqa: SLF001 - ours
+        above = db._open_engine()  # noqa: SLF001 - ours
+        engine = below_encryption(above)
         if place is not None:
             return await Shipper(engine, place, **options).run(once=once)
         assert standby is not None
+        if engine is above and read_encryption_place(cast("str", target)) is not None:
+            raise in_the_clear(target, "the source")
+        options["opened"] = opened_elsewhere(above)
         return await Follower(engine, standby, **options).run(once=once)
 
 

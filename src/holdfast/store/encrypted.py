@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -32,6 +34,16 @@ def below_encryption(engine: Engine) -> Engine:
     """The engine as backups read it: rows as they are stored, where they are encrypted."""
     layer = encryption_of(engine)
     return engine if layer is None else layer.inner
+
+
+def opened_elsewhere(engine: Engine) -> Callable[[Engine], Engine] | None:
+    """What opens rows as they are stored, of a moment or in a copy; None: they are in the clear."""
+    layer = encryption_of(engine)
+    if layer is None:
+        return None
+    from holdfast.layers.encrypt.elsewhere import Elsewhere
+
+    return partial(Elsewhere, layer)
 
 
 async def keys_wanted(engine: Engine) -> DecryptionFailed:

@@ -7,7 +7,7 @@ look at that row tells whether another process changed anything.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
@@ -35,6 +35,8 @@ DROP_ROWS: Final = 1000
 
 History = Literal["values", "versions", "none"]
 State = Literal["living", "dropping", "dropped"]
+#: The rows that a keyspace begins with, by its number.
+Begins = Callable[[int], Mapping[bytes, bytes]]
 
 
 class KeyspaceSettings(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
@@ -132,9 +134,15 @@ class Keyspaces:
             )
         return found
 
-    async def create(self, view: str, name: str, settings: KeyspaceSettings) -> Keyspace:
-        """A new keyspace. Raises StoreExists when there is one of that name."""
-        found, made = await self._make(view, name, settings)
+    async def create(
+        self, view: str, name: str, settings: KeyspaceSettings, begins: Begins | None = None
+    ) -> Keyspace:
+        """A new keyspace, with the rows that it begins with in the same commit.
+
+        Raises:
+            StoreExists: there is one of that name.
+        """
+        found, made = await self._make(view, name, settings, begins)
         if not made:
             raise StoreExists(
                 f"a new name was wanted; {view} {name!r} exists. Get it, or choose another name",
@@ -284,7 +292,7 @@ class Keyspaces:
             rest = page.resume
 
     async def _make(
-        self, view: str, name: str, settings: KeyspaceSettings
+        self, view: str, name: str, settings: KeyspaceSettings, begins: Begins | None = None
     ) -> tuple[Keyspace, bool]:
         key = _key(view, name)
         name = str.__str__(name)  # It may be of a class of its own.
@@ -311,6 +319,8 @@ class Keyspaces:
             draft = Draft()
             draft.rows[key] = _encode(standing)
             draft.rows[layout.SYSTEM_KEYSPACE_LAST] = number.to_bytes(layout.NUMBER_BYTES, "big")
+            if begins is not None:
+                draft.rows.update(begins(number))
             return draft
 
         while True:

@@ -8,10 +8,12 @@ from typing import Final, NamedTuple, Self
 
 from msgspec import Struct
 
+from holdfast.contract.batch import Need
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import Conflict, InvalidInput, InvalidKey
-from holdfast.contract.record import THIS_COMMIT, Range
+from holdfast.contract.record import THIS_COMMIT, Range, Record
 from holdfast.store.feed_row import NO_CONTEXT, WriteContext
+from holdfast.store.plan import Plan
 from holdfast.store.space import Space, WritePlan
 
 #: A pair of a store.
@@ -23,6 +25,10 @@ WRITE_ATTEMPTS: Final = 64
 
 class Moved(Exception):
     """Another saved version is below the unsaved changes than the one that was looked at."""
+
+
+class Overtaken(Exception):
+    """A key that is to be written, or the version below, changed since the moment in question."""
 
 
 def moving() -> Conflict:
@@ -153,8 +159,21 @@ class Content(ABC):
 
     async def write(self, wishes: Sequence[Wish], context: WriteContext = NO_CONTEXT) -> Written:
         """Do all of it in one commit, or none."""
+        return await self._written(wishes, context, None)
+
+    async def write_since(
+        self, wishes: Sequence[Wish], revision: int, context: WriteContext
+    ) -> Written:
+        """The same, unless what it writes to changed since a revision. Raises Overtaken."""
+        return await self._written(wishes, context, revision)
+
+    async def _written(
+        self, wishes: Sequence[Wish], context: WriteContext, since: int | None
+    ) -> Written:
         for _ in range(WRITE_ATTEMPTS):
             prepared = await self.prepared(wishes)
+            if since is not None:
+                prepared = prepared._replace(write=_unless_newer(prepared.write, since))
             try:
                 receipt = await self.space.commit(prepared.keys, prepared.write, context)
             except Moved:
@@ -166,3 +185,14 @@ class Content(ABC):
 def told_revision(revision: int) -> int:
     """The revision of a commit as callers are told it: 0 inside a transaction."""
     return 0 if revision == THIS_COMMIT else revision
+
+
+def _unless_newer(write: WritePlan, since: int) -> WritePlan:
+    """The same, which raises Overtaken where a row is newer than a revision."""
+
+    def checked(plan: Plan, records: Sequence[Record | None]) -> Need | None:
+        if any(record is not None and record.revision > since for record in records):
+            raise Overtaken
+        return write(plan, records)
+
+    return checked

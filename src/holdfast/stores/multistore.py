@@ -391,8 +391,9 @@ class _Home:
         keyspace = await make_branch(
             content,
             version,
-            lambda settings: stores._keyspaces.create(STORES, name, settings),  # noqa: SLF001 - ours
-            stores._space,  # noqa: SLF001 - ours
+            lambda settings, begins: stores._keyspaces.create(  # noqa: SLF001 - ours
+                STORES, name, settings, begins
+            ),
             name,
         )
         store = stores._store(keyspace)  # noqa: SLF001 - ours

@@ -14,7 +14,7 @@ from holdfast.contract.errors import (
 )
 from holdfast.store.feed_row import WriteContext
 from holdfast.stores.config import StoreConfig
-from holdfast.stores.content import Content
+from holdfast.stores.content import WRITE_ATTEMPTS, Content, Overtaken, moving
 from holdfast.stores.home import Home
 from holdfast.stores.lifecycle import CLOSED
 from holdfast.stores.mounts import MountedStore, mounted, part_of
@@ -128,11 +128,21 @@ class Store(Verbs, VersionedVerbs):
         content = self._require_outside("stores are merged")
         if not isinstance(branch, Store):
             raise InvalidInput(f"a branch of this store is merged; found a {type(branch).__name__}")
-        wishes = await merged_wishes(content, branch._open(), prefer)
-        if wishes:
-            comment = f"merge of {branch.name}"
-            await self._write(wishes, WriteContext(comment=comment))
-        return len(wishes)
+        context = WriteContext(comment=f"merge of {branch.name}")
+        for _ in range(WRITE_ATTEMPTS):
+            wishes, revision = await merged_wishes(content, branch._open(), prefer)
+            try:
+                if wishes:
+                    await content.write_since(wishes, revision, context)
+            except Overtaken:
+                continue  # What came meanwhile may be a conflict.
+            except Conflict as conflict:
+                if not await self._renew(conflict):
+                    raise
+                content = self._require_outside("stores are merged")
+                continue
+            return len(wishes)
+        raise moving()
 
     async def close(self) -> None:
         """Let go of it: every later call raises StoreClosed. Closing twice does nothing."""

@@ -15,6 +15,7 @@ from holdfast.database.following import promote as promote_async
 from holdfast.database.restoring import restore as restore_async
 from holdfast.database.restoring import verify_backups as verify_backups_async
 from holdfast.runtime.drive import drive
+from holdfast.store.encryption.settings import Encryption
 
 if TYPE_CHECKING:
     from holdfast.backups.chain import BackupFacts
@@ -79,6 +80,7 @@ def follow(
     source: str | EngineConfig,
     target: str | EngineConfig | Path,
     *,
+    encryption: Encryption | str | None = None,
     interval: float | timedelta = 1.0,
     once: bool = False,
     progress: Callable[[Round], None] | None = None,
@@ -96,6 +98,8 @@ def follow(
         target: the standby: nothing, or what an earlier call left there. A Path, or a URL that is
             of no engine and that fsspec knows, such as `s3://bucket/app`, gets backups instead: a
             full one, then ever more that continue it, for `restore` to take.
+        encryption: the keys of the source, as in `holdfast.sync.open`. A standby and shipped
+            backups hold its rows as they are stored, and want the same keys.
         interval: the shortest time from one round to the next, seconds or a timedelta. After a
             long round it is four times as long as that, so that a follower leaves most of a core
             to others. This and one round are how much a standby may lack.
@@ -108,11 +112,18 @@ def follow(
         StoreExists: something stands at the target that is no standby.
         Compacted: the standby follows another database, or this one before it was restored.
         Fenced: the standby was promoted, or has another follower by now.
+        ConfigInvalid: the target names layers, or keys although the source is not encrypted.
         Unsupported: the source has no snapshots, or the target takes no rows with revisions.
     """
     return drive(
         follow_async(
-            source, target, interval=interval, once=once, progress=progress, components=components
+            source,
+            target,
+            encryption=encryption,
+            interval=interval,
+            once=once,
+            progress=progress,
+            components=components,
         )
     )
 

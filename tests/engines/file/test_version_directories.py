@@ -14,6 +14,7 @@ from holdfast.backups.version_directories import directory_of, read_version, wri
 from holdfast.contract.errors import (
     IntegrityFailed,
     NotADatabase,
+    StorageFull,
     StoreExists,
     StoreNotFound,
     VersionNotFound,
@@ -118,7 +119,7 @@ def test_a_writer_that_is_broken_off_leaves_no_version(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fail)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(StorageFull, match="no room"):
             asyncio.run(_save("memory://", root))
     assert list(root.glob("*/versions/*")) == []
     one, _ = asyncio.run(_save("memory://", root))

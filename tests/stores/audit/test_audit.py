@@ -220,6 +220,14 @@ async def test_what_is_no_receipt_is_refused(kept_scene: Scene) -> None:
     for text in ("", "{}", "[]", '{"revision": 1}', "\x00", '{"row": 5}'):
         with pytest.raises(DeserializationFailed):
             Receipt.from_json(text)
+    for number in (-1, 1 << 64):
+        for text in (
+            f'{{"revision":{number},"index":0,"row":"","number":0,"size":1,"root":"","path":[]}}',
+            f'{{"revision":1,"index":{number},"row":"","number":0,"size":1,"root":"","path":[]}}',
+            f'{{"revision":1,"index":0,"row":"","number":{number},"size":1,"root":"","path":[]}}',
+        ):
+            with pytest.raises((DeserializationFailed, IntegrityFailed)):
+                Receipt.from_json(text).require()
     async with kept_scene.open() as db:
         await filled(db, 3)
         await db.audit.seal()

@@ -6,7 +6,7 @@ import dbm.dumb
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -251,3 +251,69 @@ def _run(url: str, path: str) -> subprocess.CompletedProcess[bytes]:
         timeout=50,
         check=False,
     )
+
+
+class Faulty(MappingStore):
+    """A store that does something in the middle of its calls."""
+
+    def __init__(self, pairs: dict[bytes, bytes], meanwhile: Callable[[], object]) -> None:
+        super().__init__("faulty", pairs)
+        self.meanwhile = meanwhile
+
+    async def get(self, key: bytes, default: Any = None) -> Any:
+        self.meanwhile()
+        return await super().get(key, default)
+
+    async def iterate_range(
+        self, *bounds: Any, **options: Any
+    ) -> AsyncIterator[tuple[bytes, bytes]]:
+        async for pair in super().iterate_range(*bounds, **options):
+            yield pair
+            self.meanwhile()
+
+
+@pytest.mark.row("E-116")
+async def test_a_flag_that_is_set_in_the_middle_of_a_call_counts_from_the_next_one() -> None:
+    told: list[Difference] = []
+
+    def flips() -> None:
+        shadow.primary = "new" if shadow.primary == "old" else "old"
+
+    old = Faulty({b"a": b"1", b"b": b"2", b"c": b"only old"}, flips)
+    new = MappingStore("new", {b"a": b"1", b"b": b"2"})
+    shadow = ShadowStore(old, new, told=told.append)
+    assert await shadow.get(b"a") == b"1"
+    assert shadow.primary == "new"
+    shadow.primary = "old"
+    assert len(await listed(shadow.iterate_range())) == 3
+    assert told == [Difference("iterate", b"c", b"only old", None)]
+
+
+@pytest.mark.row("E-116")
+@pytest.mark.parametrize("primary", ["old", "new"])
+async def test_a_walk_that_fails_beside_the_primary_disturbs_nobody(primary: Any) -> None:
+    told: list[Difference] = []
+
+    def fails() -> None:
+        raise RuntimeError("the old one is broken")
+
+    pairs = {b"a": b"1", b"b": b"2", b"c": b"3"}
+    sides: Any = {"old": MappingStore("old", dict(pairs)), "new": MappingStore("new", dict(pairs))}
+    beside = "new" if primary == "old" else "old"
+    sides[beside] = Faulty(dict(pairs), fails)
+    shadow = ShadowStore(**sides, primary=primary, told=told.append)
+    assert await listed(shadow.iterate_range()) == sorted(pairs.items())
+    assert [(one.verb, getattr(one, beside)) for one in told] == [("iterate", "RuntimeError")]
+    assert await shadow.get(b"a") == b"1"
+    # Whoever is told may fail as well: both stores have done what was asked by then.
+    shadow = ShadowStore(**sides, primary=primary, told=lambda _: fails())
+    await shadow.set(b"d", b"4")
+    assert await shadow.get(b"d") == b"4"
+
+
+async def test_a_mapping_is_walked_while_others_remove_keys() -> None:
+    pairs = {b"a": b"1", b"b": b"2"}
+    walk = MappingStore("old", pairs).iterate()
+    assert await anext(walk) == (b"a", b"1")
+    del pairs[b"b"]
+    assert await listed(walk) == []

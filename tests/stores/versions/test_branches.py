@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
 import pytest
 
+from holdfast.contract.batch import Batch, Delete
 from holdfast.contract.errors import (
     Conflict,
     InvalidInput,
@@ -13,6 +19,9 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.record import Range
 from holdfast.store import layout
+from holdfast.store.space import Space
+from holdfast.stores.versions import branches
+from holdfast.stores.versions.state import state_key
 from tests.store.scene import Scene, listed, rows_of
 
 
@@ -98,3 +107,76 @@ async def test_merge_names_conflicts(scene: Scene) -> None:
             await plain.merge(branch)
         with pytest.raises(Unsupported):
             await plain.branch("x")
+
+
+async def test_what_is_written_while_branches_are_compared_is_never_lost(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write between the look at both sides and the commit of the merge."""
+    merged = branches.merged_wishes
+    async with scene.open() as db:
+        store = await db.stores.create("ledger", kind="iavl")
+        await store.set_many({b"a": b"v", b"b": b"v"})
+        await store.save_version()
+        branch = await store.branch("b")
+        await branch.set(b"a", b"theirs")
+        await branch.set(b"b", b"theirs")
+        meanwhile: list[Callable[[], Awaitable[object]]] = []
+
+        async def slow(*given: Any) -> Any:
+            found = await merged(*given)
+            if meanwhile:
+                await meanwhile.pop()()
+            return found
+
+        monkeypatch.setattr(branches, "merged_wishes", slow)
+        meanwhile.append(lambda: store.set(b"a", b"ours"))
+        with pytest.raises(Conflict) as raised:
+            await store.merge(branch)
+        assert raised.value.details["keys"] == [b"a"]
+        assert [await store.get(key) for key in (b"a", b"b")] == [b"ours", b"v"]
+
+        async def saved_too() -> None:
+            await store.set(b"b", b"saved")
+            await store.save_version()
+
+        meanwhile.append(saved_too)
+        assert await store.merge(branch, prefer="ours") == 0
+        assert await store.get(b"b") == b"saved"
+        meanwhile.append(lambda: store.set(b"c", b"of no concern"))
+        assert await store.merge(branch, prefer="theirs") == 2
+        assert await store.get(b"a") == b"theirs"
+
+
+async def test_a_branch_is_there_with_its_beginning_or_not_at_all(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Broken off in between, it would look empty, and a merge would remove every key."""
+    async with scene.open() as db:
+        store = await db.stores.create("ledger", kind="iavl")
+        await store.set(b"a", b"1")
+        await store.save_version()
+        commit, count = Space.commit, 0
+
+        async def broken_off(self: Space, *given: Any, **options: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count == 2:
+                raise asyncio.CancelledError
+            return await commit(self, *given, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Space, "commit", broken_off)
+            with suppress(asyncio.CancelledError):
+                await store.branch("what-if")
+        if not await db.stores.exists("what-if"):
+            await store.branch("what-if")
+        branch = await db.stores.get("what-if")
+        assert await branch.get(b"a") == b"1"
+        assert await store.merge(branch) == 0
+        # One that an earlier version left half made is refused.
+        engine = db._open_engine()
+        await engine.commit(Batch([Delete(state_key(branch._open().space.keyspace.number))]))
+        with pytest.raises(InvalidInput, match="never made to its end"):
+            await store.merge(branch)
+        assert await store.get(b"a") == b"1"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final, Literal, NamedTuple, TypeVar
-
-import msgspec
 
 from holdfast.contract.batch import Batch, CheckRange, Draft, Operation, Put
 from holdfast.contract.engine import Engine
@@ -17,9 +16,9 @@ from holdfast.contract.errors import (
     InvalidName,
     QuotaExceeded,
     ReadOnly,
-    StoreError,
 )
 from holdfast.contract.record import Range, Record
+from holdfast.layers.encrypt.asking import Asking
 from holdfast.layers.encrypt.cipher import Cipher, new_key
 from holdfast.layers.encrypt.providers import KeyProvider
 from holdfast.layers.encrypt.ring import (
@@ -69,12 +68,13 @@ class Keeper:
     """
 
     def __init__(self, engine: Engine, provider: KeyProvider, places: Places, rows: Rows) -> None:
-        self.provider = provider
+        self.asking = Asking(provider, engine.components.host)
         self._engine = engine
         self._places = places
         self._rows = rows
         self._mac_keys: dict[int, bytes] = {}
         self._pending: Pending | None = None
+        self._turn = threading.Lock()
         #: The revision of the ring's head that is known; None: it is not stored yet.
         self.revision: int | None = None
 
@@ -133,9 +133,8 @@ class Keeper:
                 )
             await self._unwrap(active.number, ring)
             verify(head.value, self._mac_key(ring))
-            self._rows.use(ring)
-            self.revision = head.revision
-            return True
+            if self._go_on(ring, head.revision):
+                return True
         raise Conflict(
             f"the keys of the database were changed by others {ATTEMPTS_MAX} times while they were "
             "read; try again"
@@ -186,46 +185,35 @@ class Keeper:
 
     async def make(self, name: str, ring: Ring) -> DataKey:
         """A data key with the next version and number; not part of the ring yet."""
-        number = ring.next_number()
-        version = max((key.version for key in ring.of_name(name)), default=0) + 1
-        now = self._engine.components.clock.now_ms()
-        key = DataKey(number, name, version, "active", now, "", b"")
-        data_key = new_key()
-        wrapped = await self.ask(lambda: self.provider.wrap(name, data_key, key.context))
-        return msgspec.structs.replace(key, master=wrapped.version, wrapped=wrapped.blob)
+        made, _ = await self._made(name, ring)
+        return made
 
     async def rewrapped(self, key: DataKey) -> DataKey:
         """The data key, wrapped by the newest master key."""
-        data_key = await self.ask(
-            lambda: self.provider.unwrap(key.name, key.as_wrapped, key.context)
-        )
-        wrapped = await self.ask(lambda: self.provider.wrap(key.name, data_key, key.context))
-        return msgspec.structs.replace(key, master=wrapped.version, wrapped=wrapped.blob)
-
-    async def ask(self, call: Callable[[], T]) -> T:
-        """What the provider answers, asked where that holds up no loop."""
-
-        def answered() -> tuple[T] | Exception:
-            try:
-                return (call(),)
-            except Exception as error:  # noqa: BLE001 - whatever a provider raises is told below
-                return error
-
-        if self.provider.at_hand:
-            answer = answered()
-        else:
-            answer = await self._engine.components.host.runtime().offload(answered)
-        if isinstance(answer, tuple):
-            return answer[0]
-        if isinstance(answer, StoreError):
-            raise answer
-        # Not its text, which is not ours and may hold what nobody should read.
-        raise DecryptionFailed(
-            f"{type(self.provider).__name__} failed with a {type(answer).__name__}; mend it and "
-            "try again",
-        ) from answer
+        return await self.asking.wrapped(key, await self.asking.unwrapped(key))
 
     # --- Inside -----------------------------------------------------------------------------
+
+    def _go_on(self, ring: Ring, revision: int) -> bool:
+        """Go on with a ring, unless a later one is known; whether it does.
+
+        Another thread may have read a later one while this one asked for a key.
+        """
+        with self._turn:
+            if self.revision is not None and revision < self.revision:
+                return False
+            self._rows.use(ring)
+            self.revision = revision
+            return True
+
+    async def _made(self, name: str, ring: Ring) -> tuple[DataKey, bytes]:
+        """The same with its 32 bytes."""
+        number = ring.next_number()
+        version = max((key.version for key in ring.of_name(name)), default=0) + 1
+        now = self._engine.components.clock.now_ms()
+        data_key = new_key()
+        key = DataKey(number, name, version, "active", now, "", b"")
+        return await self.asking.wrapped(key, data_key), data_key
 
     async def _require_empty(self) -> None:
         if (await self._engine.scan(Range(limit=1))).rows:
@@ -237,10 +225,7 @@ class Keeper:
 
     async def _begin(self) -> None:
         """Make the ring of a new database, of one key."""
-        first = await self.make(DATABASE, Ring({}))
-        data_key = await self.ask(
-            lambda: self.provider.unwrap(DATABASE, first.as_wrapped, first.context)
-        )
+        first, data_key = await self._made(DATABASE, Ring({}))
         ring, rows = Ring({}).changed(first), Rows(self._places)
         rows.ciphers[first.number] = Cipher(data_key)
         rows.use(ring)
@@ -306,14 +291,13 @@ class Keeper:
                 versions=[key.version],
             )
         try:
-            data_key = await self.ask(
-                lambda: self.provider.unwrap(key.name, key.as_wrapped, key.context)
-            )
+            data_key = await self.asking.unwrapped(key)
         except DecryptionFailed as error:
             raise self._lost(key, ring or self._rows.ring, error) from error
-        self._rows.ciphers[number] = Cipher(data_key)
+        # First, as an interrupt may come between the two: whoever finds the cipher finds this.
         if key.name == DATABASE:
             self._mac_keys[number] = mac_key_of(data_key)
+        self._rows.ciphers[number] = Cipher(data_key)
 
     def _lost(self, key: DataKey, ring: Ring, error: DecryptionFailed) -> DecryptionFailed:
         """What cannot be read, said with the provider's reason."""

@@ -29,16 +29,16 @@ from holdfast.contract.capability import Capabilities
 from holdfast.contract.engine import NOT_NOW, Engine, Layer, NotNow, Peeked, Snapshot
 from holdfast.contract.errors import Conflict
 from holdfast.contract.limits import check_batch, check_draft, check_key
-from holdfast.contract.record import Page, Range, Record, after_prefix
+from holdfast.contract.record import Page, Range, Record
 from holdfast.layers.encrypt.cipher import Nonces, new_nonces
 from holdfast.layers.encrypt.keeper import ATTEMPTS_MAX, Keeper
 from holdfast.layers.encrypt.providers import KeyProvider
-from holdfast.layers.encrypt.ring import key_row
 from holdfast.layers.encrypt.rows import KEY, LOG, OVERHEAD_BYTES, Again, Places, Rows
+from holdfast.layers.encrypt.spans import Counts, Spans
 
 T = TypeVar("T")
 
-#: How many operations the ring of a new database takes.
+#: Those that the ring of a new database takes.
 RING_OPERATIONS: Final = 3
 
 
@@ -55,13 +55,18 @@ class EncryptLayer(Layer):
 
     def __init__(self, inner: Engine, provider: KeyProvider, places: Places) -> None:
         super().__init__(inner)
-        self.rows = Rows(places)
-        self.places = places
-        self.keeper = Keeper(inner, provider, places, self.rows)
+        rows = Rows(places)
+        self._use(rows, places, Keeper(inner, provider, places, rows))
+
+    def _use(self, rows: Rows, places: Places, keeper: Keeper) -> None:
+        """Seal and open with these."""
+        self.rows, self.places, self.keeper = rows, places, keeper
         self._ring = places.ring
-        self._ring_end = after_prefix(places.ring)
+        self._spans = Spans(places.ring)
         self._limits: tuple[Capabilities, Capabilities] | None = None
-        self._once = inner.capabilities.transacts_once
+        below = self.inner.capabilities
+        self._once = below.transacts_once
+        self._operations_max = below.batch_operations_max - RING_OPERATIONS
 
     @property
     def capabilities(self) -> Capabilities:
@@ -145,16 +150,17 @@ class EncryptLayer(Layer):
     async def commit(self, batch: Batch) -> Receipt:
         if self._once:
             return await self.transact([], lambda _records, _revision: batch)
+        counts: Counts = {}
         for _ in range(ATTEMPTS_MAX):
             await self.keeper.store()  # Such an engine has no other way to do it first.
             fence = CheckKey(self._ring, self.keeper.revision)
             try:
-                sealed = self._sealed_batch(batch, None)
+                sealed = self._sealed_batch(batch, None, counts)
                 operations = [fence, *sealed.operations] if batch.operations else []
                 receipt = await self.inner.commit(Batch(operations, batch.id, batch.previous))
                 return await self._receipt(receipt)
             except Again as again:
-                await self.keeper.settle(again)
+                await self._settle(again, counts)
             except Conflict as conflict:
                 if conflict.details.get("key") != self._ring:
                     raise
@@ -165,15 +171,16 @@ class EncryptLayer(Layer):
         self, keys: Sequence[bytes], decide: Decide, *, previous: bool = False
     ) -> Receipt:
         wanted = [*keys, self._ring]
+        counts: Counts = {}
         for _ in range(ATTEMPTS_MAX):
             if self.keeper.revision is None:
                 await self.keeper.refresh()
             try:
                 receipt = await self.inner.transact(
-                    wanted, self._sealing(keys, decide), previous=previous
+                    wanted, self._sealing(keys, decide, counts), previous=previous
                 )
             except Again as again:
-                await self.keeper.settle(again)
+                await self._settle(again, counts)
                 continue
             except Conflict as conflict:
                 if self.keeper.revision is not None or conflict.details.get("range") != Range():
@@ -190,7 +197,7 @@ class EncryptLayer(Layer):
         if self.keeper.revision is None:
             return NOT_NOW
         try:
-            return inner_transact([*keys, self._ring], self._sealing(keys, decide))
+            return inner_transact([*keys, self._ring], self._sealing(keys, decide, {}))
         except Again:
             return NOT_NOW
 
@@ -217,8 +224,7 @@ class EncryptLayer(Layer):
         await self.inner.load(loaded, next_revision=next_revision)
 
     def _sealed(self, key: bytes, record: Record, nonces: Nonces) -> Record:
-        value, revision = record
-        return Record(self.rows.seal(key, value, revision, nonces), revision)
+        return Record(self.rows.seal(key, record[0], record[1], nonces), record[1])
 
     # --- Inside: reading --------------------------------------------------------------------
 
@@ -230,7 +236,7 @@ class EncryptLayer(Layer):
 
     def _wider(self, range: Range) -> Range:
         """The range to ask for, so that rows of the ring take no place of others in a page."""
-        if range.limit is None or range.limit < 1 or self._around(range) == [range]:
+        if range.limit is None or range.limit < 1 or self._spans.around(range) == [range]:
             return range
         return replace(range, limit=range.limit + 1 + len(self.rows.ring.keys))
 
@@ -254,13 +260,7 @@ class EncryptLayer(Layer):
 
     async def _fetched(self, work: Callable[[], T]) -> T:
         """What the work returns, once all keys that it asks for are at hand."""
-        for _ in range(ATTEMPTS_MAX):
-            try:
-                return work()
-            except Again as again:
-                await self.keeper.settle(again)
-        # One page may be under many keys; each of them was fetched once.
-        while True:
+        while True:  # One page may be under many keys; each of them is fetched once.
             try:
                 return work()
             except Again as again:
@@ -277,7 +277,7 @@ class EncryptLayer(Layer):
 
     # --- Inside: writing --------------------------------------------------------------------
 
-    def _sealing(self, keys: Sequence[bytes], decide: Decide) -> Decide:
+    def _sealing(self, keys: Sequence[bytes], decide: Decide, counts: Counts) -> Decide:
         """The function that decides, with rows opened before it and sealed behind it."""
         first = len(keys)
         asked = list(keys)
@@ -294,18 +294,20 @@ class EncryptLayer(Layer):
             mine = records[:first] + records[first + 1 :]
             answer = decide(list(map(shown, asked, mine)), revision)
             if type(answer) is Draft:
-                return self._sealed_draft(answer, revision)
+                return self._sealed_draft(answer, revision, counts)
             if type(answer) is Need:
                 asked = [*asked, *answer.keys]
                 return answer
             if answer is None:
                 return None
             assert isinstance(answer, Batch)
-            return self._sealed_batch(answer, revision)
+            return self._sealed_batch(answer, revision, counts)
 
         return decide_sealed
 
-    def _sealed_draft(self, draft: Draft, revision: int) -> Draft:
+    def _sealed_draft(self, draft: Draft, revision: int, counts: Counts) -> Draft:
+        if len(draft.rows) + len(draft.appends) + len(draft.ranges) > self._operations_max:
+            check_draft(draft, self.capabilities)
         sealed = Draft()
         sealed.id = draft.id
         begins = self.keeper.revision is None
@@ -335,17 +337,15 @@ class EncryptLayer(Layer):
             check_draft(draft, self.capabilities)  # Says what is no bytes, or empty.
             raise
         if draft.ranges:
-            sealed.ranges = [part for range in draft.ranges for part in self._around(range)]
+            sealed.ranges = [part for range in draft.ranges for part in self._spans.around(range)]
         if draft.checks:
-            sealed.checks = [
-                self._counted(one) if isinstance(one, CheckRange) else one for one in draft.checks
-            ]
+            sealed.checks = [part for one in draft.checks for part in self._checked(one, counts)]
         if begins and draft.writes:
             sealed.rows |= self.keeper.pending.stored
             sealed.checks = [*sealed.checks, CheckRange(Range(), revision - 1, 0)]
         return sealed
 
-    def _sealed_batch(self, batch: Batch, revision: int | None) -> Batch:
+    def _sealed_batch(self, batch: Batch, revision: int | None, counts: Counts) -> Batch:
         check_batch(batch, self.capabilities)
         operations: list[Operation] = []
         appends = 0
@@ -365,12 +365,12 @@ class EncryptLayer(Layer):
                     appends += 1
                 operations.append(operation._replace(value=sealed))
             elif isinstance(operation, DeleteRange):
-                operations += [DeleteRange(part) for part in self._around(operation.range)]
-            elif isinstance(operation, CheckRange):
-                operations.append(self._counted(operation))
+                operations += [DeleteRange(part) for part in self._spans.around(operation.range)]
+            elif isinstance(operation, CheckKey | CheckRange):
+                operations += self._checked(operation, counts)
             else:
                 operations.append(operation)
-        if begins and any(type(one) is not CheckKey for one in batch.operations):
+        if begins and any(type(one) not in (CheckKey, CheckRange) for one in batch.operations):
             operations = [
                 CheckRange(Range(), (revision or 1) - 1, 0),
                 *operations,
@@ -378,20 +378,19 @@ class EncryptLayer(Layer):
             ]
         return Batch(operations, batch.id, batch.previous)
 
-    def _around(self, range: Range) -> list[Range]:
-        """A range without the rows of the ring."""
-        end = self._ring_end
-        assert end is not None
-        if (range.end is not None and range.end <= self._ring) or (range.start or b"") >= end:
-            return [range]
-        parts = [Range(range.start, self._ring), Range(end, range.end)]
-        return [part for part in parts if not part.empty]
+    def _checked(
+        self, check: CheckKey | CheckRange, counts: Counts
+    ) -> Sequence[CheckKey | CheckRange]:
+        """A check as the engine is to make it: it sees rows of the ring."""
+        if not isinstance(check, CheckRange):
+            return [check]
+        return self._spans.checked(check, self.keeper.revision, self.rows.ring.keys, counts)
 
-    def _counted(self, check: CheckRange) -> CheckRange:
-        """A check of a range that may hold rows of the ring, which its count does not know."""
-        inside = [self._ring, *(key_row(self._ring, n) for n in self.rows.ring.keys)]
-        count = sum(key in check.range for key in inside)
-        return replace(check, count=check.count + count) if count else check
+    async def _settle(self, again: Again, counts: Counts) -> None:
+        """Fetch what a commit lacks."""
+        if again.check is not None:
+            counts[again.check] = await self._spans.count(self.inner, again.check)
+        await self.keeper.settle(again)
 
     def _contended(self) -> Conflict:
         return Conflict(

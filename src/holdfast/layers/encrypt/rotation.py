@@ -94,7 +94,7 @@ async def destroy(layer: EncryptLayer, name: str, progress: Progress | None) -> 
         InvalidInput: it is the key of the database itself, or there is no key of that name.
         Unsupported: the provider destroys no master keys.
     """
-    provider = layer.keeper.provider
+    provider = layer.keeper.asking.provider
     if name == DATABASE:
         raise InvalidInput(
             "the key of the database itself is not destroyed from within: remove the files, and "
@@ -110,15 +110,16 @@ async def destroy(layer: EncryptLayer, name: str, progress: Progress | None) -> 
         _require_free(ring, name)
         resumed = ring.rotation is not None
         # Not before the ring can be changed, and before it is: nobody comes back from here.
-        await layer.keeper.ask(lambda: provider.destroy(name))
+        await layer.keeper.asking.ask(lambda: provider.destroy(name))
         if all(key.state == "destroyed" for key in keys) and resumed:
             return None
         gone = [msgspec.structs.replace(key, state="destroyed", wrapped=b"") for key in keys]
         return gone, Rotation(name, max(key.number for key in keys))
 
     ring = await layer.keeper.change(mark)
-    assert ring.rotation is not None
-    looked_at, changed = await _walk(layer, ring.rotation, progress)
+    looked_at = changed = 0
+    if ring.rotation is not None:  # Else another process, which did the same, was faster.
+        looked_at, changed = await _walk(layer, ring.rotation, progress)
     return Rotated(name, 0, looked_at, changed, resumed)
 
 
@@ -152,7 +153,7 @@ async def wrap_anew(layer: EncryptLayer, *, renew: bool) -> int:
         layer: of the database.
         renew: first have the provider make new versions of the master keys.
     """
-    provider, renewed = layer.keeper.provider, not renew
+    provider, renewed = layer.keeper.asking.provider, not renew
     count = 0
 
     async def wrapped(ring: Ring) -> Change | None:
@@ -160,7 +161,7 @@ async def wrap_anew(layer: EncryptLayer, *, renew: bool) -> int:
         living = [key for key in ring.keys.values() if key.state != "destroyed"]
         if not renewed:
             for name in sorted({key.name for key in living}):
-                await layer.keeper.ask(lambda name=name: provider.renew(name))  # type: ignore[misc]
+                await layer.keeper.asking.ask(lambda name=name: provider.renew(name))  # type: ignore[misc]
             renewed = True
         count = len(living)
         return [await layer.keeper.rewrapped(key) for key in living], "same"

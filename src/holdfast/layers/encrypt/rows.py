@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final
 
-from holdfast.contract.batch import APPEND_BYTES
+from holdfast.contract.batch import APPEND_BYTES, CheckRange
 from holdfast.contract.errors import DecryptionFailed, InvalidKey
 from holdfast.layers.encrypt.cipher import NONCE_BYTES, TAG_BYTES, Cipher, InvalidTag, Nonces
 from holdfast.layers.encrypt.ring import DATABASE, NUMBER_BYTES, Ring
@@ -43,6 +43,7 @@ class Again(Exception):
         name: of a key that a row is to be written under.
         stale: another process has changed the ring.
         directory: a keyspace is not known.
+        check: the keys that stand before the ring in its range are to be counted.
     """
 
     def __init__(
@@ -52,12 +53,14 @@ class Again(Exception):
         name: str | None = None,
         stale: bool = False,
         directory: bool = False,
+        check: CheckRange | None = None,
     ) -> None:
         super().__init__()
         self.number = number
         self.name = name
         self.stale = stale
         self.directory = directory
+        self.check = check
 
 
 class Places(ABC):
@@ -177,6 +180,9 @@ class Rows:
 
     def _found(self, name: str) -> tuple[bytes, Callable[[bytes, bytes, Nonces], bytes]]:
         """What rows of that name are written with."""
+        # Before the ring is looked at: what is found in a ring that another thread replaces
+        # meanwhile goes where nobody looks any more.
+        known = self._under
         active = self.ring.active.get(name)
         if active is None:
             raise Again(name=name)
@@ -184,7 +190,7 @@ class Rows:
         if cipher is None:
             raise Again(number=active.number)
         head = bytes((REVISION,)) + active.number.to_bytes(NUMBER_BYTES, "big")
-        found = self._under[name] = (head, cipher.seal)
+        found = known[name] = (head, cipher.seal)
         return found
 
     # --- Reading ----------------------------------------------------------------------------

@@ -34,8 +34,27 @@ class Encryption:
     plain_indexes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        _require_provider(self.keys)
+        fields: object = self.plain_indexes
+        # A text is made of texts too, and the `*` in it would stand for every field.
+        if not isinstance(fields, tuple | list) or not all(isinstance(one, str) for one in fields):
+            raise ConfigInvalid(
+                "plain_indexes is a tuple of fields such as ('people.age',); found a "
+                f"{type(fields).__name__}",
+                parameter="encryption",
+            )
+        if not isinstance(self.names, Mapping):
+            raise ConfigInvalid(
+                "names of keys are a mapping such as {'stores/acme': 'acme'}; found a "
+                f"{type(self.names).__name__}",
+                parameter="encryption",
+            )
+        pattern: object
+        name: object
         for pattern, name in self.names.items():
-            if "/" not in pattern or not name:
+            if not (isinstance(pattern, str) and isinstance(name, str) and name) or (
+                "/" not in pattern
+            ):
                 raise ConfigInvalid(
                     "names of keys read {'view/keyspace': 'name of the key'}, such as "
                     f"{{'stores/acme': 'acme'}}; found {{{pattern!r}: {name!r}}}",
@@ -106,9 +125,27 @@ def read_encryption(text: str) -> Encryption:
     return Encryption(FileKeys(place) if kind == "file" else EnvironmentKeys(place))
 
 
+def _require_provider(keys: object) -> None:
+    """Raise ConfigInvalid unless it keeps keys."""
+    try:
+        from holdfast.layers.encrypt.providers import KeyProvider
+    except ImportError as error:
+        raise missing(error) from error
+    if not isinstance(keys, KeyProvider):
+        # Not what it is: somebody may have given the key itself.
+        found = f"the class {keys.__name__}" if isinstance(keys, type) else type(keys).__name__
+        raise ConfigInvalid(
+            "Encryption(keys) takes a KeyProvider, such as FileKeys(path) or "
+            f"EnvironmentKeys(variable); found {found}. A place such as file:PATH goes to "
+            "`holdfast.open(..., encryption=...)` as it is",
+            parameter="encryption",
+        )
+
+
 def missing(error: ImportError) -> DriverMissing:
-    """What to say when there is no cipher."""
-    del error
+    """What to say when there is no cipher; raises the error where something else is missing."""
+    if (error.name or "").partition(".")[0] != "cryptography":
+        raise error
     return DriverMissing(
         "encryption needs the package cryptography: pip install 'holdfast-db[encryption]'",
         extra="encryption",

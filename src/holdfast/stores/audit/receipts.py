@@ -7,6 +7,7 @@ u64, index u32, big-endian), then the change as it is stored.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Self
 
 import msgspec
@@ -68,9 +69,15 @@ class Receipt(_Exported, frozen=True, forbid_unknown_fields=True):
 
     def require(self) -> None:
         """Raise IntegrityFailed unless the receipt holds."""
-        place = self.revision.to_bytes(8, "big") + self.index.to_bytes(4, "big")
-        if not self.row.startswith(place) or not inclusion_holds(
-            leaf_hash(self.row), self.number, self.size, self.path, self.root
+        place: bytes | None = None
+        with suppress(OverflowError):  # Numbers that no place in a feed has.
+            place = self.revision.to_bytes(8, "big") + self.index.to_bytes(4, "big")
+        if (
+            place is None
+            or not self.row.startswith(place)
+            or not inclusion_holds(
+                leaf_hash(self.row), self.number, self.size, self.path, self.root
+            )
         ):
             raise IntegrityFailed(
                 f"the receipt does not show that change {self.index} of revision {self.revision} "

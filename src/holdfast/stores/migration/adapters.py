@@ -144,7 +144,9 @@ class MappingStore:
             reverse=not ascending,
         )
         for key in keys[:limit]:
-            yield key, self._mapping[key]
+            value = self._mapping.get(key)
+            if value is not None:  # Else it was removed since.
+                yield key, value
 
     async def prefix(self, prefix: bytes, ascending: bool = True) -> AsyncIterator[Pair]:
         """The pairs whose keys begin with `prefix`."""

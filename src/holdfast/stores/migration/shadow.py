@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 from msgspec import Struct
@@ -101,11 +101,10 @@ class ShadowStore:
 
     async def get(self, key: bytes, default: T | Missing = MISSING) -> bytes | T:
         """The value that the primary has; see `Store.get`."""
-        answers = await self._both(lambda store: store.get(key, None))
+        answers, answer = await self._both(lambda store: store.get(key, None))
         self._compare("get", key, answers)
-        value = self._answer(answers)
-        if value is not None:
-            return bytes(value)
+        if answer is not None:
+            return bytes(answer)
         if not isinstance(default, Missing):
             return default
         raise KeyNotFound(f"there is no value under the key of {len(key)} bytes", key=key)
@@ -116,57 +115,62 @@ class ShadowStore:
 
     async def set(self, key: bytes, value: bytes) -> int:
         """Put a value under a key in both; what the primary answers."""
-        answers = await self._both(lambda store: store.set(key, value))
+        answers, answer = await self._both(lambda store: store.set(key, value))
         self._compare("set", key, {side: _failure(found) for side, found in answers.items()})
-        answer: int = self._answer(answers)
-        return answer
+        revision: int = answer
+        return revision
 
     async def delete(self, key: bytes) -> bool:
         """Remove a value from both; whether the primary had one."""
-        answers = await self._both(lambda store: store.delete(key))
+        answers, answer = await self._both(lambda store: store.delete(key))
         self._compare("delete", key, answers)
-        return bool(self._answer(answers))
+        return bool(answer)
 
     async def iterate_range(
         self, start: bytes | None = None, end: bytes | None = None, ascending: bool = True
     ) -> AsyncIterator[Pair]:
         """The pairs of the primary; keys and values of the other are compared on the way."""
-        walks = {
-            side: store.iterate_range(start, end, ascending) for side, store in self._sides.items()
-        }
-        other_side: Side = "new" if self._primary == "old" else "old"
-        mine, other = walks[self._primary], walks[other_side]
-        theirs = await _next(other)
-        async for pair in mine:
-            while (
-                theirs is not None and (theirs[0] < pair[0]) is ascending and (theirs[0] != pair[0])
-            ):
-                self._compare("iterate", theirs[0], {self._primary: None, other_side: theirs[1]})
-                theirs = await _next(other)
-            found = theirs[1] if theirs is not None and theirs[0] == pair[0] else None
-            self._compare("iterate", pair[0], {self._primary: pair[1], other_side: found})
-            if found is not None:
-                theirs = await _next(other)
-            yield pair
-        while theirs is not None:
-            self._compare("iterate", theirs[0], {self._primary: None, other_side: theirs[1]})
-            theirs = await _next(other)
+        primary, other = self._turn()
+        mine = self._sides[primary].iterate_range(start, end, ascending)
+        theirs = _Beside(self._sides[other], start, end, ascending)
+
+        def compare(key: bytes, ours: bytes | None, found: Any) -> None:
+            self._compare("iterate", key, {primary: ours, other: found})
+
+        try:
+            async for key, value in mine:
+                async for earlier, found in theirs.before(key):
+                    compare(earlier, None, found)
+                if theirs.failure is None:
+                    compare(key, value, await theirs.at(key))
+                yield key, value
+            async for later, found in theirs.before(None):
+                compare(later, None, found)
+        finally:
+            for walk in (mine, theirs.walk):
+                if isinstance(walk, AsyncGenerator):
+                    await walk.aclose()
+            if theirs.failure is not None:
+                compare(start or b"", None, theirs.failure)
 
     # --- Inside -----------------------------------------------------------------------------
 
-    async def _both(self, ask: Callable[[KeysAndValues], Any]) -> dict[Side, Any]:
-        answers: dict[Side, Any] = {}
+    async def _both(self, ask: Callable[[KeysAndValues], Any]) -> tuple[dict[Side, Any], Any]:
+        """What each answers, and what the caller gets."""
+        # The flag may be set meanwhile: this call goes on as it began.
+        primary, other = self._turn()
         # The primary first: where it refuses, nothing is written into the other.
-        answers[self._primary] = await ask(self._sides[self._primary])
-        other: Side = "new" if self._primary == "old" else "old"
+        answer = await ask(self._sides[primary])
+        answers: dict[Side, Any] = {primary: answer}
         try:
             answers[other] = await ask(self._sides[other])
         except Exception as error:  # noqa: BLE001 - whatever it is, it is a difference
             answers[other] = error
-        return answers
+        return answers, answer
 
-    def _answer(self, answers: dict[Side, Any]) -> Any:
-        return answers[self._primary]
+    def _turn(self) -> tuple[Side, Side]:
+        """Who is the primary now, and who is not."""
+        return ("old", "new") if self._primary == "old" else ("new", "old")
 
     def _compare(self, verb: str, key: bytes, answers: dict[Side, Any]) -> None:
         self.compared += 1
@@ -178,12 +182,59 @@ class ShadowStore:
         self.differences.append(difference)
         # Neither key nor values: they may be anything.
         _log.warning("an old and a new store differ at a %s (%d so far)", verb, self.differed)
-        if self._told is not None:
+        if self._told is None:
+            return
+        try:
             self._told(difference)
+        except Exception as error:  # noqa: BLE001 - both stores have done what was asked by now
+            _log.error("whoever is told of differences failed with a %s", type(error).__name__)
 
 
-async def _next(walk: AsyncIterator[Pair]) -> Pair | None:
-    return await anext(walk, None)
+class _Beside:
+    """The walk of the store that is not primary, in step with the other one.
+
+    Attributes:
+        walk: None where the store did not begin one.
+        failure: what ended it too early.
+    """
+
+    def __init__(
+        self, store: KeysAndValues, start: bytes | None, end: bytes | None, ascending: bool
+    ) -> None:
+        self._ascending = ascending
+        self._pair: Pair | None = None
+        self._began = False
+        self.walk: AsyncIterator[Pair] | None = None
+        self.failure: Exception | None = None
+        try:
+            self.walk = store.iterate_range(start, end, ascending)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is a difference
+            self.failure = error
+
+    async def before(self, key: bytes | None) -> AsyncIterator[Pair]:
+        """What is left of it before a key; None: all."""
+        if not self._began:
+            self._began = True
+            await self._step()
+        while (pair := self._pair) is not None and (
+            key is None or (pair[0] != key and (pair[0] < key) is self._ascending)
+        ):
+            yield pair
+            await self._step()
+
+    async def at(self, key: bytes) -> bytes | None:
+        """The value under the key that it has come to; None: there is none."""
+        pair = self._pair
+        if pair is None or pair[0] != key:
+            return None
+        await self._step()
+        return pair[1]
+
+    async def _step(self) -> None:
+        try:
+            self._pair = None if self.walk is None else await anext(self.walk, None)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is a difference
+            self._pair, self.failure = None, error
 
 
 def _failure(found: Any) -> Any:

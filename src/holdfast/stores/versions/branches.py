@@ -16,9 +16,8 @@ from holdfast.contract.engine import Engine
 from holdfast.contract.errors import Conflict, InvalidInput, Unsupported
 from holdfast.contract.record import Record
 from holdfast.runtime.drive import drive
-from holdfast.store.keyspaces import Keyspace, KeyspaceSettings
+from holdfast.store.keyspaces import Begins, Keyspace, KeyspaceSettings
 from holdfast.store.plan import Plan
-from holdfast.store.space import Space
 from holdfast.stores.config import Origin, Remembered
 from holdfast.stores.content import Content, Moved, Wish
 from holdfast.stores.iavl.diffing import differences
@@ -42,8 +41,7 @@ _SIDES: Final = (None, "ours", "theirs")
 async def make_branch(
     content: Content,
     version: int | None,
-    create: Callable[[KeyspaceSettings], Awaitable[Keyspace]],
-    space_of: Callable[[Keyspace], Space],
+    create: Callable[[KeyspaceSettings, Begins], Awaitable[Keyspace]],
     name: str,
 ) -> Keyspace:
     """The keyspace of a new branch that begins at a saved version of a store."""
@@ -61,17 +59,13 @@ async def make_branch(
     # Nor does a branch have a fast index, which would be one row for each key.
     config = replace(content.remembered.config, fast_index=False)
     settings = Remembered(config, origins=origins).settings()
-    keyspace = await create(settings)
-    space = space_of(keyspace)
     key, row = saved_versions_row(number, number)
 
-    def write(plan: Plan, _records: Sequence[Record | None]) -> Need | None:
-        plan.put(tree_prefix(keyspace.number) + key, row)
-        plan.put(state_key(keyspace.number), encode_state(number))
-        return None
+    def begins(keyspace: int) -> dict[bytes, bytes]:
+        return {tree_prefix(keyspace) + key: row, state_key(keyspace): encode_state(number)}
 
-    await space.commit((), write)
-    return keyspace
+    # As one commit: a branch without its beginning would look as if all had been removed in it.
+    return await create(settings, begins)
 
 
 async def _hold(content: TreeContent, versions: TreeVersions, version: int, name: str) -> None:
@@ -99,8 +93,13 @@ async def _hold(content: TreeContent, versions: TreeVersions, version: int, name
     raise Conflict("versions of the store were saved or dropped all the time; try again later")
 
 
-async def merged_wishes(content: Content, branch: Content, prefer: str | None) -> list[Wish]:
-    """What has to be done in a store to have in it what changed in a branch of it."""
+async def merged_wishes(
+    content: Content, branch: Content, prefer: str | None
+) -> tuple[list[Wish], int]:
+    """What has to be done in a store to have in it what changed in a branch of it.
+
+    With the revision of the moment that both were looked at.
+    """
     if prefer not in _SIDES:
         raise InvalidInput(f"prefer is 'ours', 'theirs' or None; found {prefer!r}")
     if not isinstance(content, TreeContent) or not isinstance(branch, TreeContent):
@@ -110,6 +109,11 @@ async def merged_wishes(content: Content, branch: Content, prefer: str | None) -
         raise InvalidInput(
             f"a branch of {content.space.keyspace.name!r} was wanted; "
             f"{branch.space.keyspace.name!r} is none"
+        )
+    if not (await branch.state()).base:
+        raise InvalidInput(
+            f"the branch {branch.space.keyspace.name!r} was never made to its end: it has no "
+            "version to begin at. Delete it, and make it anew"
         )
     runtime = content.space.engine.components.host.runtime()
     async with moment_of(content.space.engine) as moment:
@@ -124,11 +128,12 @@ async def merged_wishes(content: Content, branch: Content, prefer: str | None) -
             "'theirs', or make them equal",
             keys=conflicts[:KEYS_NAMED_MAX],
         )
-    return [
+    wishes = [
         Wish(key, value)
         for key, value in theirs.items()
         if key not in ours or (prefer == "theirs" and ours[key] != value)
     ]
+    return wishes, moment.revision
 
 
 def _changed_since(
