@@ -74,14 +74,17 @@ class Subject:
 TINYDB_RECORDS = 1_000
 
 
-def _ours(engine: str, durability: str, survives: Survives, *, champion: bool) -> list[Subject]:
-    options = {"engine": engine, "durability": durability}
+def _ours(
+    engine: str, durability: str, survives: Survives, *, champion: bool, journal: str = ""
+) -> list[Subject]:
+    options = {"engine": engine, "durability": durability, "journal": journal}
     mode = "" if engine == "memory" else f" {durability}"
+    mode += ", journal" if journal else ""
     return [
         Subject(
             f"holdfast {engine}{mode}, {handle}", Kind.OURS, survives,
             f"benchmarks.stores.ours:{name}", options, ordered=True,
-            champion=champion and handle == "async",
+            champion=champion and handle == ("sync" if journal else "async"),
         )
         for handle, name in (("async", "AsyncHoldfast"), ("sync", "SyncHoldfast"))
     ]  # fmt: skip
@@ -108,7 +111,8 @@ _LATER, _MEMORY = Survives.AFTER_A_WHILE, Survives.NOTHING
 _KEY_VALUE, _KEY_VALUE_ON = "key_value:KeyValue", ("key_value.aio",)
 
 SUBJECTS: tuple[Subject, ...] = (
-    *_ours("lmdb", "full", _FLUSHED, champion=True),
+    *_ours("lmdb", "full", _FLUSHED, champion=False),
+    *_ours("lmdb", "full", _FLUSHED, champion=True, journal="8MiB"),
     *_ours("sqlite", "full", _FLUSHED, champion=False),
     _raw("raw lmdb", _FLUSHED, "RawLmdb"),
     _raw("raw sqlite3 FULL", _FLUSHED, "RawSqlite", synchronous="FULL"),

@@ -11,12 +11,14 @@ from benchmarks.data import Value
 from benchmarks.stores.base import AwaitingStore, CallingStore, Change
 
 
-def url(engine: str, folder: Path, durability: str) -> str:
-    """The address of the database in a folder."""
+def url(engine: str, folder: Path, durability: str, journal: str = "") -> str:
+    """The address of the database in a folder; `journal`: the size of LMDB's, if it has one."""
     if engine == "memory":
         return "memory://?name=bench"
     name = "ours.db" if engine == "sqlite" else "ours"
-    return f"{engine}:///{quote(str(folder / name))}?durability={durability}"
+    return f"{engine}:///{quote(str(folder / name))}?durability={durability}" + (
+        f"&journal={journal}" if journal else ""
+    )
 
 
 def _pattern(prefix: str) -> str:
@@ -26,9 +28,11 @@ def _pattern(prefix: str) -> str:
 class AsyncHoldfast(AwaitingStore):
     """The handle for event loops."""
 
-    def __init__(self, folder: Path, *, engine: str, durability: str = "full") -> None:
+    def __init__(
+        self, folder: Path, *, engine: str, durability: str = "full", journal: str = ""
+    ) -> None:
         super().__init__(folder)
-        self.url = url(engine, folder, durability)
+        self.url = url(engine, folder, durability, journal)
 
     async def open(self) -> None:
         self.database = await holdfast.open(self.url)
@@ -63,9 +67,11 @@ class AsyncHoldfast(AwaitingStore):
 class SyncHoldfast(CallingStore):
     """The handle without an event loop."""
 
-    def __init__(self, folder: Path, *, engine: str, durability: str = "full") -> None:
+    def __init__(
+        self, folder: Path, *, engine: str, durability: str = "full", journal: str = ""
+    ) -> None:
         super().__init__(folder)
-        self.url = url(engine, folder, durability)
+        self.url = url(engine, folder, durability, journal)
 
     def start(self) -> None:
         import holdfast.sync
