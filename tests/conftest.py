@@ -9,6 +9,7 @@
 import gc
 import json
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
@@ -31,6 +32,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As in the background of a shell. Tests interrupt, and programs they start inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     path = config.getoption("rows_report")
     # Reports of xdist's workers arrive at the controller, so only that one writes.
     if path and not hasattr(config, "workerinput"):

@@ -411,9 +411,7 @@ async def test_a_snapshot_that_ends_too_early_begins_the_round_anew(
 
 
 FOLLOWER = """
-import signal, sys, holdfast.sync
-# Who starts the tests in the background of a shell has interrupts ignored, by children too.
-signal.signal(signal.SIGINT, signal.default_int_handler)
+import sys, holdfast.sync
 source, target = sys.argv[1:]
 
 def told(one):

@@ -43,6 +43,7 @@ class Groups:
         self.flush_s = flush_s
         self.batch_s = batch_s
         self.sizes: list[int] = []
+        self.led: list[int] = []
         self.threads: set[int] = set()
         self.free = True
         self.given_up = 0
@@ -63,6 +64,7 @@ class Groups:
             work.receipt = Receipt(len(self.sizes))
         self.clock.advance(self.flush_s)
         if self.committer.on_loop:
+            self.led.append(len(works))
             self.pace.note(len(works), len(works) * self.batch_s, self.flush_s)
         else:
             self.pace.note_elsewhere(self.flush_s)
@@ -168,9 +170,11 @@ async def test_a_group_on_a_loop_is_as_large_as_it_may_hold_it() -> None:
     for _ in range(20):
         await many(groups, 1)  # Until the average knows how long a batch takes.
     groups.sizes.clear()
-    await many(groups, 64)
-    assert max(groups.sizes) <= 8
-    assert sum(groups.sizes) == 64
+    groups.led.clear()
+    while not groups.led:  # On a busy machine the thread may still be about, and take them.
+        await many(groups, 64)
+    assert max(groups.led) <= 8
+    assert sum(groups.sizes) % 64 == 0
     groups.committer.close()
 
 
