@@ -195,7 +195,7 @@ def tuning_intro() -> str:
     return (
         "Each tip is backed by a workload: `python -m benchmarks --only NAME` measures it on your "
         "machine. The figures here are of two cores of an AMD EPYC "
-        "([the run](benchmarks-2026-11-20.md), [reads](benchmarks-2026-11-20-reads.md)). "
+        "([the run](benchmarks-figures.md)). "
         "Measure before and after; change one thing."
     )
 

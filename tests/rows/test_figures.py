@@ -5,8 +5,9 @@ import re
 import pytest
 
 from tests.tidy import repository
+from tools import readme_figures
 
-FIGURES = repository.ROOT / "docs" / "benchmarks-2026-11-20.md"
+FIGURES = repository.ROOT / "docs" / "benchmarks-figures.md"
 LETTERS = "ABCDEF"
 
 
@@ -14,15 +15,14 @@ def text() -> str:
     return FIGURES.read_text()
 
 
-#: Engines that are younger than the document. Those with a server have figures of their own, beside
-#: the raw client: `python -m benchmarks.servers`.
-YOUNGER = {"file", "redis", "postgres", "rocksdb", "leveldb"}
+#: Engines with a document of their own: `python -m benchmarks --only engines`.
+ELSEWHERE = {"file", "redis", "postgres", "rocksdb", "leveldb"}
 
 
 @pytest.mark.row("E-121")
 def test_the_throughput_of_each_engine_is_on_record() -> None:
     engines = repository.project()["project"]["entry-points"]["holdfast.engines"]
-    for engine in engines.keys() - YOUNGER:
+    for engine in engines.keys() - ELSEWHERE:
         rows = re.findall(rf"^\| holdfast {engine}[^|]*\|(.*)\|$", text(), re.MULTILINE)
         letters = [row.split("|") for row in rows if row.count("|") == len(LETTERS) - 1]
         assert letters, f"no row of {engine} tells operations per second by letter"
@@ -44,3 +44,7 @@ def test_the_figures_say_where_they_come_from() -> None:
     head = text().partition("\n## ")[0]
     for fact in ("command: `python -m benchmarks", "processor:", "memory:", "Python:", "flush"):
         assert fact in head
+
+
+def test_the_readme_shows_the_figures_of_the_document() -> None:
+    assert readme_figures.main(["--check"]) == 0, "python -m tools.readme_figures writes them"
