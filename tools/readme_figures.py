@@ -102,7 +102,9 @@ def tasks(document: str) -> str:
                 )
                 rates.append(row[1] if row else "-")
             shown.append([f"{engine}, {title}", *rates])
-    return markdown(["durable sets/s", *(f"{count} task{'s' * (count > 1)}" for count in TASKS)], shown)
+    return markdown(
+        ["durable sets/s", *(f"{count} task{'s' * (count > 1)}" for count in TASKS)], shown
+    )
 
 
 def by_hand(document: str) -> str:
