@@ -26,36 +26,8 @@ COMMIT_ROWS: Final = 1_000
 Row = tuple[str, dict[str, Any], int]
 
 
-class Rows:
-    """What a query finds, as often as it is asked for, all of one moment.
-
-    Used in an `async with`; what an engine shows without snapshots is of the moment it is read.
-
-    Args:
-        collection: of a database, a transaction or a snapshot.
-        query: a condition, spelled as for `Collection.query`, or a whole `Query`; None: everything.
-        hint: the index to use; empty: none.
-
-    Raises:
-        InvalidQuery, PatternInvalid: the query is malformed.
-    """
-
-    def __init__(
-        self, collection: Collection[Any], query: Any = None, hint: str | None = None
-    ) -> None:
-        self._reading = PlainReading(collection, query, hint)
-
-    async def __aenter__(self) -> Self:
-        await self._reading.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._reading.__aexit__(error_type, error, traceback)
+class Rows(PlainReading):
+    """What a query finds as rows of a table."""
 
     def walk(self) -> AsyncIterator[Row]:
         """The rows from the first on. Raises InvalidValue for a document without fields."""
@@ -69,13 +41,11 @@ class Rows:
                 )
             return key, document, len(entry.stored)
 
-        return self._reading.walk(row)
+        return self.made_by(row)
 
     def values(self) -> AsyncIterator[tuple[str, Any, datetime | None]]:
         """The keys, the plain documents, whatever they are, and when these expire."""
-        return self._reading.walk(
-            lambda key, document, entry: (key, document, entry.metadata.expires_at)
-        )
+        return self.made_by(lambda key, document, entry: (key, document, entry.metadata.expires_at))
 
 
 class Writer:

@@ -69,7 +69,7 @@ class PlainReading:
     ) -> None:
         self._moment.end()
 
-    def walk(self, make: Callable[[str, Any, Entry[Any]], R]) -> AsyncIterator[R]:
+    def made_by(self, make: Callable[[str, Any, Entry[Any]], R]) -> AsyncIterator[R]:
         """What `make` makes of each key, plain document (what was selected of it) and entry."""
         assert self._view is not None, "used in an async with"
         select = self._query.select
