@@ -82,7 +82,8 @@ def check_draft(draft: Draft, limits: Capabilities) -> None:
     for prefix, value in appends:
         if type(prefix) is bytes and prefix and type(value) is bytes:
             total += len(value)
-            longest = max(longest, len(prefix) + APPEND_BYTES)
+            if len(prefix) + APPEND_BYTES > longest:
+                longest = len(prefix) + APPEND_BYTES
         else:
             total = _OVER
     if (

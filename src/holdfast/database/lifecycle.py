@@ -184,7 +184,8 @@ class Handle:
 
     def _wrote(self, revision: int) -> None:
         """A commit of this handle."""
-        self._revision = max(self._revision, revision)
+        if revision > self._revision:  # Said so, for every write comes here.
+            self._revision = revision
         if self._shared is not None:
             self._shared.wrote()
 

@@ -55,6 +55,8 @@ class EmbeddedEngine(Engine):
         self._group_now: Group | None = None
         self._owner = Ownership(components.host, config.url, self._close)
         self._paused = False
+        self._may_hold = components.host.may_hold
+        self._writable = False
         self._watcher = Watcher(components.host, self._head_now, lambda: self.capabilities.shared)
 
     # --- For subclasses ---------------------------------------------------------------------
@@ -89,6 +91,7 @@ class EmbeddedEngine(Engine):
         """
 
     def _opened(self) -> None:
+        self._writable = self.capabilities.writable
         self._refusal = None
         life.born(self)
 
@@ -128,17 +131,17 @@ class EmbeddedEngine(Engine):
     ) -> Receipt:
         if self._refusal is not None:
             raise self._refuse()
-        if not self.capabilities.writable:
+        if not self._writable:
             raise self._read_only()
         return await self._committer.commit(Work(None, keys, decide, previous=previous))
 
     def transact_now(self, keys: Sequence[bytes], decide: Decide) -> Receipt | NotNow:
         if self._refusal is not None:
             raise self._refuse()
-        if not self.capabilities.writable:
+        if not self._writable:
             raise self._read_only()
         work = Work(None, keys, decide)
-        if self.components.host.may_hold():
+        if self._may_hold():
             return self._committer.commit_here(work)
         return self._committer.commit_now(work)
 

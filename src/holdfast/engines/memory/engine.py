@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from holdfast.contract.batch import NEEDS_MAX, Answer, Draft, Need, Receipt
+from holdfast.contract.batch import (
+    NEEDS_MAX,
+    Answer,
+    Draft,
+    Need,
+    Receipt,
+    append_place,
+)
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Peeked, Snapshot, decided_batch
@@ -18,7 +25,7 @@ from holdfast.engines.embedded.group import Work, Writer
 from holdfast.engines.embedded.locking import let_go
 from holdfast.engines.embedded.work import Raised
 from holdfast.engines.memory.config import MemoryConfig
-from holdfast.engines.memory.state import MemorySnapshot, State, make, shown, size_of
+from holdfast.engines.memory.state import Kept, MemorySnapshot, State, make, shown, size_of
 from holdfast.engines.memory.writer import MemoryWriter
 
 
@@ -122,7 +129,12 @@ class MemoryEngine(EmbeddedEngine):
         get = state.records.get
         revision = state.head + 1
         try:
-            records = [shown(get(key)) for key in work.keys]
+            keys = work.keys
+            if len(keys) == 1:
+                kept = get(keys[0])
+                records: list[Record | None] = [None if kept is None else make(Record, kept)]
+            else:
+                records = [shown(get(key)) for key in keys]
             answer = work.ask(records, revision)
             if type(answer) is Need:
                 answer = _see_more(work, records, answer, state)
@@ -130,13 +142,13 @@ class MemoryEngine(EmbeddedEngine):
                 raise self._refuse()  # The function forked, and this is the child.
             if type(answer) is Draft:
                 check_draft(answer, self._capabilities)
-            plain = not (state.past.tokens or state.size_max)
-            if plain and type(answer) is Draft and _only_puts(answer):
-                # First, so that an interrupt does not leave written what seems not to be.
-                work.receipt = make(Receipt, (revision, None))
-                state.put_all(answer, revision)
-                self._watcher.publish(revision)
-                return
+                new = None if state.past.tokens or state.size_max else _puts(answer, revision)
+                if new is not None:
+                    # First, so that an interrupt does not leave written what seems not to be.
+                    work.receipt = make(Receipt, (revision, None))
+                    state.put_all(new, revision)
+                    self._watcher.publish(revision)
+                    return
             self._run_decided(work, answer)
         except Raised as raised:
             work.error = raised.error
@@ -256,15 +268,20 @@ class MemoryEngine(EmbeddedEngine):
         return at
 
 
-def _only_puts(draft: Draft) -> bool:
-    """Whether the draft writes rows, and nothing but that."""
-    return not (
-        draft.checks
-        or draft.ranges
-        or draft.id is not None
-        or None in draft.rows.values()
-        or not (draft.rows or draft.appends)
-    )
+def _puts(draft: Draft, revision: int) -> dict[bytes, Kept] | None:
+    """The rows of a draft that writes rows and does nothing but that; None: it does."""
+    if draft.checks or draft.ranges or draft.id is not None:
+        return None
+    rows: dict[bytes, Kept] = {}
+    for key, value in draft.rows.items():
+        if value is None:
+            return None
+        rows[key] = value, revision
+    index = 0
+    for prefix, value in draft.appends:
+        rows[prefix + append_place(revision, index)] = value, revision
+        index += 1  # noqa: SIM113 - most drafts have one append
+    return rows or None
 
 
 def _see_more(work: Work, records: list[Record | None], need: Need, state: State) -> Answer:
