@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 
 from holdfast.contract.batch import Batch, Decide, Draft, Receipt
+from holdfast.contract.capability import Capabilities
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Engine, NotNow
 from holdfast.contract.errors import (
@@ -23,7 +24,7 @@ from holdfast.engines.embedded import life
 from holdfast.engines.embedded.committer import Committer
 from holdfast.engines.embedded.group import Group, Work, Writer
 from holdfast.engines.embedded.life import Ownership
-from holdfast.engines.embedded.pace import Pace
+from holdfast.engines.embedded.pace import FLUSH_MAX_S, Pace
 from holdfast.engines.embedded.watcher import Watcher
 
 #: How long a fork waits for a commit under way.
@@ -56,6 +57,8 @@ class EmbeddedEngine(Engine):
         self._owner = Ownership(components.host, config.url, self._close)
         self._paused = False
         self._may_hold = components.host.may_hold
+        #: From when it is usable.
+        self._limits: Capabilities
         self._writable = False
         self._watcher = Watcher(components.host, self._head_now, lambda: self.capabilities.shared)
 
@@ -91,7 +94,8 @@ class EmbeddedEngine(Engine):
         """
 
     def _opened(self) -> None:
-        self._writable = self.capabilities.writable
+        self._limits = self.capabilities
+        self._writable = self._limits.writable
         self._refusal = None
         life.born(self)
 
@@ -183,14 +187,18 @@ class EmbeddedEngine(Engine):
 
     def _decide_group(self, works: list[Work]) -> BaseException | None:
         """Decide the batches and commit them. What the driver had against one of them, if so."""
-        now = self._pace.now
+        pace = self._pace
+        # Not asked where flushes are known to be short, and the thread is not a loop's.
+        timed = self._committer.on_loop or pace.flush_s > FLUSH_MAX_S
+        begun = decided = 0.0
         try:
             self._group_now = group = self._group()
         except StoreError as error:
             for work in works:
                 work.error = error
             return None
-        begun = now()
+        if timed:
+            begun = pace.now()
         try:
             for work in works:
                 group.run(work)
@@ -201,17 +209,20 @@ class EmbeddedEngine(Engine):
             if self._refusal is WrongContext:
                 raise self._refuse()  # A function forked, and this is the child.
             group.push()
-            decided = now()
+            if timed:
+                decided = pace.now()
             self._finish(group)
         except StorageFull as error:
             self._abandon(group)
             self._group_now = None
             return error
         self._group_now = None
-        if self._committer.on_loop:
-            self._pace.note(len(works), decided - begun, now() - decided)
-        elif group.changed and not self._pace.short:
-            self._pace.note_elsewhere(now() - decided)
+        if timed:
+            flushed_s = pace.now() - decided
+            if self._committer.on_loop:
+                pace.note(len(works), decided - begun, flushed_s)
+            elif group.changed:
+                pace.note_elsewhere(flushed_s)
         return None
 
     def _undone(self, works: list[Work]) -> bool:
@@ -254,7 +265,7 @@ class EmbeddedEngine(Engine):
 
     def _validate(self, batch: Batch | Draft) -> None:
         """Refuse a batch that breaks a limit, before anything is written."""
-        limits = self.capabilities
+        limits = self._limits
         if not limits.writable:
             raise self._read_only()
         if type(batch) is Draft:

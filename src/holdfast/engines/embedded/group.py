@@ -25,6 +25,7 @@ from holdfast.contract.batch import (
     Receipt,
     Rewrite,
     append_key,
+    append_place,
 )
 from holdfast.contract.engine import decided_batch
 from holdfast.contract.errors import Conflict, StoreError
@@ -36,6 +37,7 @@ __all__ = ["BATCH_ID_MS", "Group", "Pending", "Work", "Writer"]
 #: A write that waits to reach the driver: the new value (None: delete) and its revision.
 Pending = tuple[bytes | None, int]
 
+_make = tuple.__new__
 #: How long the id of a batch is remembered.
 BATCH_ID_MS = 10 * 60 * 1000
 #: How many keys a range delete gathers before it hands them to the driver.
@@ -118,7 +120,8 @@ class Group:
     def finish(self) -> None:
         """Hand what is pending to the driver and commit; nothing changed: just let go."""
         if self.changed:
-            self.push()
+            if self.pending:
+                self.push()
             self.finishing = True
             self.writer.finish(self.revision)
         else:
@@ -146,12 +149,12 @@ class Group:
         records: list[Record | None] = []
         if work.decide is not None:
             keys = work.keys
-            records = [self.read(key) for key in keys]
+            records = [self.read(keys[0])] if len(keys) == 1 else [*map(self.read, keys)]
             answer = work.ask(records, self.revision + 1)
             if type(answer) is Need:
                 keys, records, answer = self._see_more(work, keys, records, answer)
             if answer is None:
-                return Receipt(self.revision)
+                return _receipt(self.revision)
             if type(answer) is Draft and not work.previous:
                 return self._take(answer)
             batch = decided_batch(answer)
@@ -204,21 +207,24 @@ class Group:
                 return Receipt(known)
         if draft.checks:
             self._check(Batch(draft.checks))
-        if not draft.writes:
-            return Receipt(self.revision)
+        rows, appends = draft.rows, draft.appends
+        if not (rows or appends or draft.ranges):
+            return _receipt(self.revision)
         revision = self.revision + 1
         for range in draft.ranges:
             self._delete_range(range, revision)
         pending = self.pending
-        for key, value in draft.rows.items():
-            pending[key] = (value, revision)
-        for index, (prefix, value) in enumerate(draft.appends):
-            pending[append_key(prefix, revision, index)] = (value, revision)
+        for key, value in rows.items():
+            pending[key] = value, revision
+        index = 0
+        for prefix, value in appends:
+            pending[prefix + append_place(revision, index)] = value, revision
+            index += 1  # noqa: SIM113 - most drafts have one append
         if draft.id is not None:
             self.writer.remember(draft.id, revision)
         self.revision = revision
         self.changed = True
-        return Receipt(revision)
+        return _receipt(revision)
 
     def _apply(self, rows: Sequence[tuple[bytes, Pending]]) -> None:
         try:
@@ -291,6 +297,11 @@ class Group:
             if len(gathered) < DELETE_KEYS_MAX:
                 return
             rest = rest.after(gathered[-1])
+
+
+def _receipt(revision: int) -> Receipt:
+    """A receipt without previous records; a named tuple costs less through `tuple`."""
+    return _make(Receipt, (revision, None))
 
 
 def key_conflict(key: bytes, expected: int | None, found: int | None) -> Conflict:
