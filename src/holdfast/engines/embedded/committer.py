@@ -113,6 +113,7 @@ class Committer:
                     self._lead(work)
                 else:
                     self._lead_group([work])
+                    self._untold = []  # Nobody waits for it on a loop.
             else:
                 self._queue.append(work)
                 self._await_lead()
@@ -123,7 +124,8 @@ class Committer:
         except BaseException:
             self._recover(work)
             raise
-        return work.outcome()
+        receipt = work.receipt
+        return work.outcome() if receipt is None or work.error is not None else receipt
 
     def commit_now(self, work: Work) -> Receipt | NotNow:
         """The same for a caller on a loop, where it neither flushes nor waits; else NOT_NOW."""

@@ -252,7 +252,7 @@ class EmbeddedEngine(Engine):
 
     def _group(self) -> Group:
         """The group that the next batches join."""
-        return Group(self._begin(), self._validate)
+        return Group(self._begin(), self._validate, self._limits)
 
     def _finish(self, group: Group) -> None:
         """Commit the group and tell who waits."""

@@ -25,11 +25,12 @@ from holdfast.contract.batch import (
     Receipt,
     Rewrite,
     append_key,
-    append_place,
 )
+from holdfast.contract.capability import Capabilities
 from holdfast.contract.engine import decided_batch
 from holdfast.contract.errors import Conflict, StoreError
 from holdfast.contract.record import Range, Record
+from holdfast.engines.embedded.puts import puts_of
 from holdfast.engines.embedded.work import Raised, Work
 
 __all__ = ["BATCH_ID_MS", "Group", "Pending", "Work", "Writer"]
@@ -85,6 +86,11 @@ class Writer(ABC):
 class Group:
     """The batches of one engine transaction.
 
+    Args:
+        writer: the transaction.
+        validate: raises for a batch that breaks a limit.
+        limits: those limits, where a draft within them needs no other look.
+
     Attributes:
         revision: of the last batch decided.
         pending: writes not yet with the driver, by key.
@@ -92,7 +98,12 @@ class Group:
         finishing: its commit was begun, and may be through.
     """
 
-    def __init__(self, writer: Writer, validate: Callable[[Batch | Draft], None]) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        validate: Callable[[Batch | Draft], None],
+        limits: Capabilities | None = None,
+    ) -> None:
         self.writer = writer
         self.revision = writer.head
         self.pending: dict[bytes, Pending] = {}
@@ -100,6 +111,7 @@ class Group:
         self.broken = False
         self.finishing = False
         self._validate = validate
+        self._limits = limits
 
     def run(self, work: Work) -> None:
         """Decide one batch; its failure is its own and leaves no trace in the group."""
@@ -200,6 +212,13 @@ class Group:
 
     def _take(self, draft: Draft) -> Receipt:
         """Take a draft in: the same as its operations, with a loop less for each kind."""
+        if self._limits is not None:
+            puts = puts_of(draft, self.revision + 1, self._limits)
+            if puts is not None:
+                self.pending.update(puts)
+                self.revision += 1
+                self.changed = True
+                return _receipt(self.revision)
         self._validate(draft)
         if draft.id is not None:
             known = self.writer.recall(draft.id)
@@ -216,10 +235,8 @@ class Group:
         pending = self.pending
         for key, value in rows.items():
             pending[key] = value, revision
-        index = 0
-        for prefix, value in appends:
-            pending[prefix + append_place(revision, index)] = value, revision
-            index += 1  # noqa: SIM113 - most drafts have one append
+        for index, (prefix, value) in enumerate(appends):
+            pending[append_key(prefix, revision, index)] = value, revision
         if draft.id is not None:
             self.writer.remember(draft.id, revision)
         self.revision = revision

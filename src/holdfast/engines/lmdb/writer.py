@@ -82,8 +82,9 @@ class LmdbWriter(Writer):
 
     def read(self, key: bytes) -> Record | None:
         try:
-            if 0 < len(key) <= STORED_KEY_BYTES_MAX:
-                stored = self._now().get(key, None, self._rows)
+            transaction = self._transaction
+            if transaction is not None and 0 < len(key) <= STORED_KEY_BYTES_MAX:
+                stored = transaction.get(key, None, self._rows)
             else:
                 stored = self._tree().get(key)
         except lmdb.Error as error:

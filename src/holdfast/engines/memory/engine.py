@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from holdfast.contract.batch import (
-    NEEDS_MAX,
-    Answer,
-    Draft,
-    Need,
-    Receipt,
-    append_place,
-)
+from holdfast.contract.batch import NEEDS_MAX, Answer, Draft, Need, Receipt
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Peeked, Snapshot, decided_batch
@@ -23,9 +16,10 @@ from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.engine import EmbeddedEngine
 from holdfast.engines.embedded.group import Work, Writer
 from holdfast.engines.embedded.locking import let_go
+from holdfast.engines.embedded.puts import puts_of
 from holdfast.engines.embedded.work import Raised
 from holdfast.engines.memory.config import MemoryConfig
-from holdfast.engines.memory.state import Kept, MemorySnapshot, State, make, shown, size_of
+from holdfast.engines.memory.state import MemorySnapshot, State, make, shown, size_of
 from holdfast.engines.memory.writer import MemoryWriter
 
 
@@ -141,14 +135,15 @@ class MemoryEngine(EmbeddedEngine):
             if self._refusal is WrongContext:
                 raise self._refuse()  # The function forked, and this is the child.
             if type(answer) is Draft:
+                if not (state.past.tokens or state.size_max):
+                    new = puts_of(answer, revision, self._capabilities)
+                    if new is not None:
+                        # First, so that an interrupt does not leave written what seems not to be.
+                        work.receipt = make(Receipt, (revision, None))
+                        state.put_all(new, revision)
+                        self._watcher.publish(revision)
+                        return
                 check_draft(answer, self._capabilities)
-                new = None if state.past.tokens or state.size_max else _puts(answer, revision)
-                if new is not None:
-                    # First, so that an interrupt does not leave written what seems not to be.
-                    work.receipt = make(Receipt, (revision, None))
-                    state.put_all(new, revision)
-                    self._watcher.publish(revision)
-                    return
             self._run_decided(work, answer)
         except Raised as raised:
             work.error = raised.error
@@ -266,22 +261,6 @@ class MemoryEngine(EmbeddedEngine):
         if at.closed:
             raise StoreClosed("the snapshot is closed; take a new one")
         return at
-
-
-def _puts(draft: Draft, revision: int) -> dict[bytes, Kept] | None:
-    """The rows of a draft that writes rows and does nothing but that; None: it does."""
-    if draft.checks or draft.ranges or draft.id is not None:
-        return None
-    rows: dict[bytes, Kept] = {}
-    for key, value in draft.rows.items():
-        if value is None:
-            return None
-        rows[key] = value, revision
-    index = 0
-    for prefix, value in draft.appends:
-        rows[prefix + append_place(revision, index)] = value, revision
-        index += 1  # noqa: SIM113 - most drafts have one append
-    return rows or None
 
 
 def _see_more(work: Work, records: list[Record | None], need: Need, state: State) -> Answer:

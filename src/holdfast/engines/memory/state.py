@@ -94,7 +94,7 @@ class State:
         records = self.records
         before = [*map(records.get, new)]
         try:
-            if self._order.made and None in before:
+            if self._order.made:
                 self._order.add([*filterfalse(records.__contains__, new)])
             records.update(new)
             self.head = revision
