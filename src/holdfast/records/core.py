@@ -194,6 +194,8 @@ class KeyValueStore(KeyValueStoreInterface):
     async def write(self, writes: Sequence[Write]) -> list[Outcome]:
         if len(writes) == 1:
             steps = [self._step_now(writes[0]) or await self._step(writes[0])]
+            if self._grants:
+                return await self._storage.transact(steps)
             return await self._locks.with_lock(
                 self._keys.namespace(steps[0].key), lambda: self._storage.transact(steps)
             )

@@ -65,6 +65,7 @@ class Committer:
 
     Attributes:
         on_loop: the group under way runs on a loop's thread, and may flush there.
+        flushes: every group does, so that nobody on a loop commits at once.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Committer:
         pace: Pace,
     ) -> None:
         self.pace = pace
-        self.on_loop = False
+        self.on_loop = self.flushes = False
         self._name = name
         self._host = host
         self._run = run
@@ -133,7 +134,7 @@ class Committer:
             refuse_inside(self)
         if self._closed:
             raise _closed()
-        if self.pace.pause_due():
+        if self.flushes or self.pace.pause_due():
             return NOT_NOW
         work.committer = self
         leading = self._leading
@@ -159,14 +160,20 @@ class Committer:
         runtime = self._host.runtime()
         if runtime.blocking:
             return self.commit_here(work)
-        while self.pace.pause_due():
-            # Commits that never wait must let the loop's other callbacks run too.
-            tick = self.pace.tick
-            await runtime.sleep(0)
-            self.pace.woke(tick)
-        receipt = self.commit_now(work)
-        if receipt is not NOT_NOW:
-            return receipt
+        if self.flushes:
+            # It waits for a flush, and the loop goes round meanwhile.
+            refuse_inside(self)
+            if self._closed:
+                raise _closed()
+        else:
+            while self.pace.pause_due():
+                # Commits that never wait must let the loop's other callbacks run too.
+                tick = self.pace.tick
+                await runtime.sleep(0)
+                self.pace.woke(tick)
+            receipt = self.commit_now(work)
+            if receipt is not NOT_NOW:
+                return receipt
         if self.pace.short:
             try:
                 await self._lead_after_a_turn(work, runtime)

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 
 from holdfast.contract.batch import Batch, Decide, Draft, Receipt
-from holdfast.contract.capability import Capabilities
+from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Engine, NotNow
 from holdfast.contract.errors import (
@@ -96,6 +96,9 @@ class EmbeddedEngine(Engine):
     def _opened(self) -> None:
         self._limits = self.capabilities
         self._writable = self._limits.writable
+        self._committer.flushes = (
+            self._limits.io is not Io.INLINE and self._limits.durability == "full"
+        )
         self._refusal = None
         life.born(self)
 
