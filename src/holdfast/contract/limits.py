@@ -82,8 +82,7 @@ def check_draft(draft: Draft, limits: Capabilities) -> None:
     for prefix, value in appends:
         if type(prefix) is bytes and prefix and type(value) is bytes:
             total += len(value)
-            if len(prefix) + APPEND_BYTES > longest:
-                longest = len(prefix) + APPEND_BYTES
+            longest = max(longest, len(prefix) + APPEND_BYTES)
         else:
             total = _OVER
     if (

@@ -184,8 +184,7 @@ class Handle:
 
     def _wrote(self, revision: int) -> None:
         """A commit of this handle."""
-        if revision > self._revision:  # Said so, for every write comes here.
-            self._revision = revision
+        self._revision = max(self._revision, revision)
         if self._shared is not None:
             self._shared.wrote()
 

@@ -250,6 +250,7 @@ class KeyValueStore(KeyValueStoreInterface):
             if write.admit is not None:
                 options = options.with_schema(write.admit(action.value))  # type: ignore[union-attr]
             # Not a function made here: that is nine objects for the collector to look at.
+            decide: Decision
             decide = partial(self._propose, text, write, options, serialized, digest)
             return Step(text, decide, context, None, len(payload) if payload else 0)
         if kind is Modify:

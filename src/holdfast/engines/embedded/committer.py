@@ -108,7 +108,7 @@ class Committer:
         work.committer = self
         leading = self._leading
         try:
-            if leading.acquire(False):  # noqa: FBT003 - by name it costs a third more
+            if leading.acquire(False):
                 if self._queue:
                     self._queue.append(work)
                     self._lead(work)

@@ -190,18 +190,16 @@ class EmbeddedEngine(Engine):
 
     def _decide_group(self, works: list[Work]) -> BaseException | None:
         """Decide the batches and commit them. What the driver had against one of them, if so."""
-        pace = self._pace
-        # Not asked where flushes are known to be short, and the thread is not a loop's.
-        timed = self._committer.on_loop or pace.flush_s > FLUSH_MAX_S
-        begun = decided = 0.0
         try:
             self._group_now = group = self._group()
         except StoreError as error:
             for work in works:
                 work.error = error
             return None
-        if timed:
-            begun = pace.now()
+        # Not timed where flushes are known to be short, and the thread is not a loop's.
+        pace, on_loop = self._pace, self._committer.on_loop
+        now = pace.now if on_loop or pace.flush_s > FLUSH_MAX_S else None
+        begun = decided = 0.0 if now is None else now()
         try:
             for work in works:
                 group.run(work)
@@ -212,20 +210,18 @@ class EmbeddedEngine(Engine):
             if self._refusal is WrongContext:
                 raise self._refuse()  # A function forked, and this is the child.
             group.push()
-            if timed:
-                decided = pace.now()
+            if now is not None:
+                decided = now()
             self._finish(group)
         except StorageFull as error:
             self._abandon(group)
             self._group_now = None
             return error
         self._group_now = None
-        if timed:
-            flushed_s = pace.now() - decided
-            if self._committer.on_loop:
-                pace.note(len(works), decided - begun, flushed_s)
-            elif group.changed:
-                pace.note_elsewhere(flushed_s)
+        if on_loop:
+            pace.note(len(works), decided - begun, pace.now() - decided)
+        elif now is not None and group.changed:
+            pace.note_elsewhere(now() - decided)
         return None
 
     def _undone(self, works: list[Work]) -> bool:

@@ -212,13 +212,17 @@ class Group:
 
     def _take(self, draft: Draft) -> Receipt:
         """Take a draft in: the same as its operations, with a loop less for each kind."""
-        if self._limits is not None:
-            puts = puts_of(draft, self.revision + 1, self._limits)
-            if puts is not None:
-                self.pending.update(puts)
-                self.revision += 1
-                self.changed = True
-                return _receipt(self.revision)
+        revision = self.revision + 1
+        puts = None if self._limits is None else puts_of(draft, revision, self._limits)
+        if puts is None:
+            return self._take_closely(draft)
+        self.pending.update(puts)
+        self.revision = revision
+        self.changed = True
+        return _receipt(revision)
+
+    def _take_closely(self, draft: Draft) -> Receipt:
+        """The same for one that does more than to put some rows."""
         self._validate(draft)
         if draft.id is not None:
             known = self.writer.recall(draft.id)

@@ -165,7 +165,7 @@ class Snapshots:
         return len(self._open)
 
     def __bool__(self) -> bool:
-        return bool(self._open.data)  # Every write asks.
+        return bool(self._open)
 
     def _close_unused(self) -> None:
         if self._retired:

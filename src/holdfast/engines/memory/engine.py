@@ -123,28 +123,22 @@ class MemoryEngine(EmbeddedEngine):
         get = state.records.get
         revision = state.head + 1
         try:
-            keys = work.keys
-            if len(keys) == 1:
-                kept = get(keys[0])
-                records: list[Record | None] = [None if kept is None else make(Record, kept)]
-            else:
-                records = [shown(get(key)) for key in keys]
+            records = [*map(shown, map(get, work.keys))]
             answer = work.ask(records, revision)
             if type(answer) is Need:
                 answer = _see_more(work, records, answer, state)
             if self._refusal is WrongContext:
                 raise self._refuse()  # The function forked, and this is the child.
-            if type(answer) is Draft:
-                if not (state.past.tokens or state.size_max):
-                    new = puts_of(answer, revision, self._capabilities)
-                    if new is not None:
-                        # First, so that an interrupt does not leave written what seems not to be.
-                        work.receipt = make(Receipt, (revision, None))
-                        state.put_all(new, revision)
-                        self._watcher.publish(revision)
-                        return
-                check_draft(answer, self._capabilities)
-            self._run_decided(work, answer)
+            new = None
+            if type(answer) is Draft and not (state.past.tokens or state.size_max):
+                new = puts_of(answer, revision, self._capabilities)
+            if new is None:
+                self._run_decided(work, answer)
+                return
+            # First, so that an interrupt does not leave written what seems not to be.
+            work.receipt = make(Receipt, (revision, None))
+            state.put_all(new, revision)
+            self._watcher.publish(revision)
         except Raised as raised:
             work.error = raised.error
         except StoreError as error:
@@ -161,6 +155,8 @@ class MemoryEngine(EmbeddedEngine):
         if answer is None:
             work.receipt = Receipt(self._state.head)
             return
+        if type(answer) is Draft:
+            check_draft(answer, self._capabilities)
         batch = decided_batch(answer)
         if type(answer) is not Draft:
             self._validate(batch)
