@@ -92,6 +92,10 @@ class TreeVersions(Versions):
         """Make the fast index of the latest version anew; how many rows it has."""
         return await IndexBuilder(self._content).build(anew=True)
 
+    async def drop_index(self) -> int:
+        """Remove the fast index; how many rows it had."""
+        return await IndexBuilder(self._content).drop()
+
     async def _keep_index(self) -> None:
         if not self._content.remembered.config.fast_index:
             return
