@@ -14,8 +14,8 @@ meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator
+from itertools import chain, count
 from weakref import WeakSet
 
 from holdfast.contract.errors import (
@@ -23,7 +23,7 @@ from holdfast.contract.errors import (
     InvalidInput,
     Unsupported,
 )
-from holdfast.stores.iavl import index, saving, versions, walking, working
+from holdfast.stores.iavl import editing, index, saving, versions, walking, working
 from holdfast.stores.iavl.cache import CACHE_NODES, NodeCache
 from holdfast.stores.iavl.checking import check_new, check_tree
 from holdfast.stores.iavl.diffing import Change, differences
@@ -34,6 +34,9 @@ from holdfast.stores.iavl.pruning import without_version
 from holdfast.stores.iavl.rows import RowBatch, TreeRows, root_hash_row, versions_range
 from holdfast.stores.iavl.steps import Kind, Saved, Step
 from holdfast.stores.iavl.view import View
+
+#: Names every call that changes many keys together.
+_edits = count(1)
 
 
 class IavlTree:
@@ -218,6 +221,30 @@ class IavlTree:
         if type(value) is not bytes or len(value) > VALUE_BYTES_MAX:
             value = checked_value(value)
         self._root = working.put(self._nodes, self._writable(), key, value)
+
+    def apply(self, changes: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Set and remove many keys in turn, for less than one by one; a value of None removes.
+
+        All of them happen, or none does.
+
+        Raises:
+            As `set`.
+        """
+        root, removed, edit = self._writable(), set[bytes](), next(_edits)
+        nodes, put = self._nodes, editing.put
+        for given, value in changes:
+            simple = type(given) is bytes and 0 < len(given) <= KEY_BYTES_MAX
+            key = given if simple else checked_key(given)
+            if value is None:
+                root, before = working.remove(nodes, root, key)
+                if before is not None:
+                    removed.add(key)
+            else:
+                simple = type(value) is bytes and len(value) <= VALUE_BYTES_MAX
+                root = put(nodes, root, key, value if simple else checked_value(value), edit)
+        if self.indexed:
+            self._removed |= removed
+        self._root = root
 
     def remove(self, key: bytes) -> bytes | None:
         """Remove a key; returns the value it had, or None when it had none."""

@@ -153,12 +153,11 @@ class TreeVersions(Versions):
             for key, row in await _scanned(engine, _whole(content.data))
         }
         prefix, value_of = content.data, unsaved.get
-        for is_set, key in oplog.operations_of(rows):
-            if is_set:
-                # What it was between two operations that are saved together changes no hash.
-                tree.set(key, value_of(prefix + key) or b"")
-            else:
-                tree.remove(key)
+        # What a value was between two operations that are saved together changes no hash.
+        tree.apply(
+            (key, (value_of(prefix + key) or b"") if is_set else None)
+            for is_set, key in oplog.operations_of(rows)
+        )
         return tree, list(unsaved)
 
     # --- Looking at versions ----------------------------------------------------------------
