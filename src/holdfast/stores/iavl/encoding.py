@@ -181,22 +181,31 @@ def _read_bytes(row: bytes, at: int) -> tuple[bytes, int]:
 
 def _read_ids(row: bytes, at: int) -> tuple[NodeId, NodeId]:
     """The ids of both children, with which a row ends."""
-    numbers = []
-    for _ in range(4):
-        # One or two bytes are the rule; the loop of `read_unsigned` would cost twice as much.
-        number, at = row[at], at + 1
-        if number >= _MORE:
-            if row[at] < _MORE:
-                number, at = number & 0x7F | row[at] << 7, at + 1
-            else:
-                number, at = read_unsigned(row, at - 1)
-        numbers.append(number)
+    # One or two bytes are the rule; the loop of `read_unsigned` would cost twice as much.
+    left, left_nonce, right, right_nonce = row[at], row[at + 1], row[at + 2], row[at + 3]
+    if (left | left_nonce | right | right_nonce) >= _MORE:
+        left, at = _read_short(row, at)
+        left_nonce, at = _read_short(row, at)
+        right, at = _read_short(row, at)
+        right_nonce, at = _read_short(row, at)
+    else:
+        at += 4
     if at != len(row):
         raise MalformedNode("bytes follow its end")
-    left, left_nonce, right, right_nonce = numbers
     if (left | left_nonce | right | right_nonce) & 1:
         raise MalformedNode("a number in it is negative")
-    if max(left, right) >> 1 > VERSION_MAX or max(left_nonce, right_nonce) >> 1 > NONCE_MASK:
+    if (left | right) >> 1 > VERSION_MAX or (left_nonce | right_nonce) >> 1 > NONCE_MASK:
         raise MalformedNode("the key of a child is out of range")
     shift = NONCE_BITS - 1
     return left << shift | left_nonce >> 1, right << shift | right_nonce >> 1
+
+
+def _read_short(row: bytes, at: int) -> tuple[int, int]:
+    """An unsigned varint that is mostly of one or two bytes, and where it ends."""
+    byte = row[at]
+    if byte < _MORE:
+        return byte, at + 1
+    more = row[at + 1]
+    if more < _MORE:
+        return byte & 0x7F | more << 7, at + 2
+    return read_unsigned(row, at)

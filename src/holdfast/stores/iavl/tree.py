@@ -28,10 +28,10 @@ from holdfast.stores.iavl.cache import CACHE_NODES, NodeCache
 from holdfast.stores.iavl.checking import check_new, check_tree
 from holdfast.stores.iavl.diffing import Change, differences
 from holdfast.stores.iavl.limits import KEY_BYTES_MAX, VALUE_BYTES_MAX, checked_key, checked_value
-from holdfast.stores.iavl.loading import NodeStore
+from holdfast.stores.iavl.loading import NodeStore, WalkStore
 from holdfast.stores.iavl.nodes import VERSION_MAX, Link, Node, Root
 from holdfast.stores.iavl.pruning import without_version
-from holdfast.stores.iavl.rows import RowBatch, TreeRows, root_hash_row, versions_range
+from holdfast.stores.iavl.rows import RowBatch, Rows, TreeRows, root_hash_row, versions_range
 from holdfast.stores.iavl.steps import Kind, Saved, Step
 from holdfast.stores.iavl.view import View
 
@@ -138,9 +138,15 @@ class IavlTree:
         """The root hash of a saved version; that of an empty tree is sha256 of nothing."""
         return saving.root_hash(self._root_of(version))
 
-    def diff(self, before: int, after: int) -> Iterator[Change]:
-        """What leads from one saved version to another, in the order of the keys."""
-        return differences(self._nodes, self._root_of(before), self._root_of(after))
+    def diff(self, before: int, after: int, *, newest: Rows | None = None) -> Iterator[Change]:
+        """What leads from one saved version to another, in the order of the keys.
+
+        Args:
+            before, after: their numbers.
+            newest: see `WalkStore`.
+        """
+        nodes = WalkStore(self._nodes.rows, self._nodes.cache, newest)
+        return differences(nodes, self._root_of(before), self._root_of(after))
 
     def check(self, version: int) -> int:
         """Read a whole saved version from its rows; returns how many nodes it has.

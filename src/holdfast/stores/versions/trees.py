@@ -189,7 +189,9 @@ class TreeVersions(Versions):
     async def diff(self, before: int, after: int) -> AsyncIterator[KeyChange]:
         async with moment_of(self._engine) as moment:
             tree = await self._content.asked(lambda: self._tree(moment.engine))
-            changes = tree.diff(before, after)
+            # Nodes do not change; a moment is read, which costs more, where one is gone.
+            newest = self._rows()
+            changes = tree.diff(before, after, newest=newest if newest.quick else None)
             while part := await self._apart(lambda: list(islice(changes, DIFF_PART))):
                 for change in part:
                     yield KeyChange(*change)
