@@ -7,10 +7,40 @@ seen the copy yet. Shapes, and so hashes, are those of setting the keys one afte
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import count
+
+from holdfast.stores.iavl.limits import KEY_BYTES_MAX, VALUE_BYTES_MAX, checked_key, checked_value
 from holdfast.stores.iavl.loading import NodeStore
 from holdfast.stores.iavl.nodes import Child, Edit, Node, Root
 from holdfast.stores.iavl.walking import check_absent
-from holdfast.stores.iavl.working import balanced
+from holdfast.stores.iavl.working import balanced, remove
+
+#: Names every call that changes many keys together.
+_edits = count(1)
+
+
+def applied(
+    nodes: NodeStore, root: Root, changes: Iterable[tuple[bytes, bytes | None]]
+) -> tuple[Root, set[bytes]]:
+    """The root of the tree with keys set, or removed where the value is None; which went.
+
+    Raises:
+        InvalidKey, InvalidValue, ValueTooLarge: a key or value is none.
+    """
+    removed: set[bytes] = set()
+    edit = next(_edits)
+    for given, value in changes:
+        simple = type(given) is bytes and 0 < len(given) <= KEY_BYTES_MAX
+        key = given if simple else checked_key(given)
+        if value is None:
+            root, before = remove(nodes, root, key)
+            if before is not None:
+                removed.add(key)
+        else:
+            simple = type(value) is bytes and len(value) <= VALUE_BYTES_MAX
+            root = put(nodes, root, key, value if simple else checked_value(value), edit)
+    return root, removed
 
 
 def put(nodes: NodeStore, root: Root, key: bytes, value: bytes, edit: Edit) -> Root:

@@ -15,7 +15,7 @@ meanwhile.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain, count
+from itertools import chain
 from weakref import WeakSet
 
 from holdfast.contract.errors import (
@@ -25,7 +25,7 @@ from holdfast.contract.errors import (
 )
 from holdfast.stores.iavl import editing, index, saving, versions, walking, working
 from holdfast.stores.iavl.cache import CACHE_NODES, NodeCache
-from holdfast.stores.iavl.checking import check_new, check_tree
+from holdfast.stores.iavl.checking import check_tree, check_versions
 from holdfast.stores.iavl.diffing import Change, differences
 from holdfast.stores.iavl.limits import KEY_BYTES_MAX, VALUE_BYTES_MAX, checked_key, checked_value
 from holdfast.stores.iavl.loading import NodeStore, WalkStore
@@ -34,9 +34,6 @@ from holdfast.stores.iavl.pruning import without_version
 from holdfast.stores.iavl.rows import RowBatch, Rows, TreeRows, root_hash_row, versions_range
 from holdfast.stores.iavl.steps import Kind, Saved, Step
 from holdfast.stores.iavl.view import View
-
-#: Names every call that changes many keys together.
-_edits = count(1)
 
 
 class IavlTree:
@@ -166,14 +163,7 @@ class IavlTree:
             IntegrityFailed: the first node that is not what was saved.
         """
         first, latest, _ = self._saved
-        if not latest:
-            return 0
-        count = self.check(first)
-        for version in range(first + 1, latest + 1):
-            count += check_new(self._nodes, versions.saved_root(self._nodes, version), version - 1)
-        if latest > first:
-            self.check(latest)
-        return count
+        return check_versions(self._nodes, first, latest) if latest else 0
 
     def changes(self) -> Iterator[Change]:
         """What leads from the latest version to the working state, in the order of the keys."""
@@ -236,18 +226,7 @@ class IavlTree:
         Raises:
             As `set`.
         """
-        root, removed, edit = self._writable(), set[bytes](), next(_edits)
-        nodes, put = self._nodes, editing.put
-        for given, value in changes:
-            simple = type(given) is bytes and 0 < len(given) <= KEY_BYTES_MAX
-            key = given if simple else checked_key(given)
-            if value is None:
-                root, before = working.remove(nodes, root, key)
-                if before is not None:
-                    removed.add(key)
-            else:
-                simple = type(value) is bytes and len(value) <= VALUE_BYTES_MAX
-                root = put(nodes, root, key, value if simple else checked_value(value), edit)
+        root, removed = editing.applied(self._nodes, self._writable(), changes)
         if self.indexed:
             self._removed |= removed
         self._root = root
@@ -399,16 +378,11 @@ class IavlTree:
         removed in the latest one.
         """
         if self._base != self._saved.latest:
-            root: Root = self._saved.root
-            removed = set()
-            for key, _, after in differences(self._nodes, root, self._root):
-                if after is None:
-                    removed.add(key)
-                    root, _ = working.remove(self._nodes, root, key)
-                else:
-                    root = working.put(self._nodes, root, key, after)
-            self._removed = removed
-            self._root = root
+            latest = self._saved.root
+            changes = differences(self._nodes, latest, self._root)
+            self._root, self._removed = editing.applied(
+                self._nodes, latest, ((key, after) for key, _, after in changes)
+            )
             self._base = self._saved.latest
         return self._root
 
