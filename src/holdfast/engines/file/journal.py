@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from holdfast.contract.errors import StorageFull, StoreError
 from holdfast.contract.files import NO_ROOM, flush_directory
-from holdfast.engines.embedded.file_failures import lost, translate
+from holdfast.engines.embedded.file_failures import lost, translate, translated
 from holdfast.engines.embedded.locking import holding
 from holdfast.engines.embedded.open_file import OpenFile, keep, let_close, release
 from holdfast.engines.file.cache import Cache, Cached
@@ -34,6 +34,8 @@ from holdfast.engines.file.segment import (
 SEGMENT_BYTES_MIN = 2**20
 SEGMENT_BYTES_MAX = 64 * 2**20
 SEGMENTS = 16
+#: A segment whose commits are flushed is filled up to a multiple of this, ahead of them.
+AHEAD_BYTES = 64 * 2**10
 #: File systems step their clocks in ticks. A change within one tick of another cannot be told from
 #: it, so the time of a directory says something only once it has stood for longer than any tick.
 _TICK_S = 0.1
@@ -70,6 +72,7 @@ class Journal:
         live: bytes of rows that nothing has replaced.
         dirty: acknowledged commits wait for a flush.
         failure: why nothing may be written any more.
+        writes_ahead: the file is made longer in steps, since every commit is flushed.
         scarce: the ballast was given up; only what deletes may be written until it is back.
     """
 
@@ -80,11 +83,14 @@ class Journal:
         cache: Cache,
         format: Format,
         monotonic: Callable[[], float],
+        *,
+        writes_ahead: bool,
     ) -> None:
         self.place = place
         self.index = index
         self.cache = cache
         self.format = format
+        self.writes_ahead = writes_ahead
         self.manifest = Manifest("", "")
         self.segments: dict[int, Segment] = {}
         self.live = 0
@@ -147,12 +153,18 @@ class Journal:
     def write(self, at: int, data: bytes) -> None:
         """Write behind the last commit. Raises StorageFull; `cut` then undoes it."""
         self._ragged = True
+        active, end = self.active, at + len(data)
         try:
-            self.active.write(at, data)
+            active.write(at, data)
         except OSError as error:
             if error.errno == errno.EFBIG and at > 0:
-                self._at_limit = self.active.number
+                self._at_limit = active.number
             raise translate(error, self.place.directory) from error
+        if end > active.reach:
+            active.reach = end
+            if self.writes_ahead and not self.scarce:
+                with suppress(OSError):  # Without room for it, commits make the file longer.
+                    active.write_ahead((end // AHEAD_BYTES + 1) * AHEAD_BYTES)
 
     def commit(self, made: Published, *, flush: bool) -> None:
         """What was written becomes a commit."""
@@ -170,7 +182,7 @@ class Journal:
             return
         active = self.active
         try:
-            os.ftruncate(active.file.fileno(), active.size)
+            active.trim()
             # Else a crash could leave its end behind the next commit.
             active.flush()
         except (OSError, ValueError) as error:
@@ -178,6 +190,12 @@ class Journal:
                 return  # Closed meanwhile.
             raise translate(error, self.place.directory) from error
         self._ragged = False
+
+    def trim(self) -> None:
+        """End the active segment with its last commit: nothing is appended to it any more."""
+        if self.segments and not self.disowned:
+            with translated(self.place.directory):
+                self.active.trim()
 
     def flush(self) -> None:
         """Have the medium hold what was acknowledged."""
@@ -211,6 +229,7 @@ class Journal:
 
     def roll(self) -> None:
         """Begin a new segment. A crash leaves the journal without it, or with it and empty."""
+        self.trim()
         self._flush_all()
         number = 1 + max(self.segments, default=0)
         path = self.place.directory / name_of(number, self.format)
@@ -226,7 +245,7 @@ class Journal:
             os.fsync(segment.file.fileno())
             beside.replace(path)
             flush_directory(self.place.directory)
-            segment.size = len(data)
+            segment.size = segment.reach = len(data)
             segments = {**self.segments, number: segment}
             self.write_manifest(self._listing(segments))
             self._use(segments)
@@ -374,15 +393,6 @@ class Journal:
         release(segment.file)
         if segment.file in self._files:
             self._files.remove(segment.file)
-
-
-def where(segment: Segment, at: int) -> str:
-    """Which record begins there, as a person counts."""
-    if segment.format.unit == "line":
-        before = segment.read(0, at).count(b"\n")
-    else:
-        before = sum(1 for _ in segment.format.walk(segment.read, 0, at))
-    return f"the {segment.format.unit} {before + 1} (at byte {at})"
 
 
 def _identity(file: OpenFile) -> Identity:
