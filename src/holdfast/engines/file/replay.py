@@ -185,10 +185,10 @@ class Replay:
         self, segment: Segment, found: Found, began: int, rest: Iterator[Found], *, lossy: bool
     ) -> bool:
         """Whether an unsound record belongs to an append that did not come to its end."""
-        if found.cut:
+        written = segment.written()
+        if found.cut or written < found.at + found.length:
             return True
-        # A head tells how far its record reaches, so what it lacks at its end is known as well.
-        if not segment.unwritten(began, max(segment.written(), found.at + found.length)):
+        if not segment.unwritten(began, written):
             return False
         return lossy or not self._goes_on(rest)
 
