@@ -24,6 +24,9 @@ _DIGITS = {
 }
 #: What is not shown, with what lies in between and is too short to tell anything.
 _STRETCH = re.compile(f"[{_HIDES}]+(?:[^{_HIDES}]{{1,3}}[{_HIDES}]+)*")
+#: Text between two stretches, and whatever lies before the first and behind the last of such texts.
+#: Found much sooner than the stretches are, because most of what there is belongs to it.
+_SHOWN = re.compile(f"([^{_HIDES}]{{4,}})")
 #: What two hex digits mean.
 _BYTES = {
     digits.encode(): bytes((byte,))
@@ -55,6 +58,13 @@ def readable(raw: bytes) -> str | None:
         text = raw.decode(errors="surrogateescape")
     if len(raw) > _LARGE_BYTES and _hidden(raw) * _HIDDEN_SHARE > len(raw):
         return None
+    parts = _SHOWN.split(text)  # Every other one is shown as it is.
+    if len(parts) > 1:
+        parts[0], parts[-1] = _STRETCH.sub(_hide, parts[0]), _STRETCH.sub(_hide, parts[-1])
+        stretches = parts[2:-1:2]
+        short = len(max(stretches, key=len, default="")) <= _OFTEN
+        parts[2:-1:2] = map(_hidden_often if short else _hide_all, stretches)
+        return "".join(parts)
     shown = _STRETCH.sub(_hide, text)
     if shown.startswith("%{") and shown.find("}") == len(shown) - 1:
         return None
@@ -74,7 +84,10 @@ def _hidden(raw: bytes) -> int:
 
 
 def _hide(found: re.Match[str]) -> str:
-    stretch = found[0]
+    return _hide_all(found[0])
+
+
+def _hide_all(stretch: str) -> str:
     return _hidden_often(stretch) if len(stretch) <= _OFTEN else _hidden_as(stretch)
 
 
