@@ -157,6 +157,33 @@ def test_sectors_that_were_never_written_are_the_end(
         _opens(tmp_path / "app")
 
 
+def test_whole_lines_that_were_never_written_are_told_by_their_commit(tmp_path: Path) -> None:
+    """What is left of them may be a blank line, which means nothing by itself."""
+    with opened(tmp_path / "app") as engine:
+        put(engine, b"a")
+        rows = [Put(b"row %03d" % number, b"x" * 50) for number in range(40)]
+        drive(engine.commit(Batch(rows)))
+        path = left_behind(engine, tmp_path)
+        put(engine, b"later")
+        gone_on = left_behind(engine, tmp_path)
+
+    def holed(segment: Path) -> bytes:
+        whole = segment.read_bytes()
+        begin = whole.index(b'{"key":"row 005"')
+        end = whole.index(b'{"key":"row 025"') - 1  # The end of the line before stays.
+        assert end - begin > 1024, "a whole sector lies in it"
+        return whole[:begin] + b"\t" * (end - begin) + whole[end:]
+
+    (segment,) = segments(path)
+    segment.write_bytes(holed(segment))
+    assert _opens(path) == {b"a": b"value"}
+    # In front of another commit it is damage.
+    (segment,) = segments(gone_on)
+    segment.write_bytes(holed(segment))
+    with pytest.raises(IntegrityFailed, match=r"commits 40 records; found 20"):
+        _opens(gone_on)
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_hole_in_rows_written_again_is_damage(tmp_path: Path, format: str) -> None:
     """Their commit has the revision of the one before: the next is not taken for its end."""
