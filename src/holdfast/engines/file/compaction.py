@@ -15,7 +15,8 @@ from holdfast.contract.errors import StoreError
 from holdfast.engines.embedded.group import BATCH_ID_MS
 from holdfast.engines.file.failures import damaged
 from holdfast.engines.file.index import Kept, place_of
-from holdfast.engines.file.journal import Journal, Published
+from holdfast.engines.file.journal import Journal
+from holdfast.engines.file.published import Published
 from holdfast.engines.file.records import BatchId, Commit, Row, Unsound
 from holdfast.engines.file.segment import Segment, where
 

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import NamedTuple
 
 from holdfast.contract.errors import StorageFull, StoreError
 from holdfast.contract.files import NO_ROOM, flush_directory
 from holdfast.engines.embedded.file_failures import lost, translate, translated
 from holdfast.engines.embedded.locking import holding
 from holdfast.engines.embedded.open_file import OpenFile, keep, let_close, release
-from holdfast.engines.file.cache import Cache, Cached
-from holdfast.engines.file.index import Index, Kept, length_in
+from holdfast.engines.file.cache import Cache
+from holdfast.engines.file.index import Index, length_in
 from holdfast.engines.file.manifest import Manifest
 from holdfast.engines.file.place import Identity, Place, identity_of
+from holdfast.engines.file.published import Published
 from holdfast.engines.file.records import FORMAT_VERSION, Format, Header
 from holdfast.engines.file.segment import (
     Segment,
@@ -39,28 +39,6 @@ AHEAD_BYTES = 64 * 2**10
 #: File systems step their clocks in ticks. A change within one tick of another cannot be told from
 #: it, so the time of a directory says something only once it has stood for longer than any tick.
 _TICK_S = 0.1
-
-
-class Published(NamedTuple):
-    """What a commit that is on the medium changes in memory.
-
-    Attributes:
-        rows: (key, where it stands or None, revision it was written at).
-        values: of those, for the cache.
-        ids: of batches, as the index has them.
-        head: the newest revision from here on.
-        end: where the commit ends in the active segment.
-        moved: the rows stand elsewhere, and nothing else changed.
-        live: bytes of rows that nothing has replaced, from here on.
-    """
-
-    rows: Sequence[tuple[bytes, Kept | None, int]]
-    values: dict[bytes, Cached]
-    ids: dict[bytes, tuple[int, int, int]]
-    head: int
-    end: int
-    moved: bool = False
-    live: int = 0
 
 
 class Journal:
