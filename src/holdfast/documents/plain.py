@@ -12,9 +12,10 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from holdfast.documents.collection import Collection
-from holdfast.documents.queries import Queries, as_query
+from holdfast.documents.queries import Queries
 from holdfast.documents.query.query import Query
 from holdfast.documents.query.select import compile_select
+from holdfast.documents.spelling import as_query
 from holdfast.documents.storage import Put, Step
 from holdfast.documents.walking import Moment, Results
 from holdfast.records.options import WriteOptions

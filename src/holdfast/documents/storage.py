@@ -250,6 +250,11 @@ class DocumentStorage:
         """What is kept of the plans of queries, with the catalogue as it is."""
         return self._derived.indexes
 
+    @property
+    def planned_of(self) -> bytes | None:
+        """The row of the catalogue that this is kept for."""
+        return self._derived.stored
+
     # --- Writing ----------------------------------------------------------------------------
 
     async def transact(self, steps: Sequence[Step]) -> int:

@@ -38,7 +38,7 @@ class IndexRows:
 
     Attributes:
         before, after: the documents of the change that is planned next.
-        choices, prepared: what queries took, as long as the catalogue stays.
+        choices, prepared, direct: what queries took, as long as the catalogue stays.
     """
 
     name: Final = "indexes"
@@ -53,6 +53,8 @@ class IndexRows:
         self.choices: Choices = {}
         #: By shape of a query: what `planner.prepared` keeps of its plan; None: nothing.
         self.prepared: dict[Any, Any] = {}
+        #: By how a call spells a query: what `planner.direct` keeps; None: nothing.
+        self.direct: dict[Any, Any] = {}
         #: Whether documents that come and go are counted: not by who builds an index.
         self.counts = bool(catalogue.documents_max)
         self._count_key = count_key(keyspace)

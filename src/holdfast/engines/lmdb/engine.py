@@ -12,6 +12,7 @@ from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import NOT_NOW, NotNow, Peeked, Snapshot
 from holdfast.contract.errors import InvalidInput, Overloaded, StoreClosed, StoreError
+from holdfast.contract.lookup import LookedUp, Lookup
 from holdfast.contract.record import Counted, Page, Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.group import Work, Writer
@@ -136,6 +137,17 @@ class LmdbEngine(EngineOnFiles):
             return self._newest_count(range)
         except Overloaded:
             return NOT_NOW
+
+    def peek_lookup(self, lookup: Lookup) -> LookedUp | NotNow:
+        layered, begin = self._layered, self._begin_read
+        if begin is None or not (layered is None or layered.layers.hides_nothing):
+            return NOT_NOW
+        # What was acknowledged until that look the file has: it is read as of later.
+        try:
+            found = Tree(begin(), self._rows, self._medium.long).lookup(lookup)
+        except (lmdb.Error, MemoryError):
+            return NOT_NOW  # Other calls try again, or tell what is wrong.
+        return NOT_NOW if found is None else found
 
     async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
         if self._refusal is not None:

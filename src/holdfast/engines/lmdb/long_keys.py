@@ -19,6 +19,7 @@ from itertools import islice
 
 import lmdb
 
+from holdfast.contract.lookup import LookedUp, LookedUpRow, Lookup
 from holdfast.contract.record import Page, Range, Record
 from holdfast.engines.lmdb import facts
 from holdfast.engines.lmdb.records import unpack
@@ -97,6 +98,42 @@ class Tree:
         finally:
             cursor.close()
         return Page(page, None, revision)
+
+    def lookup(self, lookup: Lookup) -> LookedUp | None:
+        """What an index lookup finds; None: there are long keys."""
+        beside, spans, reverse, limit, into, cut = lookup
+        if len(beside) > STORED_KEY_BYTES_MAX:
+            return None
+        at, length = cut or (0, 0)
+        behind = None if length is None else at + length or None
+        get, database = self._transaction.get, self._rows
+        rows: list[LookedUpRow] = []
+        cursor = self._transaction.cursor(database)
+        try:
+            for start, end in spans:
+                if len(start) > STORED_KEY_BYTES_MAX or len(end) > STORED_KEY_BYTES_MAX:
+                    return None
+                last = len(rows) + limit
+                for key, stored in _from(cursor, start, end, reverse=reverse):
+                    if key < start if reverse else key >= end:
+                        break
+                    if cut is None:
+                        target = into + key[-2 - _from_bytes(key[-2:]) : -2]
+                    else:
+                        target = into + key[at:behind]
+                    if len(key) > STORED_KEY_BYTES_MAX or len(target) > STORED_KEY_BYTES_MAX:
+                        return None
+                    found = get(target, None, database)
+                    if found is None:
+                        rows.append((key, stored[8:], None, None))
+                    else:
+                        rows.append((key, stored[8:], found[8:], _from_bytes(found[:8])))
+                    if len(rows) == last:
+                        break
+        finally:
+            cursor.close()
+        fact = get(beside, None, database)
+        return LookedUp(None if fact is None else fact[8:], rows)
 
     def count_of(self, range: Range, rows_max: int | None) -> int:
         """How many rows the range that is not empty has, up to a number."""

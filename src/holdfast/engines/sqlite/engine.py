@@ -10,8 +10,9 @@ from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
-from holdfast.contract.engine import Peeked, Snapshot
+from holdfast.contract.engine import NOT_NOW, NotNow, Peeked, Snapshot
 from holdfast.contract.errors import StoreError
+from holdfast.contract.lookup import LookedUp, Lookup
 from holdfast.contract.record import Counted, Page, Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.group import Group, Work, Writer
@@ -164,6 +165,21 @@ class SqliteEngine(EngineOnFiles):
         if range.limit is not None:
             range.rows_wanted(range.limit)  # Refuses one below 1.
         return self._now(count, range)
+
+    def peek_lookup(self, lookup: Lookup) -> LookedUp | NotNow:
+        # Spelled out like `peek`: this is what a query costs.
+        if self._refusal is not None:
+            raise self._refuse()
+        readers = self._open_parts().readers
+        reader = readers.take()
+        try:
+            found = reader.lookup(lookup)
+        except BaseException as error:
+            readers.discard(reader)
+            self._tell(error)
+            raise
+        readers.give_back(reader)
+        return NOT_NOW if found is None else found
 
     async def snapshot(self) -> SqliteSnapshot:
         if self._refusal is not None:

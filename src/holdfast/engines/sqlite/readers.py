@@ -16,12 +16,13 @@ from weakref import WeakSet
 
 from holdfast.contract.engine import Snapshot
 from holdfast.contract.errors import InvalidInput, Overloaded, StoreClosed
+from holdfast.contract.lookup import LookedUp, Lookup
 from holdfast.contract.record import Page, Range, Record
 from holdfast.engines.embedded.locking import holding, pause
 from holdfast.engines.sqlite.appended import AppendedKeys
 from holdfast.engines.sqlite.failures import Translated
 from holdfast.engines.sqlite.statements import FIND, HEAD, VIEW, close, find, record_of, rows_of
-from holdfast.engines.sqlite.together import page_together, records_together
+from holdfast.engines.sqlite.together import lookup_together, page_together, records_together
 
 T = TypeVar("T")
 
@@ -76,6 +77,10 @@ class Reader:
     def many(self, keys: Sequence[bytes]) -> list[Record | None]:
         """The records of the keys, all of one moment."""
         return records_together(self._execute, keys)
+
+    def lookup(self, lookup: Lookup) -> LookedUp | None:
+        """What an index lookup finds; None: it takes more than a statement."""
+        return lookup_together(self._execute, lookup)
 
     def head(self) -> int:
         """The newest revision of the view."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from itertools import repeat
-from typing import Final
+from typing import Any, Final
 
+from holdfast.contract.lookup import LookedUp, Lookup
 from holdfast.contract.record import Page, Range, Record
 from holdfast.engines.sqlite.appended import AppendedKeys
 from holdfast.engines.sqlite.statements import Execute, bounds, find, record_of
@@ -24,6 +25,25 @@ _VIEW = (
     "UNION ALL SELECT * FROM "
     "(SELECT key, value, revision FROM rows {where}ORDER BY key {direction} LIMIT ?)"
 )
+
+#: What a lookup begins with: the row beside, and prefix of appended rows.
+_BESIDE: Final = "SELECT NULL, value, prefix, NULL FROM meta LEFT JOIN rows ON key = ?"
+_SPAN: Final = (
+    " UNION ALL SELECT * FROM (SELECT one.key, one.value, other.value, other.revision "
+    "FROM rows AS one LEFT JOIN rows AS other ON other.key = {target} "
+    "WHERE one.key >= ? AND one.key < ? ORDER BY one.key {direction} LIMIT ?)"
+)
+_SLICED: Final = "CAST(? || substr(one.key, ?, ?) AS BLOB)"
+#: SQLite has no number of two bytes; it tells where a byte stands among all of them.
+_BYTES: Final = f"x'{bytes(range(256)).hex()}'"
+_LENGTH: Final = (
+    f"(256 * instr({_BYTES}, substr(one.key, -2, 1)) + instr({_BYTES}, substr(one.key, -1)) - 257)"
+)
+_TAILED: Final = f"CAST(? || substr(one.key, -2 - {_LENGTH}, {_LENGTH}) AS BLOB)"
+#: A statement has no more spans than this.
+_SPANS_MAX: Final = 32
+#: Longer than any key.
+_ALL: Final = 2**31 - 1
 
 
 def records_together(execute: Execute, keys: Sequence[bytes]) -> list[Record | None]:
@@ -77,3 +97,39 @@ def page_together(execute: Execute, range: Range, rows_max: int, bytes_max: int)
         found.close()
     full = len(rows) == rows_max or bytes_left <= 0
     return Page(rows, range.after(rows[-1][0]) if full else None, revision)
+
+
+@cache
+def _lookup_statement(spans: int, tailed: bool, reverse: bool) -> str:
+    direction = "DESC" if reverse else "ASC"
+    return _BESIDE + spans * _SPAN.format(
+        target=_TAILED if tailed else _SLICED, direction=direction
+    )
+
+
+def lookup_together(execute: Execute, lookup: Lookup) -> LookedUp | None:
+    """What an index lookup finds; None: appended rows may lie in it, or it has many spans."""
+    beside, spans, reverse, limit, into, cut = lookup
+    if len(spans) > _SPANS_MAX:
+        return None
+    sliced: tuple[Any, ...] = (into,)
+    if cut is not None:
+        at, length = cut
+        # The first byte is number 1.
+        sliced = (into, at if at < 0 else at + 1, _ALL if length is None else length)
+    parameters: list[Any] = [beside]
+    for start, end in spans:
+        parameters += (*sliced, start, end, limit)
+    statement = _lookup_statement(len(spans), cut is None, reverse)
+    rows = execute(statement, parameters).fetchall()
+    none, value, prefix, _ = rows[0]
+    if none is not None:
+        return None  # Not the row that is wanted first, though SQLite gives it first.
+    if prefix is not None:
+        if prefix.startswith(into) or into.startswith(prefix) or beside.startswith(prefix):
+            return None
+        for start, end in spans:
+            if end > prefix and start[: len(prefix)] <= prefix:
+                return None
+    del rows[0]
+    return LookedUp(value, rows)
