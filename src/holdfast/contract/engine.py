@@ -30,7 +30,7 @@ from holdfast.contract.capability import Capabilities
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.errors import Conflict, InvalidInput, Unsupported
 from holdfast.contract.limits import check_draft
-from holdfast.contract.lookup import LookedUp, Lookup
+from holdfast.contract.lookup import LookedUp, Lookup, Tallied, Tally
 from holdfast.contract.pauses import pause_s
 from holdfast.contract.record import Counted, Page, Range, Record
 from holdfast.contract.runtime import Components
@@ -106,6 +106,9 @@ class Engine(ABC):
     #: NOT_NOW, also where what is there takes more than that. None like `peek`, and on engines
     #: that would not gain by it.
     peek_lookup: Callable[[Lookup], LookedUp | NotNow] | None = None
+
+    #: How many rows some ranges have; otherwise like `peek_lookup`.
+    peek_tally: Callable[[Tally], Tallied | NotNow] | None = None
 
     #: `transact` without a coroutine, where the caller's thread may decide and commit here and
     #: now: always without a loop, on a loop only if that neither flushes nor waits. Otherwise
@@ -278,9 +281,9 @@ class Layer(Engine):
     by named methods, never by attribute look-up, so that a new verb cannot slip past a layer.
 
     The calls without a coroutine (`peek`, `peek_page`, `peek_count`, `peek_lookup`,
-    `transact_now`) are None on a layer, so that nothing passes it by, unless its class says that
-    what they do passes it unchanged, or overrides them. An override is only called where the
-    engine below can do the same.
+    `peek_tally`, `transact_now`) are None on a layer, so that nothing passes it by, unless its
+    class says that what they do passes it unchanged, or overrides them. An override is only
+    called where the engine below can do the same.
 
     Attributes:
         passes_reads: the class leaves `read` and `scan` as they are.
@@ -318,6 +321,8 @@ class Layer(Engine):
             self.peek_count = inner.peek_count if self.passes_reads else None
         if inner.peek_lookup is None or kind.peek_lookup is None:
             self.peek_lookup = inner.peek_lookup if self.passes_reads else None
+        if inner.peek_tally is None or kind.peek_tally is None:
+            self.peek_tally = inner.peek_tally if self.passes_reads else None
         if inner.transact_now is None or kind.transact_now is None:
             self.transact_now = inner.transact_now if self.passes_writes else None
 

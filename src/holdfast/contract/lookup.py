@@ -1,4 +1,4 @@
-"""An index lookup: rows of one range, and the rows that their keys refer to, in one read."""
+"""What indexes are asked in one read: rows with those that their keys refer to, and counts."""
 
 from __future__ import annotations
 
@@ -46,3 +46,28 @@ class LookedUp(NamedTuple):
 
     beside: bytes | None
     rows: list[LookedUpRow]
+
+
+class Tally(NamedTuple):
+    """What is counted, all of it as of one moment.
+
+    Attributes:
+        beside: the key of a row that is read with it.
+        spans: each the keys `start <= key < end`, of one byte at least, and up to how many rows
+            are counted.
+    """
+
+    beside: bytes
+    spans: Sequence[tuple[bytes, bytes, int]]
+
+
+class Tallied(NamedTuple):
+    """What a tally found.
+
+    Attributes:
+        beside: the value of the row beside; None: there is none.
+        counts: of each span.
+    """
+
+    beside: bytes | None
+    counts: list[int]

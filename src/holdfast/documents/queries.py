@@ -154,6 +154,11 @@ class Queries(Generic[T]):
 
         No document is read where the bounds of an index say it all.
         """
+        if hint is None and limit is None and offset == 0:
+            known = await self._known(conditions, (), None, 0, equal)
+            counted = None if known is None else known[0].count(*known[1:])
+            if counted is not None:
+                return counted
         wanted = as_query(conditions, (), limit, offset, None, None, equal)
         storage = await self._find()
         if storage is None:
@@ -355,23 +360,31 @@ class Queries(Generic[T]):
         equal: dict[str, Any],
     ) -> list[Any] | None:
         """The plain documents, if a query of this spelling is known; None: it has to be planned."""
+        known = await self._known(conditions, order_by, limit, offset, equal)
+        return None if known is None else known[0].documents(*known[1:], limit, offset)
+
+    async def _known(
+        self,
+        conditions: tuple[Any, ...],
+        order_by: Any,
+        limit: int | None,
+        offset: int,
+        equal: dict[str, Any],
+    ) -> tuple[Direct, DocumentStorage, list[Any]] | None:
+        """What is kept of queries of this spelling, the storage, and the values; None: nothing."""
         asked = spelled(conditions, order_by, limit, offset, equal)
         storage = None if asked is None else await self._collections.find(self._name)
         if asked is None or storage is None or storage.engine.peek_lookup is None:
             return None
+        storage.space.check()
         shape, values = asked
         try:
             direct = storage.planned.direct[shape]
         except KeyError:
-            await self._learn(
-                storage, shape, as_query(conditions, order_by, limit, offset, None, None, equal)
-            )
+            wanted = as_query(conditions, order_by, limit, offset, None, None, equal)
+            await self._learn(storage, shape, wanted)
             return None
-        storage.space.check()
-        found: list[Any] | None = None
-        if direct is not None:
-            found = direct.documents(storage, values, limit, offset)
-        return found
+        return None if direct is None else (direct, storage, values)
 
     async def _learn(self, storage: DocumentStorage, shape: Hashable, wanted: Query) -> None:
         """Keep what queries of this spelling have in common."""

@@ -17,7 +17,7 @@ from holdfast.codecs import envelope
 from holdfast.codecs.serializers import MESSAGE_PACK
 from holdfast.contract.engine import NOT_NOW
 from holdfast.contract.errors import StoreError
-from holdfast.contract.lookup import TAIL, LookedUpRow, Lookup
+from holdfast.contract.lookup import TAIL, LookedUpRow, Lookup, Tally
 from holdfast.documents.planner.lens import (
     EXTRAS,
     NO_EXTRAS,
@@ -38,10 +38,13 @@ from holdfast.documents.query.ordering import Arrangement, OrderBy, Row, keyed
 from holdfast.documents.query.paths import Path
 from holdfast.documents.query.values import BOOL, MISSING, NUMBER, TEXT, Constant
 from holdfast.documents.storage import DocumentStorage
+from holdfast.store import layout
 from holdfast.store.versions.entry import Entry
 
 #: So many rows of an index are looked up at once, at most.
 ROWS_MAX: Final = 256
+#: So many rows are counted at once, at most.
+COUNTED_MAX: Final = 10_000
 #: How many more rows than are wanted, where some may not match.
 _SPARE_ROWS: Final = 8
 _ODD: Final = envelope.BLOB | envelope.EXPIRES
@@ -169,12 +172,39 @@ class Direct:
             return None
         if self._sorts:
             rows = self._arranged(rows, end)
+        self._used(storage)
+        return _values(rows if not offset and wanted is None else rows[offset:end])
+
+    def count(self, storage: DocumentStorage, values: Sequence[Any]) -> int | None:
+        """How many documents match, where the index alone says it; None: it takes more."""
+        tally = storage.engine.peek_tally
+        span = None if tally is None or self._parts else self._span(values)
+        if tally is None or span is None:
+            return None
+        now = storage.space.clock.now_ms()
+        due = (layout.EXPIRY, layout.expiry_key(now + 1, b""), 1)
+        found = tally(Tally(self._beside, (due, (*span, COUNTED_MAX + 1))))
+        if found is NOT_NOW or found[0] != storage.planned_of:
+            return None
+        expired, total = found[1]
+        if expired or total > COUNTED_MAX:
+            return None
+        self._used(storage)
+        return total
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    def _span(self, values: Sequence[Any]) -> tuple[bytes, bytes] | None:
+        try:
+            span = self._known.span(values)
+        except StoreError:
+            return None  # Whoever makes a query of it says what is wrong.
+        return None if span is None or span[0] >= span[1] else span
+
+    def _used(self, storage: DocumentStorage) -> None:
         usage = storage.usage
         hits, misses = usage.get(self._name, (0, 0))
         usage[self._name] = hits + 1, misses
-        return _values(rows if not offset and wanted is None else rows[offset:end])
-
-    # --- Inside -----------------------------------------------------------------------------
 
     def _rows(
         self, storage: DocumentStorage, values: Sequence[Any], rows_max: int
@@ -182,11 +212,8 @@ class Direct:
         """The rows of the index with their documents, if its catalogue is still the one known."""
         peek = self._peek
         assert peek is not None
-        try:
-            span = self._known.span(values)
-        except StoreError:
-            return None  # Whoever makes a query of it says what is wrong.
-        if span is None or span[0] >= span[1]:
+        span = self._span(values)
+        if span is None:
             return None
         while True:
             cut = self._cut

@@ -12,7 +12,7 @@ from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import NOT_NOW, NotNow, Peeked, Snapshot
 from holdfast.contract.errors import InvalidInput, Overloaded, StoreClosed, StoreError
-from holdfast.contract.lookup import LookedUp, Lookup
+from holdfast.contract.lookup import LookedUp, Lookup, Tallied, Tally
 from holdfast.contract.record import Counted, Page, Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.group import Work, Writer
@@ -31,6 +31,7 @@ from holdfast.engines.lmdb.stored_head import StoredHead
 from holdfast.engines.lmdb.writer import LmdbWriter
 
 T = TypeVar("T")
+W = TypeVar("W")
 
 _from_bytes = int.from_bytes
 _make = tuple.__new__
@@ -139,12 +140,18 @@ class LmdbEngine(EngineOnFiles):
             return NOT_NOW
 
     def peek_lookup(self, lookup: Lookup) -> LookedUp | NotNow:
+        return self._peeking(Tree.lookup, lookup)
+
+    def peek_tally(self, wanted: Tally) -> Tallied | NotNow:
+        return self._peeking(Tree.tally, wanted)
+
+    def _peeking(self, read: Callable[[Tree, W], T | None], wanted: W) -> T | NotNow:
         layered, begin = self._layered, self._begin_read
         if begin is None or not (layered is None or layered.layers.hides_nothing):
             return NOT_NOW
         # What was acknowledged until that look the file has: it is read as of later.
         try:
-            found = Tree(begin(), self._rows, self._medium.long).lookup(lookup)
+            found = read(Tree(begin(), self._rows, self._medium.long), wanted)
         except (lmdb.Error, MemoryError):
             return NOT_NOW  # Other calls try again, or tell what is wrong.
         return NOT_NOW if found is None else found

@@ -19,7 +19,7 @@ from itertools import islice
 
 import lmdb
 
-from holdfast.contract.lookup import LookedUp, LookedUpRow, Lookup
+from holdfast.contract.lookup import LookedUp, LookedUpRow, Lookup, Tallied, Tally
 from holdfast.contract.record import Page, Range, Record
 from holdfast.engines.lmdb import facts
 from holdfast.engines.lmdb.records import unpack
@@ -34,9 +34,9 @@ _MARKER = b"\0"
 #: The row of the main tree that holds the number the next subtree gets.
 NEXT_SUBTREE = b"subtree"
 _NUMBER_BYTES = 8
-#: How many keys a count looks at in its first step, how fast steps grow, and to what.
-_COUNTED_FIRST = 128
-_COUNTED_GROWTH = 4
+#: How many keys a count looks at in a step: at first, of those before, and at most.
+_COUNTED_FIRST = 64
+_COUNTED_PART = 8
 _COUNTED_LAST = 4096
 
 
@@ -135,12 +135,26 @@ class Tree:
         fact = get(beside, None, database)
         return LookedUp(None if fact is None else fact[8:], rows)
 
+    def tally(self, wanted: Tally) -> Tallied | None:
+        """What a tally counts; None: there are long keys."""
+        beside, spans = wanted
+        longest = max([len(beside), *[max(len(start), len(end)) for start, end, _ in spans]])
+        if longest > STORED_KEY_BYTES_MAX or self._transaction.stat(self._long)["entries"]:
+            return None
+        counts = [self._count_between(start, end, limit) for start, end, limit in spans]
+        fact = self._transaction.get(beside, None, self._rows)
+        return Tallied(None if fact is None else fact[8:], counts)
+
     def count_of(self, range: Range, rows_max: int | None) -> int:
         """How many rows the range that is not empty has, up to a number."""
         if self._transaction.stat(self._long)["entries"]:
             walk = self.walk(range.start, range.end)
             return sum(1 for _ in islice(walk, rows_max))
         lower, upper = self._stored_bounds(b"", range.start, range.end)
+        return self._count_between(lower, upper, rows_max)
+
+    def _count_between(self, lower: bytes, upper: bytes | None, rows_max: int | None) -> int:
+        """How many stored rows there are, up to a number."""
         cursor = self._transaction.cursor(self._rows)
         total, step = 0, _COUNTED_FIRST
         try:
@@ -148,18 +162,20 @@ class Tree:
             walked = cursor.iternext(keys=True, values=False) if found else iter(())
             while rows_max is None or total < rows_max:
                 # Keys come many at a time, for each by itself costs several times as much.
-                keys = list(islice(walked, step))
-                ended = len(keys) < step
+                wanted = step if rows_max is None else min(step, rows_max - total)
+                keys = list(islice(walked, wanted))
+                ended = len(keys) < wanted
                 if upper is not None and keys and keys[-1] >= upper:
                     del keys[bisect_left(keys, upper) :]
                     ended = True
                 total += len(keys)
                 if ended:
                     break
-                step = min(step * _COUNTED_GROWTH, _COUNTED_LAST)
+                # So few that what is looked at behind the end costs little beside the rest.
+                step = max(_COUNTED_FIRST, min(total // _COUNTED_PART, _COUNTED_LAST))
         finally:
             cursor.close()
-        return total if rows_max is None else min(total, rows_max)
+        return total
 
     def walk_range(self, range: Range) -> Iterator[tuple[bytes, Record]]:
         """The rows of the range, all of them."""

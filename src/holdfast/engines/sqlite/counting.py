@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
+from holdfast.contract.lookup import Tallied, Tally
 from holdfast.contract.record import Counted, Range
 from holdfast.engines.sqlite.appended import AppendedKeys
 from holdfast.engines.sqlite.readers import Reader
@@ -13,6 +17,8 @@ _COUNT = (
     "(SELECT count(*) FROM (SELECT 1 FROM rows {where}LIMIT ?)) FROM meta"
 )
 _COUNT_APPENDED = "SELECT count(*) FROM (SELECT 1 FROM appended WHERE id >= ? AND id < ? LIMIT ?)"
+#: A statement has no more spans than this.
+_SPANS_MAX = 32
 
 
 def count(reader: Reader, range: Range) -> Counted:
@@ -32,3 +38,29 @@ def count(reader: Reader, range: Range) -> Counted:
             rows += execute(_COUNT_APPENDED, (first, end, limit)).fetchone()[0]
             execute("ROLLBACK")
     return Counted(rows if range.limit is None else min(rows, range.limit), revision)
+
+
+@cache
+def _tally_statement(spans: int) -> str:
+    counted = ", (SELECT count(*) FROM (SELECT 1 FROM rows WHERE key >= ? AND key < ? LIMIT ?))"
+    return f"SELECT prefix, value{spans * counted} FROM meta LEFT JOIN rows ON key = ?"  # noqa: S608
+
+
+def tally(reader: Reader, wanted: Tally) -> Tallied | None:
+    """What a tally counts; None: appended rows may lie in it, or it has many spans."""
+    beside, spans = wanted
+    if len(spans) > _SPANS_MAX:
+        return None
+    parameters: list[Any] = []
+    for span in spans:
+        parameters += span
+    parameters.append(beside)
+    statement = _tally_statement(len(spans))
+    prefix, value, *counts = reader.connection.execute(statement, parameters).fetchone()
+    if prefix is not None:
+        if beside.startswith(prefix):
+            return None
+        for start, end, _ in spans:
+            if end > prefix and start[: len(prefix)] <= prefix:
+                return None
+    return Tallied(value, counts)

@@ -12,14 +12,14 @@ from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import NOT_NOW, NotNow, Peeked, Snapshot
 from holdfast.contract.errors import StoreError
-from holdfast.contract.lookup import LookedUp, Lookup
+from holdfast.contract.lookup import LookedUp, Lookup, Tallied, Tally
 from holdfast.contract.record import Counted, Page, Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.group import Group, Work, Writer
 from holdfast.engines.embedded.on_files import EngineOnFiles, is_small
 from holdfast.engines.embedded.upkeep import Upkeep
 from holdfast.engines.sqlite.config import SqliteConfig
-from holdfast.engines.sqlite.counting import count
+from holdfast.engines.sqlite.counting import count, tally
 from holdfast.engines.sqlite.failures import DRIVER_ERRORS, told, translate
 from holdfast.engines.sqlite.opening import Opened, keep_for_ever, open_database
 from holdfast.engines.sqlite.readers import Reader, SqliteSnapshot
@@ -179,6 +179,10 @@ class SqliteEngine(EngineOnFiles):
             self._tell(error)
             raise
         readers.give_back(reader)
+        return NOT_NOW if found is None else found
+
+    def peek_tally(self, wanted: Tally) -> Tallied | NotNow:
+        found = self._now(tally, wanted)
         return NOT_NOW if found is None else found
 
     async def snapshot(self) -> SqliteSnapshot:
