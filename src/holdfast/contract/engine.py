@@ -30,7 +30,7 @@ from holdfast.contract.capability import Capabilities
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.errors import Conflict, InvalidInput, Unsupported
 from holdfast.contract.limits import check_draft
-from holdfast.contract.lookup import LookedUp, Lookup, Tallied, Tally
+from holdfast.contract.lookup import LookedUp, Lookup, Tally
 from holdfast.contract.pauses import pause_s
 from holdfast.contract.record import Counted, Page, Range, Record
 from holdfast.contract.runtime import Components
@@ -105,10 +105,10 @@ class Engine(ABC):
     #: Rows of an index with what they refer to, as of one moment and without a coroutine; or
     #: NOT_NOW, also where what is there takes more than that. None like `peek`, and on engines
     #: that would not gain by it.
-    peek_lookup: Callable[[Lookup], LookedUp | NotNow] | None = None
+    peek_lookup: Callable[[Lookup], list[LookedUp] | NotNow] | None = None
 
     #: How many rows some ranges have; otherwise like `peek_lookup`.
-    peek_tally: Callable[[Tally], Tallied | NotNow] | None = None
+    peek_tally: Callable[[Tally], list[int] | NotNow] | None = None
 
     #: `transact` without a coroutine, where the caller's thread may decide and commit here and
     #: now: always without a loop, on a loop only if that neither flushes nor waits. Otherwise

@@ -9,11 +9,22 @@ from typing import Final, NamedTuple
 TAIL: Final = None
 
 
+class Fence(NamedTuple):
+    """A row that has to be as it is believed; where it is not, nothing is answered.
+
+    Attributes:
+        key, value: of the row.
+    """
+
+    key: bytes
+    value: bytes
+
+
 class Lookup(NamedTuple):
     """What an index lookup reads, all of it as of one moment.
 
     Attributes:
-        beside: the key of one more row, which is read with it.
+        fence: of the same moment.
         spans: of the index, in the order of the walk: each the keys `start <= key < end`, of one
             byte at least.
         reverse: each from the last to the first.
@@ -22,52 +33,30 @@ class Lookup(NamedTuple):
         cut: which part of the key of an index row follows there: from so many bytes on (below 0:
             counted from the end), so many (None: all that follow). `TAIL`: its last two bytes tell,
             big-endian, how many of those before them.
+        valued: whether the values of the rows of the index are wanted; otherwise they may be empty.
     """
 
-    beside: bytes
+    fence: Fence
     spans: Sequence[tuple[bytes, bytes]]
     reverse: bool
     limit: int
     into: bytes
     cut: tuple[int, int | None] | None = TAIL
+    valued: bool = True
 
 
-#: Of a row of the index key and value, of its target value and revision; None: there is none.
-LookedUpRow = tuple[bytes, bytes, bytes | None, int | None]
-
-
-class LookedUp(NamedTuple):
-    """What a lookup found.
-
-    Attributes:
-        beside: the value of the row beside; None: there is none.
-        rows: of the index, in the order of the walk, each with its target.
-    """
-
-    beside: bytes | None
-    rows: list[LookedUpRow]
+#: Key and value of a row of the index, and the value of its target; None: there is none.
+LookedUp = tuple[bytes, bytes, bytes | None]
 
 
 class Tally(NamedTuple):
     """What is counted, all of it as of one moment.
 
     Attributes:
-        beside: the key of a row that is read with it.
+        fence: of the same moment.
         spans: each the keys `start <= key < end`, of one byte at least, and up to how many rows
             are counted.
     """
 
-    beside: bytes
+    fence: Fence
     spans: Sequence[tuple[bytes, bytes, int]]
-
-
-class Tallied(NamedTuple):
-    """What a tally found.
-
-    Attributes:
-        beside: the value of the row beside; None: there is none.
-        counts: of each span.
-    """
-
-    beside: bytes | None
-    counts: list[int]

@@ -291,6 +291,10 @@ class IndexOrder:
 
     def components(self, values: Sequence[Any]) -> tuple[bytes, bool]:
         """What the entries begin with whose first fields are these; whether no other's do."""
+        if len(values) == 1 and not self.descending[0]:
+            encoded = encode(values[0])
+            component = _shorten(encoded, self._whole_max)
+            return component, component is encoded and encoded != NULL
         parts = []
         exact = True
         for value, turned in zip(values, self.descending, strict=False):

@@ -389,10 +389,11 @@ class Queries(Generic[T]):
     async def _learn(self, storage: DocumentStorage, shape: Hashable, wanted: Query) -> None:
         """Keep what queries of this spelling have in common."""
         await self._plan(storage, wanted, None)
-        planned = storage.planned
+        planned, stored = storage.planned_of
         if len(planned.direct) >= CHOICES_MAX:
             planned.direct.clear()
-        planned.direct[shape] = Direct.of(planned.prepared.get(shape_of(wanted)), storage)
+        known = planned.prepared.get(shape_of(wanted))
+        planned.direct[shape] = Direct.of(known, storage, stored)
 
     async def _plan(self, storage: DocumentStorage, wanted: Query, hint: str | None) -> QueryPlan:
         catalogue = await storage.catalogue()

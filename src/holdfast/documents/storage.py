@@ -251,9 +251,10 @@ class DocumentStorage:
         return self._derived.indexes
 
     @property
-    def planned_of(self) -> bytes | None:
-        """The row of the catalogue that this is kept for."""
-        return self._derived.stored
+    def planned_of(self) -> tuple[IndexRows, bytes | None]:
+        """The same, and the row of the catalogue that it is kept for."""
+        derived = self._derived
+        return derived.indexes, derived.stored
 
     # --- Writing ----------------------------------------------------------------------------
 

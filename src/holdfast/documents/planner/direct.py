@@ -17,7 +17,7 @@ from holdfast.codecs import envelope
 from holdfast.codecs.serializers import MESSAGE_PACK
 from holdfast.contract.engine import NOT_NOW
 from holdfast.contract.errors import StoreError
-from holdfast.contract.lookup import TAIL, LookedUpRow, Lookup, Tally
+from holdfast.contract.lookup import TAIL, Fence, LookedUp, Lookup, Tally
 from holdfast.documents.planner.lens import (
     EXTRAS,
     NO_EXTRAS,
@@ -99,20 +99,22 @@ class Direct:
     Args:
         known: of its shape.
         storage: of the collection.
+        fence: the row of the catalogue that the plan was made with.
     """
 
     __slots__ = (
-        "_backwards", "_beside", "_cut", "_data", "_known", "_lens", "_name", "_order", "_parts",
-        "_peek", "_sorts", "_suffix",
+        "_backwards", "_cut", "_data", "_fence", "_known", "_lens", "_name", "_noted", "_order",
+        "_parts", "_peek", "_sorts", "_suffix",
     )  # fmt: skip
 
-    def __init__(self, known: Prepared, storage: DocumentStorage) -> None:
+    def __init__(self, known: Prepared, storage: DocumentStorage, fence: bytes) -> None:
         plan = known.plan
         query = plan.query
         self._known = known
         self._peek = storage.engine.peek_lookup
         self._name = known.access.index.name
-        self._beside = storage.catalogue_key
+        self._fence = Fence(storage.catalogue_key, fence)
+        self._noted = not known.uncut
         self._data = storage.rows.data
         self._backwards = plan.backwards
         self._order = query.order_by
@@ -133,19 +135,19 @@ class Direct:
         self._suffix: bytes | None = None
 
     @classmethod
-    def of(cls, known: Prepared | None, storage: DocumentStorage) -> Direct | None:
+    def of(
+        cls, known: Prepared | None, storage: DocumentStorage, fence: bytes | None
+    ) -> Direct | None:
         """What is kept of a shape; None: a lookup does not answer it."""
-        if known is None or storage.engine.peek_lookup is None:
+        if known is None or fence is None or storage.engine.peek_lookup is None:
             return None
         access = known.access
         order, index = access.order, access.index
         if order is None or order.descending[0] or index.unique or access.arrays:
             return None
-        if access.holds is not None or known.plan.query.select is not None:
-            return None
-        return cls(known, storage)
+        return cls(known, storage, fence)
 
-    def documents(
+    def documents(  # noqa: C901 - each branch is a reason not to answer
         self, storage: DocumentStorage, values: Sequence[Any], limit: int | None, offset: int
     ) -> list[Any] | None:
         """The documents that the query gives, whole, in its order; None: it takes more."""
@@ -162,12 +164,18 @@ class Direct:
         full = len(rows) == rows_max
         if full and wanted is None:
             return None
-        if not self._whole(rows):
-            return None
+        flags = 0
+        for _, note, stored in rows:
+            # Every row has to stand where its value does, and to have its document beside it.
+            if stored is None or (note and is_cut(note)):
+                return None
+            flags |= stored[1]
+        if flags & _ODD:
+            if flags & envelope.BLOB:
+                return None
+            rows = [row for row in rows if not storage.expired(cast("bytes", row[2]))]
         if self._parts:
             rows = self._that_match(rows, values)
-        if any(row[2][1] & _ODD for row in rows):  # type: ignore[index]  # `_whole` looked
-            rows = [row for row in rows if not storage.expired(cast("bytes", row[2]))]
         if full and len(rows) < cast("int", wanted):
             return None
         if self._sorts:
@@ -183,10 +191,10 @@ class Direct:
             return None
         now = storage.space.clock.now_ms()
         due = (layout.EXPIRY, layout.expiry_key(now + 1, b""), 1)
-        found = tally(Tally(self._beside, (due, (*span, COUNTED_MAX + 1))))
-        if found is NOT_NOW or found[0] != storage.planned_of:
+        found = tally(Tally(self._fence, (due, (*span, COUNTED_MAX + 1))))
+        if found is NOT_NOW:
             return None
-        expired, total = found[1]
+        expired, total = found
         if expired or total > COUNTED_MAX:
             return None
         self._used(storage)
@@ -208,7 +216,7 @@ class Direct:
 
     def _rows(
         self, storage: DocumentStorage, values: Sequence[Any], rows_max: int
-    ) -> list[LookedUpRow] | None:
+    ) -> list[LookedUp] | None:
         """The rows of the index with their documents, if its catalogue is still the one known."""
         peek = self._peek
         assert peek is not None
@@ -217,20 +225,26 @@ class Direct:
             return None
         while True:
             cut = self._cut
-            found = peek(Lookup(self._beside, (span,), self._backwards, rows_max, self._data, cut))
-            if found is NOT_NOW or found[0] != storage.planned_of:
+            rows = peek(
+                Lookup(
+                    self._fence, (span,), self._backwards, rows_max, self._data, cut, self._noted
+                )
+            )
+            if rows is NOT_NOW:
                 return None
-            rows = found[1]
             if cut is TAIL:
                 self._learn(rows)
                 return rows
             suffix = self._suffix
-            if all(row[0][-2:] == suffix for row in rows):
+            for row in rows:
+                if row[0][-2:] != suffix:
+                    break
+            else:
                 return rows
             # Keys of several lengths after all: from now on each row tells.
             self._cut, self._suffix = TAIL, b""
 
-    def _learn(self, rows: list[LookedUpRow]) -> None:
+    def _learn(self, rows: list[LookedUp]) -> None:
         """The length of the keys, unless they are known to have several."""
         if rows and self._suffix is None:
             self._suffix = suffix = rows[0][0][-_LENGTH_BYTES:]
@@ -238,14 +252,7 @@ class Direct:
             if all(row[0][-2:] == suffix for row in rows):
                 self._cut = (-_LENGTH_BYTES - length, length)
 
-    def _whole(self, rows: list[LookedUpRow]) -> bool:
-        """Whether every row stands where its value does and has its document beside it."""
-        for _, note, stored, _ in rows:
-            if stored is None or stored[1] & envelope.BLOB or (note and is_cut(note)):
-                return False
-        return True
-
-    def _that_match(self, rows: list[LookedUpRow], values: Sequence[Any]) -> list[LookedUpRow]:
+    def _that_match(self, rows: list[LookedUp], values: Sequence[Any]) -> list[LookedUp]:
         test: Test = compile_where(
             all_of(
                 tuple(
@@ -256,7 +263,7 @@ class Direct:
         )
         return [row for row in rows if test(self._seen(row))]
 
-    def _arranged(self, rows: list[LookedUpRow], end: int | None) -> list[LookedUpRow]:
+    def _arranged(self, rows: list[LookedUp], end: int | None) -> list[LookedUp]:
         """The rows in the order of the query, the first so many."""
         arrangement = Arrangement(self._order, end)
         # The key as it is packed sorts as it does itself.
@@ -264,7 +271,7 @@ class Direct:
         arrangement.add(keyed(cast("list[Row]", given), self._order))
         return [cast("Any", row)[2] for _, row in arrangement.rows()]
 
-    def _seen(self, row: LookedUpRow) -> Any:
+    def _seen(self, row: LookedUp) -> Any:
         """What the query looks at of a document."""
         seen = self._lens.document(cast("bytes", row[2]))
         return _value(row) if seen is MISSING else seen
@@ -274,23 +281,23 @@ def _identifier(key: bytes) -> bytes:
     return key[-2 - int.from_bytes(key[-2:], "big") : -2]
 
 
-def _values(rows: list[LookedUpRow]) -> list[Any]:
+def _values(rows: list[LookedUp]) -> list[Any]:
     """The whole documents of rows."""
     try:
         return [
             _decode(stored[PLAINLY:])  # type: ignore[index]  # `_whole` looked
             if stored[EXTRAS:PLAINLY] == NO_EXTRAS and not stored[1] & _ODD  # type: ignore[index]
-            else _value((key, note, stored, revision))
-            for key, note, stored, revision in rows
+            else _value((key, note, stored))
+            for key, note, stored in rows
         ]
     except UNREADABLE:
         return [_value(row) for row in rows]
 
 
-def _value(row: LookedUpRow) -> Any:
+def _value(row: LookedUp) -> Any:
     """The whole document of a row. Raises what tells why it cannot be read."""
-    key, _, stored, revision = row
-    entry: Entry[Any] = Entry(_identifier(key), cast("bytes", stored), cast("int", revision))
+    key, _, stored = row
+    entry: Entry[Any] = Entry(_identifier(key), cast("bytes", stored), 0)
     return entry.value
 
 

@@ -64,6 +64,17 @@ class Prepared:
         where = self.plan.query.where
         return where.conditions if type(where) is And else (where,)
 
+    @property
+    def uncut(self) -> bool:
+        """Whether no row within a span has a component that was cut.
+
+        Those that equal an exact value are whole, and so is whatever lies between numbers.
+        """
+        recipe, parts = self.recipe, self.parts
+        bounds = [parts[at] for at in (recipe.low, recipe.high) if at is not None]
+        numbers = all(isinstance(one, Comparison) and one.value.key[0] == NUMBER for one in bounds)
+        return len(recipe.equal) + bool(bounds) == len(self.access.index.fields) and numbers
+
     def span(self, values: Sequence[object]) -> tuple[bytes, bytes] | None:
         """Where in the index the documents stand for which the conjuncts compare with these.
 

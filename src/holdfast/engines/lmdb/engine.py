@@ -12,7 +12,7 @@ from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import NOT_NOW, NotNow, Peeked, Snapshot
 from holdfast.contract.errors import InvalidInput, Overloaded, StoreClosed, StoreError
-from holdfast.contract.lookup import LookedUp, Lookup, Tallied, Tally
+from holdfast.contract.lookup import LookedUp, Lookup, Tally
 from holdfast.contract.record import Counted, Page, Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.group import Work, Writer
@@ -139,10 +139,10 @@ class LmdbEngine(EngineOnFiles):
         except Overloaded:
             return NOT_NOW
 
-    def peek_lookup(self, lookup: Lookup) -> LookedUp | NotNow:
+    def peek_lookup(self, lookup: Lookup) -> list[LookedUp] | NotNow:
         return self._peeking(Tree.lookup, lookup)
 
-    def peek_tally(self, wanted: Tally) -> Tallied | NotNow:
+    def peek_tally(self, wanted: Tally) -> list[int] | NotNow:
         return self._peeking(Tree.tally, wanted)
 
     def _peeking(self, read: Callable[[Tree, W], T | None], wanted: W) -> T | NotNow:

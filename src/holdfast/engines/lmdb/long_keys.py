@@ -19,7 +19,7 @@ from itertools import islice
 
 import lmdb
 
-from holdfast.contract.lookup import LookedUp, LookedUpRow, Lookup, Tallied, Tally
+from holdfast.contract.lookup import Fence, LookedUp, Lookup, Tally
 from holdfast.contract.record import Page, Range, Record
 from holdfast.engines.lmdb import facts
 from holdfast.engines.lmdb.records import unpack
@@ -99,15 +99,15 @@ class Tree:
             cursor.close()
         return Page(page, None, revision)
 
-    def lookup(self, lookup: Lookup) -> LookedUp | None:
-        """What an index lookup finds; None: there are long keys."""
-        beside, spans, reverse, limit, into, cut = lookup
-        if len(beside) > STORED_KEY_BYTES_MAX:
+    def lookup(self, lookup: Lookup) -> list[LookedUp] | None:
+        """What an index lookup finds; None: the fence is not right, or there are long keys."""
+        fence, spans, reverse, limit, into, cut, _ = lookup
+        if not self._right(fence):
             return None
         at, length = cut or (0, 0)
         behind = None if length is None else at + length or None
         get, database = self._transaction.get, self._rows
-        rows: list[LookedUpRow] = []
+        rows: list[LookedUp] = []
         cursor = self._transaction.cursor(database)
         try:
             for start, end in spans:
@@ -124,26 +124,21 @@ class Tree:
                     if len(key) > STORED_KEY_BYTES_MAX or len(target) > STORED_KEY_BYTES_MAX:
                         return None
                     found = get(target, None, database)
-                    if found is None:
-                        rows.append((key, stored[8:], None, None))
-                    else:
-                        rows.append((key, stored[8:], found[8:], _from_bytes(found[:8])))
+                    rows.append((key, stored[8:], None if found is None else found[8:]))
                     if len(rows) == last:
                         break
         finally:
             cursor.close()
-        fact = get(beside, None, database)
-        return LookedUp(None if fact is None else fact[8:], rows)
+        return rows
 
-    def tally(self, wanted: Tally) -> Tallied | None:
-        """What a tally counts; None: there are long keys."""
-        beside, spans = wanted
-        longest = max([len(beside), *[max(len(start), len(end)) for start, end, _ in spans]])
-        if longest > STORED_KEY_BYTES_MAX or self._transaction.stat(self._long)["entries"]:
+    def tally(self, wanted: Tally) -> list[int] | None:
+        """What a tally counts; None: the fence is not right, or there are long keys."""
+        fence, spans = wanted
+        if not self._right(fence) or self._transaction.stat(self._long)["entries"]:
             return None
-        counts = [self._count_between(start, end, limit) for start, end, limit in spans]
-        fact = self._transaction.get(beside, None, self._rows)
-        return Tallied(None if fact is None else fact[8:], counts)
+        if max([max(len(start), len(end)) for start, end, _ in spans]) > STORED_KEY_BYTES_MAX:
+            return None
+        return [self._count_between(start, end, limit) for start, end, limit in spans]
 
     def count_of(self, range: Range, rows_max: int | None) -> int:
         """How many rows the range that is not empty has, up to a number."""
@@ -221,6 +216,13 @@ class Tree:
                     yield key, self._holds_rows(stored)
 
     # --- Inside -----------------------------------------------------------------------------
+
+    def _right(self, fence: Fence) -> bool:
+        key, value = fence
+        if len(key) > STORED_KEY_BYTES_MAX:
+            return False
+        found = self._transaction.get(key, None, self._rows)
+        return found is not None and found[8:] == value
 
     def _path(self, key: bytes) -> list[bytes] | None:
         """Stored keys from the first pointer to the row itself, or None where one is missing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from holdfast.contract.lookup import Tallied, Tally
+from holdfast.contract.lookup import Tally
 from holdfast.contract.record import Counted, Range
 from holdfast.engines.sqlite.appended import AppendedKeys
 from holdfast.engines.sqlite.readers import Reader
@@ -43,24 +43,30 @@ def count(reader: Reader, range: Range) -> Counted:
 @cache
 def _tally_statement(spans: int) -> str:
     counted = ", (SELECT count(*) FROM (SELECT 1 FROM rows WHERE key >= ? AND key < ? LIMIT ?))"
-    return f"SELECT prefix, value{spans * counted} FROM meta LEFT JOIN rows ON key = ?"  # noqa: S608
+    right = "(SELECT value FROM rows WHERE key = ?) = ?"
+    return f"SELECT prefix, {right}{spans * counted} FROM meta"  # noqa: S608
 
 
-def tally(reader: Reader, wanted: Tally) -> Tallied | None:
-    """What a tally counts; None: appended rows may lie in it, or it has many spans."""
-    beside, spans = wanted
+def tally(reader: Reader, wanted: Tally) -> list[int] | None:
+    """What a tally counts.
+
+    None: the fence is not right, appended rows may lie in it, or it has many spans.
+    """
+    fence, spans = wanted
     if len(spans) > _SPANS_MAX:
         return None
-    parameters: list[Any] = []
+    parameters: list[Any] = [*fence]
     for span in spans:
         parameters += span
-    parameters.append(beside)
     statement = _tally_statement(len(spans))
-    prefix, value, *counts = reader.connection.execute(statement, parameters).fetchone()
+    counts: list[int]
+    prefix, right, *counts = reader.connection.execute(statement, parameters).fetchone()
+    if not right:
+        return None
     if prefix is not None:
-        if beside.startswith(prefix):
+        if fence.key.startswith(prefix):
             return None
         for start, end, _ in spans:
             if end > prefix and start[: len(prefix)] <= prefix:
                 return None
-    return Tallied(value, counts)
+    return counts

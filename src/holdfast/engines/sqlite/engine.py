@@ -12,7 +12,7 @@ from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import NOT_NOW, NotNow, Peeked, Snapshot
 from holdfast.contract.errors import StoreError
-from holdfast.contract.lookup import LookedUp, Lookup, Tallied, Tally
+from holdfast.contract.lookup import LookedUp, Lookup, Tally
 from holdfast.contract.record import Counted, Page, Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.group import Group, Work, Writer
@@ -166,7 +166,7 @@ class SqliteEngine(EngineOnFiles):
             range.rows_wanted(range.limit)  # Refuses one below 1.
         return self._now(count, range)
 
-    def peek_lookup(self, lookup: Lookup) -> LookedUp | NotNow:
+    def peek_lookup(self, lookup: Lookup) -> list[LookedUp] | NotNow:
         # Spelled out like `peek`: this is what a query costs.
         if self._refusal is not None:
             raise self._refuse()
@@ -181,7 +181,7 @@ class SqliteEngine(EngineOnFiles):
         readers.give_back(reader)
         return NOT_NOW if found is None else found
 
-    def peek_tally(self, wanted: Tally) -> Tallied | NotNow:
+    def peek_tally(self, wanted: Tally) -> list[int] | NotNow:
         found = self._now(tally, wanted)
         return NOT_NOW if found is None else found
 

@@ -78,7 +78,7 @@ class Reader:
         """The records of the keys, all of one moment."""
         return records_together(self._execute, keys)
 
-    def lookup(self, lookup: Lookup) -> LookedUp | None:
+    def lookup(self, lookup: Lookup) -> list[LookedUp] | None:
         """What an index lookup finds; None: it takes more than a statement."""
         return lookup_together(self._execute, lookup)
 

@@ -26,13 +26,14 @@ _VIEW = (
     "(SELECT key, value, revision FROM rows {where}ORDER BY key {direction} LIMIT ?)"
 )
 
-#: What a lookup begins with: the row beside, and prefix of appended rows.
-_BESIDE: Final = "SELECT NULL, value, prefix, NULL FROM meta LEFT JOIN rows ON key = ?"
+#: A span of a lookup. Each row says whether the fence is right, and prefix of appended rows.
 _SPAN: Final = (
-    " UNION ALL SELECT * FROM (SELECT one.key, one.value, other.value, other.revision "
-    "FROM rows AS one LEFT JOIN rows AS other ON other.key = {target} "
-    "WHERE one.key >= ? AND one.key < ? ORDER BY one.key {direction} LIMIT ?)"
+    "SELECT one.key, {value}, other.value, (SELECT value FROM rows WHERE key = ?) = ?, "
+    "(SELECT prefix FROM meta) FROM rows AS one LEFT JOIN rows AS other ON other.key = {target} "
+    "WHERE one.key >= ? AND one.key < ? ORDER BY one.key {direction} LIMIT ?"
 )
+#: The same alone, where a lookup finds no row to say it.
+_FENCE: Final = "SELECT (SELECT value FROM rows WHERE key = ?) = ?, prefix FROM meta"
 _SLICED: Final = "CAST(? || substr(one.key, ?, ?) AS BLOB)"
 #: SQLite has no number of two bytes; it tells where a byte stands among all of them.
 _BYTES: Final = f"x'{bytes(range(256)).hex()}'"
@@ -100,16 +101,24 @@ def page_together(execute: Execute, range: Range, rows_max: int, bytes_max: int)
 
 
 @cache
-def _lookup_statement(spans: int, tailed: bool, reverse: bool) -> str:
-    direction = "DESC" if reverse else "ASC"
-    return _BESIDE + spans * _SPAN.format(
-        target=_TAILED if tailed else _SLICED, direction=direction
+def _lookup_statement(spans: int, tailed: bool, reverse: bool, valued: bool) -> str:
+    span = _SPAN.format(
+        target=_TAILED if tailed else _SLICED,
+        direction="DESC" if reverse else "ASC",
+        # The key stands in the index of the table, its value does not.
+        value="one.value" if valued else "x''",
     )
+    if spans == 1:
+        return span
+    return " UNION ALL ".join([f"SELECT * FROM ({span})"] * spans)  # noqa: S608
 
 
-def lookup_together(execute: Execute, lookup: Lookup) -> LookedUp | None:
-    """What an index lookup finds; None: appended rows may lie in it, or it has many spans."""
-    beside, spans, reverse, limit, into, cut = lookup
+def lookup_together(execute: Execute, lookup: Lookup) -> list[LookedUp] | None:
+    """What an index lookup finds.
+
+    None: the fence is not right, appended rows may lie in it, or it has many spans.
+    """
+    fence, spans, reverse, limit, into, cut, valued = lookup
     if len(spans) > _SPANS_MAX:
         return None
     sliced: tuple[Any, ...] = (into,)
@@ -117,19 +126,27 @@ def lookup_together(execute: Execute, lookup: Lookup) -> LookedUp | None:
         at, length = cut
         # The first byte is number 1.
         sliced = (into, at if at < 0 else at + 1, _ALL if length is None else length)
-    parameters: list[Any] = [beside]
+    parameters: list[Any] = []
     for start, end in spans:
-        parameters += (*sliced, start, end, limit)
-    statement = _lookup_statement(len(spans), cut is None, reverse)
+        parameters += (*fence, *sliced, start, end, limit)
+    statement = _lookup_statement(len(spans), cut is None, reverse, valued)
     rows = execute(statement, parameters).fetchall()
-    none, value, prefix, _ = rows[0]
-    if none is not None:
-        return None  # Not the row that is wanted first, though SQLite gives it first.
-    if prefix is not None:
-        if prefix.startswith(into) or into.startswith(prefix) or beside.startswith(prefix):
-            return None
-        for start, end in spans:
-            if end > prefix and start[: len(prefix)] <= prefix:
-                return None
-    del rows[0]
-    return LookedUp(value, rows)
+    if rows:
+        right, prefix = rows[0][3:]
+    else:
+        # Two statements are of one moment in a transaction.
+        execute("BEGIN")
+        rows = execute(statement, parameters).fetchall()
+        right, prefix = execute(_FENCE, fence).fetchone()
+        execute("ROLLBACK")
+    if not right or (prefix is not None and _may_hold_appended(lookup, prefix)):
+        return None
+    return [row[:3] for row in rows]
+
+
+def _may_hold_appended(lookup: Lookup, prefix: bytes) -> bool:
+    """Whether appended rows may be among those that a lookup reads."""
+    into = lookup.into
+    if prefix.startswith(into) or into.startswith(prefix) or lookup.fence.key.startswith(prefix):
+        return True
+    return any(end > prefix and start[: len(prefix)] <= prefix for start, end in lookup.spans)
