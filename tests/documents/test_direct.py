@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from holdfast.documents.planner.direct import Direct, spelled
+from holdfast.documents.planner.direct_places import DirectPlaces
 from holdfast.documents.query import F, Query, Row, run_reference
 from tests.store.scene import Scene
 
@@ -16,11 +17,28 @@ VALUES = [None, True, 0, 1, 1.0, 2, 2.5, "a", "b", "x" * 150 + "y", "x" * 150 + 
 BIG = "big" * 100_000
 
 
+#: Some of the same place, at the edges of the earth, and none at all.
+PLACES: list[Any] = [
+    {"latitude": 0.0, "longitude": 180.0}, {"latitude": 0.0, "longitude": -180.0},
+    {"latitude": 90.0, "longitude": 12.0}, {"latitude": -90, "longitude": 0},
+    {"lat": 1, "lon": 1}, {"lat": 1, "lon": 1}, {"lat": 1.0, "lng": 1.5},
+    {"type": "Point", "coordinates": [179.9, 0.5]}, None,
+]  # fmt: skip
+
+
 class Answered:
     """How often a lookup answered."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.documents = self.counts = 0
+        self.documents = self.counts = self.places = 0
+        places = DirectPlaces.documents
+
+        def of_places(direct: DirectPlaces, *arguments: Any) -> list[Any] | None:
+            found = places(direct, *arguments)
+            self.places += found is not None
+            return found
+
+        monkeypatch.setattr(DirectPlaces, "documents", of_places)
         documents, count = Direct.documents, Direct.count
 
         def of_documents(direct: Direct, *arguments: Any) -> list[Any] | None:
@@ -119,6 +137,45 @@ async def test_what_is_asked_again_agrees_with_the_reference(
             await agree(db.collection("things"), rows, chance, 60)
     assert answered.documents > 30
     assert answered.counts > 20
+
+
+@pytest.mark.row("I-040", "I-005")
+async def test_boxes_and_the_nearest_agree_with_the_reference(
+    shared_scene: Scene, answered: Answered
+) -> None:
+    chance = random.Random(8)
+    rows: dict[str, Any] = {}
+    for at in range(120):
+        place = chance.choice(PLACES)
+        if chance.random() < 0.7:
+            place = {"lat": chance.uniform(-90, 90), "lon": chance.uniform(-180, 180)}
+        rows["k" * (at % 3) + f"k{at:03}"] = {"at": place, "n": at}
+    async with shared_scene.open() as db:
+        things = db.collection("things", history="none")
+        await things.set("first", {})
+        await things.delete("first")
+        await things.create_index("at", "at", kind="geo")
+        await things.set_many(rows)
+        await things.set("short", {"at": {"lat": 1, "lon": 1}}, ttl=5)
+    shared_scene.clock.advance(10)
+    async with shared_scene.open() as db:
+        things = db.collection("things", history="none")
+        stored: list[Row] = sorted(rows.items())
+        for _ in range(120):
+            west, east = (chance.choice([-180, 180, 1, chance.uniform(-180, 180)]) for _ in "we")
+            south, north = sorted(chance.choice([-90, 1, chance.uniform(-90, 90)]) for _ in "sn")
+            box = F.at.within(west=west, south=south, east=east, north=north)
+            rest: dict[str, Any] = {
+                "limit": chance.choice([None, 1, 3]), "offset": chance.choice([0, 2])
+            }  # fmt: skip
+            expected = [one for _, one in run_reference(Query.of(box, **rest), stored)]
+            assert await things.find_many(box, **rest) == expected
+            assert await things.count(box) == len(run_reference(Query.of(box), stored))
+            near = F.at.near(south, east)
+            rest |= {"order_by": F.at.distance(south, east), "limit": chance.choice([1, 5, 200])}
+            expected = [one for _, one in run_reference(Query.of(near, **rest), stored)]
+            assert await things.find_many(near, **rest) == expected
+        assert answered.places > 100
 
 
 @pytest.mark.row("I-040")

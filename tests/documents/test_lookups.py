@@ -31,6 +31,8 @@ async def expected(engine: Engine, lookup: Lookup) -> list[Any]:
             continue
         page = await engine.scan(Range(start, end, lookup.reverse, lookup.limit))
         for key, (value, _) in page.rows:
+            if lookup.keep is not None and not lookup.keep(value):
+                continue
             [found] = await engine.read([target_of(lookup, key)])
             seen = value if lookup.valued else b""
             rows.append((key, seen, None if found is None else found.value))
@@ -60,15 +62,39 @@ async def filled(engine: Engine, chance: random.Random) -> None:
 
 
 def lookups(chance: random.Random) -> Lookup:
-    spans = []
-    for _ in range(chance.choice([1, 1, 1, 2, 5])):
-        ends = sorted(b"index " + bytes(chance.choices(b"abcd", k=2)) for _ in range(2))
-        spans.append((ends[0], ends[1]))
+    number = chance.choice([1, 1, 1, 2, 5])
+    ends = sorted(b"index " + bytes(chance.choices(b"abcd", k=2)) for _ in range(2 * number))
+    spans = list(zip(ends[::2], ends[1::2], strict=True))
     cut = chance.choice([TAIL, TAIL, (-3, 1), (-9, 7), (9, None), (9, 1)])
     return Lookup(
         FENCE, spans, chance.random() < 0.4, chance.choice([1, 3, 100]), INTO, cut,
         chance.random() < 0.5,
     )  # fmt: skip
+
+
+@pytest.mark.row("I-005")
+async def test_only_rows_that_are_wanted_have_their_targets_read(shared_scene: Scene) -> None:
+    chance = random.Random(5)
+    async with shared_scene.open_unchecked() as db:
+        await filled(engine_of(db), chance)
+    async with shared_scene.open_unchecked() as db:
+        engine = engine_of(db)
+        assert engine.peek_lookup is not None
+        answered = 0
+        for _ in range(200):
+            lookup = lookups(chance)._replace(keep=lambda value: value == b"\x01", valued=True)
+            found = engine.peek_lookup(lookup)
+            long = False
+            for start, end in lookup.spans:
+                if start < end:
+                    page = await engine.scan(Range(start, end))
+                    long = long or len(page.rows) > lookup.limit
+            if long:
+                assert found is NOT_NOW
+            else:
+                assert found == await expected(engine, lookup), lookup
+                answered += bool(found)
+        assert answered > 20
 
 
 @pytest.mark.row("I-005")

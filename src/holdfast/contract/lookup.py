@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 #: The last two bytes of a key tell how long the part before them is that names its target.
@@ -25,8 +25,8 @@ class Lookup(NamedTuple):
 
     Attributes:
         fence: of the same moment.
-        spans: of the index, in the order of the walk: each the keys `start <= key < end`, of one
-            byte at least.
+        spans: of the index, in the order of the walk, apart from each other: each the keys
+            `start <= key < end`, of one byte at least.
         reverse: each from the last to the first.
         limit: at most this many rows of each, from 1.
         into: what the keys of targets begin with.
@@ -34,6 +34,8 @@ class Lookup(NamedTuple):
             counted from the end), so many (None: all that follow). `TAIL`: its last two bytes tell,
             big-endian, how many of those before them.
         valued: whether the values of the rows of the index are wanted; otherwise they may be empty.
+        keep: tells by its value whether a row of the index is wanted. With it nothing is answered
+            where a span has more rows than the limit.
     """
 
     fence: Fence
@@ -43,6 +45,7 @@ class Lookup(NamedTuple):
     into: bytes
     cut: tuple[int, int | None] | None = TAIL
     valued: bool = True
+    keep: Callable[[bytes], bool] | None = None
 
 
 #: Key and value of a row of the index, and the value of its target; None: there is none.

@@ -18,6 +18,7 @@ from holdfast.documents.caching import EntryCache
 from holdfast.documents.collections import Collections
 from holdfast.documents.indexes.writers import analyzer_of
 from holdfast.documents.planner.direct import Direct, spelled
+from holdfast.documents.planner.direct_places import DirectPlaces
 from holdfast.documents.planner.execute import Run
 from holdfast.documents.planner.found import Examined, Found
 from holdfast.documents.planner.lens import NOTHING, Fields, of_stages
@@ -370,7 +371,7 @@ class Queries(Generic[T]):
         limit: int | None,
         offset: int,
         equal: dict[str, Any],
-    ) -> tuple[Direct, DocumentStorage, list[Any]] | None:
+    ) -> tuple[Direct | DirectPlaces, DocumentStorage, list[Any]] | None:
         """What is kept of queries of this spelling, the storage, and the values; None: nothing."""
         asked = spelled(conditions, order_by, limit, offset, equal)
         storage = None if asked is None else await self._collections.find(self._name)
@@ -388,12 +389,16 @@ class Queries(Generic[T]):
 
     async def _learn(self, storage: DocumentStorage, shape: Hashable, wanted: Query) -> None:
         """Keep what queries of this spelling have in common."""
-        await self._plan(storage, wanted, None)
+        plan = await self._plan(storage, wanted, None)
         planned, stored = storage.planned_of
         if len(planned.direct) >= CHOICES_MAX:
             planned.direct.clear()
         known = planned.prepared.get(shape_of(wanted))
-        planned.direct[shape] = Direct.of(known, storage, stored)
+        planned.direct[shape] = (
+            DirectPlaces.of(plan, storage, stored)
+            if known is None
+            else Direct.of(known, storage, stored)
+        )
 
     async def _plan(self, storage: DocumentStorage, wanted: Query, hint: str | None) -> QueryPlan:
         catalogue = await storage.catalogue()

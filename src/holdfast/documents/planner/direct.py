@@ -10,7 +10,7 @@ catalogue. If that is another one by now, or there is more to do, the query is p
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final, cast
 
 from holdfast.codecs import envelope
@@ -33,7 +33,7 @@ from holdfast.documents.planner.prepared import Prepared
 from holdfast.documents.planner.ties import is_cut
 from holdfast.documents.query.compile import Test, compile_where
 from holdfast.documents.query.fields import Field
-from holdfast.documents.query.nodes import Comparison, all_of
+from holdfast.documents.query.nodes import Comparison, Near, Within, all_of
 from holdfast.documents.query.ordering import Arrangement, OrderBy, Row, keyed
 from holdfast.documents.query.paths import Path
 from holdfast.documents.query.values import BOOL, MISSING, NUMBER, TEXT, Constant
@@ -57,7 +57,7 @@ _decode = MESSAGE_PACK.decode_trusted
 Spelled = tuple[Hashable, list[Any]]
 
 
-def spelled(
+def spelled(  # noqa: C901 - one case for each way to spell
     conditions: tuple[Any, ...],
     order_by: Any,
     limit: int | None,
@@ -71,7 +71,11 @@ def spelled(
         return None
     shape: list[Hashable] = [limit is None]
     kind = type(order_by)
-    if kind is str or kind is OrderBy:
+    near: OrderBy | None = None
+    if kind is OrderBy and order_by.near is not None:
+        near = order_by
+        shape.append((order_by.path, order_by.descending, "near"))
+    elif kind is str or kind is OrderBy:
         shape.append(order_by)
     elif kind is Field:
         shape.append(order_by.path_of_field())
@@ -79,6 +83,10 @@ def spelled(
         return None
     values: list[Any] = []
     for one in conditions:
+        if type(one) is Within or (type(one) is Near and one.meters is None):
+            shape += (type(one), one.path)
+            values.append(one)
+            continue
         if type(one) is not Comparison:
             return None
         constant = one.value
@@ -90,6 +98,8 @@ def spelled(
             return None
         shape += (name, bracket)
         values.append(value)
+    if near is not None:
+        values.append(near)
     return tuple(shape), values
 
 
@@ -164,16 +174,13 @@ class Direct:
         full = len(rows) == rows_max
         if full and wanted is None:
             return None
-        flags = 0
-        for _, note, stored in rows:
-            # Every row has to stand where its value does, and to have its document beside it.
-            if stored is None or (note and is_cut(note)):
-                return None
-            flags |= stored[1]
-        if flags & _ODD:
-            if flags & envelope.BLOB:
-                return None
-            rows = [row for row in rows if not storage.expired(cast("bytes", row[2]))]
+        if self._noted:
+            for row in rows:
+                if row[1] and is_cut(row[1]):
+                    return None  # Where it stands says less than that.
+        rows = living(storage, rows)
+        if rows is None:
+            return None
         if self._parts:
             rows = self._that_match(rows, values)
         if full and len(rows) < cast("int", wanted):
@@ -181,7 +188,7 @@ class Direct:
         if self._sorts:
             rows = self._arranged(rows, end)
         self._used(storage)
-        return _values(rows if not offset and wanted is None else rows[offset:end])
+        return documents_of(rows if not offset and wanted is None else rows[offset:end])
 
     def count(self, storage: DocumentStorage, values: Sequence[Any]) -> int | None:
         """How many documents match, where the index alone says it; None: it takes more."""
@@ -281,24 +288,40 @@ def _identifier(key: bytes) -> bytes:
     return key[-2 - int.from_bytes(key[-2:], "big") : -2]
 
 
-def _values(rows: list[LookedUp]) -> list[Any]:
-    """The whole documents of rows."""
+def documents_of(
+    rows: list[LookedUp], identifier: Callable[[bytes], bytes] = _identifier
+) -> list[Any]:
+    """The whole documents of rows; `identifier` is in the key of each."""
     try:
         return [
-            _decode(stored[PLAINLY:])  # type: ignore[index]  # `_whole` looked
+            _decode(stored[PLAINLY:])  # type: ignore[index]  # whoever looked them up looked
             if stored[EXTRAS:PLAINLY] == NO_EXTRAS and not stored[1] & _ODD  # type: ignore[index]
-            else _value((key, note, stored))
+            else _value((key, note, stored), identifier)
             for key, note, stored in rows
         ]
     except UNREADABLE:
-        return [_value(row) for row in rows]
+        return [_value(row, identifier) for row in rows]
 
 
-def _value(row: LookedUp) -> Any:
+def living(storage: DocumentStorage, rows: list[LookedUp]) -> list[LookedUp] | None:
+    """The rows of documents that have not run out; None: one does not stand beside its row."""
+    flags = 0
+    for _, _, stored in rows:
+        if stored is None:
+            return None
+        flags |= stored[1]
+    if not flags & _ODD:
+        return rows
+    if flags & envelope.BLOB:
+        return None
+    return [row for row in rows if not storage.expired(cast("bytes", row[2]))]
+
+
+def _value(row: LookedUp, identifier: Callable[[bytes], bytes] = _identifier) -> Any:
     """The whole document of a row. Raises what tells why it cannot be read."""
     key, _, stored = row
-    entry: Entry[Any] = Entry(_identifier(key), cast("bytes", stored), 0)
+    entry: Entry[Any] = Entry(identifier(key), cast("bytes", stored), 0)
     return entry.value
 
 
-__all__ = ["Direct", "Spelled", "spelled"]
+__all__ = ["Direct", "Spelled", "documents_of", "living", "spelled"]

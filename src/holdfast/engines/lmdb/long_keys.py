@@ -99,9 +99,11 @@ class Tree:
             cursor.close()
         return Page(page, None, revision)
 
-    def lookup(self, lookup: Lookup) -> list[LookedUp] | None:
+    def lookup(  # noqa: C901, PLR0912 - one loop, for every comparison in it counts
+        self, lookup: Lookup
+    ) -> list[LookedUp] | None:
         """What an index lookup finds; None: the fence is not right, or there are long keys."""
-        fence, spans, reverse, limit, into, cut, _ = lookup
+        fence, spans, reverse, limit, into, cut, _, keep = lookup
         if not self._right(fence):
             return None
         at, length = cut or (0, 0)
@@ -113,10 +115,17 @@ class Tree:
             for start, end in spans:
                 if len(start) > STORED_KEY_BYTES_MAX or len(end) > STORED_KEY_BYTES_MAX:
                     return None
-                last = len(rows) + limit
+                left = limit
                 for key, stored in _from(cursor, start, end, reverse=reverse):
                     if key < start if reverse else key >= end:
                         break
+                    left -= 1
+                    value = stored[8:]
+                    if keep is not None:
+                        if left < 0:
+                            return None
+                        if not keep(value):
+                            continue
                     if cut is None:
                         target = into + key[-2 - _from_bytes(key[-2:]) : -2]
                     else:
@@ -124,8 +133,8 @@ class Tree:
                     if len(key) > STORED_KEY_BYTES_MAX or len(target) > STORED_KEY_BYTES_MAX:
                         return None
                     found = get(target, None, database)
-                    rows.append((key, stored[8:], None if found is None else found[8:]))
-                    if len(rows) == last:
+                    rows.append((key, value, None if found is None else found[8:]))
+                    if left == 0 and keep is None:
                         break
         finally:
             cursor.close()

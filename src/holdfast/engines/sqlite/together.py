@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import repeat
 from typing import Any, Final
@@ -118,9 +118,11 @@ def lookup_together(execute: Execute, lookup: Lookup) -> list[LookedUp] | None:
 
     None: the fence is not right, appended rows may lie in it, or it has many spans.
     """
-    fence, spans, reverse, limit, into, cut, valued = lookup
+    fence, spans, reverse, limit, into, cut, valued, keep = lookup
     if len(spans) > _SPANS_MAX:
         return None
+    if keep is not None:
+        return _lookup_kept(execute, lookup, keep)
     sliced: tuple[Any, ...] = (into,)
     if cut is not None:
         at, length = cut
@@ -142,6 +144,52 @@ def lookup_together(execute: Execute, lookup: Lookup) -> list[LookedUp] | None:
     if not right or (prefix is not None and _may_hold_appended(lookup, prefix)):
         return None
     return [row[:3] for row in rows]
+
+
+def _lookup_kept(
+    execute: Execute, lookup: Lookup, keep: Callable[[bytes], bool]
+) -> list[LookedUp] | None:
+    """The same of those rows that are wanted: the targets of the others are not looked up."""
+    parameters: list[Any] = []
+    for start, end in lookup.spans:
+        parameters += (start, end, lookup.limit + 1)
+    execute("BEGIN")
+    right, prefix = execute(_FENCE, lookup.fence).fetchone()
+    rows = execute(_kept_statement(len(lookup.spans), lookup.reverse), parameters).fetchall()
+    keys = [key for key, value in rows if keep(value)]
+    into, cut = lookup.into, lookup.cut
+    if cut is None:
+        targets = [into + key[-2 - int.from_bytes(key[-2:], "big") : -2] for key in keys]
+    else:
+        at, length = cut
+        behind = None if length is None else at + length or None
+        targets = [into + key[at:behind] for key in keys]
+    found: dict[bytes, bytes] = {}
+    if 0 < len(targets) <= TOGETHER_MAX:
+        size = next(size for size in _SIZES if size >= len(targets))
+        several = [*targets, *repeat(targets[-1], size - len(targets))]
+        found = {key: value for key, value, _ in execute(_statement(size), several)}
+    execute("ROLLBACK")
+    if not right or (prefix is not None and _may_hold_appended(lookup, prefix)):
+        return None
+    many = len(rows) > lookup.limit and any(
+        sum(start <= key < end for key, _ in rows) > lookup.limit for start, end in lookup.spans
+    )
+    if many or len(targets) > TOGETHER_MAX:
+        return None
+    values = dict(rows)
+    return [(key, values[key], found.get(one)) for key, one in zip(keys, targets, strict=True)]
+
+
+_KEPT: Final = (
+    "SELECT * FROM (SELECT key, value FROM rows WHERE key >= ? AND key < ? "
+    "ORDER BY key {direction} LIMIT ?)"
+)
+
+
+@cache
+def _kept_statement(spans: int, reverse: bool) -> str:
+    return " UNION ALL ".join([_KEPT.format(direction="DESC" if reverse else "ASC")] * spans)
 
 
 def _may_hold_appended(lookup: Lookup, prefix: bytes) -> bool:
