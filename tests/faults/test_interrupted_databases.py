@@ -172,7 +172,6 @@ def require_no_threads(place: str) -> None:
             assert not thread.is_alive(), f"after {place} {thread.name} goes on"
 
 
-@pytest.mark.timeout(120)  # Traced lines are slow, and there are hundreds of them.
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("mode", MODES)
 def test_a_verb_interrupted_at_many_lines(mode: str, verb: str, quick: Path) -> None:
