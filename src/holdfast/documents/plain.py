@@ -11,6 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from holdfast.contract.runtime import Components, Runtime
 from holdfast.documents.collection import Collection
 from holdfast.documents.queries import Queries
 from holdfast.documents.query.query import Query
@@ -113,6 +114,21 @@ class PlainWriting:
         await collection._transact(
             storage, steps, {key: value for key, (value, _) in values.items()}
         )
+
+
+def kind_of(collection: Collection[Any]) -> Any:
+    """The type of its documents, as the collection was given it."""
+    return collection._typed.kind
+
+
+def components_of(collection: Collection[Any]) -> Components:
+    """Clock and ids of its database."""
+    return collection._collections.components
+
+
+def runtime_of(collection: Collection[Any]) -> Runtime:
+    """How its handle waits."""
+    return collection._collections.gate.runtime
 
 
 def _decided(put: Put, _entry: Entry[Any] | None) -> Put:
