@@ -124,18 +124,17 @@ class LmdbEngine(EngineOnFiles):
         return stored[8:], _from_bytes(stored[:8])
 
     def peek_page(self, range: Range) -> Page | NotNow:
-        if self._refusal is not None:
-            raise self._refuse()
-        try:
-            return self._newest_page(range)
-        except Overloaded:
-            return NOT_NOW
+        return self._unless_full(self._newest_page, range)
 
     def peek_count(self, range: Range) -> Counted | NotNow:
+        return self._unless_full(self._newest_count, range)
+
+    def _unless_full(self, read: Callable[[Range], T], range: Range) -> T | NotNow:
+        """What is read at once, unless all places of readers are taken."""
         if self._refusal is not None:
             raise self._refuse()
         try:
-            return self._newest_count(range)
+            return read(range)
         except Overloaded:
             return NOT_NOW
 

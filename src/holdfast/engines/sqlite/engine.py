@@ -24,6 +24,7 @@ from holdfast.engines.sqlite.failures import DRIVER_ERRORS, told, translate
 from holdfast.engines.sqlite.opening import Opened, keep_for_ever, open_database
 from holdfast.engines.sqlite.readers import Reader, SqliteSnapshot
 from holdfast.engines.sqlite.room import log_of, size_of
+from holdfast.engines.sqlite.together import lookup_together
 from holdfast.engines.sqlite.verify import what_is_wrong
 from holdfast.engines.sqlite.writer import SqliteWriter
 
@@ -173,7 +174,7 @@ class SqliteEngine(EngineOnFiles):
         readers = self._open_parts().readers
         reader = readers.take()
         try:
-            found = reader.lookup(lookup)
+            found = lookup_together(reader.execute, lookup)
         except BaseException as error:
             readers.discard(reader)
             self._tell(error)

@@ -16,13 +16,12 @@ from weakref import WeakSet
 
 from holdfast.contract.engine import Snapshot
 from holdfast.contract.errors import InvalidInput, Overloaded, StoreClosed
-from holdfast.contract.lookup import LookedUp, Lookup
 from holdfast.contract.record import Page, Range, Record
 from holdfast.engines.embedded.locking import holding, pause
 from holdfast.engines.sqlite.appended import AppendedKeys
 from holdfast.engines.sqlite.failures import Translated
 from holdfast.engines.sqlite.statements import FIND, HEAD, VIEW, close, find, record_of, rows_of
-from holdfast.engines.sqlite.together import lookup_together, page_together, records_together
+from holdfast.engines.sqlite.together import page_together, records_together
 
 T = TypeVar("T")
 
@@ -39,9 +38,10 @@ class Reader:
 
     Attributes:
         away: it is kept for a snapshot, or closed.
+        execute: a statement, before whose end there is no other.
     """
 
-    __slots__ = ("__weakref__", "_cursor", "_execute", "away", "connection")
+    __slots__ = ("__weakref__", "_cursor", "_execute", "away", "connection", "execute")
 
     connection: sqlite3.Connection
 
@@ -53,7 +53,7 @@ class Reader:
         """Read through this connection."""
         self.connection = connection
         self._cursor = cursor = connection.cursor()
-        self._execute = cursor.execute
+        self.execute = self._execute = cursor.execute
 
     def close(self) -> None:
         """Close its connection, if it has one."""
@@ -77,10 +77,6 @@ class Reader:
     def many(self, keys: Sequence[bytes]) -> list[Record | None]:
         """The records of the keys, all of one moment."""
         return records_together(self._execute, keys)
-
-    def lookup(self, lookup: Lookup) -> list[LookedUp] | None:
-        """What an index lookup finds; None: it takes more than a statement."""
-        return lookup_together(self._execute, lookup)
 
     def head(self) -> int:
         """The newest revision of the view."""
