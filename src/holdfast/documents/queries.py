@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from datetime import timedelta
 from typing import Any, Final, Generic, TypeVar
@@ -18,7 +18,7 @@ from holdfast.documents.caching import EntryCache
 from holdfast.documents.collections import Collections
 from holdfast.documents.indexes.writers import analyzer_of
 from holdfast.documents.planner.direct import Direct, spelled
-from holdfast.documents.planner.direct_places import DirectPlaces
+from holdfast.documents.planner.direct_places import DirectPlaces, keep_direct
 from holdfast.documents.planner.execute import Run
 from holdfast.documents.planner.found import Examined, Found
 from holdfast.documents.planner.lens import NOTHING, Fields, of_stages
@@ -292,9 +292,6 @@ class Queries(Generic[T]):
 
     # --- Inside -----------------------------------------------------------------------------
 
-    def _walk(self, wanted: Query, hint: str | None = None) -> Results[Found]:
-        return Results(self._begin(wanted, hint), lambda found: found)
-
     def _begin(self, wanted: Query, hint: str | None) -> Begin:
         read_cursor(wanted)
 
@@ -346,7 +343,7 @@ class Queries(Generic[T]):
         if quick is not None:
             self._used(storage, plan)
             return quick
-        walk = self._walk(wanted, hint)
+        walk = Results(self._begin(wanted, hint), lambda found: found)
         try:
             return [found async for found in walk]
         finally:
@@ -383,22 +380,9 @@ class Queries(Generic[T]):
             direct = storage.planned.direct[shape]
         except KeyError:
             wanted = as_query(conditions, order_by, limit, offset, None, None, equal)
-            await self._learn(storage, shape, wanted)
+            keep_direct(shape, await self._plan(storage, wanted, None), storage)
             return None
         return None if direct is None else (direct, storage, values)
-
-    async def _learn(self, storage: DocumentStorage, shape: Hashable, wanted: Query) -> None:
-        """Keep what queries of this spelling have in common."""
-        plan = await self._plan(storage, wanted, None)
-        planned, stored = storage.planned_of
-        if len(planned.direct) >= CHOICES_MAX:
-            planned.direct.clear()
-        known = planned.prepared.get(shape_of(wanted))
-        planned.direct[shape] = (
-            DirectPlaces.of(plan, storage, stored)
-            if known is None
-            else Direct.of(known, storage, stored)
-        )
 
     async def _plan(self, storage: DocumentStorage, wanted: Query, hint: str | None) -> QueryPlan:
         catalogue = await storage.catalogue()

@@ -250,12 +250,6 @@ class DocumentStorage:
         """What is kept of the plans of queries, with the catalogue as it is."""
         return self._derived.indexes
 
-    @property
-    def planned_of(self) -> tuple[IndexRows, bytes | None]:
-        """The same, and the row of the catalogue that it is kept for."""
-        derived = self._derived
-        return derived.indexes, derived.stored
-
     # --- Writing ----------------------------------------------------------------------------
 
     async def transact(self, steps: Sequence[Step]) -> int:
@@ -343,7 +337,7 @@ class DocumentStorage:
         return derived
 
     def _make_derived(self, stored: bytes | None) -> _Derived:
-        indexes = IndexRows(self.number, read_catalogue(stored))
+        indexes = IndexRows(self.number, read_catalogue(stored), stored)
         rows: tuple[Derived, ...] = (ExpiryRows(),)
         if indexes.writers or indexes.counts:
             rows = (*rows, indexes)

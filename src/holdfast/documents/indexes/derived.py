@@ -35,6 +35,7 @@ class IndexRows:
     Args:
         keyspace: of the collection.
         catalogue: what indexes there are.
+        stored: its row, if it has one.
 
     Attributes:
         before, after: the documents of the change that is planned next.
@@ -44,8 +45,9 @@ class IndexRows:
     name: Final = "indexes"
     flags: Final = 0
 
-    def __init__(self, keyspace: int, catalogue: Catalogue) -> None:
+    def __init__(self, keyspace: int, catalogue: Catalogue, stored: bytes | None = None) -> None:
         self.catalogue = catalogue
+        self.stored = stored
         self.fence: bytes | None = catalogue_key(keyspace)
         self.writers: list[IndexWriter] = [
             writer_of(keyspace, one) for one in catalogue.indexes if one.state != "failed"

@@ -8,7 +8,7 @@ and only the documents of those that lie inside are read.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final
 
 from holdfast.contract.engine import NOT_NOW
@@ -17,9 +17,10 @@ from holdfast.documents.geo.cells import CODE_BYTES
 from holdfast.documents.geo.index import places_in, ranges
 from holdfast.documents.geo.shapes import Box, Point, circle_box
 from holdfast.documents.indexes.definition import IndexDefinition, index_prefix
-from holdfast.documents.planner.direct import documents_of, living
+from holdfast.documents.planner.direct import Direct, documents_of, living
 from holdfast.documents.planner.nearest import CIRCLE_SPARE, FIRST_CIRCLE_METRES
-from holdfast.documents.planner.plan import QueryPlan
+from holdfast.documents.planner.plan import CHOICES_MAX, QueryPlan
+from holdfast.documents.planner.prepared import shape_of
 from holdfast.documents.planner.spatial import in_box
 from holdfast.documents.query.nodes import EVERYTHING, Near, Within
 from holdfast.documents.query.places import Point as Place
@@ -162,3 +163,16 @@ def _inside(
         return length <= metres
 
     return inside
+
+
+def keep_direct(shape: Hashable, plan: QueryPlan, storage: DocumentStorage) -> None:
+    """Keep what queries that are spelled like the planned one have in common, if anything."""
+    planned = storage.planned
+    if len(planned.direct) >= CHOICES_MAX:
+        planned.direct.clear()
+    known = planned.prepared.get(shape_of(plan.query))
+    planned.direct[shape] = (
+        DirectPlaces.of(plan, storage, planned.stored)
+        if known is None
+        else Direct.of(known, storage, planned.stored)
+    )
