@@ -32,6 +32,7 @@ from holdfast.documents.aggregate import (
 )
 from holdfast.documents.query import F, Query
 from holdfast.documents.query.select import compile_select
+from holdfast.documents.walking import Results
 from tests.store.scene import Scene, listed
 
 ROWS = {
@@ -274,7 +275,9 @@ async def test_another_collection_is_read_once_and_in_time(
         assert len(found["same"]) == len(found["other"]) == 1
         assert read == ["things"]
         with pytest.raises(TimedOut):
-            await aggregating.held("things", things._walk(Query()), over)
+            await aggregating.held(
+                "things", Results(things._begin(Query(), None), lambda found: found), over
+            )
 
 
 async def test_a_selection_is_prepared_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
