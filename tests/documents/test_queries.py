@@ -274,10 +274,9 @@ async def test_another_collection_is_read_once_and_in_time(
         [found] = await listed(things.aggregate(stages))
         assert len(found["same"]) == len(found["other"]) == 1
         assert read == ["things"]
+        rows: Any = Results(things._begin(Query(), None), lambda one: one)
         with pytest.raises(TimedOut):
-            await aggregating.held(
-                "things", Results(things._begin(Query(), None), lambda found: found), over
-            )
+            await aggregating.held("things", rows, over)
 
 
 async def test_a_selection_is_prepared_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
