@@ -11,7 +11,9 @@ rows_reports := build/rows
 pytest := $(python) -m pytest -n 2 --dist worksteal
 sources := src tests tools $(wildcard examples) $(wildcard benchmarks)
 # Each part of the long runs takes half an hour at the most, and has the files that it runs.
-torture_parts := kills power journal file lsm servers random faults content
+torture_parts := kills power journal file lsm servers random faults interrupts content
+# Those whose tests are short enough to be shared out among two cores.
+torture_shared := faults interrupts
 torture_kills := tests/crash/test_kills.py
 torture_power := tests/crash/test_power_loss.py
 torture_journal := tests/crash/journal/test_points.py tests/crash/journal/test_full_journal.py tests/crash/journal/test_visitors.py
@@ -19,7 +21,8 @@ torture_file := tests/crash/test_file_crashes.py
 torture_lsm := tests/engines/lsm/test_kills.py tests/engines/lsm/test_power_loss.py tests/engines/rocksdb/test_rocksdb_promises.py tests/engines/test_contract_rocksdb.py
 torture_servers := tests/servers/test_kills_on_servers.py tests/servers/test_entries_on_servers.py tests/engines/redis/test_redis_restarts.py tests/engines/postgres/test_postgres_restarts.py
 torture_random := tests/store/test_random_operations.py
-torture_faults := tests/faults/test_random_faults.py tests/faults/test_interrupted_databases.py tests/faults/test_real_interrupts.py
+torture_faults := tests/faults/test_random_faults.py tests/faults/test_interrupted_documents.py tests/faults/test_real_interrupts.py
+torture_interrupts := tests/faults/test_interrupted_databases.py
 torture_content := tests/stores/merkle/test_content.py tests/encryption/test_contract_encrypted.py tests/layers/test_contract_layers.py
 
 # Where the demo keeps its data: servers are started for it, and end with it.
@@ -54,10 +57,10 @@ check: $(venv)  ## format, lint, types, floors, generated files, tests, coverage
 	@tools/step "other Pythons" $(python) tools/pythons.py --smoke
 	@echo "check: all green"
 
-torture: $(addprefix torture-,$(or $(part),$(torture_parts)))  ## the long runs, or one of them (part=kills|power|journal|file|lsm|servers|random|faults|content)
+torture: $(addprefix torture-,$(or $(part),$(torture_parts)))  ## the long runs, or one of them (part=kills|power|journal|file|lsm|servers|random|faults|interrupts|content)
 
 $(addprefix torture-,$(torture_parts)): torture-%: $(venv)
-	$(python) -m pytest -m torture --timeout=1800 --rows-report=$(rows_reports)/torture-$*.json $(torture_$*)
+	$(if $(filter $*,$(torture_shared)),$(pytest),$(python) -m pytest) -m torture --timeout=1800 --rows-report=$(rows_reports)/torture-$*.json $(torture_$*)
 
 bench: .venv/.bench  ## measure ours beside the raw drivers and beside rivals; prints Markdown tables
 	$(python) -m benchmarks

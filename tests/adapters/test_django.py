@@ -6,6 +6,7 @@ The contract is Django's manual: docs.djangoproject.com/en/5.2/topics/cache.
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import threading
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from django.utils.functional import empty
 from holdfast.adapters.django import HoldfastCache
 from holdfast.adapters.expiring import Kept, unpack_kept
 from holdfast.adapters.place import close_databases
-from holdfast.contract.errors import ConfigInvalid, InvalidKey
+from holdfast.contract.errors import ConfigInvalid, InvalidInput, InvalidKey
 
 _numbers = itertools.count()
 
@@ -344,3 +345,24 @@ async def test_from_a_loop(cache: HoldfastCache) -> None:
     assert await cache.adelete("k") is True
     await cache.aclear()
     assert await cache.aget("made") is None
+
+
+@pytest.mark.parametrize("ttl", [math.nan, math.inf, "5", 10**400, 1e300])
+def test_times_that_are_none_are_named(cache: HoldfastCache, ttl: Any) -> None:
+    cache.set("k", 1)
+    for call in (
+        lambda: cache.set("k", 2, ttl), lambda: cache.add("new", 2, ttl),
+        lambda: cache.touch("k", ttl),
+    ):  # fmt: skip
+        with pytest.raises(InvalidInput, match="ttl"):
+            call()
+    assert cache.get("k") == 1
+    assert cache.get("new") is None
+
+
+def test_one_text_is_not_taken_for_several_keys(cache: HoldfastCache) -> None:
+    cache.set("k", 1)
+    for call in (cache.delete_many, cache.get_many):
+        with pytest.raises(InvalidInput, match="several keys"):
+            call("k")
+    assert cache.get("k") == 1

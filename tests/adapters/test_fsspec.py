@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import pickle
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -349,3 +350,35 @@ def test_what_zarr_wrote_is_files(tmp_path: Path) -> None:
     fs.mkdir("made")
     root = zarr.open_array(ZarrStore(address, name="both"), mode="r")
     assert root[3] == 7
+
+
+def test_a_file_never_stands_above_a_file_whoever_writes_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was looked at before the commit was written by another thread meanwhile."""
+    files = HoldfastFileSystem(address="memory://?name=above")
+    looked, both = threading.local(), threading.Barrier(2)
+    is_directory = adapter._is_directory
+
+    def slow(*arguments: Any) -> bool:
+        found = is_directory(*arguments)
+        if not hasattr(looked, "once"):
+            looked.once = True
+            both.wait(10)
+        return found
+
+    monkeypatch.setattr(adapter, "_is_directory", slow)
+    refused: list[OSError] = []
+
+    def write(path: str) -> None:
+        try:
+            files.pipe_file(path, b"x")
+        except OSError as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=write, args=(path,)) for path in ("above", "above/below")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert [type(one) for one in refused] in ([IsADirectoryError], [NotADirectoryError])

@@ -141,3 +141,10 @@ def test_a_database_of_another_program_is_not_called_absent(cli: Cli, tmp_path: 
     assert "holdfast set" not in done.err
     with pytest.raises(holdfast.StoreError):
         holdfast.sync.open(f"sqlite:///{tmp_path / 'other.db'}").__enter__()
+
+
+def test_an_address_in_the_wrong_place_shows_no_password(cli: Cli) -> None:
+    done = cli("collections", "redis://ada:s3cret@host/0")
+    assert done.code == 2
+    assert "s3cret" not in done.err
+    assert "redis://" in done.err

@@ -6,13 +6,16 @@ from typing import Any
 import pytest
 
 from holdfast.contract.errors import (
+    ConfigInvalid,
     InvalidInput,
+    InvalidName,
     InvalidQuery,
     InvalidValue,
     PatternInvalid,
     SerializationFailed,
     StoreError,
 )
+from holdfast.documents import SerializationConfig
 from holdfast.documents.query import F
 from tests.store.scene import Scene, listed
 
@@ -151,3 +154,95 @@ async def test_an_index_over_objects_orders_them(scene: Scene) -> None:
         assert [one["n"] for one in found] == [5, {"x": 1}, {"x": 2}]
         with pytest.raises((InvalidValue, InvalidInput)):
             await things.create_index("place", "n", kind="geo")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"name": "\ud800"}, {"kind": "text", "weights": 5}, {"kind": "text", "weights": ["a"]},
+        {"kind": "text", "weights": [10**400]}, {"kind": "text", "weights": "5"},
+        {"kind": "text", "language": []}, {"unique": "no"}, {"unique": []}, {"sparse": 2},
+        {"progress": 5}, {"kind": "vector", "dimensions": 2, "metric": []},
+        {"kind": "vector", "dimensions": 2, "metric": ""},
+    ],
+    ids=lambda options: ascii(options)[:60],
+)  # fmt: skip
+async def test_indexes_that_cannot_be_are_named_and_not_begun(
+    scene: Scene, options: dict[str, Any]
+) -> None:
+    async with scene.open() as db:
+        things = db.collection("things")
+        await things.set("a", {"n": "x"})
+        head = await db.head()
+        with pytest.raises((InvalidInput, InvalidName)):
+            await things.create_index(**{"name": "index", "fields": "n"} | options)
+        assert await things.list_indexes() == []
+        assert await db.head() == head
+
+
+async def test_searches_that_cannot_be_are_named(scene: Scene) -> None:
+    async with scene.open() as db:
+        things = db.collection("things")
+        await things.create_index("words", "text", kind="text")
+        await things.set("a", {"text": "hello"})
+        odd: Any
+        for odd in (5, None, b"hello", ["hello"]):
+            with pytest.raises(InvalidQuery, match="as a str"):
+                await things.search(odd)
+        odd = None
+        # It gave no result at all.
+        for call in (
+            lambda: things.search("hello", limit=odd), lambda: things.nearest([1], limit=odd),
+            lambda: things.search("hello", limit=odd, vector=[1]),
+        ):  # fmt: skip
+            with pytest.raises(InvalidQuery, match="limit"):
+                await call()  # type: ignore[no-untyped-call]
+
+
+class Surrogates:
+    """Gives text that no bytes can be made of."""
+
+    def serialize(self, value: Any) -> str:
+        return "\ud800"
+
+    def deserialize(self, data: bytes) -> Any:
+        return {}
+
+
+SURROGATES = Surrogates()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"format": []}, {"compression": []}, {"compression": 5}, {"code": 9.0}, {"code": "9"}],
+    ids=repr,
+)
+async def test_serializations_that_cannot_be_are_named(
+    scene: Scene, options: dict[str, Any]
+) -> None:
+    async with scene.open() as db:
+        things = db.collection("things")
+        if "code" in options:
+            options = options | {"serializer": SURROGATES, "name": "own"}
+        with pytest.raises(ConfigInvalid):
+            things.stored_as(SerializationConfig(**options))
+        # Registered for good, so it is the same one each time.
+        gives = SerializationConfig(serializer=SURROGATES, name="surrogates", code=15)
+        with pytest.raises(SerializationFailed, match="surrogate"):
+            await things.stored_as(gives).set("a", {"n": 1})
+        assert await things.get("a") is None
+
+
+async def test_an_event_named_by_text_of_a_class_of_its_own_is_that_event(scene: Scene) -> None:
+    class Text(str):
+        __slots__ = ()
+
+        def __str__(self) -> str:
+            return "something else"
+
+    async with scene.open() as db:
+        things = db.collection("things")
+        told: list[str] = []
+        things.on(Text("after:set"), lambda key, _: told.append(key))
+        await things.set("a", {"n": 1})
+        assert told == ["a"]

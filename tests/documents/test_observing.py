@@ -1,6 +1,7 @@
 """Handlers of a collection: around its operations, and of what is committed to it."""
 
 import asyncio
+import gc
 import logging
 import re
 import sys
@@ -499,3 +500,19 @@ def test_without_a_loop(tmp_path: Any) -> None:
         with pytest.raises(Veto):
             users.delete("a")
         assert users.has("a")
+
+
+async def test_names_that_are_asked_for_and_forgotten_leave_nothing(scene: Scene) -> None:
+    """A handle that serves many tenants asks for each by name."""
+    async with scene.open() as db:
+        told: list[str] = []
+        kept = db.collection("kept")
+        kept.on("after:set", lambda key, _: told.append(key))
+        collections = kept._collections
+        del kept
+        for number in range(1000):
+            assert await db.collection(f"tenant {number}").get("a") is None
+        gc.collect()
+        assert len(collections._hooks) == 1
+        await db.collection("kept").set("a", {"n": 1})
+        assert told == ["a"]

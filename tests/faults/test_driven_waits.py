@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -91,3 +95,47 @@ def test_what_is_done_in_time_is_returned_and_what_it_raises_is_raised() -> None
     assert drive(runtime.timeout(answer(), 0.0)) == 42
     with pytest.raises(ValueError, match="its own"):
         drive(runtime.timeout(raising(), LONG_S))
+
+
+@pytest.mark.platform("only systems with fork have children that inherit a handle")
+@pytest.mark.parametrize("kind", ["live", "watch"])
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_wait_that_a_fork_interrupts_is_refused_in_the_child(
+    kind: str, busy: bool, tmp_path: Path
+) -> None:
+    """After a poll in the parent the child went on with the parent's wait, for ever."""
+    program = """
+        import os, sys, threading
+        import holdfast.sync
+        from holdfast.contract.errors import StoreError
+        url, kind, busy = sys.argv[1:]
+        with holdfast.sync.open(url) as db:
+            things = db.collection("things")
+            things.set("a", {"n": 1})
+            changes = things.live().begin() if kind == "live" else db.watch("#", view="*")
+            assert changes.poll(0.05) is None
+            if busy == "True":
+                thread = threading.Thread(target=lambda: next(changes, None), daemon=True)
+                thread.start()
+                thread.join(0.2)
+            child = os.fork()
+            if child == 0:
+                for call in (lambda: changes.poll(0), lambda: next(changes)):
+                    try:
+                        call()
+                    except StoreError as error:
+                        os.write(1, error.code.encode() + b" ")
+                os._exit(0)
+            os.waitpid(child, 0)
+            things.set("b", {"n": 2})
+            if busy == "False":
+                assert next(changes).key is not None
+            changes.close()
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program), f"lmdb:///{tmp_path}/app",
+         kind, str(busy)],
+        capture_output=True, text=True, timeout=40, check=False,
+    )  # fmt: skip
+    assert done.stdout == "WRONG_CONTEXT WRONG_CONTEXT ", done.stderr
+    assert done.returncode == 0, done.stderr

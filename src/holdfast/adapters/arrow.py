@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from holdfast.adapters.columns import Missing, Place, checked_missing
+from holdfast.adapters.dialects import checked_text
 from holdfast.adapters.files import offload
 from holdfast.adapters.handles import collection_of, either
 from holdfast.adapters.incoming import Nulls, incoming
@@ -139,7 +140,11 @@ class Export:
         with requires("pyarrow>=20"):
             import pyarrow as pa
         self.arrow: ModuleType = pa
-        if not isinstance(batch_rows, int) or not 1 <= batch_rows <= BATCH_ROWS_MAX:
+        if (
+            not isinstance(batch_rows, int)
+            or isinstance(batch_rows, bool)
+            or not 1 <= batch_rows <= BATCH_ROWS_MAX
+        ):
             raise InvalidInput(
                 f"batch_rows is an int from 1 to {BATCH_ROWS_MAX}; found {batch_rows!r}",
                 limit=BATCH_ROWS_MAX,
@@ -148,7 +153,7 @@ class Export:
             raise InvalidInput(f"schema is a pyarrow.Schema; found a {type(schema).__name__}")
         self._collection = collection_of(collection)
         self._query, self._hint = query, hint
-        self._key = key
+        self._key = None if key is None else checked_text("key", key)
         self._wanted = schema
         self._missing = checked_missing(missing)
         self._batch_rows = batch_rows

@@ -18,6 +18,7 @@ import msgspec
 
 from holdfast.adapters.ranges import remove_range
 from holdfast.codecs.keys import pack, prefix_range, unpack
+from holdfast.contract.errors import InvalidInput
 from holdfast.database.handle import Database
 from holdfast.stores.verbs import Verbs
 
@@ -68,6 +69,20 @@ _typed = msgspec.msgpack.Decoder(Typed)
 _encode = msgspec.msgpack.Encoder().encode
 
 
+def _written(one: Any, decoder: msgspec.msgpack.Decoder[Any]) -> bytes:
+    """The row of something, which can be read again. Raises InvalidInput."""
+    try:
+        row = _encode(one)
+        decoder.decode(row)
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError) as error:
+        # Without their own words, which show values.
+        raise InvalidInput(
+            "a checkpoint has identifiers, channels and paths of text, versions that are text or "
+            "numbers, and values that its serde made; found something else. Nothing was written"
+        ) from error
+    return row
+
+
 class Found(NamedTuple):
     """A checkpoint with all that belongs to it.
 
@@ -89,8 +104,10 @@ async def put(
     store: Verbs, place: Place, id: str, saved: Saved, values: Mapping[tuple[str, Version], Typed]
 ) -> None:
     """Put a checkpoint and the values that are new in it, as one commit."""
-    rows = {pack(("b", *place, *version)): _encode(value) for version, value in values.items()}
-    rows[pack(("c", *place, id))] = _encode(saved)
+    rows = {
+        pack(("b", *place, *version)): _written(value, _typed) for version, value in values.items()
+    }
+    rows[pack(("c", *place, id))] = _written(saved, _saved)
     rows[pack(("o", place.thread, id, place.namespace))] = b""
     if saved.run is not None:
         rows[pack(("r", saved.run, *place, id))] = b""
@@ -108,7 +125,7 @@ async def put_writes(
         for index, write in writes.items():
             key = pack(("w", *place, id, task, index))
             if index < 0 or not await store.has(key):
-                rows[key] = _encode(write)
+                rows[key] = _written(write, _pending)
         await store.set_many(rows)
 
     await db.transact(work)

@@ -66,17 +66,21 @@ async def to_csv(
         OSError: the file cannot be written.
     """
     dialects.delimiter_of("", delimiter)
+    dialects.checked_text("null", null)
+    if key is not None:
+        dialects.checked_text("key", key)
     checked_missing(missing)
+    wanted = None if columns is None else dialects.checked_names("columns", columns)
     documents = Rows(collection, query, hint)
     count = 0
     async with documents as rows, output(collection, target) as stream:
-        names = list(columns) if columns is not None else await _names(rows, missing)
+        names = wanted if wanted is not None else await _names(rows, missing)
         if key is not None and key in names:
             raise InvalidInput(
                 f"the column {key!r} is that of the keys; found a field of that name. Name "
                 "another with key=, or None for no column of keys"
             )
-        writer = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
+        writer = csv.writer(_Lines(stream), delimiter=delimiter, lineterminator="\r\n")
         writer.writerow([*([] if key is None else [key]), *names])
         async for found, document, _ in rows.walk():
             head = [] if key is None else [found]
@@ -85,6 +89,21 @@ async def to_csv(
             )
             count += 1
     return count
+
+
+class _Lines:
+    """Takes rows that end in CR LF and writes them with LF.
+
+    The writer of the standard library puts quotes around what its line ending has, and every reader
+    takes a CR without quotes for the end of a row.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, row: str) -> None:
+        """One row."""
+        self._stream.write(row.removesuffix("\r\n") + "\n")
 
 
 async def _names(rows: Rows, missing: Missing) -> list[str]:
@@ -147,6 +166,11 @@ async def from_csv(
         OSError: the file cannot be read.
     """
     check_nulls(nulls)
+    dialects.checked_text("null", null)
+    if not isinstance(types, Mapping | None):
+        raise InvalidInput(
+            f"types is a mapping of columns to types; found a {type(types).__name__}"
+        )
     writer = Writer(collection, commit_rows, modified_by=modified_by, comment=comment)
     async with opened(collection, source) as stream, writer:
         bytes_ = await offload(collection, lambda: _twice(stream))
@@ -154,6 +178,7 @@ async def from_csv(
             start = bytes_.tell()
             sample = await offload(collection, lambda: bytes_.read(dialects.SAMPLE_BYTES))
             form = _Form.of(sample, start, header, delimiter, encoding)
+            _check_types(types or {}, form.names)
             given = cells.declared(kind_of(collection)) | dict(types or {})
             seen = await offload(collection, lambda: _types(bytes_, form, given, key, null))
             readers = [cells.reader_of(type) for type in seen]
@@ -193,7 +218,7 @@ class _Form(NamedTuple):
             width = len(rows[0]) if rows else 0
             names = rows[0] if rows and skips else [f"column{at + 1}" for at in range(width)]
         else:
-            skips, names = False, list(header)
+            skips, names = False, dialects.checked_names("header", header)
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             raise InvalidInput(
@@ -222,7 +247,7 @@ class _Form(NamedTuple):
                         f"{len(row)}. Correct it, or say how it is divided with delimiter="
                     )
                 yield reader.line_num, row
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
             raise dialects.not_text(self.encoding) from error
         except csv.Error as error:
             raise InvalidInput(
@@ -261,6 +286,15 @@ def _types(
         type if type is not None else column.type if column is not None else "str"
         for type, column in zip(wanted, columns, strict=True)
     ]
+
+
+def _check_types(types: Mapping[str, str], names: Sequence[str]) -> None:
+    unknown = [name for name in types if name not in names]
+    if unknown:
+        raise InvalidInput(
+            f"types names columns of the file; found {unknown[0]!r}, which is none of its "
+            f"{len(names)} columns"
+        )
 
 
 def _place(names: Sequence[str], key: str | None) -> int | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 from collections import Counter
-from typing import Final
+from collections.abc import Iterable
+from typing import Any, Final
 
 from holdfast.adapters.cells import Column
 from holdfast.contract.errors import InvalidInput
@@ -27,8 +29,9 @@ def encoding_of(sample: bytes, given: str | None) -> str:
     """The encoding: as given, as the mark at the beginning says, or UTF-8. Raises InvalidInput."""
     if given is not None:
         try:
-            found = codecs.lookup(given)
-        except LookupError as error:
+            found = codecs.lookup(checked_text("encoding", given))
+            "a".encode(given)  # Refuses those that are not of text.
+        except (LookupError, ValueError) as error:
             raise InvalidInput(f"an encoding such as cp1252 was wanted; found {given!r}") from error
         return "utf-8-sig" if found.name == "utf-8" else given
     return next((name for mark, name in _MARKS if sample.startswith(mark)), "utf-8")
@@ -38,7 +41,7 @@ def decoded(sample: bytes, encoding: str) -> str:
     """The text of the beginning of a file, which may end in the middle of a character."""
     try:
         return codecs.getincrementaldecoder(encoding)().decode(sample)
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise not_text(encoding) from error
 
 
@@ -53,8 +56,9 @@ def not_text(encoding: str) -> InvalidInput:
 def delimiter_of(sample: str, given: str | None) -> str:
     """The delimiter: as given, or the one that divides most rows into the same number of cells."""
     if given is not None:
-        if not isinstance(given, str) or len(given) != 1 or given in '\r\n"':
+        if not isinstance(given, str) or len(given) != 1 or given in '\r\n"\0':
             raise InvalidInput(f"a delimiter is one character; found {given!r}")
+        checked_text("delimiter", given)
         return given
     best, found = (0.0, 0), DELIMITERS[0]
     for delimiter in DELIMITERS:
@@ -82,7 +86,8 @@ def has_names(sample: str, delimiter: str, given: bool | None) -> bool:
 
 def rows_of(sample: str, delimiter: str) -> list[list[str]]:
     """The whole rows of a sample."""
-    lines = sample.splitlines(keepends=True)
+    # At the ends of lines that CSV has; those of `splitlines` stand in cells.
+    lines = list(io.StringIO(sample, newline=""))
     if len(lines) > 1 and len(sample) >= SAMPLE_BYTES // 4:
         lines.pop()  # Probably broken off.
     try:
@@ -97,3 +102,26 @@ def _is_name(cell: str) -> bool:
     column = Column()
     column.see(cell)
     return column.type == "str"
+
+
+def checked_text(name: str, given: Any) -> str:
+    """An argument that is text. Raises InvalidInput."""
+    if not isinstance(given, str):
+        raise InvalidInput(f"{name} is a str; found a {type(given).__name__}")
+    try:
+        given.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"{name} is Unicode text; found a lone surrogate") from error
+    return str.__str__(given)
+
+
+def checked_names(name: str, given: Any) -> list[str]:
+    """An argument that names columns. Raises InvalidInput."""
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise InvalidInput(
+            f"{name} is a list of the names of columns; found a {type(given).__name__}"
+        )
+    names = [checked_text(name, one) for one in given]
+    if len(set(names)) < len(names):
+        raise InvalidInput(f"{name} has each column once; found one twice. Leave out the second")
+    return names

@@ -21,13 +21,15 @@ from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from typing import Any, Final, NoReturn, TypeVar
 
-from holdfast.adapters.expiring import Kept, pack_kept, text_key, unpack_kept
+from holdfast.adapters.expiring import Kept, pack_kept, seconds_of, text_key, unpack_kept
 from holdfast.adapters.place import Place
 from holdfast.adapters.ranges import PAGE_KEYS
 from holdfast.adapters.requirement import requires
 from holdfast.adapters.steps import one_step
+from holdfast.codecs.text import several
 from holdfast.contract.errors import ConfigInvalid
 from holdfast.contract.runtime import SystemClock
+from holdfast.store.durations import ttl_milliseconds
 from holdfast.sync import StoreTransaction
 
 with requires("Django>=5.2"):
@@ -126,7 +128,7 @@ class HoldfastCache(BaseCache):  # type: ignore[misc]  # ships no types
 
     def get_many(self, keys: Iterable[Any], version: int | None = None) -> dict[Any, Any]:
         """The values of those keys that have one."""
-        found = {key: self.get(key, _MISSING, version) for key in keys}
+        found = {key: self.get(key, _MISSING, version) for key in several(keys)}
         return {key: value for key, value in found.items() if value is not _MISSING}
 
     def set_many(
@@ -152,7 +154,7 @@ class HoldfastCache(BaseCache):  # type: ignore[misc]  # ships no types
 
     def delete_many(self, keys: Iterable[Any], version: int | None = None) -> None:
         """Remove many values as one commit."""
-        self._place.store.delete_many([self._key(key, version) for key in keys])
+        self._place.store.delete_many([self._key(key, version) for key in several(keys)])
 
     def clear(self) -> None:
         """Remove all values of the store, whatever their prefix and version."""
@@ -194,6 +196,11 @@ class HoldfastCache(BaseCache):  # type: ignore[misc]  # ships no types
     def _seconds(self, timeout: Any) -> float | None:
         """Seconds to live; None: for ever, 0 or less: over."""
         seconds: float | None = self.default_timeout if timeout is DEFAULT_TIMEOUT else timeout
+        # Django takes what ends already; everything else is a time to live.
+        seconds = seconds_of(seconds)
+        past = isinstance(seconds, int | float) and seconds <= 0
+        if seconds is not None and not past:
+            ttl_milliseconds(seconds)
         return seconds
 
     def _modify(self, key: bytes, change: Callable[[Kept], tuple[bytes, float | None]]) -> bool:

@@ -24,7 +24,7 @@ from typing import Final
 from holdfast.adapters.expiring import text_key
 from holdfast.adapters.place import Place
 from holdfast.adapters.requirement import requires
-from holdfast.codecs.text import format_namespace
+from holdfast.codecs.text import format_namespace, several
 from holdfast.contract.errors import ConfigInvalid, DeadlockDetected, Fenced, LeaseLost, TimedOut
 from holdfast.store.durations import ttl_milliseconds
 from holdfast.sync import Lock
@@ -85,7 +85,7 @@ class HoldfastBackend(BytesBackend):
 
     def get_serialized_multi(self, keys: Iterable[str]) -> Sequence[SerializedReturnType]:
         """The values of the keys in their order."""
-        return [self.get_serialized(key) for key in keys]
+        return [self.get_serialized(key) for key in several(keys)]
 
     def set_serialized(self, key: str, value: bytes) -> None:
         """Put a value under a key."""
@@ -102,7 +102,7 @@ class HoldfastBackend(BytesBackend):
 
     def delete_multi(self, keys: Iterable[str]) -> None:
         """Remove many values as one commit."""
-        self._place.store.delete_many(map(text_key, keys))
+        self._place.store.delete_many(map(text_key, several(keys)))
 
 
 class Mutex(CacheMutex):

@@ -9,7 +9,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final, NamedTuple
 
-from holdfast.contract.errors import IntegrityFailed, InvalidKey
+from holdfast.contract.errors import IntegrityFailed, InvalidKey, InvalidValue
+from holdfast.store.durations import ttl_milliseconds
 
 _INSTANT_BYTES: Final = 8
 
@@ -31,8 +32,8 @@ class Kept(NamedTuple):
 
 
 def pack_kept(value: bytes, ttl_s: float | None, now_ms: int) -> bytes:
-    """The bytes of a value that ends so many seconds from now; None: never."""
-    expires_at_ms = 0 if ttl_s is None else now_ms + round(ttl_s * 1000)
+    """The bytes of a value that ends so many seconds from now; None: never. Raises InvalidInput."""
+    expires_at_ms = 0 if ttl_s is None else now_ms + ttl_milliseconds(ttl_s)
     return expires_at_ms.to_bytes(_INSTANT_BYTES, "big") + value
 
 
@@ -60,4 +61,15 @@ def text_key(key: object) -> bytes:
     except UnicodeEncodeError as error:
         raise InvalidKey(
             "a key is Unicode text; found a lone surrogate; normalise what you got the key from"
+        ) from error
+
+
+def text_value(value: str) -> bytes:
+    """The bytes of a value of text. Raises InvalidValue."""
+    try:
+        return value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidValue(
+            "a value is Unicode text; found a lone surrogate; give bytes, or decode with the right "
+            "codec"
         ) from error

@@ -13,6 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import IO, Any, Final, Protocol, TypeVar
 
+from holdfast.contract.errors import InvalidInput
 from holdfast.documents.collection import Collection
 from holdfast.documents.plain import components_of, runtime_of
 
@@ -37,21 +38,64 @@ def replaced(path: str | PathLike[str], collection: Collection[Any]) -> Iterator
 
     Args:
         path: what is there already is replaced, at the end of a symbolic link too, and gives its
-            mode.
+            mode and, where this user may, its owner. A FIFO or a device cannot be replaced: it is
+            what is written to.
         collection: its database names the file in the meantime.
+
+    Raises:
+        InvalidInput: it is no path.
     """
-    place = Path(path).resolve()
+    place = path_of(path).resolve()
+    try:
+        before = place.stat()
+    except FileNotFoundError:
+        before = None
+    if before is not None and not stat.S_ISREG(before.st_mode):
+        yield place
+        return
     ids = components_of(collection).ids
     beside = place.with_name(f"holdfast-{ids.new().hex()}.partial")
     try:
+        beside.touch(exist_ok=False)
+        if before is not None:
+            _like(before, beside)
         yield beside
         with beside.open("rb+") as stream:
             os.fsync(stream.fileno())
-        if place.exists():
-            beside.chmod(stat.S_IMODE(place.stat().st_mode))
         beside.replace(place)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _like(before: os.stat_result, beside: Path) -> None:
+    """Give the new file what the old one has, before anything stands in it."""
+    made = beside.stat()
+    if (made.st_uid, made.st_gid) != (before.st_uid, before.st_gid):
+        with suppress(PermissionError):
+            os.chown(beside, before.st_uid, before.st_gid)
+    beside.chmod(stat.S_IMODE(before.st_mode))
+
+
+def path_of(given: Any) -> Path:
+    """A path that the system can be asked for. Raises InvalidInput."""
+    if not isinstance(given, str | PathLike):
+        raise InvalidInput(f"the path of a file was wanted; found a {type(given).__name__}")
+    path = os.fspath(given)
+    try:
+        if isinstance(path, str) and b"\0" not in os.fsencode(path):
+            return Path(path)
+    except UnicodeEncodeError as error:
+        raise InvalidInput(
+            "the path of a file was wanted; found text with a lone surrogate"
+        ) from error
+    raise InvalidInput(
+        "the path of a file was wanted; found "
+        + (
+            "one with a NUL"
+            if isinstance(path, str)
+            else "one of bytes. Decode it with os.fsdecode"
+        )
+    )
 
 
 @asynccontextmanager
@@ -60,11 +104,16 @@ async def output(
 ) -> AsyncIterator[IO[str]]:
     """A stream of text to a file, which is there when all was written; or the stream given."""
     if not isinstance(target, str | PathLike):
+        if not hasattr(target, "write") or isinstance(target, io.RawIOBase | io.BufferedIOBase):
+            raise InvalidInput(
+                "the path of a file or a stream of text was wanted; found a "
+                f"{type(target).__name__}"
+            )
         yield target
         return
     with (
         replaced(target, collection) as beside,
-        beside.open("x", encoding="utf-8", newline="") as stream,
+        beside.open("w", encoding="utf-8", newline="") as stream,
     ):
         yield stream
 
@@ -107,9 +156,15 @@ async def opened(
 ) -> AsyncIterator[IO[bytes]]:
     """The bytes of a file by its path, or those of a stream, which stays open."""
     if not isinstance(source, str | PathLike):
+        if not hasattr(source, "read") or isinstance(source, io.TextIOBase):
+            raise InvalidInput(
+                "the path of a file or a stream of bytes was wanted; found a "
+                f"{type(source).__name__}. What is in memory is given as io.BytesIO(...)"
+            )
         yield source
         return
-    async with held(collection, lambda: io.BufferedReader(io.FileIO(source))) as stream:
+    path = path_of(source)
+    async with held(collection, lambda: io.BufferedReader(io.FileIO(path))) as stream:
         yield stream
 
 

@@ -165,22 +165,20 @@ class HoldfastFileSystem(AbstractFileSystem):  # type: ignore[misc]  # ships no 
         if self._intrans and mode != "create":
             super().pipe_file(path, value)
             return
-        self.put_files({path: bytes(value)}, create=mode == "create")
+        self.put_files({path: _content(value)}, create=mode == "create")
 
     def put_files(self, files: dict[str, bytes], *, create: bool = False) -> None:
         """Write files as one commit: all of them, or none; see `pipe_file`."""
-        keys: dict[bytes, bytes] = {}
-        for path, content in files.items():
+        stripped = {self._strip_protocol(path): content for path, content in files.items()}
+        for path, content in stripped.items():
             if len(content) > FILE_BYTES_MAX:
                 raise _too_big(path)
-            keys[self._writable_key(self._strip_protocol(path))] = content
-        if not create:
-            self._store.set_many(keys)
-            return
 
         def step(store: StoreTransaction) -> None:
-            for key, content in keys.items():
-                if store.has(key):
+            for path, content in stripped.items():
+                # What is looked at is still so when it is committed.
+                key = self._writable_key(path, store)
+                if create and store.has(key):
                     there = key.decode()
                     raise FileExistsError(errno.EEXIST, "the file is there already", there)
                 store.set(key, content)
@@ -241,7 +239,7 @@ class HoldfastFileSystem(AbstractFileSystem):  # type: ignore[misc]  # ships no 
         elif mode in {"wb", "xb", "ab"}:
             if "x" in mode and self.exists(path):
                 raise FileExistsError(errno.EEXIST, "the file is there already", path)
-            self._writable_key(path)
+            self._writable_key(path, self._store)
         else:
             raise ValueError(f"wanted the mode r, w, x or a; found {mode!r}")
         return HoldfastFile(
@@ -255,11 +253,17 @@ class HoldfastFileSystem(AbstractFileSystem):  # type: ignore[misc]  # ships no 
         path = self._strip_protocol(path)
         if not path or self.exists(path):
             raise FileExistsError(errno.EEXIST, "this is there already", path)
-        key = self._writable_key(path)
         parent = self._parent(path)
         if not create_parents and not self.isdir(parent):
             raise _missing(parent)
-        self._store.set(key + SLASH, b"")
+
+        def step(store: StoreTransaction) -> None:
+            key = self._writable_key(path, store)
+            if store.has(key):
+                raise FileExistsError(errno.EEXIST, "this is there already", path)
+            store.set(key + SLASH, b"")
+
+        one_step(self._store, step)
 
     def makedirs(self, path: str, exist_ok: bool = False) -> None:
         """Make a directory with those above it."""
@@ -300,9 +304,9 @@ class HoldfastFileSystem(AbstractFileSystem):  # type: ignore[misc]  # ships no 
             raise IsADirectoryError(errno.EISDIR, "this is the root", path)
         return text_key(path)
 
-    def _writable_key(self, path: str) -> bytes:
+    def _writable_key(self, path: str, store: Store | StoreTransaction) -> bytes:
         """The key of a path that can become a file."""
-        key, store = self._file_key(path), self._store
+        key = self._file_key(path)
         if any(part in {"", ".", ".."} for part in path.split("/")):
             raise ValueError(f"a path has no empty part, no '.' and no '..'; found {path!r}")
         parent = key
@@ -373,7 +377,7 @@ class HoldfastFile(AbstractBufferedFile):  # type: ignore[misc]  # ships no type
         self.close()
 
 
-def _is_directory(store: Store, key: bytes) -> bool:
+def _is_directory(store: Store | StoreTransaction, key: bytes) -> bool:
     below = key + SLASH
     return next(iter(store.keys(below, after_prefix(below), limit=1)), None) is not None
 
@@ -382,6 +386,14 @@ def _delete(store: Store, keys: Iterable[bytes]) -> None:
     left = list(keys)
     for begin in range(0, len(left), PAGE_KEYS):
         store.delete_many(left[begin : begin + PAGE_KEYS])
+
+
+def _content(value: Any) -> bytes:
+    """The bytes of a file: of a number `bytes` would make as many zeros. Raises TypeError."""
+    try:
+        return bytes(memoryview(value))
+    except TypeError:
+        raise TypeError(f"a file holds bytes; found a {type(value).__name__}") from None
 
 
 def _missing(path: str) -> FileNotFoundError:

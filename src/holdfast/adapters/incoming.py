@@ -84,11 +84,17 @@ def _rows(
 
 def _reader(arrow: ModuleType, data: Any) -> Any:
     """The record batches of whatever has an Arrow C stream, or is one batch."""
-    if hasattr(data, "__arrow_c_stream__"):
-        return arrow.RecordBatchReader.from_stream(data)
-    if hasattr(data, "__arrow_c_array__"):
-        batch = arrow.record_batch(data)
-        return arrow.RecordBatchReader.from_batches(batch.schema, [batch])
+    try:
+        if hasattr(data, "__arrow_c_stream__"):
+            return arrow.RecordBatchReader.from_stream(data)
+        if hasattr(data, "__arrow_c_array__"):
+            batch = arrow.record_batch(data)
+            return arrow.RecordBatchReader.from_batches(batch.schema, [batch])
+    except arrow.ArrowException as error:
+        raise InvalidInput(
+            f"a table was wanted; found a {type(data).__name__} of something else, such as a "
+            "single column"
+        ) from error
     raise InvalidInput(
         "Arrow data was wanted, such as a table of pyarrow, pandas or Polars; found a "
         f"{type(data).__name__} without __arrow_c_stream__"
@@ -187,7 +193,7 @@ def _values(arrow: ModuleType, column: Any, name: str, plain: Any) -> list[Any]:
         if column.type != plain:
             column = column.cast(plain, safe=True)
         values: list[Any] = column.to_pylist()
-    except (arrow.ArrowException, ValueError) as error:
+    except (arrow.ArrowException, ValueError, OverflowError) as error:
         raise InvalidValue(
             f"the column {name!r} of the type {column.type} has values that a document cannot hold "
             "without loss. Round them first, such as instants to microseconds"

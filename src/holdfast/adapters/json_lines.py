@@ -16,6 +16,7 @@ from datetime import datetime
 from os import PathLike
 from typing import IO, Any, Final, NamedTuple
 
+from holdfast.adapters.dialects import checked_text
 from holdfast.adapters.files import opened, output, stepped
 from holdfast.adapters.handles import either
 from holdfast.adapters.rows import COMMIT_ROWS, Rows, Writer
@@ -56,6 +57,8 @@ async def to_json_lines(
         InvalidQuery, PatternInvalid: the query is malformed.
         OSError: the file cannot be written.
     """
+    if key_field is not None:
+        checked_text("key_field", key_field)
     documents = Rows(collection, query, hint)
     count = 0
     async with documents as rows, output(collection, target) as stream:
@@ -117,6 +120,8 @@ async def from_json_lines(
         InvalidKey, SchemaValidationFailed, SerializationFailed: a line cannot be a document.
         OSError: the file cannot be read.
     """
+    if key_field is not None:
+        checked_text("key_field", key_field)
     writer = Writer(collection, commit_rows, modified_by=modified_by, comment=comment)
     clock = components_of(collection).clock
     async with opened(collection, source) as stream, writer:

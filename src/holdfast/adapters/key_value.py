@@ -22,6 +22,7 @@ from holdfast.adapters.expiring import Kept, pack_kept, unpack_kept
 from holdfast.adapters.ranges import remove_range
 from holdfast.adapters.requirement import requires
 from holdfast.codecs.keys import pack, prefix_range, unpack
+from holdfast.codecs.text import several
 from holdfast.contract.errors import InvalidInput, InvalidKey
 from holdfast.contract.runtime import Clock, SystemClock
 from holdfast.database.handle import Database
@@ -124,7 +125,7 @@ class KeyValue:
     async def ttl_many(self, keys: Sequence[str], *, collection: str | None = None) -> list[Found]:
         """What `ttl` gives, for each of the keys in their order."""
         store = await self._place.store()
-        wanted = [self._key(collection, key) for key in keys]
+        wanted = [self._key(collection, key) for key in several(keys)]
         return [self._found(await store.get(key, None)) for key in wanted]
 
     async def put_many(
@@ -136,6 +137,7 @@ class KeyValue:
         ttl: SupportsFloat | None = None,
     ) -> None:
         """Put many values as one commit; see `put`. Raises ValueError for lists of two lengths."""
+        keys = list(several(keys))
         if len(keys) != len(values):
             raise InvalidInput(
                 f"there is a value for each key; found {len(keys)} keys and {len(values)} values"
@@ -150,7 +152,7 @@ class KeyValue:
     async def delete_many(self, keys: Sequence[str], *, collection: str | None = None) -> int:
         """Remove many keys as one commit; how many were there."""
         return await (await self._place.store()).delete_many(
-            [self._key(collection, key) for key in keys]
+            [self._key(collection, key) for key in several(keys)]
         )
 
     # --- What the other protocols ask -------------------------------------------------------

@@ -9,6 +9,7 @@ its own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import timedelta
 from hashlib import sha256
@@ -21,6 +22,7 @@ from holdfast.adapters.handles import Bridge
 from holdfast.adapters.ranges import PAGE_KEYS, remove_range
 from holdfast.adapters.requirement import requires
 from holdfast.codecs.keys import pack
+from holdfast.codecs.text import several
 from holdfast.contract.errors import DeserializationFailed, InvalidValue
 from holdfast.contract.record import after_prefix
 from holdfast.database.handle import Database
@@ -116,14 +118,14 @@ class HoldfastByteStore(ByteStore):
         await db.stores.open(self._name)
         async with db.snapshot() as view:
             store = await view.stores.get(self._name)
-            return [await store.get(text_key(key), None) for key in keys]
+            return [await store.get(text_key(key), None) for key in several(keys)]
 
     async def _set(self, db: Database, pairs: Sequence[tuple[str, bytes]]) -> None:
         store = await db.stores.open(self._name)
         await store.set_many([(text_key(key), value) for key, value in pairs], ttl=self._ttl)
 
     async def _delete(self, db: Database, keys: Sequence[str]) -> None:
-        await (await db.stores.open(self._name)).delete_many(map(text_key, keys))
+        await (await db.stores.open(self._name)).delete_many(map(text_key, several(keys)))
 
     async def _keys(self, db: Database, prefix: str | None, behind: bytes | None) -> list[bytes]:
         store = await db.stores.open(self._name)
@@ -215,6 +217,8 @@ def _written(generations: Sequence[Generation]) -> bytes:
             fields = one.model_dump(mode="json", exclude={"message"})
             if isinstance(one, ChatGeneration):
                 fields["message"] = message_to_dict(one.message)
+            if not _has_json_numbers([fields, one.model_dump(exclude={"message"})]):
+                raise ValueError("JSON has no number that is not finite: it would become null")
             rows.append(orjson.dumps([kind, fields]))
         except (ValueError, TypeError) as error:
             # Without their own words, which show values.
@@ -224,6 +228,14 @@ def _written(generations: Sequence[Generation]) -> bytes:
                 type=kind,
             ) from error
     return b"[" + b",".join(rows) + b"]"
+
+
+def _has_json_numbers(value: Any) -> bool:
+    """Whether every number in it is finite."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    inside = value.values() if isinstance(value, dict) else value
+    return not isinstance(value, dict | list | tuple) or all(map(_has_json_numbers, inside))
 
 
 def _read(row: bytes) -> list[Generation]:

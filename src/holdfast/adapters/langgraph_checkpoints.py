@@ -14,6 +14,7 @@ from holdfast.adapters import checkpoint_rows as rows
 from holdfast.adapters.checkpoint_rows import Found, Pending, Place, Saved
 from holdfast.adapters.handles import Bridge
 from holdfast.adapters.requirement import requires
+from holdfast.codecs.text import several
 from holdfast.contract.errors import InvalidInput
 from holdfast.database.handle import Database
 from holdfast.sync.database import Database as SyncDatabase
@@ -239,7 +240,7 @@ class HoldfastSaver(BaseCheckpointSaver[str]):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        place, id = _place(config), checkpoint["id"]
+        place, id = _place(config), _text("the id of a checkpoint", checkpoint["id"])
         kept = cast("dict[str, Any]", checkpoint.copy())
         values = kept.pop("channel_values")
         whole = cast("dict[str, Any]", get_checkpoint_metadata(config, metadata))
@@ -267,7 +268,7 @@ class HoldfastSaver(BaseCheckpointSaver[str]):
         task: str,
         path: str,
     ) -> None:
-        id = get_checkpoint_id(config)
+        place, id = _place(config), get_checkpoint_id(config)
         if id is None:
             raise InvalidInput("writes belong to a checkpoint; found no checkpoint_id in config")
         pending = {
@@ -277,14 +278,16 @@ class HoldfastSaver(BaseCheckpointSaver[str]):
             for index, (channel, value) in enumerate(writes)
         }
         await db.stores.open(self._name)
-        await rows.put_writes(db, self._name, _place(config), id, task, pending)
+        await rows.put_writes(
+            db, self._name, place, _text("checkpoint_id", id), _text("task_id", task), pending
+        )
 
     async def _delete_thread(self, db: Database, thread: str) -> None:
         await rows.delete_thread(await db.stores.open(self._name), str(thread))
 
     async def _delete_for_runs(self, db: Database, runs: Sequence[str]) -> None:
         store = await db.stores.open(self._name)
-        for run in runs:
+        for run in several(runs, "runs"):
             for place, ids in (await rows.of_run(store, str(run))).items():
 
                 async def work(
@@ -304,7 +307,7 @@ class HoldfastSaver(BaseCheckpointSaver[str]):
         if strategy not in _STRATEGIES:
             raise InvalidInput(f"strategy is one of {', '.join(_STRATEGIES)}; found {strategy!r}")
         store = await db.stores.open(self._name)
-        for thread in map(str, threads):
+        for thread in map(str, several(threads, "threads")):
             if strategy == "delete":
                 await rows.delete_thread(store, thread)
                 continue
@@ -346,11 +349,20 @@ class _Listing:
         before: RunnableConfig | None,
         limit: int | None,
     ) -> None:
-        asked = (config or {}).get("configurable", {})
+        asked = _asked(config or {})
         thread = asked.get("thread_id")
         self.thread = None if thread is None else str(thread)
         self.namespace: str | None = asked.get("checkpoint_ns")
-        self.before = None if before is None else get_checkpoint_id(before)
+        self.before = _asked(before or {}).get("checkpoint_id")
+        for name, given in (("before", self.before), ("checkpoint_ns", self.namespace)):
+            if given is not None:
+                _text(name, given)
+        if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool)):
+            raise InvalidInput(f"limit is a whole number; found a {type(limit).__name__}")
+        if not isinstance(filter, Mapping | None):
+            raise InvalidInput(
+                f"filter is a mapping of names to values; found a {type(filter).__name__}"
+            )
         self.left = limit
         self.behind: bytes | None = None
         self.ended = limit is not None and limit <= 0
@@ -371,12 +383,32 @@ class _Listing:
 
 
 def _place(config: RunnableConfig) -> Place:
-    asked = config.get("configurable", {})
+    asked = _asked(config)
     if asked.get("thread_id") is None:
         raise InvalidInput(
             'a checkpoint belongs to a thread; give {"configurable": {"thread_id": ...}}'
         )
-    return Place(str(asked["thread_id"]), asked.get("checkpoint_ns", ""))
+    if asked.get("checkpoint_id") is not None:
+        _text("checkpoint_id", asked["checkpoint_id"])
+    return Place(str(asked["thread_id"]), _text("checkpoint_ns", asked.get("checkpoint_ns") or ""))
+
+
+def _asked(config: Any) -> Mapping[str, Any]:
+    """What a configuration says of its place. Raises InvalidInput."""
+    asked = config.get("configurable", {}) if isinstance(config, Mapping) else None
+    if not isinstance(asked, Mapping):
+        raise InvalidInput(
+            'a configuration is a mapping such as {"configurable": {"thread_id": ...}}; found '
+            "something else"
+        )
+    return asked
+
+
+def _text(name: str, given: Any) -> str:
+    """An identifier. Raises InvalidInput."""
+    if not isinstance(given, str):
+        raise InvalidInput(f"{name} is a str; found a {type(given).__name__}")
+    return given
 
 
 def _config(place: Place, id: str) -> RunnableConfig:

@@ -6,7 +6,7 @@ store.put(("users", "ada"), "profile", {"name": "Ada"})
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from holdfast.adapters.handles import Bridge
@@ -15,6 +15,7 @@ from holdfast.adapters.item_rows import CANDIDATES_MAX, Items, Put
 from holdfast.adapters.requirement import requires
 from holdfast.contract.errors import InvalidInput
 from holdfast.database.handle import Database
+from holdfast.store.durations import TTL_MAX_S
 from holdfast.store.versions.entry import Entry
 from holdfast.sync.database import Database as SyncDatabase
 
@@ -162,8 +163,11 @@ class HoldfastStore(BaseStore):
     async def _search(
         self, view: Any, op: SearchOp, vector: Sequence[float] | None, read: list[Entry[Any]]
     ) -> list[SearchItem]:
-        if op.limit < 0 or op.offset < 0:
-            raise InvalidInput(f"limit and offset are 0 or more; found {op.limit} and {op.offset}")
+        _check_page(op)
+        if not isinstance(op.filter, Mapping | None):
+            raise InvalidInput(
+                f"filter is a mapping of names to values; found a {type(op.filter).__name__}"
+            )
         found = await (
             self._in_order(view, op) if vector is None else self._by_meaning(view, op, vector)
         )
@@ -214,6 +218,9 @@ class HoldfastStore(BaseStore):
         )
 
     async def _namespaces(self, view: Any, op: ListNamespacesOp) -> list[tuple[str, ...]]:
+        _check_page(op)
+        if op.max_depth is not None and (not isinstance(op.max_depth, int) or op.max_depth < 1):
+            raise InvalidInput(f"max_depth is a whole number from 1; found {op.max_depth!r}")
         conditions = op.match_conditions or ()
         found = {
             labels[: op.max_depth]
@@ -221,6 +228,28 @@ class HoldfastStore(BaseStore):
             if all(matches(labels, one.match_type, one.path) for one in conditions)
         }
         return sorted(found)[op.offset : op.offset + op.limit]
+
+
+def _check_page(op: SearchOp | ListNamespacesOp) -> None:
+    """Refuse a page that is none. Raises InvalidInput."""
+    for name, given in (("limit", op.limit), ("offset", op.offset)):
+        if not isinstance(given, int) or isinstance(given, bool) or given < 0:
+            found = given if isinstance(given, int) else f"a {type(given).__name__}"
+            raise InvalidInput(f"{name} is a whole number of 0 or more; found {found}")
+
+
+def _check_put(op: PutOp) -> None:
+    """Refuse an item that cannot be one. Raises InvalidInput."""
+    if not isinstance(op.value, Mapping | None):
+        raise InvalidInput(f"the value of an item is a mapping; found a {type(op.value).__name__}")
+    if op.ttl is not None:
+        number = isinstance(op.ttl, int | float) and not isinstance(op.ttl, bool)
+        # Bounded before it is multiplied: a huge int is no float.
+        if not number or not 0 < op.ttl <= TTL_MAX_S / 60:
+            raise InvalidInput(
+                f"ttl is a number of minutes above 0 and at most {TTL_MAX_S / 60:.0f}; found "
+                + (f"{op.ttl}"[:80] if number else f"a {type(op.ttl).__name__}")
+            )
 
 
 def _one_each(texts: list[str], vectors: list[list[float]]) -> list[list[float]]:
@@ -241,6 +270,7 @@ class _Batch:
         self.puts: dict[Place, PutOp] = {}
         for at, op in enumerate(self.ops):
             if isinstance(op, PutOp):
+                _check_put(op)
                 self.puts[op.namespace, op.key] = op
             elif isinstance(op, GetOp | SearchOp | ListNamespacesOp):
                 self.reads.append((at, op))

@@ -21,7 +21,7 @@ from os import PathLike
 from types import TracebackType
 
 from holdfast.adapters.async_place import AsyncPlace
-from holdfast.adapters.expiring import pack_kept, seconds_of, unpack_kept
+from holdfast.adapters.expiring import pack_kept, seconds_of, text_key, text_value, unpack_kept
 from holdfast.adapters.ranges import remove_range
 from holdfast.adapters.requirement import requires
 from holdfast.adapters.steps import one_async_step
@@ -64,7 +64,8 @@ class LitestarStore(NamespacedStore):
         self.namespace = namespace
 
     def with_namespace(self, namespace: str) -> LitestarStore:
-        """A store of its own below this one; `delete_all` here includes it."""
+        """A store of its own below this one; `delete_all` here includes it. Raises InvalidKey."""
+        text_key(namespace)
         child = object.__new__(type(self))
         child._place, child._clock = self._place, self._clock
         child.namespace = (*self.namespace, namespace)
@@ -78,7 +79,7 @@ class LitestarStore(NamespacedStore):
         Raises:
             InvalidKey, InvalidValue, InvalidInput: nothing was written.
         """
-        data = value.encode() if isinstance(value, str) else value
+        data = text_value(value) if isinstance(value, str) else value
         if not isinstance(data, bytes):
             raise InvalidValue(f"a value is bytes or str; found a {type(value).__name__}")
         ttl_s = seconds_of(expires_in) or None

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from functools import partial
 from os import PathLike
-from typing import Any
+from typing import Any, Final
 
 from holdfast.adapters.arrow import Export
 from holdfast.adapters.columns import Missing
-from holdfast.adapters.files import held, offload, replaced
+from holdfast.adapters.files import held, offload, path_of, replaced
 from holdfast.adapters.handles import either
 from holdfast.adapters.incoming import Nulls, incoming
 from holdfast.adapters.requirement import requires
 from holdfast.adapters.rows import BATCH_ROWS, COMMIT_ROWS
 from holdfast.contract.errors import InvalidInput, InvalidValue
 from holdfast.documents.collection import Collection
+
+#: What a file may be compressed with.
+COMPRESSIONS: Final = ("none", "snappy", "gzip", "zstd", "lz4", "brotli")
 
 
 @either
@@ -48,6 +51,10 @@ async def to_parquet(
     """
     with requires("pyarrow>=20"):
         from pyarrow import parquet
+    if compression not in COMPRESSIONS:
+        raise InvalidInput(
+            f"compression is one of {', '.join(COMPRESSIONS)}; found {str(compression)[:80]!r}"
+        )
     export = Export(collection, query, key, schema, missing, hint, batch_rows)
     written = 0
     with replaced(path, collection) as beside:
@@ -88,9 +95,11 @@ async def from_parquet(
         import pyarrow as pa
         from pyarrow import parquet
 
+    file_path = path_of(path)
+
     def open_file() -> Any:
         try:
-            return parquet.ParquetFile(path)
+            return parquet.ParquetFile(file_path)
         except pa.ArrowInvalid as error:
             raise InvalidInput(
                 "a Parquet file was wanted; found another one, or a damaged one"

@@ -68,7 +68,11 @@ class Writer:
     """
 
     def __init__(self, collection: Collection[Any], commit_rows: int, **options: Any) -> None:
-        if not isinstance(commit_rows, int) or not 1 <= commit_rows <= COMMIT_ROWS_MAX:
+        if (
+            not isinstance(commit_rows, int)
+            or isinstance(commit_rows, bool)
+            or not 1 <= commit_rows <= COMMIT_ROWS_MAX
+        ):
             raise InvalidInput(
                 f"commit_rows is an int from 1 to {COMMIT_ROWS_MAX}; found {commit_rows!r}",
                 limit=COMMIT_ROWS_MAX,

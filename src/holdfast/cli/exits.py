@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from typing import Any
+from typing import Any, Final
 
 from holdfast.cli import shown
 from holdfast.codecs import typed_json
 from holdfast.contract import errors
+from holdfast.contract.config import masked
 from holdfast.contract.errors import StoreError
 
 OK = 0
@@ -58,6 +60,10 @@ _USAGE = (
 )
 
 
+#: What may hold a password.
+_ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\")]+")
+
+
 class BadUsage(ValueError):
     """The command line asks for what cannot be; the message says what can."""
 
@@ -99,7 +105,8 @@ def _facts(error: Exception) -> tuple[str, str, bool, dict[str, Any]]:
     if format_message is not None:
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "holdfast"
-        said = format_message().rstrip()
+        # An address given in the wrong place is shown like one in the right place.
+        said = _ADDRESS.sub(lambda found: masked(found[0]), format_message().rstrip())
         stop = "" if said.endswith((".", "?", "!")) else "."
         return "USAGE", f"{said}{stop} See {command} --help", False, {}
     if isinstance(error, OSError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakValueDictionary
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import escape
@@ -73,7 +74,10 @@ class Collections:
         self._opened: dict[str, DocumentStorage] = {}
         self._changes = changes
         self._hubs: dict[str, LiveHub] = {}
-        self._hooks: dict[str, Hooks] = {}
+        #: By name, for as long as a collection object has them, or there are handlers: names come
+        #: and go, and each is asked for.
+        self._hooks: WeakValueDictionary[str, Hooks] = WeakValueDictionary()
+        self._handled: dict[str, Hooks] = {}
         self._observers: dict[str, Observers] = {}
 
     def on(self, engine: Engine, pending: PendingRevision | None) -> Collections:
@@ -83,7 +87,7 @@ class Collections:
             engine, self._keyspaces, self._retention, self.values, self.components,
             _nothing, self.gate, pending,
         )  # fmt: skip
-        view._hooks = self._hooks
+        view._hooks, view._handled = self._hooks, self._handled
         return view
 
     async def find(self, name: str) -> DocumentStorage | None:
@@ -139,7 +143,14 @@ class Collections:
     def hooks(self, name: str) -> Hooks:
         """The handlers around the operations on a collection."""
         known = self._hooks.get(name)
-        return known if known is not None else self._hooks.setdefault(name, Hooks())
+        return known if known is not None else self._hooks.setdefault(name, Hooks(name))
+
+    def keep_hooks(self, hooks: Hooks) -> None:
+        """Hooks got a handler, or lost one: those with handlers stay."""
+        if hooks.any:
+            self._handled[hooks.name] = hooks
+        else:
+            self._handled.pop(hooks.name, None)
 
     def live_hub(self, name: str) -> LiveHub:
         """What keeps the live queries of a collection current.

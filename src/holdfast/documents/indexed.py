@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from holdfast.contract.errors import InvalidInput
 from holdfast.documents.indexing import build as building
 from holdfast.documents.indexing import quota as quotas
 from holdfast.documents.indexing.defining import defined, index_facts
@@ -63,6 +64,8 @@ class Indexed(Observed[T]):
             Unsupported: inside a transaction; or the database is encrypted, and the index would
                 hold values of fields in the clear that `Encryption.plain_indexes` does not name.
         """
+        if progress is not None and not callable(progress):
+            raise InvalidInput(f"progress is a function; found a {type(progress).__name__}")
         wanted = defined(name, fields, kind, unique, sparse, weights, language, dimensions, metric)
         storage = await self._require()
         await building.create(storage, fit_for_encryption(storage, wanted), progress)

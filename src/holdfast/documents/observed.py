@@ -95,6 +95,7 @@ class Observed(Searched[T]):
         if event != CHANGE:
             self._collections.gate.check()
             self._hooks.add(event, handler)
+            self._collections.keep_hooks(self._hooks)
             return
         make = self._typed.from_plain
 
@@ -113,6 +114,7 @@ class Observed(Searched[T]):
             self._collections.observers(self._name).remove(handler)
         else:
             self._hooks.remove(event, handler)
+            self._collections.keep_hooks(self._hooks)
 
     def watch(
         self,

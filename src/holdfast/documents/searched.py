@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from holdfast.codecs.keys import pack_text
+from holdfast.contract.errors import InvalidQuery
 from holdfast.documents.indexes.definition import Catalogue
 from holdfast.documents.indexes.writers import analyzer_of
 from holdfast.documents.planner.found import Found
@@ -64,7 +65,9 @@ class Searched(Queries[T]):
             InvalidQuery: the search or a condition is malformed, or there are several indexes.
             IndexNotFound: there is no such index that is ready.
         """
-        wanted = as_query(conditions, (), limit, 0, select, None, equal)
+        wanted = as_query(conditions, (), _checked_limit(limit), 0, select, None, equal)
+        if not isinstance(text, str):
+            raise InvalidQuery(f"a search wanted words as a str; found a {type(text).__name__}")
         shown = () if highlight is None else selected(highlight, "highlight")
         storage = await self._find()
         if storage is None:
@@ -120,7 +123,7 @@ class Searched(Queries[T]):
             IndexNotFound: there is no vector index that is ready.
             DriverMissing: numpy, or for approximate search usearch, is not installed.
         """
-        wanted = as_query(conditions, (), limit, 0, select, None, equal)
+        wanted = as_query(conditions, (), _checked_limit(limit), 0, select, None, equal)
         storage = await self._find()
         if storage is None:
             raise no_vector_index(index)
@@ -135,6 +138,13 @@ class Searched(Queries[T]):
             QueryResult(row[0], keep(row), row[2].metadata, distance=distance)
             for row, distance in found
         ]
+
+
+def _checked_limit(limit: Any) -> int:
+    """How many are wanted of a ranking, which has no end of its own. Raises InvalidQuery."""
+    if limit is None:
+        raise InvalidQuery("a search wanted a limit, a whole number from 0 up; found None")
+    return cast("int", limit)
 
 
 def _joined(

@@ -59,6 +59,11 @@ class SerializationConfig:
     def values(self, host: Host) -> Values:
         """What serialises so. Raises ConfigInvalid, DriverMissing."""
         compression = self.compression
+        if not isinstance(compression, Compression | str):
+            raise ConfigInvalid(
+                "compression is a name, or a compression as it is; found a "
+                f"{type(compression).__name__}"
+            )
         if not isinstance(compression, Compression):
             compression = compression_named(compression)
         return Values(host, self._serializer(), compression)
@@ -71,7 +76,7 @@ class SerializationConfig:
                 "the format protobuf stores messages of one type, and a collection holds plain "
                 "documents; give a `serializer` that makes the message of a document"
             )
-        if self.format not in FORMATS:
+        if not isinstance(self.format, str) or self.format not in FORMATS:
             raise ConfigInvalid(
                 f"format is one of {', '.join(FORMATS)}; found {str(self.format)[:80]!r}"
             )
@@ -83,6 +88,11 @@ def registered(own: Any, name: str, code: int) -> Serializer:
     if isinstance(own, Serializer):
         serializer = own
     elif isinstance(own, DocumentSerializer):
+        if not isinstance(code, int) or isinstance(code, bool):
+            raise ConfigInvalid(
+                f"the code of a serializer is a whole number from {CUSTOM_CODES.start} to "
+                f"{CUSTOM_CODES.stop - 1}; found a {type(code).__name__}"
+            )
         known = registry.coded(code)
         if isinstance(known, _Adapted) and known.own is own:
             return known
@@ -114,7 +124,13 @@ class _Adapted(Serializer):
                 "nothing was written",
             ) from error
         if isinstance(data, str):
-            return data.encode()
+            try:
+                return data.encode()
+            except UnicodeEncodeError as error:
+                raise SerializationFailed(
+                    f"the serializer {self.name!r} gave text with a lone surrogate; nothing was "
+                    "written. Have it give bytes",
+                ) from error
         if not isinstance(data, bytes):
             raise SerializationFailed(
                 f"the serializer {self.name!r} wanted to give bytes or text; it gave a "

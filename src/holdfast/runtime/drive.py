@@ -8,6 +8,7 @@ coroutine stands.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 import time
@@ -76,6 +77,18 @@ def _run(coroutine: Coroutine[Any, Any, T]) -> T:
             failure = error
 
 
+#: Stands for this process: another object in each forked child.
+_process: list[object] = [object()]
+
+
+def _part_from_parent() -> None:
+    _process[0] = object()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_part_from_parent)
+
+
 class _Closed(BaseException):
     """Ends a step where it waits; GeneratorExit would not reach below an asynchronous iterator."""
 
@@ -101,6 +114,7 @@ class DrivenIterator(Iterator[T]):
         self._step: Coroutine[Any, Any, T] | None = None
         self._hold: Hold | None = None
         self._closed = False
+        self._process = _process[0]
 
     def __next__(self) -> T:
         ready = self._ready
@@ -122,6 +136,8 @@ class DrivenIterator(Iterator[T]):
         if timeout_s is not None:
             timeout_s = seconds_to_wait(timeout_s)
             deadline = time.monotonic() + timeout_s
+        if self._process is not _process[0]:
+            self._adopt()
         while True:
             try:
                 if not self._turn.acquire(timeout=-1 if timeout_s is None else timeout_s):
@@ -140,6 +156,19 @@ class DrivenIterator(Iterator[T]):
                 return self._kept.popleft()
             except IndexError:
                 continue  # Another thread took it.
+
+    def _adopt(self) -> None:
+        """Go on in a forked child, if nothing was under way in the parent. Raises WrongContext.
+
+        What a step waits for there is never settled here, and a turn of its threads never ends.
+        """
+        if self._step is not None or not self._turn.acquire(blocking=False):
+            raise WrongContext(
+                "this iteration was under way before a fork and belongs to the parent; open the "
+                "database in the child, and begin it there"
+            )
+        self._turn.release()
+        self._process = _process[0]
 
     def _recover(self, error: BaseException) -> None:
         """Put right what an error or an interrupt of `take` left half-way."""

@@ -28,6 +28,7 @@ from holdfast.documents.live import result as result_module
 from holdfast.documents.live.query import LiveQuery
 from holdfast.documents.query import F, Query
 from holdfast.documents.results import LiveChange
+from holdfast.documents.walking import Moment
 from tests.store.scene import Scene, until
 
 
@@ -505,3 +506,43 @@ def test_a_forked_child_is_refused_and_does_not_wait(tmp_path: Any) -> None:
         capture_output=True, text=True, timeout=40, check=True,
     )  # fmt: skip
     assert done.stdout in ("STORE_CLOSED", "WRONG_CONTEXT")
+
+
+async def test_what_was_written_before_is_in_a_result_that_begins(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that began while the reader brought others to an earlier moment was read at that."""
+    taken: asyncio.Queue[asyncio.Event] = asyncio.Queue()
+    slow = False
+
+    class SlowMoment(Moment):
+        async def begin(self) -> Any:
+            view = await super().begin()
+            if slow:
+                go_on = asyncio.Event()
+                taken.put_nowait(go_on)
+                await go_on.wait()
+            return view
+
+    monkeypatch.setattr(hub_module, "Moment", SlowMoment)
+    async with scene.open() as db, asyncio.timeout(20):
+        things = db.collection("things")
+        async with things.live(F.n >= 0) as other:
+            slow = True
+            await things.set("a", {"n": 1})
+            before = await taken.get()
+            await things.set("b", {"n": 2})
+            live = things.live(F.n == 2)
+            beginning = asyncio.ensure_future(live.begin())
+            await asyncio.sleep(0)
+            before.set()
+            after = await taken.get()
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert not beginning.done()
+            slow = False
+            after.set()
+            await beginning
+            assert [one.key for one in live.results] == ["b"]
+            assert [(await anext(other)).key for _ in range(2)] == ["a", "b"]
+            await live.aclose()

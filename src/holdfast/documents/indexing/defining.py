@@ -39,10 +39,14 @@ def defined(
             f"the name of an index is a str of 1 to {NAME_CHARACTERS_MAX} characters; found "
             + (f"one of {len(name)}" if isinstance(name, str) else f"a {type(name).__name__}")
         )
+    check_text("the name of an index", name)
     if kind not in KINDS:
         raise InvalidInput(f"kind is one of {', '.join(KINDS)}; found {kind!r}")
     clauses = order_of(fields, "fields")
     _check_clauses(clauses, kind)
+    for option, given in (("unique", unique), ("sparse", sparse)):
+        if not isinstance(given, bool):
+            raise InvalidInput(f"{option} is True or False; found a {type(given).__name__}")
     if unique and kind != "btree":
         raise InvalidInput(f"a unique index is of kind btree; found {kind}. Make two indexes")
     if sparse and kind != "btree":
@@ -55,10 +59,16 @@ def defined(
     if (weights is not None or language is not None) and kind != "text":
         raise InvalidInput(f"weights and language are for indexes of kind text; found {kind}")
     if language is not None:
+        if not isinstance(language, str):
+            raise InvalidInput(
+                f"language is the name of a stemmer; found a {type(language).__name__}"
+            )
         analyzer_of(language)
     _check_vectors(kind, dimensions, metric)
     space = (
-        None if dimensions is None else VectorSpace(dimensions, cast("Metric", metric or "cosine"))
+        None
+        if dimensions is None
+        else VectorSpace(dimensions, cast("Metric", "cosine" if metric is None else metric))
     )
     return IndexDefinition(
         str.__str__(name),  # What is of a class of its own is kept as the text that it holds.
@@ -104,10 +114,21 @@ def _check_clauses(clauses: tuple[OrderBy, ...], kind: str) -> None:
 def _weights(weights: Iterable[float] | None, count: int) -> list[float]:
     if weights is None:
         return [1.0] * count
-    several = [float(one) for one in weights]
+    try:
+        several = [float(one) for one in weights if not isinstance(one, str | bytes | bool)]
+    except (TypeError, ValueError, OverflowError):
+        several = []
     if len(several) != count or not all(math.isfinite(one) and one >= 0 for one in several):
         raise InvalidInput(f"weights are {count} numbers from 0 up, one for each field")
     return several
+
+
+def check_text(what: str, given: str) -> None:
+    """Refuse text that cannot be stored. Raises InvalidName."""
+    try:
+        given.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidName(f"{what} is Unicode text; found a lone surrogate") from error
 
 
 async def index_facts(storage: DocumentStorage, index: IndexDefinition) -> IndexFacts:

@@ -82,8 +82,11 @@ class LiveHub:
         #: Guards what follows, and every result: readers take from them in threads of their own.
         self._lock = threading.Lock()
         self._results: dict[LiveResult, list[Completion[None]]] = {}
-        #: Those that have to be read as a whole, and those that this moment may have changed.
+        #: Those that have to be read as a whole: the joined ones at a moment that begins after they
+        #: joined, so that they have what was written before.
+        self._joined: dict[LiveResult, None] = {}
         self._unread: dict[LiveResult, None] = {}
+        #: Those that this moment may have changed.
         self._touched: dict[LiveResult, None] = {}
         self._abandoned: deque[LiveResult] = deque()
         self._settled = True
@@ -103,7 +106,7 @@ class LiveHub:
                     limit=LIVE_QUERIES_MAX,
                 )
             self._results[result] = []
-            self._unread[result] = None
+            self._joined[result] = None
             if result.query.limit != 0:
                 self._routes.add(result, result.query.where)
             waiter = self._waiter
@@ -190,13 +193,15 @@ class LiveHub:
 
     def _drop(self, result: LiveResult) -> list[Completion[None]]:
         """Forget a result; who waits for it. The caller holds the lock."""
-        waiters = self._results.pop(result, None)
+        waiters = self._results.get(result)
         if waiters is None:
             return []
+        self._joined.pop(result, None)
         self._unread.pop(result, None)
         if result.query.limit != 0:
             self._routes.remove(result)
         result.forget()
+        del self._results[result]  # At last: who was interrupted forgets it again.
         return waiters
 
     def _fail(self, result: LiveResult, error: BaseException) -> None:
@@ -223,51 +228,59 @@ class LiveHub:
         self._host.settle((one, None, None) for one in ready)
 
     async def _run(self, runtime: Runtime) -> None:
-        waiter = self._waiter = self._join()
+        waiter: Waiter | None = None
         try:
-            while True:
-                with self._lock:
-                    while self._abandoned:
-                        self._drop(self._abandoned.popleft())
-                    if not self._results:
-                        self._background = self._waiter = None
-                        return
-                try:
-                    self._gate.check()
-                    await self._advance(runtime)
-                    await waiter.wait(self.position)
-                except Compacted as gone:
-                    _log.warning("live queries are asked again: %s", gone)
-                    self._reload()
-                except StoreError as error:
-                    if not error.retryable:
-                        self._fail_all(error)
-                        continue
-                    _log.warning("changes for live queries are read again: %s", error)
-                    await runtime.sleep(RETRY_S)
-                except Exception as error:  # noqa: BLE001 - whoever reads the results is told
-                    self._fail_all(error)
+            waiter = self._waiter = self._join()
+            await self._go_on(runtime, waiter)
         except BaseException:
             # The loop ends, or an interrupt: nobody keeps the results any more.
             self._fail_all(StoreClosed("what kept the live queries current was ended"))
             raise
         finally:
-            waiter.leave()
+            if waiter is not None:
+                waiter.leave()
             with self._lock:
                 if self._waiter is waiter:
                     self._background = self._waiter = None
+
+    async def _go_on(self, runtime: Runtime, waiter: Waiter) -> None:
+        while True:
+            with self._lock:
+                while self._abandoned:
+                    self._drop(self._abandoned.popleft())
+                if not self._results:
+                    self._background = self._waiter = None
+                    return
+            try:
+                self._gate.check()
+                await self._advance(runtime)
+                await waiter.wait(self.position)
+            except Compacted as gone:
+                _log.warning("live queries are asked again: %s", gone)
+                self._reload()
+            except StoreError as error:
+                if not error.retryable:
+                    self._fail_all(error)
+                    continue
+                _log.warning("changes for live queries are read again: %s", error)
+                await runtime.sleep(RETRY_S)
+            except Exception as error:  # noqa: BLE001 - whoever reads the results is told
+                self._fail_all(error)
 
     def _reload(self) -> None:
         self._number, self.position = None, 0
         with self._lock:
             for result in self._results:
                 result.loaded = False
-            self._unread = dict.fromkeys(self._results)
+            self._unread = {one: None for one in self._results if one not in self._joined}
 
     # --- Inside: one moment after the other -------------------------------------------------
 
     async def _advance(self, runtime: Runtime) -> None:
         """Bring every result to what is now."""
+        with self._lock:
+            self._unread |= self._joined
+            self._joined = {}
         moment = Moment(self._engine)
         try:
             view = await moment.begin()

@@ -42,7 +42,7 @@ class LiveQuery(Generic[T]):
         self._told = Told()
         #: One at a time changes what was told: threads may share the twin of this.
         self._turn = threading.Lock()
-        self._joined = self._begun = self._closed = False
+        self._joined = self._begun = self._closed = self._left = False
 
     async def begin(self) -> Self:
         """Read the result; entering its block does. Beginning twice does nothing.
@@ -118,6 +118,7 @@ class LiveQuery(Generic[T]):
         """End it; ending twice does nothing."""
         self._closed = True
         self._hub.leave(self._result)
+        self._left = True
 
     async def __aenter__(self) -> Self:
         try:
@@ -135,8 +136,8 @@ class LiveQuery(Generic[T]):
         await self.aclose()
 
     def __del__(self) -> None:
-        # Abandoned: nobody keeps it current any more.
-        if getattr(self, "_joined", False) and not self._closed:
+        # Abandoned, or interrupted while it joined or left: nobody keeps it current any more.
+        if not getattr(self, "_left", True):
             self._hub.abandon(self._result)
 
     def _value(self, key: str, entry: Entry[Any]) -> T:

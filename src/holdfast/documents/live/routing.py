@@ -58,21 +58,23 @@ class Routes(Generic[T]):
                 self._equal.setdefault(route.path, {}).setdefault(key, {})[item] = None
 
     def remove(self, item: T) -> None:
-        """Take it out."""
+        """Take it out, also one of which an interrupt let a part come in."""
         self._everywhere.pop(item, None)
-        for number, route in enumerate(self._routes.pop(item, ())):
-            if route.span is not None:
-                spans = self._spans[route.path]
+        for number, route in enumerate(self._routes.get(item, ())):
+            spans = self._spans.get(route.path)
+            if route.span is not None and spans is not None:
                 spans.remove((item, number))
                 if not len(spans):
                     del self._spans[route.path]
             for key in route.keys:
-                buckets = self._equal[route.path]
-                buckets[key].pop(item, None)
-                if not buckets[key]:
-                    del buckets[key]
+                buckets = self._equal.get(route.path, {})
+                bucket = buckets.get(key, {})
+                bucket.pop(item, None)
+                if not bucket:
+                    buckets.pop(key, None)
                 if not buckets:
-                    del self._equal[route.path]
+                    self._equal.pop(route.path, None)
+        self._routes.pop(item, None)  # At last: who was interrupted takes it out again.
 
     def concerned(self, document: Any) -> dict[T, None]:
         """The items whose condition the document may meet, each once."""

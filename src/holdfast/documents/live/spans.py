@@ -40,8 +40,9 @@ class Spans(Generic[T]):
         self._items[item] = self._fresh[item] = span
 
     def remove(self, item: T) -> None:
-        """Take it out."""
-        del self._items[item]
+        """Take it out, if it is there."""
+        if self._items.pop(item, None) is None:
+            return
         if self._fresh.pop(item, None) is None:
             self._gone += 1  # It stays in the tree until the tree is built anew.
 

@@ -20,7 +20,7 @@ HANDLERS_MAX: Final = 1000
 def checked_event(event: Any) -> str:
     """The name of an event. Raises InvalidInput."""
     if event in EVENTS:
-        return str(event)
+        return str.__str__(event)
     raise InvalidInput(
         f"an event is one of {', '.join(EVENTS)}; found "
         + (repr(event)[:80] if isinstance(event, str) else f"a {type(event).__name__}")
@@ -31,11 +31,13 @@ class Hooks:
     """The handlers around the operations on one collection, of one handle on the database.
 
     Attributes:
+        name: of the collection.
         reads, writes: whether there are any for reads, and for writes.
         errors: whether there are any for errors.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
         self._handlers: dict[str, tuple[Handler, ...]] = {}
         self.reads = self.writes = self.errors = False
 
@@ -53,6 +55,11 @@ class Hooks:
             known.remove(handler)
             self._handlers[event] = tuple(known)
             self._note()
+
+    @property
+    def any(self) -> bool:
+        """Whether there are any handlers."""
+        return self.reads or self.writes or self.errors
 
     async def before(self, event: str, *arguments: Any) -> None:
         """Call the handlers of an event, each after the other; what one raises goes on."""

@@ -61,6 +61,8 @@ class Observers:
         self._host = changes.engine.components.host
         self._observers: tuple[tuple[Handler, Observer], ...] = ()
         self._follower: Background | None = None
+        #: The one that is to go on: of another one an interrupt kept the end from coming.
+        self._following: object = None
         #: Guards what follows: one caller at a time tells, and has the turn.
         self._lock = threading.Lock()
         self._turn: object = None
@@ -82,14 +84,25 @@ class Observers:
         with self._lock:
             require_room(len(self._observers), "change")
             self._changes.gate.check()
-            self._observers = (*self._observers, (handler, observer))
-            if len(self._observers) > 1:
-                return
-            # Asked once the observer is in place, so that no commit falls between.
-            self._position = max(self._position, self._changes.head())
-            self._index = WHOLE
-            runtime = self._changes.gate.runtime
-            self._follower = runtime.start("holdfast observers", lambda: self._follow(runtime))
+            before = self._observers
+            try:
+                self._observers = (*before, (handler, observer))
+                if before:
+                    return
+                following = self._following = object()
+                # Asked once the observer is in place, so that no commit falls between.
+                self._position = max(self._position, self._changes.head())
+                self._index = WHOLE
+                runtime = self._changes.gate.runtime
+                self._follower = runtime.start(
+                    "holdfast observers", lambda: self._follow(runtime, following)
+                )
+            except BaseException:
+                # Whoever was interrupted is told nothing, and whoever comes next has a follower.
+                self._observers = before
+                if not before:
+                    self._following = None
+                raise
 
     def remove(self, handler: Handler) -> None:
         """Tell the observer no more; one that is not there is none."""
@@ -100,6 +113,7 @@ class Observers:
                     self._observers = tuple(kept for kept in self._observers if kept is not one)
                     break
             if not self._observers:
+                self._following = None
                 follower, self._follower = self._follower, None
         if follower is not None:
             follower.stop()
@@ -107,7 +121,7 @@ class Observers:
     async def close(self) -> None:
         """Tell nobody anything any more."""
         with self._lock:
-            self._observers = ()
+            self._observers, self._following = (), None
             follower, self._follower = self._follower, None
         if follower is not None:
             follower.stop()
@@ -209,13 +223,13 @@ class Observers:
             log_raised("change", await call_all(observers, commit), going_on)
         return []
 
-    async def _follow(self, runtime: Runtime) -> None:
-        """Notice what others commit."""
+    async def _follow(self, runtime: Runtime, following: object) -> None:
+        """Notice what others commit, until another one is to."""
         # A thread of its own has nobody to interrupt.
         going_on = () if runtime.blocking else (KeyboardInterrupt, SystemExit)
         waiter = self._join()
         try:
-            while self.active:
+            while self._following is following:
                 try:
                     await waiter.wait(self._position)
                     # A writer of this handle goes first.

@@ -38,28 +38,37 @@ class Reader:
 
     Attributes:
         away: it is kept for a snapshot, or closed.
+        closed: its connection is closed.
         execute: a statement, before whose end there is no other.
     """
 
-    __slots__ = ("__weakref__", "_cursor", "_execute", "away", "connection", "execute")
+    __slots__ = ("__weakref__", "_cursor", "away", "closed", "connection", "execute")
 
     connection: sqlite3.Connection
 
     def __init__(self) -> None:
-        self.away = False
+        self.away = self.closed = False
         self._cursor: sqlite3.Cursor | None = None
 
     def attach(self, connection: sqlite3.Connection) -> None:
         """Read through this connection."""
         self.connection = connection
         self._cursor = cursor = connection.cursor()
-        self.execute = self._execute = cursor.execute
+        self.execute = cursor.execute
 
     def close(self) -> None:
-        """Close its connection, if it has one."""
+        """Close its connection, if it has one; twice does nothing."""
         connection = getattr(self, "connection", None)
         if connection is not None:
+            self.closed = True
             close(self._cursor, connection)
+
+    def pass_on(self, heir: Reader) -> None:
+        """Give the connection to another reader, and have none any more."""
+        heir.connection, heir._cursor = self.connection, self._cursor
+        heir.execute = self.execute
+        del self.connection
+        self._cursor = None
 
     def __del__(self) -> None:
         # An interrupt came before the caller that took it had it.
@@ -69,18 +78,18 @@ class Reader:
         """The record of the key."""
         # Only a key with these two bytes can be that of an appended row.
         if key[-12:-10] == b"\0\0":
-            row = self._execute(*find(key)).fetchone()
+            row = self.execute(*find(key)).fetchone()
         else:
-            row = self._execute(FIND, (key,)).fetchone()
+            row = self.execute(FIND, (key,)).fetchone()
         return None if row is None else record_of(row)
 
     def many(self, keys: Sequence[bytes]) -> list[Record | None]:
         """The records of the keys, all of one moment."""
-        return records_together(self._execute, keys)
+        return records_together(self.execute, keys)
 
     def head(self) -> int:
         """The newest revision of the view."""
-        (head,) = self._execute(HEAD).fetchone()
+        (head,) = self.execute(HEAD).fetchone()
         return int(head)
 
     def page(self, range: Range, rows_max: int, bytes_max: int) -> Page:
@@ -88,7 +97,7 @@ class Reader:
         page = page_together(self.connection.execute, range, rows_max, bytes_max)
         if page is not None:
             return page
-        execute = self._execute
+        execute = self.execute
         execute("BEGIN")
         page = self.page_of_view(range, rows_max, bytes_max)
         execute("ROLLBACK")
@@ -96,7 +105,7 @@ class Reader:
 
     def page_of_view(self, range: Range, rows_max: int, bytes_max: int) -> Page:
         """The same inside a transaction."""
-        revision, prefix = self._execute(VIEW).fetchone()
+        revision, prefix = self.execute(VIEW).fetchone()
         keys = None if prefix is None else AppendedKeys(prefix)
         rows: list[tuple[bytes, Record]] = []
         bytes_left = bytes_max
@@ -153,16 +162,22 @@ class Readers:
         """A snapshot that kept this reader is closed; whether all its reads came to their end."""
         # As in `take`: who freezes sees the one or this sees the other.
         reader.away = False
-        if self._frozen or not whole:
+        if self._frozen or not whole or reader.closed:
             self.discard(reader)
             return
         try:
             if reader.connection.in_transaction:
                 reader.connection.execute("ROLLBACK")
+            # The snapshot may be garbage, and this reader with it: its finalizer, which comes
+            # before or after that of the snapshot, must find no connection that others use.
+            heir = Reader()
+            holding(self._lock, lambda: self._made.add(heir))
+            reader.pass_on(heir)
+            reader.away = True
         except BaseException:
             self.discard(reader)
             raise
-        self.give_back(reader)
+        self.give_back(heir)
 
     def discard(self, reader: Reader) -> None:
         """The read failed or was interrupted, so that it may hold a view."""
