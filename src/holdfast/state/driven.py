@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import _AsyncGeneratorContextManager, contextmanager
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from holdfast.contract.errors import ServiceRequired
@@ -58,16 +58,18 @@ class _DrivenMethod:
 
 
 @contextmanager
-def driven(manager: AbstractAsyncContextManager[T], wrap: Callable[[T], W]) -> Iterator[W]:
+def driven(manager: _AsyncGeneratorContextManager[T], wrap: Callable[[T], W]) -> Iterator[W]:
     """The block of an asynchronous manager, for a caller without a loop."""
-    held = drive(_awaited(manager.__aenter__()))
     try:
+        held = drive(_awaited(manager.__aenter__()))
         yield wrap(held)
+        drive(_awaited(manager.__aexit__(None, None, None)))
     except BaseException as error:
+        # An interrupt may come when the block is entered and nobody knows it, or before it is left.
+        if getattr(manager.gen, "ag_frame", None) is None:
+            raise  # It has been left.
         if not drive(_awaited(manager.__aexit__(type(error), error, error.__traceback__))):
             raise
-    else:
-        drive(_awaited(manager.__aexit__(None, None, None)))
 
 
 async def _awaited(work: Any) -> Any:
