@@ -83,7 +83,7 @@ class Cache(Area):
         tags: Sequence[str] | Callable[..., Sequence[str]] = (),
         stale: Duration | None = None,
         early: Duration | None = None,
-        wait: Duration = WAIT_MAX_S,
+        wait: Duration | None = None,
     ) -> Caching:
         """Keep what a function returns; it may be plain or a coroutine function.
 
@@ -99,7 +99,7 @@ class Cache(Area):
             early: how long before the end of `ttl` one caller computes anew, in the background, so
                 that nobody has to wait for results that are asked for often.
             wait: how long a caller waits for what another process computes before it computes
-                the result itself. Give more than the function ever takes.
+                the result itself, `WAIT_MAX_S` unless given. Let it be more than that takes.
 
         Raises:
             InvalidInput: a setting cannot be understood.
@@ -108,7 +108,7 @@ class Cache(Area):
             ttl_ms(ttl),
             0 if stale is None else ttl_ms(stale),
             0 if early is None else duration_ms("early", early),
-            duration_ms("wait", wait) / 1000,
+            WAIT_MAX_S if wait is None else duration_ms("wait", wait) / 1000,
         )
         if rules.early_ms >= rules.fresh_ms:
             raise InvalidInput("early is shorter than ttl: nothing would ever be fresh")

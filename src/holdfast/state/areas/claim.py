@@ -110,11 +110,12 @@ class Claim(Area):
         self, key: str, *, owner: str | None = None, ttl: Duration = LEASE_S
     ) -> Lease | None:
         """A lease if nobody has the claim, else None. It is not renewed by itself: see `lease`."""
-        lease = self._wanted(key, owner, ttl)
+        span = ttl_ms(ttl)
+        lease = self._wanted(key, owner, span)
         try:
-            return lease if await self._take(lease) else None
+            return lease if await self._take(lease, span) else None
         except BaseException:
-            await lease.undo()
+            await lease._undo()  # noqa: SLF001 - its own kind
             raise
 
     @asynccontextmanager
@@ -140,11 +141,12 @@ class Claim(Area):
             TimedOut: another one held it all the time.
             LeaseLost: it was lost before the block ended.
         """
-        lease = self._wanted(key, owner, ttl)
+        span = ttl_ms(ttl)
+        lease = self._wanted(key, owner, span)
         lease.cancel_on_loss = cancel_on_loss
         try:
             await wait_for(
-                lambda: self._take(lease),
+                lambda: self._take(lease, span),
                 wait,
                 self._scene.components,
                 f"another one holds {key!r}",
@@ -152,7 +154,7 @@ class Claim(Area):
             async with lease:
                 yield lease
         except BaseException:
-            await lease.undo()
+            await lease._undo()  # noqa: SLF001 - its own kind
             raise
 
     async def lead(
@@ -176,7 +178,7 @@ class Claim(Area):
 
     # --- Inside -----------------------------------------------------------------------------
 
-    def _wanted(self, key: str, owner: str | None, ttl: Duration) -> Lease:
+    def _wanted(self, key: str, owner: str | None, span: int) -> Lease:
         """A lease that is still to be taken."""
         return Lease(
             self._adapter,
@@ -185,15 +187,15 @@ class Claim(Area):
             whole=self._key(key),
             fence=self._fence(_TOKENS),
             owner=self._owner(owner),
-            span_ms=ttl_ms(ttl),
+            span_ms=span,
         )
 
-    async def _take(self, lease: Lease) -> bool:
+    async def _take(self, lease: Lease, span: int) -> bool:
         return await self._observer.run(
             _ACQUIRE,
             lease.key,
-            lease.take(),
-            {"ctx.claim.ttl": lease.span_ms / 1000},
+            lease._acquire(),  # noqa: SLF001 - its own kind
+            {"ctx.claim.ttl": span / 1000},
             lambda taken: {"ctx.claim.acquired": taken},
         )
 

@@ -60,13 +60,12 @@ class Holding(ABC):
 
     Attributes:
         key: what is held.
-        span_ms: how long it lasts without being renewed; 0: until it is let go.
     """
 
     def __init__(self, key: str, span_ms: int, components: Components) -> None:
         self.key = key
         self.cancel_on_loss = True
-        self.span_ms = span_ms
+        self._span_ms = span_ms
         self._clock = components.clock
         self._host = components.host
         self._ends_at = 0.0
@@ -101,8 +100,8 @@ class Holding(ABC):
 
     # --- Taking -----------------------------------------------------------------------------
 
-    async def take(self) -> bool:
-        """Ask for it once; whether it is held now. Whoever calls this calls `undo` if it raises."""
+    async def _acquire(self) -> bool:
+        """Ask for it once; whether it is held now. If it raises, call `_undo`."""
         runtime = self._host.runtime()
         asked_at = self._clock.monotonic()
         self._open = True
@@ -113,12 +112,12 @@ class Holding(ABC):
             self._open = isinstance(error, OutcomeUnknown | TimedOut)
             raise
         if taken:
-            self._ends_at = asked_at + self.span_ms / 1000
+            self._ends_at = asked_at + self._span_ms / 1000
             self._gone = False
         self._open = False
         return taken
 
-    async def undo(self) -> None:
+    async def _undo(self) -> None:
         """Let go of what an error or an interrupt left to nobody, between asking and the block.
 
         Nobody would know what was taken, and it would be held until its time is over.
@@ -173,7 +172,7 @@ class Holding(ABC):
     @property
     def held(self) -> bool:
         """Whether it is held, as far as can be known without asking."""
-        return not self._gone and (self.span_ms == 0 or self._clock.monotonic() < self._ends_at)
+        return not self._gone and (self._span_ms == 0 or self._clock.monotonic() < self._ends_at)
 
     @property
     def lost(self) -> bool:
@@ -185,7 +184,7 @@ class Holding(ABC):
         """Seconds for which it is surely held; infinity without a time-to-live."""
         if self._gone:
             return 0.0
-        if not self.span_ms:
+        if not self._span_ms:
             return float("inf")
         return max(0.0, self._ends_at - self._clock.monotonic())
 
@@ -199,12 +198,12 @@ class Holding(ABC):
             InvalidValue: `ttl` is no duration above zero.
             LeaseLost: it is not held any more.
         """
-        span = self.span_ms if ttl is None else ttl_ms(ttl)
+        span = self._span_ms if ttl is None else ttl_ms(ttl)
         asked_at = self._clock.monotonic()
         if self._gone or not await self._renew(span):
             self._lose()
             raise LeaseLost(f"{self.key!r} is not held any more; acquire it anew")
-        self.span_ms = span
+        self._span_ms = span
         self._ends_at = asked_at + span / 1000
 
     async def release(self) -> bool:
@@ -233,8 +232,8 @@ class Holding(ABC):
 
     def keep(self) -> None:
         """Renew it in the background from now on, for as long as somebody has this object."""
-        if self._renewer is None and self.span_ms:
-            self._pause = self.span_ms / 1000 * RENEW_AT
+        if self._renewer is None and self._span_ms:
+            self._pause = self._span_ms / 1000 * RENEW_AT
             runtime, held = self._host.runtime(), weakref.ref(self)
             name = f"holdfast keeps {type(self).__name__}"
             self._renewer = runtime.start(name, lambda: _keep(held, runtime))
@@ -275,7 +274,7 @@ class Holding(ABC):
             return False
         try:
             await self.extend()
-            self._pause = self.span_ms / 1000 * RENEW_AT
+            self._pause = self._span_ms / 1000 * RENEW_AT
         except LeaseLost:
             return False
         except StoreError:

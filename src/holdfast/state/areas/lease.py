@@ -52,7 +52,7 @@ class Lease(Holding):
 
     async def _take(self) -> bool:
         token = await self._adapter.claim(
-            self.whole, self._fence, self._before, self._after, self.span_ms
+            self.whole, self._fence, self._before, self._after, self._span_ms
         )
         if token is None:
             return False

@@ -46,7 +46,7 @@ class Permit(Holding):
 
     async def _take(self) -> bool:
         return await self._adapter.join(
-            self._whole, self.holder, self.span_ms, members_max=self._permits
+            self._whole, self.holder, self._span_ms, members_max=self._permits
         )
 
     async def _forget(self) -> None:
@@ -66,11 +66,12 @@ class Semaphore(Area):
 
     async def acquire(self, key: str, permits: int, *, ttl: Duration = LEASE_S) -> Permit | None:
         """A place if fewer than `permits` are taken, else None. It is not renewed by itself."""
-        permit = self._wanted(key, permits, ttl)
+        span = ttl_ms(ttl)
+        permit = self._wanted(key, permits, span)
         try:
-            return permit if await self._take(permit) else None
+            return permit if await self._take(permit, span) else None
         except BaseException:
-            await permit.undo()
+            await permit._undo()  # noqa: SLF001 - its own kind
             raise
 
     @asynccontextmanager
@@ -88,10 +89,11 @@ class Semaphore(Area):
             TimedOut: all places were taken for as long as `wait`.
             LeaseLost: the place was lost before the block ended.
         """
-        permit = self._wanted(key, permits, ttl)
+        span = ttl_ms(ttl)
+        permit = self._wanted(key, permits, span)
         try:
             await wait_for(
-                lambda: self._take(permit),
+                lambda: self._take(permit, span),
                 wait,
                 self._scene.components,
                 f"all {permits} places of {key!r} are taken",
@@ -99,7 +101,7 @@ class Semaphore(Area):
             async with permit:
                 yield permit
         except BaseException:
-            await permit.undo()
+            await permit._undo()  # noqa: SLF001 - its own kind
             raise
 
     async def holders(self, key: str) -> int:
@@ -115,7 +117,7 @@ class Semaphore(Area):
 
     # --- Inside -----------------------------------------------------------------------------
 
-    def _wanted(self, key: str, permits: int, ttl: Duration) -> Permit:
+    def _wanted(self, key: str, permits: int, span: int) -> Permit:
         """A permit that is still to be taken."""
         return Permit(
             self._adapter,
@@ -123,14 +125,14 @@ class Semaphore(Area):
             key=key,
             whole_key=self._key(key),
             permits=whole("permits", permits, 1, PERMITS_MAX),
-            span_ms=ttl_ms(ttl),
+            span_ms=span,
         )
 
-    async def _take(self, permit: Permit) -> bool:
+    async def _take(self, permit: Permit, span: int) -> bool:
         return await self._observer.run(
             _ACQUIRE,
             permit.key,
-            permit.take(),
-            {"ctx.semaphore.ttl": permit.span_ms / 1000},
+            permit._acquire(),  # noqa: SLF001 - its own kind
+            {"ctx.semaphore.ttl": span / 1000},
             lambda taken: {"ctx.semaphore.acquired": taken},
         )
