@@ -14,6 +14,7 @@ from holdfast.runtime.system import system_components
 from holdfast.state.adapter import StateAdapter
 from holdfast.state.areas.cached_function import CachedFunction
 from holdfast.state.builder import StoreBuilder, build_store
+from holdfast.state.forked import parts_in_child
 from holdfast.state.layers import AdapterLayer
 from holdfast.state.store import ScopedStore
 
@@ -103,7 +104,15 @@ class PortalAdapter(AdapterLayer):
         super().__init__(inner)
         self.needs_loop = False
         self._closed = False
-        self._portal = Portal(f"holdfast {inner.name}", system_components().host)
+        self._portal = self._new_portal()
+        parts_in_child(self)
+
+    def part(self) -> None:
+        """A forked child has no thread of its parent's; it starts one when it needs it."""
+        self._portal = self._new_portal()
+
+    def _new_portal(self) -> Portal:
+        return Portal(f"holdfast {self.inner.name}", system_components().host)
 
     async def through(self, verb: str, call: Callable[[], Any]) -> Any:
         async def work() -> Any:

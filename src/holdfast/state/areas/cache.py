@@ -22,6 +22,7 @@ from holdfast.state.areas.claim import Claim
 from holdfast.state.areas.computations import Computation
 from holdfast.state.areas.lease import Lease
 from holdfast.state.checks import Duration, duration_ms, name, ttl_ms
+from holdfast.state.forked import parts_in_child
 from holdfast.state.observing import fail
 from holdfast.state.shared import Shared
 from holdfast.state.telemetry import operation
@@ -74,6 +75,7 @@ class Cache(Area):
         self._flights: dict[tuple[str, Runtime], _Flight] = {}
         #: Held, so that a loop cannot lose a function that waits.
         self._at_work: dict[tuple[str, Runtime], Background] = {}
+        parts_in_child(self)
 
     def cached(
         self,
@@ -138,6 +140,10 @@ class Cache(Area):
         if isinstance(tags, str) or len(tags) > TAGS_MAX:
             raise InvalidInput(f"tags are a list of at most {TAGS_MAX} names")
         return [self._tag(name("a tag", tag)) for tag in tags]
+
+    def part(self) -> None:
+        """In a forked child nobody computes what is on its way in the parent."""
+        self._flights = {}
 
     # --- Looking, computing, keeping --------------------------------------------------------
 
