@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 from holdfast.contract.engine import NOT_NOW
-from holdfast.contract.errors import InvalidInput, StoreError
+from holdfast.contract.errors import DeserializationFailed, InvalidInput, StoreError
 from holdfast.contract.runtime import Background, Runtime
 from holdfast.state.areas.area import Area, Scene
 from holdfast.state.areas.cache_keys import keyed
@@ -41,6 +41,8 @@ LOOK_MAX_S = 0.25
 #: How long anyone waits for what another process computes before it computes it itself, in
 #: seconds, unless told otherwise. Processes whose results ask for each other wait so long.
 WAIT_MAX_S = 60.0
+#: How far the clocks of those who share results may be apart, in milliseconds.
+APART_MS = 60_000
 TAGS_MAX = 32
 
 
@@ -160,7 +162,8 @@ class Cache(Area):
             if data is None or data is NOT_NOW:
                 return None
             kept = self._scene.decode(data)
-            if kept["tags"] or kept["fresh"] - self._now_ms() <= rules.early_ms:
+            left_ms = kept["fresh"] - self._now_ms()
+            if kept["tags"] or not rules.early_ms < left_ms <= rules.fresh_ms + APART_MS:
                 return None
             return (kept["value"],)
         except Exception:  # noqa: BLE001 - it comes again, with its facts
@@ -171,7 +174,7 @@ class Cache(Area):
     ) -> Any:
         """The kept result, or the function's."""
         whole = self._key(key)
-        found = await self._look(whole, tags)
+        found = await self._look(whole, tags, rules)
         if found is not None and found.fresh_ms > rules.early_ms:
             return found.value
         if found is not None:
@@ -269,7 +272,7 @@ class Cache(Area):
                 return await self._result(whole, tags, rules, function)
             await components.host.runtime().sleep(pause)
             pause = min(pause * 1.5, LOOK_MAX_S)
-            found = await self._look(whole, tags)
+            found = await self._look(whole, tags, rules)
             if found is not None and found.fresh_ms > 0:
                 return found.data
 
@@ -286,7 +289,7 @@ class Cache(Area):
         lease.keep()
         try:
             # Whoever held the lease before may have been about to let go.
-            found = await self._look(whole, tags)
+            found = await self._look(whole, tags, rules)
             if found is not None and found.fresh_ms > enough_ms:
                 return found.data
             return await self._result(whole, tags, rules, function)
@@ -306,7 +309,7 @@ class Cache(Area):
             result = await result
         return await self._store(whole, result, stamps, rules)
 
-    async def _look(self, whole: str, tags: list[str]) -> _Kept | None:
+    async def _look(self, whole: str, tags: list[str], rules: Rules) -> _Kept | None:
         """The kept result, if it counts."""
         stamps: list[bytes | None] = []
         if self._observer.on or tags:
@@ -320,7 +323,10 @@ class Cache(Area):
             data = await self._look_once(whole)
         if data is None:
             return None
-        kept = self._scene.decode(data)
+        try:
+            kept = self._scene.decode(data)
+        except DeserializationFailed:
+            kept = None  # Of another serializer, or broken: a result can be had again.
         if (
             not isinstance(kept, dict)
             or kept.get("tags") != [_text(one) for one in stamps]
@@ -328,7 +334,10 @@ class Cache(Area):
             or "value" not in kept
         ):
             return None
-        return _Kept(data, kept["value"], kept["fresh"] - self._now_ms())
+        left_ms = kept["fresh"] - self._now_ms()
+        if left_ms > rules.fresh_ms + APART_MS:
+            return None  # A clock stepped back, and it would count for as much longer.
+        return _Kept(data, kept["value"], left_ms)
 
     async def _look_once(self, whole: str) -> bytes | None:
         """One value, where nobody watches: the way of most hits."""
