@@ -68,10 +68,9 @@ def _on_leveldb(item: pytest.Item) -> bool:
     return any(isinstance(name, str) and name.startswith("leveldb") for name in names)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _small_heap() -> None:
-    # Thousands of tests and what they import and remember stay for the whole run. Frozen, they are
-    # looked at by no later collection; some tests ask for hundreds.
+def pytest_collection_finish() -> None:
+    # Thousands of tests and the libraries that they import stay for the whole run. Frozen, they are
+    # looked at by no later collection, of which tests ask many.
     gc.collect()
     gc.freeze()
 

@@ -172,7 +172,6 @@ def require_no_threads(place: str) -> None:
             assert not thread.is_alive(), f"after {place} {thread.name} goes on"
 
 
-@pytest.mark.timeout(120)  # Traced lines are slow, and there are hundreds of them.
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("mode", MODES)
 def test_a_verb_interrupted_at_many_lines(mode: str, verb: str, quick: Path) -> None:
@@ -252,8 +251,11 @@ def test_a_second_handle_interrupted_while_it_joins_is_not_waited_for(
     with holdfast.sync.open(url) as db:
         for _ in each_line(cycle, first=0, step=3):
             places += 1
-            gc.collect()  # What the interrupted call had is let go of with its remains.
             [opening] = _registry.values()
+            if len(opening.tokens) > 1:
+                # What the interrupted call had goes with its remains. Not asked for each time: a
+                # collection takes long late in a run, when the process has many objects.
+                gc.collect()
             assert len(opening.tokens) == 1
         assert db.entries.get("a:1") is None
     assert places > 30

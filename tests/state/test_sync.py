@@ -276,13 +276,13 @@ def test_what_cannot_be_built() -> None:
 
 
 def test_after_close(redis: RedisServer, service: str) -> None:
-    before = threading.active_count()
-    store = holdfast.sync.state_store(RedisAdapter.from_url(redis.url), service)
-    store.kv.set("a", 1)
-    assert threading.active_count() == before + 1
-    store.close()
-    store.close()
-    assert threading.active_count() == before
+    before = threading.enumerate()
+    with holdfast.sync.state_store(RedisAdapter.from_url(redis.url), service) as store:
+        store.kv.set("a", 1)
+        [thread] = [one for one in threading.enumerate() if one not in before]
+        assert thread.name == "holdfast redis"
+        store.close()
+        assert not thread.is_alive()
     with pytest.raises(StoreClosed):
         store.kv.get("a")
     never_used = holdfast.sync.state_store(RedisAdapter.from_url(redis.url), service)

@@ -54,6 +54,10 @@ NUMBERS: list[Any] = [
     HUGE, -HUGE, float("nan"),
 ]  # fmt: skip
 
+#: How much one step of a purge does is a keeper's own affair. Whether what is held for a nanosecond
+#: still is a moment later depends on the machine.
+AS_IT_HAPPENS = [("steps", 1), ("lease", 1e-9), ("semaphore", 1e-9)]
+
 Call = Callable[..., Awaitable[Any]]
 Case = tuple[str, Callable[[ScopedStore], Awaitable[Any]]]
 
@@ -177,8 +181,13 @@ async def kept(store: ScopedStore, **settings: Any) -> Any:
 
 
 async def scanned(store: ScopedStore, *arguments: Any, **settings: Any) -> Any:
+    """All keys from there on: how many a page has depends on what else the server holds."""
     found = await store.dev.scan(*arguments, **settings)
-    return found.cursor, sorted(found.keys)
+    keys = list(found.keys)
+    while found.cursor != "0":
+        found = await store.dev.scan(*arguments, **{**settings, "cursor": found.cursor})
+        keys += found.keys
+    return sorted(keys)
 
 
 async def judged(work: Awaitable[LimitResult]) -> tuple[bool, int]:
@@ -305,8 +314,7 @@ def cases() -> Iterator[Case]:
     for make, given in ((of_text, TEXTS), (of_span, SPANS), (of_number, NUMBERS)):
         for place, one in enumerate(given):
             for name, call in make(place).items():
-                # How much one step of a purge does is a keeper's own affair.
-                if (name, one) != ("steps", 1):
+                if (name, one) not in AS_IT_HAPPENS:
                     yield f"{make.__name__} {place}: {name}", applied(call, one)
     for place, text in enumerate(TEXTS):
         if text not in ("0", None):
