@@ -107,7 +107,7 @@ class PortalAdapter(AdapterLayer):
         self._portal = self._new_portal()
         parts_in_child(self)
 
-    def part(self) -> None:
+    def _part(self) -> None:
         """A forked child has no thread of its parent's; it starts one when it needs it."""
         self._portal = self._new_portal()
 

@@ -10,7 +10,7 @@ from typing import Protocol
 class Parts(Protocol):
     """Something that waits for threads or loops."""
 
-    def part(self) -> None:
+    def _part(self) -> None:
         """In a forked child, before anything else happens there: wait for nobody of the parent."""
         ...
 
@@ -19,14 +19,14 @@ _alive: weakref.WeakSet[Parts] = weakref.WeakSet()
 
 
 def parts_in_child(one: Parts) -> None:
-    """Have its `part` called in each child that is forked while it lives."""
+    """Have its `_part` called in each child that is forked while it lives."""
     _alive.add(one)
 
 
-def _part() -> None:
+def _part_all() -> None:
     for one in list(_alive):
-        one.part()
+        one._part()  # noqa: SLF001 - which nobody else calls
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_part)
+    os.register_at_fork(after_in_child=_part_all)

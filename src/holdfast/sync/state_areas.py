@@ -352,10 +352,6 @@ class Cache:
         """Let no result with one of these tags count any more, in any process."""
         drive(self._inner.invalidate(*tags))
 
-    def part(self) -> None:
-        """In a forked child nobody computes what is on its way in the parent."""
-        self._inner.part()
-
     def cached(
         self,
         *,

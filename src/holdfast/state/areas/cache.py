@@ -73,6 +73,8 @@ class Cache(Area):
         self._stamps = scene.adapter.of("tag")
         self._locks = Claim(scene)
         self._now_ms = scene.components.clock.now_ms
+        #: Without what `Scene.decode` makes of errors: the way of most hits.
+        self._decode = scene.serializer.decode
         #: What is being computed in this process, by key and by loop.
         self._flights: dict[tuple[str, Runtime], _Flight] = {}
         #: Held, so that a loop cannot lose a function that waits.
@@ -143,7 +145,7 @@ class Cache(Area):
             raise InvalidInput(f"tags are a list of at most {TAGS_MAX} names")
         return [self._tag(name("a tag", tag)) for tag in tags]
 
-    def part(self) -> None:
+    def _part(self) -> None:
         """In a forked child nobody computes what is on its way in the parent."""
         self._flights = {}
 
@@ -161,7 +163,7 @@ class Cache(Area):
             data = get_now(self._key(key))
             if data is None or data is NOT_NOW:
                 return None
-            kept = self._scene.decode(data)
+            kept = self._decode(data)
             left_ms = kept["fresh"] - self._now_ms()
             if kept["tags"] or not rules.early_ms < left_ms <= rules.fresh_ms + APART_MS:
                 return None
