@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Coroutine, Iterator
+import inspect
+import types
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import _AsyncGeneratorContextManager, contextmanager
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -61,15 +63,41 @@ class _DrivenMethod:
 @contextmanager
 def driven(manager: _AsyncGeneratorContextManager[T], wrap: Callable[[T], W]) -> Iterator[W]:
     """The block of an asynchronous manager, for a caller without a loop."""
+    step = _awaited(manager.__aenter__())
     try:
-        held = drive(_awaited(manager.__aenter__()))
+        held = drive(step)
         yield wrap(held)
-        drive(_awaited(manager.__aexit__(None, None, None)))
+        step = _awaited(manager.__aexit__(None, None, None))
+        drive(step)
     except BaseException as error:
-        # An interrupt may come when the block is entered and nobody knows it, or before it is left.
+        if inspect.getcoroutinestate(step) == inspect.CORO_SUSPENDED:
+            # An interrupt came to the driver itself: what was driven ends by it, too.
+            _end(step, error)
+            raise
+        # It may also come when the block is entered and nobody knows it, or before it is left.
+        step.close()
         if getattr(manager.gen, "ag_frame", None) is None:
             raise  # It has been left.
         if not drive(_awaited(manager.__aexit__(type(error), error, error.__traceback__))):
+            raise
+
+
+def _end(coroutine: Coroutine[Any, Any, Any], error: BaseException) -> None:
+    """Let a suspended coroutine end by an error; what it raises else is raised."""
+
+    @types.coroutine
+    def thrown() -> Generator[Any, Any, None]:
+        try:
+            wish = coroutine.throw(error)
+            while True:
+                wish = coroutine.send((yield wish))
+        except StopIteration:
+            return
+
+    try:
+        drive(_awaited(thrown()))
+    except BaseException as other:
+        if other is not error:
             raise
 
 

@@ -114,6 +114,8 @@ class Claim(Area):
         lease = self._wanted(key, owner, span)
         try:
             return lease if await self._take(lease, span) else None
+        except GeneratorExit:
+            raise  # Nothing can be waited for.
         except BaseException:
             await lease._undo()  # noqa: SLF001 - its own kind
             raise
@@ -153,6 +155,8 @@ class Claim(Area):
             )
             async with lease:
                 yield lease
+        except GeneratorExit:
+            raise  # Nothing can be waited for.
         except BaseException:
             await lease._undo()  # noqa: SLF001 - its own kind
             raise

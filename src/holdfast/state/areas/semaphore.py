@@ -70,6 +70,8 @@ class Semaphore(Area):
         permit = self._wanted(key, permits, span)
         try:
             return permit if await self._take(permit, span) else None
+        except GeneratorExit:
+            raise  # Nothing can be waited for.
         except BaseException:
             await permit._undo()  # noqa: SLF001 - its own kind
             raise
@@ -100,6 +102,8 @@ class Semaphore(Area):
             )
             async with permit:
                 yield permit
+        except GeneratorExit:
+            raise  # Nothing can be waited for.
         except BaseException:
             await permit._undo()  # noqa: SLF001 - its own kind
             raise
