@@ -17,7 +17,7 @@ from holdfast.contract.errors import (
     Unsupported,
 )
 from holdfast.database.handle import Database
-from holdfast.encryption import FileKeys
+from holdfast.encryption import Encryption, FileKeys
 from tests.store.scene import until
 
 
@@ -165,6 +165,13 @@ async def test_keys_and_layers_of_a_target_are_never_left_out_without_a_word(
             await db.copy_to(target + "?layers=compress")
         with pytest.raises(ConfigInvalid, match="is not encrypted: its rows would stand there"):
             await holdfast.restore([full], target + keys)
+        place = f"file:{tmp_path / 'keys'}"
+        for given in (place, Encryption(FileKeys(tmp_path / "keys"))):
+            for at in (None, 1):
+                with pytest.raises(ConfigInvalid, match="full is not encrypted"):
+                    await holdfast.restore([full], target, encryption=given, at=at)
+        with pytest.raises(ConfigInvalid, match="file:PATH or env:VARIABLE"):
+            await holdfast.restore([full], target, encryption="a key in its place")
         with pytest.raises(ConfigInvalid, match="the source is not encrypted"):
             await holdfast.follow(url, target + keys, once=True)
         for call in (
@@ -183,6 +190,9 @@ async def test_keys_and_layers_of_a_target_are_never_left_out_without_a_word(
         )
     again = f"sqlite:///{tmp_path / 'again.db'}{keys}"
     await holdfast.restore([tmp_path / "encrypted"], again)
+    named = f"sqlite:///{tmp_path / 'named.db'}"
+    await holdfast.restore([tmp_path / "encrypted"], named, encryption=place)
+    assert (tmp_path / "named.db").exists()
     async with holdfast.open(again) as db:
         assert (await db.entries.require("a:1")).value == "Bergthora"
 

@@ -15,23 +15,23 @@ from benchmarks.workloads import counters
 #: By engine and operation: coroutine steps, and calls of Python functions.
 BOUNDS: dict[str, dict[str, tuple[float, float]]] = {
     "memory": {
-        "sync set": (0, 56), "sync get": (0, 7), "sync modify": (0, 64),
-        "sync items, each": (0.1, 2.61), "async set": (1, 62), "async get": (1, 9),
-        "async modify": (1, 72),
+        "sync set": (0, 43), "sync get": (0, 7), "sync modify": (0, 53),
+        "sync items, each": (0.1, 2.61), "async set": (1, 50), "async get": (1, 9),
+        "async modify": (1, 60),
     },
     # Meets its flush thread now and then, so there is some room.
     "lmdb relaxed": {
-        "sync set": (0, 80), "sync get": (0, 9), "sync modify": (0, 90),
+        "sync set": (0, 63), "sync get": (0, 9), "sync modify": (0, 73),
         "sync items, each": (0.1, 8), "async get": (1, 11),
     },
     # The first commit goes to the writer thread, which measures the flush: a call or less for each.
     "lmdb full": {
-        "sync set": (0, 106), "sync get": (0, 7), "sync modify": (0, 116),
+        "sync set": (0, 83), "sync get": (0, 7), "sync modify": (0, 93),
         "sync items, each": (0.1, 1.8), "async get": (1, 9),
     },
     # The second try after a write found no room is common to the engines: a call more.
     "sqlite full": {
-        "sync set": (0, 111), "sync get": (0, 11), "sync modify": (0, 119),
+        "sync set": (0, 93), "sync get": (0, 11), "sync modify": (0, 103),
         "sync items, each": (0.1, 2.8), "async get": (1, 13),
     },
 }  # fmt: skip

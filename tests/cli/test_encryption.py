@@ -50,6 +50,30 @@ def test_an_encrypted_database_is_used_and_its_keys_are_looked_after(
     )
 
 
+@pytest.mark.row("E-129")
+def test_a_plain_backup_is_not_restored_where_the_environment_names_keys(
+    cli: Cli, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli("set", "a:b", '"Bergthora"').code == 0
+    plain, sealed = tmp_path / "plain.backup", tmp_path / "sealed.backup"
+    assert cli("backup", "create", str(plain)).code == 0
+    keys = tmp_path / "app.keys"
+    assert cli("encryption", "new", str(keys)).code == 0
+    target = f"sqlite:///{tmp_path}/restored.db"
+    assert cli("copy", url, f"{target}?encryption=file:{keys}").code == 0
+    assert (
+        cli("backup", "create", str(sealed), "--url", f"{target}?encryption=file:{keys}").code == 0
+    )
+    monkeypatch.setenv("HOLDFAST_ENCRYPTION", f"file:{keys}")
+    again = f"sqlite:///{tmp_path}/again.db"
+    refused = cli("backup", "restore", str(plain), "--url", again)
+    assert refused.code == 2
+    assert "HOLDFAST_ENCRYPTION unset" in refused.err
+    assert not (tmp_path / "again.db").exists()
+    assert cli("backup", "restore", str(sealed), "--url", again).code == 0
+    assert cli("get", "a:b", "--url", again).out == '"Bergthora"\n'
+
+
 def test_destroying_wants_to_be_meant(cli: Cli, keys: Path) -> None:
     assert cli("set", "a:b", "1").code == 0
     refused = cli("encryption", "destroy", "acme")

@@ -33,6 +33,33 @@ def test_a_standby_is_kept_read_and_promoted(cli: Cli, url: str, tmp_path: Path)
     assert cli("follow", url, standby, "--interval", "0").code == 2
 
 
+@pytest.mark.parametrize("given", ["sqlite:///{}/nope.db?durability=relaxed", "lmdb:///{}/nope"])
+def test_errors_name_the_database_as_it_was_typed(cli: Cli, tmp_path: Path, given: str) -> None:
+    """Settings that a command adds for itself are none of what its user can correct."""
+    url = given.format(tmp_path)
+    standby = f"sqlite:///{tmp_path}/standby.db"
+    commands: list[tuple[str, ...]] = [
+        ("get", "a:b", "--url", url), ("delete", "a:b", "--url", url), ("keys", "--url", url),
+        ("stores", "list", "--url", url), ("backup", "create", str(tmp_path / "f"), "--url", url),
+        ("copy", url, standby), ("follow", url, standby, "--once"), ("promote", "--url", url),
+        ("encryption", "list", "--url", url), ("encryption", "rotate", "--url", url),
+        ("export", "--url", url), ("check", "--url", url), ("compact", "--url", url),
+    ]  # fmt: skip
+    for command in commands:
+        told = cli(*command)
+        assert told.code == 1, (command, told)
+        assert f"there is no database at {url};" in told.err, command
+        assert "read_only" not in told.err, command
+        assert "create=" not in told.err, command
+    assert cli("get", "a:b", "--url", f"{url}{'&' if '?' in url else '?'}read_only=true").code == 1
+    made = cli("set", "a:b", "1", "--url", url)
+    assert made.code == 0
+    # What is no question of absence names it the same way: nobody sees more than they typed.
+    assert cli("encryption", "list", "--url", url).err.startswith(
+        f"error: INVALID_INPUT: {url} is not encrypted"
+    )
+
+
 def test_a_follower_tells_rounds_until_it_is_interrupted(cli: Cli, url: str) -> None:
     cli("set", "a:1", "1")
     command = ["follow", url, f"{url}-standby", "--interval", "0.01", "--json"]

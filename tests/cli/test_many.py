@@ -72,3 +72,21 @@ def test_named_stores_are_looked_into(cli: Cli, url: str) -> None:
     assert cli("stores", "get", "ledger", "none").code == 1
     assert cli("stores", "get", "none", "a").code == 1
     assert cli("stores", "get", "ledger", "0xf").code == 2
+
+
+def test_a_fast_index_is_asked_for_made_and_given_up(cli: Cli, url: str) -> None:
+    assert cli("stores", "create", "t", "--kind", "iavl", "--fast-index").code == 0
+    for key in ("a", "b"):
+        assert cli("stores", "set", "t", key, "1").code == 0
+    assert cli("stores", "save", "t").code == 0
+    assert cli("stores", "index", "t", "--drop").out == "t: 2 rows of the fast index removed\n"
+    with holdfast.sync.open(url) as db:
+        assert not db.stores.get("t").config.fast_index
+    made = cli("stores", "index", "t", "--json").document
+    assert made == {"name": "t", "fast_index": True, "rows": 2}
+    assert cli("stores", "get", "t", "b").out == "1"
+    assert cli("stores", "create", "p").code == 0
+    assert "a plain store" in cli("stores", "index", "p").err
+    refused = cli("stores", "create", "q", "--fast-index")
+    assert refused.code == 2
+    assert "kind='iavl'" in refused.err

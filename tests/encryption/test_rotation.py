@@ -20,7 +20,7 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.record import Range
 from holdfast.encryption import Encryption, EnvironmentKeys, FileKeys
-from holdfast.layers.encrypt import rotation
+from holdfast.layers.encrypt import walk
 from holdfast.runtime.system import drive
 from holdfast.store.encrypted import encryption_of
 from tests.encryption.keys import SeededKeys
@@ -92,7 +92,7 @@ def test_a_rotation_leaves_no_row_under_the_old_key_and_every_revision_as_it_was
 
 @pytest.mark.row("E-129")
 def test_others_write_while_a_key_is_rotated(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(rotation, "STEP_ROWS", 16)
+    monkeypatch.setattr(walk, "STEP_ROWS", 16)
     with opened(tmp_path) as db:
         for number in range(100):
             db.entries.set(f"a:{number}", number)
@@ -122,10 +122,10 @@ KILLED = """
 import os, sys
 import holdfast.sync
 from holdfast.encryption import Encryption
-from holdfast.layers.encrypt import rotation
+from holdfast.layers.encrypt import walk
 from tests.encryption.keys import SeededKeys
 
-rotation.STEP_ROWS, rotation.NOTED_ROWS = 16, 64
+walk.STEP_ROWS, walk.NOTED_ROWS = 16, 64
 
 def progress(looked_at, changed):
     if looked_at >= 300:

@@ -123,8 +123,8 @@ from tests.encryption.test_shredding import opened
 def progress(looked_at, changed):
     os._exit(9)
 
-from holdfast.layers.encrypt import rotation
-rotation.STEP_ROWS = 8
+from holdfast.layers.encrypt import walk
+walk.STEP_ROWS = 8
 with opened(Path(sys.argv[1])) as db:
     db.data_keys.destroy("acme", progress=progress)
 """

@@ -86,8 +86,8 @@ def in_the_clear(address: object, what: str) -> ConfigInvalid:
     """What to say where keys were named for what would hold no encrypted row."""
     shown = masked(address) if isinstance(address, str) else "the address"
     return ConfigInvalid(
-        f"{shown} names keys, and {what} is not encrypted: its rows would stand there in the "
-        "clear. Leave `encryption=` out; to encrypt them, copy the database: `holdfast copy FROM "
-        "'TO?encryption=file:PATH'`",
+        f"keys were named for {shown}, and {what} is not encrypted: its rows would stand there in "
+        "the clear. Leave `encryption=` out, or HOLDFAST_ENCRYPTION unset; to encrypt them, copy "
+        "the database: `holdfast copy FROM 'TO?encryption=file:PATH'`",
         parameter="encryption",
     )

@@ -28,7 +28,7 @@ from holdfast.runtime.drive import drive
 from holdfast.store import layout
 from holdfast.store.encryption.settings import Encryption
 from holdfast.store.format import ENCRYPTION, features_above, read_format, with_features
-from holdfast.store.registry import engine_class, read_config, read_encryption_place
+from holdfast.store.registry import engine_class, read_config
 
 _FORMAT_ROW = layout.SYSTEM_FORMAT
 #: How many rows, and bytes of them, are loaded at once.
@@ -87,6 +87,7 @@ async def restore(
     *,
     to: int | datetime | None = None,
     at: int | datetime | None = None,
+    encryption: Encryption | None = None,
     taken_back: TakenBack | None = None,
     components: Components,
     progress: Progress | None = None,
@@ -99,6 +100,7 @@ async def restore(
         address: of the new database.
         to: restore the newest of them no newer than this revision or instant.
         at: restore the oldest of them no older than this, which `taken_back` then takes back.
+        encryption: that the backups are expected to have.
         taken_back: gets the engine once all rows are in place, before they count as a database.
         components: clock, ids and host.
         progress: called after each step; from another thread.
@@ -109,14 +111,14 @@ async def restore(
         NotADatabase, FormatTooNew, IntegrityFailed: a file cannot be restored.
         VersionNotFound: all of them are newer than `to`, or older than `at`.
         Unsupported: `at` of an encrypted database.
-        ConfigInvalid: the address names layers, or keys for a backup that is not encrypted.
+        ConfigInvalid: the address names layers, or keys are named for a backup without them.
     """
     require_moment("to", to)
     require_moment("at", at)
     require_bare(address)
     found = await verify(files, components, to, at)
     chain = chain_of(found, to) if at is None else chain_at(found, at)
-    if read_encryption_place(address) is not None:
+    if encryption is not None:
         encrypted = await components.host.runtime().offload(lambda: _is_encrypted(chain))
         if not encrypted:
             raise in_the_clear(address, f"the backup {chain[-1].shown}")

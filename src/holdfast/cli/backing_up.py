@@ -101,7 +101,10 @@ def restore(
 
     async def work() -> Any:
         with progress("restore", None) as moved:
-            return await holdfast.restore(files, url, to=moment, at=between, progress=moved)
+            return await holdfast.restore(
+                files, url, to=moment, at=between, encryption=opening.encryption_of(url),
+                progress=moved,
+            )  # fmt: skip
 
     done = opening.run(work())
     if as_json:

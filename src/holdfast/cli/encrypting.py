@@ -9,6 +9,7 @@ import typer
 
 from holdfast.cli import exits, opening, options, shown
 from holdfast.cli.progress import progress
+from holdfast.contract.errors import DecryptionFailed
 
 app = typer.Typer(help="The keys of an encrypted database.")
 
@@ -73,7 +74,14 @@ def rotate(
                     name, rewrite=not new_writes_only, progress=lambda seen, _: moved(seen)
                 )
 
-    return _changed(opening.run(work()), "written anew", as_json=as_json)
+    try:
+        done = opening.run(work())
+    except DecryptionFailed as error:
+        if not as_json:  # There they are among the details of the error.
+            for key in error.rows:
+                shown.note(f"left as it is: the row 0x{key.hex()}")
+        raise
+    return _changed(done, "written anew", as_json=as_json)
 
 
 def forget(name: Name = "database", url: options.Url = "", as_json: options.AsJson = False) -> int:

@@ -124,5 +124,5 @@ def _plain(details: dict[str, Any]) -> dict[str, Any]:
             # A StoreKey is a str that JSON encoders do not know.
             plain[name] = str(fact) if isinstance(fact, str) else fact
         elif isinstance(fact, list | tuple):
-            plain[name] = [str(part) for part in fact]
+            plain[name] = [part.hex() if isinstance(part, bytes) else str(part) for part in fact]
     return plain

@@ -65,7 +65,8 @@ async def for_writing(url: str, *, create: bool = True) -> AsyncIterator[Databas
 @asynccontextmanager
 async def _existing(config: EngineConfig, url: str, *, read_only: bool) -> AsyncIterator[Database]:
     """A database that has to be there."""
-    db = _opened(replace(config, create=False, read_only=read_only), url)
+    asked = replace(config, create=False, read_only=read_only)
+    db = _opened(asked.shown_as(config), url)
     try:
         await db.open()
     except StoreNotFound as error:

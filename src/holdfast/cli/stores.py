@@ -62,13 +62,18 @@ def create(
     name: Name,
     url: options.Url = "",
     kind: Annotated[Kind, typer.Option("--kind", help="iavl keeps versions.")] = Kind.PLAIN,
+    fast_index: Annotated[
+        bool,
+        typer.Option("--fast-index", help="Of kind iavl: keep the newest values beside the tree."),
+    ] = False,
     as_json: options.AsJson = False,
 ) -> int:
     """Make an empty store."""
 
     async def work() -> None:
         async with opening.for_writing(url) as db:
-            await db.stores.create(name, kind.value)
+            config = {"kind": kind.value, "fast_index": fast_index}
+            await db.stores.create(name, config=config)
 
     opening.run(work())
     if as_json:
@@ -235,6 +240,29 @@ def diff(
     return exits.OK
 
 
+def index(
+    name: Name,
+    url: options.Url = "",
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Give the fast index up, and remove its rows.")
+    ] = False,
+    as_json: options.AsJson = False,
+) -> int:
+    """Make the fast index of a store of kind iavl, or make it anew; it is kept from then on."""
+
+    async def work() -> int:
+        async with opening.for_writing(url, create=False) as db:
+            store = await db.stores.get(name)
+            return await (store.drop_index() if drop else store.build_index())
+
+    rows = opening.run(work())
+    if as_json:
+        shown.document({"name": name, "fast_index": not drop, "rows": rows})
+        return exits.OK
+    shown.line(f"{name}: {rows:,} rows of the fast index {'removed' if drop else 'written'}")
+    return exits.OK
+
+
 COMMANDS = (
     (list_, "list"),
     (create, "create"),
@@ -244,6 +272,7 @@ COMMANDS = (
     (save, "save"),
     (versions, "versions"),
     (diff, "diff"),
+    (index, "index"),
 )
 
 

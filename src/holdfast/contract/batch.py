@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from struct import Struct
 from typing import NamedTuple
 
 from holdfast.contract.record import Range, Record
@@ -177,9 +178,14 @@ Decide = Callable[[list[Record | None], int], Answer]
 APPEND_BYTES = 12
 
 
+_APPENDED = Struct(">QI")
+#: What an append puts behind its prefix, from revision and index.
+append_place = _APPENDED.pack
+
+
 def append_key(prefix: bytes, revision: int, index: int) -> bytes:
     """The key that an `Append` with `prefix` gets."""
-    return prefix + revision.to_bytes(8, "big") + index.to_bytes(4, "big")
+    return prefix + append_place(revision, index)
 
 
 def append_position(key: bytes) -> tuple[int, int]:

@@ -14,7 +14,7 @@ import math
 import re
 import types
 from collections.abc import Set as AbstractSet
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import (
     Annotated,
@@ -101,6 +101,8 @@ class EngineConfig:
     """
 
     scheme: ClassVar[str]
+    #: What errors and logs name it by, where that is not what `from_url` reads; see `shown_as`.
+    _shown: ClassVar[str] = ""
 
     durability: Durability = "full"
     flush_interval: Seconds = 0.05
@@ -151,7 +153,16 @@ class EngineConfig:
     @property
     def url(self) -> str:
         """The URL of this configuration, secrets masked: fit for logs."""
-        return self._url(mask=True)
+        return self._shown or self._url(mask=True)
+
+    def shown_as(self, other: EngineConfig) -> Self:
+        """The same, named like another one wherever it is shown.
+
+        Settings that nobody asked for are not what an error should tell of.
+        """
+        named = replace(self)
+        object.__setattr__(named, "_shown", other.url)
+        return named
 
     @property
     def url_with_secrets(self) -> str:

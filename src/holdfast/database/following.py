@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Engine
+from holdfast.contract.errors import StoreNotFound
 from holdfast.contract.runtime import Components
+from holdfast.database.handle import Database
 from holdfast.database.open import open
 from holdfast.runtime.system import system_components
 from holdfast.store.encrypted import below_encryption, opened_elsewhere
@@ -73,16 +76,16 @@ async def follow(
 
     parts = components or system_components()
     interval_s = interval.total_seconds() if isinstance(interval, timedelta) else interval
-    config = replace(read_config(source), read_only=True, create=False)
+    given = read_config(source)
+    config = replace(given, read_only=True, create=False).shown_as(given)
     options: dict[str, Any] = {"interval_s": interval_s, "progress": progress}
     place = _place_of(target)
     if place is None:
         require_bare(target)
     standby = None if place is not None else _engine(cast("str | EngineConfig", target), parts)
     keys, layers = encryption_asked(source, encryption), read_layers(source)
-    async with open(
-        config, encryption=keys, housekeeping=False, layers=layers, components=parts
-    ) as db:
+    db = open(config, encryption=keys, housekeeping=False, layers=layers, components=parts)
+    async with _there(db) as db:
         options["stale"] = db._require_shared().stale  # noqa: SLF001 - ours
         # Rows as they are stored: the standby of an encrypted database wants the same keys.
         above = db._open_engine()  # noqa: SLF001 - ours
@@ -94,6 +97,27 @@ async def follow(
             raise in_the_clear(target, "the source")
         options["opened"] = opened_elsewhere(above)
         return await Follower(engine, standby, **options).run(once=once)
+
+
+@asynccontextmanager
+async def _there(db: Database) -> AsyncIterator[Database]:
+    """A database that has to be there."""
+    try:
+        await db.open()
+    except StoreNotFound as error:
+        raise _absent(db.config, error) from error
+    try:
+        yield db
+    finally:
+        await db.close()
+
+
+def _absent(config: EngineConfig, error: StoreNotFound) -> StoreNotFound:
+    """The error without the engine's advice to leave out what the caller never gave."""
+    return StoreNotFound(
+        f"there is no database at {config.url}; correct the address, or write to it first",
+        **error.details,
+    )
 
 
 def _place_of(target: object) -> str | Path | None:
@@ -126,9 +150,12 @@ async def promote(address: str | EngineConfig, *, components: Components | None 
     from holdfast.backups import standby
 
     parts = components or system_components()
-    engine = _engine(replace(read_config(address), create=False), parts)
+    given = read_config(address)
+    engine = _engine(replace(given, create=False).shown_as(given), parts)
     try:
         await engine.open()
         return await standby.promote(engine)
+    except StoreNotFound as error:
+        raise _absent(engine.config, error) from error
     finally:
         await engine.close()

@@ -12,6 +12,7 @@ from holdfast.contract.errors import InvalidInput
 from holdfast.contract.runtime import Components
 from holdfast.database.open import open
 from holdfast.runtime.system import system_components
+from holdfast.store.encryption.settings import Encryption, encryption_asked
 from holdfast.store.registry import read_config
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ async def restore(
     *,
     to: int | datetime | None = None,
     at: int | datetime | None = None,
+    encryption: Encryption | str | None = None,
     progress: Callable[[int], None] | None = None,
     components: Components | None = None,
 ) -> Restored:
@@ -42,6 +44,9 @@ async def restore(
             backup behind it is taken back by the past that it holds. Entries and documents come
             back with their past, revisions and indexes; settings and saved schemas of keyspaces
             stay as they were later.
+        encryption: the keys that the backups want, as given to `open`. Rows come back as they stand
+            there; a backup without encryption is refused where keys are named, here or in the
+            address.
         progress: called after each step with how many rows are in place; from another thread.
         components: clock, ids and ways to wait other than the machine's; for tests.
 
@@ -54,20 +59,25 @@ async def restore(
             past changed since. What was restored until then is no database; remove it.
         QuotaExceeded: more than a million keys changed since `at`.
         Unsupported: `at` of an encrypted database.
+        ConfigInvalid: keys were named, and a backup is not encrypted; or the address has layers.
     """
     from holdfast.backups import restoring
 
     parts = components or system_components()
+    keys = encryption_asked(address, encryption)
     if at is None:
-        return await restoring.restore(files, address, to=to, progress=progress, components=parts)
+        return await restoring.restore(
+            files, address, to=to, encryption=keys, progress=progress, components=parts
+        )
     if to is not None:
         raise InvalidInput("a restore takes `to`, a backup, or `at`, a moment; found both")
     from holdfast.database.rewinding import Rewinding
 
     rewinding = Rewinding(at)
     done = await restoring.restore(
-        files, address, at=at, taken_back=rewinding.rows, progress=progress, components=parts
-    )
+        files, address, at=at, encryption=keys, taken_back=rewinding.rows, progress=progress,
+        components=parts,
+    )  # fmt: skip
     if rewinding.collections:
         async with open(read_config(address), housekeeping=False, components=parts) as db:
             await rewinding.indexes(db)

@@ -99,7 +99,8 @@ class EntryCalls(EntryBulk[T]):
         outcome = self.write_now(write)
         if outcome is None:
             [outcome] = await self.write((write,))
-        return outcome.require()
+        after = outcome.after
+        return outcome.require() if after is None else after
 
     async def modify(
         self,

@@ -75,6 +75,8 @@ class KeyValueStore(KeyValueStoreInterface):
         self._locks = locks
         self._privileged = privileged
         self._serialize = keys.serialize
+        #: The same, where it is known: a key that it does not take goes the other way.
+        self._known: Callable[[StoreKey | str], str] = getattr(keys, "known", keys.serialize)
         self._get = storage.get
         self._peek = storage.peek
         self._serialize_small = storage.serialize_small
@@ -192,6 +194,8 @@ class KeyValueStore(KeyValueStoreInterface):
     async def write(self, writes: Sequence[Write]) -> list[Outcome]:
         if len(writes) == 1:
             steps = [self._step_now(writes[0]) or await self._step(writes[0])]
+            if self._grants:
+                return await self._storage.transact(steps)
             return await self._locks.with_lock(
                 self._keys.namespace(steps[0].key), lambda: self._storage.transact(steps)
             )
@@ -222,7 +226,10 @@ class KeyValueStore(KeyValueStoreInterface):
 
     def _step_now(self, write: Write) -> Step | None:
         """What the storage is asked to do for a write; None: the value takes time to serialise."""
-        text = self._serialize(write.key)
+        try:
+            text = self._known(write.key)
+        except TypeError:
+            text = self._serialize(write.key)
         if not self._privileged and text.startswith(RESERVED):
             refuse_reserved(text)
         action = write.action
@@ -237,10 +244,14 @@ class KeyValueStore(KeyValueStoreInterface):
                 return None
             payload = serialized.payload
             digest = self._calculate_data_hash(serialized.canonical)
-            decide = self._set(text, write, action, serialized, digest)  # type: ignore[arg-type]
             options, cause = write.options, write.cause
             plain = options is NO_OPTIONS and cause is Cause.WRITE
             context = NO_CONTEXT if plain else options.context(cause)
+            if write.admit is not None:
+                options = options.with_schema(write.admit(action.value))  # type: ignore[union-attr]
+            # Not a function made here: that is nine objects for the collector to look at.
+            decide: Decision
+            decide = partial(self._propose, text, write, options, serialized, digest)
             return Step(text, decide, context, None, len(payload) if payload else 0)
         if kind is Modify:
             decide = self._modify(text, write, action)  # type: ignore[arg-type]
@@ -269,18 +280,11 @@ class KeyValueStore(KeyValueStoreInterface):
         else:
             size = sum(map(len, serialized.chunks))
             digest = await self._storage.apart(lambda: self._calculate_data_hash(canonical))
-        decide = self._set(text, write, action, serialized, digest)
-        return Step(text, decide, write.options.context(write.cause), None, size)
-
-    def _set(
-        self, text: str, write: Write, action: SetValue, serialized: Serialized, digest: bytes
-    ) -> Decision:
-        """What decides to put a value."""
         options = write.options
         if write.admit is not None:
             options = options.with_schema(write.admit(action.value))
-        # Not a function made here: that is nine objects for the collector to look at.
-        return partial(self._propose, text, write, options, serialized, digest)
+        decide = partial(self._propose, text, write, options, serialized, digest)
+        return Step(text, decide, write.options.context(write.cause), None, size)
 
     def _propose(
         self,

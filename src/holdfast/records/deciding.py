@@ -49,6 +49,9 @@ class Deciding:
         self._data_key = rows.data_key
         self._planner = planner
         self._needs = planner.needs
+        self._plan_set = planner.set
+        #: Nothing further has to be seen of a row that lives, unless some namespace has a policy.
+        self._keeps_all, self._policies = planner.keeps_all, planner.policies
         self._now_ms = space.clock.now_ms
         self._entry = entry
 
@@ -71,8 +74,10 @@ class Deciding:
     ) -> Draft | Need | None:
         """Decide a single step, without the book-keeping of many."""
         row = records[0]
-        further = self._needs(data_key, row)
-        if row is None or further or self._in_transaction or row.value[1] & SPECIAL:
+        further: Sequence[bytes] = ()
+        if row is None or self._policies or not self._keeps_all:
+            further = self._needs(data_key, row)
+        if row is None or further or self._in_transaction or row[0][1] & SPECIAL:
             return self._rare(step, data_key, payloads, records, further)
         plan = Plan(self._now_ms(), step.context)
         self._write_over(plan, step, data_key, row, payloads)
@@ -87,10 +92,12 @@ class Deciding:
         payloads: dict[bytes, list[bytes]] | None,
     ) -> None:
         """`_plan_step` for most of what is written: the row lives for good and keeps its past."""
-        living: Entry[Any] = Entry(step.key, row.value, row.revision)
+        stored, revision = row
+        living: Entry[Any] = Entry(step.key, stored, revision)
+        if step.before is not None or step.written:
+            step.after = step.chunks = None
+            step.written = False
         step.before = living
-        step.after = step.chunks = None
-        step.written = False
         proposal = step.decide(living, None)
         if proposal is None:
             return
@@ -98,7 +105,7 @@ class Deciding:
         if metadata is None or value is None or value.payload is None:
             self._carry_out(plan, step, data_key, None, row, None, proposal, payloads)
             return
-        step.after = self._planner.set(plan, data_key, row, None, metadata, value, living.metadata)
+        step.after = self._plan_set(plan, data_key, row, None, metadata, value, living.metadata)
         step.written = True
 
     def _rare(

@@ -128,7 +128,7 @@ _decode = msgspec.msgpack.Decoder(FeedRow).decode
 
 
 def encode_feed_row(
-    act: Act,
+    act: Act | int,
     keyspace: int,
     key: bytes,
     previous: int,

@@ -33,8 +33,8 @@ class Home(Protocol):
         """The store with its changed keys recorded from now on."""
         ...
 
-    async def indexed(self, content: Content) -> Content:
-        """The store with a fast index of its latest version kept from now on."""
+    async def indexed(self, content: Content, *, wanted: bool) -> Content:
+        """The store with a fast index of its latest version kept from now on, or not any more."""
         ...
 
     async def branched(self, content: Content, name: str, version: int | None) -> Any:

@@ -356,10 +356,10 @@ class _Home:
             lambda facts: replace(facts, tracked=facts.tracked or facts.config.kind == "plain"),
         )
 
-    async def indexed(self, content: Content) -> Content:
+    async def indexed(self, content: Content, *, wanted: bool) -> Content:
         return await self._remembering(
             content,
-            lambda facts: replace(facts, config=replace(facts.config, fast_index=True)),
+            lambda facts: replace(facts, config=replace(facts.config, fast_index=wanted)),
         )
 
     async def _remembering(

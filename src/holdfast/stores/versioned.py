@@ -192,8 +192,23 @@ class VersionedVerbs:
         """
         content = await self._renewed("an index is built")
         if self._config.kind == "iavl":
-            self._use(content, await self._home.indexed(content))
+            self._use(content, await self._home.indexed(content, wanted=True))
         return await self._versions().build_index()
+
+    async def drop_index(self) -> int:
+        """Give up the fast index of a store of kind `iavl`; how many rows it had.
+
+        From then on reads go down the tree, and saved versions write no rows for it. Broken off, it
+        goes on when it is asked for again.
+
+        Raises:
+            Conflict: somebody else began to build it meanwhile.
+            Unsupported: of a plain store, inside a transaction, or on a snapshot.
+        """
+        content = await self._renewed("an index is dropped")
+        if self._config.kind == "iavl":
+            self._use(content, await self._home.indexed(content, wanted=False))
+        return await self._versions().drop_index()
 
     # --- Inside -----------------------------------------------------------------------------
 

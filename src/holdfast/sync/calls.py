@@ -96,7 +96,8 @@ class EntryCalls(EntryBulk[T]):
         outcome = inner.write_now(write)
         if outcome is None:
             [outcome] = drive(inner.write((write,)))
-        return outcome.require()
+        after = outcome.after
+        return outcome.require() if after is None else after
 
     def modify(
         self,

@@ -30,6 +30,7 @@ def restore(
     *,
     to: int | datetime | None = None,
     at: int | datetime | None = None,
+    encryption: Encryption | str | None = None,
     progress: Callable[[int], None] | None = None,
     components: Components | None = None,
 ) -> Restored:
@@ -47,6 +48,9 @@ def restore(
             backup behind it is taken back by the past that it holds. Entries and documents come
             back with their past, revisions and indexes; settings and saved schemas of keyspaces
             stay as they were later.
+        encryption: the keys that the backups want, as given to `open`. Rows come back as they stand
+            there; a backup without encryption is refused where keys are named, here or in the
+            address.
         progress: called after each step with how many rows are in place; from another thread.
         components: clock, ids and ways to wait other than the machine's; for tests.
 
@@ -59,9 +63,18 @@ def restore(
             past changed since. What was restored until then is no database; remove it.
         QuotaExceeded: more than a million keys changed since `at`.
         Unsupported: `at` of an encrypted database.
+        ConfigInvalid: keys were named, and a backup is not encrypted; or the address has layers.
     """
     return drive(
-        restore_async(files, address, to=to, at=at, progress=progress, components=components)
+        restore_async(
+            files,
+            address,
+            to=to,
+            at=at,
+            encryption=encryption,
+            progress=progress,
+            components=components,
+        )
     )
 
 

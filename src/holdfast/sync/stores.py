@@ -382,3 +382,15 @@ class Store(Verbs):
             IntegrityFailed: the tree is damaged.
         """
         return drive(self._inner.build_index())
+
+    def drop_index(self) -> int:
+        """Give up the fast index of a store of kind `iavl`; how many rows it had.
+
+        From then on reads go down the tree, and saved versions write no rows for it. Broken off, it
+        goes on when it is asked for again.
+
+        Raises:
+            Conflict: somebody else began to build it meanwhile.
+            Unsupported: of a plain store, inside a transaction, or on a snapshot.
+        """
+        return drive(self._inner.drop_index())

@@ -11,6 +11,7 @@ import pytest
 
 from holdfast.contract.batch import Batch, Put, Receipt
 from holdfast.contract.engine import NOT_NOW
+from holdfast.contract.errors import StoreClosed
 from holdfast.contract.runtime import Components, ManualClock, SystemIds
 from holdfast.engines.embedded.committer import Committer
 from holdfast.engines.embedded.pace import (
@@ -265,3 +266,29 @@ async def test_what_can_be_done_at_once_on_a_loop_neither_flushes_nor_waits(
         found = [engine.transact_now([b"a"], writing(b"a")) for _ in range(5)]
         assert any(isinstance(one, Receipt) for one in found)
     await engine.close()
+
+
+@pytest.mark.parametrize("flushes", [True, False])
+async def test_who_waits_for_a_flush_in_any_case_is_handed_over_without_a_turn(
+    flushes: bool,
+) -> None:
+    groups = Groups(FLUSH_MAX_S * 2)
+    groups.committer.flushes = flushes
+    while not groups.pace.pause_due():
+        groups.clock.advance(0.0005)
+    assert groups.committer.pause(0), "nobody leads meanwhile"
+    waiting = asyncio.gather(*(groups.committer.commit(work()) for _ in range(20)))
+    await asyncio.sleep(0)
+    handed_over = len(groups.committer._queue)
+    groups.committer.resume()
+    await waiting
+    assert handed_over == (20 if flushes else 0)
+    groups.committer.close()
+
+
+async def test_a_closed_committer_refuses_who_would_be_handed_over() -> None:
+    groups = Groups(FLUSH_MAX_S * 2)
+    groups.committer.flushes = True
+    groups.committer.close()
+    with pytest.raises(StoreClosed):
+        await groups.committer.commit(work())

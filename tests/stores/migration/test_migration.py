@@ -18,6 +18,7 @@ from holdfast.stores.lifecycle import Lifecycle, StoreEvent
 from holdfast.stores.migration import (
     Difference,
     MappingStore,
+    NotPassed,
     Router,
     ShadowStore,
     StoreMapping,
@@ -175,6 +176,57 @@ async def test_topics_are_translated_without_loops(scene: Scene) -> None:
     for wrong in ({"x": "store.nope"}, {"x": "store.created", "y": "store.created"}):
         with pytest.raises(InvalidInput):
             TopicBridge(old, new, wrong)
+
+
+@pytest.mark.row("E-118")
+async def test_what_cannot_be_passed_on_is_counted_and_told(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Old payloads lack facts, and either bus may raise: neither breaks the bridge."""
+    old, new = Bus(), Lifecycle(scene.components)
+    lost: list[NotPassed] = []
+    raising = True
+
+    def told(one: NotPassed) -> None:
+        lost.append(one)
+        if raising:
+            raise RuntimeError("secret")
+
+    bridge = TopicBridge(
+        old, new, {"storeCreated": "store.created", "saved": "store.version.saved"},
+        lacking={"engine": "legacy", "path": None}, told=told,
+    )  # fmt: skip
+    seen: list[StoreEvent] = []
+    new.subscribe("store.#", seen.append)
+    malformed: list[Any] = [
+        {},
+        {"name": "secret"},
+        {"name": 7, "kind": "plain"},
+        None,
+        "secret",
+        [],
+    ]
+    for payload in malformed:
+        old.publish("storeCreated", payload)
+    assert (bridge.passed, bridge.failed) == (0, len(malformed))
+    assert list(bridge.failures) == lost
+    assert "name, kind" in lost[0].reason
+    assert "kind" in lost[1].reason
+    assert "a payload is a mapping; found a NoneType" in lost[3].reason
+    raising = False
+    old.publish("storeCreated", {"name": "a", "kind": "plain", "more": 1})
+    assert [one.name for one in seen] == ["a"]
+
+    def broken(_payload: Mapping[str, Any]) -> None:
+        raise StopIteration("secret")
+
+    old.subscribe("saved", broken)
+    new.publish("store.version.saved", "a", version=1, root="00")
+    assert (bridge.passed, bridge.failed) == (1, len(malformed) + 1)
+    assert lost[-1] == NotPassed("store.version.saved", "the other bus raised StopIteration")
+    new.publish("store.created", "b", engine="lmdb", path=None, kind="plain")
+    assert bridge.passed == 2
+    assert "secret" not in caplog.text
 
 
 @pytest.mark.row("E-117")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,8 +16,10 @@ from holdfast.stores.content import Moved
 from holdfast.stores.iavl.rows import NODE
 from holdfast.stores.versions import staging
 from holdfast.stores.versions.base import moment_of
+from holdfast.stores.versions.indexing import IndexBuilder
 from holdfast.stores.versions.rows import complete_key, index_prefix
 from holdfast.stores.versions.staging import commit_step
+from holdfast.stores.versions.tree_content import TreeContent
 from holdfast.stores.versions.trees import TreeVersions
 from tests.store.scene import Scene, engine_of, listed, rows_of
 from tests.stores.versions.test_hard_times import contents
@@ -28,6 +30,13 @@ INDEXED = {"kind": "iavl", "fast_index": True}
 def number_of(store: Any) -> int:
     number: int = store._content.number
     return number
+
+
+async def index_rows(db: Any, store: Any) -> int:
+    """How many rows of the fast index there are, with the one that says that it is complete."""
+    number = number_of(store)
+    begins = (index_prefix(number), complete_key(number))
+    return sum(key.startswith(begins) for key, _ in await rows_of(db))
 
 
 def quick(scene: Scene) -> dict[str, Any]:
@@ -175,6 +184,59 @@ async def test_a_store_that_had_none_gets_one(scene: Scene) -> None:
         if scene.engine != "memory":
             store = await db.stores.open("older", config=INDEXED)
             assert await store.get(b"000") == b"another"
+
+
+async def test_it_is_given_up_again(scene: Scene) -> None:
+    async with scene.open(**quick(scene)) as db:
+        store = await db.stores.create("t", config=INDEXED)
+        other = await db.stores.get("t")
+        await store.set_many({b"%03d" % n: b"v%d" % n for n in range(50)})
+        root = await store.save_version()
+        assert await store.drop_index() == 50
+        assert not store.config.fast_index
+        assert await index_rows(db, store) == 0
+        assert await store.drop_index() == 0
+        # A handle that was made before writes no row of it either.
+        assert await other.get(b"007") == b"v7"
+        await other.set(b"007", b"new")
+        assert (await other.save_version()).number == 2
+        assert not other.config.fast_index
+        assert await store.get(b"007") == b"new"
+        assert (await store.root(1)).root == root.root
+        assert await db.check() == []
+        assert await index_rows(db, store) == 0
+        assert await store.build_index() == 50
+        assert await store.get(b"007") == b"new"
+        plain = await db.stores.create("plain")
+        with pytest.raises(Unsupported, match="plain"):
+            await plain.drop_index()
+        async with db.transaction() as tx:
+            inside = await tx.stores.get("t")
+            with pytest.raises(Unsupported):
+                await inside.drop_index()
+
+
+async def test_who_builds_it_and_who_gives_it_up_do_not_mix(scene: Scene) -> None:
+    """Whoever begins later wins, and the other is told."""
+    async with scene.open(**quick(scene)) as db:
+        store = await db.stores.create("t", config=INDEXED)
+        await store.set_many({b"%03d" % n: b"v" for n in range(50)})
+        await store.save_version()
+        other = await db.stores.get("t")
+        builder = IndexBuilder(cast("TreeContent", store._content))
+        write = builder._write
+
+        async def overtaken(part: Any) -> None:
+            builder._write = write  # type: ignore[method-assign]
+            await other.drop_index()
+            await write(part)
+
+        builder._write = overtaken  # type: ignore[method-assign]
+        with pytest.raises(Conflict):
+            await builder.build(anew=True)
+        assert not (await db.stores.get("t")).config.fast_index
+        assert await index_rows(db, store) == 0
+        assert await db.check() == []
 
 
 async def test_a_version_that_was_saved_without_it_is_not_answered_by_it(scene: Scene) -> None:

@@ -9,6 +9,7 @@ import pytest
 from holdfast.contract.errors import Conflict, InvalidInput, Unsupported, VersionNotFound
 from holdfast.stores.iavl import IavlTree
 from holdfast.stores.ics23 import IAVL, proven_value
+from holdfast.stores.versions import trees
 from tests.store.scene import Scene, listed
 from tests.stores.iavl.memory import MemoryRows
 
@@ -141,3 +142,32 @@ async def test_transactions_and_versions(scene: Scene) -> None:
             assert await (await view.stores.get("ledger")).get(b"b") == b"faster"
         with pytest.raises(Unsupported):
             await store.set(b"t", b"1", ttl=5)
+
+
+async def test_a_diff_is_of_its_moment_whatever_is_saved_meanwhile(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its nodes are read where they stand now; numbers that were given out anew deceive nobody."""
+    monkeypatch.setattr(trees, "DIFF_PART", 3)
+    async with scene.open() as db:
+        store = await db.stores.create("t", "iavl")
+        await store.set_many({b"%03d" % n: b"one" for n in range(120)})
+        await store.save_version()
+        changed = [b"%03d" % n for n in range(0, 120, 4)]
+        await store.set_many(dict.fromkeys(changed, b"two"))
+        await store.save_version()
+        expected = [(key, b"one", b"two") for key in changed]
+        assert [tuple(one) for one in await listed(store.diff(1, 2))] == expected
+    async with scene.open() as db:  # With nothing in memory.
+        store = await db.stores.open("t", "iavl")
+        if scene.engine == "memory":
+            return  # It went with the handle.
+        walk = store.diff(1, 2)
+        found = [tuple(await anext(walk))]
+        await store.rollback(1)
+        await store.set_many({b"%03d" % n: b"three" for n in range(0, 120, 3)})
+        await store.set_many({b"x%03d" % n: b"more" for n in range(50)})
+        assert (await store.save_version()).number == 2
+        found += [tuple(one) async for one in walk]
+        assert found == expected
+        assert len(await listed(store.diff(1, 2))) == 90

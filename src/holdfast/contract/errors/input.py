@@ -160,6 +160,10 @@ class DecryptionFailed(StoreError, code=ErrorCode.DECRYPTION_FAILED):
     number: Fact[int | None] = Fact("the number of a key that the database does not list")
     key: Fact[bytes | None] = Fact("the whole key of the row, as stored")
     revision: Fact[int | None] = Fact("the revision of the row")
+    rows: Fact[Sequence[bytes]] = Fact(
+        "the keys of rows that a rotation had to leave, the first", ()
+    )
+    count: Fact[int | None] = Fact("how many rows a rotation had to leave")
     variable: Fact[str | None] = Fact("the variable of the environment that is not set")
 
 

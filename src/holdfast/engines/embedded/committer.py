@@ -28,7 +28,12 @@ from holdfast.contract.memory import no_memory
 from holdfast.contract.runtime import Completion, Host, Runtime, Worker
 from holdfast.engines.embedded.locking import let_go, owns
 from holdfast.engines.embedded.pace import Pace
-from holdfast.engines.embedded.work import Work, leave_interrupted, refuse_inside
+from holdfast.engines.embedded.work import (
+    Work,
+    deciding_now,
+    leave_interrupted,
+    refuse_inside,
+)
 
 #: The most batches that share one transaction. Bounds how long the first of them waits.
 GROUP_BATCHES_MAX = 1024
@@ -60,6 +65,7 @@ class Committer:
 
     Attributes:
         on_loop: the group under way runs on a loop's thread, and may flush there.
+        flushes: every group does, so that nobody on a loop commits at once.
     """
 
     def __init__(
@@ -73,7 +79,7 @@ class Committer:
         pace: Pace,
     ) -> None:
         self.pace = pace
-        self.on_loop = False
+        self.on_loop = self.flushes = False
         self._name = name
         self._host = host
         self._run = run
@@ -95,18 +101,20 @@ class Committer:
 
     def commit_here(self, work: Work) -> Receipt:
         """Have the batch committed by a caller that may hold its thread."""
-        refuse_inside(self)
+        if deciding_now() is not None:
+            refuse_inside(self)
         if self._closed:
             raise _closed()
         work.committer = self
         leading = self._leading
         try:
-            if leading.acquire(blocking=False):
+            if leading.acquire(False):
                 if self._queue:
                     self._queue.append(work)
                     self._lead(work)
                 else:
                     self._lead_group([work])
+                    self._untold = []  # Nobody waits for it on a loop.
             else:
                 self._queue.append(work)
                 self._await_lead()
@@ -117,14 +125,16 @@ class Committer:
         except BaseException:
             self._recover(work)
             raise
-        return work.outcome()
+        receipt = work.receipt
+        return work.outcome() if receipt is None or work.error is not None else receipt
 
     def commit_now(self, work: Work) -> Receipt | NotNow:
         """The same for a caller on a loop, where it neither flushes nor waits; else NOT_NOW."""
-        refuse_inside(self)
+        if deciding_now() is not None:
+            refuse_inside(self)
         if self._closed:
             raise _closed()
-        if self.pace.pause_due():
+        if self.flushes or self.pace.pause_due():
             return NOT_NOW
         work.committer = self
         leading = self._leading
@@ -150,14 +160,20 @@ class Committer:
         runtime = self._host.runtime()
         if runtime.blocking:
             return self.commit_here(work)
-        while self.pace.pause_due():
-            # Commits that never wait must let the loop's other callbacks run too.
-            tick = self.pace.tick
-            await runtime.sleep(0)
-            self.pace.woke(tick)
-        receipt = self.commit_now(work)
-        if receipt is not NOT_NOW:
-            return receipt
+        if self.flushes:
+            # It waits for a flush, and the loop goes round meanwhile.
+            refuse_inside(self)
+            if self._closed:
+                raise _closed()
+        else:
+            while self.pace.pause_due():
+                # Commits that never wait must let the loop's other callbacks run too.
+                tick = self.pace.tick
+                await runtime.sleep(0)
+                self.pace.woke(tick)
+            receipt = self.commit_now(work)
+            if receipt is not NOT_NOW:
+                return receipt
         if self.pace.short:
             try:
                 await self._lead_after_a_turn(work, runtime)

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 
 from holdfast.contract.batch import Batch, Decide, Draft, Receipt
+from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import Engine, NotNow
 from holdfast.contract.errors import (
@@ -23,7 +24,7 @@ from holdfast.engines.embedded import life
 from holdfast.engines.embedded.committer import Committer
 from holdfast.engines.embedded.group import Group, Work, Writer
 from holdfast.engines.embedded.life import Ownership
-from holdfast.engines.embedded.pace import Pace
+from holdfast.engines.embedded.pace import FLUSH_MAX_S, Pace
 from holdfast.engines.embedded.watcher import Watcher
 
 #: How long a fork waits for a commit under way.
@@ -55,6 +56,10 @@ class EmbeddedEngine(Engine):
         self._group_now: Group | None = None
         self._owner = Ownership(components.host, config.url, self._close)
         self._paused = False
+        self._may_hold = components.host.may_hold
+        #: From when it is usable.
+        self._limits: Capabilities
+        self._writable = False
         self._watcher = Watcher(components.host, self._head_now, lambda: self.capabilities.shared)
 
     # --- For subclasses ---------------------------------------------------------------------
@@ -89,6 +94,11 @@ class EmbeddedEngine(Engine):
         """
 
     def _opened(self) -> None:
+        self._limits = self.capabilities
+        self._writable = self._limits.writable
+        self._committer.flushes = (
+            self._limits.io is not Io.INLINE and self._limits.durability == "full"
+        )
         self._refusal = None
         life.born(self)
 
@@ -128,17 +138,17 @@ class EmbeddedEngine(Engine):
     ) -> Receipt:
         if self._refusal is not None:
             raise self._refuse()
-        if not self.capabilities.writable:
+        if not self._writable:
             raise self._read_only()
         return await self._committer.commit(Work(None, keys, decide, previous=previous))
 
     def transact_now(self, keys: Sequence[bytes], decide: Decide) -> Receipt | NotNow:
         if self._refusal is not None:
             raise self._refuse()
-        if not self.capabilities.writable:
+        if not self._writable:
             raise self._read_only()
         work = Work(None, keys, decide)
-        if self.components.host.may_hold():
+        if self._may_hold():
             return self._committer.commit_here(work)
         return self._committer.commit_now(work)
 
@@ -180,14 +190,16 @@ class EmbeddedEngine(Engine):
 
     def _decide_group(self, works: list[Work]) -> BaseException | None:
         """Decide the batches and commit them. What the driver had against one of them, if so."""
-        now = self._pace.now
         try:
             self._group_now = group = self._group()
         except StoreError as error:
             for work in works:
                 work.error = error
             return None
-        begun = now()
+        # Not timed where flushes are known to be short, and the thread is not a loop's.
+        pace, on_loop = self._pace, self._committer.on_loop
+        now = pace.now if on_loop or pace.flush_s > FLUSH_MAX_S else None
+        begun = decided = 0.0 if now is None else now()
         try:
             for work in works:
                 group.run(work)
@@ -198,17 +210,18 @@ class EmbeddedEngine(Engine):
             if self._refusal is WrongContext:
                 raise self._refuse()  # A function forked, and this is the child.
             group.push()
-            decided = now()
+            if now is not None:
+                decided = now()
             self._finish(group)
         except StorageFull as error:
             self._abandon(group)
             self._group_now = None
             return error
         self._group_now = None
-        if self._committer.on_loop:
-            self._pace.note(len(works), decided - begun, now() - decided)
-        elif group.changed and not self._pace.short:
-            self._pace.note_elsewhere(now() - decided)
+        if on_loop:
+            pace.note(len(works), decided - begun, pace.now() - decided)
+        elif now is not None and group.changed:
+            pace.note_elsewhere(now() - decided)
         return None
 
     def _undone(self, works: list[Work]) -> bool:
@@ -238,7 +251,7 @@ class EmbeddedEngine(Engine):
 
     def _group(self) -> Group:
         """The group that the next batches join."""
-        return Group(self._begin(), self._validate)
+        return Group(self._begin(), self._validate, self._limits)
 
     def _finish(self, group: Group) -> None:
         """Commit the group and tell who waits."""
@@ -251,7 +264,7 @@ class EmbeddedEngine(Engine):
 
     def _validate(self, batch: Batch | Draft) -> None:
         """Refuse a batch that breaks a limit, before anything is written."""
-        limits = self.capabilities
+        limits = self._limits
         if not limits.writable:
             raise self._read_only()
         if type(batch) is Draft:

@@ -26,9 +26,11 @@ from holdfast.contract.batch import (
     Rewrite,
     append_key,
 )
+from holdfast.contract.capability import Capabilities
 from holdfast.contract.engine import decided_batch
 from holdfast.contract.errors import Conflict, StoreError
 from holdfast.contract.record import Range, Record
+from holdfast.engines.embedded.puts import puts_of
 from holdfast.engines.embedded.work import Raised, Work
 
 __all__ = ["BATCH_ID_MS", "Group", "Pending", "Work", "Writer"]
@@ -36,6 +38,7 @@ __all__ = ["BATCH_ID_MS", "Group", "Pending", "Work", "Writer"]
 #: A write that waits to reach the driver: the new value (None: delete) and its revision.
 Pending = tuple[bytes | None, int]
 
+_make = tuple.__new__
 #: How long the id of a batch is remembered.
 BATCH_ID_MS = 10 * 60 * 1000
 #: How many keys a range delete gathers before it hands them to the driver.
@@ -83,6 +86,11 @@ class Writer(ABC):
 class Group:
     """The batches of one engine transaction.
 
+    Args:
+        writer: the transaction.
+        validate: raises for a batch that breaks a limit.
+        limits: those limits, where a draft within them needs no other look.
+
     Attributes:
         revision: of the last batch decided.
         pending: writes not yet with the driver, by key.
@@ -90,7 +98,12 @@ class Group:
         finishing: its commit was begun, and may be through.
     """
 
-    def __init__(self, writer: Writer, validate: Callable[[Batch | Draft], None]) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        validate: Callable[[Batch | Draft], None],
+        limits: Capabilities | None = None,
+    ) -> None:
         self.writer = writer
         self.revision = writer.head
         self.pending: dict[bytes, Pending] = {}
@@ -98,6 +111,7 @@ class Group:
         self.broken = False
         self.finishing = False
         self._validate = validate
+        self._limits = limits
 
     def run(self, work: Work) -> None:
         """Decide one batch; its failure is its own and leaves no trace in the group."""
@@ -118,7 +132,8 @@ class Group:
     def finish(self) -> None:
         """Hand what is pending to the driver and commit; nothing changed: just let go."""
         if self.changed:
-            self.push()
+            if self.pending:
+                self.push()
             self.finishing = True
             self.writer.finish(self.revision)
         else:
@@ -146,12 +161,12 @@ class Group:
         records: list[Record | None] = []
         if work.decide is not None:
             keys = work.keys
-            records = [self.read(key) for key in keys]
+            records = [self.read(keys[0])] if len(keys) == 1 else [*map(self.read, keys)]
             answer = work.ask(records, self.revision + 1)
             if type(answer) is Need:
                 keys, records, answer = self._see_more(work, keys, records, answer)
             if answer is None:
-                return Receipt(self.revision)
+                return _receipt(self.revision)
             if type(answer) is Draft and not work.previous:
                 return self._take(answer)
             batch = decided_batch(answer)
@@ -197,6 +212,17 @@ class Group:
 
     def _take(self, draft: Draft) -> Receipt:
         """Take a draft in: the same as its operations, with a loop less for each kind."""
+        revision = self.revision + 1
+        puts = None if self._limits is None else puts_of(draft, revision, self._limits)
+        if puts is None:
+            return self._take_closely(draft)
+        self.pending.update(puts)
+        self.revision = revision
+        self.changed = True
+        return _receipt(revision)
+
+    def _take_closely(self, draft: Draft) -> Receipt:
+        """The same for one that does more than to put some rows."""
         self._validate(draft)
         if draft.id is not None:
             known = self.writer.recall(draft.id)
@@ -204,21 +230,22 @@ class Group:
                 return Receipt(known)
         if draft.checks:
             self._check(Batch(draft.checks))
-        if not draft.writes:
-            return Receipt(self.revision)
+        rows, appends = draft.rows, draft.appends
+        if not (rows or appends or draft.ranges):
+            return _receipt(self.revision)
         revision = self.revision + 1
         for range in draft.ranges:
             self._delete_range(range, revision)
         pending = self.pending
-        for key, value in draft.rows.items():
-            pending[key] = (value, revision)
-        for index, (prefix, value) in enumerate(draft.appends):
-            pending[append_key(prefix, revision, index)] = (value, revision)
+        for key, value in rows.items():
+            pending[key] = value, revision
+        for index, (prefix, value) in enumerate(appends):
+            pending[append_key(prefix, revision, index)] = value, revision
         if draft.id is not None:
             self.writer.remember(draft.id, revision)
         self.revision = revision
         self.changed = True
-        return Receipt(revision)
+        return _receipt(revision)
 
     def _apply(self, rows: Sequence[tuple[bytes, Pending]]) -> None:
         try:
@@ -291,6 +318,11 @@ class Group:
             if len(gathered) < DELETE_KEYS_MAX:
                 return
             rest = rest.after(gathered[-1])
+
+
+def _receipt(revision: int) -> Receipt:
+    """A receipt without previous records; a named tuple costs less through `tuple`."""
+    return _make(Receipt, (revision, None))
 
 
 def key_conflict(key: bytes, expected: int | None, found: int | None) -> Conflict:

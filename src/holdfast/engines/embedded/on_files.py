@@ -104,9 +104,12 @@ class EngineOnFiles(EmbeddedEngine):
 
     def _run_group(self, works: list[Work]) -> None:
         super()._run_group(works)
-        if len(works) == 1 and isinstance(works[0].error, StorageFull) and self._make_room():
+        first = works[0]
+        if first.error is None or len(works) > 1:
+            return
+        if isinstance(first.error, StorageFull) and self._make_room():
             # Once more with what could be freed.
-            works[0].error = None
+            first.error = None
             super()._run_group(works)
 
     # --- Inside -----------------------------------------------------------------------------

@@ -10,12 +10,12 @@ import threading
 from collections.abc import Sequence
 from contextvars import ContextVar
 
+import msgspec
+
 from holdfast.contract.batch import Answer, Batch, Decide, Receipt
 from holdfast.contract.errors import WrongContext
 from holdfast.contract.record import Record
 from holdfast.contract.runtime import Completion
-
-_this_thread = threading.get_ident
 
 
 class Raised(Exception):
@@ -25,7 +25,7 @@ class Raised(Exception):
         self.error = error
 
 
-class Work:
+class Work(msgspec.Struct, eq=False):
     """A batch, or the keys and function that make one, on its way through a commit.
 
     Attributes:
@@ -37,26 +37,19 @@ class Work:
         thread: whose call it is.
     """
 
-    __slots__ = (
-        "batch", "committer", "completion", "decide", "deciding", "done", "error", "inside", "keys",
-        "previous", "queued", "receipt", "thread",
-    )  # fmt: skip
-
-    def __init__(
-        self, batch: Batch | None, keys: Sequence[bytes] = (), decide: Decide | None = None,
-        *, previous: bool = False,
-    ) -> None:  # fmt: skip
-        self.batch = batch
-        self.keys = keys
-        self.decide = decide
-        self.previous = previous
-        self.done = self.queued = self.deciding = False
-        self.receipt: Receipt | None = None
-        self.error: BaseException | None = None
-        self.completion: Completion[Receipt] | None = None
-        self.committer: object | None = None
-        self.inside: Work | None = None
-        self.thread = _this_thread()
+    batch: Batch | None
+    keys: Sequence[bytes] = ()
+    decide: Decide | None = None
+    previous: bool = False
+    done: bool = False
+    queued: bool = False
+    deciding: bool = False
+    receipt: Receipt | None = None
+    error: BaseException | None = None
+    completion: Completion[Receipt] | None = None
+    committer: object | None = None
+    inside: Work | None = None
+    thread: int = msgspec.field(default_factory=threading.get_ident)
 
     def outcome(self) -> Receipt:
         """The receipt, or the error raised."""
@@ -105,6 +98,10 @@ class Work:
 
 #: The batch whose function runs in this context; contexts are copied to tasks and some threads.
 _deciding: ContextVar[Work | None] = ContextVar("deciding", default=None)
+
+
+#: The batch whose function called, which makes most calls of `refuse_inside` unnecessary.
+deciding_now = _deciding.get
 
 
 def refuse_inside(committer: object) -> None:

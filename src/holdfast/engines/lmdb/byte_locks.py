@@ -64,6 +64,37 @@ def unlock(descriptor: int, byte: int) -> None:
         fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, byte)
 
 
+class Bytes:
+    """Bytes that every commit locks and lets go: what the system is told is made once."""
+
+    __slots__ = ("_at", "_count", "_free", "_take")
+
+    def __init__(self, at: int, count: int = 1) -> None:
+        self._at = at
+        self._count = count
+        self._take = self._free = b""
+        if OF_OPEN_FILES:
+            self._take = _packed(fcntl.F_WRLCK, at, count)
+            self._free = _packed(fcntl.F_UNLCK, at, count)
+
+    def try_exclusive(self, descriptor: int) -> bool:
+        """Lock them against everybody, if nobody else locks one of them."""
+        if not OF_OPEN_FILES:
+            return try_exclusive(descriptor, self._at, self._count)
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, self._take)
+        except OSError as error:
+            return _refused(error)
+        return True
+
+    def unlock(self, descriptor: int) -> None:
+        """Let go of them; twice does nothing."""
+        if OF_OPEN_FILES:
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, self._free)
+        else:
+            fcntl.lockf(descriptor, fcntl.LOCK_UN, self._count, self._at)
+
+
 def try_as_process(descriptor: int, byte: int) -> bool:
     """Lock the byte for this process, not for the open file: a forked child does not have it."""
     try:

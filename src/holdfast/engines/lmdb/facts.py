@@ -41,6 +41,7 @@ _NAME = b"holdfast lmdb"
 _VERSION = struct.Struct(">I")
 _HEAD_ROW = struct.Struct(">QI")
 _pack_head, _unpack_head = _HEAD_ROW.pack, _HEAD_ROW.unpack
+_make = tuple.__new__
 _JOURNAL_ROW = struct.Struct(">?Q16s16s")
 
 
@@ -73,12 +74,12 @@ def read_head(transaction: lmdb.Transaction[bytes]) -> Head:
     found = transaction.get(_HEAD)
     if found is None or len(found) != _HEAD_ROW.size:
         raise IntegrityFailed("the head row of the database is damaged; restore a backup")
-    return Head(*_unpack_head(found))
+    return _make(Head, _unpack_head(found))
 
 
-def write_head(transaction: lmdb.Transaction[bytes], head: Head) -> None:
+def write_head(transaction: lmdb.Transaction[bytes], revision: int, owners: int) -> None:
     """Note the head."""
-    transaction.put(_HEAD, _pack_head(*head))
+    transaction.put(_HEAD, _pack_head(revision, owners))
 
 
 def read_lineage(transaction: lmdb.Transaction[bytes]) -> str:
@@ -162,7 +163,7 @@ def write_journal(transaction: lmdb.Transaction[bytes], fact: JournalFact) -> No
 def create(transaction: lmdb.Transaction[bytes], lineage: str) -> None:
     """Note the facts of a new database."""
     transaction.put(_FORMAT, _NAME + _VERSION.pack(_PLAIN_VERSION))
-    write_head(transaction, Head(0, 0))
+    write_head(transaction, 0, 0)
     write_lineage(transaction, lineage)
 
 
@@ -182,11 +183,11 @@ def add_owner(transaction: lmdb.Transaction[bytes], owner: int) -> None:
     """Note that this process acknowledges writes before they are flushed."""
     if transaction.put(_OWNER + owner.to_bytes(8, "big"), b"", overwrite=False):
         head = read_head(transaction)
-        write_head(transaction, head._replace(owners=head.owners + 1))
+        write_head(transaction, head.revision, head.owners + 1)
 
 
 def remove_owner(transaction: lmdb.Transaction[bytes], owner: int) -> None:
     """Note that everything the process acknowledged is flushed, or given up."""
     if transaction.delete(_OWNER + owner.to_bytes(8, "big")):
         head = read_head(transaction)
-        write_head(transaction, head._replace(owners=head.owners - 1))
+        write_head(transaction, head.revision, head.owners - 1)

@@ -27,6 +27,9 @@ from holdfast.engines.lmdb.journal_format import (
 _BLOCK_BYTES = 1 << 20
 
 
+_make = tuple.__new__
+
+
 class Place(NamedTuple):
     """Where the next record goes, and what it bears."""
 
@@ -136,7 +139,8 @@ class JournalFile:
         assert end <= place.end
         self._write_all(record, place.at)
         os.fdatasync(self._descriptor)
-        return place._replace(at=end, sequence=place.sequence + 1)
+        _, last, generation, nonce, previous, sequence = place
+        return _make(Place, (end, last, generation, nonce, previous, sequence + 1))
 
     def _make(self, header: Header) -> None:
         os.ftruncate(self._descriptor, 0)
@@ -153,7 +157,7 @@ class JournalFile:
         # Unlike any id that is stored: a nonce is looked for among the rows.
         return hashlib.blake2b(self._ids.new(), digest_size=NONCE_BYTES).digest()
 
-    def _write_all(self, data: bytes, at: int) -> None:
+    def _write_all(self, data: bytes | bytearray, at: int) -> None:
         done = os.pwrite(self._descriptor, data, at)
         while done < len(data):
             done += os.pwrite(self._descriptor, data[done:], at + done)

@@ -43,6 +43,10 @@ _ROW = struct.Struct("<IiQ")
 _ID = struct.Struct("<HQ")
 _COVERED = 8
 _PADDED = 8
+_PADDING = bytes(_PADDED)
+_CRC = struct.Struct("<I")
+_CRC_AT = 4
+_make = tuple.__new__
 RECORD_BYTES = _RECORD.size
 #: Where in a record its nonce stands, and that of the generation before.
 NONCE_AT, PREVIOUS_AT = 28, 44
@@ -120,27 +124,23 @@ class Body(NamedTuple):
 def pack(rows: Mapping[bytes, Pending], ids: Mapping[bytes, int]) -> Body:
     """The body of a record. Nothing is copied yet."""
     parts: list[bytes] = []
-    add, pack_row = parts.append, _ROW.pack
+    pack_row = _ROW.pack
     size = RECORD_BYTES + _ROW.size * len(rows)
     for key, (value, revision) in rows.items():
         key_bytes = len(key)
         size += key_bytes
         if value is None:
-            add(pack_row(key_bytes, -1, revision))
-            add(key)
+            parts += (pack_row(key_bytes, -1, revision), key)
         else:
             value_bytes = len(value)
             size += value_bytes
-            add(pack_row(key_bytes, value_bytes, revision))
-            add(key)
-            add(value)
+            parts += (pack_row(key_bytes, value_bytes, revision), key, value)
     for id, revision in ids.items():
         size += _ID.size + len(id)
-        add(_ID.pack(len(id), revision))
-        add(id)
+        parts += (_ID.pack(len(id), revision), id)
     padding = -size % _PADDED
-    add(bytes(padding))
-    return Body(parts, size + padding, len(rows), len(ids))
+    parts.append(_PADDING[:padding])
+    return _make(Body, (parts, size + padding, len(rows), len(ids)))
 
 
 def seal(
@@ -153,15 +153,18 @@ def seal(
     sequence: int,
     before: int,
     after: int,
-) -> bytes:
+) -> bytearray:
     """The record that will stand at the place in the file."""
     size = body.size - len(body.parts[-1]) - RECORD_BYTES
     head = _RECORD.pack(
         _RECORD_MAGIC, 0, size, body.rows, body.ids, generation, nonce, previous, sequence,
         before, after,
     )  # fmt: skip
-    covered = head[_COVERED:] + b"".join(body.parts)
-    return _RECORD_MAGIC + _crc(place, covered).to_bytes(4, "little") + covered
+    # Copied once, here; the sum goes into its place.
+    record = bytearray().join((head, *body.parts))
+    with memoryview(record) as whole:
+        _CRC.pack_into(record, _CRC_AT, _crc(place, whole[_COVERED:]))
+    return record
 
 
 def read_record(content: bytes, place: int, end: int, *, base: int = 0) -> Record | None:

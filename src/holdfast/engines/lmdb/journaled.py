@@ -309,7 +309,8 @@ class Journaled(Served):
             return
         staged, newest = landing.staged, self.layers.newest
         newest.update(staged.rows)
-        newest.ids.update(staged.ids)
+        if staged.ids:
+            newest.ids.update(staged.ids)
         newest.bytes += staged.bytes
         self._head = newest.head = staged.head
         self._landing = None

@@ -21,6 +21,7 @@ from holdfast.engines.lmdb.long_keys import Tree, page_of
 from holdfast.engines.lmdb.medium import Medium
 from holdfast.engines.lmdb.overlay import Layers, Overlay
 
+_make = tuple.__new__
 #: What a row held for a snapshot counts beside its key and value: places in dicts, objects.
 HELD_ROW_BYTES = 200
 
@@ -185,4 +186,4 @@ def records_over(
 
 def record_of(value: bytes | None, revision: int) -> Record | None:
     """The record that a write leaves."""
-    return None if value is None else Record(value, revision)
+    return None if value is None else _make(Record, (value, revision))

@@ -32,6 +32,9 @@ from holdfast.engines.lmdb.files import keep_open, let_close
 
 _QUEUE, _WRITER, _PRESENCE, _DOOR = range(4)
 _OWNERS = 1 << 32
+_QUEUE_BYTE, _WRITER_BYTE = byte_locks.Bytes(_QUEUE), byte_locks.Bytes(_WRITER)
+#: Both: who gets them at once neither waits nor stands in the way of who waits.
+_TURN = byte_locks.Bytes(_QUEUE, 2)
 #: How long a waiting process sleeps between two looks; the first looks come quickly.
 _PAUSE_FIRST_S = 0.0001
 _PAUSE_LAST_S = 0.005
@@ -174,9 +177,9 @@ class ProcessLocks:
         descriptor = self._descriptor
         if descriptor is None:
             return True
-        if not byte_locks.try_exclusive(descriptor, _QUEUE, 2):
+        if not _TURN.try_exclusive(descriptor):
             return False
-        byte_locks.unlock(descriptor, _QUEUE)
+        _QUEUE_BYTE.unlock(descriptor)
         return True
 
     @property
@@ -190,7 +193,7 @@ class ProcessLocks:
     def end_turn(self) -> None:
         """Let the next writer in; twice does nothing."""
         if self._descriptor is not None:
-            byte_locks.unlock(self._descriptor, _WRITER)
+            _WRITER_BYTE.unlock(self._descriptor)
 
     def own(self, owner: int) -> None:
         """Show that this process is alive under the number."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import filterfalse
 from typing import NamedTuple
 
 from holdfast.contract.record import Range, Record
@@ -34,16 +35,17 @@ class Overlay:
         self.bytes = 0
         self.ids: dict[bytes, int] = {}
         self.head = 0
-        self._order = KeyOrder(self.rows)
+        # Made with the first walk: most of what is staged is never walked.
+        self._order: KeyOrder | None = None
 
     def __bool__(self) -> bool:
         return bool(self.head or self.rows or self.ids)
 
     def update(self, rows: dict[bytes, Pending]) -> None:
         """Take rows in; later ones win. A reader sees all of them or none."""
-        if self._order.made:
-            known = self.rows
-            self._order.add([key for key in rows if key not in known])
+        order = self._order
+        if order is not None:
+            order.add([*filterfalse(self.rows.__contains__, rows)])
         self.rows.update(rows)
 
     def absorb(self, newer: Overlay) -> None:
@@ -65,7 +67,7 @@ class Overlay:
         """The rows of the range: what lies below, with these over it."""
         reverse = range.reverse
         base = next(below, None)
-        for key in self._order.walk(range):
+        for key in self.keys_of(range):
             while base is not None and (base[0] > key if reverse else base[0] < key):
                 yield base
                 base = next(below, None)
@@ -80,12 +82,14 @@ class Overlay:
 
     def keys_of(self, range: Range) -> Iterator[bytes]:
         """The keys of the range that were written, in its order."""
-        return self._order.walk(range)
+        order = self._order
+        if order is None:
+            order = self._order = KeyOrder(self.rows)
+        return order.walk(range)
 
     def _with(self, rows: dict[bytes, Pending]) -> Overlay:
         copy = Overlay()
         copy.rows, copy.bytes, copy.head = rows, self.bytes, self.head
-        copy._order = KeyOrder(rows)
         return copy
 
 

@@ -13,7 +13,7 @@ from holdfast.contract.runtime import Clock
 from holdfast.engines.embedded.group import Pending, Writer
 from holdfast.engines.lmdb import batch_ids, facts
 from holdfast.engines.lmdb.failures import full, translate
-from holdfast.engines.lmdb.long_keys import STORED_KEY_BYTES_MAX
+from holdfast.engines.lmdb.long_keys import STORED_KEY_BYTES_MAX, Tree
 from holdfast.engines.lmdb.medium import Medium
 from holdfast.engines.lmdb.records import REVISION_BYTES, pack, unpack
 
@@ -82,7 +82,11 @@ class LmdbWriter(Writer):
 
     def read(self, key: bytes) -> Record | None:
         try:
-            stored = self._tree.get(key)
+            transaction = self._transaction
+            if transaction is not None and 0 < len(key) <= STORED_KEY_BYTES_MAX:
+                stored = transaction.get(key, None, self._rows)
+            else:
+                stored = self._tree().get(key)
         except lmdb.Error as error:
             raise translate(error, self._medium.url) from error
         return None if stored is None else unpack(stored)
@@ -91,7 +95,7 @@ class LmdbWriter(Writer):
         if range.empty:
             return
         try:
-            yield from self._tree.walk_range(range)
+            yield from self._tree().walk_range(range)
         except lmdb.Error as error:
             raise translate(error, self._medium.url) from error
 
@@ -148,12 +152,15 @@ class LmdbWriter(Writer):
             self._transaction = transaction = medium.begin_write()
         except lmdb.Error as error:
             raise translate(error, medium.url) from error
+        self._rows = medium.rows
         self._head = facts.read_head(transaction)
         if self._head.owners:
             self._dirty = True
             medium.settle_owners(transaction)
             self._head = facts.read_head(transaction)
-        self._tree = medium.tree(transaction)
+
+    def _tree(self) -> Tree:
+        return self._medium.tree(self._now())
 
     def _undo(self) -> None:
         """End the transaction without a trace.
@@ -174,7 +181,6 @@ class LmdbWriter(Writer):
     def _leave(self) -> None:
         self._open = False
         self._applied.clear()
-        self.__dict__.pop("_tree", None)  # It holds the transaction, which holds the environment.
         if not self._turn_taken:
             self._medium.locks.end_turn()
 
@@ -182,7 +188,7 @@ class LmdbWriter(Writer):
         self._dirty = True
         if len(rows) <= _FEW:
             # One by one costs least for the rows of one change.
-            put, trees = self._now().put, self._medium.rows
+            put, trees = self._now().put, self._rows
             for key, (value, revision) in rows:
                 if value is None or len(key) > STORED_KEY_BYTES_MAX:
                     self._write_many(((key, (value, revision)),))
@@ -192,18 +198,18 @@ class LmdbWriter(Writer):
         self._write_many(rows)
 
     def _write_many(self, rows: Rows) -> None:
-        puts = []
+        puts, tree = [], self._tree()
         for key, (value, revision) in rows:
             if value is None:
-                self._tree.delete(key)
+                tree.delete(key)
             else:
                 puts.append((key, pack(value, revision)))
                 if len(value) >= _BIG_BYTES:
                     # Not gathered: freeing many big copies at once would hold up other threads.
-                    self._tree.put_many(puts)
+                    tree.put_many(puts)
                     puts.clear()
         if puts:
-            self._tree.put_many(puts)
+            tree.put_many(puts)
 
     def _commit(self, head: int) -> None:
         transaction = self._now()
@@ -212,7 +218,7 @@ class LmdbWriter(Writer):
             batch_ids.remember(transaction, self._medium.batches, self._ids, now)
         if self.note is not None:
             self.note(transaction)
-        facts.write_head(transaction, facts.Head(head, self._head.owners))
+        facts.write_head(transaction, head, self._head.owners)
         transaction.commit()
         self._transaction = None
 

@@ -16,6 +16,7 @@ from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.engine import EmbeddedEngine
 from holdfast.engines.embedded.group import Work, Writer
 from holdfast.engines.embedded.locking import let_go
+from holdfast.engines.embedded.puts import puts_of
 from holdfast.engines.embedded.work import Raised
 from holdfast.engines.memory.config import MemoryConfig
 from holdfast.engines.memory.state import MemorySnapshot, State, make, shown, size_of
@@ -122,22 +123,22 @@ class MemoryEngine(EmbeddedEngine):
         get = state.records.get
         revision = state.head + 1
         try:
-            records = [shown(get(key)) for key in work.keys]
+            records = [*map(shown, map(get, work.keys))]
             answer = work.ask(records, revision)
             if type(answer) is Need:
                 answer = _see_more(work, records, answer, state)
             if self._refusal is WrongContext:
                 raise self._refuse()  # The function forked, and this is the child.
-            if type(answer) is Draft:
-                check_draft(answer, self._capabilities)
-            plain = not (state.past.tokens or state.size_max)
-            if plain and type(answer) is Draft and _only_puts(answer):
-                # First, so that an interrupt does not leave written what seems not to be.
-                work.receipt = make(Receipt, (revision, None))
-                state.put_all(answer, revision)
-                self._watcher.publish(revision)
+            new = None
+            if type(answer) is Draft and not (state.past.tokens or state.size_max):
+                new = puts_of(answer, revision, self._capabilities)
+            if new is None:
+                self._run_decided(work, answer)
                 return
-            self._run_decided(work, answer)
+            # First, so that an interrupt does not leave written what seems not to be.
+            work.receipt = make(Receipt, (revision, None))
+            state.put_all(new, revision)
+            self._watcher.publish(revision)
         except Raised as raised:
             work.error = raised.error
         except StoreError as error:
@@ -154,6 +155,8 @@ class MemoryEngine(EmbeddedEngine):
         if answer is None:
             work.receipt = Receipt(self._state.head)
             return
+        if type(answer) is Draft:
+            check_draft(answer, self._capabilities)
         batch = decided_batch(answer)
         if type(answer) is not Draft:
             self._validate(batch)
@@ -254,17 +257,6 @@ class MemoryEngine(EmbeddedEngine):
         if at.closed:
             raise StoreClosed("the snapshot is closed; take a new one")
         return at
-
-
-def _only_puts(draft: Draft) -> bool:
-    """Whether the draft writes rows, and nothing but that."""
-    return not (
-        draft.checks
-        or draft.ranges
-        or draft.id is not None
-        or None in draft.rows.values()
-        or not (draft.rows or draft.appends)
-    )
 
 
 def _see_more(work: Work, records: list[Record | None], need: Need, state: State) -> Answer:

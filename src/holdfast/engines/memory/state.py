@@ -9,9 +9,9 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from itertools import filterfalse
 from typing import Any
 
-from holdfast.contract.batch import Draft, append_key
 from holdfast.contract.engine import Snapshot
 from holdfast.contract.errors import StorageFull
 from holdfast.contract.record import Range, Record
@@ -84,26 +84,18 @@ class State:
                 f"would take {growth} more. Delete something, or open it with a larger size_max"
             )
 
-    def put_all(self, draft: Draft, revision: int) -> None:
-        """Write the rows and appends of a draft that deletes nothing, while no snapshot is open.
+    def put_all(self, new: dict[bytes, Kept], revision: int) -> None:
+        """Write the rows of one commit, while no snapshot is open.
 
         All of them, or (an interrupt, no memory) none. Not for a database with a limit.
         """
-        new: dict[bytes, Kept] = {}
-        for key, value in draft.rows.items():
-            assert value is not None
-            new[key] = value, revision
-        index = 0
-        for prefix, value in draft.appends:
-            new[append_key(prefix, revision, index)] = value, revision
-            index += 1  # noqa: SIM113 - most drafts have one append
         if self.past.rows:
             self.past.forget_dropped()
         records = self.records
-        before = list(map(records.get, new))
+        before = [*map(records.get, new)]
         try:
             if self._order.made:
-                self._order.add([key for key in new if key not in records])
+                self._order.add([*filterfalse(records.__contains__, new)])
             records.update(new)
             self.head = revision
         except BaseException:

@@ -106,5 +106,5 @@ def _columns(operation: Operation) -> tuple[str, Any, Any, Any, Any, Any]:
             return "r", bounds.start, bounds.end, None, at_revision, count
         case DeleteRange(bounds):
             return "D", bounds.start, bounds.end, None, None, None
-        case Rewrite():
-            raise AssertionError("refused before: this engine does not claim `rewrites`")
+        case Rewrite(key, value):
+            return "w", key, None, value, None, None

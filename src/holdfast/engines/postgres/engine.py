@@ -31,6 +31,7 @@ class PostgresEngine(RemoteEngine):
             waits=True,
             checks=True,
             loads=not config.read_only,
+            rewrites=not config.read_only,
             # An entry of a B-tree index is at most a third of a page.
             key_bytes_max=2600,
             value_bytes_max=8 * 1024 * 1024,

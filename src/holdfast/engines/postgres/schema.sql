@@ -34,7 +34,7 @@ $holdfast$;
 -- One commit: all checks on the state before it, then all writes. Operations come as parallel
 -- arrays, a letter and its arguments each:
 --   k key revision (null: absent)    r key end revision count      (checks; key, end null: open)
---   p key value    d key             D key end    a key (the prefix) value
+--   p key value    w key value (the revision stays)    d key             D key end    a key (the prefix) value
 -- outcome: 'done' | 'known' (the id is remembered) | 'lineage' (it is another one)
 --   | 'moved' (it had to meet the head `met`, with nothing since `since` but this transaction)
 --   | 'conflict' (operation `failed`; of a key `seen` is its revision; of a range `seen` counts
@@ -52,7 +52,7 @@ DECLARE
     lineage text;
     stamp bytea;
     appends integer := 0;
-    writes boolean := kinds ~ '[pdDa]';
+    writes boolean := kinds ~ '[pwdDa]';
     kind text;
     standing {schema}.record%ROWTYPE;
     appended bytea;
@@ -138,6 +138,8 @@ BEGIN
         IF kind = 'p' THEN
             INSERT INTO {schema}.record VALUES (keys[i], values_[i], current + 1)
             ON CONFLICT (key) DO UPDATE SET value = excluded.value, revision = excluded.revision;
+        ELSIF kind = 'w' THEN
+            UPDATE {schema}.record r SET value = values_[i] WHERE r.key = keys[i];
         ELSIF kind = 'a' THEN
             appended := keys[i] || stamp || int4send(appends);
             INSERT INTO {schema}.record VALUES (appended, values_[i], current + 1)

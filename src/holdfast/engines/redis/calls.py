@@ -136,8 +136,8 @@ def _words(operation: Operation) -> list[Word]:
             return [b"r", *bounds(range), at_revision, count]
         case DeleteRange(range):
             return [b"D", *bounds(range)]
-        case Rewrite():
-            raise AssertionError("refused before: this engine does not claim `rewrites`")
+        case Rewrite(key, value):
+            return [b"w", key, value]
 
 
 def _conflict(check: CheckKey | CheckRange, found: bytes) -> Conflict:

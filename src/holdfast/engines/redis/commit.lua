@@ -10,7 +10,7 @@
 --       7 a revision   8 the run that the batch belongs to; '' for none
 --       9 .. the checks, then the writes, each a letter and its arguments:
 --         k key revision ('' for absent) | r from to at_revision count
---         p key value | d key | D from to | a prefix value      (from, to: as ZRANGEBYLEX has them)
+--         p key value | w key value (the revision stays) | d key | D from to | a prefix value      (from, to: as ZRANGEBYLEX has them)
 -- Reply {'done', revision, previous ...} | {'known', revision} | {'lineage'}
 --       | {'conflict', number of the check, what was found}
 --       (a key's revision or ''; of a range a count of keys, or r and the newer revision)
@@ -115,10 +115,10 @@ if ARGV[4] ~= '' then
   local grows, from = 0, at
   while from <= #ARGV do
     local letter, first, second = ARGV[from], ARGV[from + 1], ARGV[from + 2]
-    if letter == 'p' or letter == 'd' then
+    if letter == 'p' or letter == 'w' or letter == 'd' then
       grows = grows - redis.call('HSTRLEN', records, first)
     end
-    if letter == 'p' or letter == 'a' then grows = grows + #first + #second end
+    if letter == 'p' or letter == 'w' or letter == 'a' then grows = grows + #first + #second end
     from = from + (letter == 'd' and 2 or 3)
   end
   if grows > tonumber(ARGV[4]) then return {'full'} end
@@ -134,6 +134,10 @@ while at <= #ARGV do
   local letter, first, second = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   if letter == 'p' then
     put(first, second)
+    at = at + 3
+  elseif letter == 'w' then
+    local standing = redis.call('HGET', records, first)
+    if standing then redis.call('HSET', records, first, string.sub(standing, 1, 8) .. second) end
     at = at + 3
   elseif letter == 'a' then
     put(first .. stamp .. struct.pack('>I4', appends), second)

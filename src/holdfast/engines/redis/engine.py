@@ -31,6 +31,7 @@ class RedisEngine(RemoteEngine):
             waits=True,
             checks=True,
             loads=not config.read_only,
+            rewrites=not config.read_only,
             value_bytes_max=8 * 1024 * 1024,
             batch_operations_max=10_000,
             batch_bytes_max=64 * 1024 * 1024,

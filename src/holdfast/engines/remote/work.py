@@ -18,6 +18,7 @@ from holdfast.contract.batch import (
     Operation,
     Put,
     Receipt,
+    Rewrite,
     append_key,
 )
 from holdfast.contract.engine import TRANSACT_ATTEMPTS_MAX, decided_batch
@@ -153,6 +154,7 @@ class Work:
 def apply(batch: Batch, revision: int, state: State, touched: set[bytes]) -> None:
     """What the batch is expected to do to the keys that the group has read."""
     appends = 0
+    record: Record | None
     for operation in batch.operations:
         kind = type(operation)
         if kind is DeleteRange:
@@ -162,6 +164,9 @@ def apply(batch: Batch, revision: int, state: State, touched: set[bytes]) -> Non
             continue
         if kind is Put:
             key, record = operation.key, Record(operation.value, revision)  # type: ignore[union-attr]
+        elif kind is Rewrite:
+            key, standing = operation.key, state.get(operation.key)  # type: ignore[union-attr]
+            record = standing and Record(operation.value, standing.revision)  # type: ignore[union-attr]
         elif kind is Append:
             key = append_key(operation.prefix, revision, appends)  # type: ignore[union-attr]
             record = Record(operation.value, revision)  # type: ignore[union-attr]
@@ -179,4 +184,6 @@ def weight(batch: Batch | Draft) -> int:
     """How many bytes of values the batch sends."""
     if isinstance(batch, Draft):
         batch = batch.batch()
-    return sum(len(one.value) for one in batch.operations if isinstance(one, Put | Append))
+    return sum(
+        len(one.value) for one in batch.operations if isinstance(one, Put | Append | Rewrite)
+    )

@@ -75,6 +75,8 @@ class Rotation(msgspec.Struct, frozen=True, array_like=True):
         up_to: the highest number of a key that rows are not to be under any more.
         after: every row before this key is done.
         looked_at, changed: how many rows that were, and how many of them were changed.
+        left_at: the key of the first row that could not be changed; empty: there is none so far.
+        ended: the walk went to its end, and left rows that could not be changed.
     """
 
     name: str
@@ -82,6 +84,8 @@ class Rotation(msgspec.Struct, frozen=True, array_like=True):
     after: bytes = b""
     looked_at: int = 0
     changed: int = 0
+    left_at: bytes = b""
+    ended: bool = False
 
 
 class _Head(msgspec.Struct, frozen=True, array_like=True):

@@ -8,28 +8,16 @@ so whoever asks for the same again goes on there.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from holdfast.contract.batch import Answer, Batch, Delete, Draft, Operation, Rewrite
 from holdfast.contract.errors import InvalidInput, StoreLocked, Unsupported
-from holdfast.contract.record import Range, Record
-from holdfast.layers.encrypt.cipher import new_nonces
-from holdfast.layers.encrypt.keeper import ATTEMPTS_MAX, Change
+from holdfast.contract.record import Range
+from holdfast.layers.encrypt.keeper import Change
 from holdfast.layers.encrypt.layer import EncryptLayer
 from holdfast.layers.encrypt.ring import DATABASE, DataKey, Ring, Rotation
-from holdfast.layers.encrypt.rows import Again
-
-#: How many rows, and bytes of them, one commit of the walk writes anew.
-STEP_ROWS: Final = 256
-STEP_BYTES: Final = 1 << 20
-#: After how many rows it is noted how far the walk got: writers then look at the ring once.
-NOTED_ROWS: Final = 20_000
-
-#: Called with (rows looked at, rows written anew or removed).
-Progress = Callable[[int, int], None]
+from holdfast.layers.encrypt.walk import Progress, Walk
 
 
 class Rotated(NamedTuple):
@@ -59,6 +47,7 @@ async def rotate(
         InvalidInput: there is no key of that name.
         StoreLocked: a walk for another key was broken off, or is under way; finish that one first.
         Unsupported: the engine cannot write rows anew.
+        DecryptionFailed: rows do not open, and stay as they are; all others are done.
     """
     resumed = False
 
@@ -72,18 +61,23 @@ async def rotate(
                 "new key"
             )
         _require_free(ring, name)
-        resumed = ring.rotation is not None
-        if resumed:
+        standing = ring.rotation
+        resumed = standing is not None and standing.name == name
+        if resumed and (rewrite or not _ended(ring)):
             return None
+        # What a walk had to leave is no reason to go on writing under a key that is to go.
+        resumed = False
         made = await layer.keeper.make(name, ring)
         retired = msgspec.structs.replace(active, state="retired")
-        walk = Rotation(name, active.number) if rewrite else None
-        return [retired, made], walk
+        theirs = standing is not None and standing.name != name
+        if rewrite:
+            return [retired, made], Rotation(name, active.number)
+        return [retired, made], "same" if theirs else None
 
     ring = await layer.keeper.change(begin)
     looked_at = changed = 0
-    if ring.rotation is not None:
-        looked_at, changed = await _walk(layer, ring.rotation, progress)
+    if ring.rotation is not None and ring.rotation.name == name:
+        looked_at, changed = await Walk(layer, ring.rotation, progress).run()
     return Rotated(name, ring.active[name].version, looked_at, changed, resumed)
 
 
@@ -108,7 +102,7 @@ async def destroy(layer: EncryptLayer, name: str, progress: Progress | None) -> 
         if not keys:
             raise _unknown(ring, name)
         _require_free(ring, name)
-        resumed = ring.rotation is not None
+        resumed = ring.rotation is not None and ring.rotation.name == name
         # Not before the ring can be changed, and before it is: nobody comes back from here.
         await layer.keeper.asking.ask(lambda: provider.destroy(name))
         if all(key.state == "destroyed" for key in keys) and resumed:
@@ -118,8 +112,10 @@ async def destroy(layer: EncryptLayer, name: str, progress: Progress | None) -> 
 
     ring = await layer.keeper.change(mark)
     looked_at = changed = 0
-    if ring.rotation is not None:  # Else another process, which did the same, was faster.
-        looked_at, changed = await _walk(layer, ring.rotation, progress)
+    if (
+        ring.rotation is not None and ring.rotation.name == name
+    ):  # Else another process, which did the same, was faster.
+        looked_at, changed = await Walk(layer, ring.rotation, progress).run()
     return Rotated(name, 0, looked_at, changed, resumed)
 
 
@@ -173,93 +169,6 @@ async def wrap_anew(layer: EncryptLayer, *, renew: bool) -> int:
 # --- Inside -------------------------------------------------------------------------------------
 
 
-async def _walk(
-    layer: EncryptLayer, rotation: Rotation, progress: Progress | None
-) -> tuple[int, int]:
-    """Have no row under the older keys of a name: (rows looked at, rows changed)."""
-    ring = layer.rows.ring
-    old = frozenset(
-        key.number
-        for key in ring.of_name(rotation.name)
-        if key.number <= rotation.up_to
-        and (key.state == "retired" or rotation.name not in ring.active)
-    )
-    number_of = layer.rows.number_of
-    looked_at, changed, noted = rotation.looked_at, rotation.changed, rotation.looked_at
-    rest: Range | None = Range(start=rotation.after or None, limit=STEP_ROWS)
-    while rest is not None:
-        page = await layer.inner.scan(rest)
-        wanted: list[bytes] = []
-        size = 0
-        for key, (stored, _) in page.rows:
-            if number_of(key, stored) in old:
-                wanted.append(key)
-                size += len(stored)
-                if size >= STEP_BYTES:
-                    changed += await _step(layer, rotation.name, wanted, old)
-                    wanted, size = [], 0
-        if wanted:
-            changed += await _step(layer, rotation.name, wanted, old)
-        looked_at += len(page.rows)
-        if progress is not None:
-            progress(looked_at, changed)
-        rest = page.resume
-        if page.rows and looked_at - noted >= NOTED_ROWS:
-            noted = looked_at
-            after = page.rows[-1][0] + b"\0"
-            await layer.keeper.change(_noting(rotation, after, looked_at, changed))
-    await layer.keeper.change(_noting(rotation, None, looked_at, changed))
-    return looked_at, changed
-
-
-def _noting(
-    rotation: Rotation, after: bytes | None, looked_at: int, changed: int
-) -> Callable[[Ring], Awaitable[Change | None]]:
-    """Note how far a walk got; None: to its end."""
-
-    async def noting(ring: Ring) -> Change | None:
-        standing = ring.rotation
-        if standing is None or (standing.name, standing.up_to) != (rotation.name, rotation.up_to):
-            return None  # Another process, which did the same, was faster.
-        if after is None:
-            return (), None
-        return (), Rotation(rotation.name, rotation.up_to, after, looked_at, changed)
-
-    return noting
-
-
-async def _step(layer: EncryptLayer, name: str, keys: list[bytes], old: frozenset[int]) -> int:
-    """Write rows anew that are still under old keys, or remove them; how many."""
-    rows = layer.rows
-    changed = 0
-
-    def decide(records: list[Record | None], _revision: int) -> Answer:
-        nonlocal changed
-        fence = records[0]
-        if fence is None or fence.revision != layer.keeper.revision:
-            raise Again(stale=True)
-        operations: list[Operation] = []
-        nonces = new_nonces()
-        for key, record in zip(keys, records[1:], strict=True):
-            if record is None or rows.number_of(key, record.value) not in old:
-                continue
-            if name in rows.ring.active:
-                sealed = rows.reseal(key, record.value, record.revision, name, nonces)
-                operations.append(Rewrite(key, sealed))
-            else:
-                operations.append(Delete(key))
-        changed = len(operations)
-        return Batch(operations) if operations else Draft()
-
-    for _ in range(ATTEMPTS_MAX):
-        try:
-            await layer.inner.transact([layer.places.ring, *keys], decide)
-            return changed
-        except Again as again:
-            await layer.keeper.settle(again)
-    raise StoreLocked("the keys of the database keep changing; try again when others are done")
-
-
 async def _require_unused(layer: EncryptLayer, numbers: set[int]) -> None:
     rest: Range | None = Range()
     while rest is not None:
@@ -270,7 +179,7 @@ async def _require_unused(layer: EncryptLayer, numbers: set[int]) -> None:
                 found = layer.rows.ring.keys[number]
                 raise InvalidInput(
                     f"rows are still under the key {found.name!r} in version {found.version}; "
-                    "rotate it with rewrite=True first",
+                    "rotate it with rewrite=True first, which says which of them do not open",
                 )
         rest = page.resume
 
@@ -284,11 +193,16 @@ def _active(ring: Ring, name: str) -> DataKey:
 
 def _require_free(ring: Ring, name: str) -> None:
     standing = ring.rotation
-    if standing is not None and standing.name != name:
+    if standing is not None and standing.name != name and not standing.ended:
         raise StoreLocked(
             f"a walk for the key {standing.name!r} was broken off, or is under way elsewhere. Ask "
             "for the same again: it goes on where it was",
         )
+
+
+def _ended(ring: Ring) -> bool:
+    """Whether the walk that stands in the ring came to its end, and left rows."""
+    return ring.rotation is not None and ring.rotation.ended
 
 
 def _unknown(ring: Ring, name: str) -> InvalidInput:

@@ -25,11 +25,12 @@ class PathKeyService:
     """`users/active:123` and its parts; see `codecs/text.py` for the rules."""
 
     def __init__(self) -> None:
-        self._serialize: Callable[[str], str] = _Texts().__getitem__
+        #: `serialize` without its word on what cannot be a key: a TypeError.
+        self.known: Callable[[StoreKey | str], str] = _Texts().__getitem__
 
     def serialize(self, key: StoreKey | str) -> str:
         try:
-            return self._serialize(key)
+            return self.known(key)
         except TypeError:
             return str(StoreKey.of(key))  # Says what a key is.
 

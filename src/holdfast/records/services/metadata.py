@@ -47,7 +47,8 @@ class StandardMetadataService:
     ) -> Metadata:
         now = self._now_ms()
         expires = 0 if options is NO_OPTIONS else options.expiry_ms(now, previous.expires_at_ms)
-        now = max(now, previous.updated_at_ms)
+        if now < previous.updated_at_ms:  # noqa: PLR1730 - a third of what `max` costs
+            now = previous.updated_at_ms
         return Metadata(
             previous.version + 1,
             previous.incarnation,

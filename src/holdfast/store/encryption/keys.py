@@ -89,6 +89,8 @@ class DataKeys:
             InvalidInput: there is no key of that name, or the database is not encrypted.
             StoreLocked: a walk for another key was broken off; finish that one first.
             Unsupported: the engine cannot write rows anew.
+            DecryptionFailed: rows that `rows` names do not open, and stay as they are; all others
+                are done. Asked again, it goes on with these.
         """
         layer = self._layer()
         from holdfast.layers.encrypt import rotation

@@ -7,13 +7,13 @@ row, the grave, the derived rows and the feed row.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from holdfast.codecs import envelope
 from holdfast.codecs.envelope import Header
 from holdfast.contract.record import THIS_COMMIT, Record
 from holdfast.store import layout
-from holdfast.store.feed_row import Act, Cause
+from holdfast.store.feed_row import Act, Cause, encode_feed_row
 from holdfast.store.plan import Derived, Plan
 from holdfast.store.versions.chunks import Serialized
 from holdfast.store.versions.entry import Metadata
@@ -32,7 +32,11 @@ from holdfast.store.versions.policy import DEFAULT_POLICY, Policy
 from holdfast.store.versions.rows import Rows, blob_reference, pack_life
 
 _pack_header = envelope.pack_header
-_EXPIRES = envelope.EXPIRES
+_EXPIRES, _FORMAT = envelope.EXPIRES, envelope.FORMAT
+_pack_past = PAST.pack
+_FEED: Final = layout.FEED
+#: An enumeration's member is encoded through a look-up of its value, a number is not.
+_SET: Final = int(Act.SET)
 #: A bit above those of a flags byte: what derives from every row.
 _ANY = 0x100
 #: What a keyspace keeps of the past, by its setting.
@@ -59,6 +63,10 @@ class VersionPlanner:
         rows: where they stand.
         derived: what follows from them.
         retention: of the database; left out: everything is kept.
+
+    Attributes:
+        keeps_all: the keyspace keeps every version, as far as no policy says otherwise.
+        policies: truthy while some namespace has a policy; empty, no policy is looked up.
     """
 
     def __init__(
@@ -72,22 +80,21 @@ class VersionPlanner:
             # Every stored form has a format, so this bit stands for "any row".
             self._derived_flags |= one.flags or _ANY
         self._retention = retention
-        #: Truthy while some namespace has a policy; empty, no policy is looked up.
-        self._policies: Mapping[int, object] = {} if retention is None else retention.policies
+        self.policies: Mapping[int, object] = {} if retention is None else retention.policies
         settings = rows.keyspace.settings
         self._number = rows.keyspace.number
         self._tells = settings.feed
         self._history = HISTORIES[settings.history]
-        self._keeps_all = self._history is DEFAULT_POLICY
+        self.keeps_all = self._history is DEFAULT_POLICY
         self._past, self._data_bytes = rows.past, layout.REGION_BYTES
 
     # --- What has to be seen ----------------------------------------------------------------
 
     def policy(self, data_key: bytes) -> Policy:
         """What is kept of the past of the value of this row."""
-        if not self._keeps_all:
+        if not self.keeps_all:
             return self._history
-        if not self._policies or self._retention is None:
+        if not self.policies or self._retention is None:
             return DEFAULT_POLICY
         return self._retention.policy_of(data_key)
 
@@ -96,7 +103,7 @@ class VersionPlanner:
 
         Nothing where the common case stands: a row whose versions are all kept.
         """
-        if row is not None and self._keeps_all and not self._policies:
+        if row is not None and self.keeps_all and not self.policies:
             return ()
         policy = self.policy(data_key)
         if row is None:
@@ -141,7 +148,7 @@ class VersionPlanner:
         else:
             # Most versions: `_seal` would come to the same.
             stored = _pack_header(
-                envelope.FORMAT, _EXPIRES if metadata.expires_at_ms else 0, metadata.version,
+                _FORMAT, _EXPIRES if metadata.expires_at_ms else 0, metadata.version,
                 metadata.incarnation, metadata.created_at_ms, metadata.updated_at_ms,
                 metadata.expires_at_ms, metadata.digest, metadata.identity, 0,
             ) + value.payload  # fmt: skip
@@ -154,11 +161,11 @@ class VersionPlanner:
             assert before is not None
             old, previous = row
             flags |= old[1]
-            if self._keeps_all and not self._policies:
+            if self.keeps_all and not self.policies:
                 # What `_displace` would do.
                 life = before.identity + pack_life(before.incarnation, before.version)
                 known = 0 if previous == THIS_COMMIT else previous
-                rows[self._past + life] = PAST.pack(known, 0) + old
+                rows[self._past + life] = _pack_past(known, 0) + old
             else:
                 self._displace(plan, data_key, row, before, extra, None)
         elif extra is not None:
@@ -166,11 +173,12 @@ class VersionPlanner:
         if self._derived_flags & flags:
             plan.derive(self._derived, data_key, old, stored)
         if self._tells:
-            plan.tell(
-                self._number, Act.SET, data_key[self._data_bytes :], previous,
-                metadata.updated_at_ms,
+            told = encode_feed_row(
+                _SET, self._number, data_key[self._data_bytes :], previous,
+                metadata.updated_at_ms, plan.context,
                 (metadata.identity, metadata.incarnation, metadata.version),
             )  # fmt: skip
+            plan.draft.appends.append((_FEED, told))
         return stored
 
     def move(

@@ -6,6 +6,7 @@ from holdfast.contract.errors import IntegrityFailed
 from holdfast.stores.iavl.cache import NodeCache
 from holdfast.stores.iavl.loading import NodeStore
 from holdfast.stores.iavl.nodes import Child, Link, Node, link_version, text
+from holdfast.stores.iavl.versions import saved_root
 
 # A walk goes through each node once; a small cache holds the way it is on.
 _CACHE_NODES = 1_024
@@ -43,6 +44,23 @@ def check_tree(nodes: NodeStore, root: Link | None) -> int:
                 node=text(wrong.link),
             )
         last, middle = node.key, None
+    return count
+
+
+def check_versions(nodes: NodeStore, first: int, latest: int) -> int:
+    """Read what versions have: the first and the latest whole, of those between what is new.
+
+    Returns:
+        How many nodes there are.
+
+    Raises:
+        IntegrityFailed: the first node that is not what was saved.
+    """
+    count = check_tree(nodes, saved_root(nodes, first))
+    for version in range(first + 1, latest + 1):
+        count += check_new(nodes, saved_root(nodes, version), version - 1)
+    if latest > first:
+        check_tree(nodes, saved_root(nodes, latest))
     return count
 
 

@@ -19,8 +19,10 @@ from __future__ import annotations
 
 from hashlib import sha256
 from struct import Struct
+from typing import TypeAlias
 
 from holdfast.stores.iavl.nodes import (
+    NODE_KEY_BYTES,
     NONCE_BITS,
     NONCE_MASK,
     VERSION_MAX,
@@ -32,6 +34,9 @@ from holdfast.stores.iavl.nodes import (
 
 HASH_BYTES = 32
 EMPTY_ROOT = sha256(b"").digest()
+
+#: What a parent says of a child: its hash; version and nonce as varints.
+Named: TypeAlias = tuple[bytes, bytes]
 
 _CHILDREN_BY_NODE_KEY = 0
 _VARINT_BYTES_MAX = 10
@@ -95,22 +100,23 @@ def leaf_rows(key: bytes, value: bytes, version: bytes) -> tuple[bytes, bytes]:
     return sha256(hashed).digest(), b"\x00\x02" + named + length(len(value)) + value
 
 
-def inner_rows(node: Node, version: bytes, left: Link, right: Link) -> tuple[bytes, bytes]:
+def named(link: Link) -> Named:
+    """What a parent says of a child that has a row: its hash, and its id as varints."""
+    version, nonce = _CHILD_KEY.unpack_from(link)
+    if version < _SMALL and nonce < _SMALL:
+        return link[NODE_KEY_BYTES:], _ZIGZAG[version] + _ZIGZAG[nonce]
+    return link[NODE_KEY_BYTES:], zigzag(version) + zigzag(nonce)
+
+
+def inner_rows(node: Node, version: bytes, left: Named, right: Named) -> tuple[bytes, bytes]:
     """The hash and the stored form of an inner node over its children."""
-    height, size, key = node.height, node.size, node.key
-    head = _ZIGZAG[height] + (_ZIGZAG[size] if size < _SMALL else zigzag(size))
-    hashed = b"".join((head, version, b"\x20", left[12:], b"\x20", right[12:]))
-    hash = sha256(hashed).digest()
-    named = _UNSIGNED[len(key)] if len(key) < _SMALL else unsigned(len(key))
-    # Most children have small numbers; asking a function for each costs a tenth of a save.
-    version_left, nonce_left = _CHILD_KEY.unpack_from(left)
-    version_right, nonce_right = _CHILD_KEY.unpack_from(right)
-    if max(version_left, nonce_left, version_right, nonce_right) < _SMALL:
-        ids = _ZIGZAG[version_left] + _ZIGZAG[nonce_left]
-        ids += _ZIGZAG[version_right] + _ZIGZAG[nonce_right]
-    else:
-        ids = b"".join(map(zigzag, (version_left, nonce_left, version_right, nonce_right)))
-    return hash, b"".join((head, named, key, b"\x20", hash, b"\x00", ids))
+    size, key = node.size, node.key
+    head = _ZIGZAG[node.height] + (_ZIGZAG[size] if size < _SMALL else zigzag(size))
+    left_hash, left_id = left
+    right_hash, right_id = right
+    hash = sha256(b"".join((head, version, b"\x20", left_hash, b"\x20", right_hash))).digest()
+    long = _UNSIGNED[len(key)] if len(key) < _SMALL else unsigned(len(key))
+    return hash, b"".join((head, long, key, b"\x20", hash, b"\x00", left_id, right_id))
 
 
 def decode_node(id: NodeId, row: bytes) -> Node:
@@ -175,22 +181,31 @@ def _read_bytes(row: bytes, at: int) -> tuple[bytes, int]:
 
 def _read_ids(row: bytes, at: int) -> tuple[NodeId, NodeId]:
     """The ids of both children, with which a row ends."""
-    numbers = []
-    for _ in range(4):
-        # One or two bytes are the rule; the loop of `read_unsigned` would cost twice as much.
-        number, at = row[at], at + 1
-        if number >= _MORE:
-            if row[at] < _MORE:
-                number, at = number & 0x7F | row[at] << 7, at + 1
-            else:
-                number, at = read_unsigned(row, at - 1)
-        numbers.append(number)
+    # One or two bytes are the rule; the loop of `read_unsigned` would cost twice as much.
+    left, left_nonce, right, right_nonce = row[at], row[at + 1], row[at + 2], row[at + 3]
+    if (left | left_nonce | right | right_nonce) >= _MORE:
+        left, at = _read_short(row, at)
+        left_nonce, at = _read_short(row, at)
+        right, at = _read_short(row, at)
+        right_nonce, at = _read_short(row, at)
+    else:
+        at += 4
     if at != len(row):
         raise MalformedNode("bytes follow its end")
-    left, left_nonce, right, right_nonce = numbers
     if (left | left_nonce | right | right_nonce) & 1:
         raise MalformedNode("a number in it is negative")
-    if max(left, right) >> 1 > VERSION_MAX or max(left_nonce, right_nonce) >> 1 > NONCE_MASK:
+    if (left | right) >> 1 > VERSION_MAX or (left_nonce | right_nonce) >> 1 > NONCE_MASK:
         raise MalformedNode("the key of a child is out of range")
     shift = NONCE_BITS - 1
     return left << shift | left_nonce >> 1, right << shift | right_nonce >> 1
+
+
+def _read_short(row: bytes, at: int) -> tuple[int, int]:
+    """An unsigned varint that is mostly of one or two bytes, and where it ends."""
+    byte = row[at]
+    if byte < _MORE:
+        return byte, at + 1
+    more = row[at + 1]
+    if more < _MORE:
+        return byte & 0x7F | more << 7, at + 2
+    return read_unsigned(row, at)

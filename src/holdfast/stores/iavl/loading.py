@@ -7,6 +7,9 @@ through it for the first time; from then on its links carry the hashes that its 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final, TypeVar
+
 from holdfast.contract.errors import IntegrityFailed
 from holdfast.stores.iavl.cache import NodeCache
 from holdfast.stores.iavl.encoding import MalformedNode, decode_node, inner_hash, zigzag
@@ -21,7 +24,12 @@ from holdfast.stores.iavl.nodes import (
     link_version,
     text,
 )
-from holdfast.stores.iavl.rows import ROOT_NONCE, TreeRows, node_row
+from holdfast.stores.iavl.rows import ROOT_NONCE, Rows, TreeRows, node_row
+
+T = TypeVar("T")
+
+#: How many nodes a walk keeps beside the cache.
+READ_ONCE_MAX: Final = 10_000
 
 
 class NodeStore:
@@ -89,6 +97,11 @@ class NodeStore:
             self.keep(node)
         return node
 
+    def _children(self, left: NodeId, right: NodeId) -> tuple[Node, Node]:
+        """Both children of a node, read from their rows."""
+        low_row, high_row = self.rows.both(node_row(left), node_row(right))
+        return self._decoded(left, low_row), self._decoded(right, high_row)
+
     def _read(self, id: NodeId) -> Node:
         return self._decoded(id, self.rows.get(node_row(id)))
 
@@ -111,8 +124,7 @@ class NodeStore:
         left, right = node.left, node.right
         assert isinstance(left, int)
         assert isinstance(right, int)
-        low_row, high_row = self.rows.both(node_row(left), node_row(right))
-        low, high = self._decoded(left, low_row), self._decoded(right, high_row)
+        low, high = self._children(left, right)
         version = zigzag(link_version(node.link))
         hash = inner_hash(node.height, node.size, version, low.link[12:], high.link[12:])
         if (
@@ -135,3 +147,62 @@ class NodeStore:
         # The left one last: who sees a link there, in another thread too, finds one on the right.
         node.right = high.link
         node.left = low.link
+
+
+class WalkStore(NodeStore):
+    """Nodes for one walk through several versions, which share most of their nodes.
+
+    A child that two versions have in common is read and decoded once, and from the newest rows
+    where these cost less to read than those of a moment. Its number alone does not say which node
+    it is, as versions may be rolled back and saved anew meanwhile; but a parent is believed only
+    when its hash is that of its children, so what does not fit is read again.
+
+    Args:
+        rows: of the moment that is walked.
+        cache: as of `NodeStore`.
+        newest: what may be newer, and is quicker to read; None: nothing is.
+    """
+
+    __slots__ = ("_newest", "_read_once")
+
+    def __init__(self, rows: TreeRows, cache: NodeCache[Node], newest: Rows | None = None) -> None:
+        super().__init__(rows, cache)
+        self._newest = newest
+        self._read_once: dict[NodeId, Node] = {}
+
+    def _children(self, left: NodeId, right: NodeId) -> tuple[Node, Node]:
+        known = self._read_once
+        low, high = known.pop(left, None), known.pop(right, None)
+        if self._newest is None and low is None and high is None:
+            low, high = super()._children(left, right)  # Both at once: it may be a server.
+        low = low or self._read(left)
+        high = high or self._read(right)
+        if len(known) > READ_ONCE_MAX:
+            known.clear()
+        known[left], known[right] = low, high
+        return low, high
+
+    def _read(self, id: NodeId) -> Node:
+        row = None if self._newest is None else self._newest.get(node_row(id))
+        return super()._read(id) if row is None else self._decoded(id, row)
+
+    def miss(self, link: Link) -> Node:
+        try:
+            return super().miss(link)
+        except IntegrityFailed:
+            return self._of_the_moment(lambda: super(WalkStore, self).miss(link))
+
+    def _check(self, node: Node) -> None:
+        try:
+            super()._check(node)
+        except IntegrityFailed:
+            self._of_the_moment(lambda: super(WalkStore, self)._check(node))
+
+    def _of_the_moment(self, work: Callable[[], T]) -> T:
+        """What work comes to that believes the rows of the moment alone."""
+        self._read_once.clear()
+        newest, self._newest = self._newest, None
+        try:
+            return work()
+        finally:
+            self._newest = newest

@@ -32,9 +32,12 @@ Link: TypeAlias = bytes
 
 NODE_KEY_BYTES = 12
 
+#: Names one call that sets many keys together, in this process; 0: none.
+Edit: TypeAlias = int
+
 
 class Node(Struct, gc=False):
-    """A leaf or an inner node; never changed by the tree's operations, which make new ones.
+    """A leaf or an inner node; changed by no operation but the one that made it.
 
     A tree has no cycles, so nodes are not tracked by the garbage collector: with hundreds of
     thousands of them in memory its passes would cost a third of every write.
@@ -49,6 +52,8 @@ class Node(Struct, gc=False):
             cover that key, so ways through nodes with `own=False` are checked at their end.
         link: what refers to this node; set when it is saved or read. Until then it is the link of
             the node whose place this one took, if that had one: the cache can forget that.
+        edit: which of many sets together made it, and may change it until they are done; see
+            `editing.py`.
     """
 
     key: bytes
@@ -59,6 +64,7 @@ class Node(Struct, gc=False):
     right: Child | None
     own: bool = True
     link: Link = b""
+    edit: Edit = 0
 
 
 Child: TypeAlias = "Node | Link | NodeId"

@@ -6,10 +6,21 @@ unchanged and can be saved again.
 
 from __future__ import annotations
 
-from holdfast.stores.iavl.encoding import EMPTY_ROOT, inner_rows, leaf_rows, zigzag
+from struct import Struct
+
+from holdfast.stores.iavl.encoding import (
+    EMPTY_ROOT,
+    Named,
+    inner_rows,
+    leaf_rows,
+    named,
+    zigzag,
+)
 from holdfast.stores.iavl.loading import NodeStore
 from holdfast.stores.iavl.nodes import Child, Link, Node, Root, link_hash, link_id
 from holdfast.stores.iavl.rows import NODE, node_row, root_id
+
+_nonce = Struct(">I").pack
 
 
 def new_nodes(root: Root) -> list[Node]:
@@ -33,23 +44,24 @@ def hashed_rows(order: list[Node], version: int) -> list[tuple[bytes, bytes]]:
     """The rows of new nodes in a version, ascending by key; each node gets its link."""
     prefix = version.to_bytes(8, "big")
     encoded = zigzag(version)
-    rows = []
-    # Backwards, so that children come before their parents.
+    rows: list[tuple[bytes, bytes]] = []
+    # Backwards, so that children come before their parents: the right one's hash and id lie below
+    # those of the left one, and nobody has to look for them.
+    below: list[Named] = []
     for nonce in range(len(order), 0, -1):
         node = order[nonce - 1]
-        if node.value is not None:
-            hash, row = leaf_rows(node.key, node.value, encoded)
+        value = node.value
+        if value is not None:
+            hash, row = leaf_rows(node.key, value, encoded)
         else:
             left, right = node.left, node.right
-            hash, row = inner_rows(
-                node,
-                encoded,
-                left if left.__class__ is bytes else left.link,  # type: ignore[union-attr]
-                right if right.__class__ is bytes else right.link,  # type: ignore[union-attr]
-            )
-        key = prefix + nonce.to_bytes(4, "big")
+            low = named(left) if left.__class__ is bytes else below.pop()
+            high = named(right) if right.__class__ is bytes else below.pop()
+            hash, row = inner_rows(node, encoded, low, high)
+        key = prefix + _nonce(nonce)
         node.link = key + hash
         rows.append((NODE + key, row))
+        below.append((hash, encoded + zigzag(nonce)))
     rows.reverse()
     return rows
 

@@ -14,7 +14,7 @@ meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from weakref import WeakSet
 
@@ -23,15 +23,15 @@ from holdfast.contract.errors import (
     InvalidInput,
     Unsupported,
 )
-from holdfast.stores.iavl import index, saving, versions, walking, working
+from holdfast.stores.iavl import editing, index, saving, versions, walking, working
 from holdfast.stores.iavl.cache import CACHE_NODES, NodeCache
-from holdfast.stores.iavl.checking import check_new, check_tree
+from holdfast.stores.iavl.checking import check_tree, check_versions
 from holdfast.stores.iavl.diffing import Change, differences
 from holdfast.stores.iavl.limits import KEY_BYTES_MAX, VALUE_BYTES_MAX, checked_key, checked_value
-from holdfast.stores.iavl.loading import NodeStore
+from holdfast.stores.iavl.loading import NodeStore, WalkStore
 from holdfast.stores.iavl.nodes import VERSION_MAX, Link, Node, Root
 from holdfast.stores.iavl.pruning import without_version
-from holdfast.stores.iavl.rows import RowBatch, TreeRows, root_hash_row, versions_range
+from holdfast.stores.iavl.rows import RowBatch, Rows, TreeRows, root_hash_row, versions_range
 from holdfast.stores.iavl.steps import Kind, Saved, Step
 from holdfast.stores.iavl.view import View
 
@@ -135,9 +135,15 @@ class IavlTree:
         """The root hash of a saved version; that of an empty tree is sha256 of nothing."""
         return saving.root_hash(self._root_of(version))
 
-    def diff(self, before: int, after: int) -> Iterator[Change]:
-        """What leads from one saved version to another, in the order of the keys."""
-        return differences(self._nodes, self._root_of(before), self._root_of(after))
+    def diff(self, before: int, after: int, *, newest: Rows | None = None) -> Iterator[Change]:
+        """What leads from one saved version to another, in the order of the keys.
+
+        Args:
+            before, after: their numbers.
+            newest: see `WalkStore`.
+        """
+        nodes = WalkStore(self._nodes.rows, self._nodes.cache, newest)
+        return differences(nodes, self._root_of(before), self._root_of(after))
 
     def check(self, version: int) -> int:
         """Read a whole saved version from its rows; returns how many nodes it has.
@@ -157,14 +163,7 @@ class IavlTree:
             IntegrityFailed: the first node that is not what was saved.
         """
         first, latest, _ = self._saved
-        if not latest:
-            return 0
-        count = self.check(first)
-        for version in range(first + 1, latest + 1):
-            count += check_new(self._nodes, versions.saved_root(self._nodes, version), version - 1)
-        if latest > first:
-            self.check(latest)
-        return count
+        return check_versions(self._nodes, first, latest) if latest else 0
 
     def changes(self) -> Iterator[Change]:
         """What leads from the latest version to the working state, in the order of the keys."""
@@ -218,6 +217,19 @@ class IavlTree:
         if type(value) is not bytes or len(value) > VALUE_BYTES_MAX:
             value = checked_value(value)
         self._root = working.put(self._nodes, self._writable(), key, value)
+
+    def apply(self, changes: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Set and remove many keys in turn, for less than one by one; a value of None removes.
+
+        All of them happen, or none does.
+
+        Raises:
+            As `set`.
+        """
+        root, removed = editing.applied(self._nodes, self._writable(), changes)
+        if self.indexed:
+            self._removed |= removed
+        self._root = root
 
     def remove(self, key: bytes) -> bytes | None:
         """Remove a key; returns the value it had, or None when it had none."""
@@ -366,16 +378,11 @@ class IavlTree:
         removed in the latest one.
         """
         if self._base != self._saved.latest:
-            root: Root = self._saved.root
-            removed = set()
-            for key, _, after in differences(self._nodes, root, self._root):
-                if after is None:
-                    removed.add(key)
-                    root, _ = working.remove(self._nodes, root, key)
-                else:
-                    root = working.put(self._nodes, root, key, after)
-            self._removed = removed
-            self._root = root
+            latest = self._saved.root
+            changes = differences(self._nodes, latest, self._root)
+            self._root, self._removed = editing.applied(
+                self._nodes, latest, ((key, after) for key, _, after in changes)
+            )
             self._base = self._saved.latest
         return self._root
 

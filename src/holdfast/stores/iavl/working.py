@@ -8,7 +8,7 @@ two balanced shapes comes out decides the hash.
 from __future__ import annotations
 
 from holdfast.stores.iavl.loading import NodeStore
-from holdfast.stores.iavl.nodes import Child, Node, Root
+from holdfast.stores.iavl.nodes import Child, Edit, Node, Root
 from holdfast.stores.iavl.walking import check_absent, descend
 
 
@@ -60,7 +60,7 @@ def _grown(nodes: NodeStore, path: list[Node], key: bytes, new: Node) -> Node:
             left, right = old.left, new  # type: ignore[assignment]
         # A child that grew to less than its parent's height was the lower one: now both are even.
         if higher and new.height == old.height:
-            new = _balanced(nodes, old.key, old.own, left, right)
+            new = balanced(nodes, old.key, old.own, left, right)
             higher = new.height > old.height
         else:
             higher = False
@@ -97,55 +97,55 @@ def remove(nodes: NodeStore, root: Root, key: bytes) -> tuple[Root, bytes | None
             if smallest is not None:
                 (name, own), smallest = smallest, None
         if lower and nodes.at(rest).height < below.height:
-            rest = _balanced(nodes, name, own, left, right)
+            rest = balanced(nodes, name, own, left, right)
         else:
             lower = False
             rest = Node(name, None, old.height, old.size - 1, left, right, own, old.link)
     return rest, leaf.value  # type: ignore[return-value]
 
 
-def _balanced(nodes: NodeStore, key: bytes, own: bool, left: Child, right: Child) -> Node:
+def balanced(
+    nodes: NodeStore, key: bytes, own: bool, left: Child, right: Child, edit: Edit = 0
+) -> Node:
     """A node over two children of which one may be two higher than the other."""
     low, high = nodes.at(left), nodes.at(right)
     lean = low.height - high.height
     if lean > 1:
         inner = nodes.right(low)
         outer = nodes.left(low)
-        if outer.height >= inner.height:
-            return _turn_right(nodes, key, own, low, right)
-        return _turn_right(
-            nodes, key, own, _turn_left(nodes, low.key, low.own, nodes.links(low)[0], inner), right
-        )
+        if outer.height < inner.height:
+            low = _turn_left(nodes, low.key, low.own, nodes.links(low)[0], inner, edit)
+        return _turn_right(nodes, key, own, low, right, edit)
     if lean < -1:
         inner = nodes.left(high)
         outer = nodes.right(high)
-        if outer.height >= inner.height:
-            return _turn_left(nodes, key, own, left, high)
-        return _turn_left(
-            nodes,
-            key,
-            own,
-            left,
-            _turn_right(nodes, high.key, high.own, inner, nodes.links(high)[1]),
-        )
+        if outer.height < inner.height:
+            high = _turn_right(nodes, high.key, high.own, inner, nodes.links(high)[1], edit)
+        return _turn_left(nodes, key, own, left, high, edit)
     # Most are balanced already; `_over` would look both up once more.
     height = 1 + max(low.height, high.height)
-    return Node(key, None, height, low.size + high.size, left, right, own)
+    return Node(key, None, height, low.size + high.size, left, right, own, b"", edit)
 
 
-def _turn_right(nodes: NodeStore, key: bytes, own: bool, low: Node, right: Child) -> Node:
+def _turn_right(
+    nodes: NodeStore, key: bytes, own: bool, low: Node, right: Child, edit: Edit
+) -> Node:
     """The node `(low, right)`, turned so that `low` comes up."""
     outer, inner = nodes.links(low)
-    return _over(nodes, low.key, low.own, outer, _over(nodes, key, own, inner, right))
+    below = _over(nodes, key, own, inner, right, edit)
+    return _over(nodes, low.key, low.own, outer, below, edit)
 
 
-def _turn_left(nodes: NodeStore, key: bytes, own: bool, left: Child, high: Node) -> Node:
+def _turn_left(
+    nodes: NodeStore, key: bytes, own: bool, left: Child, high: Node, edit: Edit
+) -> Node:
     """The node `(left, high)`, turned so that `high` comes up."""
     inner, outer = nodes.links(high)
-    return _over(nodes, high.key, high.own, _over(nodes, key, own, left, inner), outer)
+    below = _over(nodes, key, own, left, inner, edit)
+    return _over(nodes, high.key, high.own, below, outer, edit)
 
 
-def _over(nodes: NodeStore, key: bytes, own: bool, left: Child, right: Child) -> Node:
+def _over(nodes: NodeStore, key: bytes, own: bool, left: Child, right: Child, edit: Edit) -> Node:
     low, high = nodes.at(left), nodes.at(right)
     height = 1 + max(low.height, high.height)
-    return Node(key, None, height, low.size + high.size, left, right, own)
+    return Node(key, None, height, low.size + high.size, left, right, own, b"", edit)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from holdfast.stores.migration.adapters import MappingStore, StoreMapping
-from holdfast.stores.migration.bridge import TopicBridge
+from holdfast.stores.migration.bridge import NotPassed, TopicBridge
 from holdfast.stores.migration.copying import Migrated, migrate
 from holdfast.stores.migration.old_names import OldConfig, from_old_names
 from holdfast.stores.migration.routing import Router
@@ -13,6 +13,7 @@ __all__ = [
     "Difference",
     "MappingStore",
     "Migrated",
+    "NotPassed",
     "OldConfig",
     "Router",
     "ShadowStore",

@@ -118,10 +118,11 @@ class Versions(ABC):
 
     async def build_index(self) -> int:
         """Make the fast index of the latest version anew; how many rows it has."""
-        raise Unsupported(
-            "a plain store has one row for each value anyway; a fast index is for a store of kind "
-            "'iavl'"
-        )
+        raise _refuse_index()
+
+    async def drop_index(self) -> int:
+        """Remove the fast index; how many rows it had."""
+        raise _refuse_index()
 
 
 def not_found(version: int, versions: list[int]) -> VersionNotFound:
@@ -132,6 +133,13 @@ def not_found(version: int, versions: list[int]) -> VersionNotFound:
         version=version,
         first=versions[0] if versions else 0,
         latest=versions[-1] if versions else 0,
+    )
+
+
+def _refuse_index() -> Unsupported:
+    return Unsupported(
+        "a plain store has one row for each value anyway; a fast index is for a store of kind "
+        "'iavl'"
     )
 
 

@@ -94,6 +94,24 @@ class IndexBuilder:
                 anew = True
         raise moving()
 
+    async def drop(self) -> int:
+        """Remove the index; how many rows it had. A build that is under way ends with Conflict.
+
+        Raises:
+            Conflict: somebody else began to build it meanwhile.
+        """
+        for _ in range(WRITE_ATTEMPTS):
+            [record] = await self._engine.read((self._content.complete_key,))
+            self._mark = self._engine.components.ids.new()
+            try:
+                await self._begin(_Start(None, False, _revision(record)))
+            except Moved:
+                continue
+            removed = await self._clear()
+            await self._space.commit((self._mark_key,), self._unmark)
+            return removed
+        raise moving()
+
     async def _build(self, *, anew: bool) -> int:
         start = await self._start(anew=anew)
         self._mark = self._engine.components.ids.new()
@@ -169,14 +187,18 @@ class IndexBuilder:
 
         await self._space.commit((complete_key,), write)
 
-    async def _clear(self) -> None:
+    async def _clear(self) -> int:
+        """Remove all rows of the index; how many there were."""
+        removed = 0
         rest: Range | None = Range.prefix(self._prefix)
         while rest is not None:
             page = await self._engine.scan(rest)
             skip = len(self._prefix)
             if page.rows:
                 await self._write([(key[skip:], None) for key, _ in page.rows])
+            removed += len(page.rows)
             rest = page.resume
+        return removed
 
     async def _write(self, part: Sequence[Change]) -> None:
         def write(plan: Plan, records: Sequence[Record | None]) -> Need | None:
@@ -203,6 +225,11 @@ class IndexBuilder:
         except Moved:
             return False
         return True
+
+    def _unmark(self, plan: Plan, records: Sequence[Record | None]) -> Need | None:
+        self._require_mark(records[0])
+        plan.delete(self._mark_key)
+        return None
 
     def _require_mark(self, record: Record | None) -> None:
         if record is None or record.value != self._mark:

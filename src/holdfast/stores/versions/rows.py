@@ -52,6 +52,11 @@ class EngineRows:
         self._own = tree_prefix(number)
         self._older = [(origin.up_to, tree_prefix(origin.number)) for origin in origins]
 
+    @property
+    def quick(self) -> bool:
+        """Whether rows are read without a coroutine, which a moment's are not."""
+        return self._peek is not None
+
     def get(self, key: bytes) -> bytes | None:
         """The value of a row, or None when there is no such row."""
         full = self._prefix_of(key) + key

@@ -92,6 +92,10 @@ class TreeVersions(Versions):
         """Make the fast index of the latest version anew; how many rows it has."""
         return await IndexBuilder(self._content).build(anew=True)
 
+    async def drop_index(self) -> int:
+        """Remove the fast index; how many rows it had."""
+        return await IndexBuilder(self._content).drop()
+
     async def _keep_index(self) -> None:
         if not self._content.remembered.config.fast_index:
             return
@@ -149,12 +153,11 @@ class TreeVersions(Versions):
             for key, row in await _scanned(engine, _whole(content.data))
         }
         prefix, value_of = content.data, unsaved.get
-        for is_set, key in oplog.operations_of(rows):
-            if is_set:
-                # What it was between two operations that are saved together changes no hash.
-                tree.set(key, value_of(prefix + key) or b"")
-            else:
-                tree.remove(key)
+        # What a value was between two operations that are saved together changes no hash.
+        tree.apply(
+            (key, (value_of(prefix + key) or b"") if is_set else None)
+            for is_set, key in oplog.operations_of(rows)
+        )
         return tree, list(unsaved)
 
     # --- Looking at versions ----------------------------------------------------------------
@@ -186,7 +189,9 @@ class TreeVersions(Versions):
     async def diff(self, before: int, after: int) -> AsyncIterator[KeyChange]:
         async with moment_of(self._engine) as moment:
             tree = await self._content.asked(lambda: self._tree(moment.engine))
-            changes = tree.diff(before, after)
+            # Nodes do not change; a moment is read, which costs more, where one is gone.
+            newest = self._rows()
+            changes = tree.diff(before, after, newest=newest if newest.quick else None)
             while part := await self._apart(lambda: list(islice(changes, DIFF_PART))):
                 for change in part:
                     yield KeyChange(*change)
