@@ -39,7 +39,7 @@ MODULES = (
         f"holdfast.contract.{name}"
         for name in (
             "engine", "batch", "record", "capability", "config", "runtime", "limits", "queues",
-            "files", "forks", "memory", "pauses", "layering",
+            "files", "forks", "memory", "pauses", "layering", "lookup",
         )
     ),
     *(

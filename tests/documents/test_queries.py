@@ -32,6 +32,7 @@ from holdfast.documents.aggregate import (
 )
 from holdfast.documents.query import F, Query
 from holdfast.documents.query.select import compile_select
+from holdfast.documents.walking import Results
 from tests.store.scene import Scene, listed
 
 ROWS = {
@@ -273,8 +274,9 @@ async def test_another_collection_is_read_once_and_in_time(
         [found] = await listed(things.aggregate(stages))
         assert len(found["same"]) == len(found["other"]) == 1
         assert read == ["things"]
+        rows: Any = Results(things._begin(Query(), None), lambda one: one)
         with pytest.raises(TimedOut):
-            await aggregating.held("things", things._walk(Query()), over)
+            await aggregating.held("things", rows, over)
 
 
 async def test_a_selection_is_prepared_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

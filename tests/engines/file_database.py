@@ -75,6 +75,16 @@ def segments(path: Path) -> list[Path]:
     return sorted(file for file in path.iterdir() if file.suffix in (".jsonl", ".msgpack"))
 
 
+def written(segment: Path) -> bytes:
+    """What stands in a segment, without what it is filled with ahead."""
+    return segment.read_bytes().rstrip(padding(segment))
+
+
+def padding(segment: Path) -> bytes:
+    """What a segment is filled with ahead, one byte of it."""
+    return b"\t" if segment.suffix == ".jsonl" else b"\0"
+
+
 def left_behind(engine: FileEngine, folder: Path) -> Path:
     """A copy of an open database, as if its process had ended now."""
     copy = folder / f"copy {len(list(folder.iterdir()))}"

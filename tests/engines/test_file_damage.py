@@ -18,7 +18,16 @@ from holdfast.contract.errors import (
 )
 from holdfast.engines.file import journal as journals
 from holdfast.runtime.system import drive
-from tests.engines.file_database import contents, get, left_behind, opened, put, segments
+from tests.engines.file_database import (
+    contents,
+    get,
+    left_behind,
+    opened,
+    padding,
+    put,
+    segments,
+    written,
+)
 
 FORMATS = ("json", "msgpack")
 
@@ -52,10 +61,11 @@ def test_every_byte_flipped_is_noticed(
     path, expected = _filled(tmp_path, format, close=closed)
     (segment,) = segments(path)
     whole = segment.read_bytes()
-    for at in range(len(whole)):
-        damaged = bytearray(whole)
-        damaged[at] ^= flip
-        segment.write_bytes(damaged)
+    for at in range(len(written(segment))):
+        segment.write_bytes(whole)
+        with segment.open("r+b") as file:
+            file.seek(at)
+            file.write(bytes([whole[at] ^ flip]))
         with pytest.raises(IntegrityFailed, match=re.escape(segment.name)) as told:
             _opens(path)
         number = whole[:at].count(b"\n") + 1
@@ -69,23 +79,30 @@ def test_every_byte_flipped_is_noticed(
 
 
 @pytest.mark.row("E-066")
+@pytest.mark.parametrize("filled", [False, True])
 @pytest.mark.parametrize("format", FORMATS)
-def test_a_journal_cut_anywhere_holds_whole_commits(tmp_path: Path, format: str) -> None:
-    """What a killed process leaves may end within a record: that was acknowledged to nobody."""
+def test_a_journal_cut_anywhere_holds_whole_commits(
+    tmp_path: Path, format: str, filled: bool
+) -> None:
+    """What a killed process leaves may end within a record: that was acknowledged to nobody.
+
+    The file ends there, or goes on with what it was filled with ahead.
+    """
     seen: dict[int, dict[bytes, bytes]] = {}
     with opened(tmp_path / "app", format=format) as engine:
-        (segment,) = segments(tmp_path / "app")
-        seen[segment.stat().st_size] = {}
+        journal = engine._store.journal
+        seen[journal.active.size] = {}
         for number in range(4):
             put(engine, b"%d" % number, b"value \xff\0" * number)
-            seen[segment.stat().st_size] = contents(engine)
+            seen[journal.active.size] = contents(engine)
         path = left_behind(engine, tmp_path)
     (segment,) = segments(path)
-    whole = segment.read_bytes()
+    whole = segment.read_bytes()[: max(seen)]
+    behind = padding(segment) * 1000 if filled else b""
     manifest = path / "manifest.json"
     listed = manifest.read_bytes()
     for cut in range(min(seen), len(whole) + 1):
-        segment.write_bytes(whole[:cut])
+        segment.write_bytes(whole[:cut] + behind)
         manifest.write_bytes(listed)
         # A commit that lacks nothing but the end of its line is whole.
         slack = 1 if format == "json" else 0
@@ -109,19 +126,25 @@ def test_a_cut_journal_that_was_closed_whole_is_refused(tmp_path: Path, format: 
             _opens(path)
 
 
+@pytest.mark.parametrize("filled", [False, True])
 @pytest.mark.parametrize("format", FORMATS)
-def test_sectors_that_were_never_written_are_the_end(tmp_path: Path, format: str) -> None:
-    """A file may be longer than what of it reached the medium: the rest reads as zeros."""
+def test_sectors_that_were_never_written_are_the_end(
+    tmp_path: Path, format: str, filled: bool
+) -> None:
+    """A file may be longer than what of it reached the medium: the rest reads as zeros.
+
+    Or as what it was filled with ahead.
+    """
     with opened(tmp_path / "app", format=format) as engine:
         put(engine, b"a")
-        before = segments(tmp_path / "app")[0].stat().st_size
+        before = len(written(segments(tmp_path / "app")[0]))
         put(engine, b"big", bytes(range(1, 256)) * 12)
         path = left_behind(engine, tmp_path)
     (segment,) = segments(path)
     whole = segment.read_bytes()
-    for begin in range(before // 512 * 512 + 512, len(whole), 512):
-        holed = whole[:begin] + bytes(min(512, len(whole) - begin)) + whole[begin + 512 :]
-        segment.write_bytes(holed)
+    hole = padding(segment) * 512 if filled else bytes(512)
+    for begin in range(before // 512 * 512 + 512, len(written(segment)), 512):
+        segment.write_bytes(whole[:begin] + hole + whole[begin + 512 :])
         assert _opens(path) == {b"a": b"value"}
     # In front of another commit it was there once: that one was begun when it was flushed.
     with opened(tmp_path / "app", format=format) as engine:
@@ -129,9 +152,36 @@ def test_sectors_that_were_never_written_are_the_end(tmp_path: Path, format: str
     (segment,) = segments(tmp_path / "app")
     whole = segment.read_bytes()
     begin = before // 512 * 512 + 512
-    segment.write_bytes(whole[:begin] + bytes(512) + whole[begin + 512 :])
+    segment.write_bytes(whole[:begin] + hole + whole[begin + 512 :])
     with pytest.raises(IntegrityFailed, match=re.escape(segment.name)):
         _opens(tmp_path / "app")
+
+
+def test_whole_lines_that_were_never_written_are_told_by_their_commit(tmp_path: Path) -> None:
+    """What is left of them may be a blank line, which means nothing by itself."""
+    with opened(tmp_path / "app") as engine:
+        put(engine, b"a")
+        rows = [Put(b"row %03d" % number, b"x" * 50) for number in range(40)]
+        drive(engine.commit(Batch(rows)))
+        path = left_behind(engine, tmp_path)
+        put(engine, b"later")
+        gone_on = left_behind(engine, tmp_path)
+
+    def holed(segment: Path) -> bytes:
+        whole = segment.read_bytes()
+        begin = whole.index(b'{"key":"row 005"')
+        end = whole.index(b'{"key":"row 025"') - 1  # The end of the line before stays.
+        assert end - begin > 1024, "a whole sector lies in it"
+        return whole[:begin] + b"\t" * (end - begin) + whole[end:]
+
+    (segment,) = segments(path)
+    segment.write_bytes(holed(segment))
+    assert _opens(path) == {b"a": b"value"}
+    # In front of another commit it is damage.
+    (segment,) = segments(gone_on)
+    segment.write_bytes(holed(segment))
+    with pytest.raises(IntegrityFailed, match=r"commits 40 records; found 20"):
+        _opens(gone_on)
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -142,7 +192,7 @@ def test_a_hole_in_rows_written_again_is_damage(tmp_path: Path, format: str) -> 
         put(engine, b"big", bytes(range(1, 256)) * 12)
         drive(engine.compact())
         (segment,) = segments(path)
-        begin = (segment.stat().st_size - 1) // 512 * 512
+        begin = (len(written(segment)) - 1) // 512 * 512
         put(engine, b"later")
         crashed = left_behind(engine, tmp_path)
     (segment,) = segments(crashed)

@@ -31,6 +31,7 @@ from tests.engines.file_database import (
     put,
     segments,
     with_clock,
+    written,
 )
 
 MODES = ("full", "relaxed")
@@ -232,7 +233,7 @@ def test_a_write_that_came_half_way_leaves_nothing(
 ) -> None:
     with opened(tmp_path / "app", ballast=0) as engine:
         put(engine, b"a")
-        before = segments(tmp_path / "app")[0].read_bytes()
+        before = written(segments(tmp_path / "app")[0])
         write = os.pwrite
         left = [at, 0]
 
@@ -248,7 +249,7 @@ def test_a_write_that_came_half_way_leaves_nothing(
         with pytest.raises(StorageFull):
             put(engine, b"b", b"x" * 200)
         monkeypatch.undo()
-        assert segments(tmp_path / "app")[0].read_bytes() == before
+        assert written(segments(tmp_path / "app")[0]) == before
         put(engine, b"c")
         assert contents(engine).keys() == {b"a", b"c"}
         assert drive(engine.check()) == []
@@ -265,7 +266,7 @@ def test_a_batch_larger_than_what_is_gathered_fails_as_a_whole(
     monkeypatch.setattr(writer, "GATHERED_BYTES_MAX", 500)
     with opened(tmp_path / "app", ballast=0) as engine:
         put(engine, b"a")
-        before = segments(tmp_path / "app")[0].read_bytes()
+        before = written(segments(tmp_path / "app")[0])
         wrote = os.pwrite
         calls = [0]
 
@@ -281,7 +282,7 @@ def test_a_batch_larger_than_what_is_gathered_fails_as_a_whole(
         with pytest.raises(StorageFull):
             drive(engine.commit(batch))
         monkeypatch.undo()
-        assert segments(tmp_path / "app")[0].read_bytes() == before
+        assert written(segments(tmp_path / "app")[0]) == before
         drive(engine.commit(batch))
         assert len(contents(engine)) == 41
         assert drive(engine.check()) == []

@@ -16,7 +16,7 @@ from holdfast.contract.errors import IntegrityFailed, StoreLocked, StoreNotFound
 from holdfast.engines.file import FileConfig, FileEngine
 from holdfast.engines.file import journal as journals
 from holdfast.runtime.system import drive, system_components
-from tests.engines.file_database import contents, opened, put, segments
+from tests.engines.file_database import contents, left_behind, opened, padding, put, segments
 
 
 def _repair(path: Path, **settings: str) -> list[str]:
@@ -52,6 +52,25 @@ def test_nothing_is_done_where_nothing_is_wrong(filled: Path) -> None:
     assert _repair(filled) == []
     after = {path.name: path.read_bytes() for path in filled.iterdir() if path.name != "lock"}
     assert after == before
+
+
+@pytest.mark.row("E-066")
+@pytest.mark.parametrize("format", ["json", "msgpack"])
+def test_what_a_segment_is_filled_with_is_no_record(tmp_path: Path, format: str) -> None:
+    """Of a database whose process was killed, one record is damaged: one is told."""
+    with opened(tmp_path / "app", format=format) as engine:
+        for number in range(3):
+            put(engine, b"%d" % number)
+        path = left_behind(engine, tmp_path)
+    assert _repair(path, format=format) == [], "nothing is wrong"
+    (segment,) = segments(path)
+    whole = segment.read_bytes()
+    assert whole.endswith(padding(segment) * 1000)
+    at = whole.rindex(b"value")
+    segment.write_bytes(whole[:at] + b"?" + whole[at + 1 :])
+    told = _repair(path, format=format)
+    assert sum(line.startswith("given up") for line in told) == 1
+    assert told[1].startswith("kept: 2 rows up to revision 3"), told
 
 
 @pytest.mark.row("E-066")

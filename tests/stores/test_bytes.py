@@ -161,6 +161,7 @@ async def test_a_walk_reads_no_more_rows_than_asked_for(kept_scene: Scene) -> No
             assert Counting.rows == limit
 
 
+@pytest.mark.row("E-013")
 async def test_a_part_of_a_big_value_costs_the_chunks_it_touches(kept_scene: Scene) -> None:
     big = bytes(range(256)) * (CHUNK_BYTES // 256 * 8) + b"end"
     async with kept_scene.open(layers=(Counting,)) as db:

@@ -21,6 +21,7 @@ from holdfast.adapters.incoming import Nulls, check_key, check_nulls
 from holdfast.adapters.rows import COMMIT_ROWS, Rows, Writer
 from holdfast.contract.errors import InvalidInput, InvalidKey, StoreError
 from holdfast.documents.collection import Collection
+from holdfast.documents.plain import kind_of
 
 #: How many bytes of what cannot be read twice are kept in memory; the rest in a file.
 SPOOLED_BYTES: Final = 16 * 1024 * 1024
@@ -153,7 +154,7 @@ async def from_csv(
             start = bytes_.tell()
             sample = await offload(collection, lambda: bytes_.read(dialects.SAMPLE_BYTES))
             form = _Form.of(sample, start, header, delimiter, encoding)
-            given = cells.declared(collection._typed.kind) | dict(types or {})  # noqa: SLF001
+            given = cells.declared(kind_of(collection)) | dict(types or {})
             seen = await offload(collection, lambda: _types(bytes_, form, given, key, null))
             readers = [cells.reader_of(type) for type in seen]
             place = _place(form.names, key)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Protocol, TypeVar
 
 from holdfast.documents.collection import Collection
+from holdfast.documents.plain import components_of, runtime_of
 
 
 class Closable(Protocol):
@@ -40,7 +41,7 @@ def replaced(path: str | PathLike[str], collection: Collection[Any]) -> Iterator
         collection: its database names the file in the meantime.
     """
     place = Path(path).resolve()
-    ids = collection._collections.components.ids  # noqa: SLF001 - of this database
+    ids = components_of(collection).ids
     beside = place.with_name(f"holdfast-{ids.new().hex()}.partial")
     try:
         yield beside
@@ -73,7 +74,7 @@ async def offload(collection: Collection[Any], work: Callable[[], T]) -> T:
 
     A caller that is cancelled goes on when the work has ended: nobody closes a file under it.
     """
-    runtime = collection._collections.gate.runtime  # noqa: SLF001 - its way to wait
+    runtime = runtime_of(collection)
     if runtime.blocking:
         return work()
     task = asyncio.ensure_future(runtime.offload(work))

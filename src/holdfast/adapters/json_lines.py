@@ -22,6 +22,7 @@ from holdfast.adapters.rows import COMMIT_ROWS, Rows, Writer
 from holdfast.codecs import typed_json
 from holdfast.contract.errors import InvalidInput, StoreError
 from holdfast.documents.collection import Collection
+from holdfast.documents.plain import components_of
 from holdfast.store.instants import milliseconds
 
 #: The longest line: the biggest value there can be, in base64.
@@ -117,7 +118,7 @@ async def from_json_lines(
         OSError: the file cannot be read.
     """
     writer = Writer(collection, commit_rows, modified_by=modified_by, comment=comment)
-    clock = collection._collections.components.clock  # noqa: SLF001 - of its database
+    clock = components_of(collection).clock
     async with opened(collection, source) as stream, writer:
         async for line in stepped(collection, _lines(stream, key_field)):
             expires_at = line.expires_at

@@ -30,6 +30,7 @@ from holdfast.contract.capability import Capabilities
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.errors import Conflict, InvalidInput, Unsupported
 from holdfast.contract.limits import check_draft
+from holdfast.contract.lookup import LookedUp, Lookup, Tally
 from holdfast.contract.pauses import pause_s
 from holdfast.contract.record import Counted, Page, Range, Record
 from holdfast.contract.runtime import Components
@@ -100,6 +101,14 @@ class Engine(ABC):
     #: them and without a coroutine; or NOT_NOW. None like `peek`, and on engines that would make
     #: the rows all the same: whoever counts takes pages then.
     peek_count: Callable[[Range], Counted | NotNow] | None = None
+
+    #: Rows of an index with what they refer to, as of one moment and without a coroutine; or
+    #: NOT_NOW, also where what is there takes more than that. None like `peek`, and on engines
+    #: that would not gain by it.
+    peek_lookup: Callable[[Lookup], list[LookedUp] | NotNow] | None = None
+
+    #: How many rows some ranges have; otherwise like `peek_lookup`.
+    peek_tally: Callable[[Tally], list[int] | NotNow] | None = None
 
     #: `transact` without a coroutine, where the caller's thread may decide and commit here and
     #: now: always without a loop, on a loop only if that neither flushes nor waits. Otherwise
@@ -271,10 +280,10 @@ class Layer(Engine):
     What a layer changes of the capabilities it states by overriding `capabilities`. It forwards
     by named methods, never by attribute look-up, so that a new verb cannot slip past a layer.
 
-    The calls without a coroutine (`peek`, `peek_page`, `peek_count`, `transact_now`) are None on a
-    layer, so that nothing passes it by, unless its class says that what they do passes it
-    unchanged, or overrides them. An override is only called where the engine below can do the
-    same.
+    The calls without a coroutine (`peek`, `peek_page`, `peek_count`, `peek_lookup`,
+    `peek_tally`, `transact_now`) are None on a layer, so that nothing passes it by, unless its
+    class says that what they do passes it unchanged, or overrides them. An override is only
+    called where the engine below can do the same.
 
     Attributes:
         passes_reads: the class leaves `read` and `scan` as they are.
@@ -310,6 +319,10 @@ class Layer(Engine):
             self.peek_page = inner.peek_page if self.passes_reads else None
         if inner.peek_count is None or kind.peek_count is None:
             self.peek_count = inner.peek_count if self.passes_reads else None
+        if inner.peek_lookup is None or kind.peek_lookup is None:
+            self.peek_lookup = inner.peek_lookup if self.passes_reads else None
+        if inner.peek_tally is None or kind.peek_tally is None:
+            self.peek_tally = inner.peek_tally if self.passes_reads else None
         if inner.transact_now is None or kind.transact_now is None:
             self.transact_now = inner.transact_now if self.passes_writes else None
 

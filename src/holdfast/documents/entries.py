@@ -80,7 +80,7 @@ class Bound:
 
 
 #: What closes a component that was cut, and the first byte behind all that continue one.
-_CUT = b"\xfe"
+CUT_END = b"\xfe"
 _DIGEST_BYTES = 16
 HASH_BYTES = 16
 _COMPLEMENT = bytes(255 - byte for byte in range(256))
@@ -102,7 +102,7 @@ def _shorten(encoded: bytes, whole_max: int) -> bytes:
 
 def _stem(encoded: bytes, whole_max: int) -> bytes:
     """What all values share that are cut where this one is."""
-    return encoded[:whole_max] + _CUT
+    return encoded[:whole_max] + CUT_END
 
 
 def _turn(component: bytes) -> bytes:
@@ -134,7 +134,7 @@ class IndexOrder:
                 f"component_bytes_max is at least {COMPONENT_BYTES_MIN}; "
                 f"found {self.component_bytes_max}"
             )
-        whole_max = self.component_bytes_max - _DIGEST_BYTES - len(_CUT)
+        whole_max = self.component_bytes_max - _DIGEST_BYTES - len(CUT_END)
         object.__setattr__(self, "_whole_max", whole_max)
 
     # Entries.
@@ -238,14 +238,8 @@ class IndexOrder:
         exact: of an entry with the note NOTHING, no field equals null. A sparse index lacks the
         documents that have none of its fields, so it does not answer `None` for all of them.
         """
-        prefix, exact = self._prefix(values)
+        prefix, exact = self.components(values)
         return Bound(_continuing(prefix), exact)
-
-    def equal_below(self, prefix: bytes, values: Sequence[Any]) -> tuple[Range, bool]:
-        """The range of `equal` as whole keys, of one value at least; and whether it is exact."""
-        components, exact = self._prefix(values)
-        start = prefix + components
-        return Range(start, start + _CUT), exact
 
     def among(self, prefix: Sequence[Any], values: Iterable[Any]) -> list[Bound]:
         """One span for each different value of the field behind `prefix`, in the index's order."""
@@ -266,7 +260,7 @@ class IndexOrder:
         `MISSING` leaves a side open: up to where the type ends. `low_open` and `high_open`
         exclude the value itself. Of two types that do not compare, the span is empty.
         """
-        head, exact = self._prefix(prefix)
+        head, exact = self.components(prefix)
         place = len(prefix)
         if low is MISSING and high is MISSING:
             raise InvalidInput("a span has at least one bound; found none. Use equal(prefix)")
@@ -287,7 +281,7 @@ class IndexOrder:
 
     def starting(self, prefix: Sequence[Any], text: str) -> Bound:
         """The entries whose next field is a str that begins with `text`."""
-        head, exact = self._prefix(prefix)
+        head, exact = self.components(prefix)
         component = encode(text)[:-1]
         if len(component) > self._whole_max:
             component, exact = component[: self._whole_max], False
@@ -295,7 +289,12 @@ class IndexOrder:
             component = component.translate(_COMPLEMENT)
         return Bound(Range.prefix(head + component), exact)
 
-    def _prefix(self, values: Sequence[Any]) -> tuple[bytes, bool]:
+    def components(self, values: Sequence[Any]) -> tuple[bytes, bool]:
+        """What the entries begin with whose first fields are these; whether no other's do."""
+        if len(values) == 1 and not self.descending[0]:
+            encoded = encode(values[0])
+            component = _shorten(encoded, self._whole_max)
+            return component, component is encoded and encoded != NULL
         parts = []
         exact = True
         for value, turned in zip(values, self.descending, strict=False):
@@ -365,9 +364,9 @@ def _is_missing(values: Found) -> bool:
 
 def _continuing(component: bytes) -> Range:
     """Every entry that begins with whole components; not those of longer or cut ones."""
-    return Range(component, component + _CUT) if component else Range()
+    return Range(component, component + CUT_END) if component else Range()
 
 
 def _behind(component: bytes, exact: bool) -> bytes | None:
     # Behind a cut anything follows: its digest.
-    return component + _CUT if exact else after_prefix(component)
+    return component + CUT_END if exact else after_prefix(component)

@@ -21,11 +21,11 @@ from holdfast.documents.observing.calling import (
 )
 from holdfast.documents.observing.hooks import CHANGE, checked_event
 from holdfast.documents.observing.observers import own_change
-from holdfast.documents.queries import as_query
 from holdfast.documents.query.compile import compile_where
 from holdfast.documents.query.nodes import Node
 from holdfast.documents.query.query import Query
 from holdfast.documents.searched import Searched
+from holdfast.documents.spelling import as_query
 from holdfast.store.change import Change
 from holdfast.store.feed.watch import Watch
 

@@ -11,10 +11,12 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from holdfast.contract.runtime import Components, Runtime
 from holdfast.documents.collection import Collection
-from holdfast.documents.queries import Queries, as_query
+from holdfast.documents.queries import Queries
 from holdfast.documents.query.query import Query
 from holdfast.documents.query.select import compile_select
+from holdfast.documents.spelling import as_query
 from holdfast.documents.storage import Put, Step
 from holdfast.documents.walking import Moment, Results
 from holdfast.records.options import WriteOptions
@@ -112,6 +114,21 @@ class PlainWriting:
         await collection._transact(
             storage, steps, {key: value for key, (value, _) in values.items()}
         )
+
+
+def kind_of(collection: Collection[Any]) -> Any:
+    """The type of its documents, as the collection was given it."""
+    return collection._typed.kind
+
+
+def components_of(collection: Collection[Any]) -> Components:
+    """Clock and ids of its database."""
+    return collection._collections.components
+
+
+def runtime_of(collection: Collection[Any]) -> Runtime:
+    """How its handle waits."""
+    return collection._collections.gate.runtime
 
 
 def _decided(put: Put, _entry: Entry[Any] | None) -> Put:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from datetime import timedelta
 from typing import Any, Final, Generic, TypeVar
 
 from holdfast.codecs.typed import Typed
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import InvalidInput, StoreError
+from holdfast.contract.errors import StoreError
 from holdfast.documents.aggregate.budget import MEMORY_BYTES_MAX
 from holdfast.documents.aggregate.making import group_by
 from holdfast.documents.aggregate.stages import Match, Sort
@@ -17,6 +17,8 @@ from holdfast.documents.aggregating import aggregated, deadline_of, held, looked
 from holdfast.documents.caching import EntryCache
 from holdfast.documents.collections import Collections
 from holdfast.documents.indexes.writers import analyzer_of
+from holdfast.documents.planner.direct import Direct, spelled
+from holdfast.documents.planner.direct_places import DirectPlaces, keep_direct
 from holdfast.documents.planner.execute import Run
 from holdfast.documents.planner.found import Examined, Found
 from holdfast.documents.planner.lens import NOTHING, Fields, of_stages
@@ -25,12 +27,11 @@ from holdfast.documents.planner.prepared import Prepared, shape_of
 from holdfast.documents.planner.quick import quick_count, quick_rows
 from holdfast.documents.planner.statistics import Statistics
 from holdfast.documents.query.cursor import cursor_of, read_cursor
-from holdfast.documents.query.expression import parse_expression
-from holdfast.documents.query.json_form import query_from_json
 from holdfast.documents.query.ordering import OrderBy
 from holdfast.documents.query.query import Query
 from holdfast.documents.query.select import compile_select
 from holdfast.documents.results import QueryResult, ResultPage
+from holdfast.documents.spelling import as_query
 from holdfast.documents.storage import DocumentStorage
 from holdfast.documents.text.matching import matcher
 from holdfast.documents.walking import Begin, Moment, Results
@@ -40,8 +41,6 @@ from holdfast.store.versions.entry import Entry
 
 T = TypeVar("T")
 
-#: What the JSON form of a whole query has, and that of a condition has not.
-_WHOLE = frozenset(("where", "orderBy", "limit", "offset", "select"))
 #: How many results a page has unless told otherwise.
 PAGE_RESULTS: Final = 100
 
@@ -114,6 +113,10 @@ class Queries(Generic[T]):
         **equal: Any,
     ) -> list[T]:
         """The documents that match; see `query`."""
+        if select is None and after is None and hint is None:
+            known = await self._directly(conditions, order_by, limit, offset, equal)
+            if known is not None:
+                return known if self._typed.plain else list(map(self._typed.from_plain, known))
         wanted = as_query(conditions, order_by, limit, offset, select, after, equal)
         found = await self._all(wanted, hint)
         if wanted.select is None and self._typed.plain:
@@ -131,6 +134,10 @@ class Queries(Generic[T]):
         **equal: Any,
     ) -> T | None:
         """The first document that matches, or None; see `query`."""
+        if select is None and after is None and hint is None:
+            known = await self._directly(conditions, order_by, 1, offset, equal)
+            if known is not None:
+                return self._typed.from_plain(known[0]) if known else None
         wanted = as_query(conditions, order_by, 1, offset, select, after, equal)
         for found in await self._all(wanted, hint):
             return self._keep(wanted)(found)
@@ -148,6 +155,11 @@ class Queries(Generic[T]):
 
         No document is read where the bounds of an index say it all.
         """
+        if hint is None and limit is None and offset == 0:
+            known = await self._known(conditions, (), None, 0, equal)
+            counted = None if known is None else known[0].count(*known[1:])
+            if counted is not None:
+                return counted
         wanted = as_query(conditions, (), limit, offset, None, None, equal)
         storage = await self._find()
         if storage is None:
@@ -280,9 +292,6 @@ class Queries(Generic[T]):
 
     # --- Inside -----------------------------------------------------------------------------
 
-    def _walk(self, wanted: Query, hint: str | None = None) -> Results[Found]:
-        return Results(self._begin(wanted, hint), lambda found: found)
-
     def _begin(self, wanted: Query, hint: str | None) -> Begin:
         read_cursor(wanted)
 
@@ -334,11 +343,46 @@ class Queries(Generic[T]):
         if quick is not None:
             self._used(storage, plan)
             return quick
-        walk = self._walk(wanted, hint)
+        walk = Results(self._begin(wanted, hint), lambda found: found)
         try:
             return [found async for found in walk]
         finally:
             await walk.aclose()
+
+    async def _directly(
+        self,
+        conditions: tuple[Any, ...],
+        order_by: Any,
+        limit: int | None,
+        offset: int,
+        equal: dict[str, Any],
+    ) -> list[Any] | None:
+        """The plain documents, if a query of this spelling is known; None: it has to be planned."""
+        known = await self._known(conditions, order_by, limit, offset, equal)
+        return None if known is None else known[0].documents(*known[1:], limit, offset)
+
+    async def _known(
+        self,
+        conditions: tuple[Any, ...],
+        order_by: Any,
+        limit: int | None,
+        offset: int,
+        equal: dict[str, Any],
+    ) -> tuple[Direct | DirectPlaces, DocumentStorage, list[Any]] | None:
+        """What is kept of queries of this spelling, the storage, and the values; None: nothing."""
+        asked = spelled(conditions, order_by, limit, offset, equal)
+        storage = None if asked is None else await self._collections.find(self._name)
+        if asked is None or storage is None or storage.engine.peek_lookup is None:
+            return None
+        storage.space.check()
+        shape, values = asked
+        try:
+            direct = storage.planned.direct[shape]
+        except KeyError:
+            wanted = as_query(conditions, order_by, limit, offset, None, None, equal)
+            keep_direct(shape, await self._plan(storage, wanted, None), storage)
+            return None
+        return None if direct is None else (direct, storage, values)
 
     async def _plan(self, storage: DocumentStorage, wanted: Query, hint: str | None) -> QueryPlan:
         catalogue = await storage.catalogue()
@@ -402,36 +446,3 @@ def _result(keep: Callable[[Found], T], found: Found) -> QueryResult[T]:
 async def _nothing() -> AsyncGenerator[Any, None]:
     return
     yield  # An asynchronous generator that ends at once.
-
-
-def as_query(
-    conditions: tuple[Any, ...],
-    order_by: Any,
-    limit: int | None,
-    offset: int,
-    select: Iterable[Any] | None,
-    after: str | None,
-    equal: dict[str, Any],
-) -> Query:
-    """A query from what a call was given. Raises InvalidQuery."""
-    if len(conditions) == 1 and _is_whole(conditions[0]):
-        conditions = (query_from_json(conditions[0]),)
-    if len(conditions) == 1 and isinstance(conditions[0], Query):
-        if equal or order_by or offset or select is not None or after is not None:
-            raise InvalidInput(
-                "give a whole Query, or its parts; found both. Put the parts into the Query"
-            )
-        whole = conditions[0]
-        if limit is None or limit == whole.limit:
-            return whole
-        return Query(whole.where, whole.order_by, limit, whole.offset, whole.select, whole.after)
-    spelled = [parse_expression(one) if isinstance(one, str) else one for one in conditions]
-    return Query.of(
-        *spelled, order_by=order_by, limit=limit, offset=offset, select=select, after=after,
-        **equal,
-    )  # fmt: skip
-
-
-def _is_whole(condition: Any) -> bool:
-    """Whether it is the JSON form of a whole query, and not of a condition."""
-    return isinstance(condition, Mapping) and not _WHOLE.isdisjoint(condition)

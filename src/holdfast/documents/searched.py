@@ -11,10 +11,11 @@ from holdfast.documents.indexes.writers import analyzer_of
 from holdfast.documents.planner.found import Found
 from holdfast.documents.planner.ranking import no_text_index, search_ranked, the_text_index
 from holdfast.documents.planner.vectors import nearest_documents, no_vector_index
-from holdfast.documents.queries import PAGE_RESULTS, Queries, as_query
+from holdfast.documents.queries import PAGE_RESULTS, Queries
 from holdfast.documents.query.paths import Path, path_text, values_at
 from holdfast.documents.query.query import Query, selected
 from holdfast.documents.results import QueryResult
+from holdfast.documents.spelling import as_query
 from holdfast.documents.text.highlight import highlight, snippet
 from holdfast.documents.text.query import parse
 from holdfast.documents.vector.fusion import fuse

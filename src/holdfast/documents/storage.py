@@ -337,7 +337,7 @@ class DocumentStorage:
         return derived
 
     def _make_derived(self, stored: bytes | None) -> _Derived:
-        indexes = IndexRows(self.number, read_catalogue(stored))
+        indexes = IndexRows(self.number, read_catalogue(stored), stored)
         rows: tuple[Derived, ...] = (ExpiryRows(),)
         if indexes.writers or indexes.counts:
             rows = (*rows, indexes)

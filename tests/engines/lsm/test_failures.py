@@ -189,6 +189,41 @@ def test_readers_in_other_threads_wait_while_it_is_opened_anew(tmp_path: Path, n
         assert set(found) == {b"value"}
 
 
+@pytest.mark.row("K-022")
+def test_a_read_that_waits_for_an_opening_anew_holds_nothing_open(tmp_path: Path) -> None:
+    """Else the opening waits for the read, and gives up: the write's outcome would be unknown."""
+    with opened("rocksdb", tmp_path / "app") as engine:
+        put(engine, b"key")
+        opened_now = engine._opened_now
+        looking, go_on = threading.Event(), threading.Event()
+        found: list[object] = []
+        views = 0
+
+        def look(view: object) -> object:
+            nonlocal views
+            views += 1
+            walk = view.walk(b"s")  # type: ignore[attr-defined]
+            if views == 1:
+                looking.set()
+                assert go_on.wait(30)
+            return walk
+
+        reader = threading.Thread(target=lambda: found.append(opened_now._of_one_moment(look)))
+        reader.start()
+        assert looking.wait(30)
+        end_driver = opened_now._end_driver
+
+        def end() -> None:
+            end_driver()
+            go_on.set()
+
+        opened_now._end_driver = end  # type: ignore[method-assign]
+        opened_now.reopen()
+        reader.join()
+        assert len(found) == 1
+        assert views == 2
+
+
 @every_engine
 def test_a_read_that_a_failed_write_overtakes_is_made_again(tmp_path: Path, name: str) -> None:
     with opened(name, tmp_path / "app") as engine:

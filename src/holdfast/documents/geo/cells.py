@@ -44,13 +44,12 @@ class Cell:
     @property
     def start(self) -> int:
         """The first code of the cell."""
-        shift = LEVELS - self.level
-        return _interleave(self.row << shift, self.column << shift)
+        return _codes(self.level, self.row, self.column)[0]
 
     @property
     def end(self) -> int:
         """The first code behind the cell."""
-        return self.start + (1 << 2 * (LEVELS - self.level))
+        return _codes(self.level, self.row, self.column)[1]
 
     def children(self) -> tuple[Cell, Cell, Cell, Cell]:
         """The four cells it divides into, in the order of their codes."""
@@ -113,7 +112,7 @@ def covering(box: Box, cells_max: int = COVERING_CELLS_MAX) -> list[tuple[int, i
         for child, held in children:
             (done if held or child[0] == LEVELS else queue).append(child)
     joined: list[tuple[int, int]] = []
-    for start, end in sorted((Cell(*cell).start, Cell(*cell).end) for cell in done):
+    for start, end in sorted([_codes(*cell) for cell in done]):
         if joined and joined[-1][1] == start:
             joined[-1] = (joined[-1][0], end)
         else:
@@ -121,8 +120,15 @@ def covering(box: Box, cells_max: int = COVERING_CELLS_MAX) -> list[tuple[int, i
     return joined
 
 
-#: Level, row and column of a cell: the few that a covering keeps are made cells.
+#: Level, row and column of a cell: a covering looks at too many to make an object of each.
 _Place = tuple[int, int, int]
+
+
+def _codes(level: int, row: int, column: int) -> tuple[int, int]:
+    """The first code of a cell, and the first behind it."""
+    shift = LEVELS - level
+    start = _interleave(row << shift, column << shift)
+    return start, start + (1 << 2 * shift)
 
 
 def _common(area: _Area) -> _Place:

@@ -35,17 +35,19 @@ class IndexRows:
     Args:
         keyspace: of the collection.
         catalogue: what indexes there are.
+        stored: its row, if it has one.
 
     Attributes:
         before, after: the documents of the change that is planned next.
-        choices, prepared: what queries took, as long as the catalogue stays.
+        choices, prepared, direct: what queries took, as long as the catalogue stays.
     """
 
     name: Final = "indexes"
     flags: Final = 0
 
-    def __init__(self, keyspace: int, catalogue: Catalogue) -> None:
+    def __init__(self, keyspace: int, catalogue: Catalogue, stored: bytes | None = None) -> None:
         self.catalogue = catalogue
+        self.stored = stored
         self.fence: bytes | None = catalogue_key(keyspace)
         self.writers: list[IndexWriter] = [
             writer_of(keyspace, one) for one in catalogue.indexes if one.state != "failed"
@@ -53,6 +55,8 @@ class IndexRows:
         self.choices: Choices = {}
         #: By shape of a query: what `planner.prepared` keeps of its plan; None: nothing.
         self.prepared: dict[Any, Any] = {}
+        #: By how a call spells a query: what `planner.direct` keeps; None: nothing.
+        self.direct: dict[Any, Any] = {}
         #: Whether documents that come and go are counted: not by who builds an index.
         self.counts = bool(catalogue.documents_max)
         self._count_key = count_key(keyspace)

@@ -51,11 +51,11 @@ _ODD: Final = _ELSEWHERE | envelope.EXPIRES
 _PLAIN: Final = MESSAGE_PACK.code
 _HEADER_BYTES: Final = envelope.HEADER_BYTES
 #: Where an envelope has the length of its extras, and what follows where there are none.
-_EXTRAS: Final = 86
-_NO_EXTRAS: Final = bytes((0, 0, _PLAIN))
-_PLAINLY: Final = _EXTRAS + len(_NO_EXTRAS)
+EXTRAS: Final = 86
+NO_EXTRAS: Final = bytes((0, 0, _PLAIN))
+PLAINLY: Final = EXTRAS + len(NO_EXTRAS)
 #: What decoders raise: it is no object, is damaged or nested too deeply, or memory is short.
-_UNREADABLE: Final = (ValueError, RecursionError, MemoryError)
+UNREADABLE: Final = (ValueError, RecursionError, MemoryError)
 #: How many sets of fields keep their decoders.
 _DECODERS_MAX: Final = 256
 
@@ -84,11 +84,11 @@ class Lens:
         if decode is None:
             return None
         if not stored[1] & _ELSEWHERE:
-            at = _HEADER_BYTES + (stored[_EXTRAS] << 8) + stored[_EXTRAS + 1]
+            at = _HEADER_BYTES + (stored[EXTRAS] << 8) + stored[EXTRAS + 1]
             if stored[at] == _PLAIN:
                 try:
                     return decode(stored[at + 1 :])
-                except _UNREADABLE:
+                except UNREADABLE:
                     return MISSING
         return MISSING
 
@@ -102,12 +102,12 @@ class Lens:
         try:
             # Most are stored in the plainest form: of these one comparison tells where they begin.
             return [
-                decode(stored[_PLAINLY:])
-                if stored[_EXTRAS:_PLAINLY] == _NO_EXTRAS and not stored[1] & _ODD
+                decode(stored[PLAINLY:])
+                if stored[EXTRAS:PLAINLY] == NO_EXTRAS and not stored[1] & _ODD
                 else self._one(stored)
                 for _, (stored, _) in rows
             ]
-        except _UNREADABLE:
+        except UNREADABLE:
             return [self._one(stored) for _, (stored, _) in rows]
 
     def _one(self, stored: bytes) -> Any:

@@ -7,10 +7,12 @@ what is left is to encode the values.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from holdfast.contract.record import Range
+from holdfast.documents.entries import CUT_END
 from holdfast.documents.planner.plan import QueryPlan, rest_of
 from holdfast.documents.planner.way import Access, Recipe, below
 from holdfast.documents.query.nodes import EVERYTHING, And, Comparison, Node
@@ -56,30 +58,60 @@ class Prepared:
             return None  # What was weighed may be otherwise with other values.
         return cls(access, access.recipe, plan, plan.rest is EVERYTHING)
 
+    @property
+    def parts(self) -> tuple[Node, ...]:
+        """The conjuncts of the query that was planned."""
+        where = self.plan.query.where
+        return where.conditions if type(where) is And else (where,)
+
+    @property
+    def uncut(self) -> bool:
+        """Whether no row within a span has a component that was cut.
+
+        Those that equal an exact value are whole, and so is whatever lies between numbers.
+        """
+        recipe, parts = self.recipe, self.parts
+        bounds = [parts[at] for at in (recipe.low, recipe.high) if at is not None]
+        numbers = all(isinstance(one, Comparison) and one.value.key[0] == NUMBER for one in bounds)
+        return len(recipe.equal) + bool(bounds) == len(self.access.index.fields) and numbers
+
+    def span(self, values: Sequence[object]) -> tuple[bytes, bytes] | None:
+        """Where in the index the documents stand for which the conjuncts compare with these.
+
+        None: the values want a plan of their own.
+        """
+        known, recipe = self.access, self.recipe
+        order = known.order
+        assert order is not None
+        equal = [values[at] for at in recipe.equal]
+        if recipe.low is None and recipe.high is None:
+            components, exact = order.components(equal)
+            start = known.prefix + components
+            return (start, start + CUT_END) if exact else None
+        bound = order.between(
+            equal,
+            MISSING if recipe.low is None else values[recipe.low],
+            MISSING if recipe.high is None else values[recipe.high],
+            low_open=recipe.low_open,
+            high_open=recipe.high_open,
+        )
+        if not bound.exact:
+            return None
+        span = below(known.prefix, bound.range)
+        return None if span.start is None or span.end is None else (span.start, span.end)
+
     def bind(self, query: Query) -> QueryPlan | None:
         """The plan of another query of that shape; None: its values want one of their own."""
         where = query.where
         parts: tuple[Node, ...] = where.conditions if type(where) is And else (where,)
-        known, recipe, model = self.access, self.recipe, self.plan
-        order = known.order
-        assert order is not None
-        equal = [_value(parts[at]) for at in recipe.equal]
-        if recipe.low is None and recipe.high is None:
-            span, exact = order.equal_below(known.prefix, equal)
-        else:
-            bound = order.between(
-                equal,
-                MISSING if recipe.low is None else _value(parts[recipe.low]),
-                MISSING if recipe.high is None else _value(parts[recipe.high]),
-                low_open=recipe.low_open,
-                high_open=recipe.high_open,
-            )
-            span, exact = below(known.prefix, bound.range), bound.exact
-        if not exact:
+        known, model = self.access, self.plan
+        between = self.span([_value(part) for part in parts])
+        if between is None:
             return None
+        span = Range(*between)
         access = Access(
             known.index, known.prefix, [] if span.empty else [span], known.places, known.fixed,
-            known.bounded, {}, order,
+            known.bounded, {}, known.order,
         )  # fmt: skip
         return QueryPlan(
             query, [access], EVERYTHING if self.whole else rest_of(parts, access),

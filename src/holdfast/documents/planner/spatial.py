@@ -33,7 +33,7 @@ def spatial(index: IndexDefinition, prefix: bytes, by_path: ByPath) -> Access | 
         access = Access(index, prefix, [below(prefix, span) for span in geo.ranges(box)])
         if one.whole:
             access.places = {one.place}
-        access.holds = _in_box(node.box) if isinstance(node, Within) else _near(node)
+        access.holds = in_box(node.box) if isinstance(node, Within) else _near(node)
         access.bounded = 1
         access.bounds = {path_text(one.path): partial(list, (told,))}
         return access
@@ -47,7 +47,7 @@ def _near(node: Near) -> Callable[[bytes], bool]:
     return lambda value: any(away(*one) <= metres for one in geo.places_in(value))
 
 
-def _in_box(box: Area) -> Callable[[bytes], bool]:
+def in_box(box: Area) -> Callable[[bytes], bool]:
     """What tells whether a place of a row lies in a box."""
     west, south, east, north = box
 

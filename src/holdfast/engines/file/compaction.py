@@ -15,9 +15,10 @@ from holdfast.contract.errors import StoreError
 from holdfast.engines.embedded.group import BATCH_ID_MS
 from holdfast.engines.file.failures import damaged
 from holdfast.engines.file.index import Kept, place_of
-from holdfast.engines.file.journal import Journal, Published, where
+from holdfast.engines.file.journal import Journal
+from holdfast.engines.file.published import Published
 from holdfast.engines.file.records import BatchId, Commit, Row, Unsound
-from holdfast.engines.file.segment import Segment
+from holdfast.engines.file.segment import Segment, where
 
 #: How much a step reads, and writes, at most (a single row may be larger). A commit waits for it.
 STEP_BYTES = 256 * 2**10

@@ -44,6 +44,7 @@ class Frames:
 
     suffix = ".msgpack"
     unit = "record"
+    padding = b"\0"
 
     def encode(self, record: Record) -> bytes:
         body = _encode((_NAMES[type(record)], *record))
@@ -72,7 +73,10 @@ class Frames:
                 length = HEAD_BYTES + _length(head)
             except Unsound as unsound:
                 following = _next(window, at + 1, end)
-                yield Found(at, following - at, number, unsound)
+                written = _written(window, at, following)
+                if written == at and following == end:
+                    return  # Nothing but padding.
+                yield Found(at, max(written - at, HEAD_BYTES), number, unsound)
                 at = following
                 number += 1
                 continue
@@ -121,6 +125,20 @@ def _next(window: _Window, at: int, end: int) -> int:
             continue
         return at
     return end
+
+
+def _written(window: _Window, at: int, end: int) -> int:
+    """Where padding begins that reaches to the end."""
+    written = at
+    while at < end:
+        part = window.get(at, min(CHUNK_BYTES, end - at))
+        if not part:
+            break
+        filled = len(part.rstrip(Frames.padding))
+        if filled:
+            written = at + filled
+        at += len(part)
+    return written
 
 
 def _length(stored: bytes) -> int:

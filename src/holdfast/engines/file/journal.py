@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import NamedTuple
 
 from holdfast.contract.errors import StorageFull, StoreError
 from holdfast.contract.files import NO_ROOM, flush_directory
-from holdfast.engines.embedded.file_failures import lost, translate
+from holdfast.engines.embedded.file_failures import lost, translate, translated
 from holdfast.engines.embedded.locking import holding
 from holdfast.engines.embedded.open_file import OpenFile, keep, let_close, release
-from holdfast.engines.file.cache import Cache, Cached
-from holdfast.engines.file.index import Index, Kept, length_in
+from holdfast.engines.file.cache import Cache
+from holdfast.engines.file.index import Index, length_in
 from holdfast.engines.file.manifest import Manifest
 from holdfast.engines.file.place import Identity, Place, identity_of
+from holdfast.engines.file.published import Published
 from holdfast.engines.file.records import FORMAT_VERSION, Format, Header
 from holdfast.engines.file.segment import (
     Segment,
@@ -34,31 +34,12 @@ from holdfast.engines.file.segment import (
 SEGMENT_BYTES_MIN = 2**20
 SEGMENT_BYTES_MAX = 64 * 2**20
 SEGMENTS = 16
+#: A segment whose commits are flushed is filled up to a multiple of this, ahead of them. Small, since
+#: it is a set that writes it: more of them flush faster then, and each writes more.
+AHEAD_BYTES = 8 * 2**10
 #: File systems step their clocks in ticks. A change within one tick of another cannot be told from
 #: it, so the time of a directory says something only once it has stood for longer than any tick.
 _TICK_S = 0.1
-
-
-class Published(NamedTuple):
-    """What a commit that is on the medium changes in memory.
-
-    Attributes:
-        rows: (key, where it stands or None, revision it was written at).
-        values: of those, for the cache.
-        ids: of batches, as the index has them.
-        head: the newest revision from here on.
-        end: where the commit ends in the active segment.
-        moved: the rows stand elsewhere, and nothing else changed.
-        live: bytes of rows that nothing has replaced, from here on.
-    """
-
-    rows: Sequence[tuple[bytes, Kept | None, int]]
-    values: dict[bytes, Cached]
-    ids: dict[bytes, tuple[int, int, int]]
-    head: int
-    end: int
-    moved: bool = False
-    live: int = 0
 
 
 class Journal:
@@ -70,6 +51,7 @@ class Journal:
         live: bytes of rows that nothing has replaced.
         dirty: acknowledged commits wait for a flush.
         failure: why nothing may be written any more.
+        writes_ahead: the file is made longer in steps, since every commit is flushed.
         scarce: the ballast was given up; only what deletes may be written until it is back.
     """
 
@@ -80,11 +62,14 @@ class Journal:
         cache: Cache,
         format: Format,
         monotonic: Callable[[], float],
+        *,
+        writes_ahead: bool,
     ) -> None:
         self.place = place
         self.index = index
         self.cache = cache
         self.format = format
+        self.writes_ahead = writes_ahead
         self.manifest = Manifest("", "")
         self.segments: dict[int, Segment] = {}
         self.live = 0
@@ -147,12 +132,18 @@ class Journal:
     def write(self, at: int, data: bytes) -> None:
         """Write behind the last commit. Raises StorageFull; `cut` then undoes it."""
         self._ragged = True
+        active, end = self.active, at + len(data)
         try:
-            self.active.write(at, data)
+            active.write(at, data)
         except OSError as error:
             if error.errno == errno.EFBIG and at > 0:
-                self._at_limit = self.active.number
+                self._at_limit = active.number
             raise translate(error, self.place.directory) from error
+        if end > active.reach:
+            active.reach = end
+            if self.writes_ahead and not self.scarce:
+                with suppress(OSError):  # Without room for it, commits make the file longer.
+                    active.write_ahead((end // AHEAD_BYTES + 1) * AHEAD_BYTES)
 
     def commit(self, made: Published, *, flush: bool) -> None:
         """What was written becomes a commit."""
@@ -170,7 +161,7 @@ class Journal:
             return
         active = self.active
         try:
-            os.ftruncate(active.file.fileno(), active.size)
+            active.trim()
             # Else a crash could leave its end behind the next commit.
             active.flush()
         except (OSError, ValueError) as error:
@@ -178,6 +169,12 @@ class Journal:
                 return  # Closed meanwhile.
             raise translate(error, self.place.directory) from error
         self._ragged = False
+
+    def trim(self) -> None:
+        """End the active segment with its last commit: nothing is appended to it any more."""
+        if self.segments and not self.disowned:
+            with translated(self.place.directory):
+                self.active.trim()
 
     def flush(self) -> None:
         """Have the medium hold what was acknowledged."""
@@ -211,6 +208,7 @@ class Journal:
 
     def roll(self) -> None:
         """Begin a new segment. A crash leaves the journal without it, or with it and empty."""
+        self.trim()
         self._flush_all()
         number = 1 + max(self.segments, default=0)
         path = self.place.directory / name_of(number, self.format)
@@ -226,7 +224,7 @@ class Journal:
             os.fsync(segment.file.fileno())
             beside.replace(path)
             flush_directory(self.place.directory)
-            segment.size = len(data)
+            segment.size = segment.reach = len(data)
             segments = {**self.segments, number: segment}
             self.write_manifest(self._listing(segments))
             self._use(segments)
@@ -352,7 +350,7 @@ class Journal:
     def _verify(self) -> None:
         """Raise StoreNotFound if the directory or a file in it was removed or replaced."""
         try:
-            folder = self.place.directory.stat()
+            folder = os.stat(self.place.directory)  # noqa: PTH116 - twice as quick, every time
         except OSError:
             raise lost(self.place.directory, "the directory is gone") from None
         changed = (folder.st_ino, folder.st_mtime_ns)
@@ -374,15 +372,6 @@ class Journal:
         release(segment.file)
         if segment.file in self._files:
             self._files.remove(segment.file)
-
-
-def where(segment: Segment, at: int) -> str:
-    """Which record begins there, as a person counts."""
-    if segment.format.unit == "line":
-        before = segment.read(0, at).count(b"\n")
-    else:
-        before = sum(1 for _ in segment.format.walk(segment.read, 0, at))
-    return f"the {segment.format.unit} {before + 1} (at byte {at})"
 
 
 def _identity(file: OpenFile) -> Identity:

@@ -5,6 +5,8 @@
     {"id":"...","revision":12,"at":1700000000000,"crc":"..."}
     {"commit":12,"after":11,"rows":3,"crc":"..."}
 
+While a database is open its last segment goes on with tabs, which lines written later replace. No
+line has a tab in it, so what was never written cannot be taken for what was.
 Bytes are texts (`text.py`), or base64 in a member whose name ends in 64. The checksum is CRC-32 of
 the line before it. A line without one is believed as it is: that is how a person signs a change.
 """
@@ -37,6 +39,8 @@ from holdfast.engines.file.text import meant, readable
 _SEAL_BEGINS, _SEAL_ENDS = b',"crc":"', b'"}'
 _SEAL_BYTES = 18
 _CRC = slice(8, 16)
+#: Padding; and what a medium did not write of a file that grew.
+_UNWRITTEN = b"\t\0"
 #: A line of this length is not read where memory is short: decoding it takes some times as much.
 _LONG_BYTES = 16 * 1024
 _ROOM_TIMES = 8
@@ -49,6 +53,7 @@ class JsonLines:
 
     suffix = ".jsonl"
     unit = "line"
+    padding = b"\t"
 
     def encode(self, record: Record) -> bytes:
         if type(record) is Row:
@@ -96,7 +101,8 @@ class JsonLines:
                     yield Found(at, len(line) + 1, number, _examined(line, values=values))
                 at += len(line) + 1
                 number += 1
-        if rest:
+        rest = rest.rstrip(_UNWRITTEN)
+        if rest.strip():
             yield _last(at, rest, number)
 
 

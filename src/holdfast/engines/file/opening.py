@@ -51,10 +51,13 @@ class Opened:
         self.cache = Cache(config.cache_size)
         clock = components.clock
         format = FORMATS[config.format]
-        self.journal = Journal(self.place, self.index, self.cache, format, clock.monotonic)
+        self.relaxed = config.durability == "relaxed" and not config.read_only
+        self.journal = Journal(
+            self.place, self.index, self.cache, format, clock.monotonic,
+            writes_ahead=not self.relaxed,
+        )  # fmt: skip
         self.reader = Reader(self.journal, self.index, self.cache)
         self.snapshots = Snapshots(self.index, config.snapshot_age_max, clock.monotonic)
-        self.relaxed = config.durability == "relaxed" and not config.read_only
         self._components = components
         self._lock = Lock(self.place.lock, "file", writes=not config.read_only)
         self._written = 0
@@ -171,11 +174,12 @@ class Opened:
         if journal.segments:
             active = journal.active
             if active.length > active.size:
-                os.ftruncate(active.file.fileno(), active.size)
+                active.trim()
                 active.flush()
             if active.format.unit == "line" and active.read(active.size - 1, 1) != b"\n":
                 active.write(active.size, b"\n")  # An editor left it out.
                 active.size += 1
+            active.reach = active.size
         self._settle_lineage(manifest)
         if journal.full:
             journal.roll()
@@ -234,6 +238,7 @@ class Opened:
             journal.ready()
         except StoreNotFound:
             return  # The files are gone: what was written there is, too.
+        journal.trim()
         journal.flush()
         if self.index.head != self._written or self.relaxed:
             with suppress(StoreError), translated(self.place.directory):

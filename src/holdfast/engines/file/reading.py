@@ -11,9 +11,9 @@ from holdfast.engines.embedded.locking import holding
 from holdfast.engines.file.cache import Cache, Cached
 from holdfast.engines.file.failures import damaged
 from holdfast.engines.file.index import Index, Kept, at_in, length_in, segment_in
-from holdfast.engines.file.journal import Journal, where
+from holdfast.engines.file.journal import Journal
 from holdfast.engines.file.records import Unsound
-from holdfast.engines.file.segment import Segment
+from holdfast.engines.file.segment import Segment, where
 
 #: How often a place is looked up anew whose segment was removed meanwhile.
 _LOOKS_MAX = 100

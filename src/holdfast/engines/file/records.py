@@ -81,7 +81,7 @@ class Found(NamedTuple):
     """A record, and where it stands.
 
     Attributes:
-        at, length: its place in the file, in bytes.
+        at, length: its place in the file, in bytes; without padding behind it.
         number: its line, or how manieth it is, from 1.
         record: what it says; why it cannot be believed.
         cut: it is unsound because the file ends within it.
@@ -104,6 +104,8 @@ class Format(Protocol):
     suffix: str
     #: What a person counts records in.
     unit: str
+    #: The byte that stands where nothing was written yet; behind the last record it means nothing.
+    padding: bytes
 
     def encode(self, record: Record) -> bytes:
         """The record as it is appended."""

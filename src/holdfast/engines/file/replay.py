@@ -1,8 +1,8 @@
 """Reading a journal from its beginning: what the index is made of, and what is wrong with it.
 
 What an append left unfinished when its process or the machine ended is no damage: the file ends
-within it, or sectors of it were never written and read as zeros. It stands at the very end, nobody
-was told that it was done, and it is dropped. Everything else that is unsound is damage.
+within it, or sectors of it were never written and hold padding or zeros. It stands at the very end,
+nobody was told that it was done, and it is dropped. Everything else that is unsound is damage.
 """
 
 from __future__ import annotations
@@ -17,13 +17,11 @@ from holdfast.engines.file.records import (
     Commit,
     Found,
     Header,
+    Record,
     Row,
     Unsound,
 )
 from holdfast.engines.file.segment import Segment
-
-#: The unit in which a medium writes; what it did not write of a new file reads as zeros.
-SECTOR_BYTES = 512
 
 
 @dataclass(frozen=True)
@@ -86,9 +84,10 @@ class Replay:
         walk = segment.format.walk(segment.read, 0, length, values=False)
         for found in walk:
             record = found.record
+            lacks = last and self._lacks(record, len(rows) + len(ids))
+            if lacks and self._unfinished(segment, found, began, walk, lossy=lossy):
+                break
             if isinstance(record, Unsound):
-                if last and self._unfinished(segment, found, began, walk, lossy=lossy):
-                    break
                 self._note(segment, found, record.why)
                 rows.clear()
                 ids.clear()
@@ -111,10 +110,10 @@ class Replay:
             self.damage.append(
                 Damage(segment, 0, 1, "is missing: a segment begins with its header")
             )
-        rest = length - segment.size
-        if rest and not last and not self.damage and (rows or ids):
+        if last:
+            self.dropped += max(segment.written() - segment.size, 0)
+        elif not self.damage and (rows or ids):
             self.damage.append(Damage(segment, segment.size, 0, "follows no commit"))
-        self.dropped += rest if last else 0
 
     def _header(self, segment: Segment, found: Found, header: Header) -> None:
         if found.at != 0:
@@ -186,11 +185,19 @@ class Replay:
         self, segment: Segment, found: Found, began: int, rest: Iterator[Found], *, lossy: bool
     ) -> bool:
         """Whether an unsound record belongs to an append that did not come to its end."""
-        if found.cut:
+        written = segment.written()
+        if found.cut or written < found.at + found.length:
             return True
-        if not _unwritten(segment, began):
+        if not segment.unwritten(began, written):
             return False
         return lossy or not self._goes_on(rest)
+
+    def _lacks(self, record: Record | Unsound, count: int) -> bool:
+        """Whether it is not what was written; or a commit that does not fit what is before it."""
+        if type(record) is Commit:
+            fits = record.after in (None, self._index.head) and record.rows in (None, count)
+            return not fits
+        return isinstance(record, Unsound)
 
     def _goes_on(self, rest: Iterator[Found]) -> bool:
         """Whether another commit stands behind the one that lacks something."""
@@ -211,16 +218,3 @@ class Replay:
 
     def _note(self, segment: Segment, found: Found, why: str) -> None:
         self.damage.append(Damage(segment, found.at, found.number, why))
-
-
-def _unwritten(segment: Segment, began: int) -> bool:
-    """Whether a sector behind the last commit holds nothing but zeros."""
-    length = segment.length
-    at = began
-    while at < length:
-        end = min((at // SECTOR_BYTES + 1) * SECTOR_BYTES, length)
-        part = segment.read(at, end - at)
-        if part and not part.strip(b"\0"):
-            return True
-        at = end
-    return False

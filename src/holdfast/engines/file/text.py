@@ -9,13 +9,14 @@ hand means what it seems to. Bytes without any text in them `readable` declines:
 from __future__ import annotations
 
 import re
-from base64 import b64encode
 from binascii import Error as NoBase64
-from binascii import a2b_base64
+from binascii import a2b_base64, b2a_base64
 from functools import lru_cache
 
 #: ASCII that is not shown as it is.
 _ESCAPED = bytes((*range(32), ord("%"), 127))
+#: Bytes that are not, where none is part of a character of several.
+_HIDDEN = bytes((*_ESCAPED, *range(128, 256)))
 #: The same of all characters; those at the end are bytes that are no UTF-8.
 _HIDES = "\x00-\x1f%\x7f-\x9f\udc80-\udcff"
 _DIGITS = {
@@ -24,6 +25,9 @@ _DIGITS = {
 }
 #: What is not shown, with what lies in between and is too short to tell anything.
 _STRETCH = re.compile(f"[{_HIDES}]+(?:[^{_HIDES}]{{1,3}}[{_HIDES}]+)*")
+#: Text between two stretches, and whatever lies before the first and behind the last of such texts.
+#: Found much sooner than the stretches are, because most of what there is belongs to it.
+_SHOWN = re.compile(f"([^{_HIDES}]{{4,}})")
 #: What two hex digits mean.
 _BYTES = {
     digits.encode(): bytes((byte,))
@@ -55,6 +59,16 @@ def readable(raw: bytes) -> str | None:
         text = raw.decode(errors="surrogateescape")
     if len(raw) > _LARGE_BYTES and _hidden(raw) * _HIDDEN_SHARE > len(raw):
         return None
+    parts = _SHOWN.split(text)  # Every other one is shown as it is.
+    if len(parts) > 1:
+        parts[2:-1:2] = [
+            _hidden_often(stretch) if len(stretch) <= _OFTEN else _hidden_as(stretch)
+            for stretch in parts[2:-1:2]
+        ]
+        for edge in (0, -1):
+            if parts[edge]:
+                parts[edge] = _STRETCH.sub(_hide, parts[edge])
+        return "".join(parts)
     shown = _STRETCH.sub(_hide, text)
     if shown.startswith("%{") and shown.find("}") == len(shown) - 1:
         return None
@@ -80,12 +94,16 @@ def _hide(found: re.Match[str]) -> str:
 
 def _hidden_as(stretch: str) -> str:
     raw = stretch.encode(errors="surrogateescape")
-    coded = f"%{{{b64encode(raw).decode()}}}"
     if len(raw) <= _SHORT_BYTES:
-        plain = stretch.translate(_DIGITS)
-        if len(plain) <= len(coded) + _PLAINER_BYTES:
-            return plain
-    return coded
+        if len(raw) == len(stretch):
+            # Each byte is one character: how long its digits are is told without making them.
+            hidden = len(raw) - len(raw.translate(None, _HIDDEN))
+            length = len(raw) + 2 * hidden
+        else:
+            length = len(stretch.translate(_DIGITS))
+        if length <= (len(raw) + 2) // 3 * 4 + len("%{}") + _PLAINER_BYTES:
+            return stretch.translate(_DIGITS)
+    return f"%{{{b2a_base64(raw, newline=False).decode()}}}"
 
 
 #: Values of one shape have the same short stretches: the lengths and types of their members.

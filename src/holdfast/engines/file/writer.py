@@ -12,7 +12,8 @@ from holdfast.engines.embedded.file_failures import full
 from holdfast.engines.embedded.group import BATCH_ID_MS, Pending, Writer
 from holdfast.engines.file.cache import Cached
 from holdfast.engines.file.index import Kept, place_of
-from holdfast.engines.file.journal import Journal, Published
+from holdfast.engines.file.journal import Journal
+from holdfast.engines.file.published import Published
 from holdfast.engines.file.reading import Reader
 from holdfast.engines.file.records import BatchId, Commit, Row
 

@@ -70,16 +70,24 @@ class Call:
 
 
 class Calls:
-    """The calls under way on one database, by thread, and whether there may be more of them."""
+    """The calls under way on one database, by thread, and whether there may be more of them.
+
+    Attributes:
+        closed: there may not.
+        ended: the driver's database is closed.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.closed = False
+        self.closed = self.ended = False
+        self._kept: list[Any] = []
         self._running: dict[int, ref[Call]] = {}
 
     def run(self, call: Callable[[], T]) -> T:
         """What the call returns; errors of the contract in place of the driver's."""
         thread, mine = get_ident(), Call()
+        # The collector may let go of a snapshot in the middle of a call.
+        outer = self._running.get(thread)
         try:
             self._running[thread] = ref(mine)
             # Looked at only now: either this sees the close, or the close sees this.
@@ -90,7 +98,10 @@ class Calls:
             raise self._translated(error) from error
         finally:
             # An interrupt right here leaves it to the next call of the thread.
-            self._running.pop(thread, None)
+            if outer is None:
+                self._running.pop(thread, None)
+            else:
+                self._running[thread] = outer
 
     def end(self) -> bool:
         """Refuse further calls; whether those of other threads have returned."""
@@ -100,6 +111,23 @@ class Calls:
             pause(_PAUSE_S)
             waited += _PAUSE_S
         return not self._others()
+
+    def let_go(self, snapshot: Any) -> None:
+        """Let go of a snapshot.
+
+        The binding does so without a look at other threads, so it is a call like any other. Once a
+        close is under way it is too late for that: the snapshot then stays until the close is over.
+        """
+        try:
+            self.run(snapshot.close)
+        except StoreError:
+            if not self.ended:
+                self._kept.append(snapshot)
+
+    def all_ended(self) -> None:
+        """The driver's database is closed: what is let go of now does not touch it any more."""
+        self.ended = True
+        self._kept.clear()
 
     def _others(self) -> bool:
         here = get_ident()  # Whatever this thread began is over: it is here.
@@ -167,11 +195,21 @@ class _Reading(View):
 class LeveldbView(_Reading):
     """A snapshot."""
 
+    _left = False
+
+    def __del__(self) -> None:
+        if not self._left:
+            self._calls.let_go(self._source)
+
+    def disown(self) -> None:
+        self._left = True
+        super().disown()
+
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return [self.get(key) for key in keys]
 
     def walk(self, end: bytes) -> Walk:
-        return LeveldbWalk(self._source, end, self._calls)
+        return LeveldbWalk(self, self._source, end, self._calls)
 
     def snapshot(self) -> View:
         return self
@@ -181,12 +219,14 @@ class LeveldbWalk(Walk):
     """A walk through a snapshot.
 
     Args:
+        view: kept, for the snapshot goes with it.
         snapshot: of the driver.
         end: where it ends.
         calls: of the database.
     """
 
-    def __init__(self, snapshot: Any, end: bytes, calls: Calls) -> None:
+    def __init__(self, view: LeveldbView, snapshot: Any, end: bytes, calls: Calls) -> None:
+        self._view = view
         self._snapshot = snapshot
         self._end = end
         self._calls = calls
@@ -260,5 +300,6 @@ class LeveldbDriver(_Reading, Driver):
         # Where a call never returns the database stays open with it, until the process ends.
         if self._calls.end():
             self._source.close()
+            self._calls.all_ended()
         else:
             self.disown()

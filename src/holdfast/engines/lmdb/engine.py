@@ -12,6 +12,7 @@ from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import NOT_NOW, NotNow, Peeked, Snapshot
 from holdfast.contract.errors import InvalidInput, Overloaded, StoreClosed, StoreError
+from holdfast.contract.lookup import LookedUp, Lookup, Tally
 from holdfast.contract.record import Counted, Page, Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.group import Work, Writer
@@ -30,6 +31,7 @@ from holdfast.engines.lmdb.stored_head import StoredHead
 from holdfast.engines.lmdb.writer import LmdbWriter
 
 T = TypeVar("T")
+W = TypeVar("W")
 
 _from_bytes = int.from_bytes
 _make = tuple.__new__
@@ -122,20 +124,36 @@ class LmdbEngine(EngineOnFiles):
         return stored[8:], _from_bytes(stored[:8])
 
     def peek_page(self, range: Range) -> Page | NotNow:
+        return self._unless_full(self._newest_page, range)
+
+    def peek_count(self, range: Range) -> Counted | NotNow:
+        return self._unless_full(self._newest_count, range)
+
+    def _unless_full(self, read: Callable[[Range], T], range: Range) -> T | NotNow:
+        """What is read at once, unless all places of readers are taken."""
         if self._refusal is not None:
             raise self._refuse()
         try:
-            return self._newest_page(range)
+            return read(range)
         except Overloaded:
             return NOT_NOW
 
-    def peek_count(self, range: Range) -> Counted | NotNow:
-        if self._refusal is not None:
-            raise self._refuse()
-        try:
-            return self._newest_count(range)
-        except Overloaded:
+    def peek_lookup(self, lookup: Lookup) -> list[LookedUp] | NotNow:
+        return self._peeking(Tree.lookup, lookup)
+
+    def peek_tally(self, wanted: Tally) -> list[int] | NotNow:
+        return self._peeking(Tree.tally, wanted)
+
+    def _peeking(self, read: Callable[[Tree, W], T | None], wanted: W) -> T | NotNow:
+        layered, begin = self._layered, self._begin_read
+        if begin is None or not (layered is None or layered.layers.hides_nothing):
             return NOT_NOW
+        # What was acknowledged until that look the file has: it is read as of later.
+        try:
+            found = read(Tree(begin(), self._rows, self._medium.long), wanted)
+        except (lmdb.Error, MemoryError):
+            return NOT_NOW  # Other calls try again, or tell what is wrong.
+        return NOT_NOW if found is None else found
 
     async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
         if self._refusal is not None:

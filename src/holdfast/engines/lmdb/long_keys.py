@@ -19,6 +19,7 @@ from itertools import islice
 
 import lmdb
 
+from holdfast.contract.lookup import Fence, LookedUp, Lookup, Tally
 from holdfast.contract.record import Page, Range, Record
 from holdfast.engines.lmdb import facts
 from holdfast.engines.lmdb.records import unpack
@@ -33,9 +34,9 @@ _MARKER = b"\0"
 #: The row of the main tree that holds the number the next subtree gets.
 NEXT_SUBTREE = b"subtree"
 _NUMBER_BYTES = 8
-#: How many keys a count looks at in its first step, how fast steps grow, and to what.
-_COUNTED_FIRST = 128
-_COUNTED_GROWTH = 4
+#: How many keys a count looks at in a step: at first, of those before, and at most.
+_COUNTED_FIRST = 64
+_COUNTED_PART = 8
 _COUNTED_LAST = 4096
 
 
@@ -98,12 +99,66 @@ class Tree:
             cursor.close()
         return Page(page, None, revision)
 
+    def lookup(  # noqa: C901, PLR0912 - one loop, for every comparison in it counts
+        self, lookup: Lookup
+    ) -> list[LookedUp] | None:
+        """What an index lookup finds; None: the fence is not right, or there are long keys."""
+        fence, spans, reverse, limit, into, cut, _, keep = lookup
+        if not self._right(fence):
+            return None
+        at, length = cut or (0, 0)
+        behind = None if length is None else at + length or None
+        get, database = self._transaction.get, self._rows
+        rows: list[LookedUp] = []
+        cursor = self._transaction.cursor(database)
+        try:
+            for start, end in spans:
+                if len(start) > STORED_KEY_BYTES_MAX or len(end) > STORED_KEY_BYTES_MAX:
+                    return None
+                left = limit
+                for key, stored in _from(cursor, start, end, reverse=reverse):
+                    if key < start if reverse else key >= end:
+                        break
+                    left -= 1
+                    value = stored[8:]
+                    if keep is not None:
+                        if left < 0:
+                            return None
+                        if not keep(value):
+                            continue
+                    if cut is None:
+                        target = into + key[-2 - _from_bytes(key[-2:]) : -2]
+                    else:
+                        target = into + key[at:behind]
+                    if len(key) > STORED_KEY_BYTES_MAX or len(target) > STORED_KEY_BYTES_MAX:
+                        return None
+                    found = get(target, None, database)
+                    rows.append((key, value, None if found is None else found[8:]))
+                    if left == 0 and keep is None:
+                        break
+        finally:
+            cursor.close()
+        return rows
+
+    def tally(self, wanted: Tally) -> list[int] | None:
+        """What a tally counts; None: the fence is not right, or there are long keys."""
+        fence, spans = wanted
+        if not self._right(fence) or self._transaction.stat(self._long)["entries"]:
+            return None
+        if max([max(len(start), len(end)) for start, end, _ in spans]) > STORED_KEY_BYTES_MAX:
+            return None
+        return [self._count_between(start, end, limit) for start, end, limit in spans]
+
     def count_of(self, range: Range, rows_max: int | None) -> int:
         """How many rows the range that is not empty has, up to a number."""
         if self._transaction.stat(self._long)["entries"]:
             walk = self.walk(range.start, range.end)
             return sum(1 for _ in islice(walk, rows_max))
         lower, upper = self._stored_bounds(b"", range.start, range.end)
+        return self._count_between(lower, upper, rows_max)
+
+    def _count_between(self, lower: bytes, upper: bytes | None, rows_max: int | None) -> int:
+        """How many stored rows there are, up to a number."""
         cursor = self._transaction.cursor(self._rows)
         total, step = 0, _COUNTED_FIRST
         try:
@@ -111,18 +166,20 @@ class Tree:
             walked = cursor.iternext(keys=True, values=False) if found else iter(())
             while rows_max is None or total < rows_max:
                 # Keys come many at a time, for each by itself costs several times as much.
-                keys = list(islice(walked, step))
-                ended = len(keys) < step
+                wanted = step if rows_max is None else min(step, rows_max - total)
+                keys = list(islice(walked, wanted))
+                ended = len(keys) < wanted
                 if upper is not None and keys and keys[-1] >= upper:
                     del keys[bisect_left(keys, upper) :]
                     ended = True
                 total += len(keys)
                 if ended:
                     break
-                step = min(step * _COUNTED_GROWTH, _COUNTED_LAST)
+                # So few that what is looked at behind the end costs little beside the rest.
+                step = max(_COUNTED_FIRST, min(total // _COUNTED_PART, _COUNTED_LAST))
         finally:
             cursor.close()
-        return total if rows_max is None else min(total, rows_max)
+        return total
 
     def walk_range(self, range: Range) -> Iterator[tuple[bytes, Record]]:
         """The rows of the range, all of them."""
@@ -168,6 +225,13 @@ class Tree:
                     yield key, self._holds_rows(stored)
 
     # --- Inside -----------------------------------------------------------------------------
+
+    def _right(self, fence: Fence) -> bool:
+        key, value = fence
+        if len(key) > STORED_KEY_BYTES_MAX:
+            return False
+        found = self._transaction.get(key, None, self._rows)
+        return found is not None and found[8:] == value
 
     def _path(self, key: bytes) -> list[bytes] | None:
         """Stored keys from the first pointer to the row itself, or None where one is missing."""

@@ -6,6 +6,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import ClassVar, TypeVar, cast
+from weakref import ref
 
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
@@ -133,10 +134,13 @@ class LsmEngine(EngineOnFiles):
         try:
             found = now.view.get(layout.ROWS + key)
         except StoreError:
-            found = self._reading(None, lambda now: now.view.get(layout.ROWS + key))
+            stood = False
         else:
-            if opened.now is not now:  # A commit came in between, and may have shown too early.
-                found = self._reading(None, lambda now: now.view.get(layout.ROWS + key))
+            # Else a commit came in between, and may have shown too early.
+            stood = opened.now is now
+        if not stood:
+            del now  # It may hold open what is opened anew, which this waits for.
+            found = self._reading(None, lambda now: now.view.get(layout.ROWS + key))
         return None if found is None else layout.decode_row(found)
 
     async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
@@ -211,7 +215,8 @@ class LsmEngine(EngineOnFiles):
         """What `read` finds, once more where the database was opened anew meanwhile."""
         opened = self._opened_now
         while True:
-            openings, now = opened.openings, opened.now
+            # A strong one would hold open what is opened anew, which the read waits for.
+            openings, seen = opened.openings, ref(opened.now.view)
             try:
                 return read()
             except StoreError:
@@ -219,7 +224,8 @@ class LsmEngine(EngineOnFiles):
                     raise self._refuse() from None
                 anew = opened.openings != openings
                 # A driver that is being closed says anything; the next read waits for another.
-                if not anew and (opened.now is now or not opened.now.view.soon):
+                view = opened.now.view
+                if not anew and (view is seen() or not view.soon):
                     raise
 
     def _page(self, range: Range, at: Snapshot | None) -> Page:

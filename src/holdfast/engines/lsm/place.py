@@ -33,11 +33,12 @@ class Place:
         self.tables = self.directory / engine
         self.lock = self.directory / "lock"
         self.ballast = Ballast(self.directory / "ballast")
+        self._current = str(self.tables / _CURRENT)  # Joined once: every commit looks there.
 
     @property
     def holds_tables(self) -> bool:
         """Whether the driver made its files."""
-        return (self.tables / _CURRENT).exists()
+        return os.path.exists(self._current)  # noqa: PTH110 - three times as quick
 
     @property
     def size(self) -> int:

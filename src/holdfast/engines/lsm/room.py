@@ -13,6 +13,8 @@ from holdfast.engines.lsm.driver import Change
 RESERVE_BYTES_MAX = 64 * 1024
 #: Room beyond the ballast that has to be free before a full medium counts as restored.
 ROOM_BYTES = 256 * 1024
+#: With so much room beyond the ballast, it is looked for again only after so much was written.
+PLENTY_BYTES, LOOK_BYTES = 64 * 2**20, 256 * 1024
 #: On a full medium compaction is worth it after so much was written.
 GARBAGE_LEAST = 64 * 1024
 #: What a delete is taken to free.
@@ -33,15 +35,21 @@ class Room:
 
     def __init__(self, ballast: Ballast, size: int, directory: Path) -> None:
         self.scarce = False
+        self._looks_at = 0
         self._ballast = ballast
         self._size = size
         self._directory = directory
         self._written = 0
 
     def look(self) -> None:
-        """See whether there is little left."""
-        if not self.scarce and self._ballast.room_bytes() < self._size:
+        """See whether there is little left; where there is plenty, now and then."""
+        if self.scarce or self._written < self._looks_at:
+            return
+        room = self._ballast.room_bytes()
+        if room < self._size:
             self.give_up()
+        plenty = room > self._size + PLENTY_BYTES
+        self._looks_at = self._written + LOOK_BYTES if plenty else 0
 
     def give_up(self) -> None:
         """Have the ballast's room for what must be done now."""
@@ -64,14 +72,12 @@ class Room:
 
     def wrote(self, changes: Sequence[Change]) -> None:
         """Note changes: what they replace is garbage."""
-        self._written += sum(
-            len(key) + (GARBAGE_OF_DELETE if value is None else len(value))
-            for key, value in changes
-        )
+        for key, value in changes:
+            self._written += len(key) + (GARBAGE_OF_DELETE if value is None else len(value))
 
     def compaction_due(self) -> bool:
         """Whether so much was written since this was asked that compaction may free something."""
         due = self._written >= GARBAGE_LEAST
         if due:
-            self._written = 0
+            self._written = self._looks_at = 0
         return due

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
+from holdfast.contract.lookup import Tally
 from holdfast.contract.record import Counted, Range
 from holdfast.engines.sqlite.appended import AppendedKeys
 from holdfast.engines.sqlite.readers import Reader
@@ -13,6 +17,8 @@ _COUNT = (
     "(SELECT count(*) FROM (SELECT 1 FROM rows {where}LIMIT ?)) FROM meta"
 )
 _COUNT_APPENDED = "SELECT count(*) FROM (SELECT 1 FROM appended WHERE id >= ? AND id < ? LIMIT ?)"
+#: A statement has no more spans than this.
+_SPANS_MAX = 32
 
 
 def count(reader: Reader, range: Range) -> Counted:
@@ -32,3 +38,35 @@ def count(reader: Reader, range: Range) -> Counted:
             rows += execute(_COUNT_APPENDED, (first, end, limit)).fetchone()[0]
             execute("ROLLBACK")
     return Counted(rows if range.limit is None else min(rows, range.limit), revision)
+
+
+@cache
+def _tally_statement(spans: int) -> str:
+    counted = ", (SELECT count(*) FROM (SELECT 1 FROM rows WHERE key >= ? AND key < ? LIMIT ?))"
+    right = "(SELECT value FROM rows WHERE key = ?) = ?"
+    return f"SELECT prefix, {right}{spans * counted} FROM meta"  # noqa: S608
+
+
+def tally(reader: Reader, wanted: Tally) -> list[int] | None:
+    """What a tally counts.
+
+    None: the fence is not right, appended rows may lie in it, or it has many spans.
+    """
+    fence, spans = wanted
+    if len(spans) > _SPANS_MAX:
+        return None
+    parameters: list[Any] = [*fence]
+    for span in spans:
+        parameters += span
+    statement = _tally_statement(len(spans))
+    counts: list[int]
+    prefix, right, *counts = reader.connection.execute(statement, parameters).fetchone()
+    if not right:
+        return None
+    if prefix is not None:
+        if fence.key.startswith(prefix):
+            return None
+        for start, end, _ in spans:
+            if end > prefix and start[: len(prefix)] <= prefix:
+                return None
+    return counts

@@ -38,9 +38,10 @@ class Reader:
 
     Attributes:
         away: it is kept for a snapshot, or closed.
+        execute: a statement, before whose end there is no other.
     """
 
-    __slots__ = ("__weakref__", "_cursor", "_execute", "away", "connection")
+    __slots__ = ("__weakref__", "_cursor", "_execute", "away", "connection", "execute")
 
     connection: sqlite3.Connection
 
@@ -52,7 +53,7 @@ class Reader:
         """Read through this connection."""
         self.connection = connection
         self._cursor = cursor = connection.cursor()
-        self._execute = cursor.execute
+        self.execute = self._execute = cursor.execute
 
     def close(self) -> None:
         """Close its connection, if it has one."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import repeat
-from typing import Final
+from typing import Any, Final
 
+from holdfast.contract.lookup import LookedUp, Lookup
 from holdfast.contract.record import Page, Range, Record
 from holdfast.engines.sqlite.appended import AppendedKeys
 from holdfast.engines.sqlite.statements import Execute, bounds, find, record_of
@@ -24,6 +25,26 @@ _VIEW = (
     "UNION ALL SELECT * FROM "
     "(SELECT key, value, revision FROM rows {where}ORDER BY key {direction} LIMIT ?)"
 )
+
+#: A span of a lookup. Each row says whether the fence is right, and prefix of appended rows.
+_SPAN: Final = (
+    "SELECT one.key, {value}, other.value, (SELECT value FROM rows WHERE key = ?) = ?, "
+    "(SELECT prefix FROM meta) FROM rows AS one LEFT JOIN rows AS other ON other.key = {target} "
+    "WHERE one.key >= ? AND one.key < ? ORDER BY one.key {direction} LIMIT ?"
+)
+#: The same alone, where a lookup finds no row to say it.
+_FENCE: Final = "SELECT (SELECT value FROM rows WHERE key = ?) = ?, prefix FROM meta"
+_SLICED: Final = "CAST(? || substr(one.key, ?, ?) AS BLOB)"
+#: SQLite has no number of two bytes; it tells where a byte stands among all of them.
+_BYTES: Final = f"x'{bytes(range(256)).hex()}'"
+_LENGTH: Final = (
+    f"(256 * instr({_BYTES}, substr(one.key, -2, 1)) + instr({_BYTES}, substr(one.key, -1)) - 257)"
+)
+_TAILED: Final = f"CAST(? || substr(one.key, -2 - {_LENGTH}, {_LENGTH}) AS BLOB)"
+#: A statement has no more spans than this.
+_SPANS_MAX: Final = 32
+#: Longer than any key.
+_ALL: Final = 2**31 - 1
 
 
 def records_together(execute: Execute, keys: Sequence[bytes]) -> list[Record | None]:
@@ -77,3 +98,103 @@ def page_together(execute: Execute, range: Range, rows_max: int, bytes_max: int)
         found.close()
     full = len(rows) == rows_max or bytes_left <= 0
     return Page(rows, range.after(rows[-1][0]) if full else None, revision)
+
+
+@cache
+def _lookup_statement(spans: int, tailed: bool, reverse: bool, valued: bool) -> str:
+    span = _SPAN.format(
+        target=_TAILED if tailed else _SLICED,
+        direction="DESC" if reverse else "ASC",
+        # The key stands in the index of the table, its value does not.
+        value="one.value" if valued else "x''",
+    )
+    if spans == 1:
+        return span
+    return " UNION ALL ".join([f"SELECT * FROM ({span})"] * spans)  # noqa: S608
+
+
+def lookup_together(execute: Execute, lookup: Lookup) -> list[LookedUp] | None:
+    """What an index lookup finds.
+
+    None: the fence is not right, appended rows may lie in it, or it has many spans.
+    """
+    fence, spans, reverse, limit, into, cut, valued, keep = lookup
+    if len(spans) > _SPANS_MAX:
+        return None
+    if keep is not None:
+        return _lookup_kept(execute, lookup, keep)
+    sliced: tuple[Any, ...] = (into,)
+    if cut is not None:
+        at, length = cut
+        # The first byte is number 1.
+        sliced = (into, at if at < 0 else at + 1, _ALL if length is None else length)
+    parameters: list[Any] = []
+    for start, end in spans:
+        parameters += (*fence, *sliced, start, end, limit)
+    statement = _lookup_statement(len(spans), cut is None, reverse, valued)
+    rows = execute(statement, parameters).fetchall()
+    if rows:
+        right, prefix = rows[0][3:]
+    else:
+        # Two statements are of one moment in a transaction.
+        execute("BEGIN")
+        rows = execute(statement, parameters).fetchall()
+        right, prefix = execute(_FENCE, fence).fetchone()
+        execute("ROLLBACK")
+    if not right or (prefix is not None and _may_hold_appended(lookup, prefix)):
+        return None
+    return [row[:3] for row in rows]
+
+
+def _lookup_kept(
+    execute: Execute, lookup: Lookup, keep: Callable[[bytes], bool]
+) -> list[LookedUp] | None:
+    """The same of those rows that are wanted: the targets of the others are not looked up."""
+    parameters: list[Any] = []
+    for start, end in lookup.spans:
+        parameters += (start, end, lookup.limit + 1)
+    execute("BEGIN")
+    right, prefix = execute(_FENCE, lookup.fence).fetchone()
+    rows = execute(_kept_statement(len(lookup.spans), lookup.reverse), parameters).fetchall()
+    keys = [key for key, value in rows if keep(value)]
+    into, cut = lookup.into, lookup.cut
+    if cut is None:
+        targets = [into + key[-2 - int.from_bytes(key[-2:], "big") : -2] for key in keys]
+    else:
+        at, length = cut
+        behind = None if length is None else at + length or None
+        targets = [into + key[at:behind] for key in keys]
+    found: dict[bytes, bytes] = {}
+    if 0 < len(targets) <= TOGETHER_MAX:
+        size = next(size for size in _SIZES if size >= len(targets))
+        several = [*targets, *repeat(targets[-1], size - len(targets))]
+        found = {key: value for key, value, _ in execute(_statement(size), several)}
+    execute("ROLLBACK")
+    if not right or (prefix is not None and _may_hold_appended(lookup, prefix)):
+        return None
+    many = len(rows) > lookup.limit and any(
+        sum(start <= key < end for key, _ in rows) > lookup.limit for start, end in lookup.spans
+    )
+    if many or len(targets) > TOGETHER_MAX:
+        return None
+    values = dict(rows)
+    return [(key, values[key], found.get(one)) for key, one in zip(keys, targets, strict=True)]
+
+
+_KEPT: Final = (
+    "SELECT * FROM (SELECT key, value FROM rows WHERE key >= ? AND key < ? "
+    "ORDER BY key {direction} LIMIT ?)"
+)
+
+
+@cache
+def _kept_statement(spans: int, reverse: bool) -> str:
+    return " UNION ALL ".join([_KEPT.format(direction="DESC" if reverse else "ASC")] * spans)
+
+
+def _may_hold_appended(lookup: Lookup, prefix: bytes) -> bool:
+    """Whether appended rows may be among those that a lookup reads."""
+    into = lookup.into
+    if prefix.startswith(into) or into.startswith(prefix) or lookup.fence.key.startswith(prefix):
+        return True
+    return any(end > prefix and start[: len(prefix)] <= prefix for start, end in lookup.spans)

@@ -1,0 +1,65 @@
+"""What indexes are asked in one read: rows with those that their keys refer to, and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+#: The last two bytes of a key tell how long the part before them is that names its target.
+TAIL: Final = None
+
+
+class Fence(NamedTuple):
+    """A row that has to be as it is believed; where it is not, nothing is answered.
+
+    Attributes:
+        key, value: of the row.
+    """
+
+    key: bytes
+    value: bytes
+
+
+class Lookup(NamedTuple):
+    """What an index lookup reads, all of it as of one moment.
+
+    Attributes:
+        fence: of the same moment.
+        spans: of the index, in the order of the walk, apart from each other: each the keys
+            `start <= key < end`, of one byte at least.
+        reverse: each from the last to the first.
+        limit: at most this many rows of each, from 1.
+        into: what the keys of targets begin with.
+        cut: which part of the key of an index row follows there: from so many bytes on (below 0:
+            counted from the end), so many (None: all that follow). `TAIL`: its last two bytes tell,
+            big-endian, how many of those before them.
+        valued: whether the values of the rows of the index are wanted; otherwise they may be empty.
+        keep: tells by its value whether a row of the index is wanted. With it nothing is answered
+            where a span has more rows than the limit.
+    """
+
+    fence: Fence
+    spans: Sequence[tuple[bytes, bytes]]
+    reverse: bool
+    limit: int
+    into: bytes
+    cut: tuple[int, int | None] | None = TAIL
+    valued: bool = True
+    keep: Callable[[bytes], bool] | None = None
+
+
+#: Key and value of a row of the index, and the value of its target; None: there is none.
+LookedUp = tuple[bytes, bytes, bytes | None]
+
+
+class Tally(NamedTuple):
+    """What is counted, all of it as of one moment.
+
+    Attributes:
+        fence: of the same moment.
+        spans: each the keys `start <= key < end`, of one byte at least, and up to how many rows
+            are counted.
+    """
+
+    fence: Fence
+    spans: Sequence[tuple[bytes, bytes, int]]
