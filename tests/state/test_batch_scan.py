@@ -1,10 +1,11 @@
 """batch, dev.scan and scopes on a real server and on a database."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from holdfast.contract.errors import InvalidInput, SerializationFailed
+from holdfast.contract.errors import InvalidInput, InvalidValue, SerializationFailed
 from holdfast.state import BatchEntry
 from tests.state.conftest import RedisServer, command, opened, run
 from tests.state.places import Place
@@ -41,6 +42,29 @@ def test_batches(place: Place, service: str) -> None:
             assert not await store.kv.exists("ok")
             with pytest.raises(InvalidInput):
                 await store.batch.get(["k"] * 10_001)
+
+    run(main())
+
+
+@pytest.mark.row("D-044")
+def test_a_batch_takes_the_entries_of_the_seed(place: Place, service: str) -> None:
+    async def main() -> None:
+        async with opened(place, service) as store:
+            await store.batch.set([{"key": "a", "value": {"key": 1}, "ttl": 60}])
+            given: list[Any] = [{"key": "b", "value": 2}, ("c", 3, 60), ["d", 4]]
+            await store.batch.set(given)
+            assert await store.batch.get(["a", "b", "c", "d"]) == [{"key": 1}, 2, 3, 4]
+            assert await command(store, "PTTL", f"holdfast:state:{service}:kv:a") > 59_000
+            assert await command(store, "PTTL", f"holdfast:state:{service}:kv:b") == -1
+            wrong: list[Any] = [
+                {"key": "x"}, {"key": "x", "value": 1, "expires": 5}, {1: 2}, ("x",), "xy", 5,
+            ]  # fmt: skip
+            for one in wrong:
+                with pytest.raises(InvalidInput, match=r"batch\.set"):
+                    await store.batch.set([("ok", 1), one])
+            with pytest.raises(InvalidValue):
+                await store.batch.set([("ok", 1), {"key": "x", "value": 1, "ttl": 0}])
+            assert not await store.kv.exists("ok")
 
     run(main())
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from holdfast.contract.errors import InvalidInput, InvalidValue, SerializationFailed
-from holdfast.state import CachedFunction
+from holdfast.state import CachedFunction, ScopedStore
 from holdfast.state.areas import cache as caching
 from tests.state.conftest import command, opened, run
 from tests.state.places import Place
@@ -424,5 +424,137 @@ def test_a_function_that_waits_is_not_lost(place: Place, service: str) -> None:
             del future
             assert await asyncio.wait_for(found(), 10) == 1
             assert len(waits) == 1
+
+    run(main())
+
+
+def test_results_that_ask_for_each_other_are_refused(place: Place, service: str) -> None:
+    """Each begun by a caller of its own: together they would wait for ever."""
+
+    async def main() -> None:
+        async with opened(place, service) as store:
+            begun: list[str] = []
+
+            async def met() -> None:
+                """Until all three are on their way."""
+                await until(lambda: len(begun) >= 3)
+
+            @store.cached(ttl=60, key="a")
+            async def a() -> Any:
+                begun.append("a")
+                await met()
+                return await b()
+
+            @store.scope("other", "store").cached(ttl=60, key="b")
+            async def b() -> Any:
+                begun.append("b")
+                await met()
+                return (await asyncio.gather(c(), asyncio.sleep(0)))[0]
+
+            @store.cached(ttl=60, key="c")
+            async def c() -> Any:
+                begun.append("c")
+                await met()
+                return await a()
+
+            asked = [asyncio.create_task(one()) for one in (a, b, c)]
+            async with asyncio.timeout(10):
+                answers = await asyncio.gather(*asked, return_exceptions=True)
+            assert {type(one) for one in answers} == {InvalidInput}
+            assert begun == ["a", "b", "c"]
+            assert "through another" in str(answers[0])
+
+    run(main())
+
+
+def test_results_that_wait_for_each_other_in_no_circle_are_given(
+    place: Place, service: str
+) -> None:
+    async def main() -> None:
+        async with opened(place, service) as store:
+            # Several that want one result.
+            @store.cached(ttl=60, key="d")
+            async def d() -> int:
+                await asyncio.sleep(0.02)
+                return 1
+
+            @store.cached(ttl=60, key="e{n}")
+            async def e(n: int) -> int:
+                return n + sum(await asyncio.gather(d(), d()))
+
+            assert list(await asyncio.gather(e(1), e(2), d())) == [3, 4, 1]
+
+            # One that is computed in the background, for nobody who waits, asks for the other.
+            calls: list[int] = []
+
+            @store.cached(ttl=0.02, stale=60, key="f")
+            async def f() -> int:
+                calls.append(1)
+                return await g() if len(calls) > 1 else 0
+
+            @store.cached(ttl=60, key="g")
+            async def g() -> int:
+                old = await f()
+                await until(lambda: len(calls) == 2)
+                return old + 5
+
+            assert await f() == 0
+            await asyncio.sleep(0.03)
+            assert await asyncio.wait_for(g(), 10) == 5
+            async with asyncio.timeout(10):
+                while await f() != 5:  # noqa: ASYNC110 - computed in the background
+                    await asyncio.sleep(0.005)
+
+    run(main())
+
+
+def test_nobody_waits_for_another_process_without_an_end(place: Place, service: str) -> None:
+    """Two stores stand for two processes: each knows of the other through the keeper alone."""
+
+    async def main() -> None:
+        async with opened(place, service) as one, opened(place, service) as other:
+            calls: list[str] = []
+            hold = asyncio.Event()
+
+            @one.cached(ttl=60, key="k")
+            async def slow() -> str:
+                calls.append("slow")
+                await hold.wait()
+                return "slow"
+
+            @other.cached(ttl=60, key="k", wait=0.05)
+            async def impatient() -> str:
+                calls.append("impatient")
+                return "impatient"
+
+            waiting = asyncio.create_task(slow())
+            await until(lambda: calls == ["slow"])
+            assert await asyncio.wait_for(impatient(), 10) == "impatient"
+            hold.set()
+            assert await asyncio.wait_for(waiting, 10) == "slow"
+
+            # Two that ask for each other, one in each.
+            ready: list[str] = []
+
+            def asks(store: ScopedStore, own: str, other: str) -> dict[str, Any]:
+                @store.cached(ttl=60, key=own, wait=0.2)
+                async def first() -> Any:
+                    ready.append(own)
+                    await until(lambda: len(ready) >= 2)
+                    return await second()
+
+                @store.cached(ttl=60, key=other, wait=0.2)
+                async def second() -> Any:
+                    return await first()
+
+                return {"first": first}
+
+            both = asks(one, "x", "y")["first"], asks(other, "y", "x")["first"]
+            async with asyncio.timeout(20):
+                answers = await asyncio.gather(*(ask() for ask in both), return_exceptions=True)
+            assert {type(answer) for answer in answers} == {InvalidInput}
+            for wait in (0, -1, float("nan"), "1"):
+                with pytest.raises(InvalidValue):
+                    one.cached(ttl=1, wait=wait)  # type: ignore[arg-type]
 
     run(main())

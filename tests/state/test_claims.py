@@ -7,15 +7,57 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
-from holdfast.contract.errors import Fenced, LeaseLost, TimedOut
+from holdfast.contract.errors import Fenced, LeaseLost, OutcomeUnknown, TimedOut
 from holdfast.state import ScopedStore
 from holdfast.state.areas.holding import Holding
+from holdfast.state.layers import AdapterLayer
 from tests.state.conftest import command, opened, run
 from tests.state.places import Place
 from tests.tidy import repository
+
+
+class Unheard(AdapterLayer):
+    """The keeper does what it is asked to, and its answers to some verbs get lost."""
+
+    async def through(self, verb: str, call: Callable[[], Awaitable[Any]]) -> Any:
+        answer = await call()
+        if verb in ("claim", "join"):
+            raise OutcomeUnknown("the connection broke after it was sent")
+        return answer
+
+
+def test_what_may_have_been_taken_is_given_back(place: Place, service: str) -> None:
+    async def main() -> None:
+        async with opened(place, service) as store:
+            unheard = store.around(Unheard)
+            for wait in (None, 5):
+                with pytest.raises(OutcomeUnknown):
+                    async with unheard.claim.lease("a", ttl=3600, owner="we", wait=wait):
+                        raise AssertionError("it is not known to be held")
+                with pytest.raises(OutcomeUnknown):
+                    async with unheard.semaphore.permit("a", 1, ttl=3600, wait=wait):
+                        raise AssertionError("it is not known to be held")
+            with pytest.raises(OutcomeUnknown):
+                await unheard.claim.acquire("a", ttl=3600)
+            with pytest.raises(OutcomeUnknown):
+                await unheard.semaphore.acquire("a", 1, ttl=3600)
+            assert await store.claim.holder("a") is None
+            assert await store.semaphore.holders("a") == 0
+
+            # What the same owner had before stays.
+            async with store.claim.lease("a", ttl=3600, owner="we") as lease:
+                with pytest.raises(OutcomeUnknown):
+                    await unheard.claim.acquire("a", owner="we")
+                holder = await store.claim.holder("a")
+                assert holder is not None
+                assert holder.token == lease.token
+
+    run(main())
 
 
 @pytest.mark.parametrize("area", ["claim", "semaphore"])

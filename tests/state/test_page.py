@@ -5,12 +5,16 @@ import inspect
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from holdfast.state import MockStoreAdapter, build_store
+from holdfast.contract import errors
+from holdfast.contract.errors import ErrorCode, StoreError
+from holdfast.state import MockStoreAdapter, build_store, limits
+from holdfast.state.redis.config import RedisConfig
 from holdfast.state.telemetry import OPERATIONS, RecordingTelemetry
 from tests.state.conftest import RedisServer, command, opened, run
 from tests.tidy import repository
@@ -82,7 +86,9 @@ def test_a_hundred_questions_are_answered(tmp_path: Path, monkeypatch: pytest.Mo
 def test_the_manual_of_state_is_whole() -> None:
     """Pages and generated tables together; the code of the pages is run by the tests above."""
     docs = repository.ROOT / "docs"
-    pages = [docs / "how-to/state.md", docs / "how-to/state-questions.md"]
+    pages = [
+        docs / f"how-to/{name}.md" for name in ("state", "state-questions", "state-operations")
+    ]
     version = re.search(
         r'^version = "([\d.]+)"', (repository.ROOT / "pyproject.toml").read_text(), re.MULTILINE
     )
@@ -169,3 +175,42 @@ def test_the_contract_of_adapters_has_types_and_no_implementation() -> None:
         )
     ]
     assert bodies == []
+
+
+def _operations() -> str:
+    return (repository.ROOT / "docs/how-to/state-operations.md").read_text()
+
+
+def test_the_page_of_operations_explains_each_code() -> None:
+    """Whatever the source of state raises, and what its servers say."""
+    explained = re.findall(r"^\| `([A-Z_]+)` \| \S.* \| \S.* \|$", _operations(), re.MULTILINE)
+    assert len(explained) == len(set(explained))
+    known = {ErrorCode.parse(code) for code in explained}
+    assert len(known) == len(explained)
+    raised = set()
+    for path in (repository.SOURCE / "holdfast/state").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Name):
+                kind = getattr(errors, node.id, None)
+                if isinstance(kind, type) and issubclass(kind, StoreError):
+                    raised.add(kind.code)
+    assert sorted(raised - known) == []
+
+
+def test_the_limits_of_the_page_are_those_of_the_code() -> None:
+    settings = {one.name: one.default for one in fields(RedisConfig)}
+    found = re.findall(r"^\| .* \| `([A-Za-z_]+)` \| (\d+)(.*) \|$", _operations(), re.MULTILINE)
+    assert len(found) == 9
+    for name, number, more in found:
+        assert int(number) == getattr(limits, name, settings.get(name)), name
+        advised = getattr(limits, name.replace("_MAX", "_ADVISED"), None)
+        if "warned" in more:
+            assert str(advised) in more
+
+
+@pytest.mark.row("D-131")
+def test_the_matrix_of_the_page_has_the_pythons_of_the_metadata() -> None:
+    metadata = (repository.ROOT / "pyproject.toml").read_text()
+    versions = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', metadata)
+    [row] = re.findall(r"^\| CPython \|(.*)\|$", _operations(), re.MULTILINE)
+    assert re.findall(r"3\.\d+", row) == versions

@@ -6,11 +6,23 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from holdfast.contract.errors import IntegrityFailed, InvalidInput, InvalidValue, KeyNotFound
+from holdfast.contract.errors import (
+    ConnectionFailed,
+    IntegrityFailed,
+    InvalidInput,
+    InvalidValue,
+    KeyNotFound,
+    SerializationFailed,
+    StoreClosed,
+)
+from holdfast.contract.runtime import ManualClock
+from holdfast.runtime.system import system_components
 from holdfast.state import MockStoreAdapter, StreamMessage, build_store
 from holdfast.state.limits import CONCURRENCY_MAX, DELIVERIES_MAX
 from tests.state.conftest import RedisServer, command, opened, run
@@ -518,6 +530,84 @@ def test_a_message_comes_when_it_is_due(place: Place, service: str) -> None:
             assert await store.streams.release_due("none") is None
             with pytest.raises(InvalidValue):
                 await store.streams.append_later("s", 1, 0)
+
+    run(main())
+
+
+def test_a_message_recurs_once_in_each_part_of_time(place: Place, service: str) -> None:
+    async def main() -> None:
+        async with opened(place, service) as store, opened(place, service) as other:
+            clock = ManualClock()
+            # Two processes: one whose clock is moved by hand, and two parts of time ahead.
+            late = build_store(
+                store._scene.adapter, service,
+                components=replace(system_components(), clock=clock),
+            )  # fmt: skip
+            day = timedelta(days=1)
+            recurring = [
+                one.streams.recur("ticks", {"n": 1}, day, max_len=9) for one in (late,) * 3
+            ]
+            running = [asyncio.create_task(one.run()) for one in recurring]
+            await until(lambda: sum(one.appended for one in recurring) == 1)
+            # The part has its message, whoever comes later, also when a clock steps back in it.
+            for seconds in (10, -10, 3600):
+                clock.advance(seconds)
+                again = late.streams.recur("ticks", {"n": 1}, day)
+                task = asyncio.create_task(again.run())
+                await asyncio.sleep(0.02)
+                again.stop()
+                await asyncio.wait_for(task, 10)
+                assert again.appended == 0
+            assert await store.streams.length("ticks") == 1
+            for one in recurring:
+                one.stop()
+            await asyncio.wait_for(asyncio.gather(*running), 10)
+
+            # As it is used: short parts, one message each.
+            both = [one.streams.recur("short", "tick", 0.05) for one in (store, other)]
+            running = [asyncio.create_task(one.run()) for one in both]
+            began = time.monotonic()
+            await until(lambda: sum(one.appended for one in both) >= 4)
+            for one in both:
+                one.stop()
+            await asyncio.wait_for(asyncio.gather(*running), 10)
+            parts = (time.monotonic() - began) / 0.05 + 2
+            assert await store.streams.length("short") == sum(one.appended for one in both)
+            assert sum(one.appended for one in both) <= parts
+            assert {tick.message for tick in await store.streams.tail("short")} == {"tick"}
+
+            with pytest.raises(SerializationFailed):
+                store.streams.recur("s", object(), 1)
+            for every in (0, -1, float("nan"), 999 * 365 * 86_400):
+                with pytest.raises(InvalidValue):
+                    store.streams.recur("s", 1, every)
+            wrong: list[Any] = [{"max_len": 0}, {"on_error": 5}]
+            for settings in wrong:
+                with pytest.raises(InvalidInput):
+                    store.streams.recur("s", 1, 1, **settings)
+
+    run(main())
+
+
+def test_a_recurring_message_outlasts_an_outage(service: str) -> None:
+    async def main() -> None:
+        adapter = MockStoreAdapter()
+        store = build_store(adapter, service)
+        told: list[BaseException] = []
+
+        def tell(error: BaseException) -> None:
+            told.append(error)
+            raise SystemExit(1)  # Which ends nothing.
+
+        adapter.fail("append_once", ConnectionFailed("no server"), times=2)
+        recurring = store.streams.recur("s", 1, 0.2, on_error=tell)
+        task = asyncio.create_task(recurring.run())
+        await until(lambda: recurring.appended >= 2)
+        assert recurring.interruptions == 2
+        assert [type(error) for error in told] == [ConnectionFailed] * 2
+        await adapter.close()
+        with pytest.raises(StoreClosed):
+            await asyncio.wait_for(task, 10)
 
     run(main())
 

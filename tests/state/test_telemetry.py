@@ -105,6 +105,7 @@ def test_every_public_method_is_among_the_operations() -> None:
         "events.plain",
         "events.subscriptions",
         "streams.group",
+        "streams.recur",
     }  # They ask nobody.
     assert methods - quiet == OPERATIONS.keys()
 

@@ -201,6 +201,11 @@ TWINS = (
         file="state_streams",
         attributes={"name": "str", "consumer": "str"},
     ),
+    Twin(
+        "holdfast.state.streams.recurring:Recurrence",
+        file="state_streams",
+        attributes=dict.fromkeys(("appended", "interruptions"), "int"),
+    ),
     Twin("holdfast.state.streams.area:Streams", file="state_streams"),
     Twin("holdfast.state.store:ScopedStore", file="state", extra=CACHED, without=("area",)),
 )

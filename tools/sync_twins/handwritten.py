@@ -71,11 +71,14 @@ def cached(
     tags: Sequence[str] | Callable[..., Sequence[str]] = (),
     stale: Duration | None = None,
     early: Duration | None = None,
+    wait: Duration | None = None,
 ) -> Callable[[Callable[P, R]], DrivenFunction[P, R]]:
     """Keep what a plain function returns; see `holdfast.state.areas.cache.Cache.cached`."""
     from holdfast.state.driven import DrivenFunction
 
-    caching = self._inner.cached(ttl=ttl, key=key, tags=tags, stale=stale, early=early)
+    caching = self._inner.cached(
+        ttl=ttl, key=key, tags=tags, stale=stale, early=early, wait=wait
+    )
     return lambda function: DrivenFunction(caching(function))
 '''
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+import inspect
+import types
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextlib import _AsyncGeneratorContextManager, contextmanager
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from holdfast.contract.errors import ServiceRequired
@@ -14,6 +16,7 @@ from holdfast.runtime.system import system_components
 from holdfast.state.adapter import StateAdapter
 from holdfast.state.areas.cached_function import CachedFunction
 from holdfast.state.builder import StoreBuilder, build_store
+from holdfast.state.forked import parts_in_child
 from holdfast.state.layers import AdapterLayer
 from holdfast.state.store import ScopedStore
 
@@ -58,16 +61,44 @@ class _DrivenMethod:
 
 
 @contextmanager
-def driven(manager: AbstractAsyncContextManager[T], wrap: Callable[[T], W]) -> Iterator[W]:
+def driven(manager: _AsyncGeneratorContextManager[T], wrap: Callable[[T], W]) -> Iterator[W]:
     """The block of an asynchronous manager, for a caller without a loop."""
-    held = drive(_awaited(manager.__aenter__()))
+    step = _awaited(manager.__aenter__())
     try:
+        held = drive(step)
         yield wrap(held)
+        step = _awaited(manager.__aexit__(None, None, None))
+        drive(step)
     except BaseException as error:
+        if inspect.getcoroutinestate(step) == inspect.CORO_SUSPENDED:
+            # An interrupt came to the driver itself: what was driven ends by it, too.
+            _end(step, error)
+            raise
+        # It may also come when the block is entered and nobody knows it, or before it is left.
+        step.close()
+        if getattr(manager.gen, "ag_frame", None) is None:
+            raise  # It has been left.
         if not drive(_awaited(manager.__aexit__(type(error), error, error.__traceback__))):
             raise
-    else:
-        drive(_awaited(manager.__aexit__(None, None, None)))
+
+
+def _end(coroutine: Coroutine[Any, Any, Any], error: BaseException) -> None:
+    """Let a suspended coroutine end by an error; what it raises else is raised."""
+
+    @types.coroutine
+    def thrown() -> Generator[Any, Any, None]:
+        try:
+            wish = coroutine.throw(error)
+            while True:
+                wish = coroutine.send((yield wish))
+        except StopIteration:
+            return
+
+    try:
+        drive(_awaited(thrown()))
+    except BaseException as other:
+        if other is not error:
+            raise
 
 
 async def _awaited(work: Any) -> Any:
@@ -101,7 +132,15 @@ class PortalAdapter(AdapterLayer):
         super().__init__(inner)
         self.needs_loop = False
         self._closed = False
-        self._portal = Portal(f"holdfast {inner.name}", system_components().host)
+        self._portal = self._new_portal()
+        parts_in_child(self)
+
+    def _part(self) -> None:
+        """A forked child has no thread of its parent's; it starts one when it needs it."""
+        self._portal = self._new_portal()
+
+    def _new_portal(self) -> Portal:
+        return Portal(f"holdfast {self.inner.name}", system_components().host)
 
     async def through(self, verb: str, call: Callable[[], Any]) -> Any:
         async def work() -> Any:

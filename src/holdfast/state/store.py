@@ -131,9 +131,10 @@ class ScopedStore:
         tags: Sequence[str] | Callable[..., Sequence[str]] = (),
         stale: Duration | None = None,
         early: Duration | None = None,
+        wait: Duration | None = None,
     ) -> Caching:
         """Keep what a function returns; see `Cache.cached`."""
-        return self.cache.cached(ttl=ttl, key=key, tags=tags, stale=stale, early=early)
+        return self.cache.cached(ttl=ttl, key=key, tags=tags, stale=stale, early=early, wait=wait)
 
     # --- Areas ------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from holdfast.sync.state import ScopedStore, state_store
 from holdfast.sync.state_areas import KV, BatchArea, Bloom, Cache, Counter, Dev, Limiter, Presence
 from holdfast.sync.state_events import EventAccessor, EventDirectory, EventsArea, Subscription
 from holdfast.sync.state_holding import Claim, Lease, Permit, Semaphore
-from holdfast.sync.state_streams import Consumption, StreamGroup, Streams
+from holdfast.sync.state_streams import Consumption, Recurrence, StreamGroup, Streams
 from holdfast.sync.store_parts import MountedStore, SavedStore, StoreTransaction
 from holdfast.sync.store_root import StoreRoot
 from holdfast.sync.store_verbs import StoreBatch
@@ -59,6 +59,7 @@ __all__ = [
     "OperationLog",
     "Permit",
     "Presence",
+    "Recurrence",
     "Retention",
     "SavedStore",
     "SchemaRegistry",

@@ -188,8 +188,20 @@ class BatchArea:
         """The values in the order of their keys, None for each that is missing."""
         return drive(self._inner.get(keys))
 
-    def set(self, entries: Iterable[BatchEntry | tuple[str, Any]] | Mapping[str, Any]) -> None:
-        """Write all of them or none; of two with one key the later one stands."""
+    def set(
+        self,
+        entries: Iterable[BatchEntry | tuple[str, Any] | Mapping[str, Any]] | Mapping[str, Any],
+    ) -> None:
+        """Write all of them or none; of two with one key the later one stands.
+
+        Args:
+            entries: values by key; or one entry after the other: a `BatchEntry`, a pair, or as
+                `@igniter-js/store` has them `{"key": ..., "value": ..., "ttl": ...}`.
+
+        Raises:
+            InvalidInput: an entry is none of these, or there are more than `BATCH_KEYS_MAX`.
+            InvalidValue: a `ttl` is no duration above zero.
+        """
         drive(self._inner.set(entries))
 
     def remove(self, keys: Sequence[str]) -> int:
@@ -348,9 +360,12 @@ class Cache:
         tags: Sequence[str] | Callable[..., Sequence[str]] = (),
         stale: Duration | None = None,
         early: Duration | None = None,
+        wait: Duration | None = None,
     ) -> Callable[[Callable[P, R]], DrivenFunction[P, R]]:
         """Keep what a plain function returns; see `holdfast.state.areas.cache.Cache.cached`."""
         from holdfast.state.driven import DrivenFunction
 
-        caching = self._inner.cached(ttl=ttl, key=key, tags=tags, stale=stale, early=early)
+        caching = self._inner.cached(
+            ttl=ttl, key=key, tags=tags, stale=stale, early=early, wait=wait
+        )
         return lambda function: DrivenFunction(caching(function))

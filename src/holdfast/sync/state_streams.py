@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from holdfast.state.streams.consuming import Consumption as AsyncConsumption
     from holdfast.state.streams.group import StreamGroup as AsyncStreamGroup
     from holdfast.state.streams.message import StreamMessage
+    from holdfast.state.streams.recurring import Recurrence as AsyncRecurrence
 
 
 class Consumption:
@@ -162,6 +163,34 @@ class StreamGroup:
         )
 
 
+class Recurrence:
+    """A message that recurs; see `Streams.recur`.
+
+    Attributes:
+        appended: messages that this object added.
+        interruptions: how often the keeper could not be asked.
+    """
+
+    def __init__(self, inner: AsyncRecurrence) -> None:
+        self._inner = inner
+
+    @property
+    def appended(self) -> int:
+        return self._inner.appended
+
+    @property
+    def interruptions(self) -> int:
+        return self._inner.interruptions
+
+    def stop(self) -> None:
+        """Add nothing more; `run` returns at once."""
+        self._inner.stop()
+
+    def run(self) -> None:
+        """Add the message of each part that comes, until `stop`. Cancelling it ends it too."""
+        drive(self._inner.run())
+
+
 class Streams:
     """Streams. A message stays until the stream is trimmed, whoever has read it."""
 
@@ -219,6 +248,36 @@ class Streams:
         `release_due`.
         """
         drive(self._inner.append_later(stream, message, delay))
+
+    def recur(
+        self,
+        stream: str,
+        message: Any,
+        every: Duration,
+        *,
+        max_len: int | None = None,
+        on_error: Callable[[BaseException], Any] | None = None,
+    ) -> Recurrence:
+        """Add a message in each part of time that comes: `streams.recur("ticks", {}, 60).run()`.
+
+        Run it in every process that may have to: together they add one message for each part. The
+        parts are counted from 1970, so that with 60 one begins with each minute of UTC. A part that
+        passes while nobody runs has no message.
+
+        Args:
+            stream: which.
+            message: what the serializer takes; `append_once` is called with it each time.
+            every: how long a part is.
+            max_len: see `append`.
+            on_error: told when the keeper could not be asked; it is tried again in the same part.
+
+        Raises:
+            InvalidInput, InvalidValue: an argument cannot be.
+            SerializationFailed: the message cannot be stored.
+        """
+        return Recurrence(
+            self._inner.recur(stream, message, every, max_len=max_len, on_error=on_error)
+        )
 
     def release_due(self, stream: str, *, count: int = 100) -> float | None:
         """Add what is due by now, up to so many; seconds until the next one is, or None."""

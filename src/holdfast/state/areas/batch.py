@@ -56,9 +56,19 @@ class BatchArea(Area):
         return values
 
     async def set(
-        self, entries: Iterable[BatchEntry | tuple[str, Any]] | Mapping[str, Any]
+        self,
+        entries: Iterable[BatchEntry | tuple[str, Any] | Mapping[str, Any]] | Mapping[str, Any],
     ) -> None:
-        """Write all of them or none; of two with one key the later one stands."""
+        """Write all of them or none; of two with one key the later one stands.
+
+        Args:
+            entries: values by key; or one entry after the other: a `BatchEntry`, a pair, or as
+                `@igniter-js/store` has them `{"key": ..., "value": ..., "ttl": ...}`.
+
+        Raises:
+            InvalidInput: an entry is none of these, or there are more than `BATCH_KEYS_MAX`.
+            InvalidValue: a `ttl` is no duration above zero.
+        """
         pairs = entries.items() if isinstance(entries, Mapping) else entries
         given = list(map(_entry, several(pairs, "pairs", "key, value")))
         if not given:
@@ -102,9 +112,18 @@ def _entry(given: Any) -> BatchEntry:
         return given
     if isinstance(given, tuple | list) and len(given) in (2, 3):
         return BatchEntry(*given)
+    if isinstance(given, Mapping):
+        try:
+            return BatchEntry(**given)
+        except TypeError:
+            # Its fields are named neither here nor in the error: they are the user's.
+            raise InvalidInput(
+                "an entry of batch.set that is a mapping has key, value and perhaps ttl; found "
+                "other fields, or one of these missing"
+            ) from None
     raise InvalidInput(
-        "batch.set takes a mapping, or pairs of a key and a value; found a "
-        f"{type(given).__name__} among them"
+        "batch.set takes a mapping of values by key, or entries: pairs, BatchEntry or mappings "
+        f"with key, value and ttl; found a {type(given).__name__} among them"
     )
 
 

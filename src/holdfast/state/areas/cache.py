@@ -10,18 +10,19 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
 from typing import Any, NamedTuple, cast
 
 from holdfast.contract.engine import NOT_NOW
-from holdfast.contract.errors import InvalidInput, StoreError
+from holdfast.contract.errors import DeserializationFailed, InvalidInput, StoreError
 from holdfast.contract.runtime import Background, Runtime
 from holdfast.state.areas.area import Area, Scene
 from holdfast.state.areas.cache_keys import keyed
 from holdfast.state.areas.cached_function import CachedFunction, Caching, Rules
 from holdfast.state.areas.claim import Claim
+from holdfast.state.areas.computations import Computation
 from holdfast.state.areas.lease import Lease
 from holdfast.state.checks import Duration, duration_ms, name, ttl_ms
+from holdfast.state.forked import parts_in_child
 from holdfast.state.observing import fail
 from holdfast.state.shared import Shared
 from holdfast.state.telemetry import operation
@@ -37,6 +38,11 @@ COMPUTING_S = 5.0
 #: Between two looks for what another process computes, in seconds: at first, and at most.
 LOOK_S = 0.01
 LOOK_MAX_S = 0.25
+#: How long anyone waits for what another process computes before it computes it itself, in
+#: seconds, unless told otherwise. Processes whose results ask for each other wait so long.
+WAIT_MAX_S = 60.0
+#: How far the clocks of those who share results may be apart, in milliseconds.
+APART_MS = 60_000
 TAGS_MAX = 32
 
 
@@ -48,18 +54,11 @@ class _Kept(NamedTuple):
     fresh_ms: int
 
 
-class _Computation:
-    """A result on its way: who asks for it from inside would wait for itself."""
+class _Flight(NamedTuple):
+    """A computation of this process, and what will come of it."""
 
-    __slots__ = ("over", "whole")
-
-    def __init__(self, whole: str) -> None:
-        self.whole = whole
-        self.over = False
-
-
-#: What runs around the present call, outermost first.
-_around: ContextVar[tuple[_Computation, ...]] = ContextVar("holdfast cached", default=())
+    computation: Computation
+    outcome: Shared[bytes]
 
 
 class Cache(Area):
@@ -74,10 +73,13 @@ class Cache(Area):
         self._stamps = scene.adapter.of("tag")
         self._locks = Claim(scene)
         self._now_ms = scene.components.clock.now_ms
+        #: Without what `Scene.decode` makes of errors: the way of most hits.
+        self._decode = scene.serializer.decode
         #: What is being computed in this process, by key and by loop.
-        self._flights: dict[tuple[str, Runtime], Shared[bytes]] = {}
+        self._flights: dict[tuple[str, Runtime], _Flight] = {}
         #: Held, so that a loop cannot lose a function that waits.
         self._at_work: dict[tuple[str, Runtime], Background] = {}
+        parts_in_child(self)
 
     def cached(
         self,
@@ -87,6 +89,7 @@ class Cache(Area):
         tags: Sequence[str] | Callable[..., Sequence[str]] = (),
         stale: Duration | None = None,
         early: Duration | None = None,
+        wait: Duration | None = None,
     ) -> Caching:
         """Keep what a function returns; it may be plain or a coroutine function.
 
@@ -101,6 +104,8 @@ class Cache(Area):
             stale: how long after `ttl` the old result is still given out while one caller computes.
             early: how long before the end of `ttl` one caller computes anew, in the background, so
                 that nobody has to wait for results that are asked for often.
+            wait: how long a caller waits for what another process computes before it computes
+                the result itself, `WAIT_MAX_S` unless given. Let it be more than that takes.
 
         Raises:
             InvalidInput: a setting cannot be understood.
@@ -109,6 +114,7 @@ class Cache(Area):
             ttl_ms(ttl),
             0 if stale is None else ttl_ms(stale),
             0 if early is None else duration_ms("early", early),
+            WAIT_MAX_S if wait is None else duration_ms("wait", wait) / 1000,
         )
         if rules.early_ms >= rules.fresh_ms:
             raise InvalidInput("early is shorter than ttl: nothing would ever be fresh")
@@ -139,6 +145,10 @@ class Cache(Area):
             raise InvalidInput(f"tags are a list of at most {TAGS_MAX} names")
         return [self._tag(name("a tag", tag)) for tag in tags]
 
+    def _part(self) -> None:
+        """In a forked child nobody computes what is on its way in the parent."""
+        self._flights = {}
+
     # --- Looking, computing, keeping --------------------------------------------------------
 
     def at_once(self, key: str, rules: Rules) -> tuple[Any] | None:
@@ -153,8 +163,9 @@ class Cache(Area):
             data = get_now(self._key(key))
             if data is None or data is NOT_NOW:
                 return None
-            kept = self._scene.decode(data)
-            if kept["tags"] or kept["fresh"] - self._now_ms() <= rules.early_ms:
+            kept = self._decode(data)
+            left_ms = kept["fresh"] - self._now_ms()
+            if kept["tags"] or not rules.early_ms < left_ms <= rules.fresh_ms + APART_MS:
                 return None
             return (kept["value"],)
         except Exception:  # noqa: BLE001 - it comes again, with its facts
@@ -165,7 +176,7 @@ class Cache(Area):
     ) -> Any:
         """The kept result, or the function's."""
         whole = self._key(key)
-        found = await self._look(whole, tags)
+        found = await self._look(whole, tags, rules)
         if found is not None and found.fresh_ms > rules.early_ms:
             return found.value
         if found is not None:
@@ -174,7 +185,7 @@ class Cache(Area):
             return found.value
         while True:
             flight = self._begin(key, whole, tags, rules, function, patient=True)
-            data = await flight.wait()
+            data = await flight.computation.waited_for(flight.outcome.wait)
             if data is not None:
                 # Each has a value of its own, and the first one what all others will get.
                 return self._scene.decode(data)["value"]
@@ -188,31 +199,24 @@ class Cache(Area):
         function: Callable[[], Any],
         *,
         patient: bool,
-    ) -> Shared[bytes]:
+    ) -> _Flight:
         """The computation of this process, begun unless it is on its way.
 
         It is a task of its own: a caller that is cancelled does not end it for the others.
         """
         runtime = self._scene.components.host.runtime()
         place = (whole, runtime)
-        around = _around.get()
-        if patient and any(one.whole == whole and not one.over for one in around):
-            raise InvalidInput(
-                "the function of a kept result asks for that very result, and would wait for "
-                "itself for ever. Give the inner call another key, or call the function itself: "
-                "it is the attribute __wrapped__"
-            )
         there = self._flights.get(place)
         if there is not None:
             return there
-        flight: Shared[bytes] = Shared(self._scene.components.host)
+        computation = Computation(whole)
+        flight = _Flight(computation, Shared(self._scene.components.host))
         self._flights[place] = flight
-        computation = _Computation(whole)
 
         async def compute() -> None:
             outcome: bytes | None = None
             failure: BaseException | None = None
-            _around.set((*around, computation))
+            computation.enter()
             try:
                 outcome = await self._compute(key, whole, tags, rules, function, patient=patient)
             except BaseException as error:
@@ -230,14 +234,14 @@ class Cache(Area):
                 computation.over = True
                 self._flights.pop(place, None)
                 self._at_work.pop(place, None)
-                flight.settle(outcome, failure)
+                flight.outcome.settle(outcome, failure)
 
         try:
             task = runtime.start("holdfast cached", compute)
         except BaseException as error:
             # No thread could be had, or somebody interrupts: those who came meanwhile are told.
             self._flights.pop(place, None)
-            flight.settle(error=error)
+            flight.outcome.settle(error=error)
             raise
         self._at_work[place] = task
         if computation.over:
@@ -256,6 +260,8 @@ class Cache(Area):
     ) -> bytes | None:
         """What is kept, computed here or elsewhere; None: another process refreshes it already."""
         components = self._scene.components
+        clock = components.clock
+        until = clock.monotonic() + rules.wait_s
         pause = LOOK_S
         while True:
             lease = await self._locks.acquire(whole, ttl=COMPUTING_S)
@@ -264,9 +270,11 @@ class Cache(Area):
                 return await self._hold(lease, whole, tags, rules, function, enough_ms)
             if not patient:
                 return None
+            if clock.monotonic() >= until:
+                return await self._result(whole, tags, rules, function)
             await components.host.runtime().sleep(pause)
             pause = min(pause * 1.5, LOOK_MAX_S)
-            found = await self._look(whole, tags)
+            found = await self._look(whole, tags, rules)
             if found is not None and found.fresh_ms > 0:
                 return found.data
 
@@ -283,21 +291,27 @@ class Cache(Area):
         lease.keep()
         try:
             # Whoever held the lease before may have been about to let go.
-            found = await self._look(whole, tags)
+            found = await self._look(whole, tags, rules)
             if found is not None and found.fresh_ms > enough_ms:
                 return found.data
-            # Asked before the function runs: what is invalidated meanwhile does not count.
-            stamps = await self._adapter.get_many(tags) if tags else []
-            result = function()
-            if inspect.isawaitable(result):
-                result = await result
-            return await self._store(whole, result, stamps, rules)
+            return await self._result(whole, tags, rules, function)
         finally:
             with contextlib.suppress(StoreError):
                 # It ends by itself; whoever waits looks again.
                 await lease.release()
 
-    async def _look(self, whole: str, tags: list[str]) -> _Kept | None:
+    async def _result(
+        self, whole: str, tags: list[str], rules: Rules, function: Callable[[], Any]
+    ) -> bytes:
+        """What the function returns, kept."""
+        # Asked before the function runs: what is invalidated meanwhile does not count.
+        stamps = await self._adapter.get_many(tags) if tags else []
+        result = function()
+        if inspect.isawaitable(result):
+            result = await result
+        return await self._store(whole, result, stamps, rules)
+
+    async def _look(self, whole: str, tags: list[str], rules: Rules) -> _Kept | None:
         """The kept result, if it counts."""
         stamps: list[bytes | None] = []
         if self._observer.on or tags:
@@ -311,7 +325,10 @@ class Cache(Area):
             data = await self._look_once(whole)
         if data is None:
             return None
-        kept = self._scene.decode(data)
+        try:
+            kept = self._scene.decode(data)
+        except DeserializationFailed:
+            kept = None  # Of another serializer, or broken: a result can be had again.
         if (
             not isinstance(kept, dict)
             or kept.get("tags") != [_text(one) for one in stamps]
@@ -319,7 +336,10 @@ class Cache(Area):
             or "value" not in kept
         ):
             return None
-        return _Kept(data, kept["value"], kept["fresh"] - self._now_ms())
+        left_ms = kept["fresh"] - self._now_ms()
+        if left_ms > rules.fresh_ms + APART_MS:
+            return None  # A clock stepped back, and it would count for as much longer.
+        return _Kept(data, kept["value"], left_ms)
 
     async def _look_once(self, whole: str) -> bytes | None:
         """One value, where nobody watches: the way of most hits."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
@@ -19,11 +20,13 @@ class Rules:
         fresh_ms: how long a result counts as fresh.
         stale_ms: how long after that it is still given out, while one caller computes anew.
         early_ms: how long before that one caller computes anew already.
+        wait_s: how long a caller waits for what another process computes.
     """
 
     fresh_ms: int
     stale_ms: int
     early_ms: int = 0
+    wait_s: float = math.inf
 
 
 class Keeping(Protocol):

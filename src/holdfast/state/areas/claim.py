@@ -10,8 +10,8 @@ import orjson
 
 from holdfast.contract.errors import LeaseLost
 from holdfast.state.areas.area import Area, Scene
-from holdfast.state.areas.holding import taken_or_given_back, wait_for
-from holdfast.state.areas.lease import Lease
+from holdfast.state.areas.holding import wait_for
+from holdfast.state.areas.lease import STAMP, Lease
 from holdfast.state.checks import Duration, name, ttl_ms
 from holdfast.state.limits import TTL_MAX_S
 from holdfast.state.telemetry import operation
@@ -30,7 +30,6 @@ LEASE_S = 30.0
 #: The one key of a scope that tokens are drawn from.
 _TOKENS = "token"
 _OWNER_CHARACTERS_MAX = 256
-_STAMP = b'{"owner":'
 
 
 class Holder(NamedTuple):
@@ -100,7 +99,7 @@ class Claim(Area):
         )
         if data is None:
             return None
-        if data.startswith(_STAMP):
+        if data.startswith(STAMP):
             stamp = orjson.loads(data)
             return Holder(stamp["owner"], stamp["token"])
         return Holder(self._scene.decode(data), None)
@@ -111,42 +110,15 @@ class Claim(Area):
         self, key: str, *, owner: str | None = None, ttl: Duration = LEASE_S
     ) -> Lease | None:
         """A lease if nobody has the claim, else None. It is not renewed by itself: see `lease`."""
-        whole = self._key(key)
-        fence = self._fence(_TOKENS)
         span = ttl_ms(ttl)
-        owner = self._owner(owner)
-        before, after = _STAMP + orjson.dumps(owner) + b',"token":', b"}"
-        components = self._scene.components
-        asked_at = components.clock.monotonic()
-
-        async def give_back(token: int | None) -> None:
-            if token is not None:
-                await self._adapter.delete_if(whole, before + b"%d" % token + after)
-
-        token = await self._observer.run(
-            _ACQUIRE,
-            key,
-            taken_or_given_back(
-                lambda: self._adapter.claim(whole, fence, before, after, span),
-                give_back,
-                components,
-            ),
-            {"ctx.claim.ttl": span / 1000},
-            lambda token: {"ctx.claim.acquired": token is not None},
-        )
-        if token is None:
-            return None
-        return Lease(
-            self._adapter,
-            components,
-            key=key,
-            whole=whole,
-            owner=owner,
-            token=token,
-            stamp=before + b"%d" % token + after,
-            span_ms=span,
-            asked_at=asked_at,
-        )
+        lease = self._wanted(key, owner, span)
+        try:
+            return lease if await self._take(lease, span) else None
+        except GeneratorExit:
+            raise  # Nothing can be waited for.
+        except BaseException:
+            await lease._undo()  # noqa: SLF001 - its own kind
+            raise
 
     @asynccontextmanager
     async def lease(
@@ -171,16 +143,23 @@ class Claim(Area):
             TimedOut: another one held it all the time.
             LeaseLost: it was lost before the block ended.
         """
-        owner = self._owner(owner)
-        lease = await wait_for(
-            lambda: self.acquire(key, owner=owner, ttl=ttl),
-            wait,
-            self._scene.components,
-            f"another one holds {key!r}",
-        )
+        span = ttl_ms(ttl)
+        lease = self._wanted(key, owner, span)
         lease.cancel_on_loss = cancel_on_loss
-        async with lease:
-            yield lease
+        try:
+            await wait_for(
+                lambda: self._take(lease, span),
+                wait,
+                self._scene.components,
+                f"another one holds {key!r}",
+            )
+            async with lease:
+                yield lease
+        except GeneratorExit:
+            raise  # Nothing can be waited for.
+        except BaseException:
+            await lease._undo()  # noqa: SLF001 - its own kind
+            raise
 
     async def lead(
         self,
@@ -202,6 +181,27 @@ class Claim(Area):
                 continue
 
     # --- Inside -----------------------------------------------------------------------------
+
+    def _wanted(self, key: str, owner: str | None, span: int) -> Lease:
+        """A lease that is still to be taken."""
+        return Lease(
+            self._adapter,
+            self._scene.components,
+            key=key,
+            whole=self._key(key),
+            fence=self._fence(_TOKENS),
+            owner=self._owner(owner),
+            span_ms=span,
+        )
+
+    async def _take(self, lease: Lease, span: int) -> bool:
+        return await self._observer.run(
+            _ACQUIRE,
+            lease.key,
+            lease._acquire(),  # noqa: SLF001 - its own kind
+            {"ctx.claim.ttl": span / 1000},
+            lambda taken: {"ctx.claim.acquired": taken},
+        )
 
     def _owner(self, owner: str | None) -> str:
         if owner is None:

@@ -10,16 +10,13 @@ import contextlib
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-from holdfast.contract.errors import LeaseLost, StoreError, TimedOut
+from holdfast.contract.errors import LeaseLost, OutcomeUnknown, StoreError, TimedOut
 from holdfast.contract.pauses import pause_s
 from holdfast.contract.runtime import Background, Components, Runtime
 from holdfast.state.checks import Duration, duration_ms, ttl_ms
 from holdfast.state.shared import Shared
-
-H = TypeVar("H", bound="Holding")
-T = TypeVar("T")
 
 #: A holding is renewed when this part of its time is over.
 RENEW_AT = 1 / 3
@@ -30,61 +27,13 @@ ATTEMPT_S = 0.02
 ATTEMPT_MAX_S = 0.5
 
 
-async def taken_or_given_back(
-    take: Callable[[], Awaitable[T]],
-    give_back: Callable[[T], Awaitable[object]],
-    components: Components,
-) -> T:
-    """What `take` gives; a caller that is cancelled meanwhile gives back what it still gets.
-
-    The keeper may have been asked already when the caller is cancelled: then nobody would know
-    what was taken, and it would be held until its time is over.
-    """
-    runtime = components.host.runtime()
-    if runtime.blocking:
-        return await take()  # Nobody cancels what holds its thread.
-    outcome: Shared[tuple[T]] = Shared(components.host)
-    wanted = True
-
-    async def work() -> None:
-        try:
-            taken = await take()
-        except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
-            outcome.settle(error=error)
-            return
-        if wanted:
-            outcome.settle((taken,))
-        else:
-            with contextlib.suppress(StoreError):
-                await give_back(taken)
-
-    task = runtime.start("holdfast takes", work)
-    try:
-        found = await outcome.wait()
-    except BaseException:
-        wanted = False
-        if outcome.result is not None:
-            # It came in the very turn in which the caller was cancelled.
-            left = outcome.result[0]
-
-            async def undo() -> None:
-                with contextlib.suppress(StoreError):
-                    await give_back(left)
-
-            runtime.start("holdfast gives back", undo)
-        raise
-    del task  # Held until here, so that the loop cannot lose it.
-    assert found is not None
-    return found[0]
-
-
 async def wait_for(
-    acquire: Callable[[], Awaitable[H | None]],
+    take: Callable[[], Awaitable[bool]],
     wait: Duration | None,
     components: Components,
     taken: str,
-) -> H:
-    """What `acquire` gets, tried again and again for so long; `taken` says who has it meanwhile.
+) -> None:
+    """Take, tried again and again for so long; `taken` says who has it meanwhile.
 
     Raises:
         TimedOut: it got nothing all the time.
@@ -92,7 +41,7 @@ async def wait_for(
     clock, runtime = components.clock, components.host.runtime()
     until = clock.monotonic() + (duration_ms("wait", wait) / 1000 if wait else 0.0)
     attempts = 0
-    while (held := await acquire()) is None:
+    while not await take():
         left = until - clock.monotonic()
         if left <= 0:
             raise TimedOut(
@@ -101,7 +50,6 @@ async def wait_for(
         attempts += 1
         pause = pause_s(components.ids, attempts, ATTEMPT_S, ATTEMPT_MAX_S)
         await runtime.sleep(min(pause, left))
-    return held
 
 
 class Holding(ABC):
@@ -114,15 +62,17 @@ class Holding(ABC):
         key: what is held.
     """
 
-    def __init__(self, key: str, span_ms: int, asked_at: float, components: Components) -> None:
+    def __init__(self, key: str, span_ms: int, components: Components) -> None:
         self.key = key
         self.cancel_on_loss = True
         self._span_ms = span_ms
         self._clock = components.clock
         self._host = components.host
-        self._ends_at = asked_at + span_ms / 1000
-        self._gone = False
+        self._ends_at = 0.0
+        self._gone = True  # Until it is taken.
         self._let_go = False
+        #: Whether the keeper was asked for it and nobody knows what it did.
+        self._open = False
         #: Whether the keeper is still to be told that it is let go.
         self._owed = False
         self._renewer: Background | None = None
@@ -133,12 +83,89 @@ class Holding(ABC):
         self._cancelled = False
 
     @abstractmethod
+    async def _take(self) -> bool:
+        """Ask the keeper for it; False: others have it."""
+
+    @abstractmethod
+    async def _forget(self) -> None:
+        """Give back what `_take` may have got, though nobody heard of it."""
+
+    @abstractmethod
     async def _renew(self, span_ms: int) -> bool:
         """Ask the keeper for more time; False: it is somebody else's, or nobody's."""
 
     @abstractmethod
     async def _release(self) -> bool:
         """Let go; False: it was not held any more."""
+
+    # --- Taking -----------------------------------------------------------------------------
+
+    async def _acquire(self) -> bool:
+        """Ask for it once; whether it is held now. If it raises, call `_undo`."""
+        runtime = self._host.runtime()
+        asked_at = self._clock.monotonic()
+        self._open = True
+        try:
+            # Nobody cancels what holds its thread.
+            taken = await (self._take() if runtime.blocking else self._taken(runtime))
+        except Exception as error:
+            self._open = isinstance(error, OutcomeUnknown | TimedOut)
+            raise
+        if taken:
+            self._ends_at = asked_at + self._span_ms / 1000
+            self._gone = False
+        self._open = False
+        return taken
+
+    async def _undo(self) -> None:
+        """Let go of what an error or an interrupt left to nobody, between asking and the block.
+
+        Nobody would know what was taken, and it would be held until its time is over.
+        """
+        with contextlib.suppress(StoreError):
+            if self._open:
+                await self._forget()
+                self._open = False
+            await self.release()
+
+    async def _taken(self, runtime: Runtime) -> bool:
+        """`_take` as a task of its own, which gives back what its caller does not want any more.
+
+        The keeper may have been asked already when the caller is cancelled.
+        """
+        outcome: Shared[bool] = Shared(self._host)
+        wanted = True
+
+        async def work() -> None:
+            try:
+                taken = await self._take()
+            except GeneratorExit:
+                raise  # Its loop is gone: nothing can be waited for.
+            except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
+                outcome.settle(error=error)
+                taken = not isinstance(error, Exception)
+            else:
+                outcome.settle(taken)
+            if taken and not wanted:
+                await forget()
+
+        async def forget() -> None:
+            with contextlib.suppress(StoreError):
+                await self._forget()
+
+        task = runtime.start("holdfast takes", work)
+        try:
+            taken = await outcome.wait()
+        except BaseException as error:
+            wanted = False
+            if not isinstance(error, Exception):
+                self._open = False  # The task sees to it.
+                if outcome.result:
+                    # It came in the very turn in which the caller was cancelled.
+                    runtime.start("holdfast gives back", forget)
+            raise
+        del task  # Held until here, so that the loop cannot lose it.
+        return bool(taken)
 
     # --- What callers ask -------------------------------------------------------------------
 

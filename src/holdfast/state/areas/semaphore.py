@@ -9,7 +9,7 @@ from holdfast.contract.runtime import Components
 from holdfast.state.adapter import StateAdapter
 from holdfast.state.areas.area import Area
 from holdfast.state.areas.claim import LEASE_S
-from holdfast.state.areas.holding import Holding, taken_or_given_back, wait_for
+from holdfast.state.areas.holding import Holding, wait_for
 from holdfast.state.checks import Duration, ttl_ms, whole
 from holdfast.state.telemetry import operation
 
@@ -35,14 +35,22 @@ class Permit(Holding):
         *,
         key: str,
         whole_key: str,
-        holder: str,
+        permits: int,
         span_ms: int,
-        asked_at: float,
     ) -> None:
-        super().__init__(key, span_ms, asked_at, components)
+        super().__init__(key, span_ms, components)
         self._adapter = adapter
         self._whole = whole_key
-        self.holder = holder
+        self._permits = permits
+        self.holder = components.ids.new().hex()
+
+    async def _take(self) -> bool:
+        return await self._adapter.join(
+            self._whole, self.holder, self._span_ms, members_max=self._permits
+        )
+
+    async def _forget(self) -> None:
+        await self._release()
 
     async def _renew(self, span_ms: int) -> bool:
         return await self._adapter.join(self._whole, self.holder, span_ms, renew=True)
@@ -58,34 +66,15 @@ class Semaphore(Area):
 
     async def acquire(self, key: str, permits: int, *, ttl: Duration = LEASE_S) -> Permit | None:
         """A place if fewer than `permits` are taken, else None. It is not renewed by itself."""
-        whole_key = self._key(key)
-        whole("permits", permits, 1, PERMITS_MAX)
         span = ttl_ms(ttl)
-        components = self._scene.components
-        holder = components.ids.new().hex()
-        asked_at = components.clock.monotonic()
-        joined = await self._observer.run(
-            _ACQUIRE,
-            key,
-            taken_or_given_back(
-                lambda: self._adapter.join(whole_key, holder, span, members_max=permits),
-                lambda _: self._adapter.leave(whole_key, holder),
-                components,
-            ),
-            {"ctx.semaphore.ttl": span / 1000},
-            lambda joined: {"ctx.semaphore.acquired": joined},
-        )
-        if not joined:
-            return None
-        return Permit(
-            self._adapter,
-            components,
-            key=key,
-            whole_key=whole_key,
-            holder=holder,
-            span_ms=span,
-            asked_at=asked_at,
-        )
+        permit = self._wanted(key, permits, span)
+        try:
+            return permit if await self._take(permit, span) else None
+        except GeneratorExit:
+            raise  # Nothing can be waited for.
+        except BaseException:
+            await permit._undo()  # noqa: SLF001 - its own kind
+            raise
 
     @asynccontextmanager
     async def permit(
@@ -102,14 +91,22 @@ class Semaphore(Area):
             TimedOut: all places were taken for as long as `wait`.
             LeaseLost: the place was lost before the block ended.
         """
-        permit = await wait_for(
-            lambda: self.acquire(key, permits, ttl=ttl),
-            wait,
-            self._scene.components,
-            f"all {permits} places of {key!r} are taken",
-        )
-        async with permit:
-            yield permit
+        span = ttl_ms(ttl)
+        permit = self._wanted(key, permits, span)
+        try:
+            await wait_for(
+                lambda: self._take(permit, span),
+                wait,
+                self._scene.components,
+                f"all {permits} places of {key!r} are taken",
+            )
+            async with permit:
+                yield permit
+        except GeneratorExit:
+            raise  # Nothing can be waited for.
+        except BaseException:
+            await permit._undo()  # noqa: SLF001 - its own kind
+            raise
 
     async def holders(self, key: str) -> int:
         """How many places are taken."""
@@ -121,3 +118,25 @@ class Semaphore(Area):
             success=lambda found: {"ctx.semaphore.count": len(found)},
         )
         return len(found)
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    def _wanted(self, key: str, permits: int, span: int) -> Permit:
+        """A permit that is still to be taken."""
+        return Permit(
+            self._adapter,
+            self._scene.components,
+            key=key,
+            whole_key=self._key(key),
+            permits=whole("permits", permits, 1, PERMITS_MAX),
+            span_ms=span,
+        )
+
+    async def _take(self, permit: Permit, span: int) -> bool:
+        return await self._observer.run(
+            _ACQUIRE,
+            permit.key,
+            permit._acquire(),  # noqa: SLF001 - its own kind
+            {"ctx.semaphore.ttl": span / 1000},
+            lambda taken: {"ctx.semaphore.acquired": taken},
+        )

@@ -29,13 +29,15 @@ class EmbeddedLimits(EmbeddedPart):
             nonlocal said
             row = living(record, plan.now_ms)
             used = 0 if row is None else int(row.value())
+            end_ms = plan.now_ms + window_ms
             until_ms = row.until_ms if row is not None else 0
-            # A window without an end (of an older writer) ends from now on.
-            until_ms = until_ms or plan.now_ms + window_ms
+            # A window without an end (of an older writer) ends from now on, and one that ends
+            # later than any that begins now: the clock stepped back.
+            until_ms = min(until_ms or end_ms, end_ms)
             if used + cost > limit:
                 retry_ms = -1 if cost > limit else max(until_ms - plan.now_ms, 1)
                 said = Verdict(False, max(limit - used, 0), retry_ms)
-                if row is not None and not row.until_ms:
+                if row is not None and row.until_ms != until_ms:
                     ground.lasts(plan, data_key, row, until_ms)
                 return
             ground.put(plan, data_key, record, QUIET, b"%d" % (used + cost), until_ms)
@@ -54,6 +56,10 @@ class EmbeddedLimits(EmbeddedPart):
             row = living(record, now)
             costs = [] if row is None else _costs(row.require(WINDOW))
             costs = [one for one in costs if one[0] > now - window_ms]
+            ahead = bool(costs) and costs[-1][0] > now
+            if ahead:
+                # The clock stepped back: they count from now on, not from an instant to come.
+                costs = [(min(at, now), one) for at, one in costs]
             used = sum(one for _, one in costs)
             if used + cost > limit:
                 retry_ms = -1
@@ -61,13 +67,14 @@ class EmbeddedLimits(EmbeddedPart):
                     freed_at = _freed_at(costs, used + cost - limit)
                     retry_ms = max(freed_at + window_ms - now, 1)
                 said = Verdict(False, max(limit - used, 0), retry_ms)
-                return
-            said = Verdict(True, limit - used - cost, 0)
-            if cost:
+            else:
+                said = Verdict(True, limit - used - cost, 0)
+            if said.allowed and cost:
                 if costs and costs[-1][0] == now:
                     costs[-1] = (now, costs[-1][1] + cost)
                 else:
                     costs.append((now, cost))
+            if ahead or (said.allowed and cost):
                 ground.put(plan, data_key, record, WINDOW, _encode(costs), now + window_ms)
 
         await ground.decide(key, write)
@@ -88,12 +95,14 @@ class EmbeddedLimits(EmbeddedPart):
                 if cost <= capacity:
                     wait_ms = max(math.ceil((cost - tokens) * refill_ms), 1)
                 said = Verdict(False, int(tokens), wait_ms)
-                return
-            tokens -= cost
+                if at <= now:
+                    return
+                # The clock stepped back: it refills from now on, not from an instant to come.
+            else:
+                tokens -= cost
+                said = Verdict(True, int(tokens), 0)
             full_at = now + max(math.ceil((capacity - tokens) * refill_ms), 1)
-            kept = _encode((float(tokens), max(now, at)))
-            ground.put(plan, data_key, record, BUCKET, kept, full_at)
-            said = Verdict(True, int(tokens), 0)
+            ground.put(plan, data_key, record, BUCKET, _encode((float(tokens), now)), full_at)
 
         await ground.decide(key, write)
         return said

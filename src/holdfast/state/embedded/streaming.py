@@ -144,11 +144,11 @@ class EmbeddedStreams(EmbeddedListening, EmbeddedPart):
         while rest is not None and len(found) < count:
             page = await ground.space.scan(rest)
             now_ms = ground.space.clock.now_ms()
-            idle = [
-                key
-                for key, record in page.rows
-                if now_ms - given_of(record.value).given_ms >= idle_ms
-            ]
+            given = {key: given_of(record.value).given_ms for key, record in page.rows}
+            idle = [key for key, given_ms in given.items() if now_ms - given_ms >= idle_ms]
+            ahead = [key for key, given_ms in given.items() if given_ms > now_ms]
+            if ahead:
+                await self._given_now(ground, ahead)
             # Those that were trimmed away do not count, so there may be more to take.
             while idle and len(found) < count:
                 some, idle = idle[: count - len(found)], idle[count - len(found) :]
@@ -316,6 +316,18 @@ class EmbeddedStreams(EmbeddedListening, EmbeddedPart):
                 return []
         await ground.commit((data_key, group_key), write)
         return found
+
+    async def _given_now(self, ground: Ground, keys: list[bytes]) -> None:
+        """Count them from now on: the clock stepped back, and for as long none would be idle."""
+
+        def write(plan: Plan, records: Sequence[Record | None]) -> Need | None:
+            for key, record in zip(keys, records, strict=True):
+                one = None if record is None else given_of(record.value)
+                if one is not None and one.given_ms > plan.now_ms:
+                    plan.put(key, one._replace(given_ms=plan.now_ms).packed())
+            return None
+
+        await ground.commit(keys, write)
 
     async def _take_over(
         self, ground: Ground, places: StreamPlaces, keys: list[bytes], consumer: str, idle_ms: int

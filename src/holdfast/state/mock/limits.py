@@ -13,8 +13,9 @@ class MemoryLimits(KeptValues):
         there = self._find(key)
         used = int(there.value) if there is not None else 0
         now = self._clock.now_ms()
-        if there is not None and not there.until_ms:
-            there.until_ms = now + window_ms
+        if there is not None:
+            # Also one that ends too late, because the clock stepped back.
+            there.until_ms = min(there.until_ms or now + window_ms, now + window_ms)
         if used + cost > limit:
             left = there.until_ms - now if there is not None else 0
             return Verdict(False, max(limit - used, 0), -1 if cost > limit else max(left, 1))
@@ -24,9 +25,13 @@ class MemoryLimits(KeptValues):
 
     async def limit_sliding(self, key: str, limit: int, window_ms: int, cost: int) -> Verdict:
         now = self._clock.now_ms()
+        kept = self._value(key, list) or []
         costs: list[tuple[int, int]] = [
-            one for one in (self._value(key, list) or []) if one[0] > now - window_ms
+            (min(at, now), one) for at, one in kept if at > now - window_ms
         ]
+        if kept and kept[-1][0] > now:
+            # The clock stepped back: they count from now on, not from an instant to come.
+            self._kept[key] = Kept(costs, now + window_ms)
         used = sum(one for _, one in costs)
         if used + cost <= limit:
             costs.append((now, cost))
@@ -45,13 +50,15 @@ class MemoryLimits(KeptValues):
         now = self._clock.now_ms()
         tokens, at = self._value(key, tuple) or (float(capacity), now)
         tokens = min(capacity, tokens + max(now - at, 0) / refill_ms)
+        if cost > tokens and at > now:
+            # The clock stepped back: it refills from now on, not from an instant to come.
+            self._kept[key] = Kept((tokens, now), now + _full(capacity, tokens, refill_ms))
         if cost > capacity:
             return Verdict(False, int(tokens), -1)
         if cost > tokens:
             return Verdict(False, int(tokens), max(-int(-(cost - tokens) * refill_ms // 1), 1))
         tokens -= cost
-        full_at = now + max(-int(-(capacity - tokens) * refill_ms // 1), 1)
-        self._kept[key] = Kept((tokens, max(now, at)), full_at)
+        self._kept[key] = Kept((tokens, now), now + _full(capacity, tokens, refill_ms))
         return Verdict(True, int(tokens), 0)
 
     async def join(
@@ -82,3 +89,8 @@ class MemoryLimits(KeptValues):
         now = self._clock.now_ms()
         there: dict[str, int] = self._value(key, dict) or {}
         return {member: until for member, until in there.items() if until > now}
+
+
+def _full(capacity: int, tokens: float, refill_ms: float) -> int:
+    """In how many milliseconds a bucket is full again."""
+    return max(-int(-(capacity - tokens) * refill_ms // 1), 1)

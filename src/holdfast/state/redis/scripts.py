@@ -86,12 +86,16 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
-# The first cost opens a window; a window without an end (of an older writer) is closed at once.
+# Of all limits: a server's clock may step back, and what counts from an instant to come would be
+# refused until then.
+
+# The first cost opens a window. One without an end (of an older writer), or that ends later than
+# any that begins now, ends from now on.
 LIMIT_FIXED = Script("""
 local limit, window, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local used = tonumber(redis.call('GET', KEYS[1]) or '0')
 local left = redis.call('PTTL', KEYS[1])
-if left == -1 then redis.call('PEXPIRE', KEYS[1], window) left = window end
+if left == -1 or left > window then redis.call('PEXPIRE', KEYS[1], window) left = window end
 if used + cost > limit then
   if cost > limit then return {0, math.max(limit - used, 0), -1} end
   return {0, math.max(limit - used, 0), math.max(left, 1)}
@@ -109,7 +113,14 @@ local limit, window, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - window)
 local used, free_at, needed = 0, -1, 0
 local rows = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
-for i = 1, #rows, 2 do used = used + tonumber(string.match(rows[i], ':(%d+)$')) end
+for i = 1, #rows, 2 do
+  used = used + tonumber(string.match(rows[i], ':(%d+)$'))
+  if tonumber(rows[i + 1]) > now then
+    redis.call('ZADD', KEYS[1], now, rows[i])
+    redis.call('PEXPIRE', KEYS[1], window)
+    rows[i + 1] = now
+  end
+end
 if used + cost > limit then
   if cost > limit then return {0, math.max(limit - used, 0), -1} end
   local freed = 0
@@ -138,12 +149,16 @@ local tokens = tonumber(found[1] or capacity)
 local at = tonumber(found[2] or now)
 tokens = math.min(capacity, tokens + math.max(now - at, 0) / refill)
 if cost > tokens then
+  if at > now then
+    redis.call('HSET', KEYS[1], 'at', string.format('%.0f', now))
+    redis.call('PEXPIRE', KEYS[1], math.max(math.ceil((capacity - tokens) * refill), 1))
+  end
   if cost > capacity then return {0, math.floor(tokens), -1} end
   return {0, math.floor(tokens), math.max(math.ceil((cost - tokens) * refill), 1)}
 end
 tokens = tokens - cost
 redis.call('HSET', KEYS[1], 'tokens', string.format('%.17g', tokens), 'at',
-  string.format('%.0f', math.max(now, at)))
+  string.format('%.0f', now))
 redis.call('PEXPIRE', KEYS[1], math.max(math.ceil((capacity - tokens) * refill), 1))
 return {1, math.floor(tokens), 0}
 """

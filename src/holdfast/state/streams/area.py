@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 
+from holdfast.contract.errors import InvalidInput, InvalidValue
 from holdfast.state.areas.area import Area, Scene
 from holdfast.state.checks import Duration, duration_ms, loop_block_ms, name, stream_id, whole
-from holdfast.state.limits import IDENTIFIER_CHARACTERS_MAX, READ_COUNT_MAX
+from holdfast.state.limits import IDENTIFIER_CHARACTERS_MAX, READ_COUNT_MAX, TTL_MAX_S
 from holdfast.state.observing import fail
 from holdfast.state.streams.group import StreamGroup
 from holdfast.state.streams.message import StreamMessage, read
+from holdfast.state.streams.recurring import REMEMBER_S as RECURRING_REMEMBER_S
+from holdfast.state.streams.recurring import Recurrence
 from holdfast.state.streams.releasing import RELEASE_COUNT, release_due
 from holdfast.state.telemetry import operation
 
@@ -130,6 +133,51 @@ class Streams(Area):
             self._adapter.postpone(later_key, id, data, span),
             {"ctx.stream.name": shown(stream)},
         )
+
+    def recur(
+        self,
+        stream: str,
+        message: Any,
+        every: Duration,
+        *,
+        max_len: int | None = None,
+        on_error: Callable[[BaseException], Any] | None = None,
+    ) -> Recurrence:
+        """Add a message in each part of time that comes: `streams.recur("ticks", {}, 60).run()`.
+
+        Run it in every process that may have to: together they add one message for each part. The
+        parts are counted from 1970, so that with 60 one begins with each minute of UTC. A part that
+        passes while nobody runs has no message.
+
+        Args:
+            stream: which.
+            message: what the serializer takes; `append_once` is called with it each time.
+            every: how long a part is.
+            max_len: see `append`.
+            on_error: told when the keeper could not be asked; it is tried again in the same part.
+
+        Raises:
+            InvalidInput, InvalidValue: an argument cannot be.
+            SerializationFailed: the message cannot be stored.
+        """
+        self._key(stream)
+        self._scene.encode(message)
+        if max_len is not None:
+            whole("max_len", max_len, 1, LENGTH_MAX)
+        if on_error is not None and not callable(on_error):
+            raise InvalidInput(f"on_error is a function; found a {type(on_error).__name__}")
+
+        async def once(key: str, remember: float) -> bool:
+            return (
+                await self.append_once(stream, message, key, remember=remember, max_len=max_len)
+            ).appended
+
+        every_ms = duration_ms("every", every)
+        if 2 * every_ms / 1000 + RECURRING_REMEMBER_S > TTL_MAX_S:
+            raise InvalidValue(
+                f"every is shorter than half of {TTL_MAX_S:.0f} s less {RECURRING_REMEMBER_S:.0f} s"
+            )
+        return Recurrence(once, every_ms, on_error, self._scene.components)
 
     async def release_due(self, stream: str, *, count: int = RELEASE_COUNT) -> float | None:
         """Add what is due by now, up to so many; seconds until the next one is, or None."""
