@@ -9,7 +9,6 @@ any is told, so nobody sees half of a commit.
 from __future__ import annotations
 
 import logging
-import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -20,6 +19,7 @@ from holdfast.codecs import envelope
 from holdfast.codecs.keys import unpack_text
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import Compacted, QuotaExceeded, StoreClosed, StoreError
+from holdfast.contract.forks import renewed_lock
 from holdfast.contract.runtime import Background, Completion, Runtime
 from holdfast.documents.live.result import LiveResult, State
 from holdfast.documents.live.routing import Routes
@@ -80,7 +80,7 @@ class LiveHub:
         self._routes: Routes[LiveResult] = Routes()
         self.holders: dict[str, dict[LiveResult, None]] = {}
         #: Guards what follows, and every result: readers take from them in threads of their own.
-        self._lock = threading.Lock()
+        self._lock = renewed_lock(self, "_lock")
         self._results: dict[LiveResult, list[Completion[None]]] = {}
         #: Those that have to be read as a whole: the joined ones at a moment that begins after they
         #: joined, so that they have what was written before.

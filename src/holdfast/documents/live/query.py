@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from holdfast.contract.errors import TimedOut
+from holdfast.contract.forks import renewed_lock
 from holdfast.contract.runtime import Host
 from holdfast.documents.live.hub import LiveHub
 from holdfast.documents.live.result import LiveResult
@@ -41,7 +41,7 @@ class LiveQuery(Generic[T]):
         self._host = host
         self._told = Told()
         #: One at a time changes what was told: threads may share the twin of this.
-        self._turn = threading.Lock()
+        self._turn = renewed_lock(self, "_turn")
         self._joined = self._begun = self._closed = self._left = False
 
     async def begin(self) -> Self:

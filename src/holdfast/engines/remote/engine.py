@@ -80,9 +80,10 @@ class RemoteEngine(Engine):
         if self._lineage or self._refusal is WrongContext:
             raise self._refuse()
         self._opening = self._admitting = True
+        # Until all is let go of: a child waits for no opening or closing of its parent either.
+        _alive.add(self)
         try:
             await self._anywhere(self._connect)
-            _alive.add(self)
             self._refusal = None
         except BaseException:
             await self._let_go()
@@ -209,7 +210,6 @@ class RemoteEngine(Engine):
     async def _let_go(self) -> None:
         """Close every way to the server, and end the portal; can be repeated."""
         self._refusal = StoreClosed
-        _alive.discard(self)
         runtime, portal = self.components.host.runtime(), self._portal
         try:
             if not runtime.blocking:
@@ -222,6 +222,7 @@ class RemoteEngine(Engine):
                 if self._portal is portal:
                     # An opening that failed, or a close, is tried again with another one.
                     self._portal = Portal(portal.name, self.components.host)
+        _alive.discard(self)
 
     async def _close_sites(self, portal: Portal) -> None:
         here = asyncio.get_running_loop()
@@ -285,8 +286,14 @@ class RemoteEngine(Engine):
     def _after_fork(self) -> None:
         # The connections are the parent's; closing them here would say good-bye in its name.
         self._refusal = WrongContext
-        _inherited.append(self._sites)
+        _inherited.append((self._sites, self._portal))
+        for site in self._sites.values():
+            site.part(self._refuse())
+        self._portal.part()
+        self._lock = threading.Lock()  # Another thread may have held it.
         self._sites = {}
+        self._opening = self._admitting = False
+        self._portal = Portal(self._portal.name, self.components.host)
 
 
 def _guard_children() -> None:

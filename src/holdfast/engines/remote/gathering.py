@@ -189,6 +189,7 @@ class Gathering:
         size = 0
         for number, work in enumerate(works):
             decided = work.ask(state, touched, head + 1, self._check)
+            self._line.require_process()  # The function may have forked, and this is the child.
             if type(decided) is Need:
                 later.append(work)
                 continue

@@ -46,6 +46,7 @@ class Line:
         self._connecting: asyncio.Task[Transport] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
+        self._parted: StoreError | None = None
         #: How many requests were sent; each is one round trip.
         self.requests = 0
 
@@ -105,6 +106,7 @@ class Line:
 
     async def connected(self) -> Transport:
         """The transport, once it is connected. Raises what connecting met."""
+        self.require_process()
         if self._transport is not None:
             return self._transport
         if self._closed:
@@ -112,6 +114,16 @@ class Line:
         if self._connecting is None or self._connecting.done():  # Cancelled with its loop.
             self._connecting = self.start(self._connect())
         return await asyncio.shield(self._connecting)
+
+    def part(self, refusal: StoreError) -> None:
+        """In a forked child: the transport is the parent's, and every request is refused."""
+        self._parted = refusal
+        self._transport = None
+
+    def require_process(self) -> None:
+        """Raise WrongContext in a forked child: what ran before may have forked."""
+        if self._parted is not None:
+            raise self._parted
 
     async def close(self) -> None:
         """Wait for what is on its way, and let go."""

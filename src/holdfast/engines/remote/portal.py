@@ -8,6 +8,7 @@ it is done.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -16,6 +17,9 @@ from holdfast.contract.errors import StoreClosed, WrongContext
 from holdfast.contract.runtime import Completion, Host, Worker
 
 T = TypeVar("T")
+
+#: How a child ends that was forked in a function on this thread, once the function returns there.
+PARTED_EXIT = 1
 
 
 class Portal:
@@ -29,6 +33,7 @@ class Portal:
         self._thread: Worker | None = None
         self._closed = False
         self._stopped = False
+        self._parted = False
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
@@ -76,9 +81,15 @@ class Portal:
         try:
             return await completion.wait()
         except BaseException:
-            if withdraw and tasks and not tasks[0].done():
+            if withdraw and not self._parted and tasks and not tasks[0].done():
                 self._cancel(tasks[0])
             raise
+
+    def part(self) -> None:
+        """In a forked child: the thread is the parent's, and so is what wakes its loop."""
+        self._parted = True
+        if self._loop is not None:
+            self._loop.stop()  # Where a function on this loop has forked. Nobody is woken by it.
 
     def close(self) -> None:
         """End the thread; holds the caller's until it has. Several may close at once."""
@@ -116,11 +127,14 @@ class Portal:
             self._stopped = True  # A second stop would break off how the thread ends its tasks.
             loop.stop()
 
-    @staticmethod
-    def _turn(loop: asyncio.AbstractEventLoop) -> None:
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
         try:
             loop.run_forever()
+            if self._parted:
+                # A function of modify forked here and returned in the child, where no caller waits.
+                # To end the tasks or the loop would reach the sockets of the parent.
+                os._exit(PARTED_EXIT)
             while left := asyncio.all_tasks(loop):
                 for task in left:
                     task.cancel()

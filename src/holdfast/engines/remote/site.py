@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable
 
 from holdfast.contract.batch import Batch, Draft
+from holdfast.contract.errors import StoreError
 from holdfast.contract.runtime import Ids
 from holdfast.engines.remote.config import RemoteConfig
 from holdfast.engines.remote.gathering import Gathering
@@ -64,6 +65,10 @@ class Site:
         """Have it closed on its own loop, as soon as that turns."""
         with contextlib.suppress(RuntimeError):  # The loop is closed, and all this with it.
             loop.call_soon_threadsafe(self._start_closing)
+
+    def part(self, refusal: StoreError) -> None:
+        """In a forked child: send nothing more, whoever goes on there."""
+        self.line.part(refusal)
 
     def _start_closing(self) -> asyncio.Task[None]:
         # Kept by itself: a task that nobody holds may vanish half-way.

@@ -8,7 +8,6 @@ wake-up. It runs in a thread of its own, only while there are waiters.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Mapping
 
 from holdfast.codecs.pattern import Pattern
@@ -16,6 +15,7 @@ from holdfast.codecs.trie import PatternTrie
 from holdfast.contract.capability import Io
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import InvalidInput, StoreClosed, StoreError
+from holdfast.contract.forks import renewed_lock
 from holdfast.contract.runtime import Background, Completion
 from holdfast.runtime.gate import Gate
 from holdfast.store.feed.feed import Feed
@@ -87,7 +87,7 @@ class Tail:
         self._keyspaces = keyspaces
         self._views = views
         self._host = engine.components.host
-        self._lock = threading.Lock()
+        self._lock = renewed_lock(self, "_lock")
         self._tries: dict[str, PatternTrie[Waiter]] = {}
         self._waiters: set[Waiter] = set()
         self._readers: dict[int, tuple[str, ChangeReader | None]] = {}
