@@ -110,7 +110,7 @@ DOCUMENTS = [
 ]
 
 
-STATE = [["size"], ["stats"], ["telemetry", "--list"]]
+STATE = [["size"], ["stats"], ["upgrade", "--dry-run"], ["telemetry", "--list"]]
 
 STANDBY = [["follow", "SOURCE", "STANDBY", "--once"], ["promote", "--url", "STANDBY"]]
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Literal
 
 from holdfast.contract.config import EngineConfig
+from holdfast.contract.errors import StoreNotFound
 from holdfast.contract.formats import Formats
 from holdfast.contract.runtime import Components
 from holdfast.runtime.system import system_components
@@ -74,7 +75,13 @@ async def upgrade(
     config = read_config(address)
     kind = engine_class(config.scheme)
     told = None if progress is None else partial(progress, "engine")
-    engine = await kind.upgrade(config, parts, dry_run=dry_run, progress=told)
+    try:
+        engine = await kind.upgrade(config, parts, dry_run=dry_run, progress=told)
+    except StoreNotFound as error:
+        # Without the engine's advice to leave out what the caller never gave.
+        raise StoreNotFound(
+            f"there is no database at {config.url}; correct the address", **error.details
+        ) from error
     pending = dry_run and bool(engine.steps)
     rows = None if pending else await _rows(config, parts, read_only=dry_run)
     return Upgraded(config.url, engine, rows, dry_run)
