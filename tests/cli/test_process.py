@@ -94,6 +94,7 @@ STORES_AND_PROOFS = [
     ["stores", "versions", "ledger"],
     ["stores", "diff", "ledger", "1", "2"],
     ["stores", "list"],
+    ["stores", "index", "ledger"],
     ["seal"],
     ["verify"],
     ["receipt", "4"],

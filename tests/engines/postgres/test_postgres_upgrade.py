@@ -14,7 +14,14 @@ import holdfast
 import holdfast.sync
 from holdfast.cli import exits, main
 from holdfast.contract.batch import Batch, Put, Rewrite
-from holdfast.contract.errors import FormatTooNew, ReadOnly, StoreNotFound, Unsupported
+from holdfast.contract.errors import (
+    ConnectionLost,
+    FormatTooNew,
+    PermissionDenied,
+    ReadOnly,
+    StoreNotFound,
+    Unsupported,
+)
 from holdfast.contract.formats import Formats
 from holdfast.contract.record import Range
 from holdfast.engines.postgres import PostgresConfig, PostgresEngine, formats, statements
@@ -232,6 +239,56 @@ def test_what_cannot_be_upgraded(tmp_path: Path) -> None:
         assert not await knows_rewrites(config)
 
     run(test)
+
+
+def test_a_turn_that_never_comes_changes_nothing(tmp_path: Path) -> None:
+    async def test() -> None:
+        config = await sample(tmp_path)
+        impatient = postgres_config(tmp_path, answer_timeout=0.2)
+        async with await psycopg.AsyncConnection.connect(
+            host="127.0.0.1", port=config.port, user="postgres", dbname="postgres"
+        ) as other:
+            await other.execute(f"SELECT {config.schema}.take_turn()")
+            with pytest.raises(ConnectionLost, match="Upgrade it again"):
+                await holdfast.upgrade(impatient)
+            assert await format_of(config) == 1
+        assert not await knows_rewrites(config)
+        assert (await holdfast.upgrade(config)).engine == UPGRADED
+
+    run(test)
+
+
+def test_who_did_not_make_the_functions_may_not_replace_them(tmp_path: Path) -> None:
+    async def test() -> None:
+        config = await sample(tmp_path)
+        role = f"role_{config.schema}"
+        await told(config.port, f"CREATE ROLE {role} LOGIN")
+        try:
+            await told(config.port, f"GRANT ALL ON SCHEMA {config.schema} TO {role}")
+            await told(config.port, f"GRANT ALL ON ALL TABLES IN SCHEMA {config.schema} TO {role}")
+            with pytest.raises(PermissionDenied):
+                await holdfast.upgrade(postgres_config(tmp_path, user=role))
+            assert await format_of(config) == 1
+        finally:
+            await told(config.port, f"DROP OWNED BY {role}")
+            await told(config.port, f"DROP ROLE {role}")
+
+    run(test)
+
+
+def test_progress_that_raises_comes_after_the_step(tmp_path: Path) -> None:
+    def broken(part: str, format: int) -> None:
+        raise StopIteration(part, format)
+
+    configs: list[PostgresConfig] = []
+
+    async def test() -> None:
+        configs.append(await sample(tmp_path))
+
+    run(test)
+    with pytest.raises((StopIteration, RuntimeError)):
+        holdfast.sync.upgrade(configs[0], progress=broken)
+    assert holdfast.sync.upgrade(configs[0]).engine == NOTHING_TO_DO
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
