@@ -64,12 +64,9 @@ def forked(work: Callable[[], object]) -> int:
 
 
 def refused(work: Callable[[], Any]) -> None:
-    try:
+    with pytest.raises(StoreError) as raised:
         work()
-    except StoreError as error:
-        assert (error.code, error.retryable) == ("WRONG_CONTEXT", False)
-    else:
-        raise AssertionError("the child used what is the parent's")
+    assert (raised.value.code, raised.value.retryable) == ("WRONG_CONTEXT", False)
 
 
 def test_a_child_is_refused_while_another_thread_writes(config: Config) -> None:
