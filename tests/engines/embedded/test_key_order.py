@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sortedcontainers import SortedList
 
 from holdfast.contract.record import Range
 from holdfast.engines.embedded import key_order
@@ -49,22 +47,3 @@ def test_keys_that_come_and_go_take_no_more_room_than_those_that_stay() -> None:
         del records[key]
     assert len(order._unordered) <= key_order.UNORDERED_SPARE + 1
     assert list(order.walk(Range())) == []
-
-
-def test_many_new_keys_are_merged_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    added: list[object] = []
-
-    class Watched(SortedList):  # type: ignore[misc,type-arg]
-        def add(self, value: object) -> None:
-            added.append(value)
-            super().add(value)
-
-    monkeypatch.setattr(key_order, "SortedList", Watched)
-    records = {b"%06d" % (2 * n): 1 for n in range(10_000)}
-    order = KeyOrder(records)
-    assert len(list(order.walk(Range()))) == 10_000
-    new = [b"%06d" % (2 * n + 1) for n in range(1_000)]
-    order.add(new)
-    records.update(dict.fromkeys(new, 1))
-    assert list(order.walk(Range())) == sorted(records)
-    assert added == []

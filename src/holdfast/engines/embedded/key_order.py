@@ -7,7 +7,6 @@ what comes later waits until the next one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
 from typing import Any
 
 from sortedcontainers import SortedList
@@ -16,8 +15,6 @@ from holdfast.contract.record import Range
 
 #: How many more new keys than keys may wait to be put into order.
 UNORDERED_SPARE = 1024
-#: New keys are merged in one pass once there is one for so many that stand in order.
-MERGED_FROM = 32
 
 
 class KeyOrder:
@@ -76,11 +73,7 @@ class KeyOrder:
                 if len(new) < len(self._unordered):
                     # Some came, went and came again, and may stand there already.
                     new = {key for key in new if key not in self._order}
-                if len(new) * MERGED_FROM > len(self._order):
-                    # Many: two ordered runs merge in one pass, in C.
-                    self._order = SortedList(chain(self._order, sorted(new)))
-                else:
-                    self._order.update(new)
+                self._order.update(new)
             self._unordered.clear()
         except BaseException:
             self.forget()
