@@ -126,7 +126,7 @@ def test_a_child_forked_in_a_function_opens_its_own_and_sends_nothing(config: Co
 
 def test_a_close_under_way_at_the_fork_is_not_waited_for(config: Config) -> None:
     db = holdfast.sync.open(config).open()
-    engine = db._inner._require_shared().engine
+    engine: Any = db._inner._require_shared().engine
     while hasattr(engine, "inner"):
         engine = engine.inner
     let_go = engine._portal.close
