@@ -20,7 +20,7 @@ from holdfast.contract.errors import (
 )
 from holdfast.documents.indexing import build
 from holdfast.documents.query import F, parse_expression
-from holdfast.documents.storage import Put, Step
+from holdfast.documents.steps import Put, Step
 from tests.store.scene import Scene, engine_of, listed, rows_of
 
 PEOPLE = [
