@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,7 +34,7 @@ async def run_out(scene: Scene, **more: Any) -> AsyncIterator[tuple[Database, An
             await things.set("late", {"n": 3})
 
 
-@pytest.mark.row("I-012", "I-111")
+@pytest.mark.row("I-044", "I-103")
 @pytest.mark.parametrize("more", [{}, {"text": BIG}], ids=["small", "big"])
 async def test_a_write_takes_the_value(scene: Scene, more: dict[str, Any]) -> None:
     async with run_out(scene, **more) as (_, things):
@@ -48,7 +47,7 @@ async def test_a_write_takes_the_value(scene: Scene, more: dict[str, Any]) -> No
         assert await things.count() == 3
 
 
-@pytest.mark.row("I-012", "I-111")
+@pytest.mark.row("I-044", "I-103")
 async def test_what_changes_a_document_takes_the_value(scene: Scene) -> None:
     async with run_out(scene) as (_, things):
         await things.patch("living", {"n": 1})
@@ -57,7 +56,7 @@ async def test_what_changes_a_document_takes_the_value(scene: Scene) -> None:
         await things.set("other", {"n": 3})
 
 
-@pytest.mark.row("I-012", "I-111")
+@pytest.mark.row("I-044", "I-103")
 async def test_many_writes_take_the_values_in_one_commit(scene: Scene) -> None:
     async with run_out(scene) as (_, things):
         # One of those that ran out is written itself, and another document has its value.
@@ -67,7 +66,7 @@ async def test_many_writes_take_the_values_in_one_commit(scene: Scene) -> None:
             await things.set_many({"f": {"n": 5}, "g": {"n": 5}})
 
 
-@pytest.mark.row("I-012", "I-111")
+@pytest.mark.row("I-044", "I-103")
 async def test_where_one_value_is_taken_nothing_is_written(scene: Scene) -> None:
     async with run_out(scene) as (_, things):
         with pytest.raises(DuplicateKey):
@@ -76,7 +75,7 @@ async def test_where_one_value_is_taken_nothing_is_written(scene: Scene) -> None
         assert await things.find_many(n=1) == []
 
 
-@pytest.mark.row("I-012", "I-111")
+@pytest.mark.row("I-044", "I-103")
 async def test_a_batch_and_transactions_take_the_values(scene: Scene) -> None:
     async with run_out(scene) as (db, things):
         result = await things.batch([("set", "d", {"n": 1}), ("delete", "a")])
@@ -94,7 +93,7 @@ async def test_a_batch_and_transactions_take_the_values(scene: Scene) -> None:
                 await own.set("g", {"n": 7})
 
 
-@pytest.mark.row("I-012", "I-111")
+@pytest.mark.row("I-044", "I-103")
 async def test_of_a_rolled_back_transaction_nothing_remains(scene: Scene) -> None:
     async with run_out(scene) as (_, things):
         own = await things.begin_transaction()
@@ -103,7 +102,7 @@ async def test_of_a_rolled_back_transaction_nothing_remains(scene: Scene) -> Non
         await things.set("e", {"n": 1})
 
 
-@pytest.mark.row("I-012", "I-111")
+@pytest.mark.row("I-044", "I-103")
 async def test_an_index_is_built_over_documents_that_have_run_out(scene: Scene) -> None:
     async with scene.open() as db:
         things = db.collection("things")
@@ -122,7 +121,7 @@ async def test_an_index_is_built_over_documents_that_have_run_out(scene: Scene) 
             await things.set("e", {"n": 2})
 
 
-@pytest.mark.row("I-012", "I-111")
+@pytest.mark.row("I-044", "I-103")
 async def test_what_runs_out_during_a_build_is_in_nobodys_way(scene: Scene) -> None:
     async with scene.open() as db:
         things = db.collection("things")
@@ -137,7 +136,7 @@ async def test_what_runs_out_during_a_build_is_in_nobodys_way(scene: Scene) -> N
         assert await things.find_many(n=0) == [{"n": 0}]
 
 
-@pytest.mark.row("I-012", "I-111")
+@pytest.mark.row("I-044", "I-103")
 async def test_a_write_takes_the_value_while_the_index_is_built(scene: Scene) -> None:
     async with scene.open() as db:
         things = db.collection("things")
@@ -157,10 +156,3 @@ async def test_a_write_takes_the_value_while_the_index_is_built(scene: Scene) ->
             await things.set("more", {"n": 1})
         await things.create_index("n", "n", unique=True)
         assert await things.find_many(n=1) == [{"n": 1}]
-
-
-@pytest.mark.row("I-012", "I-111")
-async def test_over_a_connection_the_value_is_taken_too(tmp_path: Path) -> None:
-    remote = Scene("sqlite", tmp_path)
-    async with run_out(remote) as (_, things):
-        await things.set("d", {"n": 1})
