@@ -197,10 +197,7 @@ async def test_a_unique_index_refuses(scene: Scene) -> None:
         await users.delete("c")
         await users.set("d", {"email": "a@x"}, ttl=1)
         scene.clock.advance(5)
-        with pytest.raises(DuplicateKey):
-            await users.set("e", {"email": "a@x"})  # Nobody has swept it yet.
-        await db.sweep()
-        await users.set("e", {"email": "a@x"})
+        await users.set("e", {"email": "a@x"})  # Nobody has swept what ran out.
         assert [one.key async for one in users.query(email="a@x", hint="email")] == ["e"]
         assert await users.count(email=1) == 0
 
