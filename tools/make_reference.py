@@ -40,6 +40,7 @@ MODULES = (
         for name in (
             "engine", "batch", "record", "capability", "config", "runtime", "limits", "queues",
             "files", "forks", "memory", "pauses", "layering", "lookup",
+            "formats",
         )
     ),
     *(

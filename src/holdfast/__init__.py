@@ -90,6 +90,7 @@ from holdfast.database.scope import Scope
 from holdfast.database.snapshot import SnapshotView
 from holdfast.database.store_root import MultiStoreConfig, StoreRoot
 from holdfast.database.transaction import Transaction
+from holdfast.database.upgrading import Upgraded, upgrade
 from holdfast.records.core import KeyValueStore
 from holdfast.records.decorators.cached import Cached
 from holdfast.records.decorators.logged import Logged
@@ -207,6 +208,7 @@ __all__ = [
     "TransactionClosed",
     "Unauthenticated",
     "Unsupported",
+    "Upgraded",
     "ValueTooLarge",
     "VersionNotFound",
     "Walk",
@@ -221,5 +223,6 @@ __all__ = [
     "promote",
     "read_config",
     "restore",
+    "upgrade",
     "verify_backups",
 ]

@@ -94,6 +94,7 @@ STORES_AND_PROOFS = [
     ["stores", "versions", "ledger"],
     ["stores", "diff", "ledger", "1", "2"],
     ["stores", "list"],
+    ["stores", "index", "ledger"],
     ["seal"],
     ["verify"],
     ["receipt", "4"],
@@ -110,7 +111,7 @@ DOCUMENTS = [
 ]
 
 
-STATE = [["size"], ["stats"], ["telemetry", "--list"]]
+STATE = [["size"], ["stats"], ["upgrade", "--dry-run"], ["telemetry", "--list"]]
 
 STANDBY = [["follow", "SOURCE", "STANDBY", "--once"], ["promote", "--url", "STANDBY"]]
 

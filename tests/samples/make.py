@@ -7,6 +7,10 @@ again: a sample holds the bytes that this version of Holdfast wrote, and every l
 reading them. Who changes the format makes a new sample, beside the old ones, and keeps the old ones
 with their tests for as long as their format is read.
 
+A database on a server is kept as SQL: `format-1-postgres.sql` is the `schema.sql` of the last
+version whose function of a commit knew no rewrite, and the rows that it wrote into an encrypted
+database. The key file beside it has its keys, which protect nothing else.
+
 Clock and ids are fixed, so the samples of two runs of one version hold the same rows.
 """
 

@@ -16,7 +16,11 @@ from typing import Any
 import pytest
 
 import holdfast
+import holdfast.sync
+from holdfast.contract.batch import Batch, Put
 from holdfast.contract.engine import Engine
+from holdfast.contract.errors import Unsupported
+from holdfast.contract.formats import Formats
 from holdfast.contract.record import Range
 from holdfast.contract.runtime import Components, ManualClock
 from holdfast.database.handle import Database
@@ -297,6 +301,33 @@ def test_the_log_of_operations(sample: Database) -> None:
 
 def test_nothing_is_wrong(sample: Database) -> None:
     assert drive(sample.check()) == []
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_an_upgrade_finds_nothing_to_do(url: str, name: str, dry_run: bool) -> None:
+    before = raw_rows(url)
+    seen: list[Any] = []
+    done = holdfast.sync.upgrade(url, dry_run=dry_run, progress=lambda *step: seen.append(step))
+    # LMDB's second format says that a feature is used, and this one uses none.
+    assert done.engine.found == done.engine.newest == (1 if "lmdb" in name else 2)
+    assert done.rows == Formats(2, 2)
+    assert (done.changes, seen) == (False, [])
+    assert raw_rows(url) == before
+    with holdfast.sync.open(url, components=components(10), housekeeping=False) as db:
+        assert {str(entry.key): entry.value for entry in db.entries.items("#")} == VALUES
+
+
+def test_rows_of_a_format_that_was_given_up_are_refused_with_a_way(url: str) -> None:
+    """Format 1 of the rows was never released: there is no step from it."""
+    config = read_config(url)
+    engine = engine_class(config.scheme)(config, system_components())
+    drive(engine.open())
+    drive(engine.commit(Batch([Put(layout.SYSTEM_FORMAT, (1).to_bytes(2, "big"))])))
+    drive(engine.close())
+    before = raw_rows(url)
+    with pytest.raises(Unsupported, match="holdfast export"):
+        holdfast.sync.upgrade(url)
+    assert raw_rows(url) == before
 
 
 def test_it_goes_on_where_it_stood(url: str) -> None:

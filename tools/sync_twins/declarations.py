@@ -232,7 +232,7 @@ PURPOSES = {
     "keeping": "The twins of what keeps, locks, logs and proves.",
     "moments": "The twins of transactions, snapshots and scopes of a database.",
     "maintenance": "What looks after a database, for its twin.",
-    "moving": "The twins of `restore`, `follow` and `promote`.",
+    "moving": "The twins of `restore`, `follow`, `promote` and `upgrade`.",
     "database": "The twin of the database, and of `open`.",
 }
 
@@ -255,6 +255,7 @@ FUNCTIONS = (
     ("holdfast.database.restoring", "verify_backups"),
     ("holdfast.database.following", "follow"),
     ("holdfast.database.following", "promote"),
+    ("holdfast.database.upgrading", "upgrade"),
 )
 
 # What the code written by hand above and below names: module and name.

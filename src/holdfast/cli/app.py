@@ -31,6 +31,7 @@ from holdfast.cli import (
     stats,
     stores,
     telemetry,
+    upgrading,
     watching,
 )
 
@@ -86,6 +87,7 @@ for command, name, panel in (
     (maintenance.size, "size", "Care"),
     (maintenance.check, "check", "Care"),
     (maintenance.compact, "compact", "Care"),
+    (upgrading.upgrade, "upgrade", "Care"),
     (auditing.seal, "seal", "Care"),
     (auditing.verify, "verify", "Care"),
     (auditing.receipt, "receipt", "Care"),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import Enum
 from types import TracebackType
 from typing import ClassVar, Final, Literal, Self
@@ -29,6 +30,7 @@ from holdfast.contract.batch import (
 from holdfast.contract.capability import Capabilities
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.errors import Conflict, InvalidInput, Unsupported
+from holdfast.contract.formats import Formats
 from holdfast.contract.limits import check_draft
 from holdfast.contract.lookup import LookedUp, Lookup, Tally
 from holdfast.contract.pauses import pause_s
@@ -128,6 +130,51 @@ class Engine(ABC):
     @abstractmethod
     def lineage(self) -> str:
         """The line of history that revisions belong to; known once the engine is open."""
+
+    @property
+    def stored_format(self) -> int:
+        """The format of what is stored on the medium; known once the engine is open.
+
+        An engine has it from 1 on, and opens only what it reads and writes as it stands.
+        """
+        return 1
+
+    @classmethod
+    async def upgrade(
+        cls,
+        config: EngineConfig,
+        components: Components,
+        *,
+        dry_run: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> Formats:
+        """Bring a database that is not open here to the newest format of the engine.
+
+        This default is that of engines which refuse what they do not write: it opens the database
+        to see what is there, and does nothing. An engine that has steps overrides it. Each step
+        is done whole or not at all, and doing one twice is doing it once.
+
+        Args:
+            config: of the database.
+            components: as for the engine.
+            dry_run: say what would be done, and do nothing.
+            progress: called after each step with the format that the database is of by then.
+
+        Raises:
+            StoreNotFound: there is no database.
+            FormatTooNew, Unsupported: it is of a format that no step begins with.
+            ReadOnly: there is something to be done, and the configuration says to read only.
+        """
+        del progress
+        read_only = dry_run or config.read_only
+        asked = replace(config, create=False, read_only=read_only).shown_as(config)
+        engine = cls(asked, components)
+        try:
+            await engine.open()
+            found = engine.stored_format
+        finally:
+            await engine.close()
+        return Formats(found, found)
 
     @abstractmethod
     async def open(self) -> None:
@@ -333,6 +380,10 @@ class Layer(Engine):
     @property
     def lineage(self) -> str:
         return self.inner.lineage
+
+    @property
+    def stored_format(self) -> int:
+        return self.inner.stored_format
 
     async def open(self) -> None:
         await self.inner.open()

@@ -86,10 +86,7 @@ async def require_format(engine: Engine) -> Format:
     if record is None and (await engine.scan(Range(limit=1))).rows:
         record = await _stored(engine)  # Another process may just have made it.
         if record is None:
-            raise NotADatabase(
-                f"{url} holds rows that Holdfast's views did not write; "
-                "choose another path, or use the engine directly"
-            )
+            raise _not_ours(url)
     if record is None and writable:
         made = Format(features=tuple(sorted(understood)))
         await engine.transact([layout.SYSTEM_FORMAT], partial(_made, made))
@@ -115,6 +112,21 @@ async def require_format(engine: Engine) -> Format:
         await engine.transact([layout.SYSTEM_FORMAT], _compressed)
         found = Format(found.number, tuple(sorted({*found.features, COMPRESS})))
     return found
+
+
+async def stored_format(engine: Engine) -> int | None:
+    """The number of the format of the rows, which is read as it stands; None: no view wrote any.
+
+    Raises as `require_format`, except what concerns layers, keys and standbys: the format row is
+    in plain bytes under all of them.
+    """
+    url = engine.config.url
+    record = await _stored(engine)
+    if record is None and (await engine.scan(Range(limit=1))).rows:
+        record = await _stored(engine)  # Another process may just have made it.
+        if record is None:
+            raise _not_ours(url)
+    return None if record is None else read_format(record, url).number
 
 
 def features_above(engine: Engine) -> frozenset[str]:
@@ -172,6 +184,13 @@ def with_features(
     """The format row with more features, or fewer."""
     found = _decode(stored[len(MARKER) :])
     return write_format(Format(found.number, tuple(sorted({*found.features} - drop | add))))
+
+
+def _not_ours(url: str) -> NotADatabase:
+    return NotADatabase(
+        f"{url} holds rows that Holdfast's views did not write; "
+        "choose another path, or use the engine directly"
+    )
 
 
 def _too_new(url: str, number: int) -> FormatTooNew:

@@ -19,7 +19,7 @@ from holdfast.sync.feed import Watch
 from holdfast.sync.keeping import Audit, DataKeys, Lock, OperationLog, Retention
 from holdfast.sync.live import LiveQuery
 from holdfast.sync.moments import Scope, SnapshotView, Transaction
-from holdfast.sync.moving import follow, promote, restore, verify_backups
+from holdfast.sync.moving import follow, promote, restore, upgrade, verify_backups
 from holdfast.sync.state import ScopedStore, state_store
 from holdfast.sync.state_areas import KV, BatchArea, Bloom, Cache, Counter, Dev, Limiter, Presence
 from holdfast.sync.state_events import EventAccessor, EventDirectory, EventsArea, Subscription
@@ -82,5 +82,6 @@ __all__ = [
     "promote",
     "restore",
     "state_store",
+    "upgrade",
     "verify_backups",
 ]

@@ -81,6 +81,10 @@ class LmdbEngine(EngineOnFiles):
             self._lineage = self._medium.reading(self._medium.read_lineage)
         return self._lineage
 
+    @property
+    def stored_format(self) -> int:
+        return self._medium.reading(facts.read_version)
+
     async def open(self) -> None:
         await self._owner.open(self._open)
 

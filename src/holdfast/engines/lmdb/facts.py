@@ -127,6 +127,13 @@ def recognise(transaction: lmdb.Transaction[bytes], url: str) -> bool:
     return True
 
 
+def read_version(transaction: lmdb.Transaction[bytes]) -> int:
+    """The version of the format; the first as long as no feature is used, see `require`."""
+    version: int
+    (version,) = _VERSION.unpack((transaction.get(_FORMAT) or b"")[len(_NAME) :])
+    return version
+
+
 def features(transaction: lmdb.Transaction[bytes]) -> frozenset[str]:
     """What a program has to know to open the database."""
     return frozenset((transaction.get(_FEATURES) or b"").decode(errors="replace").split())

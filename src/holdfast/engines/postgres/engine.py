@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
+from holdfast.contract.formats import Formats
 from holdfast.contract.runtime import Components
+from holdfast.engines.postgres import formats
 from holdfast.engines.postgres.config import PostgresConfig
 from holdfast.engines.postgres.statements import Statements
 from holdfast.engines.postgres.transport import Known, PostgresTransport
 from holdfast.engines.remote import RemoteEngine, Transport
+from holdfast.engines.remote.portal import Portal
 
 
 class PostgresEngine(RemoteEngine):
@@ -43,6 +47,32 @@ class PostgresEngine(RemoteEngine):
     @property
     def capabilities(self) -> Capabilities:
         return self._capabilities
+
+    @property
+    def stored_format(self) -> int:
+        return formats.FORMAT
+
+    @classmethod
+    async def upgrade(
+        cls,
+        config: EngineConfig,
+        components: Components,
+        *,
+        dry_run: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> Formats:
+        settings = cast("PostgresConfig", config)
+
+        async def work() -> Formats:
+            return await formats.upgrade(settings, dry_run=dry_run, progress=progress)
+
+        if not components.host.runtime().blocking:
+            return await work()
+        portal = Portal("holdfast postgres upgrade", components.host)
+        try:
+            return await portal.run(work, withdraw=True)
+        finally:
+            portal.close()
 
     def transport(self) -> Transport:
         return PostgresTransport(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib.resources import files
 
@@ -46,6 +47,10 @@ SELECT revision, lineage, format, era, unflushed,
     current_setting('fsync') = 'on'
 FROM {schema}.head, pg_control_system()"""
 
+#: The class of the locks that keep makers of one schema apart: "hold".
+_MAKERS = 1_752_132_707
+_FUNCTION = re.compile(r"^CREATE FUNCTION .*?^\$holdfast\$;$", re.MULTILINE | re.DOTALL)
+
 
 class Statements:
     """What a transport says to its database.
@@ -71,6 +76,9 @@ class Statements:
         )
         self.head = self._filled("SELECT revision, lineage FROM {schema}.head FOR UPDATE")
         self.advance = self._filled("UPDATE {schema}.head SET revision = %s")
+        self.exists = "SELECT to_regclass(%s) IS NOT NULL"
+        self.take_makers_turn = f"SELECT pg_advisory_xact_lock({_MAKERS}, hashtext(%s))"
+        self.note_format = self._filled("UPDATE {schema}.head SET format = %s")
         self.make_schema = self._plain("CREATE SCHEMA {schema}")
         #: Where the table of the head is named as text.
         self.head_name = f"{self._schema}.head"
@@ -80,6 +88,13 @@ class Statements:
     def make(self) -> str:
         """Everything that makes a database's tables; several statements."""
         return self._plain(_source())
+
+    @property
+    def renew_functions(self) -> str:
+        """Everything that puts today's functions in the place of older ones; several statements."""
+        functions = _FUNCTION.findall(_source())
+        renewed = [one.replace("CREATE", "CREATE OR REPLACE", 1) for one in functions]
+        return self._plain("\n".join(renewed))
 
     def scan(self, *, start_open: bool, end_open: bool, reverse: bool) -> str:
         """A page of rows within a number of bytes; each with the head, and how many there were."""

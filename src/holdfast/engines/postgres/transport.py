@@ -14,7 +14,6 @@ from holdfast.contract.batch import Batch, Receipt
 from holdfast.contract.errors import (
     ConfigInvalid,
     ConnectionLost,
-    FormatTooNew,
     InvalidInput,
     OutcomeUnknown,
     StoreError,
@@ -25,19 +24,16 @@ from holdfast.contract.runtime import Ids
 from holdfast.engines.postgres.calls import Call, call_of, other_lineage
 from holdfast.engines.postgres.config import PostgresConfig
 from holdfast.engines.postgres.connections import Connection, Connections
+from holdfast.engines.postgres.formats import FORMAT, check_format
 from holdfast.engines.postgres.news import News
 from holdfast.engines.postgres.statements import Statements
 from holdfast.engines.remote import Transport
 from holdfast.engines.remote.transport import Outcome, Welcome
 
-#: How a database lies in its tables.
-FORMAT = 1
 #: Where a new lineage begins after a loss: so far above the last revision that is known.
 LINEAGE_GAP = 10**9
 #: How many faults are told one by one.
 FAULTS_MAX = 100
-#: The class of the locks that keep makers of one schema apart: "hold".
-_MAKERS = 1_752_132_707
 
 
 @dataclass
@@ -225,9 +221,7 @@ class PostgresTransport(Transport):
         return lineage, revision
 
     async def _exists(self, connection: Connection) -> bool:
-        [(found,)] = await self._rows(
-            connection, "SELECT to_regclass(%s) IS NOT NULL", [self._say.head_name]
-        )
+        [(found,)] = await self._rows(connection, self._say.exists, [self._say.head_name])
         return bool(found)
 
     async def _make(self, connection: Connection) -> None:
@@ -235,9 +229,7 @@ class PostgresTransport(Transport):
             raise self._absent()
         schema = self._config.schema
         # Two makers at once: the second waits here and finds everything made.
-        await connection.execute(
-            "SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [_MAKERS, schema]
-        )
+        await connection.execute(self._say.take_makers_turn, [schema])
         if await self._exists(connection):
             return
         [(there,)] = await self._rows(
@@ -249,12 +241,7 @@ class PostgresTransport(Transport):
         await connection.execute(self._say.begin, [self._ids.new().hex(), FORMAT])
 
     def _check_facts(self, facts: TupleRow) -> None:
-        if facts[2] != FORMAT:
-            raise FormatTooNew(
-                f"the database at {self._config.url} is of format {facts[2]}, and this version "
-                f"reads {FORMAT}; update Holdfast",
-                supported=FORMAT,
-            )
+        check_format(facts[2], self._config.url)
         if self._config.durability == "full" and not facts[8]:
             raise ConfigInvalid(
                 "durability=full wants a server that flushes; found fsync=off there. Set it to on, "

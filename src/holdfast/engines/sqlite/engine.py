@@ -24,6 +24,7 @@ from holdfast.engines.sqlite.failures import DRIVER_ERRORS, told, translate
 from holdfast.engines.sqlite.opening import Opened, keep_for_ever, open_database
 from holdfast.engines.sqlite.readers import Reader, SqliteSnapshot
 from holdfast.engines.sqlite.room import log_of, size_of
+from holdfast.engines.sqlite.tables import FORMAT_VERSION
 from holdfast.engines.sqlite.together import lookup_together
 from holdfast.engines.sqlite.verify import what_is_wrong
 from holdfast.engines.sqlite.writer import SqliteWriter
@@ -68,6 +69,10 @@ class SqliteEngine(EngineOnFiles):
             rewrites=writable,
             snapshot_age_max_s=settings.snapshot_age_max,
         )
+
+    @property
+    def stored_format(self) -> int:
+        return FORMAT_VERSION
 
     # --- Life -------------------------------------------------------------------------------
 
