@@ -20,6 +20,7 @@ from holdfast.contract.batch import (
 )
 from holdfast.contract.engine import NOT_NOW, NotNow
 from holdfast.contract.errors import InvalidInput, ReadOnly, StoreClosed, WrongContext
+from holdfast.contract.lookup import TAIL, LookedUp, Lookup, Tally
 from holdfast.contract.record import Counted, Page, Range, Record
 from holdfast.runtime.system import drive
 from tests.zoo.good import GoodEngine
@@ -207,6 +208,75 @@ class Instant(GoodEngine):
                 break
             rest = page.resume
         return Counted(rows if range.limit is None else min(rows, range.limit), page.revision)
+
+    def peek_lookup(self, lookup: Lookup) -> list[LookedUp] | NotNow:
+        [fence] = drive(self.read([lookup.fence.key]))
+        if fence is None or fence.value != lookup.fence.value:
+            return NOT_NOW
+        rows: list[LookedUp] = []
+        for start, end in lookup.spans:
+            page = drive(self.scan(Range(start, end, lookup.reverse, lookup.limit)))
+            for key, (value, _) in page.rows:
+                if lookup.cut is TAIL:
+                    name = key[-2 - int.from_bytes(key[-2:], "big") : -2]
+                else:
+                    name = key[lookup.cut[0] :][: lookup.cut[1]]
+                [target] = drive(self.read([lookup.into + name]))
+                rows.append((key, value, None if target is None else target.value))
+        return rows
+
+    def peek_tally(self, wanted: Tally) -> list[int] | NotNow:
+        [fence] = drive(self.read([wanted.fence.key]))
+        if fence is None or fence.value != wanted.fence.value:
+            return NOT_NOW
+        return [
+            len(drive(self.scan(Range(start, end, limit=limit))).rows)
+            for start, end, limit in wanted.spans
+        ]
+
+
+class LooksUpTargetsOfAnotherMoment(Instant):
+    """Looks up the targets of rows as they were when each was looked up first."""
+
+    def peek_lookup(self, lookup: Lookup) -> list[LookedUp] | NotNow:
+        first: dict[bytes, bytes | None] = self.__dict__.setdefault("targets", {})
+        rows = super().peek_lookup(lookup)
+        if rows is NOT_NOW:
+            return rows
+        return [(key, value, first.setdefault(key, target)) for key, value, target in rows]
+
+
+class LooksUpTheSpansReversed(Instant):
+    """Reverses the order of the spans with that of their rows."""
+
+    def peek_lookup(self, lookup: Lookup) -> list[LookedUp] | NotNow:
+        spans = lookup.spans[::-1] if lookup.reverse else lookup.spans
+        return super().peek_lookup(lookup._replace(spans=spans))
+
+
+class LimitsAllSpansTogether(Instant):
+    """Takes the limit of each span for that of all of them."""
+
+    def peek_lookup(self, lookup: Lookup) -> list[LookedUp] | NotNow:
+        rows = super().peek_lookup(lookup)
+        return rows if rows is NOT_NOW else rows[: lookup.limit]
+
+
+class LooksUpBehindAnyFence(Instant):
+    """Answers a look-up though its fence is another."""
+
+    def peek_lookup(self, lookup: Lookup) -> list[LookedUp] | NotNow:
+        [fence] = drive(self.read([lookup.fence.key]))
+        believed = lookup.fence._replace(value=b"" if fence is None else fence.value)
+        return super().peek_lookup(lookup._replace(fence=believed))
+
+
+class TalliesOneBeyondTheBound(Instant):
+    """Counts a row more than the bound of a range allows."""
+
+    def peek_tally(self, wanted: Tally) -> list[int] | NotNow:
+        spans = [(start, end, limit + 1) for start, end, limit in wanted.spans]
+        return super().peek_tally(wanted._replace(spans=spans))
 
 
 class StarvesTheLoopNow(Instant):

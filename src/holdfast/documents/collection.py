@@ -10,7 +10,7 @@ from holdfast.contract.errors import ConfigInvalid, Conflict, InvalidInput, Unsu
 from holdfast.contract.pauses import pause_s
 from holdfast.documents.caching import CacheConfig, EntryCache
 from holdfast.documents.serialization import SerializationConfig
-from holdfast.documents.storage import REMOVE
+from holdfast.documents.steps import REMOVE
 from holdfast.documents.transacting import CollectionTransaction, begun
 from holdfast.documents.writing import Writing, merge_patch
 from holdfast.store.snapshot import SnapshotEngine

@@ -9,7 +9,8 @@ from holdfast.contract.errors import Conflict, KeyNotFound, StoreError, StoreNot
 from holdfast.documents.caching import EntryCache
 from holdfast.documents.indexed import Indexed
 from holdfast.documents.keys import require_key
-from holdfast.documents.storage import KEEP, Decision, DocumentStorage, Put, Step
+from holdfast.documents.steps import KEEP, Decision, Put, Step
+from holdfast.documents.storage import DocumentStorage
 from holdfast.records.options import WriteOptions
 from holdfast.store.versions.chunks import Values
 from holdfast.store.versions.entry import Entry

@@ -17,7 +17,7 @@ from holdfast.documents.queries import Queries
 from holdfast.documents.query.query import Query
 from holdfast.documents.query.select import compile_select
 from holdfast.documents.spelling import as_query
-from holdfast.documents.storage import Put, Step
+from holdfast.documents.steps import Put, Step
 from holdfast.documents.walking import Moment, Results
 from holdfast.records.options import WriteOptions
 from holdfast.store.versions.entry import Entry

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from enum import Enum
-from typing import Any, Final, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 from holdfast.codecs import envelope
-from holdfast.codecs.serializers import MESSAGE_PACK
 from holdfast.contract.batch import Need
 from holdfast.contract.engine import NOT_NOW, Engine
-from holdfast.contract.errors import Conflict, IntegrityFailed, InvalidKey
+from holdfast.contract.errors import Conflict, DuplicateKey, IntegrityFailed, InvalidKey
 from holdfast.contract.record import THIS_COMMIT, Range, Record
 from holdfast.documents.indexes.definition import Catalogue, catalogue_key, read_catalogue
 from holdfast.documents.indexes.derived import IndexRows, known_rows
+from holdfast.documents.indexes.holders import holders_of
 from holdfast.documents.keys import require_key
 from holdfast.documents.known import Known
+from holdfast.documents.steps import KEEP, Put, Step
 from holdfast.documents.vector.kept import KeptGraph
-from holdfast.records.options import NO_OPTIONS, WriteOptions
 from holdfast.records.services.hashing import Sha256HashingService
 from holdfast.records.services.metadata import StandardMetadataService
 from holdfast.records.services.protocols import Past
@@ -26,7 +25,7 @@ from holdfast.store.feed_row import Cause
 from holdfast.store.plan import Derived, Plan
 from holdfast.store.space import Space
 from holdfast.store.transaction import TransactionEngine
-from holdfast.store.versions.chunks import Serialized, Values, chunk_values
+from holdfast.store.versions.chunks import Values, chunk_values
 from holdfast.store.versions.derived import ExpiryRows
 from holdfast.store.versions.entry import Entry, PendingRevision
 from holdfast.store.versions.past_rows import read_grave
@@ -36,64 +35,6 @@ from holdfast.store.versions.rows import Rows
 #: The most bytes a key of a document can have.
 KEY_BYTES_MAX: Final = 1024
 _READS_MAX = 64  # How often a big document is read again that was replaced meanwhile.
-
-
-class _Act(Enum):
-    KEEP = "keep"
-    REMOVE = "delete"
-
-
-#: What a decision answers: leave it as it is, or remove it.
-KEEP: Final = _Act.KEEP
-REMOVE: Final = _Act.REMOVE
-
-
-class Put(NamedTuple):
-    """What a decision puts under a key.
-
-    Attributes:
-        value: the plain document, serialised.
-        options: who and why, and for how long.
-    """
-
-    value: Serialized
-    options: WriteOptions = NO_OPTIONS
-
-    @property
-    def document(self) -> Any:
-        """The plain document as it will be read: nobody else has it, so nobody changes it."""
-        return MESSAGE_PACK.decode(b"".join(self.value.canonical))
-
-
-#: Decides one key's part of a commit, from the document that stands there.
-Decision = Callable[[Entry[Any] | None], Put | Literal[_Act.KEEP, _Act.REMOVE]]
-
-
-class Step:
-    """One key's part of a commit.
-
-    Attributes:
-        key: of the document.
-        decide: what to do.
-        options: who and why.
-        reads: whether `decide` looks at the value that stands there.
-        before: the entry that was found, once committed.
-        after: the stored bytes that were put; None: none were.
-        written: whether there was anything to do.
-    """
-
-    __slots__ = ("after", "before", "decide", "key", "options", "reads", "written")
-
-    def __init__(
-        self, key: str, decide: Decision, options: WriteOptions = NO_OPTIONS, *, reads: bool = False
-    ) -> None:
-        self.key = key
-        self.decide = decide
-        self.options = options
-        self.reads = reads
-        self.before: Entry[Any] | None = None
-        self.after: bytes | None = None
-        self.written = False
 
 
 class _Derived(NamedTuple):
@@ -260,10 +201,45 @@ class DocumentStorage:
             Conflict, InvalidKey, InvalidValue, StoreNotFound: likewise.
         """
         keys = [self.data_key(step.key) for step in steps]
+        # It ends: each turn but the last ends a document that was in the way.
+        while True:
+            plans: list[Plan] = []
+            try:
+                return await self._transact(steps, keys, plans)
+            except DuplicateKey:
+                # Who has the value may have run out, and nobody has swept it yet.
+                if not plans or not await self.end_holders(plans[-1]):
+                    raise
+
+    async def end_holders(self, plan: Plan, data_keys: Sequence[bytes] = ()) -> int:
+        """End the documents that have run out and hold what a plan wants to be alone with.
+
+        Args:
+            plan: of a commit that was refused.
+            data_keys: more rows to look at.
+
+        Returns:
+            How many were ended.
+        """
+        holders = await holders_of(self.engine, self._data, plan.unique)
+        wanted = list(dict.fromkeys((*data_keys, *holders)))
+        records = await self.engine.read(wanted)
+        due = [
+            key
+            for key, row in zip(wanted, records, strict=True)
+            if row is not None and self.expired(row.value)
+        ]
+        return await self.expire(due) if due else 0
+
+    async def _transact(
+        self, steps: Sequence[Step], keys: Sequence[bytes], plans: list[Plan]
+    ) -> int:
+        """One try; its plans are noted."""
         count = 1 + len(keys)
         asked: list[bytes] = []
 
         def write(plan: Plan, records: Sequence[Record | None]) -> Need | None:
+            plans[:] = (plan,)
             if len(records) == count:
                 asked.clear()
             derived = self._derived_of(None if records[0] is None else records[0].value)

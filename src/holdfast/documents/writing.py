@@ -13,13 +13,7 @@ from holdfast.documents.collections import Collections
 from holdfast.documents.keyed import Keyed
 from holdfast.documents.query.query import Query
 from holdfast.documents.results import BatchResult, QueryResult
-from holdfast.documents.storage import (
-    KEEP,
-    REMOVE,
-    Put,
-    Step,
-    _Act,
-)
+from holdfast.documents.steps import KEEP, REMOVE, Put, Step, _Act
 from holdfast.documents.walking import Results
 from holdfast.records.options import KEEP as KEEP_EXPIRY
 from holdfast.records.options import WriteOptions, write_options

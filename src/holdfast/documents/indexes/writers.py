@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from holdfast.codecs.keys import unpack_text
 from holdfast.contract.errors import DuplicateKey
@@ -28,7 +28,7 @@ Values = list[Found] | None
 
 #: A row of a unique index whose entry is the only one of its values has the identifier behind the
 #: note. Of equal nulls there may be many: they stand as in other indexes.
-_NOTE_BYTES = 1
+NOTE_BYTES: Final = 1
 _SHARED = Note.MISSING | Note.NOTHING
 
 
@@ -113,9 +113,11 @@ class OrderedWriter(IndexWriter):
                 if standing in (None, value):
                     plan.put(key, value)
                 elif key not in old:
-                    raise self.duplicate(identifier)
+                    error = self.duplicate(identifier)
+                    plan.unique = {**plan.unique, key: error}  # So it is known what is in the way.
+                    raise error
             elif old.get(key) != value:
-                if len(value) > _NOTE_BYTES and key not in old:
+                if len(value) > NOTE_BYTES and key not in old:
                     plan.absent(key, self.duplicate(identifier))
                 plan.put(key, value)
 
@@ -126,7 +128,7 @@ class OrderedWriter(IndexWriter):
         nulls = self._nulls(values, identifier)
         for key, note in self.order.entries(values, identifier).items():
             if (note and note[0] & _SHARED) or key in nulls:
-                rows[self.prefix + key] = note[:_NOTE_BYTES]
+                rows[self.prefix + key] = note[:NOTE_BYTES]
             else:
                 rows[self.prefix + key[: -len(tail)]] = (note or b"\0") + identifier
         return rows
@@ -302,8 +304,8 @@ def identifier_in(
     definition: IndexDefinition, order: IndexOrder, key: bytes, value: bytes
 ) -> bytes:
     """The document of a row of a btree index; `key` is without the prefix of the index."""
-    if definition.unique and len(value) > _NOTE_BYTES:
-        return value[_NOTE_BYTES:]
+    if definition.unique and len(value) > NOTE_BYTES:
+        return value[NOTE_BYTES:]
     return order.identifier(key)
 
 

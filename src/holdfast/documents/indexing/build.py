@@ -83,7 +83,13 @@ async def build(
             start = storage.rows.data if row is None else row.value + b"\0"
             page = await storage.engine.scan(Range(start, storage.whole.end, limit=BUILD_ROWS))
             data_keys = _some(page.rows)
-            if not await _take_in(storage, index, data_keys):
+            rows = {key: record.value for key, record in page.rows}
+            if index.unique:
+                # What has run out and was not swept is not to hold a value.
+                due = [key for key in data_keys if storage.expired(rows[key])]
+                if due:
+                    await storage.expire(due)
+            if not await _take_in_all(storage, index, data_keys):
                 return  # Somebody else finished or dropped it.
             looked_at += len(data_keys)
             if progress is not None:
@@ -241,8 +247,21 @@ def _some(rows: list[tuple[bytes, Record]]) -> list[bytes]:
     return keys
 
 
-async def _take_in(
+async def _take_in_all(
     storage: DocumentStorage, index: IndexDefinition, data_keys: list[bytes]
+) -> bool:
+    """As `_take_in`; what runs out meanwhile is ended where its value is another document's."""
+    while True:
+        plans: list[Plan] = []
+        try:
+            return await _take_in(storage, index, data_keys, plans)
+        except DuplicateKey:
+            if not plans or not await storage.end_holders(plans[-1], data_keys):
+                raise
+
+
+async def _take_in(
+    storage: DocumentStorage, index: IndexDefinition, data_keys: list[bytes], plans: list[Plan]
 ) -> bool:
     """Put the rows of some documents; without any, the index is ready. False: it is not wanted."""
     progress_key = build_key(storage.number, index.number)
@@ -252,6 +271,7 @@ async def _take_in(
 
     def write(plan: Plan, records: Sequence[Record | None]) -> Need | None:
         nonlocal wanted
+        plans[:] = (plan,)
         if len(records) == count:
             asked.clear()
         catalogue = read_catalogue(None if records[0] is None else records[0].value)

@@ -26,6 +26,7 @@ from holdfast.contract.batch import (
 )
 from holdfast.contract.engine import NOT_NOW, Engine
 from holdfast.contract.errors import Conflict, InvalidKey, ReadOnly, StoreClosed, WrongContext
+from holdfast.contract.lookup import TAIL, Fence, LookedUp, Lookup, Tally
 from holdfast.contract.record import Counted, Range, Record
 from holdfast.runtime.system import drive
 from holdfast.testing.driving import THREADS, in_threads
@@ -92,6 +93,20 @@ class AtOnce(Section):
         rows = min(engine.capabilities.page_rows_max, ROWS_COUNTED)
         await put(engine, *((b"%06d" % number, b"") for number in range(rows)), (b"z", b"last"))
         await _count_as_scan(engine)
+
+    @promise()
+    async def test_an_index_is_looked_up_as_it_is_scanned_and_read(self, subject: Subject) -> None:
+        engine = await subject.open()
+        await put(engine, FENCE, *INDEX, *((TARGETS + name, b"of " + name) for name in TARGETED))
+        await _look_up_as_scan(engine)
+        await put(engine, (TARGETS + b"b", b"new"), (TARGETS + b"lacking", b"come"))
+        await engine.commit(Batch([Delete(TARGETS + b"a"), Delete(INDEX[3][0])]))
+        await _look_up_as_scan(engine)
+        await put(engine, (FENCE.key, b"another"))
+        if engine.peek_lookup is not None:
+            assert engine.peek_lookup(LOOKUPS[0]) is NOT_NOW, "its fence is another"
+        if engine.peek_tally is not None:
+            assert engine.peek_tally(TALLY) is NOT_NOW, "its fence is another"
 
     @promise()
     async def test_deciding_now_does_what_transact_does(self, subject: Subject) -> None:
@@ -264,3 +279,62 @@ async def _peek_as_scan(engine: Engine) -> None:
             if peeked is not NOT_NOW:
                 assert peeked == page, f"peek answers {peeked!r}, scan {page!r}"
             rest = page.resume
+
+
+FENCE = Fence(b"fence", b"as believed")
+TARGETS = b"target "
+TARGETED = (b"a", b"b", b"cc", b"d")
+
+
+def _row(value: bytes, name: bytes) -> tuple[bytes, bytes]:
+    """A row of an index, whose key ends with the name of its target and how long that is."""
+    return b"index " + value + name + len(name).to_bytes(2, "big"), b"note " + name
+
+
+INDEX = (
+    _row(b"1", b"a"), _row(b"1", b"b"), _row(b"2", b"lacking"), _row(b"2", b"cc"),
+    _row(b"3", b"d"), _row(b"3", b"a"),
+)  # fmt: skip
+WHOLE = (b"index ", b"index\xff")
+SPANS = (
+    (WHOLE,),
+    ((b"index 1", b"index 2"), (b"index 3", b"index 4")),
+    ((b"index 5", b"index 6"),),
+)
+LOOKUPS = [
+    Lookup(FENCE, spans, reverse, limit, TARGETS, cut)
+    for spans in SPANS
+    for reverse in (False, True)
+    for limit in (1, 2, 6, 100)
+    for cut in (TAIL, (-3, 1))
+]
+TALLY = Tally(FENCE, [(*WHOLE, limit) for limit in (1, 4, 5, 6, 7)] + [(b"t", b"target b", 9)])
+
+
+def _target(lookup: Lookup, key: bytes) -> bytes:
+    if lookup.cut is TAIL:
+        return lookup.into + key[-2 - int.from_bytes(key[-2:], "big") : -2]
+    start, length = lookup.cut
+    return lookup.into + key[start:][:length]
+
+
+async def _look_up_as_scan(engine: Engine) -> None:
+    """Looking up may be refused for now; what it answers is what scans and reads answer."""
+    if engine.peek_lookup is not None:
+        for lookup in LOOKUPS:
+            rows: list[LookedUp] = []
+            for start, end in lookup.spans:
+                page = await engine.scan(Range(start, end, lookup.reverse, lookup.limit))
+                for key, (value, _) in page.rows:
+                    [found] = await engine.read([_target(lookup, key)])
+                    rows.append((key, value, None if found is None else found.value))
+            answer = engine.peek_lookup(lookup)
+            if answer is not NOT_NOW:
+                assert answer == rows, f"{lookup}: look-up answers {answer!r}, scan {rows!r}"
+    if engine.peek_tally is not None:
+        counts = [
+            len((await engine.scan(Range(start, end, limit=limit))).rows)
+            for start, end, limit in TALLY.spans
+        ]
+        counted = engine.peek_tally(TALLY)
+        assert counted is NOT_NOW or counted == counts, f"tally {counted!r}, scan {counts!r}"

@@ -1,0 +1,70 @@
+"""What a commit does to each of its documents, and what it decides from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Final, Literal, NamedTuple
+
+from holdfast.codecs.serializers import MESSAGE_PACK
+from holdfast.records.options import NO_OPTIONS, WriteOptions
+from holdfast.store.versions.chunks import Serialized
+from holdfast.store.versions.entry import Entry
+
+
+class _Act(Enum):
+    KEEP = "keep"
+    REMOVE = "delete"
+
+
+#: What a decision answers: leave it as it is, or remove it.
+KEEP: Final = _Act.KEEP
+REMOVE: Final = _Act.REMOVE
+
+
+class Put(NamedTuple):
+    """What a decision puts under a key.
+
+    Attributes:
+        value: the plain document, serialised.
+        options: who and why, and for how long.
+    """
+
+    value: Serialized
+    options: WriteOptions = NO_OPTIONS
+
+    @property
+    def document(self) -> Any:
+        """The plain document as it will be read: nobody else has it, so nobody changes it."""
+        return MESSAGE_PACK.decode(b"".join(self.value.canonical))
+
+
+#: Decides one key's part of a commit, from the document that stands there.
+Decision = Callable[[Entry[Any] | None], Put | Literal[_Act.KEEP, _Act.REMOVE]]
+
+
+class Step:
+    """One key's part of a commit.
+
+    Attributes:
+        key: of the document.
+        decide: what to do.
+        options: who and why.
+        reads: whether `decide` looks at the value that stands there.
+        before: the entry that was found, once committed.
+        after: the stored bytes that were put; None: none were.
+        written: whether there was anything to do.
+    """
+
+    __slots__ = ("after", "before", "decide", "key", "options", "reads", "written")
+
+    def __init__(
+        self, key: str, decide: Decision, options: WriteOptions = NO_OPTIONS, *, reads: bool = False
+    ) -> None:
+        self.key = key
+        self.decide = decide
+        self.options = options
+        self.reads = reads
+        self.before: Entry[Any] | None = None
+        self.after: bytes | None = None
+        self.written = False
