@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from holdfast.documents.keyed import Keyed as AsyncKeyed
     from holdfast.documents.results import BatchResult, QueryResult
     from holdfast.documents.serialization import SerializationConfig
-    from holdfast.documents.storage import _Act
+    from holdfast.documents.steps import _Act
     from holdfast.documents.transacting import CollectionTransaction as AsyncCollectionTransaction
     from holdfast.documents.transacting import TransactionState
     from holdfast.documents.writing import Writing as AsyncWriting
