@@ -319,3 +319,17 @@ def test_kept_methods_and_functions_that_ask_for_themselves(store: Store) -> Non
     with pytest.raises(InvalidInput, match="would wait for itself"):
         outer(1)
     assert outer(0) == 0
+
+
+def test_what_renews_a_lease_ends_with_it(store: Store) -> None:
+    before = threading.enumerate()
+    for _ in range(20):
+        with (
+            store.claim.lease("lease", ttl=3600.0),
+            store.semaphore.permit("permit", 1, ttl=3600.0),
+        ):
+            assert len(threading.enumerate()) >= len(before) + 2
+    for one in threading.enumerate():
+        if one not in before and one.name.startswith("holdfast keeps"):
+            one.join(10)
+            assert not one.is_alive()

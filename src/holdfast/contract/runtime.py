@@ -124,6 +124,13 @@ class Worker(ABC):
         """Wait for its end; False when it still runs after the time."""
 
 
+class Stopped(BaseException):
+    """Ends a coroutine where it waits in a thread of its own; it goes through every handler.
+
+    Not GeneratorExit, which would not reach below an asynchronous iterator.
+    """
+
+
 class Background(ABC):
     """A coroutine that goes on by itself: a task of a loop, or a thread of its own."""
 

@@ -20,7 +20,7 @@ from typing import Any, TypeVar, cast
 
 from holdfast.contract.errors import InvalidInput, StoreClosed, TimedOut, WrongContext
 from holdfast.contract.queues import next_of
-from holdfast.contract.runtime import Completion
+from holdfast.contract.runtime import Completion, Stopped
 
 T = TypeVar("T")
 
@@ -87,10 +87,6 @@ def _part_from_parent() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_part_from_parent)
-
-
-class _Closed(BaseException):
-    """Ends a step where it waits; GeneratorExit would not reach below an asynchronous iterator."""
 
 
 class DrivenIterator(Iterator[T]):
@@ -258,8 +254,8 @@ class DrivenIterator(Iterator[T]):
         try:
             step, self._step, self._hold = self._step, None, None
             if step is not None:
-                with contextlib.suppress(_Closed, StopAsyncIteration):
-                    step.throw(_Closed())
+                with contextlib.suppress(Stopped, StopAsyncIteration):
+                    step.throw(Stopped())
             close = getattr(self._iterator, "aclose", None)
             if close is not None:
                 drive(close())
@@ -367,7 +363,7 @@ class Limited(Awaitable[T]):
                     wish = steps.throw(thrown.pop())
             except StopIteration as finished:
                 return cast("T", finished.value)
-            except _Closed:
+            except Stopped:
                 if not expired:
                     raise
                 raise TimedOut(
@@ -380,7 +376,7 @@ class Limited(Awaitable[T]):
                 failure = error
             else:
                 if ours and opened is False:
-                    expired, failure = True, _Closed()
+                    expired, failure = True, Stopped()
 
 
 class ThreadCompletion(Completion[T]):

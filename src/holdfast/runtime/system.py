@@ -29,7 +29,14 @@ from holdfast.contract.runtime import (
     SystemIds,
     Worker,
 )
-from holdfast.runtime.drive import DrivenIterator, Limited, ThreadCompletion, drive, driving
+from holdfast.runtime.drive import (
+    DrivenIterator,
+    Hold,
+    Limited,
+    ThreadCompletion,
+    drive,
+    driving,
+)
 
 __all__ = ["LoopRuntime", "SystemHost", "ThreadRuntime", "drive", "system_components"]
 
@@ -48,7 +55,11 @@ class ThreadRuntime(Runtime):
         return ThreadCompletion()
 
     async def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)  # noqa: ASYNC251 - to hold the thread is the purpose
+        if seconds > 0:
+            # Held at a gate, which who stops the work opens; nothing ends a plain sleep.
+            await Hold(ThreadCompletion(), seconds)
+        else:
+            time.sleep(0)  # noqa: ASYNC251 - another thread may go on
 
     async def offload(self, work: Callable[[], T]) -> T:
         return work()

@@ -195,7 +195,11 @@ class _Reading(View):
 class LeveldbView(_Reading):
     """A snapshot."""
 
-    _left = False
+    _left = True  # Until it has what it lets go: an interrupt can come before that.
+
+    def __init__(self, source: Any, calls: Calls) -> None:
+        super().__init__(source, calls)
+        self._left = False
 
     def __del__(self) -> None:
         if not self._left:

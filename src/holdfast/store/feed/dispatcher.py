@@ -17,7 +17,7 @@ from functools import partial
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import Compacted, StoreClosed, StoreError, TimedOut
-from holdfast.contract.runtime import Background, Completion, Components, Runtime
+from holdfast.contract.runtime import Background, Completion, Components, Runtime, Stopped
 from holdfast.runtime.gate import Gate
 from holdfast.store.change import Change
 from holdfast.store.feed.subscribers import CLOSE_WAIT_S, RETRY_S, EventService
@@ -286,6 +286,8 @@ class Dispatcher:
                     await self.reach(await self._source.newest())
                 except StoreClosed:
                     return
+                except Stopped:
+                    raise
                 except StoreError as error:
                     _log.warning("changes for subscribers are waited for again: %s", error)
                     await self._runtime.sleep(RETRY_S)
