@@ -227,7 +227,7 @@ async def test_serializations_that_cannot_be_are_named(
         with pytest.raises(ConfigInvalid):
             things.stored_as(SerializationConfig(**options))
         # Registered for good, so it is the same one each time.
-        gives = SerializationConfig(serializer=SURROGATES, name="surrogates", code=15)
+        gives = SerializationConfig(serializer=SURROGATES, name="surrogates", code=13)
         with pytest.raises(SerializationFailed, match="surrogate"):
             await things.stored_as(gives).set("a", {"n": 1})
         assert await things.get("a") is None

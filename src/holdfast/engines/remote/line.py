@@ -47,6 +47,9 @@ class Line:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
         self._parted: StoreError | None = None
+        #: In a forked child: what would tell the selector, which it shares with its parent, that
+        #: the socket is closed, if it were collected.
+        self._inherited: Transport | None = None
         #: How many requests were sent; each is one round trip.
         self.requests = 0
 
@@ -118,7 +121,7 @@ class Line:
     def part(self, refusal: StoreError) -> None:
         """In a forked child: the transport is the parent's, and every request is refused."""
         self._parted = refusal
-        self._transport = None
+        self._inherited, self._transport = self._transport, None
 
     def require_process(self) -> None:
         """Raise WrongContext in a forked child: what ran before may have forked."""
