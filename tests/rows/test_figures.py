@@ -29,6 +29,13 @@ def test_the_throughput_of_each_engine_is_on_record() -> None:
         assert all(re.match(r" [\d.,]+[kM]? ", cell) for cell in letters[0]), letters[0]
 
 
+@pytest.mark.row("E-121")
+def test_the_other_engines_have_figures_too() -> None:
+    figures = (repository.ROOT / "docs" / "benchmarks-engines.md").read_text()
+    for engine in ELSEWHERE:
+        assert re.search(rf"^\| holdfast {engine}.*\d", figures, re.MULTILINE), engine
+
+
 @pytest.mark.row("E-087")
 def test_what_missed_its_target_has_its_profile_beside_it() -> None:
     missed = re.findall(r"^\| (.+?) \| [^|]+ \| [^|]+ \| \*\*MISSED\*\* \|$", text(), re.MULTILINE)
