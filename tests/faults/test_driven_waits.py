@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+from collections import deque
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 import holdfast
-from holdfast.contract.errors import TimedOut
-from holdfast.runtime.drive import ThreadCompletion
+from holdfast.contract.errors import TimedOut, WrongContext
+from holdfast.runtime import drive as drive_module
+from holdfast.runtime.drive import DrivenIterator, ThreadCompletion
 from holdfast.runtime.system import ThreadRuntime, drive
 
 LONG_S = 30.0
@@ -139,3 +143,76 @@ def test_a_wait_that_a_fork_interrupts_is_refused_in_the_child(
     )  # fmt: skip
     assert done.stdout == "WRONG_CONTEXT WRONG_CONTEXT ", done.stderr
     assert done.returncode == 0, done.stderr
+
+
+class Numbers:
+    """An asynchronous iterator with nothing to close; `ready` is what it has read already."""
+
+    def __init__(self, *, waits: ThreadCompletion[None] | None = None) -> None:
+        self.ready: deque[int] = deque()
+        self._waits = waits
+        self._next = 0
+
+    def __aiter__(self) -> AsyncIterator[int]:
+        return self
+
+    async def __anext__(self) -> int:
+        if self._waits is not None:
+            await self._waits.wait()
+        self._next += 1
+        return self._next
+
+
+def test_an_iteration_at_rest_goes_on_in_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    items = DrivenIterator(Numbers())
+    assert next(items) == 1
+    monkeypatch.setattr(drive_module, "_process", [object()])  # As a fork does it.
+    assert next(items) == 2
+    items.close()
+    with pytest.raises(StopIteration):
+        next(items)
+
+
+def test_an_iteration_under_way_belongs_to_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: ThreadCompletion[None] = ThreadCompletion()
+    items = DrivenIterator(Numbers(waits=done))
+    with pytest.raises(TimedOut):
+        items.take(0.001)
+    with monkeypatch.context() as child:
+        child.setattr(drive_module, "_process", [object()])
+        with pytest.raises(WrongContext, match="before a fork"):
+            next(items)
+    done.settle()
+    assert next(items) == 1
+
+
+def test_an_item_that_another_thread_took_is_waited_for_again() -> None:
+    class Taken(deque[int]):
+        """Seems to have something when it is looked at, which is gone a moment later."""
+
+        def __len__(self) -> int:
+            return 1
+
+    numbers = Numbers()
+    numbers.ready = Taken()
+    assert next(DrivenIterator(numbers)) == 1
+
+
+def test_a_step_that_wants_a_loop_is_refused() -> None:
+    class Foreign(Numbers):
+        async def __anext__(self) -> int:
+            await asyncio.sleep(0)
+            return 1
+
+    items = DrivenIterator(Foreign())
+    with pytest.raises(WrongContext, match="event loop"):
+        items.take()
+
+
+def test_a_rest_of_no_time_returns_at_once() -> None:
+    async def work() -> str:
+        await ThreadRuntime().sleep(0)
+        await ThreadRuntime().sleep(0.001)
+        return "done"
+
+    assert drive(work()) == "done"
