@@ -69,7 +69,10 @@ file_size_limit = needs(
     sys.platform != "win32", "a full medium is imitated by RLIMIT_FSIZE, which Windows lacks"
 )
 linux = needs(sys.platform == "linux", "what it reads stands in /proc, which is Linux's own")
-fork = needs(hasattr(os, "fork"), "a process forks, which Windows cannot")
+_NO_FORK = "a process forks, which Windows cannot"
+fork = needs(hasattr(os, "fork"), _NO_FORK)
+#: For all tests of a file.
+on_fork = marks(hasattr(os, "fork"), _NO_FORK)
 strace = needs(
     shutil.which("strace") is not None, "flushes of another process are seen by strace alone"
 )

@@ -28,6 +28,7 @@ def test_a_file_that_is_broken_off_is_removed(tmp_path: Path) -> None:
 
 def test_where_nothing_can_be_removed_the_caller_still_gets_what_went_wrong(tmp_path: Path) -> None:
     system = ZipFileSystem(str(tmp_path / "all.zip"), mode="w")
+    # An archive takes files and lets go of none, and this is how it says so.
     with pytest.raises(NotImplementedError):
         system.rm_file("anything")
     with pytest.raises(KeyboardInterrupt):

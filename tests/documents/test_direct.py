@@ -95,6 +95,19 @@ async def agree(collection: Any, rows: dict[str, Any], chance: random.Random, ti
         assert await collection.count(*conditions, **equal) == len(run_reference(whole, stored))
 
 
+@pytest.mark.row("I-040")
+async def test_a_field_with_the_name_of_an_operator_is_no_operator(shared_scene: Scene) -> None:
+    async with shared_scene.open() as db:
+        collection = db.collection("things")
+        await collection.set("one", {"a": 5, "eq": 1})
+        await collection.set("other", {"a": 1, "eq": 5})
+        for path in ("a", "eq"):
+            await collection.create_index(path, path)
+        for _ in range(2):
+            assert await collection.find_many(F.a == 5) == [{"a": 5, "eq": 1}]
+            assert await collection.find_many(order_by=F.a, eq=5) == [{"a": 1, "eq": 5}]
+
+
 @pytest.mark.row("I-040", "I-005")
 @pytest.mark.parametrize("keys", ["of one length", "of several"])
 async def test_what_is_asked_again_agrees_with_the_reference(

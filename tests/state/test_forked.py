@@ -13,10 +13,11 @@ import pytest
 
 import holdfast.sync
 from holdfast.state import MockStoreAdapter, RedisAdapter
+from tests import needs
 from tests.state.conftest import RedisServer
 
 pytestmark = [
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork"),
+    *needs.on_fork,
     # Which is what this is about.
     pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning"),
 ]

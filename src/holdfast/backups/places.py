@@ -87,8 +87,8 @@ def _give_up(system: Any, stream: Any, path: str) -> None:
     if discard is None or getattr(system, "local_file", False):
         with suppress(OSError):
             stream.close()
-        # NotImplementedError comes from file systems that can only add files, such as an archive.
-        # The torn object stays there, and whoever reads it as a backup is refused.
+        # A file system that can only add files, such as a ZIP archive, raises NotImplementedError
+        # here. The torn object stays there, and whoever reads it as a backup is refused.
         with suppress(OSError, NotImplementedError):
             system.rm_file(path)
         return

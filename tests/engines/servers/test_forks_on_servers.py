@@ -17,6 +17,7 @@ import holdfast.sync
 from holdfast.contract.errors import StoreError
 from holdfast.engines.postgres import PostgresConfig
 from holdfast.engines.redis import RedisConfig
+from tests import needs
 from tests.engines.postgres.scene import postgres_config
 from tests.engines.redis.scene import redis_config
 from tests.servers.fixtures import postgres_address, redis_address
@@ -25,7 +26,7 @@ from tests.servers.shared import Address
 __all__ = ["postgres_address", "redis_address"]
 
 pytestmark = [
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork"),
+    *needs.on_fork,
     pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning"),
 ]
 PATIENCE_S = 15.0

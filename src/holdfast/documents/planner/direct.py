@@ -57,7 +57,7 @@ _decode = MESSAGE_PACK.decode_trusted
 Spelled = tuple[Hashable, list[Any]]
 
 
-def spelled(  # noqa: C901 - one case for each way to spell
+def spelled(
     conditions: tuple[Any, ...],
     order_by: Any,
     limit: int | None,
@@ -69,18 +69,12 @@ def spelled(  # noqa: C901 - one case for each way to spell
         return None
     if limit is not None and (type(limit) is not int or not 0 < limit <= ROWS_MAX):
         return None
-    shape: list[Hashable] = [limit is None]
-    kind = type(order_by)
-    near: OrderBy | None = None
-    if kind is OrderBy and order_by.near is not None:
-        near = order_by
-        shape.append((order_by.path, order_by.descending, "near"))
-    elif kind is str or kind is OrderBy:
-        shape.append(order_by)
-    elif kind is Field:
-        shape.append(order_by.path_of_field())
-    elif order_by != ():
+    near = order_by if type(order_by) is OrderBy and order_by.near is not None else None
+    order = _spelled_order(order_by)
+    if order is None:
         return None
+    # An order has its place also where there is none: no two spellings may look alike.
+    shape: list[Hashable] = [limit is None, order]
     values: list[Any] = []
     for one in conditions:
         if type(one) is Within or (type(one) is Near and one.meters is None):
@@ -101,6 +95,16 @@ def spelled(  # noqa: C901 - one case for each way to spell
     if near is not None:
         values.append(near)
     return tuple(shape), values
+
+
+def _spelled_order(order_by: Any) -> Hashable | None:
+    """What calls with this order have in common; None: it is not known here."""
+    kind = type(order_by)
+    if kind is OrderBy and order_by.near is not None:
+        return order_by.path, order_by.descending, "near"
+    if kind is Field:  # First: to compare one would make a condition of it.
+        return cast("Hashable", order_by.path_of_field())
+    return cast("Hashable", order_by) if kind is str or kind is OrderBy or order_by == () else None
 
 
 class Direct:

@@ -1,8 +1,9 @@
-"""Setting many keys at once: nodes that this very edit made are changed in place.
+"""Setting keys, one or many at once: nodes that this very edit made are changed in place.
 
-A set on its own makes every node on its way anew (`working.py`). Of a thousand keys that are set
-together, most ways share their upper half, and only the first one has to copy it: nobody else has
-seen the copy yet. Shapes, and so hashes, are those of setting the keys one after the other.
+All other nodes stay as they are, so a key that is set alone has every node on its way made anew. Of
+a thousand keys that are set together, most ways share their upper half, and only the first one has
+to copy it: nobody else has seen the copy yet. Shapes, and so hashes, are those of setting the keys
+one after the other.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from holdfast.stores.iavl.nodes import Child, Edit, Node, Root
 from holdfast.stores.iavl.walking import check_absent
 from holdfast.stores.iavl.working import balanced, remove
 
-#: Names every call that changes many keys together.
-_edits = count(1)
+#: Names an edit: the keys that one call sets. No two have the same name.
+next_edit = count(1).__next__
 
 
 def applied(
@@ -29,7 +30,7 @@ def applied(
         InvalidKey, InvalidValue, ValueTooLarge: a key or value is none.
     """
     removed: set[bytes] = set()
-    edit = next(_edits)
+    edit = next_edit()
     for given, value in changes:
         simple = type(given) is bytes and 0 < len(given) <= KEY_BYTES_MAX
         key = given if simple else checked_key(given)
@@ -51,7 +52,7 @@ def put(nodes: NodeStore, root: Root, key: bytes, value: bytes, edit: Edit) -> R
     """
     if root is None:
         return Node(key, value, 0, 1, None, None, True, b"", edit)
-    # As in `working.put`: a loop that is half of the cost of a write is spelled out.
+    # The loop of `descend`, spelled out: it is half of the cost of a write.
     cached, miss = nodes.young.get, nodes.miss
     ref: Child = root
     path: list[Node] = []

@@ -216,7 +216,8 @@ class IavlTree:
             key = checked_key(key)
         if type(value) is not bytes or len(value) > VALUE_BYTES_MAX:
             value = checked_value(value)
-        self._root = working.put(self._nodes, self._writable(), key, value)
+        root = self._writable()
+        self._root = editing.put(self._nodes, root, key, value, editing.next_edit())
 
     def apply(self, changes: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Set and remove many keys in turn, for less than one by one; a value of None removes.

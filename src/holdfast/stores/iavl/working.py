@@ -1,8 +1,8 @@
-"""Setting and removing keys: a new root for each, sharing all that did not change.
+"""Removing a key, and balancing: a new root that shares all that did not change.
 
-Nothing that exists is changed, so an operation that fails or is interrupted half-way leaves the
-tree as it was, and an older root stays a whole tree. Rotations are those of cosmos/iavl: which of
-two balanced shapes comes out decides the hash.
+Nothing that exists is changed, so a removal that fails or is interrupted half-way leaves the tree
+as it was, and an older root stays a whole tree. Rotations are those of cosmos/iavl: which of two
+balanced shapes comes out decides the hash.
 """
 
 from __future__ import annotations
@@ -10,62 +10,6 @@ from __future__ import annotations
 from holdfast.stores.iavl.loading import NodeStore
 from holdfast.stores.iavl.nodes import Child, Edit, Node, Root
 from holdfast.stores.iavl.walking import check_absent, descend
-
-
-def put(nodes: NodeStore, root: Root, key: bytes, value: bytes) -> Node:
-    """The root of the tree in which `key` has `value`."""
-    leaf = Node(key, value, 0, 1, None, None)
-    if root is None:
-        return leaf
-    # The loop of `descend`, spelled out: it is half of the cost of a write.
-    cached, miss = nodes.young.get, nodes.miss
-    ref: Child = root
-    path: list[Node] = []
-    node = nodes.at(ref)
-    while node.height:
-        path.append(node)
-        if node.left.__class__ is int:
-            nodes.links(node)
-        ref = node.left if key < node.key else node.right  # type: ignore[assignment]
-        node = cached(ref) or miss(ref) if ref.__class__ is bytes else ref  # type: ignore[assignment]
-    if node.key == key:
-        return _replaced(path, key, leaf)
-    check_absent(nodes, path, node, key)
-    if key < node.key:
-        new = Node(node.key, None, 1, 2, leaf, ref)
-    else:
-        new = Node(key, None, 1, 2, ref, leaf)
-    return _grown(nodes, path, key, new)
-
-
-def _replaced(path: list[Node], key: bytes, new: Node) -> Node:
-    """The root above a leaf that took another's place."""
-    for old in reversed(path):
-        if key < old.key:
-            new = Node(old.key, None, old.height, old.size, new, old.right, old.own, old.link)
-        else:
-            new = Node(old.key, None, old.height, old.size, old.left, new, old.own, old.link)
-    return new
-
-
-def _grown(nodes: NodeStore, path: list[Node], key: bytes, new: Node) -> Node:
-    """The root above a leaf that became two."""
-    higher = True
-    for old in reversed(path):
-        left: Child
-        right: Child
-        if key < old.key:
-            left, right = new, old.right  # type: ignore[assignment]
-        else:
-            left, right = old.left, new  # type: ignore[assignment]
-        # A child that grew to less than its parent's height was the lower one: now both are even.
-        if higher and new.height == old.height:
-            new = balanced(nodes, old.key, old.own, left, right)
-            higher = new.height > old.height
-        else:
-            higher = False
-            new = Node(old.key, None, old.height, old.size + 1, left, right, old.own, old.link)
-    return new
 
 
 def remove(nodes: NodeStore, root: Root, key: bytes) -> tuple[Root, bytes | None]:
