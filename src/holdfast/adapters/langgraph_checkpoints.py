@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 
 from holdfast.adapters import checkpoint_rows as rows
 from holdfast.adapters.checkpoint_rows import Found, Pending, Place, Saved
+from holdfast.adapters.dialects import checked_text
 from holdfast.adapters.handles import Bridge
 from holdfast.adapters.requirement import requires
 from holdfast.codecs.text import several
@@ -240,7 +241,7 @@ class HoldfastSaver(BaseCheckpointSaver[str]):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        place, id = _place(config), _text("the id of a checkpoint", checkpoint["id"])
+        place, id = _place(config), checked_text("the id of a checkpoint", checkpoint["id"])
         kept = cast("dict[str, Any]", checkpoint.copy())
         values = kept.pop("channel_values")
         whole = cast("dict[str, Any]", get_checkpoint_metadata(config, metadata))
@@ -279,7 +280,12 @@ class HoldfastSaver(BaseCheckpointSaver[str]):
         }
         await db.stores.open(self._name)
         await rows.put_writes(
-            db, self._name, place, _text("checkpoint_id", id), _text("task_id", task), pending
+            db,
+            self._name,
+            place,
+            checked_text("checkpoint_id", id),
+            checked_text("task_id", task),
+            pending,
         )
 
     async def _delete_thread(self, db: Database, thread: str) -> None:
@@ -356,7 +362,7 @@ class _Listing:
         self.before = _asked(before or {}).get("checkpoint_id")
         for name, given in (("before", self.before), ("checkpoint_ns", self.namespace)):
             if given is not None:
-                _text(name, given)
+                checked_text(name, given)
         if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool)):
             raise InvalidInput(f"limit is a whole number; found a {type(limit).__name__}")
         if not isinstance(filter, Mapping | None):
@@ -389,8 +395,10 @@ def _place(config: RunnableConfig) -> Place:
             'a checkpoint belongs to a thread; give {"configurable": {"thread_id": ...}}'
         )
     if asked.get("checkpoint_id") is not None:
-        _text("checkpoint_id", asked["checkpoint_id"])
-    return Place(str(asked["thread_id"]), _text("checkpoint_ns", asked.get("checkpoint_ns") or ""))
+        checked_text("checkpoint_id", asked["checkpoint_id"])
+    return Place(
+        str(asked["thread_id"]), checked_text("checkpoint_ns", asked.get("checkpoint_ns") or "")
+    )
 
 
 def _asked(config: Any) -> Mapping[str, Any]:
@@ -402,13 +410,6 @@ def _asked(config: Any) -> Mapping[str, Any]:
             "something else"
         )
     return asked
-
-
-def _text(name: str, given: Any) -> str:
-    """An identifier. Raises InvalidInput."""
-    if not isinstance(given, str):
-        raise InvalidInput(f"{name} is a str; found a {type(given).__name__}")
-    return given
 
 
 def _config(place: Place, id: str) -> RunnableConfig:

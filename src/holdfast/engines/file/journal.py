@@ -34,8 +34,9 @@ from holdfast.engines.file.segment import (
 SEGMENT_BYTES_MIN = 2**20
 SEGMENT_BYTES_MAX = 64 * 2**20
 SEGMENTS = 16
-#: A segment whose commits are flushed is filled up to a multiple of this, ahead of them. Of more,
-#: further commits flush faster; but it is one of them that writes it.
+#: A segment whose commits are flushed is filled ahead of them, up to a multiple of this. The commit
+#: that passes the filled part fills the next one, so this is also what a single commit may write
+#: beside its own rows.
 AHEAD_BYTES = 8 * 2**10
 #: File systems step their clocks in ticks. A change within one tick of another cannot be told from
 #: it, so the time of a directory says something only once it has stood for longer than any tick.

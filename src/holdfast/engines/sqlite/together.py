@@ -1,4 +1,8 @@
-"""Reads in one statement, which is of one moment by itself, where they would take several."""
+"""Reads in one statement, which is of one moment by itself, where they would take several.
+
+A transaction that is begun here is left open where a statement fails or is interrupted: whoever
+reads discards the reader then, and its transaction with it.
+"""
 
 from __future__ import annotations
 
