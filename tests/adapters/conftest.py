@@ -9,10 +9,18 @@ import pytest
 
 import holdfast
 import holdfast.sync
+from holdfast.adapters.place import close_databases
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "time_intensive: so the suite of dogpile calls what waits")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_stays_open() -> Iterator[None]:
+    """What is named by address stays open until the process ends, and others count what is open."""
+    yield
+    close_databases()
 
 
 @pytest.fixture

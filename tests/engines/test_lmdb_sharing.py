@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import lmdb
 import pytest
 
 from holdfast.contract.batch import Batch, DeleteRange, Put
@@ -249,6 +250,22 @@ def test_reads_go_on_while_the_map_grows_and_the_file_is_compacted(tmp_path: Pat
             thread.join()
         assert not failures
         assert drive(engine.check()) == []
+
+
+def test_a_read_that_is_older_than_the_trees_begins_anew(tmp_path: Path) -> None:
+    """It began in the new environment before the trees were opened there, which LMDB refuses."""
+    with opened(tmp_path / "app") as engine:
+        put(engine, b"key")
+        refused: list[bytes] = []
+
+        def read(transaction: lmdb.Transaction[bytes]) -> bytes | None:
+            if not refused:
+                refused.append(b"key")
+                raise lmdb.InvalidParameterError("mdb_get: Invalid argument")
+            return transaction.get(b"key", None, engine._medium.rows)
+
+        assert engine._medium.reading(read) is not None
+        assert refused
 
 
 def test_a_read_waits_while_the_compacted_file_is_opened(

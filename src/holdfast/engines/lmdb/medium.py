@@ -37,6 +37,9 @@ T = TypeVar("T")
 READER_CHECK_COMMITS = 64
 #: How often a read tries again that met a change of the memory map in another thread.
 READ_ATTEMPTS_MAX = 16
+#: What a read meets that began while the map or the environment changed: the binding's own refusal,
+#: and that of LMDB where a transaction is older than the trees that were opened since.
+_OF_ANOTHER_MOMENT = (lmdb.Error, lmdb.InvalidParameterError)
 #: How often, and how far apart, a fork looks whether a read is under way.
 PARK_ATTEMPTS_MAX = 1000
 _PARK_PAUSE_S = 0.0005
@@ -243,7 +246,7 @@ class Medium:
             try:
                 return action(transaction)
             except lmdb.Error as error:
-                if type(error) is not lmdb.Error:
+                if type(error) not in _OF_ANOTHER_MOMENT:
                     raise translate(error, self.url) from error
                 failure = error
             except MemoryError as error:
