@@ -17,6 +17,12 @@ except ImportError:  # Windows knows no such limit.
     resource = None  # type: ignore[assignment]
 
 
+#: What the stack of a thread takes of the address space, where the system does not say less.
+STACK_BYTES_MAX = 8 * 2**20
+#: What the interpreter takes beside it until the thread says that it began.
+FIRST_STEPS_BYTES = 2 * 2**20
+
+
 def limited() -> bool:
     """Whether the address space of this process is limited."""
     return (
@@ -56,6 +62,20 @@ def no_memory(doing: str, *, lighter: str = "make the value smaller") -> QuotaEx
         f"database is as it was. Raise the limit (`ulimit -v`, or that of the container), or "
         f"{lighter}"
     )
+
+
+def thread_fits() -> bool:
+    """Whether a thread can begin.
+
+    One that has no memory for its first steps ends without a word, and whoever starts it waits for
+    ever for the word that it began.
+    """
+    if not limited():
+        return True
+    stack = resource.getrlimit(resource.RLIMIT_STACK)[0]
+    if not 0 < stack <= STACK_BYTES_MAX:
+        stack = STACK_BYTES_MAX
+    return is_left(stack + FIRST_STEPS_BYTES)
 
 
 def no_thread(name: str) -> QuotaExceeded:

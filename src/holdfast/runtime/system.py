@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from typing import Any, TypeVar, cast
 
 from holdfast.contract.errors import TimedOut, WrongContext
-from holdfast.contract.memory import no_thread
+from holdfast.contract.memory import no_thread, thread_fits
 from holdfast.contract.runtime import (
     Background,
     Completion,
@@ -274,6 +274,8 @@ class LoopRuntime(Runtime):
 
 class _Thread(Worker):
     def __init__(self, name: str, work: Callable[[], None]) -> None:
+        if not thread_fits():
+            raise no_thread(name)
         self._thread = threading.Thread(target=work, name=name, daemon=True)
         try:
             self._thread.start()
