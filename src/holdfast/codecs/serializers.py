@@ -102,8 +102,8 @@ class MessagePackSerializer(Serializer):
             MESSAGE_PACK_RULES.refuse(value)
         return data
 
-    def encode_small(self, value: Any) -> bytes | None:
-        """The same for what most values are: a small mapping of scalars and lists of scalars.
+    def encode_small(self, value: Any) -> bytes | None:  # noqa: C901 - one pass without calls
+        """The same for what most values are: a small mapping of scalars and of flat parts.
 
         None for anything else, and where something is longer than `SMALL_LENGTH`: one look tells
         that the value can be held, and that encoding it takes no time to speak of.
@@ -117,6 +117,9 @@ class MessagePackSerializer(Serializer):
                     return None
             elif kind is list:
                 if len(part) > SMALL_LENGTH or not _are_scalars(map(type, part)):
+                    return None
+            elif kind is dict:
+                if len(part) > SMALL_LENGTH or not _are_scalars(map(type, part.values())):
                     return None
             elif kind not in _SCALARS:
                 return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 from holdfast.contract.errors import Conflict, KeyNotFound, StoreError, StoreNotFound
@@ -80,14 +80,23 @@ class Keyed(Indexed[T]):
                     found[key] = entry
         return found
 
-    async def _put(self, storage: DocumentStorage, value: T, options: WriteOptions) -> Put:
-        """What a value is stored as."""
+    async def _puts(
+        self, storage: DocumentStorage, documents: Iterable[tuple[str, T, WriteOptions]]
+    ) -> list[Step]:
+        """What puts each value under its key, serialised."""
+        serial, to_plain = self._serial(storage), self._typed.to_plain
+        steps = []
         try:
-            return Put(await self._serial(storage).serialize(self._typed.to_plain(value)), options)
+            for key, value, options in documents:
+                plain = to_plain(value)
+                # Most values are small, and need no coroutine of their own.
+                serialized = serial.serialize_small(plain) or await serial.serialize(plain)
+                steps.append(Step(key, Put(serialized, options).decide, options))
         except StoreError as error:
             if self._hooks.errors:
                 await self._hooks.failed(error)
             raise
+        return steps
 
     async def _transact(
         self,

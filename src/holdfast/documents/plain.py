@@ -7,7 +7,6 @@ What they need of a collection beyond its calls is here, so that they know none 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -17,7 +16,6 @@ from holdfast.documents.queries import Queries
 from holdfast.documents.query.query import Query
 from holdfast.documents.query.select import compile_select
 from holdfast.documents.spelling import as_query
-from holdfast.documents.steps import Put, Step
 from holdfast.documents.walking import Moment, Results
 from holdfast.records.options import WriteOptions
 from holdfast.store.versions.entry import Entry
@@ -107,10 +105,8 @@ class PlainWriting:
         """Put values under keys as one commit, as `set_many` does. Raises what that raises."""
         collection = self._collection
         storage = await collection._require()
-        steps = []
-        for key, (value, options) in values.items():
-            put = await collection._put(storage, value, options)
-            steps.append(Step(key, partial(_decided, put), options))
+        several = ((key, value, options) for key, (value, options) in values.items())
+        steps = await collection._puts(storage, several)
         await collection._transact(
             storage, steps, {key: value for key, (value, _) in values.items()}
         )
@@ -129,7 +125,3 @@ def components_of(collection: Collection[Any]) -> Components:
 def runtime_of(collection: Collection[Any]) -> Runtime:
     """How its handle waits."""
     return collection._collections.gate.runtime
-
-
-def _decided(put: Put, _entry: Entry[Any] | None) -> Put:
-    return put

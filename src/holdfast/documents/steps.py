@@ -36,7 +36,12 @@ class Put(NamedTuple):
     @property
     def document(self) -> Any:
         """The plain document as it will be read: nobody else has it, so nobody changes it."""
-        return MESSAGE_PACK.decode(b"".join(self.value.canonical))
+        canonical = self.value.canonical
+        return MESSAGE_PACK.decode(canonical[0] if len(canonical) == 1 else b"".join(canonical))
+
+    def decide(self, _entry: Entry[Any] | None) -> Put:
+        """The decision to put it, whatever stands there."""
+        return self
 
 
 #: Decides one key's part of a commit, from the document that stands there.

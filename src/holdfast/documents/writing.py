@@ -88,10 +88,10 @@ class Writing(Keyed[T]):
         """
         options = write_options(modified_by, comment, None, ttl, None, None)
         storage = await self._require()
-        put = await self._put(storage, value, options)
+        steps = await self._puts(storage, [(key, value, options)])
         if not isinstance(key, str):
             raise InvalidKey(f"the key of a document is a text; found a {type(key).__name__}")
-        await self._transact(storage, [Step(key, lambda _: put, options)], {key: value})
+        await self._transact(storage, steps, {key: value})
 
     async def add(
         self,
@@ -262,11 +262,8 @@ class Writing(Keyed[T]):
         if not documents:
             return
         storage = await self._require()
-        steps = []
-        for key, value in documents.items():
-            put = await self._put(storage, value, options)
-            steps.append(Step(key, lambda _, put=put: put, options))  # type: ignore[misc]
-        await self._transact(storage, steps, documents)
+        several = ((key, value, options) for key, value in documents.items())
+        await self._transact(storage, await self._puts(storage, several), documents)
 
     async def delete_many(self, keys: Iterable[str]) -> int:
         """Remove the documents under the keys as one commit; how many there were."""

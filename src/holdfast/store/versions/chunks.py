@@ -110,7 +110,7 @@ class Values:
 
     def _serialize_any(self, value: Any) -> Serialized:
         try:
-            if limited() and _may_be_big(value) and not is_left(_ROOM_TIMES * _extent(value)):
+            if _may_be_big(value) and limited() and not is_left(_ROOM_TIMES * _extent(value)):
                 raise no_memory("serialize the value")  # The encoder would crash.
             return self._serialize_now(value)
         except MemoryError as error:
