@@ -44,6 +44,8 @@ _TRUE = 0x41
 
 #: Integers of more bytes carry their length; fewer fit the first byte.
 _SHORT_BYTES = 8
+#: The first byte of each, by how many bytes follow.
+_SHORT = [bytes((_ZERO + size,)) for size in range(_SHORT_BYTES + 1)]
 #: Behind every number: the end of its fraction and its type.
 _INT_END = b"\0\x01"
 _FLOAT_END = b"\0\x02"
@@ -97,6 +99,11 @@ def pack_text(text: str) -> bytes:
     return b"\x20" + encoded + _END
 
 
+def pack_whole(number: int) -> bytes:
+    """The bytes of one int element, without those that tell its type; the hot path of indexes."""
+    return _pack_whole(number) + _END
+
+
 # --- Packing --------------------------------------------------------------------------------
 
 
@@ -134,13 +141,11 @@ def _pack(element: Element, depth: int) -> bytes:
 
 
 def _pack_whole(number: int) -> bytes:
-    if number == 0:
-        return bytes((_ZERO,))
-    size = (abs(number).bit_length() + 7) // 8
-    if number > 0:
+    size = (number.bit_length() + 7) // 8
+    if number >= 0:
         magnitude = number.to_bytes(size, "big")
         if size <= _SHORT_BYTES:
-            return bytes((_ZERO + size,)) + magnitude
+            return _SHORT[size] + magnitude
         return bytes((_BIG_POSITIVE,)) + size.to_bytes(4, "big") + magnitude
     # Complemented, a larger magnitude sorts lower; so does a longer one.
     complement = (number + (1 << 8 * size) - 1).to_bytes(size, "big")

@@ -89,7 +89,7 @@ _NOTES = (b"", *[bytes((note,)) for note in range(1, 16)])
 # Plain numbers: arithmetic on members of an enumeration costs more than the encoding.
 _EXACT, _CUT_NOTE, _WHOLE = int(Note.EXACT), int(Note.CUT), int(Note.WHOLE)
 #: Types of which a value is one entry, in a sparse index too.
-_SINGLE = frozenset((str, int, float))
+SINGLE = frozenset((str, int, float))
 _MISSING, _NOTHING = int(Note.MISSING), int(Note.NOTHING)
 
 
@@ -153,7 +153,7 @@ class IndexOrder:
             raise InvalidInput(
                 f"the index is over {len(self.descending)} fields; found {len(found)}"
             )
-        if len(found) == 1 and len(found[0]) == 1 and type(found[0][0]) in _SINGLE:
+        if len(found) == 1 and len(found[0]) == 1 and type(found[0][0]) in SINGLE:
             # Most indexes are of one field, most fields are of one value.
             component, note = self._component(found[0][0], _EXACT, self.descending[0])
             return {component + self.tail(identifier): _NOTES[note]}
@@ -179,6 +179,24 @@ class IndexOrder:
                 note |= one
             entries[b"".join([part for part, _ in row]) + tail] = _NOTES[note]
         return entries
+
+    def whole_entry(self, values: Sequence[str | float], identifier: bytes) -> bytes | None:
+        """The key of the one row of a document, whose note is EXACT; see `entries`.
+
+        Args:
+            values: of each field, one text or number.
+            identifier: the packed key of the document.
+
+        Returns:
+            None: a component has to be cut, and the row has another note.
+        """
+        parts = []
+        for value, turned in zip(values, self.descending, strict=True):
+            component = encode(value)
+            if len(component) > self._whole_max:
+                return None
+            parts.append(_turn(component) if turned else component)
+        return b"".join(parts) + self.tail(identifier)
 
     def changes(
         self, before: Sequence[Found] | None, after: Sequence[Found] | None, identifier: bytes

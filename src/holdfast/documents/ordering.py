@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from holdfast.codecs.keys import pack, pack_text
+from holdfast.codecs.keys import pack, pack_text, pack_whole
 from holdfast.contract.errors import InvalidKey, InvalidValue
 from holdfast.documents.query.values import MISSING, microseconds
 
@@ -41,7 +41,12 @@ def encode(value: Any) -> bytes:
         InvalidValue: the value, or a part of it, is NaN, a datetime without a zone, a str with a
             lone surrogate, a mapping with a name that is no str, or of a type that no document has.
     """
+    kind = type(value)
     try:
+        if kind is str:
+            return pack_text(value)
+        if kind is int:
+            return pack_whole(value)
         scalar = _scalar(value)
         return scalar if scalar is not None else _encode_nested(value)
     except InvalidKey as error:
@@ -54,13 +59,13 @@ def _scalar(value: Any) -> bytes | None:
     if kind is str:
         return pack_text(value)
     if kind is int:
-        return pack((value,))[:-1]
+        return pack_whole(value)
     if isinstance(value, str):
         return pack_text(str.__str__(value))
     if value is None or isinstance(value, bool | bytes):
         return pack((value,))
     if isinstance(value, int):
-        return pack((int(value),))[:-1]
+        return pack_whole(int(value))
     if isinstance(value, float):
         packed = pack((value,))
         # Infinities have no byte for their type.
@@ -83,7 +88,7 @@ def _encode_datetime(value: datetime) -> bytes:
             "an index orders instants, and a datetime without a time zone is none; "
             "give it one, for example value.replace(tzinfo=UTC)"
         )
-    return _DATETIME + pack((microseconds(value),))[:-1]
+    return _DATETIME + pack_whole(microseconds(value))
 
 
 def _encode_nested(value: Any) -> bytes:

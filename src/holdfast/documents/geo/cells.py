@@ -25,6 +25,7 @@ COVERING_CELLS_MAX = 8
 
 _SCALE = 1 << LEVELS
 _LAST = _SCALE - 1
+_POLES = (-LATITUDE_MAX, LATITUDE_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,16 @@ def place_of(point: Point) -> Point:
 
 def code_of(point: Point) -> int:
     """The code of a place."""
-    place = place_of(point)
-    return _interleave(_row(place.latitude), _column(place.longitude))
+    return code_at(point.latitude, point.longitude)
+
+
+def code_at(latitude: float, longitude: float) -> int:
+    """The same of coordinates that are in range."""
+    if latitude in _POLES:
+        longitude = 0.0
+    elif longitude == LONGITUDE_MAX:
+        longitude = -LONGITUDE_MAX
+    return _interleave(_row(latitude), _column(longitude))
 
 
 @dataclass(frozen=True, slots=True)

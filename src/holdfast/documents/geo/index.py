@@ -12,13 +12,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from holdfast.contract.record import Range
-from holdfast.documents.geo.cells import CODE_BYTES, COVERING_CELLS_MAX, code_of, covering
-from holdfast.documents.geo.shapes import Box, is_pair, point_of
+from holdfast.documents.geo.cells import CODE_BYTES, COVERING_CELLS_MAX, code_at, code_of, covering
+from holdfast.documents.geo.shapes import LATITUDE_MAX, LONGITUDE_MAX, Box, is_pair, point_of
 from holdfast.documents.query.values import MISSING
 
 #: A row to put, or to delete (None).
 Change = tuple[bytes, bytes | None]
 
+_SIMPLE = ("lat", "lon")
 _PLACE = struct.Struct(">dd")
 
 
@@ -43,6 +44,21 @@ def entries(values: Sequence[Any], identifier: bytes) -> dict[bytes, bytes]:
             if place not in _places(rows.get(key, b"")):
                 rows[key] = rows.get(key, b"") + place
     return rows
+
+
+def simple_entry(value: Any, identifier: bytes) -> tuple[bytes, bytes] | None:
+    """The one row of a place that is spelled `{"lat": 48.2, "lon": 16.4}`; None: see `entries`."""
+    if type(value) is not dict or len(value) != len(_SIMPLE):
+        return None
+    latitude, longitude = value.get("lat"), value.get("lon")
+    if (
+        type(latitude) is float
+        and type(longitude) is float
+        and -LATITUDE_MAX <= latitude <= LATITUDE_MAX
+        and -LONGITUDE_MAX <= longitude <= LONGITUDE_MAX
+    ):
+        return _key(code_at(latitude, longitude)) + identifier, _PLACE.pack(latitude, longitude)
+    return None
 
 
 def changes(

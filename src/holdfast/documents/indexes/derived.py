@@ -18,7 +18,7 @@ from holdfast.documents.indexes.definition import (
     count_key,
     pack_catalogue,
 )
-from holdfast.documents.indexes.writers import IndexWriter, writer_of
+from holdfast.documents.indexes.writers import IndexWriter, Values, writer_of
 from holdfast.store import layout
 from holdfast.store.plan import Plan, RowChange
 
@@ -79,23 +79,23 @@ class IndexRows:
 
     def plan(self, plan: Plan, change: RowChange) -> None:
         self._plan = plan
-        identifier = change.data_key[layout.REGION_BYTES :]
-        self._more += (change.after is not None) - (change.before is not None)
-        for one in self.writers:
-            before = None if change.before is None else one.values(self.before)
-            after = None if change.after is None else one.values(self.after)
-            if after is not None:
-                self._note_arrays(one, after)
-            lacked = len(self._missing)
-            try:
-                one.change(plan, identifier, before, after, self._read)
-            except Exception as error:
-                if len(self._missing) > lacked:
-                    continue  # It took a row for absent that has not been read yet.
-                if not isinstance(error, StoreError):
-                    raise
-                error.within(index=one.definition.name, key=unpack_text(identifier))
-                raise
+        data_key, old, new = change
+        identifier = data_key[layout.REGION_BYTES :]
+        before, after = self.before, self.after
+        if old is None:
+            self._more += 1
+            rows = plan.rows
+            for one in self.writers:
+                if not one.add(rows, identifier, after):
+                    self._change(plan, one, identifier, None, one.values(after))
+        elif new is None:
+            self._more -= 1
+            for one in self.writers:
+                self._change(plan, one, identifier, one.values(before), None)
+        else:
+            for one in self.writers:
+                if not one.unmoved(before, after):
+                    self._change(plan, one, identifier, one.values(before), one.values(after))
 
     def end(self, plan: Plan) -> Need | None:
         """What the round has to read, if anything; else what it learned goes into the plan."""
@@ -124,6 +124,23 @@ class IndexRows:
             assert self.fence is not None
             plan.put(self.fence, pack_catalogue(catalogue))
         return None
+
+    def _change(
+        self, plan: Plan, writer: IndexWriter, identifier: bytes, before: Values, after: Values
+    ) -> None:
+        """Put the rows of one index, whatever the document looks like."""
+        if after is not None:
+            self._note_arrays(writer, after)
+        lacked = len(self._missing)
+        try:
+            writer.change(plan, identifier, before, after, self._read)
+        except Exception as error:
+            if len(self._missing) > lacked:
+                return  # It took a row for absent that has not been read yet.
+            if not isinstance(error, StoreError):
+                raise
+            error.within(index=writer.definition.name, key=unpack_text(identifier))
+            raise
 
     # --- Inside -----------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 from holdfast.codecs.keys import unpack_text
 from holdfast.contract.errors import DuplicateKey
-from holdfast.documents.entries import Found, IndexOrder, Note, hash_entries
+from holdfast.documents.entries import SINGLE, Found, IndexOrder, Note, hash_entries
 from holdfast.documents.geo import index as geo
 from holdfast.documents.indexes.definition import IndexDefinition, index_prefix
 from holdfast.documents.query.paths import path_text, values_at
@@ -23,6 +23,8 @@ from holdfast.store.plan import Plan
 
 #: Reads a row as the commit sees it, what it wrote itself included.
 Read = Callable[[bytes], bytes | None]
+#: The rows that a plan puts (None: deletes).
+Rows = dict[bytes, bytes | None]
 #: Values of the fields of a document, field by field; None: there is no document.
 Values = list[Found] | None
 
@@ -57,6 +59,39 @@ class IndexWriter(ABC):
                 found.append(tuple(values_at(document, path)))
         return found
 
+    def scalars(self, document: Any) -> list[Any] | None:
+        """What the fields hold, if each holds one text or number; None: `values` tells."""
+        found = []
+        for path in self._paths:
+            value = document
+            for part in path:
+                if type(value) is not dict:
+                    return None
+                value = value.get(part)
+            if type(value) not in SINGLE:
+                return None
+            found.append(value)
+        return found
+
+    def add(self, rows: Rows, identifier: bytes, document: Any) -> bool:
+        """Put the rows of a document that is new, if it is of the most common form.
+
+        Returns:
+            Whether it was; if not, nothing was put, and `change` has to.
+        """
+        return False
+
+    def unmoved(self, before: Any, after: Any) -> bool:
+        """Whether a document that became another one surely has the rows that it had."""
+        if self.definition.state != "ready":
+            return False
+        old = self.scalars(before)
+        if old is None:
+            return False
+        new = self.scalars(after)
+        # An index tells no int from a float.
+        return old == new
+
     def arrays(self, values: list[Found]) -> tuple[bool, ...]:
         """For each field, whether it met an array."""
         return tuple([len(one) != 1 or type(one[0]) is list for one in values])
@@ -80,6 +115,16 @@ class OrderedWriter(IndexWriter):
     def __init__(self, keyspace: int, definition: IndexDefinition) -> None:
         super().__init__(keyspace, definition)
         self.order = order_of(definition)
+
+    def add(self, rows: Rows, identifier: bytes, document: Any) -> bool:
+        if self.definition.unique:
+            return False
+        values = self.scalars(document)
+        key = None if values is None else self.order.whole_entry(values, identifier)
+        if key is None:
+            return False
+        rows[self.prefix + key] = b""
+        return True
 
     def change(
         self, plan: Plan, identifier: bytes, before: Values, after: Values, read: Read
@@ -172,6 +217,18 @@ class HashWriter(IndexWriter):
 
 class GeoWriter(IndexWriter):
     """A spatial index."""
+
+    def add(self, rows: Rows, identifier: bytes, document: Any) -> bool:
+        value = document
+        for part in self._paths[0]:
+            if type(value) is not dict:
+                return False
+            value = value.get(part)
+        row = geo.simple_entry(value, identifier)
+        if row is None:
+            return False
+        rows[self.prefix + row[0]] = row[1]
+        return True
 
     def change(
         self, plan: Plan, identifier: bytes, before: Values, after: Values, read: Read
