@@ -127,8 +127,11 @@ class MessagePackSerializer(Serializer):
             data = self._encode(value)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             MESSAGE_PACK_RULES.refuse(value, error)
-        if _NOT_FINITE_PLUS in data or _NOT_FINITE_MINUS in data:
-            return self.encode(value)
+        if (
+            (_NOT_FINITE_PLUS in data and _FLOAT_NOT_FINITE_PLUS in data)
+            or (_NOT_FINITE_MINUS in data and _FLOAT_NOT_FINITE_MINUS in data)
+        ) and not is_finite(value):
+            MESSAGE_PACK_RULES.refuse(value)
         return data
 
     def decode(self, data: bytes) -> Any:

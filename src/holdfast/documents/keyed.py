@@ -91,7 +91,7 @@ class Keyed(Indexed[T]):
                 plain = to_plain(value)
                 # Most values are small, and need no coroutine of their own.
                 serialized = serial.serialize_small(plain) or await serial.serialize(plain)
-                steps.append(Step(key, Put(serialized, options).decide, options))
+                steps.append(Step(key, Put(serialized, options), options))
         except StoreError as error:
             if self._hooks.errors:
                 await self._hooks.failed(error)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
+
+import msgspec
 
 from holdfast.codecs.serializers import MESSAGE_PACK
 from holdfast.records.options import NO_OPTIONS, WriteOptions
@@ -22,8 +24,8 @@ KEEP: Final = _Act.KEEP
 REMOVE: Final = _Act.REMOVE
 
 
-class Put(NamedTuple):
-    """What a decision puts under a key.
+class Put(msgspec.Struct, frozen=True, gc=False):
+    """What a decision puts under a key; called, it is the decision to put it in any case.
 
     Attributes:
         value: the plain document, serialised.
@@ -39,8 +41,7 @@ class Put(NamedTuple):
         canonical = self.value.canonical
         return MESSAGE_PACK.decode(canonical[0] if len(canonical) == 1 else b"".join(canonical))
 
-    def decide(self, _entry: Entry[Any] | None) -> Put:
-        """The decision to put it, whatever stands there."""
+    def __call__(self, _entry: Entry[Any] | None) -> Put:
         return self
 
 

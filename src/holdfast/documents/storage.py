@@ -329,10 +329,12 @@ class DocumentStorage:
     ) -> Need | None:
         """Graves, past rows that fall out, and chunks of big values that have to be seen."""
         indexed = bool(derived.indexes.writers)
+        planner = derived.planner
         wanted = [
             one
             for step, key, row in zip(steps, keys, rows, strict=True)
-            for one in self._wanted(derived.planner, key, row, reads=indexed or step.reads)
+            if row is not None or not planner.forgets
+            for one in self._wanted(planner, key, row, reads=indexed or step.reads)
             if one not in known
         ]
         return Need(wanted) if wanted else None
@@ -380,15 +382,17 @@ class DocumentStorage:
         known: dict[bytes, bytes | None],
     ) -> None:
         _, indexes, planner = derived
-        extra = _extra(planner, data_key, row, known)
-        living, past = self._standing(data_key, row, extra)
-        if living is not None and (indexes.writers or step.reads):
-            self._attach(living, known)
+        extra = living = past = None
+        if row is not None or known:
+            extra = _extra(planner, data_key, row, known)
+            living, past = self._standing(data_key, row, extra)
+            if living is not None and (indexes.writers or step.reads):
+                self._attach(living, known)
         decided = step.decide(living)
         step.before, step.after, step.written = living, None, False
         if decided is KEEP:
             return
-        put = decided if isinstance(decided, Put) else None
+        put = decided if type(decided) is Put else None
         if row is not None and living is None:
             # Nobody has swept it yet, so this commit tells that it ran out.
             indexes.before = self.document(row, known) if indexes.writers else None

@@ -66,15 +66,6 @@ class Cell:
 EARTH = Cell(0, 0, 0)
 
 
-def place_of(point: Point) -> Point:
-    """The same place with the one longitude that its code has."""
-    if abs(point.latitude) == LATITUDE_MAX:
-        return Point(point.latitude, 0.0)
-    if point.longitude == LONGITUDE_MAX:
-        return Point(point.latitude, -LONGITUDE_MAX)
-    return point
-
-
 def code_of(point: Point) -> int:
     """The code of a place."""
     return code_at(point.latitude, point.longitude)

@@ -50,7 +50,7 @@ def chunk_values(records: Iterable[Record | None]) -> list[bytes]:
     return chunks
 
 
-class Serialized(msgspec.Struct, frozen=True):
+class Serialized(msgspec.Struct, frozen=True, gc=False):
     """A value on its way into storage.
 
     Attributes:

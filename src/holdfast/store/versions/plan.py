@@ -66,6 +66,7 @@ class VersionPlanner:
 
     Attributes:
         keeps_all: the keyspace keeps every version, as far as no policy says otherwise.
+        forgets: it keeps nothing of the past: `needs` asks for nothing.
         policies: truthy while some namespace has a policy; empty, no policy is looked up.
     """
 
@@ -86,6 +87,7 @@ class VersionPlanner:
         self._tells = settings.feed
         self._history = HISTORIES[settings.history]
         self.keeps_all = self._history is DEFAULT_POLICY
+        self.forgets = not self.keeps_all and self._history.versions == 0
         self._past, self._data_bytes = rows.past, layout.REGION_BYTES
 
     # --- What has to be seen ----------------------------------------------------------------
