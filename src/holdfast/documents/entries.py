@@ -180,23 +180,33 @@ class IndexOrder:
             entries[b"".join([part for part, _ in row]) + tail] = _NOTES[note]
         return entries
 
-    def whole_entry(self, values: Sequence[str | float], identifier: bytes) -> bytes | None:
-        """The key of the one row of a document, whose note is EXACT; see `entries`.
+    def whole_entries(
+        self, columns: Sequence[Sequence[Any]], identifiers: Sequence[bytes]
+    ) -> list[bytes | None]:
+        """The key of the one row of each document, whose note is EXACT, as `entries` makes it.
 
         Args:
-            values: of each field, one text or number.
-            identifier: the packed key of the document.
+            columns: for each field of the index its value in each document.
+            identifiers: the packed keys of the documents.
 
         Returns:
-            None: a component has to be cut, and the row has another note.
+            None for a document of which `entries` has to be asked: a value is no text or number,
+            or too long.
         """
-        parts = []
-        for value, turned in zip(values, self.descending, strict=True):
-            component = encode(value)
-            if len(component) > self._whole_max:
-                return None
-            parts.append(_turn(component) if turned else component)
-        return b"".join(parts) + self.tail(identifier)
+        whole_max = self._whole_max
+        parts: list[list[bytes]] = []
+        for column, turned in zip(columns, self.descending, strict=True):
+            encoded = [encode(value) if type(value) in SINGLE else b"" for value in column]
+            if max(map(len, encoded), default=0) > whole_max:
+                encoded = [one if len(one) <= whole_max else b"" for one in encoded]
+            parts.append([one and _turn(one) for one in encoded] if turned else encoded)
+        tails = map(self.tail, identifiers)
+        if len(parts) == 1:
+            return [one + tail if one else None for one, tail in zip(parts[0], tails, strict=True)]
+        return [
+            b"".join(row) + tail if all(row) else None
+            for row, tail in zip(zip(*parts, strict=True), tails, strict=True)
+        ]
 
     def changes(
         self, before: Sequence[Found] | None, after: Sequence[Found] | None, identifier: bytes

@@ -22,6 +22,8 @@ from holdfast.documents.indexes.writers import IndexWriter, Values, writer_of
 from holdfast.store import layout
 from holdfast.store.plan import Plan, RowChange
 
+#: So many new documents of a commit are kept in memory, to be taken together.
+TOGETHER_MAX: Final = 256
 #: By shape of a query: the indexes it takes, and those it could not use.
 Choices = dict[str, tuple[frozenset[str], list[str]]]
 
@@ -67,6 +69,12 @@ class IndexRows:
         self._known: dict[bytes, bytes | None] = {}
         self._missing: dict[bytes, None] = {}
         self._arrays: dict[str, tuple[bool, ...]] = {}
+        #: The writers that take new documents together, and the others.
+        self._together: list[IndexWriter] = []
+        self._apart: list[IndexWriter] = []
+        #: New documents that wait to be taken together.
+        self._identifiers: list[bytes] = []
+        self._documents: list[Any] = []
 
     def begin(self, known: dict[bytes, bytes | None]) -> None:
         """A round of a commit begins; these rows have been read for it."""
@@ -74,6 +82,9 @@ class IndexRows:
         self._missing = {}
         self._arrays = {}
         self._more = 0
+        self._identifiers, self._documents = [], []
+        self._together = [one for one in self.writers if one.together]
+        self._apart = [one for one in self.writers if not one.together]
         for one in self.writers:
             one.begin()
 
@@ -84,10 +95,12 @@ class IndexRows:
         before, after = self.before, self.after
         if old is None:
             self._more += 1
-            rows = plan.rows
-            for one in self.writers:
-                if not one.add(rows, identifier, after):
-                    self._change(plan, one, identifier, None, one.values(after))
+            for one in self._apart:
+                self._change(plan, one, identifier, None, one.values(after))
+            self._identifiers.append(identifier)
+            self._documents.append(after)
+            if len(self._documents) == TOGETHER_MAX:
+                self._add(plan)
         elif new is None:
             self._more -= 1
             for one in self.writers:
@@ -101,6 +114,8 @@ class IndexRows:
         """What the round has to read, if anything; else what it learned goes into the plan."""
         self.before = self.after = None
         self._plan = plan
+        if self._documents:
+            self._add(plan)
         for one in self.writers:
             try:
                 one.finish(plan, self._read, lambda: bool(self._missing))
@@ -124,6 +139,14 @@ class IndexRows:
             assert self.fence is not None
             plan.put(self.fence, pack_catalogue(catalogue))
         return None
+
+    def _add(self, plan: Plan) -> None:
+        """Put the rows of the new documents that wait."""
+        identifiers, documents = self._identifiers, self._documents
+        self._identifiers, self._documents = [], []
+        for one in self._together:
+            for place in one.add(plan.rows, identifiers, documents):
+                self._change(plan, one, identifiers[place], None, one.values(documents[place]))
 
     def _change(
         self, plan: Plan, writer: IndexWriter, identifier: bytes, before: Values, after: Values

@@ -12,7 +12,7 @@ from holdfast.contract.errors import DuplicateKey
 from holdfast.documents.entries import SINGLE, Found, IndexOrder, Note, hash_entries
 from holdfast.documents.geo import index as geo
 from holdfast.documents.indexes.definition import IndexDefinition, index_prefix
-from holdfast.documents.query.paths import path_text, values_at
+from holdfast.documents.query.paths import Path, path_text, values_at
 from holdfast.documents.query.values import MISSING
 from holdfast.documents.text.analysis import Analyzer
 from holdfast.documents.text.forward import Forward
@@ -59,38 +59,37 @@ class IndexWriter(ABC):
                 found.append(tuple(values_at(document, path)))
         return found
 
-    def scalars(self, document: Any) -> list[Any] | None:
-        """What the fields hold, if each holds one text or number; None: `values` tells."""
-        found = []
-        for path in self._paths:
-            value = document
-            for part in path:
-                if type(value) is not dict:
-                    return None
-                value = value.get(part)
-            if type(value) not in SINGLE:
-                return None
-            found.append(value)
-        return found
+    def column(self, path: Path, documents: Sequence[Any]) -> Sequence[Any]:
+        """What stands at a path in each document; None where that takes a closer look."""
+        for part in path:
+            documents = [one.get(part) if type(one) is dict else None for one in documents]
+        return documents
 
-    def add(self, rows: Rows, identifier: bytes, document: Any) -> bool:
-        """Put the rows of a document that is new, if it is of the most common form.
+    @property
+    def together(self) -> bool:
+        """Whether what a document puts is apart from what others do: then `add` takes many."""
+        return False
+
+    def add(self, rows: Rows, identifiers: Sequence[bytes], documents: Sequence[Any]) -> list[int]:
+        """Put the rows of documents that are new and of the most common form.
+
+        Asked only where `together`.
 
         Returns:
-            Whether it was; if not, nothing was put, and `change` has to.
+            The places of the others, of which nothing was put: `change` has to.
         """
-        return False
+        raise NotImplementedError
 
     def unmoved(self, before: Any, after: Any) -> bool:
         """Whether a document that became another one surely has the rows that it had."""
         if self.definition.state != "ready":
             return False
-        old = self.scalars(before)
-        if old is None:
-            return False
-        new = self.scalars(after)
-        # An index tells no int from a float.
-        return old == new
+        for path in self._paths:
+            old, new = self.column(path, (before, after))
+            # An index tells no int from a float.
+            if type(old) not in SINGLE or type(new) not in SINGLE or old != new:
+                return False
+        return True
 
     def arrays(self, values: list[Found]) -> tuple[bool, ...]:
         """For each field, whether it met an array."""
@@ -116,15 +115,16 @@ class OrderedWriter(IndexWriter):
         super().__init__(keyspace, definition)
         self.order = order_of(definition)
 
-    def add(self, rows: Rows, identifier: bytes, document: Any) -> bool:
-        if self.definition.unique:
-            return False
-        values = self.scalars(document)
-        key = None if values is None else self.order.whole_entry(values, identifier)
-        if key is None:
-            return False
-        rows[self.prefix + key] = b""
-        return True
+    @property
+    def together(self) -> bool:
+        return not self.definition.unique
+
+    def add(self, rows: Rows, identifiers: Sequence[bytes], documents: Sequence[Any]) -> list[int]:
+        columns = [self.column(path, documents) for path in self._paths]
+        keys = self.order.whole_entries(columns, identifiers)
+        prefix = self.prefix
+        rows.update({prefix + key: b"" for key in keys if key is not None})
+        return [place for place, key in enumerate(keys) if key is None] if None in keys else []
 
     def change(
         self, plan: Plan, identifier: bytes, before: Values, after: Values, read: Read
@@ -218,17 +218,20 @@ class HashWriter(IndexWriter):
 class GeoWriter(IndexWriter):
     """A spatial index."""
 
-    def add(self, rows: Rows, identifier: bytes, document: Any) -> bool:
-        value = document
-        for part in self._paths[0]:
-            if type(value) is not dict:
-                return False
-            value = value.get(part)
-        row = geo.simple_entry(value, identifier)
-        if row is None:
-            return False
-        rows[self.prefix + row[0]] = row[1]
+    @property
+    def together(self) -> bool:
         return True
+
+    def add(self, rows: Rows, identifiers: Sequence[bytes], documents: Sequence[Any]) -> list[int]:
+        prefix, others = self.prefix, []
+        column = self.column(self._paths[0], documents)
+        for place, (value, identifier) in enumerate(zip(column, identifiers, strict=True)):
+            row = geo.simple_entry(value, identifier)
+            if row is None:
+                others.append(place)
+            else:
+                rows[prefix + row[0]] = row[1]
+        return others
 
     def change(
         self, plan: Plan, identifier: bytes, before: Values, after: Values, read: Read
