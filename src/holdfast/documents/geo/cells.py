@@ -25,6 +25,7 @@ COVERING_CELLS_MAX = 8
 
 _SCALE = 1 << LEVELS
 _LAST = _SCALE - 1
+_CODE_LAST = (1 << 2 * LEVELS) - 1
 _POLES = (-LATITUDE_MAX, LATITUDE_MAX)
 
 
@@ -186,22 +187,22 @@ def _seams(box: Box) -> list[Box]:
 
 
 def _row(latitude: float) -> int:
-    return min(int((latitude + LATITUDE_MAX) / 180 * _SCALE), _LAST)
+    row = int((latitude + LATITUDE_MAX) / 180 * _SCALE)
+    return row if row < _SCALE else _LAST
 
 
 def _column(longitude: float) -> int:
-    return min(int((longitude + LONGITUDE_MAX) / 360 * _SCALE), _LAST)
+    column = int((longitude + LONGITUDE_MAX) / 360 * _SCALE)
+    return column if column < _SCALE else _LAST
 
 
 def _interleave(row: int, column: int) -> int:
     """The bits of both numbers in turn, the row's first."""
-    return _spread(row) << 1 | _spread(column)
-
-
-def _spread(number: int) -> int:
-    """32 bits with a zero before each."""
-    number = (number | number << 16) & 0x0000FFFF0000FFFF
-    number = (number | number << 8) & 0x00FF00FF00FF00FF
-    number = (number | number << 4) & 0x0F0F0F0F0F0F0F0F
-    number = (number | number << 2) & 0x3333333333333333
-    return (number | number << 1) & 0x5555555555555555
+    # Both are spread at once, the row in the upper half: each step halves what stays together.
+    pair = row << 64 | column
+    pair = (pair | pair << 16) & 0x0000FFFF0000FFFF0000FFFF0000FFFF
+    pair = (pair | pair << 8) & 0x00FF00FF00FF00FF00FF00FF00FF00FF
+    pair = (pair | pair << 4) & 0x0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F
+    pair = (pair | pair << 2) & 0x33333333333333333333333333333333
+    pair = (pair | pair << 1) & 0x55555555555555555555555555555555
+    return pair >> 63 | pair & _CODE_LAST
