@@ -47,10 +47,15 @@ def entries(values: Sequence[Any], identifier: bytes) -> dict[bytes, bytes]:
 
 
 def simple_entry(value: Any, identifier: bytes) -> tuple[bytes, bytes] | None:
-    """The one row of a place that is spelled `{"lat": 48.2, "lon": 16.4}`; None: see `entries`."""
+    """The one row of a place that is spelled in the shortest way; None: `entries` tells.
+
+    That is `{"lat": 48.2, "lon": 16.4}`, or with `latitude` and `longitude`.
+    """
     if type(value) is not dict or len(value) != len(_SIMPLE):
         return None
     latitude, longitude = value.get("lat"), value.get("lon")
+    if latitude is None:
+        latitude, longitude = value.get("latitude"), value.get("longitude")
     if (
         type(latitude) is float
         and type(longitude) is float

@@ -38,6 +38,7 @@ class IndexRows:
         keyspace: of the collection.
         catalogue: what indexes there are.
         stored: its row, if it has one.
+        only: the number of the one index that is derived, which its builder does; None: all.
 
     Attributes:
         before, after: the documents of the change that is planned next.
@@ -47,12 +48,21 @@ class IndexRows:
     name: Final = "indexes"
     flags: Final = 0
 
-    def __init__(self, keyspace: int, catalogue: Catalogue, stored: bytes | None = None) -> None:
+    def __init__(
+        self,
+        keyspace: int,
+        catalogue: Catalogue,
+        stored: bytes | None = None,
+        *,
+        only: int | None = None,
+    ) -> None:
         self.catalogue = catalogue
         self.stored = stored
         self.fence: bytes | None = catalogue_key(keyspace)
         self.writers: list[IndexWriter] = [
-            writer_of(keyspace, one) for one in catalogue.indexes if one.state != "failed"
+            writer_of(keyspace, one)
+            for one in catalogue.indexes
+            if one.state != "failed" and only in (None, one.number)
         ]
         self.choices: Choices = {}
         #: By shape of a query: what `planner.prepared` keeps of its plan; None: nothing.
@@ -60,7 +70,7 @@ class IndexRows:
         #: By how a call spells a query: what `planner.direct` keeps; None: nothing.
         self.direct: dict[Any, Any] = {}
         #: Whether documents that come and go are counted: not by who builds an index.
-        self.counts = bool(catalogue.documents_max)
+        self.counts = bool(catalogue.documents_max) and only is None
         self._count_key = count_key(keyspace)
         self._more = 0
         self.before: Any = None
@@ -70,8 +80,8 @@ class IndexRows:
         self._missing: dict[bytes, None] = {}
         self._arrays: dict[str, tuple[bool, ...]] = {}
         #: The writers that take new documents together, and the others.
-        self._together: list[IndexWriter] = []
-        self._apart: list[IndexWriter] = []
+        self._together = [one for one in self.writers if one.together]
+        self._apart = [one for one in self.writers if not one.together]
         #: New documents that wait to be taken together.
         self._identifiers: list[bytes] = []
         self._documents: list[Any] = []
@@ -83,9 +93,7 @@ class IndexRows:
         self._arrays = {}
         self._more = 0
         self._identifiers, self._documents = [], []
-        self._together = [one for one in self.writers if one.together]
-        self._apart = [one for one in self.writers if not one.together]
-        for one in self.writers:
+        for one in self._apart:
             one.begin()
 
     def plan(self, plan: Plan, change: RowChange) -> None:
@@ -106,8 +114,9 @@ class IndexRows:
             for one in self.writers:
                 self._change(plan, one, identifier, one.values(before), None)
         else:
+            rows = plan.rows
             for one in self.writers:
-                if not one.unmoved(before, after):
+                if not one.replace(rows, identifier, before, after):
                     self._change(plan, one, identifier, one.values(before), one.values(after))
 
     def end(self, plan: Plan) -> Need | None:
@@ -116,7 +125,7 @@ class IndexRows:
         self._plan = plan
         if self._documents:
             self._add(plan)
-        for one in self.writers:
+        for one in self._apart:
             try:
                 one.finish(plan, self._read, lambda: bool(self._missing))
             except Exception as error:

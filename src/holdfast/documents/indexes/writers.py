@@ -80,12 +80,22 @@ class IndexWriter(ABC):
         """
         raise NotImplementedError
 
+    def replace(self, rows: Rows, identifier: bytes, before: Any, after: Any) -> bool:
+        """Put what changes where a document becomes another one, both of the most common form.
+
+        Returns:
+            Whether they are; if not, nothing was put, and `change` has to.
+        """
+        return self.definition.state == "ready" and self.unmoved(before, after)
+
     def unmoved(self, before: Any, after: Any) -> bool:
-        """Whether a document that became another one surely has the rows that it had."""
-        if self.definition.state != "ready":
-            return False
+        """Whether a document that becomes another one surely keeps its rows."""
         for path in self._paths:
-            old, new = self.column(path, (before, after))
+            old, new = before, after
+            for part in path:
+                if type(old) is not dict or type(new) is not dict:
+                    return False
+                old, new = old.get(part), new.get(part)
             # An index tells no int from a float.
             if type(old) not in SINGLE or type(new) not in SINGLE or old != new:
                 return False
@@ -125,6 +135,20 @@ class OrderedWriter(IndexWriter):
         prefix = self.prefix
         rows.update({prefix + key: b"" for key in keys if key is not None})
         return [place for place, key in enumerate(keys) if key is None] if None in keys else []
+
+    def replace(self, rows: Rows, identifier: bytes, before: Any, after: Any) -> bool:
+        if super().replace(rows, identifier, before, after):
+            return True
+        if self.definition.unique:
+            return False
+        columns = [self.column(path, (before, after)) for path in self._paths]
+        old, new = self.order.whole_entries(columns, (identifier, identifier))
+        if old is None or new is None:
+            return False
+        if old != new:
+            rows[self.prefix + old] = None
+            rows[self.prefix + new] = b""
+        return True
 
     def change(
         self, plan: Plan, identifier: bytes, before: Values, after: Values, read: Read
@@ -232,6 +256,19 @@ class GeoWriter(IndexWriter):
             else:
                 rows[prefix + row[0]] = row[1]
         return others
+
+    def replace(self, rows: Rows, identifier: bytes, before: Any, after: Any) -> bool:
+        old, new = [
+            geo.simple_entry(value, identifier)
+            for value in self.column(self._paths[0], (before, after))
+        ]
+        if old is None or new is None:
+            return False
+        if old[0] != new[0]:
+            rows[self.prefix + old[0]] = None
+        if old != new or self.definition.state == "building":
+            rows[self.prefix + new[0]] = new[1]
+        return True
 
     def change(
         self, plan: Plan, identifier: bytes, before: Values, after: Values, read: Read

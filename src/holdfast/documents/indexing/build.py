@@ -291,9 +291,7 @@ async def _take_in(
         known = known_rows(asked, records[count:])
         need = _chunks_needed(storage, records[1:count], known)
         if need is None:
-            only = IndexRows(storage.number, catalogue)
-            only.writers = [one for one in only.writers if one.definition.number == index.number]
-            only.counts = False
+            only = IndexRows(storage.number, catalogue, only=index.number)
             only.begin(known)
             for key, row in zip(data_keys, records[1:count], strict=True):
                 if row is not None:
