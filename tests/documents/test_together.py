@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.codecs.keys import pack_text
-from holdfast.contract.errors import InvalidValue
+from holdfast.contract.errors import DuplicateKey, InvalidValue
 from holdfast.documents.entries import COMPONENT_BYTES_MAX
 from holdfast.documents.indexes.definition import IndexDefinition, IndexField, State
 from holdfast.documents.indexes.derived import TOGETHER_MAX
@@ -155,4 +155,31 @@ async def test_one_bad_place_among_many_is_named_and_nothing_is_written(
         assert await db.head() == head
         documents[f"k{position}"] = {"at": {"lat": 1.0, "lon": 2.0}}
         await things.set_many(documents)
+        assert await db.check() == []
+
+
+@pytest.mark.row("I-044")
+async def test_a_value_that_is_taken_is_refused_among_many(scene: Scene) -> None:
+    async with scene.open() as db:
+        people = db.collection("people")
+        await people.create_index("mail", "mail", unique=True)
+        await people.create_index("badge", ["site", "number"], unique=True)
+        await people.set("first", {"mail": "m@x", "site": "s", "number": 7})
+        head = await db.head()
+        many: dict[str, Any] = {
+            f"k{number}": {"mail": f"{number}@x", "site": "s", "number": number + 10}
+            for number in range(TOGETHER_MAX + 5)
+        }
+        for key, taken_there, index in [
+            ("k3", {"number": 7}, "badge"),
+            ("k260", {"mail": "m@x"}, "mail"),
+            ("k200", {"mail": "7@x"}, "mail"),  # By another one of the same commit.
+        ]:
+            with pytest.raises(DuplicateKey) as refused:
+                await people.set_many(many | {key: many[key] | taken_there})
+            assert refused.value.details == {"index": index, "key": key}
+            assert await db.head() == head
+        await people.set_many(many)
+        await people.set_many(many)  # Each has its own values already.
+        assert await people.count(site="s") == len(many) + 1
         assert await db.check() == []

@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import Any, Final, cast
 
 from holdfast.codecs.keys import unpack_text
-from holdfast.contract.errors import DuplicateKey
+from holdfast.contract.batch import CheckKey
+from holdfast.contract.errors import DuplicateKey, StoreError
 from holdfast.documents.entries import SINGLE, Found, IndexOrder, Note, hash_entries
 from holdfast.documents.geo import index as geo
 from holdfast.documents.indexes.definition import IndexDefinition, index_prefix
@@ -124,6 +125,15 @@ class OrderedWriter(IndexWriter):
     def __init__(self, keyspace: int, definition: IndexDefinition) -> None:
         super().__init__(keyspace, definition)
         self.order = order_of(definition)
+        #: Rows that have to be absent before the commit, and the error if they are not.
+        self._absent: dict[bytes, StoreError] = {}
+        # Each document that comes brings its error with it, in case it is refused.
+        fields = ", ".join(path_text(path) for path in self._paths)
+        self._duplicate = (
+            f"the unique index {definition.name!r} wants values of {fields} that no other "
+            "document has; found them in one. Nothing was written: change them, or the document "
+            "that has them"
+        )
 
     @property
     def together(self) -> bool:
@@ -187,12 +197,34 @@ class OrderedWriter(IndexWriter):
                     raise error
             elif old.get(key) != value:
                 if len(value) > NOTE_BYTES and key not in old:
-                    plan.absent(key, self.duplicate(identifier))
+                    self._require_absent(plan, key, identifier)
                 plan.put(key, value)
+
+    def _require_absent(self, plan: Plan, key: bytes, identifier: bytes) -> None:
+        """As `Plan.absent`, whose checks are told to the plan once for the whole commit."""
+        if key not in plan.rows:
+            self._absent[key] = self.duplicate(identifier)
+        elif plan.rows[key] is not None:
+            raise self.duplicate(identifier)
+
+    def begin(self) -> None:
+        self._absent = {}
+
+    def finish(self, plan: Plan, read: Read, lacks: Callable[[], bool]) -> None:
+        absent = self._absent
+        if absent:
+            self._absent = {}
+            plan.draft.checks = [*plan.draft.checks, *[CheckKey(key, None) for key in absent]]
+            plan.unique = {**plan.unique, **absent}
 
     def unique_rows(self, values: list[Found], identifier: bytes) -> dict[bytes, bytes]:
         """The rows of a document in a unique index, whole keys."""
         tail = self.order.tail(identifier)
+        if all(len(found) == 1 for found in values):
+            # Each is a column of one document.
+            [whole] = self.order.whole_entries(values, (identifier,))
+            if whole is not None:
+                return {self.prefix + whole[: -len(tail)]: b"\0" + identifier}
         rows = {}
         nulls = self._nulls(values, identifier)
         for key, note in self.order.entries(values, identifier).items():
@@ -214,14 +246,8 @@ class OrderedWriter(IndexWriter):
 
     def duplicate(self, identifier: bytes) -> DuplicateKey:
         """The error of a value that stands in another document."""
-        fields = ", ".join(path_text(path) for path in self._paths)
-        return DuplicateKey(
-            f"the unique index {self.definition.name!r} wants values of {fields} that no other "
-            "document has; found them in one. Nothing was written: change them, or the document "
-            "that has them",
-            index=self.definition.name,
-            key=unpack_text(identifier),
-        )
+        name, key = self.definition.name, unpack_text(identifier)
+        return DuplicateKey(self._duplicate, index=name, key=key)
 
 
 class HashWriter(IndexWriter):
