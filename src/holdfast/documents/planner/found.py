@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from holdfast.documents.planner.way import Access
 from holdfast.store.versions.entry import Entry
 
 #: A key, of its document at least what the query looks at, and its entry, which has all of it.
@@ -22,3 +23,13 @@ class Examined:
 
     keys: int = 0
     documents: int = 0
+    _by_way: dict[int, int] = field(default_factory=dict)
+
+    def walked(self, way: Access, rows: int) -> None:
+        """Count rows of the index of a way."""
+        self.keys += rows
+        self._by_way[id(way)] = self.by(way) + rows
+
+    def by(self, way: Access) -> int:
+        """How many of the rows were of this way."""
+        return self._by_way.get(id(way), 0)

@@ -17,7 +17,7 @@ from holdfast.contract.runtime import Clock
 from holdfast.documents.planner.lens import Lens
 from holdfast.documents.planner.waiting import answers_at_once, at_once
 from holdfast.documents.planner.way import Access, Estimate
-from holdfast.documents.query.compile import Test
+from holdfast.documents.query.compile import Test, compile_where
 from holdfast.documents.query.values import MISSING
 from holdfast.documents.storage import DocumentStorage
 from holdfast.store.transaction import TransactionEngine
@@ -51,12 +51,18 @@ class Sample:
         self.size = size
         self.until = until
 
-    def share(self, test: Test) -> float:
-        """Which share of the documents meets a condition; of none that was met: half of one."""
+    def met(self, test: Test) -> int:
+        """Which documents meet a condition: a bit for each."""
+        bits = 0
+        for document in self.documents:
+            bits = bits << 1 | test(document)
+        return bits
+
+    def share(self, met: int) -> float:
+        """Which share of the documents has its bit set; of none at all: half of one."""
         if not self.documents:
             return 1.0
-        met = sum(map(test, self.documents))
-        return max(met, 0.5) / len(self.documents)
+        return max(met.bit_count(), 0.5) / len(self.documents)
 
 
 class Statistics:
@@ -70,13 +76,14 @@ class Statistics:
     def __init__(self, storage: DocumentStorage, moment: Engine) -> None:
         self._storage = storage
         self._moment = moment
+        self._sample: Sample | None = None
         self._clock: Clock = storage.space.clock
         # What a transaction reads it may conflict by: an estimate is not worth that.
         inside = isinstance(moment, TransactionEngine)
         self.able = not inside and answers_at_once(moment)
 
-    def rows(self, access: Access, test: Test) -> Estimate | None:
-        """How many rows the spans of an access have; `test` is what they say of documents.
+    def rows(self, access: Access) -> Estimate | None:
+        """How many rows the spans of an access have.
 
         None: there is no telling without waiting, or it is a full-text index.
         """
@@ -92,11 +99,19 @@ class Statistics:
                 sample = self.sample()
                 if sample is None:
                     return None
-                return Estimate(max(counted, round(sample.share(test) * sample.size)), False)
+                met = sample.met(compile_where(access.said))
+                return Estimate(max(counted, round(sample.share(met) * sample.size)), False, met)
         return Estimate(counted, True)
 
     def sample(self) -> Sample | None:
-        """Some documents; None: that would take waiting."""
+        """Some documents, the same each time; None: that would take waiting."""
+        if self._sample is None:
+            self._sample = self._recent()
+        return self._sample
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    def _recent(self) -> Sample | None:
         known: Sample | None = self._storage.known.sample
         now = self._clock.monotonic()
         if known is not None and now < known.until:
@@ -105,8 +120,6 @@ class Statistics:
         if taken is not None:
             self._storage.known.sample = taken
         return taken
-
-    # --- Inside -----------------------------------------------------------------------------
 
     def _take(self, now: float) -> Sample | None:
         whole = self._storage.whole
