@@ -15,7 +15,7 @@ from holdfast.documents.planner.access import accesses, order_given, whole_index
 from holdfast.documents.planner.predicates import conjuncts, predicates
 from holdfast.documents.planner.statistics import Statistics
 from holdfast.documents.planner.way import Access
-from holdfast.documents.planner.weighing import PAYS, Weights
+from holdfast.documents.planner.weighing import Weights, pays
 from holdfast.documents.query.nodes import EVERYTHING, Matches, Near, Node, Or, Within, all_of
 from holdfast.documents.query.query import Query
 from holdfast.documents.query.texts import TextMatcher
@@ -180,7 +180,7 @@ def _choose(
     _take(plan, parts, candidates, union)
     cost = weights.single(candidates[0]) if union is None else weights.joined(union)
     met = weights.meeting(candidates)
-    if met is not None and met.cost <= PAYS * cost:
+    if met is not None and pays(met.cost, cost):
         plan.alone = replace(plan)
         plan.narrowing = [*met.narrowing]
         chosen = (met.walked, *met.narrowing)
@@ -232,8 +232,8 @@ def _joining(
     # An index that bounds the query is left for what is clearly cheaper, and so is a union for
     # one that only has the order.
     if best.bounded:
-        return union if joined <= PAYS * weights.single(best) else None
-    return None if weights.single(best) <= PAYS * joined else union
+        return union if pays(joined, weights.single(best)) else None
+    return None if pays(weights.single(best), joined) else union
 
 
 def _walked(

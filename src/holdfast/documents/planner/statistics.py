@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from holdfast.contract.engine import Engine
+from holdfast.contract.engine import NOT_NOW, Engine
 from holdfast.contract.record import Page, Range
 from holdfast.contract.runtime import Clock
 from holdfast.documents.planner.lens import Lens
@@ -29,6 +29,8 @@ SAMPLE_PLACES: Final = 16
 PLACE_ROWS: Final = 16
 #: About how many bytes of documents a sample keeps: of big ones it has fewer.
 SAMPLE_BYTES_MAX: Final = 1024 * 1024
+#: Up to so many documents are counted for it, where the engine counts without a pause.
+SIZE_COUNTED_MAX: Final = 10_000
 #: How long a sample serves.
 SAMPLE_S: Final = 60.0
 #: Of a collection that has no more, all are looked at.
@@ -139,7 +141,7 @@ class Statistics:
             # It is small enough to know how many there are, and to take from all of it.
             rows = dict(head.rows[:: max(1, size // (SAMPLE_PLACES * PLACE_ROWS))])
         else:
-            size = max(size, self._storage.known.documents)
+            size = max(size, self._storage.known.documents, self._counted(whole))
             rows = dict(head.rows[:PLACE_ROWS])
             keys = [key for key, _ in (*head.rows, *last.rows)]
             for place in _between(keys, SAMPLE_PLACES):
@@ -147,10 +149,19 @@ class Statistics:
                 if some is None:
                     return None
                 rows.update(some.rows)
+            if len(rows) < SAMPLE_PLACES * PLACE_ROWS // 2:
+                # Most places lie where no keys are, for the last key is unlike the others.
+                rows.update(head.rows[:: _PAGE_ROWS // (SAMPLE_PLACES * PLACE_ROWS)])
         size_bytes = sum([len(record.value) for record in rows.values()])
         few = list(rows.items())[:: 1 + size_bytes // SAMPLE_BYTES_MAX]
         documents, _ = lens.documents(few)
         return Sample([one for one in documents if one is not MISSING], size, until)
+
+    def _counted(self, whole: Range) -> int:
+        """How many documents there are at least, where nobody has walked through them yet."""
+        count = self._storage.engine.peek_count
+        counted = NOT_NOW if count is None else count(replace(whole, limit=SIZE_COUNTED_MAX))
+        return 0 if counted is NOT_NOW else counted.rows
 
     def _page(self, range: Range) -> Page | None:
         return at_once(self._moment.scan(range))

@@ -132,8 +132,15 @@ class Weights:
         if sample is None or len(able) < 2 or self.few(candidates[0]):  # noqa: PLR2004
             return None
         found = [self._narrowed(sample, walked, able) for walked in able]
-        # Of those that cost the same, the one that walks the longest holds the fewest keys.
-        best = min(found, key=lambda one: (one.cost, -_rows_of(one.walked)))
+        # Of those that cost the same, one that walks in order is best, and then the one that walks
+        # the longest: it holds the fewest keys.
+        order = self._query.order_by
+        best = min(
+            found,
+            key=lambda one: (
+                one.cost, order_given(one.walked, order) is None, -_rows_of(one.walked),
+            ),
+        )  # fmt: skip
         return best if best.narrowing else None
 
     def _narrowed(self, sample: Sample, walked: Access, able: Sequence[Access]) -> Meeting:
@@ -146,7 +153,7 @@ class Weights:
                 if one is not walked and one.bounded and one not in best.narrowing
             ]
             cheapest = min(further, key=lambda one: one.cost, default=None)
-            if cheapest is None or cheapest.cost > PAYS * best.cost:
+            if cheapest is None or not pays(cheapest.cost, best.cost):
                 return best
             best = cheapest
 
@@ -155,11 +162,12 @@ class Weights:
         if _rows_of(narrowing[0]) * OVERHEAD_BYTES > HELD_BYTES_MAX:
             return Meeting(math.inf, walked)
         rows = self.rows(walked)
-        both = self._share(sample, (walked, *narrowing)) / self._share(sample, [walked])
-        documents = rows * both
-        return Meeting(
-            rows + sum(map(_rows_of, narrowing)) + DOCUMENT_ROWS * documents, walked, narrowing
+        # Of a walk that stops early, that part of what all of it would read.
+        documents = (
+            rows / _rows_of(walked) * self._share(sample, (walked, *narrowing)) * sample.size
         )
+        cost = rows + sum(map(_rows_of, narrowing)) + DOCUMENT_ROWS * documents
+        return Meeting(cost, walked, narrowing)
 
     @staticmethod
     def _share(sample: Sample, ways: Sequence[Access]) -> float:
@@ -171,6 +179,11 @@ class Weights:
             assert not way.estimate.exact
             met &= way.estimate.met
         return sample.share(met)
+
+
+def pays(cost: float, of_one: float) -> bool:
+    """Whether several indexes are clearly cheaper than one."""
+    return cost <= PAYS * of_one
 
 
 def _rows_of(way: Access) -> int:
