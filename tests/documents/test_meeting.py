@@ -12,7 +12,7 @@ import pytest
 
 from holdfast.documents.planner import narrowing, weighing
 from holdfast.documents.planner.execute import Run
-from holdfast.documents.planner.rows import index_rows
+from holdfast.documents.planner.rows import documents_in
 from holdfast.documents.query import F
 from tests.documents.test_indexes import stage_of
 from tests.documents.test_plans import LOOP, database
@@ -162,7 +162,7 @@ def test_a_query_that_is_cancelled_while_it_gathers_keys_holds_nothing(
 
         async def slow(*arguments: Any) -> AsyncIterator[Any]:
             try:
-                async for page in index_rows(*arguments):
+                async for page in documents_in(*arguments):
                     yield page
                     begun.set()
                     await asyncio.Event().wait()
@@ -170,7 +170,7 @@ def test_a_query_that_is_cancelled_while_it_gathers_keys_holds_nothing(
                 closed.append(True)
 
         with monkeypatch.context() as patched:
-            patched.setattr(narrowing, "index_rows", slow)
+            patched.setattr(narrowing, "documents_in", slow)
             task = asyncio.create_task(things.find_many(WANTED))
             async with asyncio.timeout(10):
                 await begun.wait()

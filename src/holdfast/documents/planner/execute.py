@@ -342,15 +342,12 @@ class Run:
         first_rows = FIRST_PAGE_ROWS
         if wanted is not None and self._test is None and held is None:
             first_rows = max(1, min(wanted, LAST_PAGE_ROWS))
-        pages = index_rows(
-            self.moment, way, self.examined, backwards=backwards, first_rows=first_rows
+        rows = index_rows(
+            self.moment, way, self.examined, held=held, backwards=backwards, first_rows=first_rows
         )
-        async with aclosing(pages):
+        async with aclosing(rows) as pages:
             async for page in pages:
-                if held is None:
-                    yield page
-                elif kept := [one for one in page if one[0] in held]:
-                    yield kept
+                yield page
 
     async def _narrow(self) -> None:
         """Hold the documents that the narrowing ways say; too many: go on with one index."""

@@ -13,7 +13,7 @@ from typing import Final
 
 from holdfast.contract.engine import Engine
 from holdfast.documents.planner.found import Examined
-from holdfast.documents.planner.rows import index_rows
+from holdfast.documents.planner.rows import documents_in
 from holdfast.documents.planner.way import Access
 
 #: About how many bytes of document keys an intersection holds at most, and what holding one costs
@@ -33,16 +33,16 @@ async def keys_in_all(
     held: set[bytes] | None = None
     for way in ways:
         found: set[bytes] = set()
-        room_bytes = HELD_BYTES_MAX
-        async with aclosing(index_rows(moment, way, examined)) as pages:
+        size_bytes = 0
+        async with aclosing(documents_in(moment, way, examined)) as pages:
             async for page in pages:
-                size = len(found)
-                found.update([one[0] for one in page if held is None or one[0] in held])
-                if held is None:
-                    room_bytes -= (len(found) - size) * OVERHEAD_BYTES
-                    room_bytes -= sum([len(one[0]) for one in page])
-                    if room_bytes < 0:
-                        return None
+                if held is not None:
+                    found.update(held.intersection(page))
+                    continue
+                found.update(page)
+                size_bytes += sum(map(len, page))
+                if size_bytes + len(found) * OVERHEAD_BYTES > HELD_BYTES_MAX:
+                    return None
         held = found
         if not held:
             break

@@ -28,7 +28,7 @@ MEETING_MAX: Final = 4
 #: To read a document and look at it costs at least as much as to walk so many rows of an index.
 DOCUMENT_ROWS: Final = 3
 #: Several indexes take the place of one where they are thought to cost at most this share of it.
-PAYS: Final = 0.67
+PAYS: Final = 0.75
 #: Indexes of these kinds may meet.
 _MEETING_KINDS: Final = ("btree", "hash")
 
