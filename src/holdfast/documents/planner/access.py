@@ -140,6 +140,7 @@ def _ordered(index: IndexDefinition, prefix: bytes, by_path: ByPath) -> Access |
         access.places.clear()
     access.recipe = _recipe(equals, low, high) if exact and simple and len(heads) == 1 else None
     access.spans = [span for span in (below(prefix, one) for one in spans) if not span.empty]
+    access.values = heads[0][: access.fixed] if heads else ()
     return access
 
 

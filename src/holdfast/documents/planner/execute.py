@@ -18,6 +18,7 @@ from holdfast.documents.planner.lens import Fields, Lens, joined, of_condition, 
 from holdfast.documents.planner.narrowing import keys_in_all
 from holdfast.documents.planner.nearest import nearest
 from holdfast.documents.planner.plan import QueryPlan
+from holdfast.documents.planner.resuming import resumed
 from holdfast.documents.planner.rows import (
     FIRST_PAGE_ROWS,
     LAST_PAGE_ROWS,
@@ -102,6 +103,8 @@ class Run:
         left, skip = end, query.offset
         if self.plan.nearest is not None:
             rows = nearest(self, query.order_by, self.plan.nearest, end or 0)
+        elif self.plan.ordered and self.plan.single is None:
+            rows = self._in_order_of_keys(after)
         elif self.plan.ordered:
             rows = self._streamed(after, end)
         else:
@@ -158,21 +161,25 @@ class Run:
         for _, row in arrangement.rows():
             yield cast("Found", row)
 
+    async def _in_order_of_keys(self, after: tuple[Any, ...] | None) -> AsyncGenerator[Found, None]:
+        async with aclosing(self._matching(after[0] if after is not None else None)) as pages:
+            async for rows in pages:
+                for row in rows:
+                    yield row
+
     async def _streamed(
         self, after: tuple[Any, ...] | None, wanted: int | None
     ) -> AsyncGenerator[Found, None]:
         plan = self.plan
         order = plan.query.order_by
-        if plan.single is None:
-            first = after[0] if after is not None else None
-            async with aclosing(self._matching(first)) as pages:
-                async for rows in pages:
-                    for row in rows:
-                        yield row
-            return
+        assert plan.single is not None
         behind = precedes(directions(order))
         ties = Ties(order, wanted)
-        async with aclosing(self._walked(plan.single, wanted)) as walked:
+        way = resumed(plan.single, order, after, backwards=plan.backwards, ties=plan.ties)
+        if wanted is not None:
+            # The row of the cursor, and that which ends those that tie with the last.
+            wanted += (after is not None) + (not plan.ties)
+        async with aclosing(self._walked(way, wanted)) as walked:
             async for row, entry_key, cut in walked:
                 [one] = keyed(cast("list[Row]", [row]), order)
                 if after is not None and not behind(after, one[0]):

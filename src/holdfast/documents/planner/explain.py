@@ -28,7 +28,9 @@ async def explained(storage: DocumentStorage, moment: Engine, plan: QueryPlan) -
     """
     clock = storage.engine.components.clock
     statistics = Statistics(storage, moment)
-    for way in plan.ways:
+    instead = [] if plan.alone is None else plan.alone.ways
+    for number, way in enumerate((*plan.ways, *plan.narrowing, *instead)):
+        way.number = number
         if way.estimate is None:
             way.estimate = statistics.rows(way)
     examined = Examined()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,13 +24,13 @@ class Examined:
 
     keys: int = 0
     documents: int = 0
-    _by_way: dict[int, int] = field(default_factory=dict)
+    _by_way: Counter[int] = field(default_factory=Counter)
 
     def walked(self, way: Access, rows: int) -> None:
         """Count rows of the index of a way."""
         self.keys += rows
-        self._by_way[id(way)] = self.by(way) + rows
+        self._by_way[way.number] += rows
 
     def by(self, way: Access) -> int:
-        """How many of the rows were of this way."""
-        return self._by_way.get(id(way), 0)
+        """How many of the rows were of this way, where those of the plan are numbered."""
+        return self._by_way[way.number]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from holdfast.contract.record import Range, Record, after_prefix
 from holdfast.documents.entries import HASH_BYTES, IndexOrder
@@ -55,6 +56,7 @@ class Access:
         spans: whole keys, in the order of the index.
         places: the conjuncts that the spans say, so that what lies in them meets them.
         fixed: how many of the leading fields have one value in all spans.
+        values: of those fields.
         bounded: how many of the leading fields have bounds.
         bounds: for each bounded field, what tells them to people.
         order: of a btree index.
@@ -64,6 +66,7 @@ class Access:
         estimate: how many rows it was thought to have, where ways were weighed.
         asked: the conjuncts that the spans were made of; most of what lies in them meets them.
         parts: the conjuncts that these are places of.
+        number: tells it from the others of its plan, where somebody counts what each walks.
     """
 
     index: IndexDefinition
@@ -71,6 +74,7 @@ class Access:
     spans: list[Range]
     places: set[int] = field(default_factory=set)
     fixed: int = 0
+    values: tuple[Any, ...] = ()
     bounded: int = 0
     bounds: dict[str, Callable[[], list[str]]] = field(default_factory=dict)
     order: IndexOrder | None = None
@@ -80,6 +84,7 @@ class Access:
     estimate: Estimate | None = None
     asked: set[int] = field(default_factory=set)
     parts: tuple[Node, ...] = ()
+    number: int = 0
 
     @property
     def said(self) -> Node:
