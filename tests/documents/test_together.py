@@ -12,7 +12,8 @@ from holdfast.contract.errors import DuplicateKey, InvalidValue
 from holdfast.documents.entries import COMPONENT_BYTES_MAX
 from holdfast.documents.indexes.definition import IndexDefinition, IndexField, State
 from holdfast.documents.indexes.derived import TOGETHER_MAX
-from holdfast.documents.indexes.writers import IndexWriter, Rows, index_rows, writer_of
+from holdfast.documents.indexes.writer import IndexWriter, Rows
+from holdfast.documents.indexes.writers import index_rows, writer_of
 from holdfast.documents.query import F
 from holdfast.store.plan import Plan
 from tests.documents.geo.places import LATITUDES, LONGITUDES

@@ -185,28 +185,20 @@ class IndexOrder:
     ) -> list[bytes | None]:
         """The key of the one row of each document, whose note is EXACT, as `entries` makes it.
 
-        Args:
-            columns: for each field of the index its value in each document.
-            identifiers: the packed keys of the documents.
-
-        Returns:
-            None for a document of which `entries` has to be asked: a value is no text or number,
-            or too long.
+        `columns` has for each field its value in each document. None for a document of which
+        `entries` has to be asked: a value is no text or number, or too long.
         """
-        whole_max = self._whole_max
         parts: list[list[bytes]] = []
         for column, turned in zip(columns, self.descending, strict=True):
             encoded = [encode(value) if type(value) in SINGLE else b"" for value in column]
-            if max(map(len, encoded), default=0) > whole_max:
-                encoded = [one if len(one) <= whole_max else b"" for one in encoded]
+            if max(map(len, encoded), default=0) > self._whole_max:
+                encoded = [one if len(one) <= self._whole_max else b"" for one in encoded]
             parts.append([one and _turn(one) for one in encoded] if turned else encoded)
         tails = map(self.tail, identifiers)
         if len(parts) == 1:
             return [one + tail if one else None for one, tail in zip(parts[0], tails, strict=True)]
-        return [
-            b"".join(row) + tail if all(row) else None
-            for row, tail in zip(zip(*parts, strict=True), tails, strict=True)
-        ]
+        rows = zip(zip(*parts, strict=True), tails, strict=True)
+        return [b"".join(row) + tail if all(row) else None for row, tail in rows]
 
     def changes(
         self, before: Sequence[Found] | None, after: Sequence[Found] | None, identifier: bytes

@@ -18,7 +18,8 @@ from holdfast.documents.indexes.definition import (
     count_key,
     pack_catalogue,
 )
-from holdfast.documents.indexes.writers import IndexWriter, Values, writer_of
+from holdfast.documents.indexes.writer import IndexWriter, Values
+from holdfast.documents.indexes.writers import writer_of
 from holdfast.store import layout
 from holdfast.store.plan import Plan, RowChange
 

@@ -9,7 +9,8 @@ from holdfast.contract.errors import StoreError
 from holdfast.contract.record import Range, Record
 from holdfast.documents.indexes.definition import count_key
 from holdfast.documents.indexes.derived import IndexRows, read_count
-from holdfast.documents.indexes.writers import IndexWriter, TextWriter, index_rows
+from holdfast.documents.indexes.writer import IndexWriter
+from holdfast.documents.indexes.writers import TextWriter, index_rows
 from holdfast.documents.storage import DocumentStorage
 from holdfast.store import layout
 from holdfast.store.views import Progress, Report
