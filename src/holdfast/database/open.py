@@ -92,7 +92,7 @@ def open(
         compression=compression_named(compression),
         housekeeping=housekeeping,
         wishes=Wishes(logged, limits),
-        layers=(*_layers_of(address), *layers, *_encryption_of(address, encryption)),
+        layers=(*_layers_of(address), *_listed(layers), *_encryption_of(address, encryption)),
         emulation=emulation,
     )
 
@@ -106,6 +106,13 @@ def _serializer_of(given: str | Serializer) -> Serializer:
         known = ", ".join(_SERIALIZERS)
         raise ConfigInvalid(f"serializer is one of {known}, or a Serializer; found {given!r}")
     return _SERIALIZERS[given]
+
+
+def _listed(layers: Layers) -> Layers:
+    """The layers, also where their names stand in one text, as in an address."""
+    if not isinstance(layers, str):
+        return layers
+    return [name.strip() for name in layers.split(",") if name.strip()]
 
 
 def _layers_of(address: Address) -> tuple[str, ...]:
