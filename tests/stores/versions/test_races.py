@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from holdfast.contract.errors import Conflict, VersionNotFound
+from holdfast.stores.versions.contents import ContentVersions
 from holdfast.stores.versions.tree_content import TreeContent
 from holdfast.stores.versions.trees import TreeVersions
 from tests.store.scene import Scene
@@ -154,6 +155,28 @@ async def test_a_version_that_is_made_anew_meanwhile_is_no_damage(
 
         between(TreeContent, "asked", others)
         assert await mine.get(b"005") == b"anew"
+
+
+@pytest.mark.row("E-100")
+@pytest.mark.parametrize("step", ["_drop", "_saved", "_apart"])
+async def test_two_who_drop_the_same_versions_of_a_plain_store(
+    scene: Scene, between: Between, step: str
+) -> None:
+    async with scene.open() as one, scene.open() as other:
+        mine, theirs = await one.stores.create("plain"), await other.stores.get("plain")
+        for number in range(6):
+            await mine.set_many({b"%03d" % key: b"%d" % number for key in range(number, 90, 2)})
+            await mine.save_version()
+
+        async def others() -> None:
+            assert await theirs.prune(3) == 3
+            mine._versions()._cache.forget_all([*mine._versions()._cache.young])
+
+        between(ContentVersions, step, others)
+        with pytest.raises(Conflict):
+            await mine.prune(3)
+        assert await mine.list_versions() == [4, 5, 6]
+        assert await one.check() == []
 
 
 SAVER = """
