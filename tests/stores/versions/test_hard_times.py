@@ -43,6 +43,19 @@ async def test_old_versions_go_beyond_the_limit(scene: Scene) -> None:
         assert await kept.verify() > 0
 
 
+@pytest.mark.row("E-098", "E-100")
+@pytest.mark.parametrize("kind", ["iavl", "plain"])
+async def test_what_was_dropped_takes_no_memory(scene: Scene, kind: str) -> None:
+    async with scene.open() as db:
+        store = await db.stores.create("kept", config={"kind": kind, "max_versions": 2})
+        for number in range(20):
+            await store.set_many({b"%03d" % key: b"%d" % number for key in range(100)})
+            await store.save_version()
+        cache = store._content.cache if kind == "iavl" else store._versions()._cache
+        # Two versions of a hundred keys have four hundred nodes at most.
+        assert len(cache) <= 800
+
+
 async def test_a_version_too_big_for_one_commit_is_written_in_steps(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
