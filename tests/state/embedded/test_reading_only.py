@@ -66,7 +66,8 @@ def test_a_reader_that_came_first_sees_and_hears_what_comes(url: str) -> None:
             await store.events.subscribe("news:*", lambda message: heard.append(message.data))
 
             async with asyncio.timeout(30):
-                following = asyncio.create_task(anext(store.streams.follow("log")))
+                coming = store.streams.follow("log")
+                following = asyncio.ensure_future(anext(coming))
                 await asyncio.sleep(0)
                 writer = await asyncio.create_subprocess_exec(sys.executable, "-c", WRITER, url)
                 assert await writer.wait() == 0

@@ -163,14 +163,16 @@ async def test_two_who_drop_the_same_versions_of_a_plain_store(
     scene: Scene, between: Between, step: str
 ) -> None:
     async with scene.open() as one, scene.open() as other:
-        mine, theirs = await one.stores.create("plain"), await other.stores.get("plain")
+        mine: Any = await one.stores.create("plain")
+        theirs = await other.stores.get("plain")
         for number in range(6):
             await mine.set_many({b"%03d" % key: b"%d" % number for key in range(number, 90, 2)})
             await mine.save_version()
 
         async def others() -> None:
             assert await theirs.prune(3) == 3
-            mine._versions()._cache.forget_all([*mine._versions()._cache.young])
+            cache = mine._versions()._cache
+            cache.forget_all([*cache.young])
 
         between(ContentVersions, step, others)
         with pytest.raises(Conflict):

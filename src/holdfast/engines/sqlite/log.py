@@ -125,7 +125,7 @@ class Log:
         # Where others were in the way it is tried again soon, for the log grows meanwhile.
         self._pages = self._pages_max * 3 // 4 if busy and mode == "RESTART" else 0
         # It may be busy and have moved all: somebody still reads the log.
-        moved_all = pages == moved >= 0
+        moved_all: bool = pages == moved >= 0
         if moved_all:
             self.unnoted = True
         return moved_all
