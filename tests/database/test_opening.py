@@ -495,7 +495,7 @@ WRONG: dict[str, list[Any]] = {
     "housekeeping": ["no", 0],
     "logged": ["no", 0],
     "emulation": ["no", 0],
-    "cached": ["yes", 5, [], None, holdfast.CacheLimits(0), holdfast.CacheLimits(1, True)],
+    "cached": ["yes", 5, [], None, holdfast.CacheLimits(1, True)],
     "serializer": [[], {}, 5],
     "compression": [[], {}, 5],
     "layers": [5, None, {}],

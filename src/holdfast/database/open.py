@@ -109,9 +109,10 @@ def _limits_of(cached: bool | CacheLimits) -> CacheLimits | None:
     if isinstance(cached, bool):
         return CacheLimits() if cached else None
     for name, most in cached._asdict().items():
-        if type(most) is not int or most < 1:
+        if type(most) is not int:
             raise ConfigInvalid(
-                f"{name} of cached= is a whole number from 1; found {most!r}", parameter="cached"
+                f"{name} of cached= is a whole number; found a {type(most).__name__}",
+                parameter="cached",
             )
     return cached
 
