@@ -56,11 +56,9 @@ class AsyncHoldfast(AwaitingStore):
 
     async def scan(self, prefix: str, rows: int) -> int:
         found = 0
-        async for entry in self.entries.items(_pattern(prefix)):
+        async for entry in self.entries.items(_pattern(prefix), limit=rows):
             entry.value  # noqa: B018 - decodes it
             found += 1
-            if found == rows:
-                break
         return found
 
 
@@ -98,9 +96,7 @@ class SyncHoldfast(CallingStore):
 
     def scan(self, prefix: str, rows: int) -> int:
         found = 0
-        for entry in self.entries.items(_pattern(prefix)):
+        for entry in self.entries.items(_pattern(prefix), limit=rows):
             entry.value  # noqa: B018 - decodes it
             found += 1
-            if found == rows:
-                break
         return found

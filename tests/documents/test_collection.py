@@ -12,6 +12,7 @@ import pytest
 import holdfast
 from holdfast.contract.batch import Draft
 from holdfast.contract.errors import (
+    Conflict,
     DuplicateKey,
     IntegrityFailed,
     InvalidInput,
@@ -26,6 +27,7 @@ from holdfast.contract.errors import (
     Unsupported,
 )
 from holdfast.documents.collection import REMOVE
+from holdfast.store.transaction import TransactionEngine
 from tests.store.scene import Scene, engine_of, first, listed
 
 
@@ -283,6 +285,34 @@ async def test_a_batch_is_all_or_nothing(scene: Scene) -> None:
                 await tx.collection("things").batch([("clear",)])
         assert (await db.collection("new").batch([("set", "k", 1)])).success
         assert (await db.collection("absent").batch([("delete", "k"), ("clear",)])).success
+
+
+@pytest.mark.row("I-020", "I-021")
+async def test_a_batch_that_loses_to_another_commit_is_run_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it does to the sweep of expired documents, which nobody who calls `batch` knows of."""
+    async with scene.open() as db:
+        things = db.collection("things")
+        await things.create_index("t", "t", kind="text")
+        await things.set_many({"a": {"t": "one"}, "b": {"t": "two"}})
+        finish, losses = TransactionEngine.finish, 3
+
+        async def overtaken(self: TransactionEngine, *more: Any) -> int:
+            nonlocal losses
+            losses -= 1
+            if losses >= 0:
+                await things.set("a", {"t": "word " * (losses + 2)})
+            return await finish(self, *more)
+
+        monkeypatch.setattr(TransactionEngine, "finish", overtaken)
+        done = await things.batch([("delete", "b"), ("set", "c", {"t": "three"})])
+        assert (done.success, done.errors, losses) == (True, [], -1)
+        assert await listed(things.keys()) == ["a", "c"]
+        losses = 1000
+        lost = await things.batch([("delete", "a")])
+        assert [(one.position, type(one.error)) for one in lost.errors] == [(0, Conflict)]
+        assert await things.has("a")
 
 
 async def test_add_makes_keys_in_order(scene: Scene) -> None:

@@ -17,7 +17,9 @@ FENCE = Fence(b"fence", b"right")
 INTO = b"target "
 
 
-def target_of(lookup: Lookup, key: bytes) -> bytes:
+def target_of(lookup: Lookup, key: bytes, value: bytes) -> bytes:
+    if lookup.in_value is not None and value[lookup.in_value :]:
+        return lookup.into + value[lookup.in_value :]
     if lookup.cut is TAIL:
         return lookup.into + key[-2 - int.from_bytes(key[-2:], "big") : -2]
     at, length = lookup.cut
@@ -33,7 +35,7 @@ async def expected(engine: Engine, lookup: Lookup) -> list[Any]:
         for key, (value, _) in page.rows:
             if lookup.keep is not None and not lookup.keep(value):
                 continue
-            [found] = await engine.read([target_of(lookup, key)])
+            [found] = await engine.read([target_of(lookup, key, value)])
             seen = value if lookup.valued else b""
             rows.append((key, seen, None if found is None else found.value))
     return rows
@@ -55,7 +57,8 @@ async def filled(engine: Engine, chance: random.Random) -> None:
     names.append(b"n" * 300)
     operations: list[Any] = [Put(*FENCE)]
     for name in names:
-        operations.append(Put(entry(chance, name), chance.choice([b"", b"\x01"])))
+        named = chance.choice([b"", b"\x01", b"\x00" + chance.choice(names), b"\x01" + name])
+        operations.append(Put(entry(chance, name), named))
         if chance.random() < 0.8:
             operations.append(Put(INTO + name, b"document " + name))
     await engine.commit(Batch(operations))
@@ -68,7 +71,7 @@ def lookups(chance: random.Random) -> Lookup:
     cut = chance.choice([TAIL, TAIL, (-3, 1), (-9, 7), (9, None), (9, 1)])
     return Lookup(
         FENCE, spans, chance.random() < 0.4, chance.choice([1, 3, 100]), INTO, cut,
-        chance.random() < 0.5,
+        chance.random() < 0.5, None, chance.choice([None, 0, 1]),
     )  # fmt: skip
 
 
@@ -82,7 +85,7 @@ async def test_only_rows_that_are_wanted_have_their_targets_read(shared_scene: S
         assert engine.peek_lookup is not None
         answered = 0
         for _ in range(200):
-            lookup = lookups(chance)._replace(keep=lambda value: value == b"\x01", valued=True)
+            lookup = lookups(chance)._replace(keep=lambda value: value[:1] == b"\x01", valued=True)
             found = engine.peek_lookup(lookup)
             long = False
             for start, end in lookup.spans:

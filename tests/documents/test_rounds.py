@@ -1,9 +1,13 @@
 """A commit of several views, of which each has to read more than once."""
 
 from collections.abc import Sequence
+from typing import Any
+
+import pytest
 
 from holdfast.contract.batch import Need
 from holdfast.contract.record import Record
+from holdfast.documents import F
 from holdfast.store.plan import Plan
 from holdfast.store.space import Writer, commit
 from tests.store.scene import Scene
@@ -43,4 +47,42 @@ async def test_each_writer_sees_what_it_asked_for_in_every_round(scene: Scene) -
         assert seen["two"] == [
             [b"v0"], [b"v0", b"v4", b"v5"], [b"v0", b"v4", b"v5"], [b"v0", b"v4", b"v5", b"v6"],
         ]  # fmt: skip
+        await things.drop()
+
+
+#: More than the rounds that a commit may take, so that it fails where each document takes one.
+MANY = 40
+
+
+@pytest.mark.parametrize("kind", ["btree", "hash", "text", "geo", "vector"])
+async def test_many_documents_of_an_index_change_in_one_commit(scene: Scene, kind: str) -> None:
+    def cities(shift: int) -> dict[str, dict[str, Any]]:
+        return {
+            f"{number}": {
+                "btree": number + shift,
+                "hash": number + shift,
+                "text": f"word{(number + shift) % 5} of all",
+                "geo": [float(number), float(shift)],
+                "vector": [float(number), shift + 1.0],
+            }
+            for number in range(MANY)
+        }
+
+    async with scene.open() as db:
+        things = db.collection("things")
+        await things.create_index("it", kind, kind=kind, dimensions=2 if kind == "vector" else None)
+        for shift in (0, 1):
+            await things.set_many(cities(shift))
+        async with db.transaction() as transaction:
+            await transaction.collection("things").set_many(cities(2))
+        if kind == "text":
+            assert await things.count(F.text.matches("all")) == MANY
+            assert await things.count(F.text.matches("word1")) == MANY // 5
+        assert await db.check() == []
+        gone = [f"{number}" for number in range(MANY // 2)]
+        assert await things.delete_many(gone) == len(gone)
+        assert await things.clear() == MANY - len(gone)
+        if kind == "text":
+            assert await things.count(F.text.matches("all")) == 0
+        assert await db.check() == []
         await things.drop()

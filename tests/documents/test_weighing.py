@@ -188,6 +188,20 @@ async def test_a_sample_is_of_all_places(key: Callable[[int], str], scene: Scene
         assert sample.size >= 1000
 
 
+async def test_who_opens_a_collection_counts_before_it_estimates(kept_scene: Scene) -> None:
+    async with kept_scene.open() as db:
+        people = await peopled(db)
+        # A key unlike all others, behind which no place of the sample finds a document.
+        await people.set("zoe", {"kind": "rare", "age": 0, "n": 0})
+    async with kept_scene.open() as db:
+        people = db.collection("people")
+        sample = sampled(await people._find())
+        assert sample.size == PEOPLE + 1
+        assert len(sample.documents) >= 128
+        told = await people.explain(kind="common", hint="kind")
+        assert PEOPLE * 0.9 < chosen(told)["estimate"]["keys"] <= PEOPLE
+
+
 async def test_a_sample_of_big_documents_has_fewer(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
 from holdfast.contract.batch import Append, Batch, Delete, Operation, Put
-from holdfast.contract.record import Range, Record
+from holdfast.contract.record import Page, Range, Record
 from holdfast.database.handle import Database
 from holdfast.store import layout, views
 from holdfast.store.check import check_rows
+from holdfast.store.snapshot import SnapshotEngine
 from tests.store.scene import Scene, engine_of, rows_of
 
 CHUNK = 256 * 1024
@@ -185,3 +187,26 @@ def _assert_told(faults: list[str], told: str) -> None:
     import re
 
     assert any(re.search(told, fault) for fault in faults), faults
+
+
+async def test_rows_that_keyspaces_share_are_read_once_for_all(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Feed and expiry: else a database of many collections is never checked to its end."""
+    async with scene.open() as db:
+        for number in range(12):
+            await db.collection(f"c{number}").set("a", {"n": number}, ttl=1000)
+            store = await db.stores.create(f"s{number}")
+            await store.set(b"a", b"1", ttl=1000)
+        await db.entries.set("a", 1, ttl=1000)
+        walked: list[bytes] = []
+        scan = SnapshotEngine.scan
+
+        async def counted(self: SnapshotEngine, range: Range, **more: Any) -> Page:
+            walked.append((range.start or b"")[:1])
+            return await scan(self, range, **more)
+
+        monkeypatch.setattr(SnapshotEngine, "scan", counted)
+        assert await check_rows(db._require_shared(), engine_of(db)) == []
+        assert walked.count(layout.FEED) == 2  # Its first row is asked for, and then all.
+        assert walked.count(layout.EXPIRY) == 1

@@ -217,7 +217,9 @@ class Instant(GoodEngine):
         for start, end in lookup.spans:
             page = drive(self.scan(Range(start, end, lookup.reverse, lookup.limit)))
             for key, (value, _) in page.rows:
-                if lookup.cut is TAIL:
+                if lookup.in_value is not None and value[lookup.in_value :]:
+                    name = value[lookup.in_value :]
+                elif lookup.cut is TAIL:
                     name = key[-2 - int.from_bytes(key[-2:], "big") : -2]
                 else:
                     name = key[lookup.cut[0] :][: lookup.cut[1]]
@@ -269,6 +271,23 @@ class LooksUpBehindAnyFence(Instant):
         [fence] = drive(self.read([lookup.fence.key]))
         believed = lookup.fence._replace(value=b"" if fence is None else fence.value)
         return super().peek_lookup(lookup._replace(fence=believed))
+
+
+class LooksUpByTheKeyAlone(Instant):
+    """Takes the target of a row from its key, also where its value says it."""
+
+    def peek_lookup(self, lookup: Lookup) -> list[LookedUp] | NotNow:
+        return super().peek_lookup(lookup._replace(in_value=None))
+
+
+class LooksUpNothingByAShortValue(Instant):
+    """Finds no target of a row whose value is too short to say it."""
+
+    def peek_lookup(self, lookup: Lookup) -> list[LookedUp] | NotNow:
+        rows = super().peek_lookup(lookup)
+        if rows is NOT_NOW or lookup.in_value is None:
+            return rows
+        return [(*row[:2], row[2] if row[1][lookup.in_value :] else None) for row in rows]
 
 
 class TalliesOneBeyondTheBound(Instant):

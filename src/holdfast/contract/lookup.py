@@ -33,6 +33,8 @@ class Lookup(NamedTuple):
         cut: which part of the key of an index row follows there: from so many bytes on (below 0:
             counted from the end), so many (None: all that follow). `TAIL`: its last two bytes tell,
             big-endian, how many of those before them.
+        in_value: the value of an index row says it instead: all of it from so many bytes on. Of a
+            value that has no more bytes than that, `cut` holds. None: no value says it.
         valued: whether the values of the rows of the index are wanted; otherwise they may be empty.
         keep: tells by its value whether a row of the index is wanted. With it nothing is answered
             where a span has more rows than the limit.
@@ -46,6 +48,16 @@ class Lookup(NamedTuple):
     cut: tuple[int, int | None] | None = TAIL
     valued: bool = True
     keep: Callable[[bytes], bool] | None = None
+    in_value: int | None = None
+
+    def target(self, key: bytes, value: bytes) -> bytes:
+        """The key of the row that a row of the index refers to."""
+        if self.in_value is not None and len(value) > self.in_value:
+            return self.into + value[self.in_value :]
+        if self.cut is None:
+            return self.into + key[-2 - int.from_bytes(key[-2:], "big") : -2]
+        at, length = self.cut
+        return self.into + key[at : None if length is None else at + length or None]
 
 
 #: Key and value of a row of the index, and the value of its target; None: there is none.

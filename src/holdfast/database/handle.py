@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.contract.capability import Capabilities
-from holdfast.contract.errors import Conflict, InvalidInput, ReadOnly
-from holdfast.contract.pauses import pause_s
+from holdfast.contract.errors import ReadOnly
 from holdfast.contract.record import Cursor
 from holdfast.database.explain import explained
 from holdfast.database.maintenance import Maintained
@@ -25,6 +24,7 @@ from holdfast.store.feed.watch import Watch
 from holdfast.store.isolation import IsolationLevel, IsolationName
 from holdfast.store.locks.lock import TTL_S, Lock
 from holdfast.store.operation_log import OperationLog
+from holdfast.store.retrying import RETRIES, retried
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.transaction import TransactionEngine
 from holdfast.stores.multistore import MultiStore
@@ -36,12 +36,6 @@ if TYPE_CHECKING:
     from holdfast.stores.audit.audit import Audit
 
 T = TypeVar("T")
-
-#: How often `transact` runs its function unless told otherwise.
-RETRIES = 10
-#: The first pause between two tries, doubled each time up to the last, a random part of it.
-PAUSE_FIRST_S = 0.001
-PAUSE_LAST_S = 0.1
 
 
 class Database(Maintained):
@@ -334,18 +328,12 @@ class Database(Maintained):
             Conflict: it lost every time.
             InvalidInput: the arguments cannot be.
         """
-        if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
-            raise InvalidInput(f"retries is an int from 0; found {retries!r}")
-        for attempt in range(retries + 1):
-            try:
-                async with self.transaction(isolation) as transaction:
-                    return await work(transaction)
-            except Conflict:
-                if attempt == retries:
-                    raise
-            pause = pause_s(self._components.ids, attempt + 1, PAUSE_FIRST_S, PAUSE_LAST_S)
-            await self._components.host.runtime().sleep(pause)
-        raise AssertionError("the last attempt returns or raises")
+
+        async def attempt() -> T:
+            async with self.transaction(isolation) as transaction:
+                return await work(transaction)
+
+        return await retried(attempt, self._components, retries)
 
     def snapshot(self) -> Opening:
         """A fixed view of this moment, as an asynchronous context manager.

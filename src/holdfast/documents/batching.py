@@ -10,6 +10,7 @@ from holdfast.contract.errors import InvalidInput, StoreError, Unsupported
 from holdfast.documents.collections import Collections
 from holdfast.documents.results import BatchFailure, BatchResult
 from holdfast.store.isolation import IsolationLevel
+from holdfast.store.retrying import retried
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.transaction import TransactionEngine
 from holdfast.store.versions.entry import PendingRevision
@@ -49,6 +50,8 @@ async def run_batch(
 ) -> BatchResult:
     """Apply the operations one after the other to what they see of each other, and commit.
 
+    They depend on nothing that was read before, so what loses to another commit is run again.
+
     Raises:
         Unsupported: inside a transaction, which is such a batch already.
     """
@@ -59,18 +62,24 @@ async def run_batch(
             "is committed together"
         )
     collections.gate.check()
-    inside = await TransactionEngine.begin(engine, IsolationLevel.SERIALIZABLE, read_only=False)
-    pending = PendingRevision()
     position = 0
+
+    async def attempt() -> int:
+        nonlocal position
+        inside = await TransactionEngine.begin(engine, IsolationLevel.SERIALIZABLE, read_only=False)
+        pending = PendingRevision()
+        try:
+            view = collections.on(inside, pending)
+            for position, operation in enumerate(operations):  # noqa: B007 - told when one fails
+                await apply(view, operation)
+            return await inside.finish(pending.settle)
+        finally:
+            inside.release()
+
     try:
-        view = collections.on(inside, pending)
-        for position, operation in enumerate(operations):  # noqa: B007 - told when one fails
-            await apply(view, operation)
-        revision = await inside.finish(pending.settle)
-        collections.wrote(revision)
-        await collections.committed(revision)
+        revision = await retried(attempt, collections.components)
     except StoreError as error:
         return BatchResult(False, 0, [BatchFailure(position, error)])
-    finally:
-        inside.release()
+    collections.wrote(revision)
+    await collections.committed(revision)
     return BatchResult(True, len(operations), [])

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Final, TypeVar
+from typing import TypeVar
 
-from holdfast.contract.errors import ConfigInvalid, Conflict, InvalidInput, Unsupported
-from holdfast.contract.pauses import pause_s
+from holdfast.contract.errors import ConfigInvalid, Unsupported
 from holdfast.documents.caching import CacheConfig, EntryCache
 from holdfast.documents.serialization import SerializationConfig
 from holdfast.documents.steps import REMOVE
 from holdfast.documents.transacting import CollectionTransaction, begun
 from holdfast.documents.writing import Writing, merge_patch
+from holdfast.store.retrying import RETRIES, retried
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.transaction import TransactionEngine
 from holdfast.store.versions.chunks import Values
 
 T = TypeVar("T")
 Done = TypeVar("Done")
-
-#: How often `transaction` runs its function again after a conflict, unless told otherwise.
-RETRIES: Final = 10
-#: The first pause between two tries, doubled each time up to the last, a random part of it.
-PAUSE_FIRST_S: Final = 0.001
-PAUSE_LAST_S: Final = 0.1
 
 
 class Collection(Writing[T]):
@@ -62,21 +56,14 @@ class Collection(Writing[T]):
             InvalidInput: the arguments cannot be.
             Unsupported: inside a transaction or a snapshot.
         """
-        if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
-            raise InvalidInput(f"retries is an int from 0; found {retries!r}")
-        for attempt in range(retries + 1):
-            try:
-                async with await self.begin_transaction(
-                    isolation=isolation, timeout=timeout, read_only=read_only
-                ) as transaction:
-                    return await work(transaction)
-            except Conflict:
-                if attempt == retries:
-                    raise
-            ids = self._collections.components.ids
-            pause = pause_s(ids, attempt + 1, PAUSE_FIRST_S, PAUSE_LAST_S)
-            await self._collections.gate.runtime.sleep(pause)
-        raise AssertionError("the last attempt returns or raises")
+
+        async def attempt() -> Done:
+            async with await self.begin_transaction(
+                isolation=isolation, timeout=timeout, read_only=read_only
+            ) as transaction:
+                return await work(transaction)
+
+        return await retried(attempt, self._collections.components, retries)
 
     async def begin_transaction(
         self,

@@ -304,6 +304,13 @@ class IndexOrder:
             parts.append(_turn(component) if turned else component)
         return b"".join(parts), exact
 
+    def component(self, value: Any, place: int) -> bytes | None:
+        """What entries hold for this value of one field; None where it would be cut."""
+        encoded = encode(value)
+        if len(encoded) > self._whole_max:
+            return None
+        return _turn(encoded) if self.descending[place] else encoded
+
     def _bracketed(self, head: bytes, place: int, first: int, last: int) -> Range:
         """The entries whose field `place` begins with a byte from `first` up to `last`."""
         if self.descending[place]:

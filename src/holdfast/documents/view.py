@@ -28,7 +28,7 @@ from holdfast.store.versions.chunks import Values
 from holdfast.store.versions.entry import Entry
 from holdfast.store.versions.history import History
 from holdfast.store.versions.rows import Rows
-from holdfast.store.views import ChangeReader, Progress, Report, ViewKeeper
+from holdfast.store.views import ChangeReader, KeyspaceTally, Progress, Report, ViewKeeper
 
 __all__ = ["DOCUMENTS", "DocumentKeeper"]
 
@@ -59,10 +59,13 @@ class DocumentKeeper(ViewKeeper):
 
     async def check(
         self, moment: Engine, keyspace: Keyspace, report: Report, progress: Progress | None
-    ) -> None:
+    ) -> KeyspaceTally | None:
+        check: KeyspaceCheck | None = None
         if keyspace.settings.history == "values":
-            await KeyspaceCheck(moment, Rows(keyspace), report, progress).run()
+            check = KeyspaceCheck(moment, Rows(keyspace), report, progress)
+            await check.run()
         await check_indexes(moment, self.storage(moment, keyspace), report, progress)
+        return check
 
     def reader(self, engine: Engine, keyspace: Keyspace) -> ChangeReader:
         return DocumentReader(self.storage(engine, keyspace), keyspace)

@@ -30,7 +30,7 @@ from holdfast.store.feed_row import Act, Cause, FeedPosition
 from holdfast.store.versions.past_rows import ended_at, past_parts, read_grave
 from holdfast.store.versions.retention import was_set
 from holdfast.store.versions.rows import Rows
-from holdfast.store.views import Progress, Report
+from holdfast.store.views import KeyspaceTally, Progress, Report
 
 #: How many entries are looked at between two calls of a progress.
 PROGRESS_STEP = 200
@@ -49,8 +49,8 @@ class _Version(NamedTuple):
     kept: bool
 
 
-class KeyspaceCheck:
-    """The check of one keyspace.
+class KeyspaceCheck(KeyspaceTally):
+    """The check of one keyspace: `run`, then what is told of the rows that all keyspaces share.
 
     Args:
         view: the database at one moment.
@@ -73,9 +73,13 @@ class KeyspaceCheck:
         self._past = self._tags = self._blobs = self._expiring = 0
         # What the feed has to tell of.
         self._recent = self._ends = 0
+        #: How many living entries are as young as the feed.
+        self._living = 0
+        # What the feed tells of.
+        self._told_sets = self._told_living = self._told_ends = 0
 
     async def run(self) -> None:
-        """Walk the keyspace and the feed."""
+        """Walk the keyspace."""
         rows = self._rows
         self._oldest = await self._feed.oldest()
         # Once anything of the past was given up, what is missing is missing rightly.
@@ -86,7 +90,7 @@ class KeyspaceCheck:
             self._entries += 1
             if self._progress is not None and self._entries % PROGRESS_STEP == 0:
                 self._progress(self._entries)
-        living = self._recent
+        self._living = self._recent
         async for grave_key, record in self._walk(Range.prefix(rows.graves)):
             await self._check_grave(grave_key, record)
         if await self._count(Range.prefix(rows.past)) != self._past:
@@ -99,13 +103,36 @@ class KeyspaceCheck:
             there = await self._count(Range.prefix(region))
             if there != reached:
                 self._wrong(f"keys lead to {reached} rows of {what}; found {there}")
-        there = await self._count(Range.prefix(layout.EXPIRY), rows.keyspace.number)
-        if there != self._expiring:
-            self._wrong(f"{self._expiring} entries expire; found {there} rows of expiry")
+
+    # --- What is told of the rows that all keyspaces share ------------------------------------
+
+    def expiring(self, rows: int) -> None:
+        if rows != self._expiring:
+            self._wrong(f"{self._expiring} entries expire; found {rows} rows of expiry")
+
+    async def change(self, position: FeedPosition) -> None:
         try:
-            await self._check_feed(living)
+            if position.row.act == Act.DELETE:
+                self._told_ends += await self._check_end(position)
+            else:
+                self._told_sets += 1
+                self._told_living += await self._check_set(position)
         except IntegrityFailed as error:
-            self._wrong(str(error))
+            self._wrong(f"{_what(position)}, which cannot be read: {error}")
+
+    def told(self) -> None:
+        """Check that the feed tells of every version and end that there is, and of nothing else."""
+        living = self._living
+        if self._told_living != living:
+            self._wrong(
+                f"the feed tells of {self._told_living} of {living} entries that it reaches"
+            )
+        if self._whole and self._oldest == 1:
+            versions = self._past + living
+            if self._told_sets != versions:
+                self._wrong(f"the feed tells of {self._told_sets} versions; found {versions}")
+            if self._told_ends != self._ends:
+                self._wrong(f"the feed tells of {self._told_ends} deletions; found {self._ends}")
 
     # --- Keys -------------------------------------------------------------------------------
 
@@ -243,34 +270,6 @@ class KeyspaceCheck:
 
     # --- The feed ---------------------------------------------------------------------------
 
-    async def _check_feed(self, living: int) -> None:
-        """Check that the feed tells of every version and end that there is, and of nothing else.
-
-        Args:
-            living: how many living entries are as young as the feed.
-        """
-        sets = found_living = ends = 0
-        async for positions in self._feed.after(self._oldest - 1):
-            for position in positions:
-                if position.row.keyspace != self._rows.keyspace.number:
-                    continue
-                try:
-                    if position.row.act == Act.DELETE:
-                        ends += await self._check_end(position)
-                    else:
-                        sets += 1
-                        found_living += await self._check_set(position)
-                except IntegrityFailed as error:
-                    self._wrong(f"{_what(position)}, which cannot be read: {error}")
-        if found_living != living:
-            self._wrong(f"the feed tells of {found_living} of {living} entries that it reaches")
-        if self._whole and self._oldest == 1:
-            versions = self._past + living
-            if sets != versions:
-                self._wrong(f"the feed tells of {sets} versions; found {versions}")
-            if ends != self._ends:
-                self._wrong(f"the feed tells of {ends} deletions; found {self._ends}")
-
     async def _check_set(self, position: FeedPosition) -> bool:
         """Check a change that made a version; whether that version lives."""
         row, rows = position.row, self._rows
@@ -324,11 +323,11 @@ class KeyspaceCheck:
             for record in await self._view.read(keys[start : start + CHUNKS_READ_MAX]):
                 yield record
 
-    async def _count(self, range: Range, keyspace: int | None = None) -> int:
-        """How many rows the range holds; of expiry, how many of the keyspace."""
+    async def _count(self, range: Range) -> int:
+        """How many rows the range holds."""
         count = 0
-        async for key, _ in self._walk(range):
-            count += keyspace is None or layout.keyspace_of(layout.expiry_of(key)[1]) == keyspace
+        async for _ in self._walk(range):
+            count += 1
         return count
 
     def _wrong(self, fault: str) -> None:

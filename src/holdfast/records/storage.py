@@ -22,7 +22,7 @@ from holdfast.records.services.protocols import Outcome, Step
 from holdfast.records.walk import Walk
 from holdfast.store import layout
 from holdfast.store.space import Space
-from holdfast.store.text_keys import RESERVED_PACKED, shows, shows_all
+from holdfast.store.text_keys import RESERVED_PACKED, matching_packed, shows, shows_all
 from holdfast.store.versions.chunks import CHUNK_BYTES, Serialized, Values
 from holdfast.store.versions.entry import Entry, PastVersion, PayloadMissing, PendingRevision
 from holdfast.store.versions.history import History
@@ -185,15 +185,14 @@ class EngineEntryStorage:
             plain = _plain_entries(rows)
             if len(plain) == len(rows):
                 return plain, page.resume
-        return await self._entries_of(
-            rows, reserved, None if matched else pattern, whole
-        ), page.resume
+        matches = None if matched else matching_packed(pattern)
+        return await self._entries_of(rows, reserved, matches, whole), page.resume
 
     async def _entries_of(
         self,
         rows: Sequence[tuple[bytes, Record]],
         reserved: bytes,
-        pattern: Pattern | None,
+        matches: Callable[[bytes], bool] | None,
         whole: bool,
     ) -> list[Entry[Any]]:
         """The living entries of rows, without those of reserved names, that match."""
@@ -202,9 +201,10 @@ class EngineEntryStorage:
         for data_key, (stored, revision) in rows:
             if reserved and data_key.startswith(reserved):
                 continue
-            entry = make(data_key[layout.REGION_BYTES :], stored, revision)
-            if pattern is not None and not shows(pattern, entry.key):
+            packed = data_key[layout.REGION_BYTES :]
+            if matches is not None and not matches(packed):
                 continue
+            entry = make(packed, stored, revision)
             if stored[1] & SPECIAL:
                 if self._expired(stored):
                     continue

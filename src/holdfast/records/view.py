@@ -25,7 +25,7 @@ from holdfast.store.versions.entry import Entry
 from holdfast.store.versions.plan import VersionPlanner
 from holdfast.store.versions.retention import Retention
 from holdfast.store.versions.rows import Rows
-from holdfast.store.views import ChangeReader, Progress, Report, ViewKeeper
+from holdfast.store.views import ChangeReader, KeyspaceTally, Progress, Report, ViewKeeper
 
 #: The name of the view, and of its one keyspace.
 ENTRIES = "entries"
@@ -61,8 +61,10 @@ class EntryKeeper(ViewKeeper):
 
     async def check(
         self, moment: Engine, keyspace: Keyspace, report: Report, progress: Progress | None
-    ) -> None:
-        await KeyspaceCheck(moment, Rows(keyspace), report, progress).run()
+    ) -> KeyspaceTally:
+        check = KeyspaceCheck(moment, Rows(keyspace), report, progress)
+        await check.run()
+        return check
 
     def reader(self, engine: Engine, keyspace: Keyspace) -> ChangeReader:
         return EntryReader(self.storage(engine, keyspace), keyspace)

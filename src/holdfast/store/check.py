@@ -8,13 +8,15 @@ from __future__ import annotations
 from holdfast.contract.capability import Io
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import IntegrityFailed, StoreError
+from holdfast.contract.record import Range
 from holdfast.runtime.drive import drive
+from holdfast.store import layout
 from holdfast.store.feed.feed import Feed
 from holdfast.store.instances import SharedDatabase
 from holdfast.store.keyspaces import Keyspaces
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.versions.retention import SETTINGS_KEY, read_settings
-from holdfast.store.views import Enough, Progress, Report
+from holdfast.store.views import Enough, KeyspaceTally, Progress, Report
 
 #: How often the rows are looked at while others write, on an engine without snapshots.
 LOOKS_MAX = 3
@@ -69,8 +71,9 @@ async def _check_moment(
     report = Report()
     try:
         await _check_settings(moment, report)
-        await _check_keyspaces(shared, moment, report, progress)
-        await _check_feed(moment, report)
+        tallies = await _check_keyspaces(shared, moment, report, progress)
+        await _check_expiry(moment, tallies)
+        await _check_feed(moment, report, tallies)
     except Enough:
         pass
     return report.faults
@@ -87,14 +90,15 @@ async def _check_settings(moment: Engine, report: Report) -> None:
 
 async def _check_keyspaces(
     shared: SharedDatabase, moment: Engine, report: Report, progress: Progress | None
-) -> None:
-    """Have every view check its keyspaces."""
+) -> dict[int, KeyspaceTally]:
+    """Have every view check its keyspaces; by number, what is still to be told."""
     numbers: set[int] = set()
+    tallies: dict[int, KeyspaceTally] = {}
     try:
         keyspaces = [one async for one in Keyspaces(moment).list(every=True)]
     except IntegrityFailed as error:
         report.wrong(str(error))
-        return
+        return tallies
     for keyspace in keyspaces:
         if keyspace.number in numbers:
             report.wrong(f"two keyspaces have the number {keyspace.number}")
@@ -103,7 +107,9 @@ async def _check_keyspaces(
         if keeper is None or keyspace.state != "living":
             continue
         try:
-            await keeper.check(moment, keyspace, report, progress)
+            tally = await keeper.check(moment, keyspace, report, progress)
+            if tally is not None:
+                tallies[keyspace.number] = tally
         except Enough:
             raise
         except StoreError as error:
@@ -114,17 +120,47 @@ async def _check_keyspaces(
                 f"{keyspace.view} {keyspace.name!r} cannot be checked further: its view raised "
                 f"{type(error).__name__}"
             )
+    return tallies
 
 
-async def _check_feed(moment: Engine, report: Report) -> None:
-    """Check that the feed can be read, and that it begins where it says."""
+async def _check_expiry(moment: Engine, tallies: dict[int, KeyspaceTally]) -> None:
+    """Tell every keyspace how many rows of expiry it has."""
+    counts = dict.fromkeys(tallies, 0)
+    rest: Range | None = Range.prefix(layout.EXPIRY)
+    while rest is not None:
+        page = await moment.scan(rest)
+        for key, _ in page.rows:
+            owner = layout.keyspace_of(layout.expiry_of(key)[1])
+            if owner in counts:
+                counts[owner] += 1
+        rest = page.resume
+    for number, tally in tallies.items():
+        tally.expiring(counts[number])
+
+
+async def _check_feed(moment: Engine, report: Report, tallies: dict[int, KeyspaceTally]) -> None:
+    """Check that the feed can be read and begins where it says; tell every keyspace its changes."""
     feed = Feed(moment)
     oldest = await feed.oldest()
     try:
         rows = await feed.oldest_rows(1)
-    except IntegrityFailed as error:
+        # Of a commit that was given up in part the rest still stands there; it counts no more.
+        if rows and rows[0].revision < oldest - 1:
+            report.wrong(
+                f"the feed says that it begins at {oldest}; found a row of {rows[0].revision}"
+            )
+        async for positions in feed.after(oldest - 1):
+            for position in positions:
+                tally = tallies.get(position.row.keyspace)
+                if tally is not None:
+                    await tally.change(position)
+    except Enough:
+        raise
+    except StoreError as error:
         report.wrong(str(error))
         return
-    # Of a commit that was given up in part the rest still stands there; it counts no more.
-    if rows and rows[0].revision < oldest - 1:
-        report.wrong(f"the feed says that it begins at {oldest}; found a row of {rows[0].revision}")
+    except Exception as error:  # noqa: BLE001 - what was found so far is to be told all the same
+        report.wrong(f"the feed cannot be checked further: {type(error).__name__}")
+        return
+    for tally in tallies.values():
+        tally.told()

@@ -75,6 +75,23 @@ class ChangeReader(ABC):
         """A page of the living values that match, as changes, and the rest of the range."""
 
 
+class KeyspaceTally:
+    """What the rows of a keyspace say of those that all keyspaces share: expiry and the feed.
+
+    These are read once for all. Whoever checks a keyspace is told what they have of it, and
+    reports what does not agree.
+    """
+
+    def expiring(self, rows: int) -> None:
+        """So many rows of expiry are of the keyspace."""
+
+    async def change(self, position: FeedPosition) -> None:
+        """The feed tells of this change of the keyspace; all of them in its order."""
+
+    def told(self) -> None:
+        """The feed was read to its end."""
+
+
 class ViewKeeper(ABC):
     """What a view does about its rows without being asked.
 
@@ -89,8 +106,12 @@ class ViewKeeper(ABC):
     @abstractmethod
     async def check(
         self, moment: Engine, keyspace: Keyspace, report: Report, progress: Progress | None
-    ) -> None:
-        """Report what is wrong with the rows of a keyspace, as of one moment."""
+    ) -> KeyspaceTally | None:
+        """Report what is wrong with the rows of a keyspace, as of one moment.
+
+        Returns:
+            What is told of the rows that it shares with others; None: nothing is to be.
+        """
 
     @abstractmethod
     def reader(self, engine: Engine, keyspace: Keyspace) -> ChangeReader:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from typing import Final
-from weakref import ref
 
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import IntegrityFailed, StoreError
 from holdfast.contract.record import Range
 from holdfast.store import layout
 from holdfast.store.plain.rows import check_plain, plain_expires_at_ms
-from holdfast.store.views import Progress, Report
+from holdfast.store.views import KeyspaceTally, Progress, Report
 from holdfast.stores.cells import Cells, Reference
 from holdfast.stores.config import remembered
 from holdfast.stores.content import Content
@@ -20,49 +19,34 @@ from holdfast.stores.plain import PlainContent
 _ID_BYTES: Final = 16
 
 
-class ExpiryCount:
-    """How many rows of expiry each keyspace has at a moment; all are counted in one walk."""
+class _ExpiryTally(KeyspaceTally):
+    """How many values of a store expire, by its own rows."""
 
-    def __init__(self) -> None:
-        self._moment: ref[Engine] | None = None
-        self._counts: dict[int, int] = {}
+    def __init__(self, name: str, values: int, report: Report) -> None:
+        self._name = name
+        self._values = values
+        self._report = report
 
-    async def of(self, moment: Engine, number: int) -> int:
-        """How many rows of expiry the keyspace has."""
-        if self._moment is None or self._moment() is not moment:
-            counts: dict[int, int] = {}
-            rest: Range | None = Range.prefix(layout.EXPIRY)
-            while rest is not None:
-                page = await moment.scan(rest)
-                for key, _ in page.rows:
-                    owner = layout.keyspace_of(layout.expiry_of(key)[1])
-                    counts[owner] = counts.get(owner, 0) + 1
-                rest = page.resume
-            self._moment, self._counts = ref(moment), counts
-        return self._counts.get(number, 0)
+    def expiring(self, rows: int) -> None:
+        if rows != self._values:
+            self._report.wrong(
+                f"store {self._name!r}: {self._values} values expire; found {rows} rows of expiry"
+            )
 
 
 async def check_store(
-    content: Content,
-    moment: Engine,
-    report: Report,
-    progress: Progress | None,
-    expiring: ExpiryCount,
-) -> None:
+    content: Content, moment: Engine, report: Report, progress: Progress | None
+) -> KeyspaceTally | None:
     """Report what is wrong with a store, as of one moment."""
     name = content.space.keyspace.name
-    number = content.space.keyspace.number
-    found = await _check_rows(content, moment, report, progress)
-    if isinstance(content, PlainContent):
-        rows = await expiring.of(moment, number)
-        if rows != found:
-            report.wrong(f"store {name!r}: {found} values expire; found {rows} rows of expiry")
+    values = await _check_rows(content, moment, report, progress)
     from holdfast.stores.versions.kinds import versions_of
 
     try:
         await versions_of(content).check(moment, report)
     except IntegrityFailed as error:
         report.wrong(f"store {name!r}, saved versions: {error}")
+    return _ExpiryTally(name, values, report) if isinstance(content, PlainContent) else None
 
 
 async def _check_rows(

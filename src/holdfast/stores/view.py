@@ -15,9 +15,9 @@ from holdfast.store.instances import SharedDatabase
 from holdfast.store.instants import instant
 from holdfast.store.keyspaces import Keyspace
 from holdfast.store.space import Space
-from holdfast.store.views import ChangeReader, Progress, Report, ViewKeeper
+from holdfast.store.views import ChangeReader, KeyspaceTally, Progress, Report, ViewKeeper
 from holdfast.stores.cells import Cells, whole_value
-from holdfast.stores.checking import ExpiryCount, check_store
+from holdfast.stores.checking import check_store
 from holdfast.stores.config import remembered
 from holdfast.stores.content import Content
 from holdfast.stores.kinds import content_of
@@ -37,7 +37,6 @@ class StoreKeeper(ViewKeeper):
     def __init__(self, shared: SharedDatabase) -> None:
         self._engine = shared.engine
         self._clock = shared.components.clock
-        self._expiring = ExpiryCount()
 
     async def expire(self, keyspace: Keyspace, data_keys: list[bytes]) -> int:
         content = content_of(self._space(self._engine, keyspace))
@@ -46,9 +45,10 @@ class StoreKeeper(ViewKeeper):
 
     async def check(
         self, moment: Engine, keyspace: Keyspace, report: Report, progress: Progress | None
-    ) -> None:
-        content = content_of(self._space(moment, keyspace))
-        await check_store(content, moment, report, progress, self._expiring)
+    ) -> KeyspaceTally | None:
+        return await check_store(
+            content_of(self._space(moment, keyspace)), moment, report, progress
+        )
 
     def reader(self, engine: Engine, keyspace: Keyspace) -> ChangeReader:
         return StoreReader(content_of(self._space(engine, keyspace)))

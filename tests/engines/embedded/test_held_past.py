@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.contract.record import Range
 from holdfast.engines.embedded.held_past import HeldPast
 
 Kept = tuple[str, int]
@@ -43,6 +46,11 @@ def test_every_snapshot_sees_its_moment(steps: list[tuple[str, bytes | int | Non
         for _, revision, then in taken:
             found = {key: past.at(key, revision, now.get(key)) for key in KEYS}
             assert {key: one for key, one in found.items() if one is not None} == then
+            for reverse in (False, True):
+                order = sorted(now, reverse=reverse)
+                keys = [*past.keys(iter(order), Range(reverse=reverse))]
+                assert keys == sorted({*now, *past.rows}, reverse=reverse)
+                assert {*then} <= {*keys}
         assert taken or not past.rows
 
 
@@ -74,3 +82,34 @@ def test_a_dropped_snapshot_lets_the_past_go_with_the_next_write() -> None:
     assert past.rows
     past.overwrite(b"b", None, 3)
     assert not past.rows
+
+
+def test_a_walk_in_pages_looks_at_each_key_once() -> None:
+    past: HeldPast[Kept] = HeldPast()
+    past.take(object(), 1)
+    names = [b"%04d" % number for number in range(1000)]
+    for name in names[::2]:
+        past.overwrite(name, ("old", 1), 2)
+    looks = 0
+
+    def newest(start: bytes) -> Iterator[bytes]:
+        nonlocal looks
+        for name in names:
+            if name >= start:
+                looks += 1
+                yield name
+
+    start, found, pages = b"", [], 0
+    while True:
+        page = []
+        for name in past.keys(newest(start), Range(start)):
+            page.append(name)
+            if len(page) == 10:
+                break
+        if not page:
+            break
+        found += page
+        pages += 1
+        start = page[-1] + b"\0"
+    assert found == names
+    assert looks <= len(names) + 2 * pages

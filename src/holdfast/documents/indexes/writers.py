@@ -17,7 +17,7 @@ from holdfast.documents.query.values import MISSING
 from holdfast.documents.text.analysis import Analyzer
 from holdfast.documents.text.forward import Forward
 from holdfast.documents.text.index import TextIndex, Texts
-from holdfast.documents.text.rows import STATISTICS_KEY, number_key
+from holdfast.documents.text.rows import STATISTICS_KEY, forward_key, number_key
 from holdfast.documents.vector.vectors import Metric, VectorSpace
 from holdfast.store.plan import Plan
 
@@ -243,10 +243,15 @@ class TextWriter(IndexWriter):
         def own(key: bytes) -> bytes | None:
             return read(prefix + key)
 
-        for key in (STATISTICS_KEY, *map(number_key, waiting)):
-            own(key)
+        own(STATISTICS_KEY)
+        numbers = [own(number_key(identifier)) for identifier in waiting]
         if lacks():
             return  # Without the numbers of the documents it would ask for rows of others.
+        for number in numbers:
+            if number is not None:
+                own(forward_key(int.from_bytes(number, "big")))
+        if lacks():
+            return  # A commit reads a few times only: so what all documents held, in one round.
         # A commit that fails between its rounds leaves here what no other one asks for.
         self._made = {one: made for one, made in self._made.items() if one in waiting}
         for key, value in self.index.changes_of_many(waiting.items(), own, self._made):

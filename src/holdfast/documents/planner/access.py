@@ -15,7 +15,7 @@ from holdfast.documents.indexes.writers import order_of
 from holdfast.documents.planner.predicates import ByPath, Predicate, shown
 from holdfast.documents.planner.spatial import spatial
 from holdfast.documents.planner.way import Access, Recipe, below
-from holdfast.documents.query.nodes import Matches
+from holdfast.documents.query.nodes import Matches, Node
 from holdfast.documents.query.ordering import OrderBy
 from holdfast.documents.query.paths import path_text
 from holdfast.documents.query.values import MISSING, order_key
@@ -28,9 +28,12 @@ SPANS_MAX: Final = 1000
 
 
 def accesses(
-    keyspace: int, indexes: Sequence[IndexDefinition], found: list[Predicate]
+    keyspace: int,
+    indexes: Sequence[IndexDefinition],
+    found: list[Predicate],
+    parts: tuple[Node, ...],
 ) -> list[Access]:
-    """The indexes that serve what is asked for, each with its spans."""
+    """The indexes that serve what the conjuncts `parts` ask for, each with its spans."""
     by_path: ByPath = {}
     for one in found:
         by_path.setdefault(one.path, []).append(one)
@@ -46,6 +49,7 @@ def accesses(
         except InvalidValue:
             continue  # A value that no index holds: the evaluator knows what it equals.
         if access is not None:
+            access.parts = parts
             served.append(access)
     return served
 
@@ -136,6 +140,7 @@ def _ordered(index: IndexDefinition, prefix: bytes, by_path: ByPath) -> Access |
         access.places.clear()
     access.recipe = _recipe(equals, low, high) if exact and simple and len(heads) == 1 else None
     access.spans = [span for span in (below(prefix, one) for one in spans) if not span.empty]
+    access.values = heads[0][: access.fixed] if heads else ()
     return access
 
 
@@ -157,8 +162,10 @@ def _equal(
     values = [each.value for each in chosen.values or ()]
     if len(heads) * len(values) > SPANS_MAX:
         return None
-    if len(equal) == 1 and chosen.whole:
-        access.places.add(chosen.place)
+    if chosen.whole:
+        access.asked.add(chosen.place)
+        if len(equal) == 1:
+            access.places.add(chosen.place)
     access.bounded += 1
     access.bounds[path] = partial(_told, values)
     return [(*head, value) for head, value in product(heads, values)]
@@ -189,9 +196,10 @@ def _between(
     if arrays and low is not None:
         # Two elements of an array may meet the two sides: one of them is all that can be said.
         high = None
-    access.places.update(
-        one.place for one in (low, high) if one is not None and one.whole and not arrays
-    )
+    sides = [one.place for one in (low, high) if one is not None and one.whole]
+    access.asked.update(sides)
+    if not arrays:
+        access.places.update(sides)
     bounds = [
         order.between(
             head,
@@ -256,6 +264,8 @@ def _hashed(index: IndexDefinition, prefix: bytes, by_path: ByPath) -> Access | 
         if len(rows) * len(values) > SPANS_MAX:
             return None
         rows = [(*row, value) for row, value in product(rows, values)]
+        if chosen.whole:
+            access.asked.add(chosen.place)
         access.bounds[path_text(one.path)] = partial(_told, values)
     access.bounded = len(index.fields)
     keys = sorted({hash_key(row, index.secret) for row in rows})

@@ -15,9 +15,10 @@ from typing import Any, Final, cast
 
 from holdfast.codecs import envelope
 from holdfast.codecs.serializers import MESSAGE_PACK
-from holdfast.contract.engine import NOT_NOW
+from holdfast.contract.engine import NOT_NOW, NotNow
 from holdfast.contract.errors import StoreError
 from holdfast.contract.lookup import TAIL, Fence, LookedUp, Lookup, Tally
+from holdfast.documents.indexes.writers import NOTE_BYTES
 from holdfast.documents.planner.lens import (
     EXTRAS,
     NO_EXTRAS,
@@ -55,6 +56,8 @@ _decode = MESSAGE_PACK.decode_trusted
 
 #: What calls have in common that are answered alike, and the values in which they differ.
 Spelled = tuple[Hashable, list[Any]]
+#: Where in an index: `start <= key < end`.
+Span = tuple[bytes, bytes]
 
 
 def spelled(
@@ -117,8 +120,8 @@ class Direct:
     """
 
     __slots__ = (
-        "_backwards", "_cut", "_data", "_fence", "_known", "_lens", "_name", "_noted", "_order",
-        "_parts", "_peek", "_sorts", "_suffix",
+        "_backwards", "_cut", "_data", "_fence", "_identifier", "_known", "_lens", "_name",
+        "_noted", "_order", "_parts", "_peek", "_sorts", "_suffix", "_unique",
     )  # fmt: skip
 
     def __init__(self, known: Prepared, storage: DocumentStorage, fence: bytes) -> None:
@@ -128,7 +131,10 @@ class Direct:
         self._peek = storage.engine.peek_lookup
         self._name = known.access.index.name
         self._fence = Fence(storage.catalogue_key, fence)
-        self._noted = not known.uncut
+        #: A row of a unique index says in its value which document it is of; see `_rows_named`.
+        self._unique = known.access.index.unique
+        self._identifier = _itself if self._unique else _identifier
+        self._noted = self._unique or not known.uncut
         self._data = storage.rows.data
         self._backwards = plan.backwards
         self._order = query.order_by
@@ -156,8 +162,8 @@ class Direct:
         if known is None or fence is None or storage.engine.peek_lookup is None:
             return None
         access = known.access
-        order, index = access.order, access.index
-        if order is None or order.descending[0] or index.unique or access.arrays:
+        order = access.order
+        if order is None or order.descending[0] or access.arrays:
             return None
         return cls(known, storage, fence)
 
@@ -192,7 +198,8 @@ class Direct:
         if self._sorts:
             rows = self._arranged(rows, end)
         self._used(storage)
-        return documents_of(rows if not offset and wanted is None else rows[offset:end])
+        rows = rows if not offset and wanted is None else rows[offset:end]
+        return documents_of(rows, self._identifier)
 
     def count(self, storage: DocumentStorage, values: Sequence[Any]) -> int | None:
         """How many documents match, where the index alone says it; None: it takes more."""
@@ -234,6 +241,8 @@ class Direct:
         span = self._span(values)
         if span is None:
             return None
+        if self._unique:
+            return self._rows_named(peek, span, rows_max)
         while True:
             cut = self._cut
             rows = peek(
@@ -254,6 +263,22 @@ class Direct:
                 return rows
             # Keys of several lengths after all: from now on each row tells.
             self._cut, self._suffix = TAIL, b""
+
+    def _rows_named(
+        self, peek: Callable[[Lookup], list[LookedUp] | NotNow], span: Span, rows_max: int
+    ) -> list[LookedUp] | None:
+        """The same of a unique index: the document of a row stands where its key does elsewhere."""
+        lookup = Lookup(
+            self._fence, (span,), self._backwards, rows_max, self._data, in_value=NOTE_BYTES
+        )
+        rows = peek(lookup)
+        if rows is NOT_NOW:
+            return None
+        skipped = len(self._data)
+        return [
+            (lookup.target(key, value)[skipped:], value[:NOTE_BYTES], stored)
+            for key, value, stored in rows
+        ]
 
     def _learn(self, rows: list[LookedUp]) -> None:
         """The length of the keys, unless they are known to have several."""
@@ -278,18 +303,22 @@ class Direct:
         """The rows in the order of the query, the first so many."""
         arrangement = Arrangement(self._order, end)
         # The key as it is packed sorts as it does itself.
-        given = [(_identifier(row[0]), self._seen(row), row) for row in rows]
+        given = [(self._identifier(row[0]), self._seen(row), row) for row in rows]
         arrangement.add(keyed(cast("list[Row]", given), self._order))
         return [cast("Any", row)[2] for _, row in arrangement.rows()]
 
     def _seen(self, row: LookedUp) -> Any:
         """What the query looks at of a document."""
         seen = self._lens.document(cast("bytes", row[2]))
-        return _value(row) if seen is MISSING else seen
+        return _value(row, self._identifier) if seen is MISSING else seen
 
 
 def _identifier(key: bytes) -> bytes:
     return key[-2 - int.from_bytes(key[-2:], "big") : -2]
+
+
+def _itself(identifier: bytes) -> bytes:
+    return identifier
 
 
 def documents_of(

@@ -13,13 +13,20 @@ from holdfast.codecs.keys import unpack_text
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import QuotaExceeded
 from holdfast.contract.record import Range, Record
-from holdfast.documents.entries import Note
 from holdfast.documents.planner.found import Examined, Found
 from holdfast.documents.planner.lens import Fields, Lens, joined, of_condition, of_page
+from holdfast.documents.planner.narrowing import keys_in_all
 from holdfast.documents.planner.nearest import nearest
 from holdfast.documents.planner.plan import QueryPlan
-from holdfast.documents.planner.searching import search_index
-from holdfast.documents.planner.ties import Ties, is_cut
+from holdfast.documents.planner.resuming import resumed
+from holdfast.documents.planner.rows import (
+    FIRST_PAGE_ROWS,
+    LAST_PAGE_ROWS,
+    PAGE_GROWTH,
+    Met,
+    index_rows,
+)
+from holdfast.documents.planner.ties import Ties
 from holdfast.documents.planner.way import Access
 from holdfast.documents.query.compile import Test, compile_where
 from holdfast.documents.query.cursor import read_cursor
@@ -39,17 +46,8 @@ from holdfast.store import layout
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.transaction import TransactionEngine
 
-#: How many rows the first page of a walk has, how fast pages grow, and to what.
-FIRST_PAGE_ROWS: Final = 32
-PAGE_GROWTH: Final = 4
-LAST_PAGE_ROWS: Final = 1024
 #: How many documents a walk that may meet one twice remembers at most.
 SEEN_MAX: Final = 2_000_000
-
-_WHOLE: Final = int(Note.WHOLE)
-
-#: A row of an index: the document, the whole key, and whether a component was cut.
-_Met = tuple[bytes, bytes, bool]
 
 
 class Run:
@@ -73,31 +71,41 @@ class Run:
     ) -> None:
         self.storage = storage
         self.moment = moment
-        self._plan = plan
         self.examined = examined
-        fixed = moment is not storage.engine or isinstance(
+        self._fields = fields
+        self._fixed = moment is not storage.engine or isinstance(
             moment, TransactionEngine | SnapshotEngine
         )
+        #: The documents that stand in all narrowing ways; None: nothing narrows.
+        self._held: set[bytes] | None = None
+        self._take(plan)
+
+    def _take(self, plan: QueryPlan) -> None:
+        #: What is done: another plan than was given where that one came to hold too much.
+        self.plan = plan
         # Where index and documents may be of two moments, bounds prove nothing.
-        rest = plan.rest if fixed else plan.query.where
+        rest = plan.rest if self._fixed else plan.query.where
         self._test: Test | None = None
         if rest != EVERYTHING:
             self._test = compile_where(rest, text=plan.text)
-        self._lens = Lens(joined(fields, of_condition(rest), of_page(plan.query)))
+        self._lens = Lens(joined(self._fields, of_condition(rest), of_page(plan.query)))
 
     # --- Results ----------------------------------------------------------------------------
 
     async def results(self) -> AsyncGenerator[Found, None]:
         """What the query gives, in its order, whole documents."""
-        query = self._plan.query
+        query = self.plan.query
         after = read_cursor(query)
         end = None if query.limit is None else query.offset + query.limit
         if end == query.offset:
             return
+        await self._narrow()
         left, skip = end, query.offset
-        if self._plan.nearest is not None:
-            rows = nearest(self, self._plan.query.order_by, self._plan.nearest, end or 0)
-        elif self._plan.ordered:
+        if self.plan.nearest is not None:
+            rows = nearest(self, query.order_by, self.plan.nearest, end or 0)
+        elif self.plan.ordered and self.plan.single is None:
+            rows = self._in_order_of_keys(after)
+        elif self.plan.ordered:
             rows = self._streamed(after, end)
         else:
             rows = self._sorted(after, end)
@@ -114,10 +122,14 @@ class Run:
 
     async def count(self) -> int:
         """How many documents match; limit and offset count, too."""
-        plan = self._plan
-        query = plan.query
+        query = self.plan.query
         total = 0
-        if query.after is None and plan.exact and plan.single is not None:
+        if query.after is None:
+            await self._narrow()
+        plan = self.plan
+        # Rows of two indexes that are of two moments do not say that one document meets both.
+        counts = plan.exact and (self._fixed or not plan.narrowing)
+        if query.after is None and counts and plan.single is not None:
             gone = await self._expired()
             async with aclosing(self._entries(plan.single, backwards=False)) as pages:
                 async for page in pages:
@@ -140,7 +152,7 @@ class Run:
     async def _sorted(
         self, after: tuple[Any, ...] | None, wanted: int | None
     ) -> AsyncGenerator[Found, None]:
-        order = self._plan.query.order_by
+        order = self.plan.query.order_by
         arrangement = Arrangement(order, wanted)
         behind = precedes(directions(order))
         async with aclosing(self._matching()) as pages:
@@ -149,21 +161,25 @@ class Run:
         for _, row in arrangement.rows():
             yield cast("Found", row)
 
+    async def _in_order_of_keys(self, after: tuple[Any, ...] | None) -> AsyncGenerator[Found, None]:
+        async with aclosing(self._matching(after[0] if after is not None else None)) as pages:
+            async for rows in pages:
+                for row in rows:
+                    yield row
+
     async def _streamed(
         self, after: tuple[Any, ...] | None, wanted: int | None
     ) -> AsyncGenerator[Found, None]:
-        plan = self._plan
+        plan = self.plan
         order = plan.query.order_by
-        if plan.single is None:
-            first = after[0] if after is not None else None
-            async with aclosing(self._matching(first)) as pages:
-                async for rows in pages:
-                    for row in rows:
-                        yield row
-            return
+        assert plan.single is not None
         behind = precedes(directions(order))
         ties = Ties(order, wanted)
-        async with aclosing(self._walked(plan.single, wanted)) as walked:
+        way = resumed(plan.single, order, after, backwards=plan.backwards, ties=plan.ties)
+        if wanted is not None:
+            # The row of the cursor, and that which ends those that tie with the last.
+            wanted += (after is not None) + (not plan.ties)
+        async with aclosing(self._walked(way, wanted)) as walked:
             async for row, entry_key, cut in walked:
                 [one] = keyed(cast("list[Row]", [row]), order)
                 if after is not None and not behind(after, one[0]):
@@ -184,7 +200,7 @@ class Run:
         self, way: Access, wanted: int | None
     ) -> AsyncGenerator[tuple[Found, bytes, bool], None]:
         """The documents that match, as the index is walked, each with its row there."""
-        entries = self._entries(way, backwards=self._plan.backwards, wanted=wanted)
+        entries = self._entries(way, backwards=self.plan.backwards, wanted=wanted)
         async with aclosing(entries) as pages:
             async for page in pages:
                 rows = {row[0]: row for row in await self.documents([one[0] for one in page])}
@@ -197,7 +213,7 @@ class Run:
 
     async def _matching(self, behind: str | None = None) -> AsyncGenerator[list[Found], None]:
         """The documents that match, page by page; of a scan in the order of keys."""
-        ways = self._plan.ways
+        ways = self.plan.ways
         async with aclosing(self._matching_in(ways) if ways else self._scanned(behind)) as pages:
             async for rows in pages:
                 yield rows
@@ -222,7 +238,7 @@ class Run:
 
         They come in the order of keys all the same.
         """
-        plan = self._plan
+        plan = self.plan
         if plan.ways or plan.query != Query(plan.query.where):
             async with aclosing(self.results()) as results:
                 async for row in results:
@@ -325,40 +341,30 @@ class Run:
 
     async def _entries(
         self, way: Access, *, backwards: bool, wanted: int | None = None
-    ) -> AsyncGenerator[list[_Met], None]:
-        """The rows of an index within the spans, page by page."""
-        if way.text is not None:
-            identifiers = await search_index(self.moment, way)
-            self.examined.keys += len(identifiers)
-            for start in range(0, len(identifiers), LAST_PAGE_ROWS):
-                yield [(one, b"", False) for one in identifiers[start : start + LAST_PAGE_ROWS]]
+    ) -> AsyncGenerator[list[Met], None]:
+        """The rows of an index whose documents stand in the others that narrow it, page by page."""
+        held = self._held
+        if held is not None and not held:
             return
-        whole, holds = bool(way.bounded == 0), way.holds
-        rows_wanted = FIRST_PAGE_ROWS
-        if wanted is not None and self._test is None:
-            rows_wanted = max(1, min(wanted, LAST_PAGE_ROWS))
-        for span in reversed(way.spans) if backwards else way.spans:
-            rest: Range | None = replace(span, reverse=backwards)
-            while rest is not None and not rest.empty:
-                page = await self.moment.scan(replace(rest, limit=rows_wanted))
-                rows_wanted = min(rows_wanted * PAGE_GROWTH, LAST_PAGE_ROWS)
-                self.examined.keys += len(page.rows)
-                ordered = way.order is not None
-                rows = [
-                    row
-                    for row in page.rows
-                    if not (whole and row[1][0] and row[1][0][0] & _WHOLE)
-                    and (holds is None or holds(row[1][0]))
-                ]
-                met = [
-                    (identifier, key, ordered and bool(value) and is_cut(value))
-                    for identifier, (key, (value, _)) in zip(
-                        way.identifiers(rows), rows, strict=True
-                    )
-                ]
-                if met:
-                    yield met
-                rest = page.resume
+        first_rows = FIRST_PAGE_ROWS
+        if wanted is not None and self._test is None and held is None:
+            first_rows = max(1, min(wanted, LAST_PAGE_ROWS))
+        rows = index_rows(
+            self.moment, way, self.examined, held=held, backwards=backwards, first_rows=first_rows
+        )
+        async with aclosing(rows) as pages:
+            async for page in pages:
+                yield page
+
+    async def _narrow(self) -> None:
+        """Hold the documents that the narrowing ways say; too many: go on with one index."""
+        plan = self.plan
+        if not plan.narrowing:
+            return
+        self._held = await keys_in_all(self.moment, plan.narrowing, self.examined)
+        if self._held is None:
+            assert plan.alone is not None
+            self._take(plan.alone)
 
     async def _expired(self) -> set[bytes]:
         """The documents that have run out and that nobody has swept yet."""

@@ -8,8 +8,7 @@ from typing import Any
 from holdfast.contract.engine import Engine
 from holdfast.documents.planner.execute import Run
 from holdfast.documents.planner.found import Examined
-from holdfast.documents.planner.plan import QueryPlan, said_by
-from holdfast.documents.planner.predicates import conjuncts
+from holdfast.documents.planner.plan import QueryPlan
 from holdfast.documents.planner.statistics import Statistics
 from holdfast.documents.planner.way import Access
 from holdfast.documents.query.json_form import query_to_json
@@ -28,18 +27,27 @@ async def explained(storage: DocumentStorage, moment: Engine, plan: QueryPlan) -
     would mend.
     """
     clock = storage.engine.components.clock
-    parts, statistics = conjuncts(plan.query.where), Statistics(storage, moment)
-    for way in plan.ways:
+    statistics = Statistics(storage, moment)
+    instead = [] if plan.alone is None else plan.alone.ways
+    for number, way in enumerate((*plan.ways, *plan.narrowing, *instead)):
+        way.number = number
         if way.estimate is None:
-            way.estimate = statistics.rows(way, said_by(plan, parts, way))
+            way.estimate = statistics.rows(way)
     examined = Examined()
     began = clock.monotonic()
     returned = 0
-    async with aclosing(Run(storage, moment, plan, examined).results()) as results:
+    run = Run(storage, moment, plan, examined)
+    async with aclosing(run.results()) as results:
         async for _ in results:
             returned += 1
     seconds = clock.monotonic() - began
     warnings = []
+    if run.plan is not plan:
+        warnings.append(
+            "an intersection would have held too many keys of documents; one index by itself "
+            "answered. An index on the fields of both would mend it"
+        )
+        plan = run.plan
     if not plan.ways and plan.nearest is None and plan.query.limit != 0:
         warnings.append(
             "the whole collection was looked at; an index on a field of the condition would mend it"
@@ -51,7 +59,7 @@ async def explained(storage: DocumentStorage, moment: Engine, plan: QueryPlan) -
     return {
         "query": query_to_json(plan.query),
         "engine": storage.engine.capabilities.engine,
-        "plan": stages(plan),
+        "plan": stages(plan, examined),
         "rejected": [_scan(way) for way in plan.rejected],
         "returned": returned,
         "examined": {"keys": examined.keys, "documents": examined.documents},
@@ -74,21 +82,10 @@ def nothing_explained(query: Query, engine: Engine) -> dict[str, Any]:
     }
 
 
-def stages(plan: QueryPlan) -> dict[str, Any]:
+def stages(plan: QueryPlan, examined: Examined) -> dict[str, Any]:
     """The plan as a tree: each stage names the one it takes from as `input`."""
     query = plan.query
-    tree: dict[str, Any]
-    if plan.nearest is not None:
-        tree = {"stage": "fetch", "input": {"stage": "nearest", "index": plan.nearest.name}}
-    elif not plan.ways:
-        tree = {"stage": "collection_scan"}
-    elif plan.single is not None:
-        tree = _scan(plan.single)
-        if plan.backwards:
-            tree["backwards"] = True
-        tree = {"stage": "fetch", "input": tree}
-    else:
-        tree = {"stage": "fetch", "input": {"stage": "union", "inputs": [*map(_scan, plan.ways)]}}
+    tree = _source(plan, examined)
     if plan.rest != EVERYTHING:
         tree = {"stage": "filter", "condition": where_to_json(plan.rest), "input": tree}
     if query.order_by and not (plan.ordered and plan.ties):
@@ -102,6 +99,28 @@ def stages(plan: QueryPlan) -> dict[str, Any]:
     if query.select is not None:
         tree = {"stage": "select", "fields": [*map(path_text, query.select)], "input": tree}
     return tree
+
+
+def _source(plan: QueryPlan, examined: Examined) -> dict[str, Any]:
+    """The stages that documents come from."""
+    if plan.nearest is not None:
+        return {"stage": "fetch", "input": {"stage": "nearest", "index": plan.nearest.name}}
+    if not plan.ways:
+        return {"stage": "collection_scan"}
+    if plan.single is None:
+        union = {"stage": "union", "inputs": [_walked(way, examined) for way in plan.ways]}
+        return {"stage": "fetch", "input": union}
+    tree = _walked(plan.single, examined)
+    if plan.backwards:
+        tree["backwards"] = True
+    if plan.narrowing:
+        narrowing = [_walked(way, examined) for way in plan.narrowing]
+        tree = {"stage": "intersection", "inputs": [*narrowing, tree]}
+    return {"stage": "fetch", "input": tree}
+
+
+def _walked(way: Access, examined: Examined) -> dict[str, Any]:
+    return _scan(way) | {"keys": examined.by(way)}
 
 
 def _scan(way: Access) -> dict[str, Any]:

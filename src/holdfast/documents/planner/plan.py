@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -14,9 +13,9 @@ from holdfast.documents.indexes.derived import Choices
 from holdfast.documents.indexes.writers import analyzer_of
 from holdfast.documents.planner.access import accesses, order_given, whole_index
 from holdfast.documents.planner.predicates import conjuncts, predicates
-from holdfast.documents.planner.statistics import COUNTED_MAX, Statistics
+from holdfast.documents.planner.statistics import Statistics
 from holdfast.documents.planner.way import Access
-from holdfast.documents.query.compile import Test, compile_where
+from holdfast.documents.planner.weighing import Weights, pays
 from holdfast.documents.query.nodes import EVERYTHING, Matches, Near, Node, Or, Within, all_of
 from holdfast.documents.query.query import Query
 from holdfast.documents.query.texts import TextMatcher
@@ -24,8 +23,6 @@ from holdfast.documents.text.matching import matcher
 
 #: How many shapes of queries are remembered with the indexes that they took.
 CHOICES_MAX: Final = 1000
-#: So many ways are weighed against each other, those first that the rules prefer.
-WEIGHED_MAX: Final = 8
 #: With fewer indexes a choice costs less than remembering it.
 _WORTH_REMEMBERING = 8
 
@@ -52,6 +49,8 @@ class QueryPlan:
         nearest: the spatial index by which the nearest are found first.
         missed: names of indexes over fields of the condition that cannot serve it.
         weighed: whether estimates of this query's values decided.
+        narrowing: further accesses in which the documents of the only way have to stand, too.
+        alone: what is done instead where these hold too many documents.
     """
 
     query: Query
@@ -65,13 +64,15 @@ class QueryPlan:
     nearest: IndexDefinition | None = None
     missed: list[str] = field(default_factory=list)
     weighed: bool = False
+    narrowing: list[Access] = field(default_factory=list)
+    alone: QueryPlan | None = None
 
     @property
     def names(self) -> frozenset[str]:
         """The indexes it takes."""
         if self.nearest is not None:
             return frozenset((self.nearest.name,))
-        return frozenset([way.index.name for way in self.ways])
+        return frozenset([way.index.name for way in (*self.ways, *self.narrowing)])
 
     @property
     def single(self) -> Access | None:
@@ -148,7 +149,7 @@ def _choose(
     if plan.nearest is not None:
         plan.ordered = plan.ties = True
         return
-    candidates = accesses(keyspace, usable, asked)
+    candidates = accesses(keyspace, usable, asked, parts)
     paths = {one.path for one in asked}
     serving = {access.index.name for access in candidates}
     plan.missed = [
@@ -162,25 +163,77 @@ def _choose(
             f"hint wanted an index that serves the query; {hint!r} says nothing about its "
             "conditions or order. Leave the hint out",
         )
+    unions = [] if hint else _unions(parts, keyspace, usable)
     if len(candidates) > 1:
         candidates.sort(key=lambda access: _rank(access, query), reverse=True)
-        if statistics is not None:
-            plan.weighed = _weigh(plan, parts, candidates, statistics)
-    best = candidates[0] if candidates else None
-    union = None
-    if not hint and (best is None or not best.bounded):
-        union = _union(parts, keyspace, usable)
+    weights = None
+    if statistics is not None and len(candidates) + len(unions) > 1:
+        weights = _weights(plan, candidates, statistics)
+    if weights is None:
+        best = candidates[0] if candidates else None
+        joins = bool(unions) and (best is None or not best.bounded)
+        _take(plan, parts, candidates, unions[0] if joins else None)
+        return
+    plan.weighed = True
+    candidates.sort(key=weights.rows)
+    union = _joining(candidates, unions, weights)
+    _take(plan, parts, candidates, union)
+    cost = weights.single(candidates[0]) if union is None else weights.joined(union)
+    met = weights.meeting(candidates)
+    if met is not None and pays(met.cost, cost):
+        plan.alone = replace(plan)
+        plan.narrowing = [*met.narrowing]
+        chosen = (met.walked, *met.narrowing)
+        others = [one for one in candidates if one not in chosen]
+        _take(plan, parts, [met.walked, *others], None)
+
+
+def _take(
+    plan: QueryPlan, parts: tuple[Node, ...], candidates: list[Access], union: list[Access] | None
+) -> None:
+    """Take the union, or else the first of the candidates, or else the collection."""
+    order = plan.query.order_by
+    plan.rest, plan.backwards, plan.ordered, plan.ties = plan.query.where, False, False, False
     if union is not None:
         plan.ways, plan.rejected = union, candidates
-    elif best is None:
-        plan.ordered = plan.ties = not query.order_by
-    else:
-        plan.ways, plan.rejected = [best], candidates[1:]
-        plan.rest = rest_of(parts, best)
-        given = order_given(best, query.order_by)
-        if given is not None:
-            plan.backwards, plan.ties = given
-            plan.ordered = True
+        return
+    if not candidates:
+        plan.ordered = plan.ties = not order
+        return
+    best = candidates[0]
+    plan.ways, plan.rejected = [best], candidates[1:]
+    plan.rest = rest_of(parts, best, *plan.narrowing)
+    given = order_given(best, order)
+    if given is not None:
+        plan.backwards, plan.ties = given
+        plan.ordered = True
+
+
+def _weights(plan: QueryPlan, candidates: list[Access], statistics: Statistics) -> Weights | None:
+    """What the candidates cost; None: there is no telling, or no need to."""
+    if candidates:
+        first = candidates[0]
+        if first.index.unique and first.fixed == len(first.index.fields):
+            return None
+    weights = Weights(plan.query, plan.text, candidates, statistics)
+    return weights if weights.able else None
+
+
+def _joining(
+    candidates: list[Access], unions: list[list[Access]], weights: Weights
+) -> list[Access] | None:
+    """The cheapest union, where one is better than the first of the candidates."""
+    if candidates and candidates[0].bounded and weights.few(candidates[0]):
+        return None
+    union = min(unions, key=weights.joined, default=None)
+    if union is None or not candidates:
+        return union
+    best, joined = candidates[0], weights.joined(union)
+    # An index that bounds the query is left for what is clearly cheaper, and so is a union for
+    # one that only has the order.
+    if best.bounded:
+        return union if pays(joined, weights.single(best)) else None
+    return None if pays(weights.single(best), joined) else union
 
 
 def _walked(
@@ -243,58 +296,25 @@ def _nearest(
     return None
 
 
-def _union(
+def _unions(
     parts: Sequence[Node], keyspace: int, usable: Sequence[IndexDefinition]
-) -> list[Access] | None:
-    """For a condition that is one of several: the best way to each, if all have one."""
+) -> list[list[Access]]:
+    """For each condition that is one of several: the best way to each, if all have one."""
+    unions: list[list[Access]] = []
     for part in parts:
         if not isinstance(part, Or) or not part.conditions:
             continue
         ways: list[Access] = []
         for condition in part.conditions:
-            found = accesses(keyspace, usable, predicates(conjuncts(condition)))
+            inner = conjuncts(condition)
+            found = accesses(keyspace, usable, predicates(inner), inner)
             found = [one for one in found if one.text is None]
             if not found:
                 break
             ways.append(max(found, key=lambda access: (access.fixed, access.bounded)))
         else:
-            return ways
-    return None
-
-
-def _weigh(
-    plan: QueryPlan, parts: tuple[Node, ...], candidates: list[Access], statistics: Statistics
-) -> bool:
-    """Put the way first that is thought to look at the fewest rows. False: there is no telling.
-
-    Ways that are thought to cost the same stay in the order of the rules.
-    """
-    query = plan.query
-    first = candidates[0]
-    if not statistics.able or (first.index.unique and first.fixed == len(first.index.fields)):
-        return False
-    costs: dict[int, float] = {}
-    for access in candidates[:WEIGHED_MAX]:
-        said = said_by(plan, parts, access)
-        access.estimate = statistics.rows(access, said)
-        if access.estimate is None:
-            return False
-        cost = float(access.estimate.rows)
-        if query.limit is not None and order_given(access, query.order_by) is not None:
-            sample = statistics.sample()
-            if sample is not None and cost > COUNTED_MAX:
-                met = sample.share(compile_where(query.where, text=plan.text))
-                wanted = query.offset + query.limit
-                cost = min(cost, wanted * sample.share(said) / met)
-        costs[id(access)] = cost
-    candidates.sort(key=lambda access: costs.get(id(access), math.inf))
-    return True
-
-
-def said_by(plan: QueryPlan, parts: tuple[Node, ...], access: Access) -> Test:
-    """What the spans of an access say of the documents within them."""
-    said = all_of(tuple(parts[place] for place in sorted(access.places)))
-    return compile_where(said, text=plan.text)
+            unions.append(ways)
+    return unions
 
 
 def _rank(access: Access, query: Query) -> tuple[Any, ...]:
@@ -316,7 +336,8 @@ def _rank(access: Access, query: Query) -> tuple[Any, ...]:
     )
 
 
-def rest_of(parts: Sequence[Node], access: Access) -> Node:
-    """What is left to be looked at in the documents that an access finds."""
-    rest = tuple(part for place, part in enumerate(parts) if place not in access.places)
+def rest_of(parts: Sequence[Node], *accesses: Access) -> Node:
+    """What is left to be looked at in the documents that all of these accesses find."""
+    said = set[int]().union(*[access.places for access in accesses])
+    rest = tuple(part for place, part in enumerate(parts) if place not in said)
     return all_of(rest) if rest else EVERYTHING

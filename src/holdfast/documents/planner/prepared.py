@@ -105,13 +105,14 @@ class Prepared:
         where = query.where
         parts: tuple[Node, ...] = where.conditions if type(where) is And else (where,)
         known, model = self.access, self.plan
-        between = self.span([_value(part) for part in parts])
+        values = [_value(part) for part in parts]
+        between = self.span(values)
         if between is None:
             return None
         span = Range(*between)
         access = Access(
             known.index, known.prefix, [] if span.empty else [span], known.places, known.fixed,
-            known.bounded, {}, known.order,
+            tuple([values[place] for place in self.recipe.equal]), known.bounded, {}, known.order,
         )  # fmt: skip
         return QueryPlan(
             query, [access], EVERYTHING if self.whole else rest_of(parts, access),

@@ -49,6 +49,8 @@ def quick_rows(storage: DocumentStorage, plan: QueryPlan) -> list[Found] | None:
     query, way = plan.query, plan.single
     if way is None or way.text is not None or query.after is not None or way.arrays:
         return None
+    if plan.narrowing:
+        return None
     if len(way.spans) > SPANS_MAX:
         return None
     end = None if query.limit is None else query.offset + query.limit
@@ -67,6 +69,8 @@ def quick_count(storage: DocumentStorage, plan: QueryPlan) -> int | None:
     """How many documents match, where the rows of an index say it; None: it takes more."""
     query, way = plan.query, plan.single
     if way is None or not plan.exact or query.after is not None or len(way.spans) > SPANS_MAX:
+        return None
+    if plan.narrowing:
         return None
     now = storage.space.clock.now_ms()
     due = _rows_in(storage.engine, layout.EXPIRY, layout.expiry_key(now + 1, b""), 1)

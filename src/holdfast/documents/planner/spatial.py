@@ -32,7 +32,7 @@ def spatial(index: IndexDefinition, prefix: bytes, by_path: ByPath) -> Access | 
             continue
         access = Access(index, prefix, [below(prefix, span) for span in geo.ranges(box)])
         if one.whole:
-            access.places = {one.place}
+            access.places, access.asked = {one.place}, {one.place}
         access.holds = in_box(node.box) if isinstance(node, Within) else _near(node)
         access.bounded = 1
         access.bounds = {path_text(one.path): partial(list, (told,))}

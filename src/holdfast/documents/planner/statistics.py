@@ -11,13 +11,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from holdfast.contract.engine import Engine
+from holdfast.contract.engine import NOT_NOW, Engine
 from holdfast.contract.record import Page, Range
 from holdfast.contract.runtime import Clock
 from holdfast.documents.planner.lens import Lens
 from holdfast.documents.planner.waiting import answers_at_once, at_once
 from holdfast.documents.planner.way import Access, Estimate
-from holdfast.documents.query.compile import Test
+from holdfast.documents.query.compile import Test, compile_where
 from holdfast.documents.query.values import MISSING
 from holdfast.documents.storage import DocumentStorage
 from holdfast.store.transaction import TransactionEngine
@@ -29,6 +29,8 @@ SAMPLE_PLACES: Final = 16
 PLACE_ROWS: Final = 16
 #: About how many bytes of documents a sample keeps: of big ones it has fewer.
 SAMPLE_BYTES_MAX: Final = 1024 * 1024
+#: Up to so many documents are counted for it, where the engine counts without a pause.
+SIZE_COUNTED_MAX: Final = 10_000
 #: How long a sample serves.
 SAMPLE_S: Final = 60.0
 #: Of a collection that has no more, all are looked at.
@@ -51,12 +53,18 @@ class Sample:
         self.size = size
         self.until = until
 
-    def share(self, test: Test) -> float:
-        """Which share of the documents meets a condition; of none that was met: half of one."""
+    def met(self, test: Test) -> int:
+        """Which documents meet a condition: a bit for each."""
+        bits = 0
+        for document in self.documents:
+            bits = bits << 1 | test(document)
+        return bits
+
+    def share(self, met: int) -> float:
+        """Which share of the documents has its bit set; of none at all: half of one."""
         if not self.documents:
             return 1.0
-        met = sum(map(test, self.documents))
-        return max(met, 0.5) / len(self.documents)
+        return max(met.bit_count(), 0.5) / len(self.documents)
 
 
 class Statistics:
@@ -70,13 +78,14 @@ class Statistics:
     def __init__(self, storage: DocumentStorage, moment: Engine) -> None:
         self._storage = storage
         self._moment = moment
+        self._sample: Sample | None = None
         self._clock: Clock = storage.space.clock
         # What a transaction reads it may conflict by: an estimate is not worth that.
         inside = isinstance(moment, TransactionEngine)
         self.able = not inside and answers_at_once(moment)
 
-    def rows(self, access: Access, test: Test) -> Estimate | None:
-        """How many rows the spans of an access have; `test` is what they say of documents.
+    def rows(self, access: Access) -> Estimate | None:
+        """How many rows the spans of an access have.
 
         None: there is no telling without waiting, or it is a full-text index.
         """
@@ -92,11 +101,19 @@ class Statistics:
                 sample = self.sample()
                 if sample is None:
                     return None
-                return Estimate(max(counted, round(sample.share(test) * sample.size)), False)
+                met = sample.met(compile_where(access.said))
+                return Estimate(max(counted, round(sample.share(met) * sample.size)), False, met)
         return Estimate(counted, True)
 
     def sample(self) -> Sample | None:
-        """Some documents; None: that would take waiting."""
+        """Some documents, the same each time; None: that would take waiting."""
+        if self._sample is None:
+            self._sample = self._recent()
+        return self._sample
+
+    # --- Inside -----------------------------------------------------------------------------
+
+    def _recent(self) -> Sample | None:
         known: Sample | None = self._storage.known.sample
         now = self._clock.monotonic()
         if known is not None and now < known.until:
@@ -105,8 +122,6 @@ class Statistics:
         if taken is not None:
             self._storage.known.sample = taken
         return taken
-
-    # --- Inside -----------------------------------------------------------------------------
 
     def _take(self, now: float) -> Sample | None:
         whole = self._storage.whole
@@ -126,7 +141,7 @@ class Statistics:
             # It is small enough to know how many there are, and to take from all of it.
             rows = dict(head.rows[:: max(1, size // (SAMPLE_PLACES * PLACE_ROWS))])
         else:
-            size = max(size, self._storage.known.documents)
+            size = max(size, self._storage.known.documents, self._counted(whole))
             rows = dict(head.rows[:PLACE_ROWS])
             keys = [key for key, _ in (*head.rows, *last.rows)]
             for place in _between(keys, SAMPLE_PLACES):
@@ -134,10 +149,19 @@ class Statistics:
                 if some is None:
                     return None
                 rows.update(some.rows)
+            if len(rows) < SAMPLE_PLACES * PLACE_ROWS // 2:
+                # Most places lie where no keys are, for the last key is unlike the others.
+                rows.update(head.rows[:: _PAGE_ROWS // (SAMPLE_PLACES * PLACE_ROWS)])
         size_bytes = sum([len(record.value) for record in rows.values()])
         few = list(rows.items())[:: 1 + size_bytes // SAMPLE_BYTES_MAX]
         documents, _ = lens.documents(few)
         return Sample([one for one in documents if one is not MISSING], size, until)
+
+    def _counted(self, whole: Range) -> int:
+        """How many documents there are at least, where nobody has walked through them yet."""
+        count = self._storage.engine.peek_count
+        counted = NOT_NOW if count is None else count(replace(whole, limit=SIZE_COUNTED_MAX))
+        return 0 if counted is NOT_NOW else counted.rows
 
     def _page(self, range: Range) -> Page | None:
         return at_once(self._moment.scan(range))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from holdfast.contract.record import Range, Record, after_prefix
 from holdfast.documents.entries import HASH_BYTES, IndexOrder
 from holdfast.documents.geo.cells import CODE_BYTES
 from holdfast.documents.indexes.definition import IndexDefinition
 from holdfast.documents.indexes.writers import identifier_in
-from holdfast.documents.query.nodes import Matches
+from holdfast.documents.query.nodes import EVERYTHING, Matches, Node, all_of
 
 _from_bytes = int.from_bytes
 
@@ -22,10 +23,12 @@ class Estimate:
     Attributes:
         rows: so many.
         exact: they were counted.
+        met: which documents of the sample lie within, a bit for each; 0 where rows were counted.
     """
 
     rows: int
     exact: bool
+    met: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Recipe:
     high_open: bool = False
 
 
-@dataclass
+@dataclass(eq=False)
 class Access:
     """Some spans of an index that hold every document that can match.
 
@@ -53,6 +56,7 @@ class Access:
         spans: whole keys, in the order of the index.
         places: the conjuncts that the spans say, so that what lies in them meets them.
         fixed: how many of the leading fields have one value in all spans.
+        values: of those fields.
         bounded: how many of the leading fields have bounds.
         bounds: for each bounded field, what tells them to people.
         order: of a btree index.
@@ -60,6 +64,9 @@ class Access:
         recipe: how the span was made, if other values make one in the same way.
         holds: tells by its value whether a row within the spans is one of those wanted.
         estimate: how many rows it was thought to have, where ways were weighed.
+        asked: the conjuncts that the spans were made of; most of what lies in them meets them.
+        parts: the conjuncts that these are places of.
+        number: tells it from the others of its plan, where somebody counts what each walks.
     """
 
     index: IndexDefinition
@@ -67,6 +74,7 @@ class Access:
     spans: list[Range]
     places: set[int] = field(default_factory=set)
     fixed: int = 0
+    values: tuple[Any, ...] = ()
     bounded: int = 0
     bounds: dict[str, Callable[[], list[str]]] = field(default_factory=dict)
     order: IndexOrder | None = None
@@ -74,6 +82,15 @@ class Access:
     recipe: Recipe | None = None
     holds: Callable[[bytes], bool] | None = None
     estimate: Estimate | None = None
+    asked: set[int] = field(default_factory=set)
+    parts: tuple[Node, ...] = ()
+    number: int = 0
+
+    @property
+    def said(self) -> Node:
+        """What the spans say of documents within them, as nearly as an estimate wants it."""
+        said = tuple([self.parts[place] for place in sorted(self.asked)])
+        return all_of(said) if said else EVERYTHING
 
     @property
     def arrays(self) -> bool:

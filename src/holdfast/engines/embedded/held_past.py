@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
+from heapq import merge
 from operator import itemgetter
 from typing import Generic, TypeVar
+
+from holdfast.contract.record import Range
+from holdfast.engines.embedded.key_order import KeyOrder
 
 #: What an engine keeps of a row: (anything, its revision). A plain tuple is nothing to the
 #: collector, which else would look at all of a database again and again.
@@ -29,6 +34,7 @@ class HeldPast(Generic[K]):
         # The highest revision that a snapshot was taken at.
         self._newest = 0
         self.rows: dict[bytes, list[tuple[int, K | None]]] = {}
+        self._order = KeyOrder(self.rows)
 
     def take(self, token: object, revision: int) -> None:
         """A snapshot is taken at the newest revision. Its token is made before, and ends it.
@@ -42,7 +48,7 @@ class HeldPast(Generic[K]):
         """A snapshot is closed; with the last one the past goes."""
         self.tokens.discard(token)
         if not self.tokens:
-            self.rows.clear()
+            self._clear()
 
     def drop(self, token: object) -> None:
         """A snapshot was collected, in any thread: the next write lets the past go."""
@@ -51,7 +57,7 @@ class HeldPast(Generic[K]):
     def forget_dropped(self) -> None:
         """Let the past go, if the last snapshot was dropped."""
         if self.rows and not self.tokens:
-            self.rows.clear()
+            self._clear()
 
     def overwrite(self, key: bytes, before: K | None, revision: int) -> None:
         """A row is overwritten at this revision; doing it again after an interrupt does no harm."""
@@ -61,6 +67,7 @@ class HeldPast(Generic[K]):
         rows = self.rows.get(key)
         if rows is None:
             if before is None or before[1] <= self._newest:
+                self._order.add((key,))
                 self.rows[key] = [(revision, before)]
         elif rows[-1][0] <= self._newest:
             rows.append((revision, before))
@@ -74,3 +81,28 @@ class HeldPast(Generic[K]):
             if place < len(rows):
                 return rows[place][1]
         return newest
+
+    def keys(self, newest: Iterator[bytes], range: Range) -> Iterator[bytes]:
+        """The keys of the range that stand now or are kept here, each once, in its order.
+
+        A walk goes in pages, so this costs no more than the keys it yields.
+
+        Args:
+            newest: those that stand now, in order.
+        """
+        if not self.rows:
+            yield from newest
+            return
+        before = None
+        for key in merge(newest, self._order.walk(range), reverse=range.reverse):
+            if key != before:
+                before = key
+                yield key
+
+    def forget_order(self) -> None:
+        """Order the keys anew, after an interrupt that may have come while they were ordered."""
+        self._order.forget()
+
+    def _clear(self) -> None:
+        self.rows.clear()
+        self._order.forget()

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
-from heapq import merge
+from collections.abc import Iterator
 
 from holdfast.contract.record import Range
 from holdfast.engines.embedded.held_past import HeldPast
@@ -95,17 +94,10 @@ class Index:
         """The same as of a revision that a snapshot holds."""
         if range.empty:
             return
-        past = sorted((key for key in self.past.rows if key in range), reverse=range.reverse)
-        keys: Iterable[bytes] = self._order.walk(range)
-        if past:
-            keys = merge(keys, past, reverse=range.reverse)
-        before = None
-        for key in keys:
-            if key != before:
-                before = key
-                kept = self.at(key, revision)
-                if kept is not None:
-                    yield key, kept
+        for key in self.past.keys(self._order.walk(range), range):
+            kept = self.at(key, revision)
+            if kept is not None:
+                yield key, kept
 
     def at(self, key: bytes, revision: int) -> Kept | None:
         """Where a key stood as of a revision that a snapshot holds."""
@@ -119,3 +111,4 @@ class Index:
     def forget_order(self) -> None:
         """Make the key order anew, after an interrupt that may have come while it was made."""
         self._order.forget()
+        self.past.forget_order()

@@ -103,7 +103,7 @@ class Tree:
         self, lookup: Lookup
     ) -> list[LookedUp] | None:
         """What an index lookup finds; None: the fence is not right, or there are long keys."""
-        fence, spans, reverse, limit, into, cut, _, keep = lookup
+        fence, spans, reverse, limit, into, cut, _, keep, in_value = lookup
         if not self._right(fence):
             return None
         at, length = cut or (0, 0)
@@ -126,7 +126,9 @@ class Tree:
                             return None
                         if not keep(value):
                             continue
-                    if cut is None:
+                    if in_value is not None and len(value) > in_value:
+                        target = into + value[in_value:]
+                    elif cut is None:
                         target = into + key[-2 - _from_bytes(key[-2:]) : -2]
                     else:
                         target = into + key[at:behind]

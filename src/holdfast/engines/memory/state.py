@@ -117,9 +117,9 @@ class State:
 
     def walk_at(self, range: Range, revision: int) -> Iterator[tuple[bytes, Kept]]:
         """The same as of a revision that a snapshot holds."""
-        keys = {key for key, _ in self.walk(range)}
-        keys.update(key for key in self.past.rows if key in range)
-        for key in sorted(keys, reverse=range.reverse):
+        if range.empty:
+            return
+        for key in self.past.keys(self._order.walk(range), range):
             record = self.at(key, revision)
             if record is not None:
                 yield key, record
@@ -136,6 +136,7 @@ class State:
     def forget_order(self) -> None:
         """Make the key order anew, after an interrupt that may have come while it was made."""
         self._order.forget()
+        self.past.forget_order()
 
 
 def size_of(key: bytes, kept: Kept | None) -> int:

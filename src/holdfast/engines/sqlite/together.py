@@ -44,6 +44,10 @@ _BYTES: Final = f"x'{bytes(range(256)).hex()}'"
 _LENGTH: Final = (
     f"(256 * instr({_BYTES}, substr(one.key, -2, 1)) + instr({_BYTES}, substr(one.key, -1)) - 257)"
 )
+#: The same where the value of the row may say it.
+_VALUED: Final = (
+    "CASE WHEN length(one.value) > ? THEN CAST(? || substr(one.value, ?) AS BLOB) ELSE {cut} END"
+)
 _TAILED: Final = f"CAST(? || substr(one.key, -2 - {_LENGTH}, {_LENGTH}) AS BLOB)"
 #: A statement has no more spans than this.
 _SPANS_MAX: Final = 32
@@ -105,9 +109,10 @@ def page_together(execute: Execute, range: Range, rows_max: int, bytes_max: int)
 
 
 @cache
-def _lookup_statement(spans: int, tailed: bool, reverse: bool, valued: bool) -> str:
+def _lookup_statement(spans: int, tailed: bool, in_value: bool, reverse: bool, valued: bool) -> str:
+    cut = _TAILED if tailed else _SLICED
     span = _SPAN.format(
-        target=_TAILED if tailed else _SLICED,
+        target=_VALUED.format(cut=cut) if in_value else cut,
         direction="DESC" if reverse else "ASC",
         # The key stands in the index of the table, its value does not.
         value="one.value" if valued else "x''",
@@ -122,7 +127,7 @@ def lookup_together(execute: Execute, lookup: Lookup) -> list[LookedUp] | None:
 
     None: the fence is not right, appended rows may lie in it, or it has many spans.
     """
-    fence, spans, reverse, limit, into, cut, valued, keep = lookup
+    fence, spans, reverse, limit, into, cut, valued, keep, in_value = lookup
     if len(spans) > _SPANS_MAX:
         return None
     if keep is not None:
@@ -132,10 +137,12 @@ def lookup_together(execute: Execute, lookup: Lookup) -> list[LookedUp] | None:
         at, length = cut
         # The first byte is number 1.
         sliced = (into, at if at < 0 else at + 1, _ALL if length is None else length)
+    if in_value is not None:
+        sliced = (in_value, into, in_value + 1, *sliced)
     parameters: list[Any] = []
     for start, end in spans:
         parameters += (*fence, *sliced, start, end, limit)
-    statement = _lookup_statement(len(spans), cut is None, reverse, valued)
+    statement = _lookup_statement(len(spans), cut is None, in_value is not None, reverse, valued)
     rows = execute(statement, parameters).fetchall()
     if rows:
         right, prefix = rows[0][3:]
@@ -160,14 +167,8 @@ def _lookup_kept(
     execute("BEGIN")
     right, prefix = execute(_FENCE, lookup.fence).fetchone()
     rows = execute(_kept_statement(len(lookup.spans), lookup.reverse), parameters).fetchall()
-    keys = [key for key, value in rows if keep(value)]
-    into, cut = lookup.into, lookup.cut
-    if cut is None:
-        targets = [into + key[-2 - int.from_bytes(key[-2:], "big") : -2] for key in keys]
-    else:
-        at, length = cut
-        behind = None if length is None else at + length or None
-        targets = [into + key[at:behind] for key in keys]
+    rows_kept = [row for row in rows if keep(row[1])]
+    targets = [lookup.target(key, value) for key, value in rows_kept]
     found: dict[bytes, bytes] = {}
     if 0 < len(targets) <= TOGETHER_MAX:
         size = next(size for size in _SIZES if size >= len(targets))
@@ -181,8 +182,7 @@ def _lookup_kept(
     )
     if many or len(targets) > TOGETHER_MAX:
         return None
-    values = dict(rows)
-    return [(key, values[key], found.get(one)) for key, one in zip(keys, targets, strict=True)]
+    return [(*row, found.get(one)) for row, one in zip(rows_kept, targets, strict=True)]
 
 
 _KEPT: Final = (

@@ -283,17 +283,21 @@ async def _peek_as_scan(engine: Engine) -> None:
 
 FENCE = Fence(b"fence", b"as believed")
 TARGETS = b"target "
+NOTE = b"note "
 TARGETED = (b"a", b"b", b"cc", b"d")
 
 
-def _row(value: bytes, name: bytes) -> tuple[bytes, bytes]:
-    """A row of an index, whose key ends with the name of its target and how long that is."""
-    return b"index " + value + name + len(name).to_bytes(2, "big"), b"note " + name
+def _row(value: bytes, name: bytes, named: bytes) -> tuple[bytes, bytes]:
+    """A row of an index, whose key ends with the name of its target and how long that is.
+
+    Its value names another one, or nothing.
+    """
+    return b"index " + value + name + len(name).to_bytes(2, "big"), NOTE + named
 
 
 INDEX = (
-    _row(b"1", b"a"), _row(b"1", b"b"), _row(b"2", b"lacking"), _row(b"2", b"cc"),
-    _row(b"3", b"d"), _row(b"3", b"a"),
+    _row(b"1", b"a", b"cc"), _row(b"1", b"b", b""), _row(b"2", b"lacking", b"a"),
+    _row(b"2", b"cc", b"lacking"), _row(b"3", b"d", b""), _row(b"3", b"a", b"d"),
 )  # fmt: skip
 WHOLE = (b"index ", b"index\xff")
 SPANS = (
@@ -302,16 +306,19 @@ SPANS = (
     ((b"index 5", b"index 6"),),
 )
 LOOKUPS = [
-    Lookup(FENCE, spans, reverse, limit, TARGETS, cut)
+    Lookup(FENCE, spans, reverse, limit, TARGETS, cut, in_value=in_value)
     for spans in SPANS
     for reverse in (False, True)
     for limit in (1, 2, 6, 100)
     for cut in (TAIL, (-3, 1))
+    for in_value in (None, len(NOTE))
 ]
 TALLY = Tally(FENCE, [(*WHOLE, limit) for limit in (1, 4, 5, 6, 7)] + [(b"t", b"target b", 9)])
 
 
-def _target(lookup: Lookup, key: bytes) -> bytes:
+def _target(lookup: Lookup, key: bytes, value: bytes) -> bytes:
+    if lookup.in_value is not None and value[lookup.in_value :]:
+        return lookup.into + value[lookup.in_value :]
     if lookup.cut is TAIL:
         return lookup.into + key[-2 - int.from_bytes(key[-2:], "big") : -2]
     start, length = lookup.cut
@@ -326,7 +333,7 @@ async def _look_up_as_scan(engine: Engine) -> None:
             for start, end in lookup.spans:
                 page = await engine.scan(Range(start, end, lookup.reverse, lookup.limit))
                 for key, (value, _) in page.rows:
-                    [found] = await engine.read([_target(lookup, key)])
+                    [found] = await engine.read([_target(lookup, key, value)])
                     rows.append((key, value, None if found is None else found.value))
             answer = engine.peek_lookup(lookup)
             if answer is not NOT_NOW:
