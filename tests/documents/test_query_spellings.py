@@ -324,3 +324,7 @@ def test_errors_show_no_values() -> None:
         with pytest.raises(StoreError) as refused:
             one()
         assert secret not in repr(refused.value)
+
+
+def test_no_order_may_be_none_as_no_limit_is() -> None:
+    assert Query.of(order_by=None, limit=None, select=None, after=None) == Query()

@@ -63,7 +63,7 @@ class Query:
         r"""A query from conditions, as nodes or as JSON, and from names that equal values.
 
         `order_by` is one clause or several: `F.x`, `-F.x`, `"x"`, `"-x"` (a name that begins with
-        a dash: `r"\-x"`). `select` holds fields or texts.
+        a dash: `r"\-x"`); None is no order. `select` holds fields or texts.
 
         Raises:
             InvalidQuery: a part is not what it should be; the message names it.
@@ -72,7 +72,7 @@ class Query:
             all_of((*_nodes(conditions), *equalities(equal)))
             if conditions or equal
             else EVERYTHING,
-            order_of(order_by),
+            () if order_by is None else order_of(order_by),
             limit,
             offset,
             None if select is None else selected(select),
