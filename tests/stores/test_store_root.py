@@ -121,7 +121,7 @@ async def test_a_name_is_no_part_of_an_address(tmp_path: Path, engine: str) -> N
         ]
     )
     inner = tmp_path / "100% ?#&"
-    async with StoreRoot(MultiStoreConfig(inner, default_engine=engine)) as root:
+    async with StoreRoot(MultiStoreConfig(str(inner), default_engine=engine)) as root:
         for name in names:
             await (await root.create_store(name)).set(b"name", name.encode())
         for name in names:

@@ -57,6 +57,9 @@ async def test_what_was_dropped_takes_no_memory(scene: Scene, kind: str) -> None
         assert len(cache) <= 800
 
 
+WRONG_VERSIONS: list[Any] = ["1", b"1", 1.0, True, [], float("nan")]
+
+
 @pytest.mark.row("E-033")
 @pytest.mark.parametrize("kind", ["iavl", "plain"])
 async def test_what_is_no_version_is_refused(scene: Scene, kind: str) -> None:
@@ -69,14 +72,15 @@ async def test_what_is_no_version_is_refused(scene: Scene, kind: str) -> None:
         async def diff(version: Any) -> None:
             await listed(store.diff(version, 1))
 
-        reads = (store.root, store.content_root, store.verify, diff, db.stores.root)
+        together: Any = db.stores.root
+        reads = (store.root, store.content_root, store.verify, diff, together)
         back = (store.load_version, store.rollback, store.at_version)
         calls = (*reads, *back, lambda version: store.branch("b", version))
         for call in calls if kind == "iavl" else reads:
             for version in (0, -1, 99, 2**63, 2**64, 2**200):
                 with pytest.raises(VersionNotFound):
                     await call(version)
-            for wrong in ("1", b"1", 1.0, True, [], float("nan")):
+            for wrong in WRONG_VERSIONS:
                 with pytest.raises(InvalidInput):
                     await call(wrong)
 
