@@ -28,10 +28,16 @@ def _resources() -> tuple[int, int]:
     return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
 
 
+def each(step: int) -> pytest.MarkDecorator:
+    """Every so many lines in `make test`, every line in `make torture`."""
+    return pytest.mark.parametrize("step", [step, pytest.param(1, marks=pytest.mark.torture)])
+
+
+@each(11)
 @pytest.mark.parametrize("durability", ["full", "relaxed"])
 @pytest.mark.parametrize("there", [True, False])
 def test_an_opening_interrupted_at_any_line_leaves_nothing_open(
-    tmp_path: Path, durability: str, there: bool
+    tmp_path: Path, durability: str, there: bool, step: int
 ) -> None:
     template = tmp_path / "template"
     template.mkdir()
@@ -62,7 +68,7 @@ def test_an_opening_interrupted_at_any_line_leaves_nothing_open(
 
     begin()
     places = 0
-    for place in each_line(open_one, step=11):
+    for place in each_line(open_one, step=step):
         places += 1
         # Whoever was interrupted has the engine, and may close it; that it is open is not said.
         while engines:
@@ -76,7 +82,8 @@ def test_an_opening_interrupted_at_any_line_leaves_nothing_open(
     assert after[1] <= before[1]
 
 
-def test_a_compaction_interrupted_at_any_line_loses_nothing(tmp_path: Path) -> None:
+@each(13)
+def test_a_compaction_interrupted_at_any_line_loses_nothing(tmp_path: Path, step: int) -> None:
     with opened(tmp_path / "app") as engine:
         expected = {b"%d" % number: b"%d" % number * 20 for number in range(3)}
         for key, value in expected.items():
@@ -84,7 +91,7 @@ def test_a_compaction_interrupted_at_any_line_loses_nothing(tmp_path: Path) -> N
         put(engine, b"gone")
         delete(engine, b"gone")
         places = 0
-        for place in each_line(lambda: drive(engine.compact()), step=13):
+        for place in each_line(lambda: drive(engine.compact()), step=step):
             places += 1
 
             def works(place: str = place, number: int = places) -> None:
