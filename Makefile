@@ -23,7 +23,7 @@ torture_servers := tests/servers/test_kills_on_servers.py tests/servers/test_ent
 torture_random := tests/store/test_random_operations.py
 torture_faults := tests/faults/test_random_faults.py tests/faults/test_interrupted_documents.py tests/faults/test_real_interrupts.py
 torture_interrupts := tests/faults/test_interrupted_databases.py tests/faults/test_interrupted_file.py
-torture_content := tests/stores/merkle/test_content.py tests/encryption/test_contract_encrypted.py tests/layers/test_contract_layers.py
+torture_content := tests/stores/merkle/test_content.py tests/encryption/test_contract_encrypted.py tests/layers/test_contract_layers.py tests/engines/test_sqlite_sharing.py tests/stores/versions/test_races.py
 
 # Where the demo keeps its data: servers are started for it, and end with it.
 demo_url = $(if $(filter redis postgres,$(ENGINE)),--url {url},$(if $(filter memory,$(ENGINE)),--url memory://,$(if $(ENGINE),--url $(ENGINE):///demo-data/cities)))

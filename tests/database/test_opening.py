@@ -489,3 +489,31 @@ async def test_housekeeping_ends_what_expires_without_being_asked(scene: Scene) 
     await db.close()
     left = [thread.name for thread in threading.enumerate() if thread.name.startswith("holdfast")]
     assert left == []
+
+
+WRONG: dict[str, list[Any]] = {
+    "housekeeping": ["no", 0],
+    "logged": ["no", 0],
+    "emulation": ["no", 0],
+    "cached": ["yes", 5, [], None, holdfast.CacheLimits(1, True)],
+    "serializer": [[], {}, 5],
+    "compression": [[], {}, 5],
+    "layers": [5, None, {}],
+    "clock": ["x", 5],
+    "components": ["x", 5],
+}
+
+
+@pytest.mark.row("E-052")
+@pytest.mark.parametrize("name", WRONG)
+def test_an_argument_that_cannot_be_is_named(name: str) -> None:
+    for wrong in WRONG[name]:
+        with pytest.raises(ConfigInvalid, match=name):
+            holdfast.open("memory://", **{name: wrong})
+
+
+async def test_layers_may_stand_in_one_text() -> None:
+    async with holdfast.open("memory://", layers="metrics, time_limit:seconds=5") as db:
+        names = " ".join(map(str, (await db.explain())["stack"]))
+        assert "Metrics" in names
+        assert "TimeLimit" in names

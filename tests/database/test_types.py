@@ -15,6 +15,9 @@ import pytest
 import holdfast
 import holdfast.sync
 from holdfast import Entry, EntryScope, InvalidInput, PastVersion, StoreKey, Walk
+from holdfast.database.json_storage import JSONStorageAdapter
+from holdfast.database.storages import EngineStorageAdapter, SQLiteStorageAdapter
+from holdfast.documents.collection import Collection
 from holdfast.store.versions.entry import Metadata
 
 
@@ -134,3 +137,17 @@ def test_the_twins_say_the_same(tmp_path: Path) -> None:
         made = db.create_payload({"name": "n"}, into=City, missing="default", default="x")
         assert_type(made, City)
         assert_type(db.snapshot(), holdfast.sync.SnapshotView)
+
+
+async def test_what_a_storage_gives_is_a_collection_of_its_type(tmp_path: Path) -> None:
+    """Also where no type was given, without an annotation of the user's."""
+    async with SQLiteStorageAdapter(":memory:", type=City) as cities:
+        assert_type(cities, Collection[City])
+        await cities.set("a", City("a"))
+        assert_type(await cities.require("a"), City)
+    async with SQLiteStorageAdapter(":memory:", table_name="users") as users:
+        assert_type(users, Collection[Any])
+    async with JSONStorageAdapter(tmp_path / "users.json", pretty=True) as documents:
+        assert_type(documents, Collection[Any])
+    async with EngineStorageAdapter("memory://", type=Shape) as shapes:
+        assert_type(shapes, Collection[Shape])

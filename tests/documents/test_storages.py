@@ -178,6 +178,14 @@ async def test_the_third_level_on_the_sqlite_adapter(tmp_path: Path, database: s
         await level_three(users)
 
 
+@pytest.mark.row("E-052", "I-120")
+@pytest.mark.parametrize("name", ["pretty", "atomic", "debug"])
+@pytest.mark.parametrize("value", ["no", 0, None])
+def test_a_switch_is_true_or_false(tmp_path: Path, name: str, value: object) -> None:
+    with pytest.raises(ConfigInvalid, match=name):
+        open_storage({"type": "json", "file_path": str(tmp_path / "a.json"), name: value})
+
+
 @pytest.mark.row("I-098", "I-119", "I-121")
 async def test_a_configuration_names_its_adapter(tmp_path: Path) -> None:
     settings: list[dict[str, Any]] = [

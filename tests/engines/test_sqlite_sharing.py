@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -25,9 +27,11 @@ from holdfast.contract.runtime import ManualClock
 from holdfast.engines.embedded.group import BATCH_ID_MS
 from holdfast.engines.embedded.upkeep import Upkeep
 from holdfast.engines.sqlite import readers
+from holdfast.engines.sqlite.config import SqliteConfig
 from holdfast.runtime.system import SystemHost, drive
 from tests import needs
 from tests.engines.sqlite_database import get, make, opened, put, run_child, sql, with_clock
+from tests.tidy import repository
 
 
 def test_a_snapshot_that_is_too_old_is_closed_and_lets_the_log_go(tmp_path: Path) -> None:
@@ -39,12 +43,12 @@ def test_a_snapshot_that_is_too_old_is_closed_and_lets_the_log_go(tmp_path: Path
         put(engine, b"key", b"2")
         clock.advance(59)
         assert drive(engine.read([b"key"], at=snapshot)) == [Record(b"1", 1)]
-        assert engine._open_parts().pen.log.checkpoint(truncate=True) is False
+        assert engine._open_parts().pen.log.checkpoint("TRUNCATE") is False
         clock.advance(2)
         for read in (engine.read([b"key"], at=snapshot), engine.scan(Range(), at=snapshot)):
             with pytest.raises(StoreClosed, match="snapshot_age_max"):
                 drive(read)
-        assert engine._open_parts().pen.log.checkpoint(truncate=True) is True
+        assert engine._open_parts().pen.log.checkpoint("TRUNCATE") is True
         snapshot.close()
 
 
@@ -69,7 +73,64 @@ def test_a_snapshot_that_nobody_has_any_more_ends_by_itself(tmp_path: Path) -> N
         put(engine, b"key")
         drive(engine.snapshot())
         put(engine, b"key")
-        assert engine._open_parts().pen.log.checkpoint(truncate=True) is True
+        assert engine._open_parts().pen.log.checkpoint("TRUNCATE") is True
+
+
+def test_a_log_that_others_kept_from_beginning_anew_is_soon_full_again(tmp_path: Path) -> None:
+    path = tmp_path / "app.sqlite"
+    with opened(path) as engine, closing(sqlite3.connect(path, isolation_level=None)) as other:
+        put(engine, b"key")
+        log, quarter = engine._open_parts().pen.log, SqliteConfig(path=path).checkpoint_pages // 4
+        other.execute("BEGIN IMMEDIATE")
+        assert log.checkpoint("RESTART") is True
+        log.wrote(quarter)
+        assert log.full
+        other.execute("ROLLBACK")
+        assert log.checkpoint("RESTART") is True
+        log.wrote(quarter)
+        assert not log.full
+
+
+WRITER = """
+import asyncio
+import sys
+import holdfast
+
+async def main():
+    async with holdfast.open(sys.argv[1]) as db:
+        async def watch():
+            async for _ in db.watch("#"):
+                pass
+
+        async def write(task):
+            for number in range(3000):
+                await db.entries.set(f"{sys.argv[2]}{task}:{number % 300}", "x" * 100)
+                await db.entries.get(f"a{task}:{number % 77}")
+
+        watching = asyncio.create_task(watch())
+        await asyncio.gather(*map(write, range(4)))
+        watching.cancel()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.torture
+def test_the_log_of_two_writing_processes_stays_small(tmp_path: Path) -> None:
+    path = tmp_path / "app.sqlite"
+    url = f"sqlite:///{path}?durability=relaxed&checkpoint_pages=200"
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, url, name], cwd=repository.ROOT)
+        for name in ("a", "b")
+    ]
+    largest = 0
+    while any(writer.poll() is None for writer in writers):
+        with suppress(FileNotFoundError):
+            largest = max(largest, path.with_name("app.sqlite-wal").stat().st_size)
+        time.sleep(0.005)
+    assert [writer.returncode for writer in writers] == [0, 0]
+    # Without any pause of the writers all 24,000 writes would stand in it.
+    assert largest < 50_000_000, f"{largest:,} bytes"
 
 
 def test_snapshots_are_limited_and_come_back(

@@ -247,6 +247,29 @@ async def test_a_key_deleted_before_its_policy_was_carried_out_leaves_nothing(sc
         assert {key for key, _ in await rows_of(db)} == before
 
 
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("comes", ["policy", "rename"])
+async def test_a_past_that_goes_with_the_feed_is_no_fault_until_then(
+    scene: Scene, comes: str, again: bool
+) -> None:
+    async with scene.open() as db:
+        name = "off:a" if comes == "policy" else "kept:a"
+        for value in ("first", "x" * 300_000, "last"):
+            await db.entries.set(name, value)
+        await db.retention.keep("off", versions=0)
+        if comes == "rename":
+            await db.entries.rename(name, "off:a")
+        await db.entries.set("off:a", "y" * 300_000)
+        await db.entries.delete("off:a")
+        if again:
+            await db.entries.set("off:a", "another life")
+        assert await db.check() == []
+        await db.retention.keep_feed(changes_max=0)
+        await db.compact()
+        assert await db.check() == []
+        assert all("history" not in one.parts for one in (await db.stats()).keyspaces)
+
+
 async def test_what_lives_on_under_another_key_keeps_its_past(scene: Scene) -> None:
     async with scene.open() as db:
         await db.retention.keep("off", versions=0)

@@ -106,7 +106,7 @@ async def test_wrong_values_and_options_are_refused(
     async with scene.open() as db:
         store = await db.stores.create("s")
         before = await db.head()
-        for value in ("text", None, 5, bytearray(b"x"), b"x" * 11):
+        for value in ("text", None, 5, bytearray(11), memoryview(bytes(11)), b"x" * 11):
             with pytest.raises(InvalidValue):
                 await store.set(b"k", value)  # type: ignore[arg-type]
         for ttl in (0, -1, "1", float("nan"), float("inf"), True):
@@ -117,6 +117,24 @@ async def test_wrong_values_and_options_are_refused(
         with pytest.raises(InvalidKey):
             await listed(store.iterate_range("a"))  # type: ignore[arg-type]
         assert await db.head() == before
+
+
+@pytest.mark.row("E-010")
+@pytest.mark.parametrize("kind", ["plain", "iavl"])
+async def test_what_a_caller_does_to_his_buffer_later_changes_nothing(
+    scene: Scene, kind: str
+) -> None:
+    async with scene.open() as db:
+        store = await db.stores.create("s", config={"kind": kind})
+        buffer = bytearray(b"was")
+        await store.set(b"k", buffer)
+        batch = store.batch()
+        batch.set(b"b", memoryview(buffer)[::2])
+        async with store.transaction() as tx:
+            await tx.set(b"t", buffer)
+            buffer[:] = b"now"
+        await batch.commit()
+        assert dict(await listed(store.iterate())) == {b"b": b"ws", b"k": b"was", b"t": b"was"}
 
 
 async def test_values_expire_and_are_swept_and_told(scene: Scene) -> None:

@@ -104,6 +104,36 @@ async def test_a_name_cannot_leave_the_root(tmp_path: Path, name: Any) -> None:
     assert names_in(tmp_path) == []
 
 
+@pytest.mark.row("E-041", "E-042")
+@pytest.mark.parametrize("engine", ["lmdb", "sqlite", "memory"])
+async def test_a_name_is_no_part_of_an_address(tmp_path: Path, engine: str) -> None:
+    names = sorted(
+        [
+            "a%41",
+            "aA",
+            "a?layers=read_only",
+            "a?read_only=true",
+            "a#b",
+            "a&b=c",
+            "a+b",
+            "a b",
+            "a\nb",
+        ]
+    )
+    inner = tmp_path / "100% ?#&"
+    async with StoreRoot(MultiStoreConfig(str(inner), default_engine=engine)) as root:
+        for name in names:
+            await (await root.create_store(name)).set(b"name", name.encode())
+        for name in names:
+            assert await (await root.get_store(name)).get(b"name") == name.encode()
+    assert names_in(inner) == names
+    assert names_in(tmp_path) == [inner.name]
+    if engine != "memory":
+        async with StoreRoot(inner) as root:
+            for name in names:
+                assert await (await root.get_store(name)).get(b"name") == name.encode()
+
+
 @pytest.mark.row("E-043")
 async def test_a_deleted_store_is_gone(tmp_path: Path) -> None:
     async with StoreRoot(tmp_path) as root:

@@ -314,7 +314,7 @@ def compression_named(name: str) -> Compression:
     """The compression of that name. Raises `ConfigInvalid` when there is none."""
     try:
         return _BY_NAME[name]
-    except KeyError:
+    except (KeyError, TypeError):
         raise ConfigInvalid(
             f"wanted a compression; found {name!r}; choose one of {', '.join(_BY_NAME)}",
             name=name,

@@ -24,11 +24,10 @@ from holdfast.contract.errors import (
     StorageFull,
 )
 from holdfast.database.handle import Database
-from holdfast.database.storage_adapter import StorageAdapter
+from holdfast.database.storage_adapter import StorageAdapter, T, check_switches
 from holdfast.documents.collection import Collection
 from holdfast.engines.file.config import FileConfig
 
-T = TypeVar("T")
 R = TypeVar("R")
 
 #: The keyspace of bytes that remembers the file as it was written last.
@@ -47,7 +46,7 @@ class JSONStorageAdapter(StorageAdapter[T]):
         pretty: whether documents are spread over lines, two spaces deep.
         atomic: whether the file is written beside itself and then put in its place; False: in
             place, for programs that watch this very file. Either way the journal has everything.
-        common: see `StorageAdapter`.
+        type, common: see `StorageAdapter`.
     """
 
     def __init__(
@@ -57,6 +56,7 @@ class JSONStorageAdapter(StorageAdapter[T]):
         encoding: str = "utf-8",
         pretty: bool = False,
         atomic: bool = True,
+        type: type[T] | None = None,
         **common: Any,
     ) -> None:
         try:
@@ -66,13 +66,14 @@ class JSONStorageAdapter(StorageAdapter[T]):
                 f"encoding is one that Python knows; found {str(encoding)[:40]!r}",
                 parameter="encoding",
             ) from error
+        check_switches(pretty=pretty, atomic=atomic)
         self.path = Path(file_path)
         self.encoding = encoding
         self.pretty = pretty
         self.atomic = atomic
         journal = self.path.with_name(f"{self.path.name}.journal")
         common.setdefault("id", "json")
-        super().__init__(FileConfig(path=journal), "storage", **common)
+        super().__init__(FileConfig(path=journal), "storage", type=type, **common)
 
     async def compact(self) -> None:
         """Write the file now. Raises StoreClosed."""

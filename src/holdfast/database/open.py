@@ -78,7 +78,9 @@ def open(
     Raises:
         ConfigInvalid, EngineNotFound, DriverMissing: the address or an argument cannot be used.
     """
-    limits = CacheLimits() if cached is True else cached or None
+    for name, switch in (("housekeeping", housekeeping), ("logged", logged)):
+        _require(name, switch, bool, "true or false")
+    _require("emulation", emulation, bool, "true or false")
     return Database(
         config_of(
             address,
@@ -91,10 +93,28 @@ def open(
         serializer=_serializer_of(serializer),
         compression=compression_named(compression),
         housekeeping=housekeeping,
-        wishes=Wishes(logged, limits),
-        layers=(*_layers_of(address), *layers, *_encryption_of(address, encryption)),
+        wishes=Wishes(logged, _limits_of(cached)),
+        layers=(*_layers_of(address), *_listed(layers), *_encryption_of(address, encryption)),
         emulation=emulation,
     )
+
+
+def _require(name: str, given: object, kind: type | tuple[type, ...], wanted: str) -> None:
+    if not isinstance(given, kind):
+        raise ConfigInvalid(f"{name} is {wanted}; found a {type(given).__name__}", parameter=name)
+
+
+def _limits_of(cached: bool | CacheLimits) -> CacheLimits | None:
+    _require("cached", cached, (bool, CacheLimits), "true, false or CacheLimits")
+    if isinstance(cached, bool):
+        return CacheLimits() if cached else None
+    for name, most in cached._asdict().items():
+        if type(most) is not int:
+            raise ConfigInvalid(
+                f"{name} of cached= is a whole number; found a {type(most).__name__}",
+                parameter="cached",
+            )
+    return cached
 
 
 def _serializer_of(given: str | Serializer) -> Serializer:
@@ -102,10 +122,18 @@ def _serializer_of(given: str | Serializer) -> Serializer:
     if isinstance(given, Serializer):
         registry.register(given)
         return given
-    if given not in _SERIALIZERS:
+    if not isinstance(given, str) or given not in _SERIALIZERS:
         known = ", ".join(_SERIALIZERS)
         raise ConfigInvalid(f"serializer is one of {known}, or a Serializer; found {given!r}")
     return _SERIALIZERS[given]
+
+
+def _listed(layers: Layers) -> Layers:
+    """The layers, also where their names stand in one text, as in an address."""
+    if not isinstance(layers, str):
+        _require("layers", layers, (list, tuple), "a list of names and of what makes layers")
+        return layers
+    return [name.strip() for name in layers.split(",") if name.strip()]
 
 
 def _layers_of(address: Address) -> tuple[str, ...]:
@@ -120,6 +148,12 @@ def _encryption_of(address: Address, given: Encryption | str | None) -> tuple[En
 def _components(given: Components | None, clock: Clock | None) -> Components:
     """What the handle is given, with the clock if there is one."""
     components = given if given is not None else system_components()
+    _require("components", components, Components, "made of clock, ids and host")
     if clock is None:
         return components
+    if not hasattr(clock, "now_ms") or not hasattr(clock, "monotonic"):
+        raise ConfigInvalid(
+            f"clock tells `now_ms` and `monotonic`; found a {type(clock).__name__}",
+            parameter="clock",
+        )
     return Components(host=components.host, clock=clock, ids=SystemIds(clock))

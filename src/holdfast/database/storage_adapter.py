@@ -6,7 +6,7 @@ import re
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, cast
 
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.errors import ConfigInvalid, StoreClosed
@@ -20,7 +20,15 @@ from holdfast.documents.levels import level_of
 from holdfast.documents.serialization import SerializationConfig
 from holdfast.store.registry import read_config
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    #: Of documents; where no type is given they are what they are.
+    T = TypeVar("T", default=Any)
+else:
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 ACCESS_PATTERNS: Final = ("random", "sequential", "write-heavy", "read-heavy")
 #: What a document is reckoned at when a cache is sized for so many.
@@ -106,6 +114,7 @@ class StorageAdapter(Generic[T]):
         serialization: SerializationConfig | Mapping[str, Any] | None = None,
         components: Components | None = None,
     ) -> None:
+        check_switches(debug=debug)
         self._hints = _made(PerformanceHints, hints, "hints")
         self._serialization = _made(SerializationConfig, serialization, "serialization")
         self.config = self._hints.applied(read_config(config))
@@ -216,6 +225,15 @@ def _made(kind: Any, given: Any, name: str) -> Any:
         return kind(**settings)
     except TypeError as error:
         raise ConfigInvalid(f"{name} has other settings: {error}") from error
+
+
+def check_switches(**switches: object) -> None:
+    """Raise ConfigInvalid unless each is true or false."""
+    for name, value in switches.items():
+        if not isinstance(value, bool):
+            raise ConfigInvalid(
+                f"{name} is true or false; found a {type_name(value)}", parameter=name
+            )
 
 
 def type_name(value: object) -> str:

@@ -11,14 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.errors import ConfigInvalid, EngineNotFound
-from holdfast.database.storage_adapter import StorageAdapter, type_name
+from holdfast.database.storage_adapter import StorageAdapter, T, check_switches, type_name
 from holdfast.store.registry import engine_names
-
-T = TypeVar("T")
 
 _TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}", re.ASCII)
 
@@ -31,7 +29,7 @@ class SQLiteStorageAdapter(StorageAdapter[T]):
         table_name: of the collection: letters, digits and `_`.
         wal: the log of SQLite is always in use, and cannot be switched off.
         foreign_keys: whether SQLite checks foreign keys; there are none, so nothing changes.
-        common: see `StorageAdapter`.
+        type, common: see `StorageAdapter`.
     """
 
     def __init__(
@@ -41,6 +39,7 @@ class SQLiteStorageAdapter(StorageAdapter[T]):
         table_name: str = "storage",
         wal: bool = True,
         foreign_keys: bool = True,
+        type: type[T] | None = None,
         **common: Any,
     ) -> None:
         if not isinstance(table_name, str) or not _TABLE_NAME.fullmatch(table_name):
@@ -49,9 +48,7 @@ class SQLiteStorageAdapter(StorageAdapter[T]):
                 "63 characters at most; found another text",
                 parameter="table_name",
             )
-        for name, value in (("wal", wal), ("foreign_keys", foreign_keys)):
-            if not isinstance(value, bool):
-                raise ConfigInvalid(f"{name} is true or false; found a {type_name(value)}")
+        check_switches(wal=wal, foreign_keys=foreign_keys)
         if not wal:
             raise ConfigInvalid(
                 "wal=False was asked for; the engine always writes a log ahead, which is what lets "
@@ -64,7 +61,7 @@ class SQLiteStorageAdapter(StorageAdapter[T]):
             from holdfast.engines.sqlite.config import SqliteConfig
 
             where = SqliteConfig(path=Path(database))
-        super().__init__(where, table_name, **common)
+        super().__init__(where, table_name, type=type, **common)
 
 
 class EngineStorageAdapter(StorageAdapter[T]):
@@ -73,11 +70,13 @@ class EngineStorageAdapter(StorageAdapter[T]):
     Args:
         url: of the database.
         name: of the collection.
-        common: see `StorageAdapter`.
+        type, common: see `StorageAdapter`.
     """
 
-    def __init__(self, url: str, *, name: str = "storage", **common: Any) -> None:
-        super().__init__(url, name, **common)
+    def __init__(
+        self, url: str, *, name: str = "storage", type: type[T] | None = None, **common: Any
+    ) -> None:
+        super().__init__(url, name, type=type, **common)
 
 
 def open_storage(config: Mapping[str, Any]) -> StorageAdapter[Any]:

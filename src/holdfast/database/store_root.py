@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
+from urllib.parse import quote
 
 import msgspec
 
@@ -350,12 +351,15 @@ class StoreRoot:
 
     def _database(self, engine: str, place: Path) -> Database:
         settings = self._config.engine_configs.get(engine, {})
-        parameters = "&".join(f"{name}={_text(value)}" for name, value in settings.items())
+        parts = [f"{name}={quote(_text(value))}" for name, value in settings.items()]
+        # Names of folders are no parts of an address: one with `?` would bring settings along.
+        path = quote(str(place.resolve()), errors="surrogateescape")
         if engine == "memory":
-            url = f"memory://?name={place.resolve()}"
-            return open(url + (f"&{parameters}" if parameters else ""), components=self._components)
-        url = f"{engine}:///{place.resolve() / 'data'}"
-        return open(url + (f"?{parameters}" if parameters else ""), components=self._components)
+            return open(
+                "memory://?" + "&".join([f"name={path}", *parts]), components=self._components
+            )
+        parameters = "?" + "&".join(parts) if parts else ""
+        return open(f"{engine}:///{path}/data{parameters}", components=self._components)
 
     def _require_open(self) -> None:
         if self._closed:

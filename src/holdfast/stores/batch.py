@@ -21,7 +21,7 @@ class StoreBatch:
 
     def __init__(
         self,
-        wish: Callable[[bytes, bytes, float | timedelta | None], Wish],
+        wish: Callable[[bytes, bytes | bytearray | memoryview, float | timedelta | None], Wish],
         write: Callable[[Sequence[Wish]], Awaitable[int]],
     ) -> None:
         self._wish = wish
@@ -29,7 +29,13 @@ class StoreBatch:
         self._wishes: dict[bytes, Wish] = {}
         self._over = False
 
-    def set(self, key: bytes, value: bytes, *, ttl: float | timedelta | None = None) -> Self:
+    def set(
+        self,
+        key: bytes,
+        value: bytes | bytearray | memoryview,
+        *,
+        ttl: float | timedelta | None = None,
+    ) -> Self:
         """Put a value under a key, with the others. Raises InvalidKey, InvalidValue."""
         self._require_open()
         self._last(self._wish(key, value, ttl))

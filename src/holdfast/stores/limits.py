@@ -1,10 +1,10 @@
-"""Keys, values and contexts that a store takes."""
+"""Keys, values and numbers of versions that a store takes."""
 
 from __future__ import annotations
 
 from typing import Final, NoReturn
 
-from holdfast.contract.errors import InvalidKey, InvalidValue
+from holdfast.contract.errors import InvalidInput, InvalidKey, InvalidValue
 
 #: The most bytes a key of a store can have.
 KEY_BYTES_MAX: Final = 4000
@@ -28,10 +28,22 @@ def checked_key(key: object) -> bytes:
 
 
 def checked_value(value: object, limit: int) -> bytes:
-    """A value as given. Raises InvalidValue."""
-    if type(value) is not bytes or len(value) > limit:
+    """A value as given, or a copy of what a buffer holds now. Raises InvalidValue."""
+    if type(value) is bytes and len(value) <= limit:
+        return value
+    if not isinstance(value, bytearray | memoryview):
         _refuse_value(value, limit)
-    return value
+    return checked_value(bytes(value), limit)
+
+
+def checked_version(version: object) -> int:
+    """The number of a version as given, whether there is one or not. Raises InvalidInput."""
+    if type(version) is not int:
+        raise InvalidInput(
+            f"a version is a whole number, as `list_versions` tells them; found a "
+            f"{type(version).__name__}"
+        )
+    return version
 
 
 def _refuse_value(value: object, limit: int) -> NoReturn:

@@ -17,6 +17,7 @@ from holdfast.stores.config import StoreConfig
 from holdfast.stores.content import WRITE_ATTEMPTS, Content, Overtaken, moving
 from holdfast.stores.home import Home
 from holdfast.stores.lifecycle import CLOSED
+from holdfast.stores.limits import checked_version
 from holdfast.stores.mounts import MountedStore, mounted, part_of
 from holdfast.stores.transaction import StoreTransaction
 from holdfast.stores.verbs import Verbs
@@ -104,6 +105,8 @@ class Store(Verbs, VersionedVerbs):
             Unsupported: of a plain store, inside a transaction, or on a snapshot.
         """
         content = self._require_outside("a store is branched")
+        if version is not None:
+            checked_version(version)
         branch: Store = await self._home.branched(content, name, version)
         return branch
 

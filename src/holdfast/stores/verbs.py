@@ -212,7 +212,7 @@ class Verbs:
     async def set(
         self,
         key: bytes,
-        value: bytes,
+        value: bytes | bytearray | memoryview,
         *,
         ttl: float | timedelta | None = None,
         modified_by: str | int | None = None,
@@ -221,7 +221,8 @@ class Verbs:
         """Put a value under a key; the revision of the commit, or 0 inside a transaction.
 
         Args:
-            key, value: bytes.
+            key: bytes.
+            value: bytes; what a bytearray or memoryview holds now is copied.
             ttl: seconds or timedelta until it expires; left out it does not.
             modified_by, comment: who and why, for the feed.
 
@@ -314,7 +315,9 @@ class Verbs:
                     raise
         return await self._open().write(wishes, context)
 
-    def _wish(self, key: bytes, value: bytes, ttl: float | timedelta | None) -> Wish:
+    def _wish(
+        self, key: bytes, value: bytes | bytearray | memoryview, ttl: float | timedelta | None
+    ) -> Wish:
         ttl_ms = 0 if ttl is None else ttl_milliseconds(ttl)
         return Wish(checked_key(key), checked_value(value, self._value_bytes_max), ttl_ms)
 

@@ -11,7 +11,7 @@ from holdfast.stores.config import StoreConfig, remembered
 from holdfast.stores.content import Content
 from holdfast.stores.home import Home
 from holdfast.stores.lifecycle import VERSION_LOADED, VERSION_SAVED
-from holdfast.stores.limits import checked_key
+from holdfast.stores.limits import checked_key, checked_version
 
 if TYPE_CHECKING:
     from holdfast.stores.versions.base import KeyChange, SavedVersion, Versions
@@ -67,7 +67,7 @@ class VersionedVerbs:
         Raises:
             VersionNotFound: it is not saved, or not any more.
         """
-        return await self._versions().root(version)
+        return await self._versions().root(_checked(version))
 
     async def content_root(self, version: int | None = None) -> bytes:
         """The content root of a saved version: equal for equal keys and values, in any store.
@@ -78,7 +78,7 @@ class VersionedVerbs:
         Raises:
             VersionNotFound: it is not saved, or not any more.
         """
-        return await self._versions().content_root(version)
+        return await self._versions().content_root(_checked(version))
 
     async def diff(self, before: int, after: int) -> AsyncIterator[KeyChange]:
         """The keys that differ between two saved versions, in order; walks what differs only.
@@ -88,7 +88,7 @@ class VersionedVerbs:
         Raises:
             VersionNotFound: one of them is not saved, or not any more.
         """
-        async for change in self._versions().diff(before, after):
+        async for change in self._versions().diff(*map(checked_version, (before, after))):
             yield change
 
     async def prove(self, key: bytes, version: int | None = None) -> bytes:
@@ -101,7 +101,7 @@ class VersionedVerbs:
             VersionNotFound: the version is not saved, or not any more.
             Unsupported: ICS-23 has no such proof: the tree is empty, or a value it needs is.
         """
-        return await self._versions().prove(checked_key(key), version)
+        return await self._versions().prove(checked_key(key), _checked(version))
 
     async def verify(self, version: int | None = None) -> int:
         """Read a saved version whole, or all of them; how many nodes there are.
@@ -110,7 +110,7 @@ class VersionedVerbs:
             IntegrityFailed: the first row that is not what was saved.
             VersionNotFound: the version is not saved, or not any more.
         """
-        return await self._versions().verify(version)
+        return await self._versions().verify(_checked(version))
 
     async def at_version(self, version: int) -> SavedStore:
         """A saved version to read from. Close it, or use it as a context manager.
@@ -132,7 +132,7 @@ class VersionedVerbs:
                 f"the versions of the plain store {self._name!r} keep roots and proofs, not "
                 "values. Create the store with kind='iavl'"
             )
-        return await open_saved(content, version)
+        return await open_saved(content, checked_version(version))
 
     # --- Going back, and giving up ----------------------------------------------------------
 
@@ -147,7 +147,7 @@ class VersionedVerbs:
             Unsupported: of a plain store, inside a transaction, or on a snapshot.
         """
         await self._renewed("versions are loaded")
-        loaded = await self._versions().load(version)
+        loaded = await self._versions().load(checked_version(version))
         self._home.lifecycle.publish(VERSION_LOADED, self._name, version=version)
         return loaded
 
@@ -160,7 +160,7 @@ class VersionedVerbs:
             Unsupported: of a plain store, inside a transaction, or on a snapshot.
         """
         await self._renewed("versions are dropped")
-        return await self._versions().rollback(version)
+        return await self._versions().rollback(checked_version(version))
 
     async def prune(self, to: int) -> int:
         """Drop the versions up to and with `to`, the oldest first; how many went.
@@ -247,3 +247,7 @@ class VersionedVerbs:
 
             known = self._known = content, versions_of(content)
         return known[1]
+
+
+def _checked(version: int | None) -> int | None:
+    return None if version is None else checked_version(version)

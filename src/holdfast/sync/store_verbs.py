@@ -147,7 +147,7 @@ class Verbs:
     def set(
         self,
         key: bytes,
-        value: bytes,
+        value: bytes | bytearray | memoryview,
         *,
         ttl: float | timedelta | None = None,
         modified_by: str | int | None = None,
@@ -156,7 +156,8 @@ class Verbs:
         """Put a value under a key; the revision of the commit, or 0 inside a transaction.
 
         Args:
-            key, value: bytes.
+            key: bytes.
+            value: bytes; what a bytearray or memoryview holds now is copied.
             ttl: seconds or timedelta until it expires; left out it does not.
             modified_by, comment: who and why, for the feed.
 
@@ -215,7 +216,13 @@ class StoreBatch:
     def __init__(self, inner: AsyncStoreBatch) -> None:
         self._inner = inner
 
-    def set(self, key: bytes, value: bytes, *, ttl: float | timedelta | None = None) -> Self:
+    def set(
+        self,
+        key: bytes,
+        value: bytes | bytearray | memoryview,
+        *,
+        ttl: float | timedelta | None = None,
+    ) -> Self:
         """Put a value under a key, with the others. Raises InvalidKey, InvalidValue."""
         self._inner.set(key, value, ttl=ttl)
         return self

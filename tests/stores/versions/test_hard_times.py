@@ -13,7 +13,7 @@ import pytest
 
 import holdfast
 from holdfast.contract.batch import Batch, Delete, Put
-from holdfast.contract.errors import IntegrityFailed, VersionNotFound
+from holdfast.contract.errors import IntegrityFailed, InvalidInput, VersionNotFound
 from holdfast.contract.record import Range
 from holdfast.store import layout
 from holdfast.stores.versions import staging
@@ -41,6 +41,48 @@ async def test_old_versions_go_beyond_the_limit(scene: Scene) -> None:
         assert await kept.list_versions() == [3, 4, 5]
         assert rows["kept"] < rows["every"] * 0.7, "the rows of old versions are gone"
         assert await kept.verify() > 0
+
+
+@pytest.mark.row("E-098", "E-100")
+@pytest.mark.parametrize("kind", ["iavl", "plain"])
+async def test_what_was_dropped_takes_no_memory(scene: Scene, kind: str) -> None:
+    async with scene.open() as db:
+        config = {"kind": kind, "max_versions": 2}
+        store: Any = await db.stores.create("kept", config=config)
+        for number in range(20):
+            await store.set_many({b"%03d" % key: b"%d" % number for key in range(100)})
+            await store.save_version()
+        cache = store._content.cache if kind == "iavl" else store._versions()._cache
+        # Two versions of a hundred keys have four hundred nodes at most.
+        assert len(cache) <= 800
+
+
+WRONG_VERSIONS: list[Any] = ["1", b"1", 1.0, True, [], float("nan")]
+
+
+@pytest.mark.row("E-033")
+@pytest.mark.parametrize("kind", ["iavl", "plain"])
+async def test_what_is_no_version_is_refused(scene: Scene, kind: str) -> None:
+    async with scene.open() as db:
+        store: Any = await db.stores.create("s", config={"kind": kind})
+        await store.set(b"k", b"v")
+        await store.save_version()
+        await db.stores.save_version()
+
+        async def diff(version: Any) -> None:
+            await listed(store.diff(version, 1))
+
+        together: Any = db.stores.root
+        reads = (store.root, store.content_root, store.verify, diff, together)
+        back = (store.load_version, store.rollback, store.at_version)
+        calls = (*reads, *back, lambda version: store.branch("b", version))
+        for call in calls if kind == "iavl" else reads:
+            for version in (0, -1, 99, 2**63, 2**64, 2**200):
+                with pytest.raises(VersionNotFound):
+                    await call(version)
+            for wrong in WRONG_VERSIONS:
+                with pytest.raises(InvalidInput):
+                    await call(wrong)
 
 
 async def test_a_version_too_big_for_one_commit_is_written_in_steps(

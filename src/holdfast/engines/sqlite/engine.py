@@ -324,7 +324,7 @@ class SqliteEngine(EngineOnFiles):
 
     def _renew_log(self) -> None:
         database = self._open_parts()
-        database.pen.log.checkpoint()
+        database.pen.log.checkpoint("RESTART")
         if self._settings.durability == "relaxed":
             database.pen.touch()
 
@@ -332,7 +332,7 @@ class SqliteEngine(EngineOnFiles):
         database = self._open_parts()
         database.pen.room.release()
         with suppress(StoreError):  # What could not be moved stays in the log, and is safe there.
-            database.pen.log.checkpoint(truncate=True)
+            database.pen.log.checkpoint("TRUNCATE")
         return True
 
     def _check(self) -> list[str]:

@@ -12,7 +12,7 @@ import sqlite3
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from holdfast.contract.errors import StoreError
 from holdfast.engines.embedded.locking import holding
@@ -20,6 +20,8 @@ from holdfast.engines.sqlite.belonging import HEADER_BYTES, name_of
 from holdfast.engines.sqlite.config import SqliteConfig
 from holdfast.engines.sqlite.failures import Translated
 from holdfast.engines.sqlite.room import log_of
+
+Mode = Literal["PASSIVE", "RESTART", "TRUNCATE"]
 
 
 class Log:
@@ -111,12 +113,19 @@ class Log:
             self._file = Descriptor(log_of(self._path))
         return self._file
 
-    def checkpoint(self, *, truncate: bool = False) -> bool:
-        """Move pages to the main file as far as open views allow; whether all were moved."""
-        mode = "TRUNCATE" if truncate else "PASSIVE"
+    def checkpoint(self, mode: Mode = "PASSIVE") -> bool:
+        """Move pages to the main file as far as open views allow; whether all were moved.
+
+        Args:
+            mode: `RESTART` also keeps other processes from writing for that moment, so that the
+                next commit finds nothing behind the moved pages and writes the log over;
+                `TRUNCATE` also empties the file.
+        """
         busy, pages, moved = self._ask(f"PRAGMA wal_checkpoint({mode})")
-        self._pages = 0
-        moved_all = not busy and pages == moved
+        # Where others were in the way it is tried again soon, for the log grows meanwhile.
+        self._pages = self._pages_max * 3 // 4 if busy and mode == "RESTART" else 0
+        # It may be busy and have moved all: somebody still reads the log.
+        moved_all: bool = pages == moved >= 0
         if moved_all:
             self.unnoted = True
         return moved_all

@@ -182,7 +182,7 @@ class Pen:
             raise
         with self.errors:
             self.connection.execute("VACUUM")
-        self.log.checkpoint(truncate=True)
+        self.log.checkpoint("TRUNCATE")
 
     def close(self) -> None:
         """Flush, tidy the log away, and let go of the file."""
@@ -208,7 +208,7 @@ class Pen:
                 )
             self.log.flush()
         with suppress(StoreError):  # The next open reads what stays in the log.
-            self.log.checkpoint(truncate=True)
+            self.log.checkpoint("TRUNCATE")
 
     def _write_meta(self, statement: str, *parameters: str, wait: bool = True) -> None:
         try:

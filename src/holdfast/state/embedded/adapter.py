@@ -92,9 +92,6 @@ class EmbeddedAdapter(
         inside._bounds = self._bounds
         return inside
 
-    async def _rows(self) -> Ground:
-        return self._ground or await self._open()
-
     # --- Looking around ---------------------------------------------------------------------
 
     async def scan(self, pattern: str, cursor: str, count: int) -> ScanPage:

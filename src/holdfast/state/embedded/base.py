@@ -40,8 +40,12 @@ class EmbeddedPart(StateAdapter):
         ground = await self._open_ground()
         if self._closed:
             raise closed()
-        self._ground = ground
+        if ground.lasting:
+            self._ground = ground
         return ground
+
+    async def _rows(self) -> Ground:
+        return self._ground or await self._open()
 
     def shut(self) -> None:
         """Refuse every call from now on."""

@@ -10,12 +10,13 @@ writes, and no more.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 
 from holdfast.contract.batch import Need
-from holdfast.contract.errors import ConfigInvalid
+from holdfast.contract.errors import ConfigInvalid, StorageFull
 from holdfast.contract.record import Range, Record
 from holdfast.state.bounds import Bound
 from holdfast.state.embedded.rows import BoundPlaces, Group, Place, living, row_of
@@ -77,12 +78,13 @@ class Bounded:
 
     async def used(self, ground: Ground, keys: Sequence[str]) -> None:
         """These were read."""
-        if self.bound.order == "ttl":
+        if self.bound.order == "ttl" or not ground.space.engine.capabilities.writable:
             return
         for key in keys:
             self._uses[key] = self._uses.get(key, 0) + 1
         if len(self._uses) >= USES_MAX:
-            await self._note_uses(ground)
+            with suppress(StorageFull):  # Uses may be forgotten; a read must not fail for them.
+                await self._note_uses(ground)
 
     async def let_go(self, ground: Ground) -> None:
         """Let go of as much as is too much."""

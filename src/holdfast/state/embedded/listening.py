@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from holdfast.contract.batch import Need
+from holdfast.contract.engine import Engine
 from holdfast.contract.errors import StoreClosed, StoreError, TimedOut, Unsupported
 from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import Background, Completion
@@ -70,11 +71,16 @@ class Listener:
 
 
 class Ear:
-    """The background loop of one adapter, and who wants to be told."""
+    """The background loop of one adapter, and who wants to be told.
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
-        self._engine = ground.space.engine
+    Args:
+        engine: of the database.
+        rows: finds the rows.
+    """
+
+    def __init__(self, engine: Engine, rows: Callable[[], Awaitable[Ground]]) -> None:
+        self._engine = engine
+        self._rows = rows
         self._host = self._engine.components.host
         self._lock = threading.Lock()
         self._waiters: set[Waiter] = set()
@@ -95,7 +101,7 @@ class Ear:
                 self._waiters.add(waiter)
             self._start()
             # Asked after joining the waiting, so that a commit in between is not missed.
-            record = await self._ground.record(data_key)
+            [record] = await self._engine.read((data_key,))
             if _revision(record) == revision:
                 await waiter.completion.wait(timeout_s)
         except TimedOut:
@@ -207,7 +213,7 @@ class Ear:
 
     async def _tell(self) -> None:
         """Deliver what was published since."""
-        news = self._ground.places.news
+        news = (await self._rows()).places.news
         rest: Range | None = Range(note_key(news, self._told + 1), Range.prefix(news).end)
         [marker] = await self._engine.read((news,))
         if marker is not None and Notes.of(marker.value).given_up > self._told:
@@ -277,9 +283,11 @@ class EmbeddedListening(EmbeddedPart):
         take: Callable[[], Awaitable[list[Delivered]]],
     ) -> list[Delivered]:
         """What `take` finds, waiting for a change of the key's row up to `block_ms`."""
-        clock, data_key = ground.space.engine.components.clock, ground.row_key(key)
+        clock = ground.space.engine.components.clock
         until = clock.monotonic() + block_ms / 1000
         while True:
+            ground = await self._rows()
+            data_key = ground.awaited(key)
             # Read before it is looked, so that a change in between is noticed.
             seen = _revision(await ground.record(data_key)) if block_ms else 0
             found = await take()
@@ -298,7 +306,7 @@ class EmbeddedListening(EmbeddedPart):
                     "a transaction, a snapshot and an engine without waiting tell of nothing that "
                     "comes; wait and listen on the store itself"
                 )
-            self._ear = Ear(ground)
+            self._ear = Ear(ground.space.engine, self._rows)
         return self._ear
 
 

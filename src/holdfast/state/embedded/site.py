@@ -37,6 +37,9 @@ from holdfast.store.space import Space, WritePlan, Writer, commit
 _FORM_BYTES = 11
 _PLACE_BYTES_MAX = 9 + 255
 
+#: A number that no keyspace has: under it nothing stands.
+_NOWHERE = 0
+
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -66,9 +69,13 @@ class Site:
         self._gate = gate
 
     async def open(self) -> Ground:
-        """The keyspace, made if there is none yet."""
+        """The keyspace, made if there is none yet and this handle may write."""
         self._gate.check()
-        keyspace = await self._keyspaces.require(STATE, STATE, SETTINGS)
+        if self.engine.capabilities.writable:
+            keyspace = await self._keyspaces.require(STATE, STATE, SETTINGS)
+        else:
+            found = await self._keyspaces.get(STATE, STATE)
+            keyspace = found or Keyspace(STATE, STATE, _NOWHERE, SETTINGS)
         return Ground(Space(self.engine, keyspace, self.clock, self._wrote, self._gate))
 
 
@@ -97,6 +104,15 @@ class Ground:
     def keyspace(self) -> Keyspace:
         """The keyspace."""
         return self.space.keyspace
+
+    @property
+    def lasting(self) -> bool:
+        """Whether the keyspace is there; a handle for reading only asks again until it is."""
+        return self._number != _NOWHERE
+
+    def awaited(self, key: str) -> bytes:
+        """The row whose change may concern `key`; without a keyspace that which makes it."""
+        return self.row_key(key) if self.lasting else self.keyspace.directory_key
 
     # --- Reading ----------------------------------------------------------------------------
 

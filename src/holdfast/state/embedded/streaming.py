@@ -168,6 +168,8 @@ class EmbeddedStreams(EmbeddedListening, EmbeddedPart):
             start = await self._locate(ground, data_key, parsed(after))
 
         async def take() -> list[Delivered]:
+            ground = await self._rows()
+            data_key = ground.row_key(stream)
             head = await self._head(ground, data_key)
             if head is None or start >= head.next:
                 return []

@@ -14,7 +14,6 @@ from holdfast.stores.iavl.nodes import (
     NONCE_MASK,
     Child,
     Link,
-    NodeId,
     link_id,
     link_version,
 )
@@ -27,7 +26,9 @@ def without_version(
     """The changes of rows that delete `version`, the oldest; its successor is left as it is."""
     batch = RowBatch(deletes=[root_hash_row(version)])
     own = root_id(version)
-    for id in _orphans(nodes, version, root, next_root):
+    orphans = list(_orphans(nodes, version, root, next_root))
+    nodes.cache.forget_all(orphans)  # or the cache fills with what is read for this alone
+    for id in map(link_id, orphans):
         batch.deletes.append(node_row(id))
         if id & NONCE_MASK == ROOT_NONCE and id >> NONCE_BITS < version:
             # The root of a version that is gone may have moved.
@@ -44,7 +45,7 @@ def without_version(
 
 def _orphans(
     nodes: NodeStore, version: int, root: Link | None, next_root: Link | None
-) -> Iterator[NodeId]:
+) -> Iterator[Link]:
     """The nodes below `root` that are not below `next_root`, in pre-order."""
     kept = _kept(nodes, version, next_root)
     expected = next(kept, None)
@@ -55,7 +56,7 @@ def _orphans(
         if ref == expected:
             expected = next(kept, None)
             continue
-        yield link_id(ref)
+        yield ref
         node = nodes.at(ref)
         if node.height:
             left, right = nodes.links(node)

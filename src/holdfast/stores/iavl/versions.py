@@ -53,7 +53,7 @@ def saved_root(nodes: NodeStore, version: int) -> Link | None:
         IntegrityFailed: its root is not what was saved.
     """
     rows = nodes.rows
-    hash = rows.get(root_hash_row(version))
+    hash = rows.get(root_hash_row(version)) if 0 < version <= VERSION_MAX else None
     if hash is None:
         first, latest = saved_versions(rows)
         if first <= version <= latest:

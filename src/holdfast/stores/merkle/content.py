@@ -225,9 +225,9 @@ class ContentTree:
         """The changes of rows that delete the oldest version, `following` being the next one."""
         old, new = self._root_of(version), self._root_of(following)
         batch = RowBatch(deletes=[ROOT + version.to_bytes(VERSION_BYTES, "big")])
-        batch.deletes += [
-            NODE + link[:NODE_KEY_BYTES] for link in orphans(self._load, version, old, new)
-        ]
+        gone = list(orphans(self._load, version, old, new))
+        self._cache.forget_all(gone)  # or it fills with what is read for this alone
+        batch.deletes += [NODE + link[:NODE_KEY_BYTES] for link in gone]
         return batch
 
     def _at(self, version: int | None) -> Link | None:

@@ -82,7 +82,9 @@ async def _hold(content: TreeContent, versions: TreeVersions, version: int, name
         ) -> Need | None:
             if _revision(records[0]) != _revision(seen):
                 raise Moved
+            assert seen is not None  # or no version would be saved
             plan.put(hold_key(content.number, name), version.to_bytes(8, "big"))
+            plan.put(saved_key, seen.value)  # Whoever is about to drop versions notices.
             return None
 
         try:

@@ -20,7 +20,7 @@ import msgspec
 
 from holdfast.contract.batch import Need
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import Conflict, IntegrityFailed, InvalidInput
+from holdfast.contract.errors import Conflict, IntegrityFailed, InvalidInput, VersionNotFound
 from holdfast.contract.record import Range, Record, after_prefix
 from holdfast.runtime.drive import drive
 from holdfast.store import layout
@@ -244,10 +244,14 @@ class ContentVersions(Versions):
                     yield KeyChange(*change)
 
     async def prove(self, key: bytes, version: int | None) -> bytes:
-        _, saved = await self._saved(self._engine, version)
-        return await self._apart(
-            lambda: encode_proof(self._tree(self._engine).prove(key, version=saved.fold))
-        )
+        number, saved = await self._saved(self._engine, version)
+        try:
+            return await self._apart(
+                lambda: encode_proof(self._tree(self._engine).prove(key, version=saved.fold))
+            )
+        except IntegrityFailed:
+            await self._saved(self._engine, number)  # Or it was dropped meanwhile, and says so.
+            raise
 
     async def verify(self, version: int | None) -> int:
         async with moment_of(self._engine) as moment:
@@ -311,14 +315,19 @@ class ContentVersions(Versions):
     async def _drop(self, number: int, following: int) -> None:
         key = self._version_key(number)
         [row] = await self._engine.read((key,))
-        old = (await self._saved(self._engine, number))[1]
-        new = (await self._saved(self._engine, following))[1]
-        tree = await self._apart(lambda: self._tree(self._engine))
-        batch = await self._apart(lambda: tree.without(old.fold, new.fold))
+        try:
+            old = (await self._saved(self._engine, number))[1]
+            new = (await self._saved(self._engine, following))[1]
+            tree = await self._apart(lambda: self._tree(self._engine))
+            batch = await self._apart(lambda: tree.without(old.fold, new.fold))
+        except (IntegrityFailed, VersionNotFound):
+            if number in await self.numbers():
+                raise
+            raise _dropped() from None
 
         def write(plan: Plan, records: Sequence[Record | None]) -> Need | None:
             if records[0] is None or row is None or records[0].revision != row.revision:
-                raise Conflict("versions were dropped by others meanwhile; prune again")
+                raise _dropped()
             plan.delete(key)
             self._put(plan, batch)
             return None
@@ -370,6 +379,10 @@ class ContentVersions(Versions):
             plan.rows[prefix + key] = None
         for key, value in batch.puts:
             plan.rows[prefix + key] = value
+
+
+def _dropped() -> Conflict:
+    return Conflict("versions were dropped by others meanwhile; prune again")
 
 
 def _pages(engine: Engine, prefix: bytes) -> Iterator[list[tuple[bytes, Record]]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, Protocol, TypeVar
 
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import Conflict, IntegrityFailed
+from holdfast.contract.errors import Conflict, IntegrityFailed, VersionNotFound
 from holdfast.contract.record import Page, Range, after_prefix
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.space import Space
@@ -54,10 +54,9 @@ async def overlaid_page(content: Overlaid, bounds: Bounds) -> tuple[list[Pair], 
             state, page = await _read(content, engine, bounds)
         try:
             found = await content.asked(lambda: _merged(content, bounds, state, page))  # noqa: B023 - runs now
-        except IntegrityFailed as error:
-            missing = error.details.get("missing")
-            if missing and attempt < ATTEMPTS - 1 and await content.state() != state:
-                continue  # Pruned, because another version is below by now.
+        except (IntegrityFailed, VersionNotFound):
+            if attempt < ATTEMPTS - 1 and await content.state() != state:
+                continue  # Pruned or rolled back, because another version is below by now.
             raise
         if engine.capabilities.snapshots or await content.state() == state:
             return found

@@ -23,6 +23,7 @@ from holdfast.store.views import Report
 from holdfast.stores.content import WRITE_ATTEMPTS, Content, Moved, moving
 from holdfast.stores.ics23.commitment import app_hash, prove_store
 from holdfast.stores.ics23.wire import encode
+from holdfast.stores.limits import checked_version
 from holdfast.stores.versions import staging
 from holdfast.stores.versions.base import moment_of
 from holdfast.stores.versions.kinds import versions_of
@@ -224,12 +225,12 @@ async def numbers_of(engine: Engine) -> list[int]:
 
 async def version_of(engine: Engine, number: int | None) -> AllStores:
     """A version of all stores; the latest for None. Raises VersionNotFound."""
-    wanted = number
+    wanted = None if number is None else checked_version(number)
     if wanted is None:
         numbers = await numbers_of(engine)
         wanted = numbers[-1] if numbers else 0
     record = None
-    if type(wanted) is int and 0 < wanted < 1 << 8 * _NUMBER_BYTES:
+    if 0 < wanted < 1 << 8 * _NUMBER_BYTES:
         [record] = await engine.read((_key(wanted),))
     if record is None:
         raise VersionNotFound(

@@ -106,8 +106,9 @@ class TreeContent(Content):
                 if indexed and value is not None:
                     raise damaged(key, "is missing")
                 return value
-            except (IntegrityFailed, VersionNotFound) as error:
-                if attempt == READ_ATTEMPTS - 1 or not await self._moved_on(state, error):
+            except (IntegrityFailed, VersionNotFound):
+                # Nodes and roots change only when another version is below by now.
+                if attempt == READ_ATTEMPTS - 1 or await self.state() == state:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
@@ -241,11 +242,6 @@ class TreeContent(Content):
         leaf = walking.find(self._nodes, self.root(state), key)
         return None if leaf is None else leaf.value
 
-    async def _moved_on(self, state: State, error: IntegrityFailed | VersionNotFound) -> bool:
-        """Whether a node or root is missing because another version is below by now."""
-        gone = isinstance(error, VersionNotFound) or bool(error.details.get("missing"))
-        return gone and await self.state() != state
-
     async def _is_complete(self, state: State, record: Record | None) -> bool:
         """Whether the fast index is of the version below the unsaved changes, as a row says."""
         if record is None:
@@ -276,8 +272,9 @@ class TreeContent(Content):
                         key for key in wanted if self._saved(state, key) is not None
                     }
                 )
-            except (IntegrityFailed, VersionNotFound) as error:
-                if attempt == READ_ATTEMPTS - 1 or not await self._moved_on(state, error):
+            except (IntegrityFailed, VersionNotFound):
+                # Nodes and roots change only when another version is below by now.
+                if attempt == READ_ATTEMPTS - 1 or await self.state() == state:
                     raise
                 continue
             return state, found

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from holdfast.contract.batch import Need
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import Conflict, IntegrityFailed, InvalidInput
+from holdfast.contract.errors import Conflict, IntegrityFailed, InvalidInput, VersionNotFound
 from holdfast.contract.record import Range, Record, after_prefix
 from holdfast.runtime.drive import drive
 from holdfast.store.feed_row import Act
@@ -39,7 +39,7 @@ from holdfast.stores.versions.holds import held_versions
 from holdfast.stores.versions.indexing import IndexBuilder, check_index
 from holdfast.stores.versions.rows import EngineRows, tree_prefix
 from holdfast.stores.versions.staging import Fold, commit_step, fits, put_batch
-from holdfast.stores.versions.state import State, encode_state, state_of
+from holdfast.stores.versions.state import encode_state, state_of
 from holdfast.stores.versions.tree_content import TreeContent
 
 T = TypeVar("T")
@@ -59,8 +59,8 @@ class TreeVersions(Versions):
         self._content = content
         self._engine = content.space.engine
         self._saved_key = tree_prefix(content.number) + SAVED_VERSIONS
-        # Roots of versions by number, as long as the state is the same.
-        self._roots: tuple[State, dict[int, Link | None]] = State(-1, -1), {}
+        # Roots of versions by number, as long as the same ones are saved.
+        self._roots: tuple[int, dict[int, Link | None]] = -1, {}
 
     # --- Saving -----------------------------------------------------------------------------
 
@@ -99,8 +99,14 @@ class TreeVersions(Versions):
     async def _keep_index(self) -> None:
         if not self._content.remembered.config.fast_index:
             return
-        if await self._content.asked(lambda: self._tree(self._engine).indexed):
-            return
+        seen = await self._saved_revision()
+        try:
+            if await self._content.asked(lambda: self._tree(self._engine).indexed):
+                return
+        except (IntegrityFailed, VersionNotFound):
+            if await self._saved_revision() == seen:
+                raise
+            return  # Somebody else saved another version, and sees to it.
         try:
             await IndexBuilder(self._content).build(anew=False)
         except Conflict:
@@ -240,28 +246,41 @@ class TreeVersions(Versions):
     # --- Going back, and giving up ----------------------------------------------------------
 
     async def load(self, version: int) -> SavedVersion:
-        found = await self.root(version)
+        for _ in range(WRITE_ATTEMPTS):
+            seen = await self._saved_revision()
+            found = await self.root(version)
 
-        def write(plan: Plan, _records: Sequence[Record | None]) -> Need | None:
-            self._clear(plan, version)
-            return None
+            def write(plan: Plan, records: Sequence[Record | None]) -> Need | None:
+                if _revision(records[0]) != seen:  # noqa: B023 - runs now
+                    raise Moved  # Perhaps it was dropped.
+                self._clear(plan, version)
+                return None
 
-        await self._guarded(write)
-        return found
+            try:
+                await self._guarded(write)
+            except Moved:
+                continue
+            return found
+        raise moving()
 
     async def rollback(self, version: int) -> SavedVersion:
-        for held, name in await held_versions(self._content):
-            if held > version:
-                raise Conflict(
-                    f"the branch {name!r} began at version {held}, which would be dropped; delete "
-                    "the branch first",
-                    versions=[held],
-                )
         for _ in range(WRITE_ATTEMPTS):
             keys = (self._saved_key, self._content.complete_key)
             seen = [_revision(one) for one in await self._engine.read(keys)]
-            tree = await self._content.asked(lambda: self._tree(self._engine))
-            step = await self._apart(lambda: tree.rollback(version))  # noqa: B023 - runs now
+            for held, name in await held_versions(self._content):
+                if held > version:
+                    raise Conflict(
+                        f"the branch {name!r} began at version {held}, which would be dropped; "
+                        "delete the branch first",
+                        versions=[held],
+                    )
+            try:
+                tree = await self._content.asked(lambda: self._tree(self._engine))
+                step = await self._apart(lambda: tree.rollback(version))  # noqa: B023 - runs now
+            except (IntegrityFailed, VersionNotFound):
+                if await self._saved_revision() == seen[0]:
+                    raise
+                continue
             if not fits(step.batch):
                 without_index(step.batch)  # It follows.
 
@@ -281,6 +300,9 @@ class TreeVersions(Versions):
         raise moving()
 
     async def prune(self, to: int) -> int:
+        # What else changes which versions there are, or are held, goes first: it is noticed by
+        # this revision, so all that follows is read after it.
+        seen = await self._saved_revision()
         versions = await self.numbers()
         if versions and to >= versions[-1]:
             raise InvalidInput(
@@ -293,16 +315,18 @@ class TreeVersions(Versions):
         to = min([to, base - 1, *(held - 1 for held in kept)])
         if not versions or to < versions[0]:
             return 0
-        tree = await self._content.asked(lambda: self._tree(self._engine))
-        steps = tree.prune(to)
-        seen = await self._saved_revision()
-        pruned = 0
-        while (step := await self._apart(lambda: next(steps, None))) is not None:
-            # What else changes which versions there are goes first; nothing was dropped twice.
-            revision = await self._drop(step, seen)
-            tree.adopt(step)
-            seen = revision
-            pruned += 1
+        try:
+            tree = await self._content.asked(lambda: self._tree(self._engine))
+            steps = tree.prune(to)
+            pruned = 0
+            while (step := await self._apart(lambda: next(steps, None))) is not None:
+                seen = await self._drop(step, seen)
+                tree.adopt(step)
+                pruned += 1
+        except (IntegrityFailed, VersionNotFound):
+            if await self._saved_revision() == seen:
+                raise
+            raise _others() from None
         return pruned
 
     # --- Inside -----------------------------------------------------------------------------
@@ -325,15 +349,26 @@ class TreeVersions(Versions):
         return await self._engine.components.host.runtime().offload(work)
 
     async def _root(self, version: int) -> Link | None:
-        state = await self._content.state()
+        seen = await self._saved_revision()
         known, roots = self._roots
-        if known != state:
+        if known != seen:
             roots = {}
-            self._roots = state, roots
+            self._roots = seen, roots
         if version not in roots:
-            nodes = NodeStore(self._rows(), self._content.cache)
-            roots[version] = await self._content.asked(lambda: saved_root(nodes, version))
+            roots[version] = await self._steady(version)
         return roots[version]
+
+    async def _steady(self, version: int) -> Link | None:
+        """The root of a version; read again where versions came or went meanwhile."""
+        nodes = NodeStore(self._rows(), self._content.cache)
+        for _ in range(WRITE_ATTEMPTS):
+            seen = await self._saved_revision()
+            try:
+                return await self._content.asked(lambda: saved_root(nodes, version))
+            except IntegrityFailed:
+                if await self._saved_revision() == seen:
+                    raise
+        raise moving()
 
     async def _saved_revision(self) -> int:
         [record] = await self._engine.read((self._saved_key,))
@@ -355,18 +390,22 @@ class TreeVersions(Versions):
 
     async def _drop(self, step: Step, seen: int) -> int:
         def write(plan: Plan, records: Sequence[Record | None]) -> Need | None:
-            if _revision(records[0]) != seen:
+            saved, state = records
+            if _revision(saved) != seen or state_of(state).base <= step.version:
                 raise Moved
             put_batch(plan, tree_prefix(self._content.number), step.batch)
             return None
 
+        keys = (self._saved_key, self._content.state_key)
         try:
-            receipt = await self._content.space.commit((self._saved_key,), write)
+            receipt = await self._content.space.commit(keys, write)
         except Moved:
-            raise Conflict(
-                "versions were saved or dropped by others meanwhile; prune again"
-            ) from None
+            raise _others() from None
         return receipt.revision
+
+
+def _others() -> Conflict:
+    return Conflict("versions were saved, loaded, held or dropped by others meanwhile; prune again")
 
 
 class _NoRows:
