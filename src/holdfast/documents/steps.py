@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from holdfast.codecs.serializers import MESSAGE_PACK
-from holdfast.records.options import NO_OPTIONS, WriteOptions
+from holdfast.records.options import NO_CONDITIONS, NO_OPTIONS, Conditions, WriteOptions
 from holdfast.store.versions.chunks import Serialized
 from holdfast.store.versions.entry import Entry
 
@@ -47,6 +47,18 @@ class Put(msgspec.Struct, frozen=True, gc=False):
 
 #: Decides one key's part of a commit, from the document that stands there.
 Decision = Callable[[Entry[Any] | None], Put | Literal[_Act.KEEP, _Act.REMOVE]]
+
+
+def conditional(decide: Decision, key: str, required: Conditions) -> Decision:
+    """The decision, on condition that the document which stands there is as required."""
+    if required is NO_CONDITIONS:
+        return decide
+
+    def checked(entry: Entry[Any] | None) -> Put | Literal[_Act.KEEP, _Act.REMOVE]:
+        required.check(key, entry)
+        return decide(entry)
+
+    return checked
 
 
 class Step:

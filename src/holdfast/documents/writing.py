@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Final, Literal, TypeVar, cast
 
+from holdfast.codecs.digest import Digest
 from holdfast.codecs.text import several
 from holdfast.contract.errors import InvalidInput, InvalidKey
 from holdfast.documents.batching import checked_operations, run_batch
@@ -13,10 +14,10 @@ from holdfast.documents.collections import Collections
 from holdfast.documents.keyed import Keyed
 from holdfast.documents.query.query import Query
 from holdfast.documents.results import BatchResult, QueryResult
-from holdfast.documents.steps import KEEP, REMOVE, Put, Step, _Act
+from holdfast.documents.steps import KEEP, REMOVE, Put, Step, _Act, conditional
 from holdfast.documents.walking import Results
 from holdfast.records.options import KEEP as KEEP_EXPIRY
-from holdfast.records.options import WriteOptions, write_options
+from holdfast.records.options import NO_CONDITIONS, WriteOptions, conditions, write_options
 from holdfast.store.durations import ttl_milliseconds
 from holdfast.store.feed.subscription import is_coroutine_function
 from holdfast.store.versions.entry import Entry
@@ -73,6 +74,10 @@ class Writing(Keyed[T]):
         ttl: float | timedelta | None = None,
         modified_by: str | int | None = None,
         comment: str | None = None,
+        if_revision: int | None = None,
+        if_version: tuple[int, int] | int | None = None,
+        if_hash: str | Digest | None = None,
+        if_absent: bool = False,
     ) -> None:
         """Put a document under a key.
 
@@ -80,17 +85,26 @@ class Writing(Keyed[T]):
             key, value: which and what.
             ttl: seconds or timedelta until it expires; left out it does not.
             modified_by, comment: who and why.
+            if_revision: write only if the document is of this revision (0: absent); see `find`.
+            if_version: only if it is of this version, or (incarnation, version).
+            if_hash: only if it has this digest.
+            if_absent: only if there is none.
 
         Raises:
+            Conflict: a condition does not hold; `current` is the entry that stands there.
             InvalidKey, InvalidValue, SchemaValidationFailed, SerializationFailed: nothing was
                 written.
             DuplicateKey: a value of a unique index is taken; nothing was written.
         """
         options = write_options(modified_by, comment, None, ttl, None, None)
+        required = conditions(if_revision, if_version, if_hash, if_absent)
         storage = await self._require()
         steps = await self._puts(storage, [(key, value, options)])
         if not isinstance(key, str):
             raise InvalidKey(f"the key of a document is a text; found a {type(key).__name__}")
+        step = steps[0]
+        step.decide = conditional(step.decide, key, required)
+        step.reads = required is not NO_CONDITIONS  # What stands there is told, with its value.
         await self._transact(storage, steps, {key: value})
 
     async def add(
@@ -107,15 +121,25 @@ class Writing(Keyed[T]):
         return key
 
     async def delete(
-        self, key: str, *, modified_by: str | int | None = None, comment: str | None = None
+        self,
+        key: str,
+        *,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+        if_revision: int | None = None,
+        if_version: tuple[int, int] | int | None = None,
+        if_hash: str | Digest | None = None,
     ) -> bool:
-        """Remove the document under a key; whether there was one."""
+        """Remove the document under a key; whether there was one. Conditions: see `set`."""
         options = write_options(modified_by, comment, None, None, None, None)
+        required = conditions(if_revision, if_version, if_hash, if_absent=False)
         storage = await self._find()
         if storage is None:
             self._check_key(key)
+            required.check(key, None)
             return False
-        step = Step(key, lambda _: REMOVE, options)
+        decide = conditional(lambda _: REMOVE, key, required)
+        step = Step(key, decide, options, reads=required is not NO_CONDITIONS)
         await self._transact(storage, [step], {})
         return step.before is not None
 
@@ -180,6 +204,9 @@ class Writing(Keyed[T]):
         *,
         modified_by: str | int | None = None,
         comment: str | None = None,
+        if_revision: int | None = None,
+        if_version: tuple[int, int] | int | None = None,
+        if_hash: str | Digest | None = None,
     ) -> T:
         """Change parts of a document; the new one.
 
@@ -188,9 +215,11 @@ class Writing(Keyed[T]):
             changes: a merge patch (RFC 7386): values take the place of values, objects are merged,
                 None removes. The document has to fit its type as a whole.
             modified_by, comment: who and why.
+            if_revision, if_version, if_hash: see `set`.
 
         Raises:
             KeyNotFound: there is no document under the key.
+            Conflict: a condition does not hold; `current` is the entry that stands there.
             SchemaValidationFailed: what would come of it does not fit; nothing was written.
         """
         if not isinstance(changes, Mapping):
@@ -198,6 +227,7 @@ class Writing(Keyed[T]):
                 f"changes is a mapping of names to values; found a {type(changes).__name__}"
             )
         options = write_options(modified_by, comment, None, KEEP_EXPIRY, None, None)
+        required = conditions(if_revision, if_version, if_hash, if_absent=False)
         storage = await self._require()
         outcome: list[T] = []
 
@@ -209,7 +239,8 @@ class Writing(Keyed[T]):
             outcome[:] = [self._typed.from_plain(put.document)]
             return put
 
-        await self._decide(storage, Step(key, decide, options, reads=True))
+        step = Step(key, conditional(decide, key, required), options, reads=True)
+        await self._decide(storage, step)
         return outcome[0]
 
     async def touch(self, key: str, ttl: float | timedelta | None) -> bool:

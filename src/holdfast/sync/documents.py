@@ -8,6 +8,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
+from holdfast.codecs.digest import Digest
 from holdfast.runtime.drive import DrivenIterator, drive
 from holdfast.sync.observed import Indexed
 
@@ -74,6 +75,10 @@ class Writing(Keyed[T]):
         ttl: float | timedelta | None = None,
         modified_by: str | int | None = None,
         comment: str | None = None,
+        if_revision: int | None = None,
+        if_version: tuple[int, int] | int | None = None,
+        if_hash: str | Digest | None = None,
+        if_absent: bool = False,
     ) -> None:
         """Put a document under a key.
 
@@ -81,13 +86,30 @@ class Writing(Keyed[T]):
             key, value: which and what.
             ttl: seconds or timedelta until it expires; left out it does not.
             modified_by, comment: who and why.
+            if_revision: write only if the document is of this revision (0: absent); see `find`.
+            if_version: only if it is of this version, or (incarnation, version).
+            if_hash: only if it has this digest.
+            if_absent: only if there is none.
 
         Raises:
+            Conflict: a condition does not hold; `current` is the entry that stands there.
             InvalidKey, InvalidValue, SchemaValidationFailed, SerializationFailed: nothing was
                 written.
             DuplicateKey: a value of a unique index is taken; nothing was written.
         """
-        drive(self._inner.set(key, value, ttl=ttl, modified_by=modified_by, comment=comment))
+        drive(
+            self._inner.set(
+                key,
+                value,
+                ttl=ttl,
+                modified_by=modified_by,
+                comment=comment,
+                if_revision=if_revision,
+                if_version=if_version,
+                if_hash=if_hash,
+                if_absent=if_absent,
+            )
+        )
 
     def add(
         self,
@@ -101,10 +123,26 @@ class Writing(Keyed[T]):
         return drive(self._inner.add(value, ttl=ttl, modified_by=modified_by, comment=comment))
 
     def delete(
-        self, key: str, *, modified_by: str | int | None = None, comment: str | None = None
+        self,
+        key: str,
+        *,
+        modified_by: str | int | None = None,
+        comment: str | None = None,
+        if_revision: int | None = None,
+        if_version: tuple[int, int] | int | None = None,
+        if_hash: str | Digest | None = None,
     ) -> bool:
-        """Remove the document under a key; whether there was one."""
-        return drive(self._inner.delete(key, modified_by=modified_by, comment=comment))
+        """Remove the document under a key; whether there was one. Conditions: see `set`."""
+        return drive(
+            self._inner.delete(
+                key,
+                modified_by=modified_by,
+                comment=comment,
+                if_revision=if_revision,
+                if_version=if_version,
+                if_hash=if_hash,
+            )
+        )
 
     def modify(
         self,
@@ -137,6 +175,9 @@ class Writing(Keyed[T]):
         *,
         modified_by: str | int | None = None,
         comment: str | None = None,
+        if_revision: int | None = None,
+        if_version: tuple[int, int] | int | None = None,
+        if_hash: str | Digest | None = None,
     ) -> T:
         """Change parts of a document; the new one.
 
@@ -145,12 +186,24 @@ class Writing(Keyed[T]):
             changes: a merge patch (RFC 7386): values take the place of values, objects are merged,
                 None removes. The document has to fit its type as a whole.
             modified_by, comment: who and why.
+            if_revision, if_version, if_hash: see `set`.
 
         Raises:
             KeyNotFound: there is no document under the key.
+            Conflict: a condition does not hold; `current` is the entry that stands there.
             SchemaValidationFailed: what would come of it does not fit; nothing was written.
         """
-        return drive(self._inner.patch(key, changes, modified_by=modified_by, comment=comment))
+        return drive(
+            self._inner.patch(
+                key,
+                changes,
+                modified_by=modified_by,
+                comment=comment,
+                if_revision=if_revision,
+                if_version=if_version,
+                if_hash=if_hash,
+            )
+        )
 
     def touch(self, key: str, ttl: float | timedelta | None) -> bool:
         """Have a document expire at another instant; whether there is one. None: never."""
