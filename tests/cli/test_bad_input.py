@@ -148,3 +148,12 @@ def test_an_address_in_the_wrong_place_shows_no_password(cli: Cli) -> None:
     assert done.code == 2
     assert "s3cret" not in done.err
     assert "redis://" in done.err
+
+
+@pytest.mark.parametrize("command", ["get a", "set a 1", "collections", "info"])
+def test_a_path_for_an_address_is_answered_with_the_address(cli: Cli, command: str) -> None:
+    done = cli(*command.split(), "--url", "data/app.db")
+    assert done.code == 2
+    assert "sqlite:///data/app.db" in done.err
+    assert "lmdb:///data/app.db" in done.err
+    assert "pathlib" not in done.err

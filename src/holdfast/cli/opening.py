@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from holdfast.cli.exits import BadUsage
-from holdfast.contract.config import EngineConfig
+from holdfast.contract.config import EngineConfig, masked
 from holdfast.contract.errors import StoreNotFound
 from holdfast.database.handle import Database
 from holdfast.database.open import open
@@ -26,9 +26,15 @@ T = TypeVar("T")
 
 
 def config_of(url: str) -> EngineConfig:
-    """The configuration of a `--url`. Raises BadUsage when none was given."""
+    """The configuration of a `--url`. Raises BadUsage when none was given, or only a path."""
     if not url:
         raise BadUsage("no database given; add --url lmdb:///app, or set HOLDFAST_URL")
+    if "://" not in url:
+        path = masked(url)
+        raise BadUsage(
+            f"--url wants an address that begins with its engine; found {path!r}. Did you mean "
+            f"lmdb:///{path} or sqlite:///{path}?"
+        )
     return read_config(url)
 
 

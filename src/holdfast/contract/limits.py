@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NoReturn
 
 from holdfast.contract.batch import (
@@ -85,20 +86,26 @@ def check_draft(draft: Draft, limits: Capabilities) -> None:
             longest = max(longest, len(prefix) + APPEND_BYTES)
         else:
             total = _OVER
+    if draft.checks:
+        _check_checks(draft.checks, limits)
+    operations = len(rows) + len(appends) + len(draft.ranges) + len(draft.checks)
     if (
         total > limits.value_bytes_max
         or longest > limits.key_bytes_max
         or b"" in rows
-        or draft.checks
-        or len(rows) + len(appends) + len(draft.ranges) > limits.batch_operations_max
+        or operations > limits.batch_operations_max
     ):
-        for check in draft.checks:
-            if type(check) is not CheckKey and type(check) is not CheckRange:
-                raise InvalidValue(
-                    "the checks of a draft are CheckKey and CheckRange; found a "
-                    f"{type(check).__name__}"
-                )
         check_batch(draft.batch(), limits)
+
+
+def _check_checks(checks: Sequence[CheckKey | CheckRange], limits: Capabilities) -> None:
+    for check in checks:
+        if type(check) is CheckKey:
+            check_key(check.key, limits.key_bytes_max)
+        elif type(check) is not CheckRange:
+            raise InvalidValue(
+                f"the checks of a draft are CheckKey and CheckRange; found a {type(check).__name__}"
+            )
 
 
 #: Above every limit: what is no bytes makes a draft one to be looked at closely.

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
-from holdfast.contract.batch import CheckKey, Draft
+from holdfast.contract.batch import Draft
 from holdfast.contract.errors import StoreError
 from holdfast.contract.record import Range
 from holdfast.store import layout
@@ -108,18 +108,6 @@ class Plan:
     def append(self, prefix: bytes, value: bytes) -> None:
         """Write a row whose key ends with the commit's revision."""
         self.draft.appends.append((prefix, value))
-
-    def absent(self, key: bytes, error: StoreError) -> None:
-        """Refuse the commit with `error` if a row stands there: the check of a unique index.
-
-        Ask before `put`. A row that this plan itself removes does not stand there.
-        """
-        if key in self.rows:
-            if self.rows[key] is not None:
-                raise error
-            return
-        self.draft.checks = [*self.draft.checks, CheckKey(key, None)]
-        self.unique = {**self.unique, key: error}
 
     def expires(self, data_key: bytes, before_ms: int, after_ms: int) -> None:
         """Have the row end at another instant than before; 0: never."""

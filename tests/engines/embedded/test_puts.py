@@ -37,6 +37,9 @@ def test_rows_and_appends_get_the_revision_of_the_commit() -> None:
     assert puts_of(taken, 7, LIMITS) == {
         b"a": (b"1", 7), b"k" * 20: (b"", 7), append_key(b"F", 7, 0): (b"2", 7),
     }  # fmt: skip
+    taken = draft({b"a": None, b"b": b"1"})
+    assert puts_of(taken, 7, LIMITS) == {b"a": (None, 7), b"b": (b"1", 7)}
+    assert puts_of(taken, 7, LIMITS, deletes=False) is None
     several = draft({}, [(b"F", b"1"), (b"F", b"2")])
     assert list(puts_of(several, 7, LIMITS) or ()) == [append_key(b"F", 7, n) for n in (0, 1)]
 
@@ -44,12 +47,11 @@ def test_rows_and_appends_get_the_revision_of_the_commit() -> None:
 @pytest.mark.parametrize(
     "more",
     [
-        draft({b"a": None}),
         draft({b"a": b"1"}, ranges=[Range(b"a", b"b")]),
         draft({b"a": b"1"}, id=b"x"),
         draft(),
     ],
-    ids=["delete", "range", "id", "nothing"],
+    ids=["range", "id", "nothing"],
 )
 def test_what_does_more_than_to_put_goes_the_other_way(more: Draft) -> None:
     assert puts_of(more, 1, LIMITS) is None
@@ -68,9 +70,11 @@ def test_what_does_more_than_to_put_goes_the_other_way(more: Draft) -> None:
         draft({bytes((n,)): b"" for n in range(4)}),
         draft({}, [(b"F" * 9, b"1")]),
         draft({}, [(b"", b"1"), (b"F", "1")]),
+        draft({b"": None}),
+        draft({b"a": 1}),
     ],
     ids=["no key", "long key", "text key", "text", "big", "big together", "many", "long append",
-         "wrong appends"],
+         "wrong appends", "no key to delete", "number"],
 )  # fmt: skip
 def test_what_no_engine_takes_is_left_to_the_close_look_which_refuses_it(wrong: Draft) -> None:
     assert puts_of(wrong, 1, LIMITS) is None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 
 from holdfast.contract.batch import (
     NEEDS_MAX,
@@ -37,6 +38,9 @@ __all__ = ["BATCH_ID_MS", "Group", "Pending", "Work", "Writer"]
 
 #: A write that waits to reach the driver: the new value (None: delete) and its revision.
 Pending = tuple[bytes | None, int]
+
+#: Keys are different, so that pairs sort by them alone; of many that takes half as long.
+_key = itemgetter(0)
 
 _make = tuple.__new__
 #: How long the id of a batch is remembered.
@@ -142,7 +146,7 @@ class Group:
     def push(self) -> None:
         """Hand what is pending to the driver, inside its transaction."""
         if self.pending:
-            self._apply(sorted(self.pending.items()))
+            self._apply(sorted(self.pending.items(), key=_key))
             self.pending.clear()
 
     def read(self, key: bytes) -> Record | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from operator import itemgetter
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
@@ -79,7 +80,7 @@ def write_overlay(medium: Medium, clock: Clock, overlay: Overlay, head: int) -> 
                 f"another program wrote to the database {medium.url} between two "
                 "flushes and took no turn; what was acknowledged since the last is lost"
             )
-        writer.apply(sorted(overlay.rows.items()))
+        writer.apply(sorted(overlay.rows.items(), key=itemgetter(0)))
         for id, revision in overlay.ids.items():
             writer.remember(id, revision)
         writer.finish(overlay.head)

@@ -131,7 +131,7 @@ class MemoryEngine(EmbeddedEngine):
                 raise self._refuse()  # The function forked, and this is the child.
             new = None
             if type(answer) is Draft and not (state.past.tokens or state.size_max):
-                new = puts_of(answer, revision, self._capabilities)
+                new = puts_of(answer, revision, self._capabilities, deletes=False)
             if new is None:
                 self._run_decided(work, answer)
                 return
