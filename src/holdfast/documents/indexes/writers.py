@@ -33,7 +33,8 @@ class OrderedWriter(IndexWriter):
     def __init__(self, keyspace: int, definition: IndexDefinition) -> None:
         super().__init__(keyspace, definition)
         self.order = order_of(definition)
-        #: Rows that have to be absent before the commit, and the error if they are not.
+        #: Rows that have to be absent before the commit, and the error if they are not: told to
+        #: the plan at its end, for telling each by itself costs the square of them.
         self._absent: dict[bytes, StoreError] = {}
         # Each document that comes brings its error with it, in case it is refused.
         fields = ", ".join(path_text(path) for path in self._paths)
@@ -109,7 +110,7 @@ class OrderedWriter(IndexWriter):
                 plan.put(key, value)
 
     def _require_absent(self, plan: Plan, key: bytes, identifier: bytes) -> None:
-        """As `Plan.absent`, whose checks are told to the plan once for the whole commit."""
+        """Have the commit refused if a row stands there, unless this plan itself removes it."""
         if key not in plan.rows:
             self._absent[key] = self.duplicate(identifier)
         elif plan.rows[key] is not None:
