@@ -164,3 +164,9 @@ def test_an_engine_without_its_driver_is_listed_with_the_remedy(
     assert engines["lmdb"]["available"] is False
     assert "pip install" in engines["lmdb"]["problem"]
     assert "not available" in cli("engines").out
+
+
+def test_check_tells_how_many_documents_it_looked_at(cli: Cli, url: str) -> None:
+    with holdfast.sync.open(url) as db:
+        db.collection("cities").set_many({"kyoto": {"n": 1}, "paris": {"n": 2}})
+    assert cli("check").out == "all is well: 0 entries, 2 documents\n"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from holdfast.cli import exits, opening, options, shown
+from holdfast.cli.documents import names_of
 from holdfast.cli.progress import progress
 from holdfast.contract.config import EngineConfig, PathConfig
 from holdfast.store.versions.trimming import Trimmed
@@ -88,14 +89,15 @@ def check(
         for line in mended:
             shown.line(line)
 
-    async def work() -> tuple[int, list[str], bool]:
+    async def work() -> tuple[int, int, list[str], bool]:
         async with opening.for_reading(url) as db:
             entries = await db.entries.count()
-            with progress("check", entries) as done:
+            documents = sum([await db.collection(name).count() for name in await names_of(db)])
+            with progress("check", entries + documents) as done:
                 faults = await db.check(done)
-            return entries, faults, db.capabilities.checks
+            return entries, documents, faults, db.capabilities.checks
 
-    entries, faults, checks = opening.run(work())
+    entries, documents, faults, checks = opening.run(work())
     if as_json:
         shown.document(
             {
@@ -113,7 +115,8 @@ def check(
             shown.line(f"... and {len(faults) - FAULTS_SHOWN_MAX:,} more; --json lists all")
         verdict = f"{len(faults):,} things are wrong" if faults else "all is well"
         engine = "" if checks else " (this engine has no check of its own)"
-        shown.line(f"{verdict}: {entries:,} entries{engine}")
+        others = f", {documents:,} documents" if documents else ""
+        shown.line(f"{verdict}: {entries:,} entries{others}{engine}")
     return exits.ABSENT if faults or mended else exits.OK
 
 
