@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-import holdfast
+import holdfast.sync
 from holdfast.cli import doctor
 from holdfast.contract.batch import Batch, Delete, Put
 from holdfast.contract.record import Range
