@@ -181,7 +181,7 @@ def test_commits_that_fail_between_their_rounds_leave_no_texts_behind() -> None:
     writer = TextWriter(1, definition)
     for number in range(20):
         # The number of the document is known, the rows of its words are not.
-        lacks = iter((False, True)).__next__
+        lacks = iter((False, False, True)).__next__
         writer.begin()
         identifier = b"%d" % number
         writer.change(Plan(0), identifier, None, [["some words"]], lambda _: None)
