@@ -170,3 +170,20 @@ def test_check_tells_how_many_documents_it_looked_at(cli: Cli, url: str) -> None
     with holdfast.sync.open(url) as db:
         db.collection("cities").set_many({"kyoto": {"n": 1}, "paris": {"n": 2}})
     assert cli("check").out == "all is well: 0 entries, 2 documents\n"
+
+
+def test_check_tells_of_a_collection_whose_indexes_cannot_be_read(cli: Cli, url: str) -> None:
+    """The error of the collection itself says: run `holdfast check`."""
+
+    async def damage_catalogue() -> None:
+        async with holdfast.open(url) as db:
+            cities = db.collection("cities")
+            await cities.set("kyoto", {"n": 1})
+            storage = await cities._find()
+            assert storage is not None
+            await db._open_engine().commit(Batch([Put(storage.catalogue_key, b"\xc1")]))
+
+    asyncio.run(damage_catalogue())
+    done = cli("check")
+    assert done.code == 1
+    assert "what indexes a collection has cannot be read" in done.out

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from holdfast.contract.batch import Append, Batch, Delete, Operation, Put
+from holdfast.contract.errors import IntegrityFailed
 from holdfast.contract.record import Page, Range, Record
 from holdfast.database.handle import Database
 from holdfast.store import layout, views
@@ -210,3 +212,24 @@ async def test_rows_that_keyspaces_share_are_read_once_for_all(
         assert await check_rows(db._require_shared(), engine_of(db)) == []
         assert walked.count(layout.FEED) == 2  # Its first row is asked for, and then all.
         assert walked.count(layout.EXPIRY) == 1
+
+
+@pytest.mark.parametrize("failure", [IntegrityFailed("the page is damaged"), struct.error("short")])
+async def test_what_cannot_be_read_of_shared_rows_is_told_with_the_rest(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    async with scene.open() as db:
+        await db.entries.set("a", 1, ttl=1000)
+        [(feed_row, _)] = await _rows(db, layout.FEED)
+        await engine_of(db).commit(Batch([Delete(feed_row)]))
+        scan = SnapshotEngine.scan
+
+        async def failing(self: SnapshotEngine, range: Range, **more: Any) -> Page:
+            if (range.start or b"").startswith(layout.EXPIRY):
+                raise failure
+            return await scan(self, range, **more)
+
+        monkeypatch.setattr(SnapshotEngine, "scan", failing)
+        faults = await check_rows(db._require_shared(), engine_of(db))
+        _assert_told(faults, "the page is damaged|expiry cannot be checked further: error")
+        _assert_told(faults, "the feed tells of 0 of 1 entries")

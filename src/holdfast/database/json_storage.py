@@ -24,7 +24,8 @@ from holdfast.contract.errors import (
     StorageFull,
 )
 from holdfast.database.handle import Database
-from holdfast.database.storage_adapter import StorageAdapter, T, check_switches
+from holdfast.database.open import check_switches
+from holdfast.database.storage_adapter import StorageAdapter, T
 from holdfast.documents.collection import Collection
 from holdfast.engines.file.config import FileConfig
 

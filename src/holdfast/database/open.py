@@ -78,9 +78,7 @@ def open(
     Raises:
         ConfigInvalid, EngineNotFound, DriverMissing: the address or an argument cannot be used.
     """
-    for name, switch in (("housekeeping", housekeeping), ("logged", logged)):
-        _require(name, switch, bool, "true or false")
-    _require("emulation", emulation, bool, "true or false")
+    check_switches(housekeeping=housekeeping, logged=logged, emulation=emulation)
     return Database(
         config_of(
             address,
@@ -97,6 +95,12 @@ def open(
         layers=(*_layers_of(address), *_listed(layers), *_encryption_of(address, encryption)),
         emulation=emulation,
     )
+
+
+def check_switches(**switches: object) -> None:
+    """Raise ConfigInvalid unless each is true or false."""
+    for name, given in switches.items():
+        _require(name, given, bool, "true or false")
 
 
 def _require(name: str, given: object, kind: type | tuple[type, ...], wanted: str) -> None:

@@ -12,6 +12,7 @@ from holdfast.contract.config import EngineConfig
 from holdfast.contract.errors import ConfigInvalid, StoreClosed
 from holdfast.contract.runtime import Components
 from holdfast.database.handle import Database
+from holdfast.database.open import check_switches
 from holdfast.database.open import open as open_database
 from holdfast.database.storage_debug import Debugging
 from holdfast.documents.caching import CacheConfig
@@ -225,15 +226,6 @@ def _made(kind: Any, given: Any, name: str) -> Any:
         return kind(**settings)
     except TypeError as error:
         raise ConfigInvalid(f"{name} has other settings: {error}") from error
-
-
-def check_switches(**switches: object) -> None:
-    """Raise ConfigInvalid unless each is true or false."""
-    for name, value in switches.items():
-        if not isinstance(value, bool):
-            raise ConfigInvalid(
-                f"{name} is true or false; found a {type_name(value)}", parameter=name
-            )
 
 
 def type_name(value: object) -> str:

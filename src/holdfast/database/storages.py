@@ -15,7 +15,8 @@ from typing import Any, cast
 
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.errors import ConfigInvalid, EngineNotFound
-from holdfast.database.storage_adapter import StorageAdapter, T, check_switches, type_name
+from holdfast.database.open import check_switches
+from holdfast.database.storage_adapter import StorageAdapter, T, type_name
 from holdfast.store.registry import engine_names
 
 _TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}", re.ASCII)

@@ -5,6 +5,8 @@ All is read in one moment, page by page; the memory needed does not grow with th
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from holdfast.contract.capability import Io
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import IntegrityFailed, StoreError
@@ -72,8 +74,8 @@ async def _check_moment(
     try:
         await _check_settings(moment, report)
         tallies = await _check_keyspaces(shared, moment, report, progress)
-        await _check_expiry(moment, tallies)
-        await _check_feed(moment, report, tallies)
+        await _as_far(report, "expiry", _tell_expiry(moment, tallies))
+        await _as_far(report, "the feed", _tell_feed(moment, report, tallies))
     except Enough:
         pass
     return report.faults
@@ -123,7 +125,20 @@ async def _check_keyspaces(
     return tallies
 
 
-async def _check_expiry(moment: Engine, tallies: dict[int, KeyspaceTally]) -> None:
+async def _as_far(report: Report, what: str, reading: Awaitable[None]) -> None:
+    """Read as far as it goes: what was found so far is to be told all the same."""
+    try:
+        await reading
+    except Enough:
+        raise
+    except StoreError as error:
+        report.wrong(str(error))
+    except Exception as error:  # noqa: BLE001 - as said
+        # Not the error's own text: it may hold a value.
+        report.wrong(f"{what} cannot be checked further: {type(error).__name__}")
+
+
+async def _tell_expiry(moment: Engine, tallies: dict[int, KeyspaceTally]) -> None:
     """Tell every keyspace how many rows of expiry it has."""
     counts = dict.fromkeys(tallies, 0)
     rest: Range | None = Range.prefix(layout.EXPIRY)
@@ -138,29 +153,18 @@ async def _check_expiry(moment: Engine, tallies: dict[int, KeyspaceTally]) -> No
         tally.expiring(counts[number])
 
 
-async def _check_feed(moment: Engine, report: Report, tallies: dict[int, KeyspaceTally]) -> None:
+async def _tell_feed(moment: Engine, report: Report, tallies: dict[int, KeyspaceTally]) -> None:
     """Check that the feed can be read and begins where it says; tell every keyspace its changes."""
     feed = Feed(moment)
     oldest = await feed.oldest()
-    try:
-        rows = await feed.oldest_rows(1)
-        # Of a commit that was given up in part the rest still stands there; it counts no more.
-        if rows and rows[0].revision < oldest - 1:
-            report.wrong(
-                f"the feed says that it begins at {oldest}; found a row of {rows[0].revision}"
-            )
-        async for positions in feed.after(oldest - 1):
-            for position in positions:
-                tally = tallies.get(position.row.keyspace)
-                if tally is not None:
-                    await tally.change(position)
-    except Enough:
-        raise
-    except StoreError as error:
-        report.wrong(str(error))
-        return
-    except Exception as error:  # noqa: BLE001 - what was found so far is to be told all the same
-        report.wrong(f"the feed cannot be checked further: {type(error).__name__}")
-        return
+    rows = await feed.oldest_rows(1)
+    # Of a commit that was given up in part the rest still stands there; it counts no more.
+    if rows and rows[0].revision < oldest - 1:
+        report.wrong(f"the feed says that it begins at {oldest}; found a row of {rows[0].revision}")
+    async for positions in feed.after(oldest - 1):
+        for position in positions:
+            tally = tallies.get(position.row.keyspace)
+            if tally is not None:
+                await tally.change(position)
     for tally in tallies.values():
         tally.told()

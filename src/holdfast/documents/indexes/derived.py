@@ -131,7 +131,7 @@ class IndexRows:
                 one.finish(plan, self._read, lambda: bool(self._missing))
             except Exception as error:
                 if self._missing:
-                    continue  # As above.
+                    continue  # It took a row for absent that has not been read yet.
                 if isinstance(error, StoreError):
                     error.within(index=one.definition.name)
                 raise

@@ -59,12 +59,12 @@ class IndexWriter(ABC):
     def add(self, rows: Rows, identifiers: Sequence[bytes], documents: Sequence[Any]) -> list[int]:
         """Put the rows of documents that are new and of the most common form.
 
-        Asked only where `together`.
+        Asked only where `together`. An index that knows no such form leaves all to `change`.
 
         Returns:
             The places of the others, of which nothing was put: `change` has to.
         """
-        raise NotImplementedError
+        return [*range(len(documents))]
 
     def replace(self, rows: Rows, identifier: bytes, before: Any, after: Any) -> bool:
         """Put what changes where a document becomes another one, both of the most common form.
