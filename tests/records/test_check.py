@@ -218,7 +218,7 @@ async def test_rows_that_keyspaces_share_are_read_once_for_all(
 async def test_what_cannot_be_read_of_shared_rows_is_told_with_the_rest(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
-    async with scene.open() as db:
+    async with scene.handle() as db:
         await db.entries.set("a", 1, ttl=1000)
         [(feed_row, _)] = await _rows(db, layout.FEED)
         await engine_of(db).commit(Batch([Delete(feed_row)]))
