@@ -74,7 +74,8 @@ class Observed(Searched[T]):
         - `before:get` (key), `before:set` (key, value), `before:delete` (key): what one raises
           comes out of the operation, and nothing is done.
         - `after:get` (key, value or None), `after:set` (key, value), `after:delete` (key, existed):
-          what one raises is logged. In a transaction they are called before its commit.
+          what one raises is logged. In a transaction, and in `batch`, handlers before and after are
+          called before the commit, and anew where it lost to another one and is run again.
         - `change` (list of `Change`): a commit to the collection, by whatever process, expiry
           included; of a commit of this handle before its caller goes on. Never before a commit,
           never for one that failed.
