@@ -37,9 +37,9 @@ Operations = dict[str, Callable[[Any, int], Any]]
 def run(bench: Bench) -> list[Section]:
     section = Section(
         "What one operation does",
-        "On average, counted, not timed: coroutine steps, calls of Python functions (coroutine "
-        "steps included) and of C functions by the thread that calls, bytes handed to the system "
-        "and flushes by the whole process. A test holds the bounds.",
+        "Counted, not timed, in the middle of fifty: coroutine steps, calls of Python functions "
+        "(coroutine steps included) and of C functions by the thread that calls. On average: "
+        "bytes handed to the system and flushes by the whole process. A test holds the bounds.",
     )
     rows = []
     environment = None if bench.shim is None else bench.shim.environment()
