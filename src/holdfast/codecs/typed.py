@@ -76,10 +76,7 @@ class Typed(Generic[T]):
             try:
                 plain = msgspec.to_builtins(value, builtin_types=_BUILTIN, str_keys=True)
             except (TypeError, ValueError, RecursionError) as error:
-                raise InvalidValue(
-                    f"a {self!r} that becomes a plain value was wanted; found one that does "
-                    f"not: {type(error).__name__}. Give its fields types that msgspec converts"
-                ) from error
+                raise self._not_plain(error) from error
             from_plain(plain)
             return without_tuples(plain)
 
@@ -101,11 +98,14 @@ class Typed(Generic[T]):
         def to_plain(value: Any) -> Any:
             if not isinstance(value, kind):
                 raise self._other(value)
-            plain = msgspec.to_builtins(
-                adapter.dump_python(value, by_alias=True, warnings=False),
-                builtin_types=_BUILTIN,
-                str_keys=True,
-            )
+            try:
+                # By its own class: of a subclass, the type alone would leave out what that adds.
+                own = getattr(type(value), "__pydantic_serializer__", adapter.serializer)
+                dumped = own.to_python(value, by_alias=True, warnings=False)
+                plain = msgspec.to_builtins(dumped, builtin_types=_BUILTIN, str_keys=True)
+            except (TypeError, ValueError, RecursionError) as error:
+                # A serializer of pydantic raises a ValueError, whatever its function raised.
+                raise self._not_plain(error) from error
             from_plain(plain)
             return without_tuples(plain)
 
@@ -122,6 +122,13 @@ class Typed(Generic[T]):
     def _stopped(self, error: BaseException) -> RuntimeError:
         # It would end the walk that the value is a part of, as if there were no more.
         return RuntimeError(f"the class {self!r} raised {type(error).__name__}")
+
+    def _not_plain(self, error: Exception) -> InvalidValue:
+        # What it says may hold values.
+        return InvalidValue(
+            f"a {self!r} that becomes a plain value was wanted; found one that does not: "
+            f"{type(error).__name__}. Give its fields types that msgspec converts, or a serializer"
+        )
 
     def _other(self, value: Any) -> InvalidValue:
         return InvalidValue(

@@ -19,6 +19,7 @@ from holdfast.database.transaction import Transaction
 from holdfast.database.views import views_on
 from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.records.payloads import Absent, form_payload
+from holdfast.runtime.working import checked_work, worked
 from holdfast.store.feed.subscription import SubscriptionFacts
 from holdfast.store.feed.watch import Watch
 from holdfast.store.isolation import IsolationLevel, IsolationName
@@ -328,10 +329,11 @@ class Database(Maintained):
             Conflict: it lost every time.
             InvalidInput: the arguments cannot be.
         """
+        checked_work(work, "a transaction")
 
         async def attempt() -> T:
             async with self.transaction(isolation) as transaction:
-                return await work(transaction)
+                return await worked(work, transaction, "a transaction")
 
         return await retried(attempt, self._components, retries)
 

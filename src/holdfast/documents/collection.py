@@ -12,6 +12,7 @@ from holdfast.documents.serialization import SerializationConfig
 from holdfast.documents.steps import REMOVE
 from holdfast.documents.transacting import CollectionTransaction, begun
 from holdfast.documents.writing import Writing, merge_patch
+from holdfast.runtime.working import checked_work, worked
 from holdfast.store.retrying import RETRIES, retried
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.transaction import TransactionEngine
@@ -56,12 +57,13 @@ class Collection(Writing[T]):
             InvalidInput: the arguments cannot be.
             Unsupported: inside a transaction or a snapshot.
         """
+        checked_work(work, "a transaction")
 
         async def attempt() -> Done:
             async with await self.begin_transaction(
                 isolation=isolation, timeout=timeout, read_only=read_only
             ) as transaction:
-                return await work(transaction)
+                return await worked(work, transaction, "a transaction")
 
         return await retried(attempt, self._collections.components, retries)
 

@@ -9,6 +9,7 @@ from holdfast.contract.errors import Conflict, KeyNotFound, StoreError, StoreNot
 from holdfast.documents.caching import EntryCache
 from holdfast.documents.indexed import Indexed
 from holdfast.documents.keys import require_key
+from holdfast.documents.naming import name_in, naming
 from holdfast.documents.steps import KEEP, Decision, Put, Step
 from holdfast.documents.storage import DocumentStorage
 from holdfast.records.options import WriteOptions
@@ -42,7 +43,7 @@ class Keyed(Indexed[T]):
                 await hooks.failed(error)
             raise
         if hooks.reads:
-            await hooks.after("after:get", key, None if entry is None else self._own(entry))
+            await hooks.after("after:get", key, None if entry is None else self._own(key, entry))
         return entry
 
     @staticmethod
@@ -86,6 +87,7 @@ class Keyed(Indexed[T]):
         """What puts each value under its key, serialised."""
         serial, to_plain = self._serial(storage), self._typed.to_plain
         steps = []
+        key: Any = None
         try:
             for key, value, options in documents:
                 plain = to_plain(value)
@@ -93,6 +95,8 @@ class Keyed(Indexed[T]):
                 serialized = serial.serialize_small(plain) or await serial.serialize(plain)
                 steps.append(Step(key, Put(serialized, options), options))
         except StoreError as error:
+            if isinstance(key, str):
+                name_in(error, key, self._name)
             if self._hooks.errors:
                 await self._hooks.failed(error)
             raise
@@ -150,7 +154,8 @@ class Keyed(Indexed[T]):
                 return
             values: dict[str, T] = {}
             if isinstance(decided, Put):
-                values[step.key] = self._typed.from_plain(decided.document)
+                with naming(step.key, self._name):
+                    values[step.key] = self._typed.from_plain(decided.document)
             fixed = Step(step.key, _unless_other(entry, decided), step.options, reads=True)
             try:
                 await self._transact(storage, [fixed], values)
@@ -175,9 +180,9 @@ class Keyed(Indexed[T]):
         else:
             await self._hooks.after("after:delete", step.key, step.before is not None)
 
-    def _own(self, entry: Entry[Any]) -> T:
+    def _own(self, key: str, entry: Entry[Any]) -> T:
         """The document as an object that nobody else has."""
-        return self._value(entry.fresh())
+        return self._value(key, entry.fresh())
 
     def _check_key(self, key: str) -> None:
         """Refuse what is no key where there is nothing to look it up in."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from holdfast.codecs.keys import pack_text
+from holdfast.codecs.text import several
 from holdfast.contract.errors import InvalidKey
 
 
@@ -16,3 +18,14 @@ def require_key(key: Any) -> bytes:
             + ("an empty one" if isinstance(key, str) else f"a {type(key).__name__}")
         )
     return pack_text(key)
+
+
+def distinct_keys(keys: Iterable[str]) -> list[str]:
+    """Keys that a caller gave, each once, in their order. Raises InvalidInput and InvalidKey."""
+    given = several(keys)
+    try:
+        return list(dict.fromkeys(given))
+    except TypeError:
+        for key in given:  # What cannot be hashed is no str.
+            require_key(key)
+        raise

@@ -8,13 +8,13 @@ from functools import wraps
 from typing import Any, Self, TypeVar
 
 from holdfast.codecs.pattern import Pattern
-from holdfast.contract.errors import InvalidInput, InvalidQuery
+from holdfast.contract.errors import InvalidInput, InvalidQuery, SchemaValidationFailed
 from holdfast.contract.record import Cursor
 from holdfast.documents.live.query import LiveQuery
 from holdfast.documents.live.result import LiveResult
 from holdfast.documents.observing.calling import (
     Handler,
-    call,
+    call_after,
     call_all,
     checked_handler,
     log_raised,
@@ -100,8 +100,9 @@ class Observed(Searched[T]):
             return
         make = self._typed.from_plain
 
+        @wraps(handler)
         async def observe(changes: list[Change]) -> None:
-            await call(handler, [own_change(one, make) for one in changes])
+            await call_after(handler, [own_change(one, make) for one in changes])
 
         self._collections.observers(self._name).add(handler, observe)
 
@@ -194,7 +195,11 @@ class Watching(AsyncIterator[Change]):
         while True:
             change = await anext(self._changes)
             if change.key is None or self._meets(change):
-                return own_change(change, self._make)
+                try:
+                    return own_change(change, self._make)
+                except SchemaValidationFailed as error:
+                    error.within(key=change.key)
+                    raise
 
     async def aclose(self) -> None:
         """End it; ending twice does nothing."""
@@ -221,7 +226,7 @@ class WatchSubscription:
 def _told(handler: Callable[[Change], object], make: Callable[[Any], Any]) -> Handler:
     @wraps(handler)
     async def tell(change: Change) -> None:
-        await call(handler, own_change(change, make))
+        await call_after(handler, own_change(change, make))
 
     return tell
 

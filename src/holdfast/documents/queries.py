@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import timedelta
 from typing import Any, Final, Generic, TypeVar
 
 from holdfast.codecs.typed import Typed
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import StoreError
+from holdfast.contract.errors import SchemaValidationFailed, StoreError
 from holdfast.documents.aggregate.budget import MEMORY_BYTES_MAX
 from holdfast.documents.aggregate.making import group_by
 from holdfast.documents.aggregate.stages import Match, Sort
@@ -17,6 +17,7 @@ from holdfast.documents.aggregating import aggregated, deadline_of, held, looked
 from holdfast.documents.caching import EntryCache
 from holdfast.documents.collections import Collections
 from holdfast.documents.indexes.writers import analyzer_of
+from holdfast.documents.naming import name_in
 from holdfast.documents.planner.direct import Direct, spelled
 from holdfast.documents.planner.direct_places import DirectPlaces, keep_direct
 from holdfast.documents.planner.execute import Run
@@ -34,7 +35,7 @@ from holdfast.documents.results import QueryResult, ResultPage
 from holdfast.documents.spelling import as_query
 from holdfast.documents.storage import DocumentStorage
 from holdfast.documents.text.matching import matcher
-from holdfast.documents.walking import Begin, Moment, Results
+from holdfast.documents.walking import Begin, Moment, Results, nothing, result_of
 from holdfast.store.keyspaces import History
 from holdfast.store.versions.chunks import Values
 from holdfast.store.versions.entry import Entry
@@ -99,7 +100,7 @@ class Queries(Generic[T]):
         """
         wanted = as_query(conditions, order_by, limit, offset, select, after, equal)
         keep = self._keep(wanted)
-        return Results(self._begin(wanted, hint), lambda found: _result(keep, found))
+        return Results(self._begin(wanted, hint), lambda found: result_of(keep, found))
 
     async def find_many(
         self,
@@ -116,7 +117,11 @@ class Queries(Generic[T]):
         if select is None and after is None and hint is None:
             known = await self._directly(conditions, order_by, limit, offset, equal)
             if known is not None:
-                return known if self._typed.plain else list(map(self._typed.from_plain, known))
+                if self._typed.plain:
+                    return known
+                # One that does not fit is asked for again, to be named.
+                with suppress(SchemaValidationFailed):
+                    return list(map(self._typed.from_plain, known))
         wanted = as_query(conditions, order_by, limit, offset, select, after, equal)
         found = await self._all(wanted, hint)
         if wanted.select is None and self._typed.plain:
@@ -137,7 +142,10 @@ class Queries(Generic[T]):
         if select is None and after is None and hint is None:
             known = await self._directly(conditions, order_by, 1, offset, equal)
             if known is not None:
-                return self._typed.from_plain(known[0]) if known else None
+                if not known:
+                    return None
+                with suppress(SchemaValidationFailed):
+                    return self._typed.from_plain(known[0])
         wanted = as_query(conditions, order_by, 1, offset, select, after, equal)
         for found in await self._all(wanted, hint):
             return self._keep(wanted)(found)
@@ -196,7 +204,7 @@ class Queries(Generic[T]):
         if rows and len(rows) == wanted.limit:
             # What was found of the document may lack what the order looks at.
             cursor = cursor_of(wanted, rows[-1][0], rows[-1][2].value)
-        return ResultPage([_result(keep, found) for found in rows], cursor)
+        return ResultPage([result_of(keep, found) for found in rows], cursor)
 
     async def aggregate(
         self,
@@ -315,7 +323,7 @@ class Queries(Generic[T]):
         """What the query gives at a moment, and by which plan; None: there is no collection."""
         storage = await self._find()
         if storage is None:
-            return None, _nothing()
+            return None, nothing()
         plan = await self._plan_at(storage, moment, wanted, hint)
         self._used(storage, plan)
         return plan, Run(storage, moment, plan, Examined(), NOTHING).results()
@@ -326,7 +334,7 @@ class Queries(Generic[T]):
         """The same documents with these fields at least, page by page, without keys."""
         storage = await self._find()
         if storage is None:
-            return None, _nothing()
+            return None, nothing()
         plan = await self._plan_at(storage, moment, wanted, None)
         self._used(storage, plan)
         return plan, Run(storage, moment, plan, Examined(), fields).pages()
@@ -424,25 +432,19 @@ class Queries(Generic[T]):
     def _keep(self, wanted: Query) -> Callable[[Found], T]:
         """What makes the value of a result: the document, or a dict of what was selected."""
         if wanted.select is None:
-            return lambda found: self._value(found[2])
+            return lambda found: self._value(found[0], found[2])
         select: Callable[[Any], Any] = compile_select(wanted.select)
         return lambda found: select(found[1])
 
-    def _value(self, entry: Entry[Any]) -> T:
-        return self._typed.from_plain(entry.value)
+    def _value(self, key: str, entry: Entry[Any]) -> T:
+        try:
+            return self._typed.from_plain(entry.value)
+        except StoreError as error:
+            name_in(error, key, self._name)
+            raise
 
     async def _find(self) -> DocumentStorage | None:
         return await self._collections.find(self._name)
 
     async def _require(self) -> DocumentStorage:
         return await self._collections.require(self._name, self._history)
-
-
-def _result(keep: Callable[[Found], T], found: Found) -> QueryResult[T]:
-    key, _, entry = found
-    return QueryResult(key, keep(found), entry.metadata)
-
-
-async def _nothing() -> AsyncGenerator[Any, None]:
-    return
-    yield  # An asynchronous generator that ends at once.

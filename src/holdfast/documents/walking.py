@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from holdfast.contract.engine import Engine, Snapshot
 from holdfast.documents.planner.found import Found
+from holdfast.documents.results import QueryResult
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.transaction import TransactionEngine
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class Moment:
@@ -101,3 +103,15 @@ class Results(AsyncIterator[R], Generic[R]):
     def __del__(self) -> None:
         if hasattr(self, "_moment"):  # Else its making was interrupted.
             self._end()
+
+
+def result_of(keep: Callable[[Found], T], found: Found) -> QueryResult[T]:
+    """A result with what is kept of the document that was found."""
+    key, _, entry = found
+    return QueryResult(key, keep(found), entry.metadata)
+
+
+async def nothing() -> AsyncGenerator[Any, None]:
+    """An asynchronous generator that ends at once."""
+    return
+    yield

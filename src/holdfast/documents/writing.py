@@ -7,11 +7,14 @@ from datetime import timedelta
 from typing import Any, Final, Literal, TypeVar, cast
 
 from holdfast.codecs.digest import Digest
-from holdfast.codecs.text import several
+from holdfast.codecs.plain import NESTING_MAX
 from holdfast.contract.errors import InvalidInput, InvalidKey
 from holdfast.documents.batching import checked_operations, run_batch
 from holdfast.documents.collections import Collections
 from holdfast.documents.keyed import Keyed
+from holdfast.documents.keys import distinct_keys
+from holdfast.documents.naming import naming
+from holdfast.documents.planner.found import Found
 from holdfast.documents.query.query import Query
 from holdfast.documents.results import BatchResult, QueryResult
 from holdfast.documents.steps import KEEP, REMOVE, Put, Step, _Act, conditional
@@ -46,21 +49,21 @@ class Writing(Keyed[T]):
         entry = await self._entry(key)
         if entry is None:
             return cast("T | None", default)
-        return self._value(entry)
+        return self._value(key, entry)
 
     async def require(self, key: str) -> T:
         """The document under a key. Raises KeyNotFound when there is none."""
         entry = await self._entry(key)
         if entry is None:
             raise self._absent(key)
-        return self._value(entry)
+        return self._value(key, entry)
 
     async def find(self, key: str) -> QueryResult[T] | None:
         """The document under a key with its metadata, or None."""
         entry = await self._entry(key)
         if entry is None:
             return None
-        return QueryResult(key, self._value(entry), entry.metadata)
+        return QueryResult(key, self._value(key, entry), entry.metadata)
 
     async def has(self, key: str) -> bool:
         """Whether there is a document under the key, None among them."""
@@ -179,7 +182,7 @@ class Writing(Keyed[T]):
 
         def decide(entry: Entry[Any] | None) -> Put | Literal[_Act.KEEP, _Act.REMOVE]:
             nonlocal outcome
-            changed = change(None if entry is None else self._value(entry))
+            changed = change(None if entry is None else self._value(key, entry))
             if changed is None and entry is not None and entry.fresh().value is not None:
                 raise InvalidInput(
                     "the function of modify returns the new document; found None where one stood. "
@@ -188,10 +191,11 @@ class Writing(Keyed[T]):
             if changed is REMOVE:
                 outcome = None
                 return KEEP if entry is None else REMOVE
-            plain = typed.to_plain(changed)
-            serialized = self._serial(storage).serialize_now(plain)
-            put = Put(serialized, options)
-            outcome = typed.from_plain(put.document)
+            with naming(key, self._name):
+                plain = typed.to_plain(changed)
+                serialized = self._serial(storage).serialize_now(plain)
+                put = Put(serialized, options)
+                outcome = typed.from_plain(put.document)
             return put
 
         await self._decide(storage, Step(key, decide, options, reads=True))
@@ -235,8 +239,9 @@ class Writing(Keyed[T]):
             if entry is None:
                 raise self._absent(key)
             merged = merge_patch(entry.fresh().value, changes)
-            put = Put(self._serial(storage).serialize_now(merged), options)
-            outcome[:] = [self._typed.from_plain(put.document)]
+            with naming(key, self._name):
+                put = Put(self._serial(storage).serialize_now(merged), options)
+                outcome[:] = [self._typed.from_plain(put.document)]
             return put
 
         step = Step(key, conditional(decide, key, required), options, reads=True)
@@ -264,7 +269,7 @@ class Writing(Keyed[T]):
 
     async def get_many(self, keys: Iterable[str]) -> dict[str, T]:
         """The documents under the keys, those that there are."""
-        wanted = list(dict.fromkeys(several(keys)))
+        wanted = distinct_keys(keys)
         hooks = self._hooks
         if hooks.reads:
             for key in wanted:
@@ -273,8 +278,10 @@ class Writing(Keyed[T]):
         if hooks.reads:
             for key in wanted:
                 entry = found.get(key)
-                await hooks.after("after:get", key, None if entry is None else self._own(entry))
-        return {key: self._value(entry) for key, entry in found.items()}
+                await hooks.after(
+                    "after:get", key, None if entry is None else self._own(key, entry)
+                )
+        return {key: self._value(key, entry) for key, entry in found.items()}
 
     async def set_many(
         self,
@@ -298,7 +305,7 @@ class Writing(Keyed[T]):
 
     async def delete_many(self, keys: Iterable[str]) -> int:
         """Remove the documents under the keys as one commit; how many there were."""
-        wanted = list(dict.fromkeys(several(keys)))
+        wanted = distinct_keys(keys)
         storage = await self._find()
         if storage is None or not wanted:
             for key in wanted:
@@ -373,21 +380,34 @@ class Writing(Keyed[T]):
 
     def values(self) -> AsyncIterator[T]:
         """Every document, in the order of keys, as of the moment of the first step."""
-        return Results(self._begin(Query(), None), lambda found: self._value(found[2]))
+        return Results(self._begin(Query(), None), lambda found: self._value(found[0], found[2]))
 
     def entries(self) -> AsyncIterator[tuple[str, T]]:
         """Every key with its document, in order, as of the moment of the first step."""
-        return Results(self._begin(Query(), None), lambda found: (found[0], self._value(found[2])))
+        return Results(self._begin(Query(), None), self._pair)
+
+    def _pair(self, found: Found) -> tuple[str, T]:
+        return found[0], self._value(found[0], found[2])
 
 
-def merge_patch(document: Any, changes: Mapping[str, Any]) -> Any:
-    """A document after a merge patch (RFC 7386)."""
+def merge_patch(document: Any, changes: Mapping[str, Any], _level: int = 1) -> Any:
+    """A document after a merge patch (RFC 7386).
+
+    Raises:
+        InvalidInput: the patch nests deeper than any document may.
+    """
+    if _level > NESTING_MAX:
+        raise InvalidInput(
+            f"a patch has at most {NESTING_MAX} levels of nesting; found more. Store a flatter "
+            "value",
+            limit=NESTING_MAX,
+        )
     merged = dict(document) if isinstance(document, dict) else {}
     for name, value in changes.items():
         if value is None:
             merged.pop(name, None)
         elif isinstance(value, Mapping):
-            merged[name] = merge_patch(merged.get(name), value)
+            merged[name] = merge_patch(merged.get(name), value, _level + 1)
         else:
             merged[name] = value
     return merged

@@ -90,7 +90,7 @@ class OrderedWriter(IndexWriter):
         new = {} if after is None else self.unique_rows(after, identifier)
         building = self.definition.state == "building"
         for key, value in old.items():
-            if key in new:
+            if key in new or self._handed_on(key):
                 continue
             # While it is built the row may be of another document, which has the value too.
             if not building or read(key) == value:
@@ -115,6 +115,10 @@ class OrderedWriter(IndexWriter):
             self._absent[key] = self.duplicate(identifier)
         elif plan.rows[key] is not None:
             raise self.duplicate(identifier)
+
+    def _handed_on(self, key: bytes) -> bool:
+        """Whether a document of this commit has taken the row over from the one that leaves it."""
+        return self._absent.pop(key, None) is not None
 
     def begin(self) -> None:
         self._absent = {}

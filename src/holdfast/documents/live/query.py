@@ -12,6 +12,7 @@ from holdfast.contract.runtime import Host
 from holdfast.documents.live.hub import LiveHub
 from holdfast.documents.live.result import LiveResult
 from holdfast.documents.live.told import Told
+from holdfast.documents.observing.observers import as_it_was
 from holdfast.documents.planner.found import Found
 from holdfast.documents.results import LiveChange, QueryResult
 from holdfast.store.versions.entry import Entry
@@ -96,7 +97,7 @@ class LiveQuery(Generic[T]):
                 kind,
                 key,
                 None if after is None else self._value(key, after),
-                None if before is None else self._value(key, before),
+                None if before is None else self._past(key, before),
                 place,
                 previous,
                 last,
@@ -139,6 +140,10 @@ class LiveQuery(Generic[T]):
         # Abandoned, or interrupted while it joined or left: nobody keeps it current any more.
         if not getattr(self, "_left", True):
             self._hub.abandon(self._result)
+
+    def _past(self, key: str, entry: Entry[Any]) -> T:
+        own = entry.fresh()
+        return as_it_was(lambda plain: self._make((key, plain, own)), own.value)  # type: ignore[no-any-return]
 
     def _value(self, key: str, entry: Entry[Any]) -> T:
         # A copy of its own: what was told is compared with later.

@@ -44,10 +44,35 @@ async def call_all(
     raised: list[tuple[Handler, BaseException]] = []
     for handler in handlers:
         try:
-            await call(handler, *arguments)
+            await call_after(handler, *arguments)
         except BaseException as error:  # noqa: BLE001 - the others are called first
             raised.append((handler, error))
     return raised
+
+
+async def call_after(handler: Handler, *arguments: Any) -> None:
+    """Call a handler that is told of what has been done.
+
+    Raises:
+        RaisedAlone: it is a plain function, in which nothing can be cancelled, and raised what
+            elsewhere means that.
+    """
+    try:
+        result = handler(*arguments)
+    except (Exception, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        raise RaisedAlone(error) from error
+    if inspect.isawaitable(result):
+        await result
+
+
+class RaisedAlone(Exception):
+    """Stands for what a plain function raised that is no Exception, and concerns nobody else."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(type(error).__name__)
+        self.error = error
 
 
 def log_raised(
@@ -63,6 +88,7 @@ def log_raised(
             continue
         name = getattr(handler, "__qualname__", type(handler).__qualname__)
         # What it says may hold values.
-        _log.error("the handler %s of %r raised %s", name, event, type(error).__name__)
+        kind = type(error.error if isinstance(error, RaisedAlone) else error).__name__
+        _log.error("the handler %s of %r raised %s", name, event, kind)
     if interrupt is not None:
         raise interrupt

@@ -16,7 +16,13 @@ from typing import Any, Final
 
 import msgspec
 
-from holdfast.contract.errors import Compacted, StoreClosed, StoreError, TimedOut
+from holdfast.contract.errors import (
+    Compacted,
+    SchemaValidationFailed,
+    StoreClosed,
+    StoreError,
+    TimedOut,
+)
 from holdfast.contract.runtime import Background, Completion, Runtime
 from holdfast.documents.observing.calling import Handler, call_all, log_raised
 from holdfast.documents.observing.hooks import require_room
@@ -249,7 +255,21 @@ class Observers:
 
 def own_change(change: Change, make: Callable[[Any], Any]) -> Change:
     """A change with values of a handler's own."""
-    before, after = (
-        None if one is None else make(deepcopy(one)) for one in (change.before, change.after)
+    before, after = change.before, change.after
+    return msgspec.structs.replace(
+        change,
+        before=None if before is None else as_it_was(make, deepcopy(before)),
+        after=None if after is None else make(deepcopy(after)),
     )
-    return msgspec.structs.replace(change, before=before, after=after)
+
+
+def as_it_was(make: Callable[[Any], Any], plain: Any) -> Any:
+    """A document of the past: of the type of its collection, or plain where it does not fit that.
+
+    A type becomes another one with time; what was written before must not keep a change from being
+    told, least of all the one that brings the document into its new shape or removes it.
+    """
+    try:
+        return make(plain)
+    except SchemaValidationFailed:
+        return plain

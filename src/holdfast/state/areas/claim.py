@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 
 from holdfast.contract.errors import LeaseLost
+from holdfast.runtime.working import checked_work, worked
 from holdfast.state.areas.area import Area, Scene
 from holdfast.state.areas.holding import wait_for
 from holdfast.state.areas.lease import STAMP, Lease
@@ -173,10 +174,11 @@ class Claim(Area):
 
         Leadership that is lost cancels the work, and waiting begins anew.
         """
+        checked_work(work, "a leader")
         while True:
             try:
                 async with self.lease(key, owner=owner, ttl=ttl, wait=TTL_MAX_S) as it:
-                    return await work(it)
+                    return await worked(work, it, "a leader")
             except LeaseLost:
                 continue
 
