@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import pickle
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
@@ -15,7 +16,15 @@ import pytest
 
 import holdfast
 import holdfast.sync
-from holdfast.contract.errors import InvalidInput, SerializationFailed, StoreError
+from holdfast.contract.errors import (
+    ConfigInvalid,
+    InvalidInput,
+    SerializationFailed,
+    StoreError,
+)
+from holdfast.contract.errors.base import MESSAGE_CHARACTERS_MAX
+from holdfast.database.json_storage import JSONStorageAdapter
+from holdfast.database.storages import SQLiteStorageAdapter
 from tests.faults.modes import MODES, url_of
 from tests.store.scene import until
 
@@ -165,3 +174,63 @@ async def test_a_subscriber_that_raises_still_hears_of_other_processes(
         assert await writer.wait() == 0
         await until(lambda: len(heard) == len(others) == 20)
         assert heard == others == list(range(20))
+
+
+@pytest.mark.parametrize("name", ["caf\ud800", "a\0b", "x" * 300, ""])
+async def test_names_of_files_that_no_system_can_write(tmp_path: Path, name: str) -> None:
+    async def stored(adapter: Any) -> None:
+        async with adapter as storage:
+            await storage.set("a", 1)
+
+    place = str(tmp_path / "sub") + f"/{name}"
+    async with holdfast.open("memory://") as db:
+        attempts: list[Callable[[], Any]] = [
+            lambda: db.backup(place if name else ""),
+            lambda: stored(JSONStorageAdapter(place if name else "")),
+            lambda: stored(SQLiteStorageAdapter(place if name else "")),
+        ]
+        if name:
+            attempts += [
+                lambda: stored(holdfast.open(Path(place))),
+                *(
+                    lambda engine=engine: stored(holdfast.open(f"{engine}:///{place}"))
+                    for engine in ("lmdb", "sqlite", "file")
+                ),
+            ]
+        for attempt in attempts:
+            with pytest.raises(StoreError):
+                await attempt()
+
+
+@pytest.mark.parametrize("given", [None, 5, b"a", ["a"]])
+def test_a_storage_whose_file_is_no_path(given: Any) -> None:
+    for adapter in (JSONStorageAdapter, SQLiteStorageAdapter):
+        with pytest.raises(ConfigInvalid, match="path of a file"):
+            adapter(given)
+
+
+@pytest.mark.parametrize("view", [[], {}, 5, None, {"entries"}])
+async def test_a_watch_of_a_view_that_is_no_name(view: Any) -> None:
+    async with holdfast.open("memory://") as db:
+        with pytest.raises(InvalidInput, match=f"name; found a {type(view).__name__}"):
+            db.watch("#", view=view)
+
+
+def test_a_message_is_bounded_whatever_was_given_by_mistake(db: holdfast.sync.Database) -> None:
+    huge = "x" * 1_000_000
+    given: Any = huge
+    for attempt in (
+        lambda: db.entries.get("a", version=given),
+        lambda: list(db.entries.keys("#", limit=given)),
+        lambda: db.collection("c").drop_index(huge),
+        lambda: db.watch("#", since=huge),
+        lambda: db.lock("a", timeout=given),
+    ):
+        with pytest.raises(StoreError) as caught:
+            attempt()
+        text = str(caught.value)
+        assert len(text) <= MESSAGE_CHARACTERS_MAX
+        assert len(pickle.loads(pickle.dumps(caught.value)).message) == len(text)
+        # What was wanted stands at its beginning, what comes next at its end.
+        assert "left out" in text
+        assert not text.startswith("x")

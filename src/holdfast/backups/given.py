@@ -23,6 +23,13 @@ def path_of(given: Any, what: str = "a backup file") -> Path:
     text = os.fspath(given)
     if not isinstance(text, str) or "\0" in text or not Path(text).name:
         raise InvalidInput(f"{what} is given by its path; found {text!r}, which names no file")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError as error:
+        raise InvalidInput(
+            f"{what} is given by a path that this system can write; found a character at "
+            f"{error.start} that it cannot. Give another name, or set a locale of UTF-8"
+        ) from error
     return Path(text)
 
 

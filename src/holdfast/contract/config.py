@@ -11,6 +11,7 @@ text is read. Secrets are masked when a configuration is printed.
 from __future__ import annotations
 
 import math
+import os
 import re
 import types
 from collections.abc import Set as AbstractSet
@@ -262,6 +263,7 @@ class PathConfig(EngineConfig):
     def __post_init__(self) -> None:
         if isinstance(self.path, str):
             object.__setattr__(self, "path", Path(self.path))
+        require_path(self.path)
         super().__post_init__()
 
     @property
@@ -279,13 +281,24 @@ class PathConfig(EngineConfig):
                 f"{cls.scheme}:////absolute; found {cls.masked(url)!r}",
                 scheme=cls.scheme,
             )
-        if "\0" in path:
-            raise ConfigInvalid(f"a path cannot hold NUL; found {path!r}", scheme=cls.scheme)
         return {"path": Path(path[1:])}
 
     def _write_address(self, *, mask: bool) -> str:
         del mask  # a path is no secret
         return f"{self.scheme}:///{quote(str(self.path), errors='surrogateescape')}"
+
+
+def require_path(path: Path) -> None:
+    """Raise ConfigInvalid for a path that the system cannot be asked for."""
+    try:
+        if b"\0" in os.fsencode(path):
+            raise ConfigInvalid(f"a path cannot hold NUL; found {str(path)!r}", parameter="path")
+    except UnicodeEncodeError as error:
+        raise ConfigInvalid(
+            f"a path that this system can write was wanted; found {str(path)!r}, of which it "
+            f"cannot write character {error.start}. Give another name, or set a locale of UTF-8",
+            parameter="path",
+        ) from error
 
 
 def _default(part: Field[Any]) -> Any:

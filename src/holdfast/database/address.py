@@ -7,7 +7,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
-from holdfast.contract.config import EngineConfig
+from holdfast.contract.config import EngineConfig, require_path
 from holdfast.contract.errors import ConfigInvalid
 from holdfast.store.registry import engine_class, read_config
 
@@ -34,6 +34,19 @@ def config_of(address: Address, **settings: Any) -> EngineConfig:
     return replace(config, **given) if given else config
 
 
+def file_of(given: Any, name: str) -> Path:
+    """The path of a file that a setting gives. Raises ConfigInvalid."""
+    if isinstance(given, str | PathLike):
+        text = fspath(given)
+        if isinstance(text, str) and Path(text).name:
+            return Path(text)
+    raise ConfigInvalid(
+        f"{name} is the path of a file; found "
+        + ("one without a name" if isinstance(given, str | PathLike) else type(given).__name__),
+        parameter=name,
+    )
+
+
 def _of_path(address: PathLike[str]) -> EngineConfig:
     text = fspath(address)
     if not isinstance(text, str):
@@ -41,8 +54,16 @@ def _of_path(address: PathLike[str]) -> EngineConfig:
             "a path of text was wanted; found one of bytes. Decode it with os.fsdecode"
         )
     path = Path(text)
-    is_file = path.is_file() or (not path.exists() and path.suffix in _FILES)
+    require_path(path)
+    is_file = _is_file(path)
     engine = engine_class("sqlite" if is_file else "lmdb")
     config_type: Any = engine.config_type
     config: EngineConfig = config_type(path=path)
     return config
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file() or (not path.exists() and path.suffix in _FILES)
+    except OSError:  # The engine says what is wrong with it.
+        return path.suffix in _FILES

@@ -23,6 +23,7 @@ from holdfast.contract.errors import (
     InvalidInput,
     StorageFull,
 )
+from holdfast.database.address import file_of
 from holdfast.database.handle import Database
 from holdfast.database.open import check_switches
 from holdfast.database.storage_adapter import StorageAdapter, T
@@ -68,7 +69,7 @@ class JSONStorageAdapter(StorageAdapter[T]):
                 parameter="encoding",
             ) from error
         check_switches(pretty=pretty, atomic=atomic)
-        self.path = Path(file_path)
+        self.path = file_of(file_path, "file_path")
         self.encoding = encoding
         self.pretty = pretty
         self.atomic = atomic

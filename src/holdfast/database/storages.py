@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.errors import ConfigInvalid, EngineNotFound
+from holdfast.database.address import file_of
 from holdfast.database.open import check_switches
 from holdfast.database.storage_adapter import StorageAdapter, T, type_name
 from holdfast.store.registry import engine_names
@@ -61,7 +62,7 @@ class SQLiteStorageAdapter(StorageAdapter[T]):
         if str(database) != ":memory:":
             from holdfast.engines.sqlite.config import SqliteConfig
 
-            where = SqliteConfig(path=Path(database))
+            where = SqliteConfig(path=file_of(database, "database"))
         super().__init__(where, table_name, type=type, **common)
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from holdfast.contract.errors.codes import ErrorCode
 
+#: The most characters of a message: what was given by mistake may be of any size, and logs keep it.
+MESSAGE_CHARACTERS_MAX = 4_000
 #: Facts that hold no values of users.
 _TELLING = (str, bytes, int, float, list, tuple, dict, type(None), type)
 
@@ -39,6 +41,8 @@ class StoreError(Exception):
             StoreError.by_code[code] = cls
 
     def __init__(self, message: str, /, **details: Any) -> None:
+        if len(message) > MESSAGE_CHARACTERS_MAX:
+            message = _shortened(message)
         super().__init__(message)
         self.message = message
         self.details = details
@@ -71,6 +75,12 @@ class StoreError(Exception):
         """Add facts that only an outer floor knows; what is already stated stays."""
         self.details = details | self.details
         return self
+
+
+def _shortened(message: str) -> str:
+    """A message without its middle: the end says what comes next."""
+    half = MESSAGE_CHARACTERS_MAX // 2 - 20
+    return f"{message[:half]} [{len(message) - 2 * half} left out] {message[-half:]}"
 
 
 def _shown(fact: Any) -> str:

@@ -111,6 +111,8 @@ class Tail:
 
     def check_view(self, view: str) -> None:
         """Refuse a name that is no view of this database: nothing would ever be told of it."""
+        if not isinstance(view, str):
+            raise InvalidInput(f"a view is given by its name; found a {type(view).__name__}")
         if view != EVERY_VIEW and view not in self._views:
             known = ", ".join(sorted(self._views))
             raise InvalidInput(
