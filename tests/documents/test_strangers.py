@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +15,17 @@ import pytest
 import holdfast.sync
 from holdfast.contract.errors import (
     DuplicateKey,
+    IndexNotFound,
     InvalidInput,
     InvalidKey,
     InvalidValue,
+    KeyNotFound,
     SchemaValidationFailed,
     SerializationFailed,
     StoreError,
 )
 from holdfast.documents.query import F
+from holdfast.store.keyspaces import Keyspaces
 from tests.store.scene import Scene, listed
 
 
@@ -291,6 +295,55 @@ async def test_documents_of_one_commit_swap_their_unique_values(scene: Scene, or
             with pytest.raises(DuplicateKey):
                 await cities.set_many(clash)
         assert await cities.find_one(n=9) == {"n": 9}
+
+
+# --- Others ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "set", "add", "set_many", "modify", "patch", "delete", "touch", "batch", "transaction",
+        "transact", "create_index", "drop_index", "set_quota",
+    ],
+)  # fmt: skip
+async def test_a_write_after_another_process_dropped_the_collection(
+    scene: Scene, call: str
+) -> None:
+    async with scene.open() as db:
+        cities = db.collection("cities")
+        await cities.create_index("n", "n")
+        await cities.set("a", {"n": 1})
+        # A directory of its own, as another process has one: this one's has not noticed yet.
+        await Keyspaces(db._open_engine()).drop("documents", "cities")
+        calls: dict[str, Callable[[], Awaitable[Any]]] = {
+            "set": lambda: cities.set("a", {"n": 2}),
+            "add": lambda: cities.add({"n": 2}),
+            "set_many": lambda: cities.set_many({"a": {"n": 2}}),
+            "modify": lambda: cities.modify("a", lambda found: {"n": 2, "found": found}),
+            "patch": lambda: cities.patch("a", {"n": 2}),
+            "delete": lambda: cities.delete("a"),
+            "touch": lambda: cities.touch("a", 5),
+            "batch": lambda: cities.batch([("set", "a", {"n": 2})]),
+            "transaction": lambda: cities.transaction(lambda tx: tx.set("a", {"n": 2})),
+            "transact": lambda: db.transact(lambda tx: tx.collection("cities").set("a", {"n": 2})),
+            "create_index": lambda: cities.create_index("n", "n"),
+            "drop_index": lambda: cities.drop_index("n"),
+            "set_quota": lambda: cities.set_quota(7),
+        }
+        if call in ("patch", "drop_index"):
+            with pytest.raises(KeyNotFound if call == "patch" else IndexNotFound):
+                await calls[call]()
+        else:
+            made = await calls[call]()
+            assert not made or call in ("add", "modify", "batch")
+            assert call != "batch" or made.success
+        stands = [one.value async for one in cities.query()]
+        wrote = call not in ("patch", "delete", "touch", "create_index", "drop_index", "set_quota")
+        wanted: list[Any] = [{"n": 2}] if wrote else []
+        assert stands == ([{"n": 2, "found": None}] if call == "modify" else wanted)
+        assert [one.name for one in await cities.list_indexes()] == ["n"] * (call == "create_index")
+        assert (await cities.quota()).documents_max == (7 if call == "set_quota" else None)
 
 
 # --- Handlers -----------------------------------------------------------------------------------

@@ -9,7 +9,13 @@ from weakref import WeakValueDictionary
 from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import escape
 from holdfast.contract.engine import Engine
-from holdfast.contract.errors import InvalidInput, InvalidName, Unsupported
+from holdfast.contract.errors import (
+    Conflict,
+    InvalidInput,
+    InvalidName,
+    StoreNotFound,
+    Unsupported,
+)
 from holdfast.contract.record import Cursor
 from holdfast.contract.runtime import Components
 from holdfast.documents.observing.hooks import Hooks
@@ -133,10 +139,26 @@ class Collections:
         self.gate.check()
         return [one.name async for one in self._keyspaces.list(DOCUMENTS)]
 
-    async def lost(self, name: str) -> None:
-        """Somebody dropped the collection: it is looked for again."""
+    async def lost(
+        self, name: str, engine: Engine | None = None, error: StoreNotFound | None = None
+    ) -> None:
+        """Somebody dropped the collection: it is looked for again.
+
+        Args:
+            name: of the collection.
+            engine, error: of a write that found it dropped.
+
+        Raises:
+            Conflict: it is part of a transaction, all of which has to begin anew.
+        """
         self._opened.pop(name, None)
         await self._keyspaces.refresh()
+        if isinstance(engine, TransactionEngine):
+            raise Conflict(
+                f"the collection {name!r} was dropped after this transaction began; run all of it "
+                "again",
+                name=name,
+            ) from error
 
     # --- What is told -----------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from holdfast.contract.errors import InvalidInput
+from holdfast.contract.errors import InvalidInput, StoreNotFound
 from holdfast.documents.indexing import build as building
 from holdfast.documents.indexing import quota as quotas
 from holdfast.documents.indexing.defining import defined, index_facts
@@ -13,6 +13,7 @@ from holdfast.documents.indexing.encrypted import fit_for_encryption
 from holdfast.documents.indexing.quota import Quota
 from holdfast.documents.observed import Observed
 from holdfast.documents.results import IndexFacts
+from holdfast.documents.storage import DocumentStorage
 
 T = TypeVar("T")
 
@@ -68,14 +69,23 @@ class Indexed(Observed[T]):
             raise InvalidInput(f"progress is a function; found a {type(progress).__name__}")
         wanted = defined(name, fields, kind, unique, sparse, weights, language, dimensions, metric)
         storage = await self._require()
-        await building.create(storage, fit_for_encryption(storage, wanted), progress)
+        wanted = fit_for_encryption(storage, wanted)
+        try:
+            await building.create(storage, wanted, progress)
+        except StoreNotFound as gone:
+            await self._gone(storage, gone)
+            await building.create(await self._require(), wanted, progress)
 
     async def drop_index(self, name: str) -> None:
         """Remove an index. Raises IndexNotFound."""
         storage = await self._find()
         if storage is None:
             raise building.no_index(name)
-        await building.drop(storage, name)
+        try:
+            await building.drop(storage, name)
+        except StoreNotFound as gone:
+            await self._gone(storage, gone)
+            raise building.no_index(name) from gone
 
     async def list_indexes(self) -> list[IndexFacts]:
         """The indexes there are, by name, with how they fare."""
@@ -98,9 +108,18 @@ class Indexed(Observed[T]):
             Unsupported: inside a transaction.
         """
         wanted = quotas.checked_quota(documents)
-        await quotas.set_quota(await self._require(), wanted)
+        storage = await self._require()
+        try:
+            await quotas.set_quota(storage, wanted)
+        except StoreNotFound as gone:
+            await self._gone(storage, gone)
+            await quotas.set_quota(await self._require(), wanted)
 
     async def quota(self) -> Quota:
         """How many documents the collection may have, and has."""
         storage = await self._find()
         return Quota(None, None) if storage is None else await quotas.quota_of(storage)
+
+    async def _gone(self, storage: DocumentStorage, error: StoreNotFound) -> None:
+        """Somebody dropped the collection before this write, which begins anew: see `lost`."""
+        await self._collections.lost(self._name, storage.engine, error)

@@ -121,10 +121,8 @@ class Keyed(Indexed[T]):
             if hooked:
                 for step in steps:
                     await self._before(step.key, values or {})
-            revision = await storage.transact(steps)
+            revision = await self._committed(storage, steps)
         except StoreError as error:
-            if isinstance(error, StoreNotFound):
-                await self._collections.lost(self._name)
             if hooks.errors:
                 await hooks.failed(error)
             raise
@@ -134,6 +132,15 @@ class Keyed(Indexed[T]):
         observers = self._collections.observing(self._name)
         if observers is not None:
             await observers.committed(revision)
+
+    async def _committed(self, storage: DocumentStorage, steps: list[Step]) -> int:
+        """Commit the steps, in the collection as it is by now; the revision."""
+        try:
+            return await storage.transact(steps)
+        except StoreNotFound as gone:
+            await self._gone(storage, gone)
+        storage = await self._require()
+        return await storage.transact(steps)
 
     async def _decide(self, storage: DocumentStorage, step: Step) -> None:
         """Commit a step that decides from what stands there.

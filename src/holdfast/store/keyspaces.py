@@ -351,11 +351,13 @@ def fence_of(keyspace: Keyspace, record: Record | None) -> None:
         StoreNotFound: it was dropped.
         Conflict: its settings were changed; open it again.
     """
-    if record is None:
-        raise _not_found(keyspace.view, keyspace.name)
-    found = _read(record)
-    if found.state != "living" or found.number != keyspace.number:
-        raise _not_found(keyspace.view, keyspace.name)
+    found = None if record is None else _read(record)
+    if found is None or found.state != "living" or found.number != keyspace.number:
+        raise StoreNotFound(
+            f"{keyspace.view} {keyspace.name!r} was dropped meanwhile; get it again, or make it "
+            "anew, and repeat the write",
+            name=keyspace.name,
+        )
     if found.settings != keyspace.settings:
         raise Conflict(
             f"the settings of {keyspace.view} {keyspace.name!r} were changed meanwhile; "

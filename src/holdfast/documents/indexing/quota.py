@@ -14,6 +14,7 @@ from holdfast.documents.indexes.definition import count_key, pack_catalogue, rea
 from holdfast.documents.indexes.derived import pack_count, read_count
 from holdfast.documents.storage import DocumentStorage
 from holdfast.store.isolation import IsolationLevel
+from holdfast.store.keyspaces import fence_of
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.transaction import TransactionEngine
 
@@ -60,6 +61,7 @@ async def set_quota(storage: DocumentStorage, documents_max: int) -> None:
 
     Raises:
         Conflict: somebody wrote each time while the documents were counted.
+        StoreNotFound: the collection was dropped.
         Unsupported: inside a transaction.
     """
     if isinstance(storage.engine, TransactionEngine | SnapshotEngine):
@@ -69,7 +71,9 @@ async def set_quota(storage: DocumentStorage, documents_max: int) -> None:
             storage.engine, IsolationLevel.SERIALIZABLE, read_only=False
         )
         try:
-            [row] = await inside.read((storage.catalogue_key,))
+            keyspace = storage.space.keyspace
+            fence, row = await inside.read((keyspace.directory_key, storage.catalogue_key))
+            fence_of(keyspace, fence)
             catalogue = read_catalogue(None if row is None else row.value)
             changed = msgspec.structs.replace(catalogue, documents_max=documents_max)
             count = await _count(inside, storage.whole) if documents_max else 0
