@@ -8,6 +8,7 @@ from typing import Any, Generic, Self, TypeVar
 from holdfast.contract.engine import Engine, Snapshot
 from holdfast.documents.planner.found import Found
 from holdfast.documents.results import QueryResult
+from holdfast.runtime.iterating import Breach, in_another_task
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.transaction import TransactionEngine
 
@@ -56,7 +57,8 @@ class Results(AsyncIterator[R], Generic[R]):
     """What a walk finds, one after the other, as of the moment of the first step.
 
     It ends with the last one, with `aclose`, or when nobody has it any more: an abandoned walk
-    holds no moment.
+    holds no moment. One that failed, or was cancelled while it waited, raises StoreClosed when it
+    is asked again.
 
     Args:
         begin: called at the first step; None: there is nothing.
@@ -66,7 +68,8 @@ class Results(AsyncIterator[R], Generic[R]):
     def __init__(self, begin: Begin, make: Callable[[Found], R]) -> None:
         self._begin = begin
         self._make = make
-        self._begun = self._ended = False
+        self._begun = self._beginning = self._ended = False
+        self._breach = Breach()
         self._moment: Moment | None = None
         self._walk: AsyncGenerator[Found, None] | None = None
 
@@ -76,14 +79,24 @@ class Results(AsyncIterator[R], Generic[R]):
     async def __anext__(self) -> R:
         try:
             if not self._begun:
-                self._begun = True
-                begun = await self._begin()
+                self._begun = self._beginning = True
+                try:
+                    begun = await self._begin()
+                finally:
+                    self._beginning = False
                 if begun is not None:
                     self._moment, self._walk = begun
+            elif self._beginning:
+                raise in_another_task()
+            self._breach.check()
             if self._walk is None or self._ended:
                 raise StopAsyncIteration
             return self._make(await anext(self._walk))
-        except BaseException:
+        except BaseException as error:
+            if self._beginning:
+                raise
+            if not isinstance(error, StopAsyncIteration):
+                self._breach.note(error, self._walk)
             self._end()
             raise
 

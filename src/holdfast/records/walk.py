@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from holdfast.runtime.iterating import Breach
 from holdfast.store.versions.shown import Listed
 
 T = TypeVar("T")
@@ -22,6 +23,8 @@ class LastPage(list[T]):
 
 class Walk(AsyncIterator[T]):
     """An asynchronous iterator over what matches, in order.
+
+    One that failed, or was cancelled while it waited, raises StoreClosed when it is asked again.
 
     Args:
         pages: read when the items before are taken.
@@ -52,6 +55,7 @@ class Walk(AsyncIterator[T]):
         self._page: Sequence[T] = ()
         self._previous: Sequence[T] = ()
         self._over = False
+        self._breach = Breach()
 
     @classmethod
     def over(cls, items: AsyncIterator[T]) -> Walk[T]:
@@ -110,10 +114,14 @@ class Walk(AsyncIterator[T]):
     async def __anext__(self) -> T:
         ready = self.ready
         while not ready:
+            self._breach.check()
             try:
                 page = await anext(self._pages)
             except StopAsyncIteration:
                 self._over = self._over or not self._limited
+                raise
+            except BaseException as error:
+                self._breach.note(error, self._pages)
                 raise
             self._mark(page)
             ready.extend(page)
@@ -126,6 +134,7 @@ class Walk(AsyncIterator[T]):
                 rest = list(self.ready)
                 self.ready.clear()
                 yield LastPage(rest) if self._over else rest
+            self._breach.check()
             async for page in self._pages:
                 self._mark(page)
                 yield page
