@@ -307,3 +307,46 @@ def test_an_unexpected_error_is_one_line_unless_asked_for(
     monkeypatch.setenv("HOLDFAST_DEBUG", "1")
     with pytest.raises(RuntimeError, match="a bug"):
         main(["keys"])
+
+
+@pytest.mark.parametrize(
+    ("closed", "command", "code"),
+    [
+        (">&-", "set a 1", exits.OK), (">&-", "--help", exits.OK), ("2>&-", "get x", exits.ABSENT),
+        ("<&-", "set a -", exits.USAGE), ("<&- >&- 2>&-", "set a 1", exits.OK),
+    ],
+)  # fmt: skip
+def test_a_stream_that_a_script_closed(
+    tmp_path: Path, closed: str, command: str, code: int
+) -> None:
+    url = f"sqlite:///{tmp_path / 'app.db'}"
+    with holdfast.sync.open(url) as db:
+        db.entries.set("a", 7)
+    done = subprocess.run(
+        f'"{sys.executable}" -W error -m holdfast {command} {closed}',
+        shell=True, capture_output=True, env=environment(HOLDFAST_URL=url), text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == code
+    assert "unexpected" not in done.stderr + done.stdout
+    assert "error:" not in done.stdout  # What was for a closed stream goes nowhere.
+    with holdfast.sync.open(url) as db:
+        assert db.check() == []
+        assert db.entries.require("a").value == (1 if command == "set a 1" else 7)
+
+
+@pytest.mark.parametrize(
+    ("variables", "wanted"),
+    [
+        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, '{"city":"Kyōto"}\n'),
+        ({"PYTHONIOENCODING": "latin-1"}, '{"city":"Ky\\u014dto"}\n'),
+    ],
+    ids=["locale", "asked for"],
+)
+def test_any_text_is_printed_whatever_the_locale(
+    tmp_path: Path, variables: dict[str, str], wanted: str
+) -> None:
+    url = f"sqlite:///{tmp_path / 'app.db'}"
+    with holdfast.sync.open(url) as db:
+        db.entries.set("a", {"city": "Kyōto"})
+    done = process("get", "a", "--url", url, **variables)
+    assert (done.code, done.out, done.err) == (exits.OK, wanted, "")

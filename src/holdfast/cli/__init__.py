@@ -6,6 +6,8 @@ for neither; without them it says which extra brings them.
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import signal
 import sys
@@ -24,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from holdfast.cli import exits
 
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _open_what_is_closed()
+    _print_any_text()
     try:
         return _app_run(given)
     except KeyboardInterrupt:
@@ -57,6 +61,33 @@ def _app_run(arguments: list[str]) -> int:
     # Here and not at the exit of the process, where a broken pipe could no longer be handled.
     sys.stdout.flush()
     return code
+
+
+def _open_what_is_closed() -> None:
+    """Put the null device where a script closed a stream (`>&-`).
+
+    Python has None there, and the next file that is opened has the number of the stream: a line for
+    stderr, of whatever library, would go into the database.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, os.O_RDWR)  # The lowest that is free: that of the stream.
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - to the end
+
+
+def _print_any_text() -> None:
+    """Have any text fit stdout, whatever the locale: values are Unicode.
+
+    Programs that read a pipe or a file take JSON as UTF-8; a terminal shows what it has no
+    characters for as escapes, and so does an encoding that was asked for.
+    """
+    out = sys.stdout
+    if not isinstance(out, io.TextIOWrapper) or codecs.lookup(out.encoding).name == "utf-8":
+        return
+    if out.isatty() or os.environ.get("PYTHONIOENCODING"):
+        out.reconfigure(errors="backslashreplace")
+    else:
+        out.reconfigure(encoding="utf-8")
 
 
 def _listen() -> None:
