@@ -227,3 +227,19 @@ def test_columns_key_and_delimiter_are_chosen(db: holdfast.sync.Database) -> Non
     assert text.getvalue() == "x\n1\n3\n"
     with pytest.raises(StoreError, match="a delimiter"):
         to_csv(collection, text, delimiter="")
+
+
+def test_a_first_row_with_the_name_of_the_key_names_the_columns(tmp_path: Path) -> None:
+    """Whatever the other names look like: years, flags, nothing."""
+    documents = {"a": {"2023": 1, "true": 2, "": 3, "1.5": "x"}, "b": {"2023": 4, "": 5}}
+    with holdfast.sync.open("memory://") as db:
+        db.collection("years").set_many(documents)
+        to_csv(db.collection("years"), tmp_path / "years.csv")
+        from_csv(db.collection("back"), tmp_path / "years.csv", nulls="missing")
+        assert dict(db.collection("back").entries()) == documents
+    assert read("id,2023\nx,7\n", key="id") == {"x": {"2023": 7}}
+    assert list(read("1,2\n3,4\n", key=None).values()) == [
+        {"column1": 1, "column2": 2}, {"column1": 3, "column2": 4},
+    ]  # fmt: skip
+    with pytest.raises(InvalidInput, match="'a' twice"):
+        read("key,a,a\nx,1,2\n")

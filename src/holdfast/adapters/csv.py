@@ -152,7 +152,8 @@ async def from_csv(
         source: the path of a file, or a stream of bytes.
         key: the column of the keys, which is no field of the documents; None: keys are made.
         types: of columns: `int`, `float`, `bool`, `datetime`, `json` or `str`.
-        header: whether the first row has the names, or the names; None: if it looks like it.
+        header: whether the first row has the names, or the names; None: if it has that of the key,
+            or looks like it.
         delimiter: between the cells; None: the one of comma, semicolon, tab and bar that fits.
         encoding: None: as a mark at the beginning says, or UTF-8.
         null: the text of null.
@@ -177,7 +178,7 @@ async def from_csv(
         try:
             start = bytes_.tell()
             sample = await offload(collection, lambda: bytes_.read(dialects.SAMPLE_BYTES))
-            form = _Form.of(sample, start, header, delimiter, encoding)
+            form = _Form.of(sample, start, header, delimiter, encoding, key)
             _check_types(types or {}, form.names)
             given = cells.declared(kind_of(collection)) | dict(types or {})
             seen = await offload(collection, lambda: _types(bytes_, form, given, key, null))
@@ -208,13 +209,14 @@ class _Form(NamedTuple):
         header: bool | Sequence[str] | None,
         delimiter: str | None,
         encoding: str | None,
+        key: str | None,
     ) -> _Form:
         found = dialects.encoding_of(sample, encoding)
         text = dialects.decoded(sample, found).removeprefix("\ufeff")
         between = dialects.delimiter_of(text, delimiter)
         rows = dialects.rows_of(text, between)
         if header is None or isinstance(header, bool):
-            skips = dialects.has_names(text, between, header)
+            skips = dialects.has_names(text, between, header, key)
             width = len(rows[0]) if rows else 0
             names = rows[0] if rows and skips else [f"column{at + 1}" for at in range(width)]
         else:

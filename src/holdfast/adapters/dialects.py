@@ -74,12 +74,15 @@ def delimiter_of(sample: str, given: str | None) -> str:
     return found
 
 
-def has_names(sample: str, delimiter: str, given: bool | None) -> bool:
-    """Whether the first row names the columns: as given, or if its cells look like names."""
+def has_names(sample: str, delimiter: str, given: bool | None, key: str | None) -> bool:
+    """Whether the first row names the columns: as given, or if its cells look like names.
+
+    It does, whatever the others look like, if it has the name of the column of the keys.
+    """
     if given is not None:
         return given
     rows = rows_of(sample, delimiter)
-    if not rows:
+    if not rows or key in rows[0]:
         return True
     return all(map(_is_name, rows[0])) and len(set(rows[0])) == len(rows[0])
 
