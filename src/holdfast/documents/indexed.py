@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final, TypeVar
 
 from holdfast.contract.errors import InvalidInput, StoreNotFound
 from holdfast.documents.indexing import build as building
@@ -16,6 +16,10 @@ from holdfast.documents.results import IndexFacts
 from holdfast.documents.storage import DocumentStorage
 
 T = TypeVar("T")
+R = TypeVar("R")
+
+#: How often a write begins anew because others dropped the collection.
+DROPS_MAX: Final = 10
 
 
 class Indexed(Observed[T]):
@@ -70,22 +74,14 @@ class Indexed(Observed[T]):
         wanted = defined(name, fields, kind, unique, sparse, weights, language, dimensions, metric)
         storage = await self._require()
         wanted = fit_for_encryption(storage, wanted)
-        try:
-            await building.create(storage, wanted, progress)
-        except StoreNotFound as gone:
-            await self._gone(storage, gone)
-            await building.create(await self._require(), wanted, progress)
+        await self._in_living(storage, lambda living: building.create(living, wanted, progress))
 
     async def drop_index(self, name: str) -> None:
         """Remove an index. Raises IndexNotFound."""
         storage = await self._find()
         if storage is None:
             raise building.no_index(name)
-        try:
-            await building.drop(storage, name)
-        except StoreNotFound as gone:
-            await self._gone(storage, gone)
-            raise building.no_index(name) from gone
+        await self._in_living(storage, lambda living: building.drop(living, name))
 
     async def list_indexes(self) -> list[IndexFacts]:
         """The indexes there are, by name, with how they fare."""
@@ -109,17 +105,25 @@ class Indexed(Observed[T]):
         """
         wanted = quotas.checked_quota(documents)
         storage = await self._require()
-        try:
-            await quotas.set_quota(storage, wanted)
-        except StoreNotFound as gone:
-            await self._gone(storage, gone)
-            await quotas.set_quota(await self._require(), wanted)
+        await self._in_living(storage, lambda living: quotas.set_quota(living, wanted))
 
     async def quota(self) -> Quota:
         """How many documents the collection may have, and has."""
         storage = await self._find()
         return Quota(None, None) if storage is None else await quotas.quota_of(storage)
 
-    async def _gone(self, storage: DocumentStorage, error: StoreNotFound) -> None:
-        """Somebody dropped the collection before this write, which begins anew: see `lost`."""
-        await self._collections.lost(self._name, storage.engine, error)
+    async def _in_living(
+        self, storage: DocumentStorage, act: Callable[[DocumentStorage], Awaitable[R]]
+    ) -> R:
+        """What `act` makes of the collection as it is by now.
+
+        Somebody may have dropped it since it was looked for: then the write begins anew, as if that
+        had been known; in a transaction it is a Conflict, see `Collections.lost`.
+        """
+        for _ in range(DROPS_MAX):
+            try:
+                return await act(storage)
+            except StoreNotFound as gone:
+                await self._collections.lost(self._name, storage.engine, gone)
+            storage = await self._require()
+        return await act(storage)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
 
-from holdfast.contract.errors import Conflict, KeyNotFound, StoreError, StoreNotFound
+from holdfast.contract.errors import Conflict, KeyNotFound, StoreError
 from holdfast.documents.caching import EntryCache
 from holdfast.documents.indexed import Indexed
 from holdfast.documents.keys import require_key
@@ -121,7 +121,7 @@ class Keyed(Indexed[T]):
             if hooked:
                 for step in steps:
                     await self._before(step.key, values or {})
-            revision = await self._committed(storage, steps)
+            revision = await self._in_living(storage, lambda living: living.transact(steps))
         except StoreError as error:
             if hooks.errors:
                 await hooks.failed(error)
@@ -132,15 +132,6 @@ class Keyed(Indexed[T]):
         observers = self._collections.observing(self._name)
         if observers is not None:
             await observers.committed(revision)
-
-    async def _committed(self, storage: DocumentStorage, steps: list[Step]) -> int:
-        """Commit the steps, in the collection as it is by now; the revision."""
-        try:
-            return await storage.transact(steps)
-        except StoreNotFound as gone:
-            await self._gone(storage, gone)
-        storage = await self._require()
-        return await storage.transact(steps)
 
     async def _decide(self, storage: DocumentStorage, step: Step) -> None:
         """Commit a step that decides from what stands there.
