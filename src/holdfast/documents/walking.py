@@ -8,7 +8,7 @@ from typing import Any, Generic, Self, TypeVar
 from holdfast.contract.engine import Engine, Snapshot
 from holdfast.documents.planner.found import Found
 from holdfast.documents.results import QueryResult
-from holdfast.runtime.iterating import Breach, in_another_task
+from holdfast.runtime.iterating import breach_of, broken_off, in_another_task
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.transaction import TransactionEngine
 
@@ -69,7 +69,8 @@ class Results(AsyncIterator[R], Generic[R]):
         self._begin = begin
         self._make = make
         self._begun = self._beginning = self._ended = False
-        self._breach = Breach()
+        #: By what the walk was broken off.
+        self._broken = ""
         self._moment: Moment | None = None
         self._walk: AsyncGenerator[Found, None] | None = None
 
@@ -88,7 +89,8 @@ class Results(AsyncIterator[R], Generic[R]):
                     self._moment, self._walk = begun
             elif self._beginning:
                 raise in_another_task()
-            self._breach.check()
+            if self._broken:
+                raise broken_off(self._broken)
             if self._walk is None or self._ended:
                 raise StopAsyncIteration
             return self._make(await anext(self._walk))
@@ -96,7 +98,7 @@ class Results(AsyncIterator[R], Generic[R]):
             if self._beginning:
                 raise
             if not isinstance(error, StopAsyncIteration):
-                self._breach.note(error, self._walk)
+                self._broken = self._broken or breach_of(error, self._walk)
             self._end()
             raise
 

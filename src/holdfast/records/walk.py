@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from holdfast.runtime.iterating import Breach
+from holdfast.runtime.iterating import breach_of, broken_off
 from holdfast.store.versions.shown import Listed
 
 T = TypeVar("T")
@@ -55,7 +55,8 @@ class Walk(AsyncIterator[T]):
         self._page: Sequence[T] = ()
         self._previous: Sequence[T] = ()
         self._over = False
-        self._breach = Breach()
+        #: By what the pages were broken off.
+        self._broken = ""
 
     @classmethod
     def over(cls, items: AsyncIterator[T]) -> Walk[T]:
@@ -114,14 +115,15 @@ class Walk(AsyncIterator[T]):
     async def __anext__(self) -> T:
         ready = self.ready
         while not ready:
-            self._breach.check()
+            if self._broken:
+                raise broken_off(self._broken)
             try:
                 page = await anext(self._pages)
             except StopAsyncIteration:
                 self._over = self._over or not self._limited
                 raise
             except BaseException as error:
-                self._breach.note(error, self._pages)
+                self._broken = breach_of(error, self._pages)
                 raise
             self._mark(page)
             ready.extend(page)
@@ -134,7 +136,8 @@ class Walk(AsyncIterator[T]):
                 rest = list(self.ready)
                 self.ready.clear()
                 yield LastPage(rest) if self._over else rest
-            self._breach.check()
+            if self._broken:
+                raise broken_off(self._broken)
             async for page in self._pages:
                 self._mark(page)
                 yield page

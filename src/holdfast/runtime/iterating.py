@@ -1,33 +1,31 @@
-"""Iterators that failed: asked again, they say so, and do not end as if there were no more."""
+"""Iterators that failed: asked again, they say so, and do not end as if there were no more.
+
+A generator that an error came out of only ends. Who hands out its items notes what it was, by
+`breach_of`, and raises `broken_off` from then on.
+"""
 
 from __future__ import annotations
 
 from holdfast.contract.errors import StoreClosed, WrongContext
 
 
-class Breach:
-    """What broke an iteration over an asynchronous generator, which then only ends."""
+def breach_of(error: BaseException, steps: object) -> str:
+    """The name of an error that came out of a step of a generator, and broke it.
 
-    def __init__(self) -> None:
-        self._by = ""
+    Raises:
+        WrongContext: the generator is in a step of another task, which goes on.
+    """
+    if getattr(steps, "ag_running", False):
+        raise in_another_task() from None
+    return type(error).__name__
 
-    def note(self, error: BaseException, steps: object) -> None:
-        """An error came out of a step of the generator.
 
-        Raises:
-            WrongContext: the generator is in a step of another task, which goes on.
-        """
-        if getattr(steps, "ag_running", False):
-            raise in_another_task() from None
-        self._by = self._by or type(error).__name__
-
-    def check(self) -> None:
-        """Raise StoreClosed if the iteration is broken."""
-        if self._by:
-            raise StoreClosed(
-                f"this iteration was broken off by a {self._by}, and what is left is not known; "
-                "begin another one, behind the last item if there is a cursor"
-            )
+def broken_off(by: str) -> StoreClosed:
+    """The error of who asks a broken iteration for more."""
+    return StoreClosed(
+        f"this iteration was broken off by a {by}, and what is left is not known; begin another "
+        "one, behind the last item if there is a cursor"
+    )
 
 
 def in_another_task() -> WrongContext:
