@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import logging
+import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -18,6 +22,7 @@ from holdfast.contract.errors import (
     IndexNotFound,
     InvalidInput,
     InvalidKey,
+    InvalidQuery,
     InvalidValue,
     KeyNotFound,
     SchemaValidationFailed,
@@ -269,6 +274,69 @@ async def test_a_change_is_told_whatever_shape_the_document_had(scene: Scene) ->
         await watch.aclose()  # type: ignore[attr-defined]
 
 
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+@dataclass
+class Inner:
+    x: int = 0
+
+
+class InnerModel(pydantic.BaseModel):
+    x: int = 0
+
+
+@dataclass
+class Priced:
+    price: Decimal
+    day: date
+    id: uuid.UUID
+    colour: Colour
+    lasts: timedelta
+    place: tuple[int, ...]
+    marks: set[int]
+    inner: Inner
+
+
+class PricedModel(pydantic.BaseModel):
+    price: Decimal
+    day: date
+    id: uuid.UUID
+    colour: Colour
+    lasts: timedelta
+    place: tuple[int, ...]
+    marks: set[int]
+    inner: InnerModel
+
+
+@pytest.mark.parametrize(("kind", "inner"), [(Priced, Inner), (PricedModel, InnerModel)])
+async def test_a_patch_takes_what_a_set_takes(scene: Scene, kind: Any, inner: Any) -> None:
+    first = {
+        "price": Decimal("1.50"), "day": date(2020, 1, 2), "id": uuid.UUID(int=5),
+        "colour": Colour.RED, "lasts": timedelta(days=1), "place": (1,), "marks": {1},
+        "inner": inner(x=1),
+    }  # fmt: skip
+    second = {
+        "price": Decimal("2.5"), "day": date(2021, 1, 2), "id": uuid.UUID(int=6),
+        "colour": Colour.BLUE, "lasts": timedelta(days=2), "place": (2, 3), "marks": {2},
+        "inner": inner(x=2),
+    }  # fmt: skip
+    async with scene.open() as db:
+        things = db.collection("things", kind)
+        await things.set("a", kind(**first))
+        for name, value in second.items():
+            assert getattr(await things.patch("a", {name: value}), name) == value
+        assert await things.get("a") == kind(**second)
+        await things.patch("a", {"inner": {"x": 7}})
+        assert (await things.require("a")).inner == inner(x=7)
+        with pytest.raises(InvalidValue, match=kind.__name__):
+            await things.patch("a", {"inner": object()})
+        with pytest.raises(SchemaValidationFailed):
+            await things.patch("a", {"price": "much"})
+
+
 # --- Unique values ------------------------------------------------------------------------------
 
 
@@ -365,3 +433,17 @@ async def test_what_is_told_after_a_commit_cannot_cancel_its_writer(
             await cities.set("a", {"n": 1})
             assert await cities.get("a") == {"n": 1}
             assert await cities.delete("a")
+
+
+@pytest.mark.parametrize(
+    ("value", "instead"),
+    [
+        (Colour.RED, "value.value"), (Decimal(1), "stored as text"),
+        (date(2020, 1, 1), "isoformat"), (uuid.UUID(int=1), r"str\(value\)"),
+    ],
+)  # fmt: skip
+def test_a_query_says_how_documents_have_a_value_that_they_cannot_hold(
+    value: Any, instead: str
+) -> None:
+    with holdfast.sync.open("memory://") as db, pytest.raises(InvalidQuery, match=instead):
+        db.collection("things").count(F.a == value)

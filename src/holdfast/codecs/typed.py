@@ -67,6 +67,22 @@ class Typed(Generic[T]):
     def __repr__(self) -> str:
         return "dict" if self.plain else str(getattr(self.kind, "__qualname__", self.kind))
 
+    def parts_to_plain(self, document: Any) -> Any:
+        """A document of which parts are as values of the type have them, as a plain one.
+
+        Raises:
+            InvalidValue: a part does not become a plain value.
+        """
+        if self.plain:
+            return document
+        try:
+            plain = msgspec.to_builtins(
+                document, builtin_types=_BUILTIN, str_keys=True, enc_hook=_plain_part
+            )
+        except (TypeError, ValueError, RecursionError) as error:
+            raise self._not_plain(error) from error
+        return without_tuples(plain)
+
     def _with_msgspec(self, kind: Any) -> None:
         shaped = not is_typeddict(kind)
 
@@ -163,6 +179,14 @@ def without_tuples(plain: Any) -> Any:
 def instance_of(kind: Any) -> Callable[[Any], Any]:
     """What makes an instance of a class from a plain value; made once for each class."""
     return Typed[Any](kind, "schema").from_plain
+
+
+def _plain_part(value: Any) -> Any:
+    """What msgspec does not convert by itself. Raises TypeError."""
+    if is_pydantic(type(value)):
+        dumped: Any = type(value).__pydantic_serializer__.to_python(value, by_alias=True)
+        return dumped
+    raise TypeError(type(value).__name__)
 
 
 def _as_it_is(value: Any) -> Any:

@@ -217,7 +217,8 @@ class Writing(Keyed[T]):
         Args:
             key: which.
             changes: a merge patch (RFC 7386): values take the place of values, objects are merged,
-                None removes. The document has to fit its type as a whole.
+                None removes. Parts are given as the type has them, or plain, and the document has
+                to fit its type as a whole.
             modified_by, comment: who and why.
             if_revision, if_version, if_hash: see `set`.
 
@@ -240,6 +241,7 @@ class Writing(Keyed[T]):
                 raise self._absent(key)
             merged = merge_patch(entry.fresh().value, changes)
             with naming(key, self._name):
+                merged = self._typed.parts_to_plain(merged)
                 put = Put(self._serial(storage).serialize_now(merged), options)
                 outcome[:] = [self._typed.from_plain(put.document)]
             return put

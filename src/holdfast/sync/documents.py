@@ -184,7 +184,8 @@ class Writing(Keyed[T]):
         Args:
             key: which.
             changes: a merge patch (RFC 7386): values take the place of values, objects are merged,
-                None removes. The document has to fit its type as a whole.
+                None removes. Parts are given as the type has them, or plain, and the document has
+                to fit its type as a whole.
             modified_by, comment: who and why.
             if_revision, if_version, if_hash: see `set`.
 

@@ -181,13 +181,20 @@ class Constant:
 
 
 _INSTEAD = {
-    "Decimal": "an int of the smallest unit, or float(value)",
+    "Decimal": "an int of the smallest unit, or float(value); str(value) for a field whose type is "
+    "Decimal, which is stored as text",
     "UUID": "str(value)",
     "date": "an aware datetime, or value.isoformat()",
     "time": "value.isoformat()",
     "Pattern": "F.name.regex(text) with its text",
     "range": "F.x >= start and F.x < stop, or a list",
 }
+
+
+def _instead_of(value: Any, name: str) -> str:
+    if isinstance(value, Enum):
+        return "value.value"
+    return _INSTEAD.get(name, "plain data made from it")
 
 
 def plain_value(  # noqa: C901, PLR0912 - one case for each type
@@ -244,7 +251,7 @@ def plain_value(  # noqa: C901, PLR0912 - one case for each type
     name = "date" if isinstance(value, date) else kind.__name__
     raise InvalidQuery(
         f"{path} wanted a value that documents can hold; found a {kind.__name__}. "
-        f"Use {_INSTEAD.get(name, 'plain data made from it')}",
+        f"Use {_instead_of(value, name)}",
         path=path,
         type=kind.__name__,
     )
