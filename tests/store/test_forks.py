@@ -72,3 +72,70 @@ def test_no_round_is_under_way_when_the_engine_is_paused(
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == "", "no hook of a fork failed"
     assert done.stdout.split() == [str(FORKS)] * 2
+
+
+#: Threads of the parent write and read: one of them holds what guards the rows at many a fork.
+INHERITED = f"""
+import os, signal, threading
+import holdfast.sync
+from holdfast.contract.errors import WrongContext
+from holdfast.documents import F
+
+with holdfast.sync.open("memory://", housekeeping=False) as db:
+    things = db.collection("things")
+    things.set_many({{f"k{{number:03}}": {{"n": number}} for number in range(300)}})
+    things.on("change", lambda _: None)
+    over = threading.Event()
+
+    def busy():
+        while not over.is_set():
+            things.get_many([f"k{{number:03}}" for number in range(300)])
+            list(things.keys())
+            things.set("w", {{"n": 1}})
+
+    threads = [threading.Thread(target=busy) for _ in range(3)]
+    for one in threads:
+        one.start()
+    try:
+        for _ in range({3 * FORKS}):
+            own = things.begin_transaction()
+            own.set("a", {{"n": 1}})
+            both = db.transaction().begin()
+            both.entries.set("a", 1)
+            view = db.snapshot()
+            walk = things.query(F.n >= 0)
+            next(walk)
+            child = os.fork()
+            if not child:
+                signal.alarm(10)  # It would wait for ever.
+                code = 0
+                for call in (own.commit, both.commit):
+                    try:
+                        call()
+                        code = 1
+                    except WrongContext:
+                        pass
+                view.close()
+                walk.close()
+                del walk, view
+                os._exit(code)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            own.rollback()
+            both.rollback()
+            view.close()
+            walk.close()
+    finally:
+        over.set()
+        for one in threads:
+            one.join()
+    assert db.check() == []
+"""
+
+
+@needs.fork
+def test_what_is_inherited_of_a_database_in_memory_keeps_no_child_waiting() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INHERITED], timeout=50, capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(repository.SOURCE)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr

@@ -9,7 +9,6 @@ committed, nothing is left out, nothing is told twice.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import AsyncIterator, Callable
 from copy import deepcopy
 from typing import Any, Final
@@ -23,6 +22,7 @@ from holdfast.contract.errors import (
     StoreError,
     TimedOut,
 )
+from holdfast.contract.forks import renewed_lock
 from holdfast.contract.runtime import Background, Completion, Runtime
 from holdfast.documents.observing.calling import Handler, call_all, log_raised
 from holdfast.documents.observing.hooks import require_room
@@ -70,7 +70,7 @@ class Observers:
         #: The one that is to go on: of another one an interrupt kept the end from coming.
         self._following: object = None
         #: Guards what follows: one caller at a time tells, and has the turn.
-        self._lock = threading.Lock()
+        self._lock = renewed_lock(self, "_lock")
         self._turn: object = None
         self._waiting: list[Completion[None]] = []
         self._position = 0

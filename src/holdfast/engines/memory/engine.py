@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import RLock
 
 from holdfast.contract.batch import NEEDS_MAX, Answer, Draft, Need, Receipt
 from holdfast.contract.capability import Capabilities, Io
@@ -67,6 +68,10 @@ class MemoryEngine(EmbeddedEngine):
             self._retire()
             self._state = State()
             self._emptied = True
+
+    def _after_fork(self) -> None:
+        # A thread that is gone may hold it; the snapshots of the parent are let go of here, too.
+        self._state.lock = RLock()
 
     async def head(self) -> int:
         if self._refusal is not None:
