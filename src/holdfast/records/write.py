@@ -12,7 +12,6 @@ from holdfast.records.options import NO_CONDITIONS, NO_OPTIONS, Conditions, Writ
 from holdfast.store.feed_row import Cause
 from holdfast.store.versions.entry import Entry
 
-
 # Bulk writes hold thousands of these at a time. None refers back to what holds it, so that the
 # collector need not look at them.
 
