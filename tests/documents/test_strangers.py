@@ -436,12 +436,8 @@ async def test_what_is_told_after_a_commit_cannot_cancel_its_writer(
 
 
 @pytest.mark.parametrize(
-    ("value", "instead"),
-    [
-        (Colour.RED, "value.value"), (Decimal(1), "stored as text"),
-        (date(2020, 1, 1), "isoformat"), (uuid.UUID(int=1), r"str\(value\)"),
-    ],
-)  # fmt: skip
+    ("value", "instead"), [(Decimal(1), "stored as text"), (date(2020, 1, 1), "isoformat")]
+)
 def test_a_query_says_how_documents_have_a_value_that_they_cannot_hold(
     value: Any, instead: str
 ) -> None:

@@ -9,7 +9,7 @@ from holdfast.contract.errors import Conflict, KeyNotFound, StoreError
 from holdfast.documents.caching import EntryCache
 from holdfast.documents.indexed import Indexed
 from holdfast.documents.keys import require_key
-from holdfast.documents.naming import name_in, naming
+from holdfast.documents.naming import ABOUT_ONE, name_in
 from holdfast.documents.steps import KEEP, Decision, Put, Step
 from holdfast.documents.storage import DocumentStorage
 from holdfast.records.options import WriteOptions
@@ -133,8 +133,8 @@ class Keyed(Indexed[T]):
         if observers is not None:
             await observers.committed(revision)
 
-    async def _decide(self, storage: DocumentStorage, step: Step) -> None:
-        """Commit a step that decides from what stands there.
+    async def _decide(self, storage: DocumentStorage, step: Step) -> bool:
+        """Commit a step that decides from what stands there; whether it wrote.
 
         Hooks may have to be awaited, which nothing can inside a commit: so with hooks the decision
         is made before, and is committed only if the document is still the same.
@@ -144,22 +144,25 @@ class Keyed(Indexed[T]):
         """
         if not self._hooks.writes:
             await self._transact(storage, [step])
-            return
+            return step.written
         for _ in range(DECISIONS_MAX):
             entry = await storage.get(step.key)
-            decided = step.decide(entry)
+            try:
+                decided = step.decide(entry)
+            except ABOUT_ONE as error:
+                name_in(error, step.key, self._name)
+                raise
             if decided is KEEP:
-                return
+                return False
             values: dict[str, T] = {}
             if isinstance(decided, Put):
-                with naming(step.key, self._name):
-                    values[step.key] = self._typed.from_plain(decided.document)
+                values[step.key] = self._typed.from_plain(decided.document)
             fixed = Step(step.key, _unless_other(entry, decided), step.options, reads=True)
             try:
                 await self._transact(storage, [fixed], values)
             except _BecameAnother:
                 continue
-            return
+            return fixed.written
         raise Conflict(
             f"a document became another one {DECISIONS_MAX} times while hooks ran; make the hooks "
             "shorter, or try again"

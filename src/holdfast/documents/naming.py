@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Final
 
-from holdfast.contract.errors import StoreError
+from holdfast.contract.errors import (
+    InvalidValue,
+    SchemaValidationFailed,
+    SerializationFailed,
+    StoreError,
+)
+
+#: What a document that is decided about may be refused with.
+ABOUT_ONE: Final = (SchemaValidationFailed, SerializationFailed, InvalidValue)
 
 
 def name_in(error: StoreError, key: str, collection: str) -> None:
@@ -15,13 +22,3 @@ def name_in(error: StoreError, key: str, collection: str) -> None:
         f"It is the document {key!r} of the collection {collection!r}; without a type, "
         f"`db.collection({collection!r})` reads it as it is."
     )
-
-
-@contextmanager
-def naming(key: str, collection: str) -> Iterator[None]:
-    """What is raised inside is told with the document that it is about."""
-    try:
-        yield
-    except StoreError as error:
-        name_in(error, key, collection)
-        raise

@@ -15,6 +15,7 @@ from holdfast.documents.indexes.derived import IndexRows, known_rows
 from holdfast.documents.indexes.holders import holders_of
 from holdfast.documents.keys import require_key
 from holdfast.documents.known import Known
+from holdfast.documents.naming import ABOUT_ONE, name_in
 from holdfast.documents.steps import KEEP, Put, Step
 from holdfast.documents.vector.kept import KeptGraph
 from holdfast.records.services.hashing import Sha256HashingService
@@ -248,8 +249,13 @@ class DocumentStorage:
             need = self._needs(derived, steps, keys, rows, known)
             if need is None:
                 derived.indexes.begin(known)
-                for step, key, row in zip(steps, keys, rows, strict=True):
-                    self._step(plan, derived, step, key, row, known)
+                step = steps[0]
+                try:
+                    for step, key, row in zip(steps, keys, rows, strict=True):
+                        self._step(plan, derived, step, key, row, known)
+                except ABOUT_ONE as error:
+                    name_in(error, step.key, self.space.keyspace.name)
+                    raise
                 need = derived.indexes.end(plan)
             if need is not None:
                 asked.extend(need.keys)
