@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.contract.errors import Fenced, LeaseLost, OutcomeUnknown, TimedOut
+from holdfast.contract.errors import Fenced, InvalidInput, LeaseLost, OutcomeUnknown, TimedOut
 from holdfast.state import ScopedStore
 from holdfast.state.areas.holding import Holding
 from holdfast.state.layers import AdapterLayer
@@ -390,5 +390,24 @@ def test_a_caller_that_is_cancelled_holds_nothing(place: Place, service: str) ->
                         await held.release()
                 # What it still got is given back, wherever it was cancelled.
                 await nobody_holds(store)
+
+    run(main())
+
+
+def test_the_work_of_a_leader_is_a_coroutine_function(place: Place, service: str) -> None:
+    async def main() -> None:
+        async with opened(place, service) as store:
+
+            async def forgets(_lease: Any) -> Any:
+                return store.kv.set("a", 1)
+
+            wrong: list[tuple[Any, str]] = [
+                (None, "found a NoneType"), (lambda _: 5, "async def"), (forgets, "nobody awaits"),
+            ]  # fmt: skip
+            for work, said in wrong:
+                with pytest.raises(InvalidInput, match=said):
+                    await store.claim.lead("cron", work, ttl=5)
+                assert await store.claim.holder("cron") is None  # It was given back.
+            assert await store.kv.get("a") is None
 
     run(main())
