@@ -443,3 +443,29 @@ def test_a_query_says_how_documents_have_a_value_that_they_cannot_hold(
 ) -> None:
     with holdfast.sync.open("memory://") as db, pytest.raises(InvalidQuery, match=instead):
         db.collection("things").count(F.a == value)
+
+
+PROGRESSING: dict[str, Callable[[Any, Any], Awaitable[Any]]] = {
+    "delete": lambda db, told: db.collection("a").delete_matching(F.n >= 0, progress=told),
+    "patch": lambda db, told: db.collection("a").patch_matching({"z": 1}, progress=told),
+    "modify": lambda db, told: db.collection("a").modify_matching(dict, progress=told),
+    "index": lambda db, told: db.collection("a").create_index("n", "n", progress=told),
+    "entries": lambda db, told: db.entries.delete_matching("a:#", progress=told),
+    "set_many": lambda db, told: db.entries.set_many({"b": 1}, atomic=False, progress=told),
+}
+
+
+@pytest.mark.parametrize("call", PROGRESSING)
+async def test_a_progress_that_cannot_be_told_is_refused_before_anything_is_written(
+    scene: Scene, call: str
+) -> None:
+    async def awaited(_count: int) -> None: ...
+
+    async with scene.open() as db:
+        await db.collection("a").set_many({f"k{number}": {"n": number} for number in range(5)})
+        await db.entries.set_many({"a:1": 1, "a:2": 2})
+        head = await db.head()
+        for progress in (5, "x", awaited):
+            with pytest.raises(InvalidInput, match="progress is a"):
+                await PROGRESSING[call](db, progress)
+            assert await db.head() == head

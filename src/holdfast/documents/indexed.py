@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, TypeVar
 
-from holdfast.contract.errors import InvalidInput, StoreNotFound
+from holdfast.contract.errors import StoreNotFound
 from holdfast.documents.indexing import build as building
 from holdfast.documents.indexing import quota as quotas
 from holdfast.documents.indexing.defining import defined, index_facts
@@ -14,6 +14,7 @@ from holdfast.documents.indexing.quota import Quota
 from holdfast.documents.observed import Observed
 from holdfast.documents.results import IndexFacts
 from holdfast.documents.storage import DocumentStorage
+from holdfast.runtime.working import checked_progress
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -69,8 +70,7 @@ class Indexed(Observed[T]):
             Unsupported: inside a transaction; or the database is encrypted, and the index would
                 hold values of fields in the clear that `Encryption.plain_indexes` does not name.
         """
-        if progress is not None and not callable(progress):
-            raise InvalidInput(f"progress is a function; found a {type(progress).__name__}")
+        checked_progress(progress)
         wanted = defined(name, fields, kind, unique, sparse, weights, language, dimensions, metric)
         storage = await self._require()
         wanted = fit_for_encryption(storage, wanted)

@@ -24,6 +24,7 @@ from holdfast.documents.writing import Writing
 from holdfast.records.bulk import KEYS_PER_COMMIT, checked_keys_per_commit
 from holdfast.records.options import KEEP as KEEP_EXPIRY
 from holdfast.records.options import WriteOptions, write_options
+from holdfast.runtime.working import checked_progress
 from holdfast.store.transaction import TransactionEngine
 
 T = TypeVar("T")
@@ -163,6 +164,7 @@ class Matching(Writing[T]):
     ) -> int:
         """Have each document decided that the query finds, and that still matches then."""
         checked_keys_per_commit(keys_per_commit)
+        checked_progress(progress)
         storage = await self._find()
         if storage is None:
             return 0

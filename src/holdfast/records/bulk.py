@@ -21,6 +21,7 @@ from holdfast.records.options import (
 from holdfast.records.verbs import EntryVerbs, Version
 from holdfast.records.walk import Walk
 from holdfast.records.write import DELETE, SetValue, Write
+from holdfast.runtime.working import checked_progress
 from holdfast.store.versions.entry import Entry
 
 T = TypeVar("T")
@@ -103,6 +104,7 @@ class EntryBulk(EntryVerbs[T]):
             "expires_at": expires_at, "schema_hash": schema_hash, "if_absent": if_absent,
             "if_changed": if_changed,
         }  # fmt: skip
+        checked_progress(progress)
         made: dict[StoreKey, Entry[T]] = {}
         written = 0
         for writes in commits(set_writes(values, shared), atomic):
@@ -159,6 +161,7 @@ class EntryBulk(EntryVerbs[T]):
             Conflict: others wrote entries with the tag each time they were to be removed.
         """
         checked_keys_per_commit(keys_per_commit)
+        checked_progress(progress)
         options = write_options(modified_by, comment, None, None, None, None)
         deleted = 0
         found: Walk[Any] = Walk.over(
@@ -199,7 +202,7 @@ class EntryBulk(EntryVerbs[T]):
 
 def checked_keys_per_commit(count: int) -> None:
     """Raise InvalidInput unless one commit can name so many keys."""
-    if not isinstance(count, int) or not 1 <= count <= KEYS_MAX:
+    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= KEYS_MAX:
         raise InvalidInput(f"keys_per_commit is a number from 1 to {KEYS_MAX}; found {count!r}")
 
 

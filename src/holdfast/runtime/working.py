@@ -43,3 +43,15 @@ async def worked(work: Callable[..., Awaitable[T]], given: Any, of: str) -> T:
             "inside; on a handle without an event loop, give a plain function"
         )
     return made  # type: ignore[no-any-return]
+
+
+def checked_progress(progress: Any) -> None:
+    """Refuse what cannot be told how far a long call has come. Raises InvalidInput."""
+    if progress is None:
+        return
+    if not callable(progress):
+        raise InvalidInput(f"progress is a function; found a {type(progress).__name__}")
+    if inspect.iscoroutinefunction(progress):
+        raise InvalidInput(
+            "progress is a plain function; found a coroutine function, which nobody would await"
+        )

@@ -19,6 +19,7 @@ from holdfast.records.verbs import EntryVerbs as AsyncEntryVerbs
 from holdfast.records.verbs import Version
 from holdfast.records.write import Write
 from holdfast.runtime.drive import drive
+from holdfast.runtime.working import checked_progress
 from holdfast.store.change import Change
 from holdfast.store.versions.entry import Entry, PastVersion
 from holdfast.sync.walk import Walk
@@ -267,6 +268,7 @@ class EntryBulk(EntryVerbs[T]):
             "if_absent": if_absent,
             "if_changed": if_changed,
         }
+        checked_progress(progress)
         made: dict[StoreKey, Entry[T]] = {}
         written = 0
         for writes in commits(set_writes(values, shared), atomic):
