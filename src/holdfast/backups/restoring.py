@@ -25,6 +25,7 @@ from holdfast.contract.errors import IntegrityFailed, StoreExists, Unsupported
 from holdfast.contract.record import Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.runtime.drive import drive
+from holdfast.runtime.working import checked_progress
 from holdfast.store import layout
 from holdfast.store.encryption.settings import Encryption
 from holdfast.store.format import ENCRYPTION, features_above, read_format, with_features
@@ -116,6 +117,7 @@ async def restore(
     require_moment("to", to)
     require_moment("at", at)
     require_bare(address)
+    checked_progress(progress)
     found = await verify(files, components, to, at)
     chain = chain_of(found, to) if at is None else chain_at(found, at)
     if encryption is not None:
@@ -153,6 +155,7 @@ async def copy(
         Unsupported: the source has no snapshots.
     """
     require_bare(address)
+    checked_progress(progress)
     if not source.capabilities.snapshots:
         raise Unsupported(
             f"a copy needs snapshots, which the engine {source.capabilities.engine} does not have; "

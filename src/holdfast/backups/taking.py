@@ -29,6 +29,7 @@ from holdfast.contract.errors import (
 )
 from holdfast.contract.files import NO_ROOM, flush_directory
 from holdfast.runtime.drive import drive
+from holdfast.runtime.working import checked_progress
 
 #: What the name of a backup under way ends with.
 PARTIAL = ".partial"
@@ -62,6 +63,7 @@ async def back_up(
 ) -> Taken:
     """Back up to a file, a binary stream, or a URL that fsspec knows. See `Database.backup`."""
     place = stream_or_path(target)
+    checked_progress(progress)
     chosen = compression or best_compression()
     compression_named(chosen).compress(b"")  # Its library is there, or that is said now.
     gone: list[bool] = []

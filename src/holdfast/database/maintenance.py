@@ -11,6 +11,7 @@ from holdfast.contract.config import EngineConfig
 from holdfast.contract.errors import ReadOnly
 from holdfast.database.lifecycle import Handle
 from holdfast.runtime.drive import drive
+from holdfast.runtime.working import checked_progress
 from holdfast.store.check import check_rows
 from holdfast.store.encrypted import below_encryption
 from holdfast.store.encryption.keys import DataKeys
@@ -102,6 +103,7 @@ class Maintained(Handle):
         self._guard()
         from holdfast.store.stats import stats_of
 
+        checked_progress(progress)
         engine = self._open_engine()
         if engine.capabilities.io is Io.REMOTE:
             return await stats_of(engine, progress)

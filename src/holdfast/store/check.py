@@ -12,6 +12,7 @@ from holdfast.contract.engine import Engine
 from holdfast.contract.errors import IntegrityFailed, StoreError
 from holdfast.contract.record import Range
 from holdfast.runtime.drive import drive
+from holdfast.runtime.working import checked_progress
 from holdfast.store import layout
 from holdfast.store.feed.feed import Feed
 from holdfast.store.instances import SharedDatabase
@@ -37,11 +38,33 @@ async def check_rows(
         engine: as the handle sees it.
         progress: called now and then with how many values were looked at; from another thread.
     """
-    if engine.capabilities.io is Io.REMOTE:
-        return await _check(shared, engine, progress)
-    # Not on a loop: digests of big values take their time.
-    runtime = engine.components.host.runtime()
-    return await runtime.offload(lambda: drive(_check(shared, engine, progress)))
+    checked_progress(progress)
+    told = None if progress is None else _telling(progress)
+    try:
+        if engine.capabilities.io is Io.REMOTE:
+            return await _check(shared, engine, told)
+        # Not on a loop: digests of big values take their time.
+        runtime = engine.components.host.runtime()
+        return await runtime.offload(lambda: drive(_check(shared, engine, told)))
+    except _Stopped as stopped:
+        raise stopped.error from None
+
+
+class _Stopped(BaseException):
+    """Carries what `progress` raised past those who would take it for a fault of a view."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def _telling(progress: Progress) -> Progress:
+    def tell(looked_at: int) -> None:
+        try:
+            progress(looked_at)
+        except Exception as error:
+            raise _Stopped(error) from error
+
+    return tell
 
 
 async def _check(shared: SharedDatabase, engine: Engine, progress: Progress | None) -> list[str]:
