@@ -30,6 +30,7 @@ async def test_what_cannot_be_told_is_refused_before_anything_is_made(
             lambda: db.copy_to(f"sqlite:///{tmp_path}/copy.db", progress=wrong),
             lambda: db.check(progress=wrong),
             lambda: db.stats(progress=wrong),
+            lambda: db.compact(progress=wrong),
             lambda: holdfast.restore([full], f"sqlite:///{tmp_path}/new.db", progress=wrong),
         ]
         for call in calls:

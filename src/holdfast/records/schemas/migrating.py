@@ -15,6 +15,7 @@ from holdfast.records.interface import KeyValueStoreInterface
 from holdfast.records.requirements import SCHEMAS, Requirements
 from holdfast.records.schemas.schema import Schema
 from holdfast.records.write import SetValue, Write, migration
+from holdfast.runtime.working import checked_progress
 from holdfast.store.versions.entry import Entry
 
 #: How many entries, and about how many bytes of them, one commit migrates.
@@ -62,6 +63,7 @@ class Migration:
 
     async def run(self, namespace: str, progress: Callable[[int, int], None] | None) -> Migrated:
         """Do what is left to do. The namespace is in its canonical spelling."""
+        checked_progress(progress)
         place = self._place(namespace)
         segments = parse_namespace(namespace)
         kept = await self._store.get(place)

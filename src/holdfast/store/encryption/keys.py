@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.contract.engine import Engine
 from holdfast.contract.errors import InvalidInput
+from holdfast.runtime.working import checked_progress
 from holdfast.store.encrypted import encryption_of
 from holdfast.store.instants import instant
 from holdfast.store.keyspaces import Keyspaces
@@ -93,6 +94,7 @@ class DataKeys:
                 are done. Asked again, it goes on with these.
         """
         layer = self._layer()
+        checked_progress(progress)
         from holdfast.layers.encrypt import rotation
 
         return await rotation.rotate(layer, name, rewrite=rewrite, progress=progress)
@@ -141,6 +143,7 @@ class DataKeys:
             Unsupported: the provider destroys no master keys.
         """
         layer = self._layer()
+        checked_progress(progress)
         from holdfast.layers.encrypt import rotation
 
         destroyed = await rotation.destroy(layer, name, progress)

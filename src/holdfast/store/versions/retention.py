@@ -20,6 +20,7 @@ from holdfast.contract.engine import Engine
 from holdfast.contract.errors import IntegrityFailed, InvalidInput, KeyNotFound, StoreNotFound
 from holdfast.contract.record import Record
 from holdfast.contract.runtime import Clock
+from holdfast.runtime.working import checked_progress
 from holdfast.store import layout
 from holdfast.store.feed.feed import Feed
 from holdfast.store.keyspaces import Keyspaces
@@ -257,6 +258,7 @@ class Retention:
         Raises:
             IntegrityFailed: the settings cannot be read; set them anew.
         """
+        checked_progress(progress)
         await self.refresh()
         if self._unreadable is not None:
             raise self._unreadable
