@@ -38,6 +38,8 @@ class Lookup(NamedTuple):
         valued: whether the values of the rows of the index are wanted; otherwise they may be empty.
         keep: tells by its value whether a row of the index is wanted. With it nothing is answered
             where a span has more rows than the limit.
+        sift: beside `keep`, where looking at values costs more: tells by its key whether a row of
+            the index is wanted; None: its value tells. An engine may do without it.
     """
 
     fence: Fence
@@ -49,6 +51,7 @@ class Lookup(NamedTuple):
     valued: bool = True
     keep: Callable[[bytes], bool] | None = None
     in_value: int | None = None
+    sift: Callable[[bytes], bool | None] | None = None
 
     def target(self, key: bytes, value: bytes) -> bytes:
         """The key of the row that a row of the index refers to."""

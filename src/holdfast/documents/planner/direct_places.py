@@ -14,7 +14,7 @@ from typing import Any, Final
 from holdfast.contract.engine import NOT_NOW
 from holdfast.contract.lookup import Fence, LookedUp, Lookup
 from holdfast.documents.geo.cells import CODE_BYTES
-from holdfast.documents.geo.index import places_in, ranges
+from holdfast.documents.geo.index import places_in, ranges, sieve
 from holdfast.documents.geo.shapes import Box, Point, circle_box
 from holdfast.documents.indexes.definition import IndexDefinition, index_prefix
 from holdfast.documents.planner.direct import Direct, documents_of, living
@@ -121,8 +121,13 @@ class DirectPlaces:
             spans.append((prefix + one.start, prefix + one.end))
         if peek is None or not spans:
             return None
+        near = self._nearest
+        # Where the nearest are wanted, every place is looked at that is not outside for sure.
+        sift = sieve(box, self._at - CODE_BYTES, inside=None if near else True)
         cut = (self._at, None)
-        rows = peek(Lookup(self._fence, spans, False, ROWS_MAX, self._data, cut, True, keep))
+        rows = peek(
+            Lookup(self._fence, spans, False, ROWS_MAX, self._data, cut, near, keep, sift=sift)
+        )
         return None if rows is NOT_NOW else living(storage, rows)
 
     def _around(self, storage: DocumentStorage, near: Place, wanted: int) -> list[LookedUp] | None:

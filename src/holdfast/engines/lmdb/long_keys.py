@@ -103,7 +103,7 @@ class Tree:
         self, lookup: Lookup
     ) -> list[LookedUp] | None:
         """What an index lookup finds; None: the fence is not right, or there are long keys."""
-        fence, spans, reverse, limit, into, cut, _, keep, in_value = lookup
+        fence, spans, reverse, limit, into, cut, _, keep, in_value, _ = lookup
         if not self._right(fence):
             return None
         at, length = cut or (0, 0)

@@ -40,15 +40,17 @@ class Reader:
         away: it is kept for a snapshot, or closed.
         closed: its connection is closed.
         execute: a statement, before whose end there is no other.
+        prefix: of appended rows, which stays for good; None: none is known.
     """
 
-    __slots__ = ("__weakref__", "_cursor", "away", "closed", "connection", "execute")
+    __slots__ = ("__weakref__", "_cursor", "away", "closed", "connection", "execute", "prefix")
 
     connection: sqlite3.Connection
 
     def __init__(self) -> None:
         self.away = self.closed = False
         self._cursor: sqlite3.Cursor | None = None
+        self.prefix: bytes | None = None
 
     def attach(self, connection: sqlite3.Connection) -> None:
         """Read through this connection."""
@@ -66,7 +68,7 @@ class Reader:
     def pass_on(self, heir: Reader) -> None:
         """Give the connection to another reader, and have none any more."""
         heir.connection, heir._cursor = self.connection, self._cursor
-        heir.execute = self.execute
+        heir.execute, heir.prefix = self.execute, self.prefix
         del self.connection
         self._cursor = None
 
