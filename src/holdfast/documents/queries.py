@@ -114,14 +114,19 @@ class Queries(Generic[T]):
     ) -> list[T]:
         """The documents that match; see `query`."""
         if select is None and after is None and hint is None:
-            known = await self._directly(conditions, order_by, limit, offset, equal)
+            known = self._known(conditions, order_by, limit, offset, equal)
             if known is not None:
-                return known if self._typed.plain else list(map(self._typed.from_plain, known))
+                direct, storage, values = known
+                found = direct.documents(storage, values, limit, offset)
+                if found is not None:
+                    return found if self._typed.plain else list(map(self._typed.from_plain, found))
+            else:
+                await self._learn(conditions, order_by, limit, offset, equal)
         wanted = as_query(conditions, order_by, limit, offset, select, after, equal)
-        found = await self._all(wanted, hint)
+        rows = await self._all(wanted, hint)
         if wanted.select is None and self._typed.plain:
-            return [entry.value for _, _, entry in found]
-        return list(map(self._keep(wanted), found))
+            return [entry.value for _, _, entry in rows]
+        return list(map(self._keep(wanted), rows))
 
     async def find_one(
         self,
@@ -135,12 +140,17 @@ class Queries(Generic[T]):
     ) -> T | None:
         """The first document that matches, or None; see `query`."""
         if select is None and after is None and hint is None:
-            known = await self._directly(conditions, order_by, 1, offset, equal)
+            known = self._known(conditions, order_by, 1, offset, equal)
             if known is not None:
-                return self._typed.from_plain(known[0]) if known else None
+                direct, storage, values = known
+                found = direct.documents(storage, values, 1, offset)
+                if found is not None:
+                    return self._typed.from_plain(found[0]) if found else None
+            else:
+                await self._learn(conditions, order_by, 1, offset, equal)
         wanted = as_query(conditions, order_by, 1, offset, select, after, equal)
-        for found in await self._all(wanted, hint):
-            return self._keep(wanted)(found)
+        for row in await self._all(wanted, hint):
+            return self._keep(wanted)(row)
         return None
 
     async def count(
@@ -156,10 +166,14 @@ class Queries(Generic[T]):
         No document is read where the bounds of an index say it all.
         """
         if hint is None and limit is None and offset == 0:
-            known = await self._known(conditions, (), None, 0, equal)
-            counted = None if known is None else known[0].count(*known[1:])
-            if counted is not None:
-                return counted
+            known = self._known(conditions, (), None, 0, equal)
+            if known is not None:
+                direct, storage, values = known
+                counted = direct.count(storage, values)
+                if counted is not None:
+                    return counted
+            else:
+                await self._learn(conditions, (), None, 0, equal)
         wanted = as_query(conditions, (), limit, offset, None, None, equal)
         storage = await self._find()
         if storage is None:
@@ -349,19 +363,7 @@ class Queries(Generic[T]):
         finally:
             await walk.aclose()
 
-    async def _directly(
-        self,
-        conditions: tuple[Any, ...],
-        order_by: Any,
-        limit: int | None,
-        offset: int,
-        equal: dict[str, Any],
-    ) -> list[Any] | None:
-        """The plain documents, if a query of this spelling is known; None: it has to be planned."""
-        known = await self._known(conditions, order_by, limit, offset, equal)
-        return None if known is None else known[0].documents(*known[1:], limit, offset)
-
-    async def _known(
+    def _known(
         self,
         conditions: tuple[Any, ...],
         order_by: Any,
@@ -371,18 +373,31 @@ class Queries(Generic[T]):
     ) -> tuple[Direct | DirectPlaces, DocumentStorage, list[Any]] | None:
         """What is kept of queries of this spelling, the storage, and the values; None: nothing."""
         asked = spelled(conditions, order_by, limit, offset, equal)
-        storage = None if asked is None else await self._collections.find(self._name)
-        if asked is None or storage is None or storage.engine.peek_lookup is None:
+        storage = self._collections.at_hand(self._name)
+        if asked is None or storage is None:
             return None
         storage.space.check()
         shape, values = asked
-        try:
-            direct = storage.planned.direct[shape]
-        except KeyError:
-            wanted = as_query(conditions, order_by, limit, offset, None, None, equal)
-            keep_direct(shape, await self._plan(storage, wanted, None), storage)
-            return None
+        direct = storage.planned.direct.get(shape)
         return None if direct is None else (direct, storage, values)
+
+    async def _learn(
+        self,
+        conditions: tuple[Any, ...],
+        order_by: Any,
+        limit: int | None,
+        offset: int,
+        equal: dict[str, Any],
+    ) -> None:
+        """Keep what later queries of this spelling have in common with this one."""
+        asked = spelled(conditions, order_by, limit, offset, equal)
+        storage = None if asked is None else await self._find()
+        if asked is None or storage is None or storage.engine.peek_lookup is None:
+            return
+        storage.space.check()
+        if asked[0] not in storage.planned.direct:
+            wanted = as_query(conditions, order_by, limit, offset, None, None, equal)
+            keep_direct(asked[0], await self._plan(storage, wanted, None), storage)
 
     async def _plan(self, storage: DocumentStorage, wanted: Query, hint: str | None) -> QueryPlan:
         catalogue = await storage.catalogue()
