@@ -1,9 +1,11 @@
-"""What indexes are asked in one read: rows with those that their keys refer to, and counts."""
+"""What is asked in one read: rows of indexes with what they refer to, counts, and rows sifted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from holdfast.contract.record import Range, Record
 
 #: The last two bytes of a key tell how long the part before them is that names its target.
 TAIL: Final = None
@@ -78,3 +80,21 @@ class Tally(NamedTuple):
 
     fence: Fence
     spans: Sequence[tuple[bytes, bytes, int]]
+
+
+#: What is seen in the value of a row; None: nothing that is wanted.
+Look = Callable[[bytes], Any]
+
+
+class Sifted(NamedTuple):
+    """The rows of a page of which something is wanted.
+
+    Attributes:
+        rows: each with what was seen in its value, in the order of the walk.
+        looked: how many rows were looked at.
+        resume: the range that is left to look at; None: nothing is.
+    """
+
+    rows: list[tuple[bytes, Record, Any]]
+    looked: int
+    resume: Range | None

@@ -168,8 +168,8 @@ class Queries(Generic[T]):
         if hint is None and limit is None and offset == 0:
             known = self._known(conditions, (), None, 0, equal)
             if known is not None:
-                direct, storage, values = known
-                counted = direct.count(storage, values)
+                direct, at_hand, values = known
+                counted = direct.count(at_hand, values)
                 if counted is not None:
                     return counted
             else:

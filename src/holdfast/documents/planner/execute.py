@@ -10,8 +10,9 @@ from typing import Any, Final, cast
 
 from holdfast.codecs import envelope
 from holdfast.codecs.keys import unpack_text
-from holdfast.contract.engine import Engine
+from holdfast.contract.engine import NOT_NOW, Engine, NotNow
 from holdfast.contract.errors import QuotaExceeded
+from holdfast.contract.lookup import Sifted
 from holdfast.contract.record import Range, Record
 from holdfast.documents.planner.found import Examined, Found
 from holdfast.documents.planner.lens import Fields, Lens, joined, of_condition, of_page
@@ -46,6 +47,8 @@ from holdfast.store import layout
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.transaction import TransactionEngine
 
+#: Rows, what is wanted of their documents, whether one is MISSING, and what tests the others yet.
+_Rows = tuple[list[tuple[bytes, Record]], list[Any], bool, Test | None]
 #: How many documents a walk that may meet one twice remembers at most.
 SEEN_MAX: Final = 2_000_000
 
@@ -244,36 +247,48 @@ class Run:
                 async for row in results:
                     yield [row[1]]
             return
-        test = self._test
         async with aclosing(self._rows(None)) as pages:
-            async for rows, documents, odd in pages:
+            async for rows, documents, odd, test in pages:
                 if odd:
-                    yield [row[1] for row in await self._found(rows, documents, odd=odd)]
+                    yield [row[1] for row in await self._odd(zip(rows, documents, strict=True))]
                 else:
                     yield documents if test is None else [*filter(test, documents)]
 
     async def _scanned(self, behind: str | None) -> AsyncGenerator[list[Found], None]:
         async with aclosing(self._rows(behind)) as pages:
-            async for rows, documents, odd in pages:
-                yield await self._found(rows, documents, odd=odd)
+            async for rows, documents, odd, test in pages:
+                yield await self._found(rows, documents, test, odd=odd)
 
-    async def _rows(
-        self, behind: str | None
-    ) -> AsyncGenerator[tuple[list[tuple[bytes, Record]], list[Any], bool], None]:
-        """The rows of the collection page by page, and what the lens makes of them."""
-        storage = self.storage
+    async def _rows(self, behind: str | None) -> AsyncGenerator[_Rows, None]:
+        """The rows of the collection page by page, those at least that match."""
+        storage, moment, test = self.storage, self.moment, self._test
         whole = storage.whole
         rest: Range | None = whole
         if behind is not None:
             rest = Range(storage.data_key(behind) + b"\0", whole.end)
+        look = None
+        if test is not None and isinstance(moment, SnapshotEngine):
+            look = self._lens.that_meet(test)
         rows_wanted, seen = FIRST_PAGE_ROWS, 0
         while rest is not None:
-            page = await self.moment.scan(replace(rest, limit=rows_wanted))
+            wanted = replace(rest, limit=rows_wanted)
+            sifted: Sifted | NotNow = NOT_NOW
+            if look is not None and isinstance(moment, SnapshotEngine):
+                sifted = moment.sift(wanted, look)
+            if sifted is NOT_NOW:
+                look = None
+                page = await moment.scan(wanted)
+                rest, looked = page.resume, len(page.rows)
+                found: _Rows = page.rows, *self._lens.documents(page.rows), test
+            else:
+                looked, rest = sifted.looked, sifted.resume
+                documents = [document for _, _, document in sifted.rows]
+                odd = any(document is MISSING for document in documents)
+                found = [row[:2] for row in sifted.rows], documents, odd, None
             rows_wanted = min(rows_wanted * PAGE_GROWTH, LAST_PAGE_ROWS)
-            seen += len(page.rows)
-            self.examined.documents += len(page.rows)
-            yield page.rows, *self._lens.documents(page.rows)
-            rest = page.resume
+            seen += looked
+            self.examined.documents += looked
+            yield found
         if behind is None:
             storage.known.documents = seen
 
@@ -291,13 +306,18 @@ class Run:
             if record is not None
         ]
         documents, odd = self._lens.documents(rows)
-        return await self._found(rows, documents, odd=odd)
+        return await self._found(rows, documents, self._test, odd=odd)
 
     async def _found(
-        self, rows: list[tuple[bytes, Record]], documents: list[Any], *, odd: bool
+        self,
+        rows: list[tuple[bytes, Record]],
+        documents: list[Any],
+        test: Test | None,
+        *,
+        odd: bool,
     ) -> list[Found]:
-        """The rows that are of living documents that match."""
-        storage, test, skip = self.storage, self._test, layout.REGION_BYTES
+        """The rows that are of living documents that match; None: they do, if nothing is odd."""
+        storage, skip = self.storage, layout.REGION_BYTES
         pairs: Iterable[tuple[tuple[bytes, Record], Any]] = zip(rows, documents, strict=True)
         if odd:
             return await self._odd(pairs)

@@ -92,6 +92,27 @@ class Lens:
                     return MISSING
         return MISSING
 
+    def that_meet(self, test: Callable[[Any], bool]) -> Callable[[bytes], Any]:
+        """What tells of a stored document what is wanted of it, if it meets a test; else None.
+
+        MISSING: its entry has to tell, also if it may have run out.
+        """
+        decode = self._decode or _nothing
+
+        def seen(stored: bytes) -> Any:
+            if stored[EXTRAS:PLAINLY] == NO_EXTRAS and not stored[1] & _ODD:
+                try:
+                    document = decode(stored[PLAINLY:])
+                except UNREADABLE:
+                    return MISSING
+            else:
+                document = self._one(stored)
+            if document is MISSING or document is None:
+                return MISSING
+            return document if test(document) else None
+
+        return seen
+
     def documents(self, rows: Sequence[tuple[bytes, Record]]) -> tuple[list[Any], bool]:
         """The same of many rows, and whether one is MISSING: also if it may have run out."""
         self._missing = False

@@ -16,10 +16,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 import lmdb
 
-from holdfast.contract.lookup import Fence, LookedUp, Lookup, Tally
+from holdfast.contract.lookup import Fence, Look, LookedUp, Lookup, Sifted, Tally
 from holdfast.contract.record import Page, Range, Record
 from holdfast.engines.lmdb import facts
 from holdfast.engines.lmdb.records import unpack
@@ -98,6 +99,33 @@ class Tree:
         finally:
             cursor.close()
         return Page(page, None, revision)
+
+    def sifted(self, range: Range, rows_max: int, look: Look) -> Sifted | None:
+        """Of so many rows of the range those of which `look` wants anything.
+
+        None: there are long keys.
+        """
+        reverse = range.reverse
+        lower, upper = self._stored_bounds(b"", range.start, range.end)
+        cursor = self._transaction.cursor(self._rows)
+        rows: list[tuple[bytes, Record, Any]] = []
+        looked = 0
+        try:
+            for key, stored in _from(cursor, lower, upper, reverse=reverse):
+                if len(key) > STORED_KEY_BYTES_MAX:
+                    return None
+                if key < lower if reverse else upper is not None and key >= upper:
+                    break
+                looked += 1
+                value = stored[8:]
+                seen = look(value)
+                if seen is not None:
+                    rows.append((key, _make(Record, (value, _from_bytes(stored[:8]))), seen))
+                if looked == rows_max:
+                    return Sifted(rows, looked, range.after(key))
+        finally:
+            cursor.close()
+        return Sifted(rows, looked, None)
 
     def lookup(  # noqa: C901, PLR0912 - one loop, for every comparison in it counts
         self, lookup: Lookup

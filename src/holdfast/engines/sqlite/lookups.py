@@ -7,12 +7,15 @@ reads discards the reader then, and its transaction with it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from functools import cache
 from typing import Any, Final
 
-from holdfast.contract.lookup import LookedUp, Lookup
+from holdfast.contract.lookup import Look, LookedUp, Lookup, Sifted
+from holdfast.contract.record import Range, Record
+from holdfast.engines.sqlite.appended import AppendedKeys
 from holdfast.engines.sqlite.readers import Reader
-from holdfast.engines.sqlite.statements import Execute
+from holdfast.engines.sqlite.statements import VIEW, Execute, record_of, rows_of
 from holdfast.engines.sqlite.together import values_of
 
 #: A span of a lookup. It finds nothing where the fence is not right, which costs no row a look:
@@ -154,6 +157,24 @@ def _sifted(spans: int, reverse: bool, by_key: bool) -> str:
         value="id" if by_key else "value", direction="DESC" if reverse else "ASC"
     )
     return _SIFTED.format(spans=span * spans)
+
+
+def sifted(reader: Reader, range: Range, rows_max: int, look: Look) -> Sifted:
+    """Of so many rows of the range those of which `look` wants anything, in a transaction."""
+    _, prefix = reader.execute(VIEW).fetchone()
+    keys = None if prefix is None else AppendedKeys(prefix)
+    rows: list[tuple[bytes, Record, Any]] = []
+    looked = 0
+    # An unfinished walk would hold its view of the database.
+    with closing(rows_of(reader.connection.execute, keys, range, rows_max)) as found:
+        for key, value, written in found:
+            looked += 1
+            seen = look(value)
+            if seen is not None:
+                rows.append((key, record_of((value, written)), seen))
+            if looked == rows_max:
+                return Sifted(rows, looked, range.after(key))
+    return Sifted(rows, looked, None)
 
 
 # --- Appended rows ------------------------------------------------------------------------------
