@@ -247,7 +247,7 @@ class Run:
                 async for row in results:
                     yield [row[1]]
             return
-        async with aclosing(self._rows(None)) as pages:
+        async with aclosing(self._rows(None, keys=False)) as pages:
             async for rows, documents, odd, test in pages:
                 if odd:
                     yield [row[1] for row in await self._odd(zip(rows, documents, strict=True))]
@@ -259,31 +259,38 @@ class Run:
             async for rows, documents, odd, test in pages:
                 yield await self._found(rows, documents, test, odd=odd)
 
-    async def _rows(self, behind: str | None) -> AsyncGenerator[_Rows, None]:
-        """The rows of the collection page by page, those at least that match."""
+    async def _rows(self, behind: str | None, *, keys: bool = True) -> AsyncGenerator[_Rows, None]:
+        """The rows of the collection page by page, those at least that match.
+
+        Without keys documents may come without rows, if none of them is odd.
+        """
         storage, moment, test = self.storage, self.moment, self._test
         whole = storage.whole
         rest: Range | None = whole
         if behind is not None:
             rest = Range(storage.data_key(behind) + b"\0", whole.end)
+        gathered: list[Any] | None = None if keys else []
         look = None
-        if test is not None and isinstance(moment, SnapshotEngine):
-            look = self._lens.that_meet(test)
+        if isinstance(moment, SnapshotEngine) and (test is not None or not keys):
+            look = self._lens.that_meet(test, gathered)
         rows_wanted, seen = FIRST_PAGE_ROWS, 0
         while rest is not None:
             wanted = replace(rest, limit=rows_wanted)
             sifted: Sifted | NotNow = NOT_NOW
             if look is not None and isinstance(moment, SnapshotEngine):
                 sifted = moment.sift(wanted, look)
-            if sifted is NOT_NOW:
-                look = None
+            documents = gathered
+            if gathered is not None:
+                documents, gathered[:] = gathered.copy(), []
+            if sifted is NOT_NOW or (not keys and sifted.rows):
                 page = await moment.scan(wanted)
                 rest, looked = page.resume, len(page.rows)
                 found: _Rows = page.rows, *self._lens.documents(page.rows), test
             else:
                 looked, rest = sifted.looked, sifted.resume
-                documents = [document for _, _, document in sifted.rows]
-                odd = any(document is MISSING for document in documents)
+                if documents is None:
+                    documents = [document for _, _, document in sifted.rows]
+                odd = any(document is MISSING for _, _, document in sifted.rows)
                 found = [row[:2] for row in sifted.rows], documents, odd, None
             rows_wanted = min(rows_wanted * PAGE_GROWTH, LAST_PAGE_ROWS)
             seen += looked

@@ -92,12 +92,16 @@ class Lens:
                     return MISSING
         return MISSING
 
-    def that_meet(self, test: Callable[[Any], bool]) -> Callable[[bytes], Any]:
+    def that_meet(
+        self, test: Callable[[Any], bool] | None, into: list[Any] | None = None
+    ) -> Callable[[bytes], Any]:
         """What tells of a stored document what is wanted of it, if it meets a test; else None.
 
-        MISSING: its entry has to tell, also if it may have run out.
+        MISSING: its entry has to tell, also if it may have run out. `into` takes what is wanted of
+        the others, if given: they are not told then.
         """
         decode = self._decode or _nothing
+        take = None if into is None else into.append
 
         def seen(stored: bytes) -> Any:
             if stored[EXTRAS:PLAINLY] == NO_EXTRAS and not stored[1] & _ODD:
@@ -109,7 +113,9 @@ class Lens:
                 document = self._one(stored)
             if document is MISSING or document is None:
                 return MISSING
-            return document if test(document) else None
+            if test is not None and not test(document):
+                return None
+            return document if take is None else take(document)
 
         return seen
 

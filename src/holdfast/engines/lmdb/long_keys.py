@@ -14,7 +14,7 @@ the 480 bytes alone and before everything else. Databases without long keys pay 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -22,6 +22,7 @@ import lmdb
 
 from holdfast.contract.lookup import Fence, Look, LookedUp, Lookup, Sifted, Tally
 from holdfast.contract.record import Page, Range, Record
+from holdfast.engines.embedded.paging import gathered
 from holdfast.engines.lmdb import facts
 from holdfast.engines.lmdb.records import unpack
 
@@ -35,6 +36,8 @@ _MARKER = b"\0"
 #: The row of the main tree that holds the number the next subtree gets.
 NEXT_SUBTREE = b"subtree"
 _NUMBER_BYTES = 8
+#: A page of so many rows is gathered, and not made row by row.
+_MANY_ROWS = 64
 #: How many keys a count looks at in a step: at first, of those before, and at most.
 _COUNTED_FIRST = 64
 _COUNTED_PART = 8
@@ -86,8 +89,13 @@ class Tree:
         bytes_left = bytes_max
         revision = facts.read_head(self._transaction).revision
         try:
-            for key, stored in _from(cursor, lower, upper, reverse=reverse):
-                # Every comparison counts here: a page has a thousand rows.
+            found = _from(cursor, lower, upper, reverse=reverse)
+            if rows_max >= _MANY_ROWS and not self._transaction.stat(self._long)["entries"]:
+                made = _made(lower, upper, reverse=reverse)
+                page, full = gathered(found, made, rows_max, bytes_max)
+                return Page(page, range.after(page[-1][0]) if full else None, revision)
+            for key, stored in found:
+                # Every comparison counts here.
                 if len(key) > STORED_KEY_BYTES_MAX:
                     return page_of(self.walk_range(range), range, rows_max, bytes_max, revision)
                 if key < lower if reverse else upper is not None and key >= upper:
@@ -377,6 +385,21 @@ def _after(number: bytes) -> bytes | None:
     if not number:
         return None
     return (int.from_bytes(number, "big") + 1).to_bytes(_NUMBER_BYTES, "big")
+
+
+def _made(
+    lower: bytes, upper: bytes | None, *, reverse: bool
+) -> Callable[[list[tuple[bytes, bytes]]], list[tuple[bytes, Record]]]:
+    """What makes rows between the bounds of stored ones from where they begin."""
+
+    def made(some: list[tuple[bytes, bytes]]) -> list[tuple[bytes, Record]]:
+        if reverse and some and some[-1][0] < lower:
+            some = [row for row in some if row[0] >= lower]
+        elif upper is not None and some and some[-1][0] >= upper and not reverse:
+            some = [row for row in some if row[0] < upper]
+        return [(key, _make(Record, (stored[8:], _from_bytes(stored[:8])))) for key, stored in some]
+
+    return made
 
 
 def page_of(
