@@ -69,7 +69,7 @@ def test_scores_reckoned_at_once_are_those_of_block_by_block(
     # A row that says less, as those of an older index may.
     rows.rows[lengths_key(1)] = some[: len(some) // 2]
     reckoned = 0
-    real = search_module.scored_together
+    real = together.scored_together
 
     def counted(*arguments: Any) -> Any:
         nonlocal reckoned

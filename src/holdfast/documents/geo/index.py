@@ -87,9 +87,14 @@ def changes(
 
 def ranges(box: Box, cells_max: int = COVERING_CELLS_MAX) -> list[Range]:
     """The ranges of rows that hold every place in the box; more places lie in them."""
+    return [Range(start, end) for start, end in spans_of(box, cells_max)]
+
+
+def spans_of(box: Box, cells_max: int = COVERING_CELLS_MAX) -> list[tuple[bytes, bytes | None]]:
+    """The same as pairs: the first key, and the one behind the last."""
     return [
         # Behind the last cell of the earth there is no code.
-        Range(_key(start), _key(end) if end < 1 << 8 * CODE_BYTES else None)
+        (_key(start), _key(end) if end < 1 << 8 * CODE_BYTES else None)
         for start, end in covering(box, cells_max)
     ]
 

@@ -124,9 +124,11 @@ def _kept(reader: Reader, lookup: Lookup, keep: Keep, sift: Sift | None) -> list
         wanted = [row for row in rows if keep(row[1])]
     else:
         wanted = _sieved(execute, rows, sift, keep, valued=lookup.valued)
-    if lookup.in_value is None:
-        target = lookup.target
-        targets = [target(key, b"") for key, _ in wanted]
+    into, cut = lookup.into, lookup.cut
+    if lookup.in_value is None and cut is not None and cut[1] is None:
+        # As of a spatial index, without a call for each.
+        at = cut[0]
+        targets = [into + key[at:] for key, _ in wanted]
     else:
         targets = [lookup.target(key, value) for key, value in wanted]
     found = values_of(execute, targets)
