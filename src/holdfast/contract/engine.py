@@ -112,9 +112,9 @@ class Engine(ABC):
     #: How many rows some ranges have; otherwise like `peek_lookup`.
     peek_tally: Callable[[Tally], list[int] | NotNow] | None = None
 
-    #: The rows of a page of a snapshot of which something is wanted, up to the limit of the range;
-    #: without a coroutine, or NOT_NOW. Records are made of these alone: most are not wanted where
-    #: somebody looks at all. None like `peek_lookup`.
+    #: The rows of a page of a snapshot of which something is wanted, without a coroutine, or
+    #: NOT_NOW. The page is the one that `scan` gives, but records are made of these rows alone:
+    #: most are not wanted where somebody looks at all. None like `peek_lookup`.
     peek_sifted: Callable[[Range, Look, Snapshot], Sifted | NotNow] | None = None
 
     #: `transact` without a coroutine, where the caller's thread may decide and commit here and

@@ -178,8 +178,11 @@ class LmdbEngine(EngineOnFiles):
         own = self._own(at)
         if range.empty:
             return Sifted([], 0, None)
+        bytes_max = self._capabilities.page_bytes_max
         sifted = own.reading(
-            lambda tree: tree.sifted(range, rows_max, look) if isinstance(tree, Tree) else None
+            lambda tree: (
+                tree.sifted(range, rows_max, bytes_max, look) if isinstance(tree, Tree) else None
+            )
         )
         return NOT_NOW if sifted is None else sifted
 

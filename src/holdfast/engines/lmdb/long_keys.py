@@ -108,7 +108,7 @@ class Tree:
             cursor.close()
         return Page(page, None, revision)
 
-    def sifted(self, range: Range, rows_max: int, look: Look) -> Sifted | None:
+    def sifted(self, range: Range, rows_max: int, bytes_max: int, look: Look) -> Sifted | None:
         """Of so many rows of the range those of which `look` wants anything.
 
         None: there are long keys.
@@ -117,7 +117,7 @@ class Tree:
         lower, upper = self._stored_bounds(b"", range.start, range.end)
         cursor = self._transaction.cursor(self._rows)
         rows: list[tuple[bytes, Record, Any]] = []
-        looked = 0
+        looked, bytes_left = 0, bytes_max
         try:
             for key, stored in _from(cursor, lower, upper, reverse=reverse):
                 if len(key) > STORED_KEY_BYTES_MAX:
@@ -129,7 +129,8 @@ class Tree:
                 seen = look(value)
                 if seen is not None:
                     rows.append((key, _make(Record, (value, _from_bytes(stored[:8]))), seen))
-                if looked == rows_max:
+                bytes_left -= len(key) + len(value)
+                if looked == rows_max or bytes_left <= 0:
                     return Sifted(rows, looked, range.after(key))
         finally:
             cursor.close()

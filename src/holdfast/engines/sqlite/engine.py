@@ -194,7 +194,8 @@ class SqliteEngine(EngineOnFiles):
 
     def peek_sifted(self, range: Range, look: Look, at: Snapshot) -> Sifted | NotNow:
         rows_max = range.rows_wanted(self._capabilities.page_rows_max)
-        return self._at(at, lambda reader: sifted(reader, range, rows_max, look))
+        bytes_max = self._capabilities.page_bytes_max
+        return self._at(at, lambda reader: sifted(reader, range, rows_max, bytes_max, look))
 
     async def snapshot(self) -> SqliteSnapshot:
         if self._refusal is not None:

@@ -161,20 +161,20 @@ def _sifted(spans: int, reverse: bool, by_key: bool) -> str:
     return _SIFTED.format(spans=span * spans)
 
 
-def sifted(reader: Reader, range: Range, rows_max: int, look: Look) -> Sifted:
+def sifted(reader: Reader, range: Range, rows_max: int, bytes_max: int, look: Look) -> Sifted:
     """Of so many rows of the range those of which `look` wants anything, in a transaction."""
     _, prefix = reader.execute(VIEW).fetchone()
     keys = None if prefix is None else AppendedKeys(prefix)
     rows: list[tuple[bytes, Record, Any]] = []
-    looked = 0
+    looked, bytes_left = 0, bytes_max
     # An unfinished walk would hold its view of the database.
     with closing(rows_of(reader.connection.execute, keys, range, rows_max)) as found:
-        for key, value, written in found:
-            looked += 1
+        for looked, (key, value, written) in enumerate(found, 1):
             seen = look(value)
             if seen is not None:
                 rows.append((key, record_of((value, written)), seen))
-            if looked == rows_max:
+            bytes_left -= len(key) + len(value)
+            if bytes_left <= 0 or looked == rows_max:
                 return Sifted(rows, looked, range.after(key))
     return Sifted(rows, looked, None)
 

@@ -5,6 +5,8 @@ An engine that has no such call, or refuses it for now, leaves nothing to compar
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from holdfast.contract.batch import Batch, Delete
@@ -20,6 +22,8 @@ RANGES = (
     Range(limit=1), Range(limit=5), Range(b"2", limit=3, reverse=True), Range(b"z", b"a"),
     Range(b"zz"), Range.prefix(b"1", limit=2),
 )  # fmt: skip
+#: Several pages of them.
+BIG_BYTES, BIG_ROWS = 300_000, 20
 ROWS = tuple((b"%02d" % number, b"%d" % number) for number in range(25))
 
 
@@ -37,6 +41,24 @@ class Sifting(Section):
         if engine.peek_sifted is not None:
             with pytest.raises(StoreClosed):
                 engine.peek_sifted(Range(), bytes.hex, moment)
+
+    @promise(needs="snapshots")
+    async def test_big_rows_are_sifted_page_by_page(self, subject: Subject) -> None:
+        engine = await subject.open()
+        size = min(BIG_BYTES, engine.capabilities.value_bytes_max)
+        if engine.peek_sifted is None:
+            return
+        for at in range(BIG_ROWS):
+            await put(engine, (b"%02d" % at, b"%d" % at + bytes(size - 2)))
+        with await engine.snapshot() as moment:
+            rest, looked = cast("Range | None", Range()), 0
+            while rest is not None:
+                page = await engine.scan(rest, at=moment)
+                sifted = engine.peek_sifted(rest, _even, moment)
+                if sifted is not NOT_NOW:
+                    assert (sifted.looked, sifted.resume) == (len(page.rows), page.resume)
+                looked, rest = looked + len(page.rows), page.resume
+        assert looked == BIG_ROWS
 
     @promise(needs="snapshots")
     async def test_what_looks_at_rows_may_raise(self, subject: Subject) -> None:
