@@ -15,21 +15,21 @@ from benchmarks.workloads import counters
 #: By engine and operation: coroutine steps, and calls of Python functions.
 BOUNDS: dict[str, dict[str, tuple[float, float]]] = {
     "memory": {
-        "sync set": (0, 43), "sync get": (0, 7), "sync modify": (0, 53),
-        "sync items, each": (0.1, 2.61), "async set": (1, 50), "async get": (1, 9),
+        "sync set": (0, 43), "sync get": (0, 6), "sync modify": (0, 53),
+        "sync items, each": (0.1, 2.61), "async set": (1, 50), "async get": (1, 8),
         "async modify": (1, 60),
     },
     "lmdb relaxed": {
-        "sync set": (0, 61), "sync get": (0, 9), "sync modify": (0, 71),
-        "sync items, each": (0.1, 4), "async get": (1, 11),
+        "sync set": (0, 61), "sync get": (0, 8), "sync modify": (0, 71),
+        "sync items, each": (0.1, 4), "async get": (1, 10),
     },
     "lmdb full": {
-        "sync set": (0, 82), "sync get": (0, 7), "sync modify": (0, 92),
-        "sync items, each": (0.1, 1.8), "async get": (1, 9),
+        "sync set": (0, 82), "sync get": (0, 6), "sync modify": (0, 92),
+        "sync items, each": (0.1, 1.8), "async get": (1, 8),
     },
     "sqlite full": {
-        "sync set": (0, 91), "sync get": (0, 11), "sync modify": (0, 101),
-        "sync items, each": (0.1, 1.7), "async get": (1, 13),
+        "sync set": (0, 91), "sync get": (0, 10), "sync modify": (0, 101),
+        "sync items, each": (0.1, 1.7), "async get": (1, 12),
     },
 }  # fmt: skip
 

@@ -39,6 +39,8 @@ class Typed(Generic[T]):
         plain: whether values are plain themselves.
         to_plain: the plain value of one; it may share parts with it. Raises InvalidValue and
             SchemaValidationFailed.
+        part_to_plain: the same for something that may be a part of one. Raises InvalidValue.
+        names: of the fields that plain values of it have; None: they may have any.
         from_plain: the value of a plain one. Raises SchemaValidationFailed.
 
     Raises:
@@ -51,8 +53,11 @@ class Typed(Generic[T]):
         self.plain = kind in (None, dict, object, Any)
         self.to_plain: Callable[[Any], Any] = _as_it_is
         self.from_plain: Callable[[Any], T] = _as_it_is
+        self.part_to_plain: Callable[[Any], Any] = _as_it_is
+        self.names: frozenset[str] | None = None
         if self.plain:
             return
+        self.part_to_plain = self._part_to_plain
         if is_pydantic(kind):
             self._with_pydantic(kind)
         elif _is_struct(kind) or is_typeddict(kind) or _is_dataclass(kind):
@@ -69,6 +74,12 @@ class Typed(Generic[T]):
 
     def _with_msgspec(self, kind: Any) -> None:
         shaped = not is_typeddict(kind)
+        if _is_struct(kind):
+            self.names = _names_of_struct(kind)
+        elif shaped:
+            self.names = frozenset(field.name for field in dataclasses.fields(kind))
+        else:
+            self.names = kind.__required_keys__ | kind.__optional_keys__
 
         def to_plain(value: Any) -> Any:
             if shaped and not isinstance(value, kind):
@@ -97,6 +108,7 @@ class Typed(Generic[T]):
         from pydantic import TypeAdapter, ValidationError
 
         adapter: Any = TypeAdapter(kind)
+        self.names = _names_of_model(kind)
 
         def to_plain(value: Any) -> Any:
             if not isinstance(value, kind):
@@ -119,14 +131,27 @@ class Typed(Generic[T]):
 
         self.to_plain, self.from_plain = to_plain, from_plain
 
+    def _part_to_plain(self, part: Any) -> Any:
+        try:
+            return without_tuples(
+                msgspec.to_builtins(
+                    part, builtin_types=_BUILTIN, str_keys=True, enc_hook=_model_to_plain
+                )
+            )
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidValue(
+                f"parts of a {self!r} that become plain values were wanted; found one that does "
+                f"not: {type(error).__name__}. Give plain values, or what fields of it hold"
+            ) from error
+
     def _stopped(self, error: BaseException) -> RuntimeError:
         # It would end the walk that the value is a part of, as if there were no more.
         return RuntimeError(f"the class {self!r} raised {type(error).__name__}")
 
     def _other(self, value: Any) -> InvalidValue:
         return InvalidValue(
-            f"the {self.holder} holds values of {self!r}; found a {type(value).__name__}. "
-            f"Make a {self!r} of it first"
+            f"the {self.holder} holds values of {self!r}; found one of {type(value).__name__}. "
+            f"Make it one of {self!r} first"
         )
 
     def _unfit(self, violations: list[tuple[str, str]]) -> SchemaValidationFailed:
@@ -160,6 +185,37 @@ def instance_of(kind: Any) -> Callable[[Any], Any]:
 
 def _as_it_is(value: Any) -> Any:
     return value
+
+
+def _names_of_struct(kind: Any) -> frozenset[str] | None:
+    """The names in plain values of a Struct; None: those are lists."""
+    config = kind.__struct_config__
+    if config.array_like:
+        return None
+    tag = () if config.tag_field is None else (config.tag_field,)
+    return frozenset((*kind.__struct_encode_fields__, *tag))
+
+
+def _names_of_model(kind: Any) -> frozenset[str] | None:
+    """The names that a pydantic model reads and writes; None: any, or it cannot be told."""
+    if not hasattr(kind, "model_fields") or kind.model_config.get("extra") == "allow":
+        return None
+    names: set[str] = set()
+    for name, field in kind.model_fields.items():
+        names.add(name)
+        for alias in (field.alias, field.validation_alias, field.serialization_alias):
+            if isinstance(alias, str):
+                names.add(alias)
+            elif alias is not None:
+                return None
+    return frozenset(names)
+
+
+def _model_to_plain(part: Any) -> Any:
+    """What msgspec does not convert: an instance of a pydantic model."""
+    if is_pydantic(type(part)):
+        return part.model_dump(by_alias=True, warnings=False)
+    raise TypeError
 
 
 def _is_dataclass(kind: Any) -> bool:

@@ -36,9 +36,11 @@ if TYPE_CHECKING:
         ResultPage,
     )
     from holdfast.documents.serialization import DocumentSerializer, SerializationConfig
+    from holdfast.documents.steps import REMOVE
     from holdfast.documents.transacting import CollectionTransaction
 
 __all__ = [
+    "REMOVE",
     "BatchFailure",
     "BatchResult",
     "BatchStorage",
@@ -90,6 +92,7 @@ _HOME = {
     "Collection": "collection",
     "CollectionTransaction": "transacting",
     "LiveQuery": "live.query",
+    "REMOVE": "steps",
 }
 
 if not TYPE_CHECKING:

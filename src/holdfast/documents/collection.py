@@ -8,10 +8,11 @@ from typing import TypeVar
 
 from holdfast.contract.errors import ConfigInvalid, Unsupported
 from holdfast.documents.caching import CacheConfig, EntryCache
+from holdfast.documents.changing import merge_patch
+from holdfast.documents.matching import Matching
 from holdfast.documents.serialization import SerializationConfig
 from holdfast.documents.steps import REMOVE
 from holdfast.documents.transacting import CollectionTransaction, begun
-from holdfast.documents.writing import Writing, merge_patch
 from holdfast.store.retrying import RETRIES, retried
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.transaction import TransactionEngine
@@ -21,7 +22,7 @@ T = TypeVar("T")
 Done = TypeVar("Done")
 
 
-class Collection(Writing[T]):
+class Collection(Matching[T]):
     """Documents of one type under text keys.
 
     Made by `db.collection`. A collection exists from its first write on; before it is empty. Every

@@ -131,8 +131,8 @@ class Keyed(Indexed[T]):
         if observers is not None:
             await observers.committed(revision)
 
-    async def _decide(self, storage: DocumentStorage, step: Step) -> None:
-        """Commit a step that decides from what stands there.
+    async def _decide(self, storage: DocumentStorage, step: Step) -> bool:
+        """Commit a step that decides from what stands there; whether it wrote.
 
         Hooks may have to be awaited, which nothing can inside a commit: so with hooks the decision
         is made before, and is committed only if the document is still the same.
@@ -142,12 +142,12 @@ class Keyed(Indexed[T]):
         """
         if not self._hooks.writes:
             await self._transact(storage, [step])
-            return
+            return step.written
         for _ in range(DECISIONS_MAX):
             entry = await storage.get(step.key)
             decided = step.decide(entry)
             if decided is KEEP:
-                return
+                return False
             values: dict[str, T] = {}
             if isinstance(decided, Put):
                 values[step.key] = self._typed.from_plain(decided.document)
@@ -156,7 +156,7 @@ class Keyed(Indexed[T]):
                 await self._transact(storage, [fixed], values)
             except _BecameAnother:
                 continue
-            return
+            return fixed.written
         raise Conflict(
             f"a document became another one {DECISIONS_MAX} times while hooks ran; make the hooks "
             "shorter, or try again"

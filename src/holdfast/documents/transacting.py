@@ -10,8 +10,8 @@ from holdfast.codecs.typed import Typed
 from holdfast.contract.errors import InvalidInput, TransactionAborted, TransactionClosed
 from holdfast.contract.runtime import Background, Runtime
 from holdfast.documents.collections import Collections, checked_name
+from holdfast.documents.matching import Matching
 from holdfast.documents.storage import DocumentStorage
-from holdfast.documents.writing import Writing
 from holdfast.runtime.drive import seconds_to_wait
 from holdfast.store.isolation import IsolationLevel
 from holdfast.store.keyspaces import History
@@ -24,7 +24,7 @@ T = TypeVar("T")
 TransactionState = Literal["active", "committed", "aborted"]
 
 
-class CollectionTransaction(Writing[T]):
+class CollectionTransaction(Matching[T]):
     """A collection inside a transaction; made by `Collection.begin_transaction`.
 
     It sees its own writes, nobody else does before `commit`. As an asynchronous context manager it

@@ -10,6 +10,7 @@ from holdfast.codecs.digest import Digest
 from holdfast.codecs.text import several
 from holdfast.contract.errors import InvalidInput, InvalidKey
 from holdfast.documents.batching import checked_operations, run_batch
+from holdfast.documents.changing import checked_change, checked_patch, modifying, patching
 from holdfast.documents.collections import Collections
 from holdfast.documents.keyed import Keyed
 from holdfast.documents.query.query import Query
@@ -19,7 +20,6 @@ from holdfast.documents.walking import Results
 from holdfast.records.options import KEEP as KEEP_EXPIRY
 from holdfast.records.options import NO_CONDITIONS, WriteOptions, conditions, write_options
 from holdfast.store.durations import ttl_milliseconds
-from holdfast.store.feed.subscription import is_coroutine_function
 from holdfast.store.versions.entry import Entry
 
 T = TypeVar("T")
@@ -165,37 +165,13 @@ class Writing(Keyed[T]):
         Raises:
             InvalidInput: `change` is a coroutine function, or returned None where a document stood.
         """
-        if not callable(change):
-            raise InvalidInput(f"modify calls a function; found a {type(change).__name__}")
-        if is_coroutine_function(change):
-            raise InvalidInput(
-                "the function of modify runs inside the commit and is a plain one; found a "
-                "coroutine function. Await what it needs before"
-            )
+        checked_change(change)
         options = write_options(modified_by, comment, None, KEEP_EXPIRY, None, None)
-        typed = self._typed
         storage = await self._require()
-        outcome: T | None = None
-
-        def decide(entry: Entry[Any] | None) -> Put | Literal[_Act.KEEP, _Act.REMOVE]:
-            nonlocal outcome
-            changed = change(None if entry is None else self._value(entry))
-            if changed is None and entry is not None and entry.fresh().value is not None:
-                raise InvalidInput(
-                    "the function of modify returns the new document; found None where one stood. "
-                    "Return it, or REMOVE to remove it"
-                )
-            if changed is REMOVE:
-                outcome = None
-                return KEEP if entry is None else REMOVE
-            plain = typed.to_plain(changed)
-            serialized = self._serial(storage).serialize_now(plain)
-            put = Put(serialized, options)
-            outcome = typed.from_plain(put.document)
-            return put
-
+        made: list[T | None] = [None]
+        decide = modifying(self._serial(storage), self._typed, change, options, made)
         await self._decide(storage, Step(key, decide, options, reads=True))
-        return outcome
+        return made[0]
 
     async def patch(
         self,
@@ -213,35 +189,32 @@ class Writing(Keyed[T]):
         Args:
             key: which.
             changes: a merge patch (RFC 7386): values take the place of values, objects are merged,
-                None removes. The document has to fit its type as a whole.
+                None removes. In a collection of a type they may be what its fields hold, and the
+                document has to fit the type as a whole.
             modified_by, comment: who and why.
             if_revision, if_version, if_hash: see `set`.
 
         Raises:
+            InvalidInput: the type has no field of a name; nothing was written.
             KeyNotFound: there is no document under the key.
             Conflict: a condition does not hold; `current` is the entry that stands there.
             SchemaValidationFailed: what would come of it does not fit; nothing was written.
         """
-        if not isinstance(changes, Mapping):
-            raise InvalidInput(
-                f"changes is a mapping of names to values; found a {type(changes).__name__}"
-            )
+        plain = checked_patch(self._typed, changes)
         options = write_options(modified_by, comment, None, KEEP_EXPIRY, None, None)
         required = conditions(if_revision, if_version, if_hash, if_absent=False)
         storage = await self._require()
-        outcome: list[T] = []
+        made: list[T] = []
+        change = patching(self._serial(storage), self._typed, plain, options, made)
 
         def decide(entry: Entry[Any] | None) -> Put:
             if entry is None:
                 raise self._absent(key)
-            merged = merge_patch(entry.fresh().value, changes)
-            put = Put(self._serial(storage).serialize_now(merged), options)
-            outcome[:] = [self._typed.from_plain(put.document)]
-            return put
+            return change(entry)
 
         step = Step(key, conditional(decide, key, required), options, reads=True)
         await self._decide(storage, step)
-        return outcome[0]
+        return made[0]
 
     async def touch(self, key: str, ttl: float | timedelta | None) -> bool:
         """Have a document expire at another instant; whether there is one. None: never."""
@@ -378,16 +351,3 @@ class Writing(Keyed[T]):
     def entries(self) -> AsyncIterator[tuple[str, T]]:
         """Every key with its document, in order, as of the moment of the first step."""
         return Results(self._begin(Query(), None), lambda found: (found[0], self._value(found[2])))
-
-
-def merge_patch(document: Any, changes: Mapping[str, Any]) -> Any:
-    """A document after a merge patch (RFC 7386)."""
-    merged = dict(document) if isinstance(document, dict) else {}
-    for name, value in changes.items():
-        if value is None:
-            merged.pop(name, None)
-        elif isinstance(value, Mapping):
-            merged[name] = merge_patch(merged.get(name), value)
-        else:
-            merged[name] = value
-    return merged

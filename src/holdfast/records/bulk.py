@@ -158,10 +158,7 @@ class EntryBulk(EntryVerbs[T]):
         Raises:
             Conflict: others wrote entries with the tag each time they were to be removed.
         """
-        if not isinstance(keys_per_commit, int) or not 1 <= keys_per_commit <= KEYS_MAX:
-            raise InvalidInput(
-                f"keys_per_commit is a number from 1 to {KEYS_MAX}; found {keys_per_commit!r}"
-            )
+        checked_keys_per_commit(keys_per_commit)
         options = write_options(modified_by, comment, None, None, None, None)
         deleted = 0
         found: Walk[Any] = Walk.over(
@@ -198,6 +195,12 @@ class EntryBulk(EntryVerbs[T]):
                     raise
                 entries = (await self.get_many([write.key for write in writes])).values()
         raise AssertionError("the last attempt returns or raises")
+
+
+def checked_keys_per_commit(count: int) -> None:
+    """Raise InvalidInput unless one commit can name so many keys."""
+    if not isinstance(count, int) or not 1 <= count <= KEYS_MAX:
+        raise InvalidInput(f"keys_per_commit is a number from 1 to {KEYS_MAX}; found {count!r}")
 
 
 def set_writes(values: Any, shared: SetOptions) -> Iterator[Write]:

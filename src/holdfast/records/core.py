@@ -110,7 +110,11 @@ class KeyValueStore(KeyValueStoreInterface):
         return await self._get_past(self._keys.serialize(key), version, at)
 
     def peek(self, key: StoreKey | str) -> Entry[Any] | Literal[_NotNow.NOT_NOW] | None:
-        return self._peek(self._serialize(key))
+        try:
+            text = self._known(key)
+        except TypeError:
+            text = self._serialize(key)
+        return self._peek(text)
 
     async def get_many(self, keys: Iterable[StoreKey | str]) -> dict[StoreKey, Entry[Any]]:
         texts = _once_each([self._keys.serialize(key) for key in several(keys)])

@@ -3,277 +3,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from holdfast.codecs.digest import Digest
-from holdfast.runtime.drive import DrivenIterator, drive
-from holdfast.sync.observed import Indexed
+from holdfast.runtime.drive import drive
+from holdfast.sync.writing import Matching
 
 if TYPE_CHECKING:
     from holdfast.documents.caching import CacheConfig
     from holdfast.documents.collection import Collection as AsyncCollection
     from holdfast.documents.collection import Done
-    from holdfast.documents.keyed import Keyed as AsyncKeyed
-    from holdfast.documents.results import BatchResult, QueryResult
     from holdfast.documents.serialization import SerializationConfig
-    from holdfast.documents.steps import _Act
     from holdfast.documents.transacting import CollectionTransaction as AsyncCollectionTransaction
     from holdfast.documents.transacting import TransactionState
-    from holdfast.documents.writing import Writing as AsyncWriting
 
 T = TypeVar("T")
 
 
-class Keyed(Indexed[T]):
-    """The part of a collection that reads and writes by key."""
-
-    def __init__(self, inner: AsyncKeyed[T]) -> None:
-        super().__init__(inner)
-        self._inner: AsyncKeyed[T] = inner
-
-
-class Writing(Keyed[T]):
-    """The part of a collection that reads and writes documents, inside transactions too."""
-
-    def __init__(self, inner: AsyncWriting[T]) -> None:
-        super().__init__(inner)
-        self._inner: AsyncWriting[T] = inner
-
-    def __repr__(self) -> str:
-        """Return repr(self)."""
-        return self._inner.__repr__()
-
-    def get(self, key: str, default: Any = None) -> T | None:
-        """The document under a key, or `default`.
-
-        Raises:
-            InvalidKey: the key cannot be one.
-            SchemaValidationFailed: what is stored there does not fit the type.
-        """
-        return drive(self._inner.get(key, default))
-
-    def require(self, key: str) -> T:
-        """The document under a key. Raises KeyNotFound when there is none."""
-        return drive(self._inner.require(key))
-
-    def find(self, key: str) -> QueryResult[T] | None:
-        """The document under a key with its metadata, or None."""
-        return drive(self._inner.find(key))
-
-    def has(self, key: str) -> bool:
-        """Whether there is a document under the key, None among them."""
-        return drive(self._inner.has(key))
-
-    def set(
-        self,
-        key: str,
-        value: T,
-        *,
-        ttl: float | timedelta | None = None,
-        modified_by: str | int | None = None,
-        comment: str | None = None,
-        if_revision: int | None = None,
-        if_version: tuple[int, int] | int | None = None,
-        if_hash: str | Digest | None = None,
-        if_absent: bool = False,
-    ) -> None:
-        """Put a document under a key.
-
-        Args:
-            key, value: which and what.
-            ttl: seconds or timedelta until it expires; left out it does not.
-            modified_by, comment: who and why.
-            if_revision: write only if the document is of this revision (0: absent); see `find`.
-            if_version: only if it is of this version, or (incarnation, version).
-            if_hash: only if it has this digest.
-            if_absent: only if there is none.
-
-        Raises:
-            Conflict: a condition does not hold; `current` is the entry that stands there.
-            InvalidKey, InvalidValue, SchemaValidationFailed, SerializationFailed: nothing was
-                written.
-            DuplicateKey: a value of a unique index is taken; nothing was written.
-        """
-        drive(
-            self._inner.set(
-                key,
-                value,
-                ttl=ttl,
-                modified_by=modified_by,
-                comment=comment,
-                if_revision=if_revision,
-                if_version=if_version,
-                if_hash=if_hash,
-                if_absent=if_absent,
-            )
-        )
-
-    def add(
-        self,
-        value: T,
-        *,
-        ttl: float | timedelta | None = None,
-        modified_by: str | int | None = None,
-        comment: str | None = None,
-    ) -> str:
-        """Put a document under a new key; the key. Keys sort by when they were made."""
-        return drive(self._inner.add(value, ttl=ttl, modified_by=modified_by, comment=comment))
-
-    def delete(
-        self,
-        key: str,
-        *,
-        modified_by: str | int | None = None,
-        comment: str | None = None,
-        if_revision: int | None = None,
-        if_version: tuple[int, int] | int | None = None,
-        if_hash: str | Digest | None = None,
-    ) -> bool:
-        """Remove the document under a key; whether there was one. Conditions: see `set`."""
-        return drive(
-            self._inner.delete(
-                key,
-                modified_by=modified_by,
-                comment=comment,
-                if_revision=if_revision,
-                if_version=if_version,
-                if_hash=if_hash,
-            )
-        )
-
-    def modify(
-        self,
-        key: str,
-        change: Callable[[T | None], T | Literal[_Act.REMOVE]],
-        *,
-        modified_by: str | int | None = None,
-        comment: str | None = None,
-    ) -> T | None:
-        """Change a document by a function, as one step that nobody comes between.
-
-        Args:
-            key: which.
-            change: from the document (None: there is none) to the new one; `REMOVE` removes it. It
-                may be called more than once, and what it raises leaves everything as it was.
-            modified_by, comment: who and why.
-
-        Returns:
-            The new document; None if it was removed.
-
-        Raises:
-            InvalidInput: `change` is a coroutine function, or returned None where a document stood.
-        """
-        return drive(self._inner.modify(key, change, modified_by=modified_by, comment=comment))
-
-    def patch(
-        self,
-        key: str,
-        changes: Mapping[str, Any],
-        *,
-        modified_by: str | int | None = None,
-        comment: str | None = None,
-        if_revision: int | None = None,
-        if_version: tuple[int, int] | int | None = None,
-        if_hash: str | Digest | None = None,
-    ) -> T:
-        """Change parts of a document; the new one.
-
-        Args:
-            key: which.
-            changes: a merge patch (RFC 7386): values take the place of values, objects are merged,
-                None removes. The document has to fit its type as a whole.
-            modified_by, comment: who and why.
-            if_revision, if_version, if_hash: see `set`.
-
-        Raises:
-            KeyNotFound: there is no document under the key.
-            Conflict: a condition does not hold; `current` is the entry that stands there.
-            SchemaValidationFailed: what would come of it does not fit; nothing was written.
-        """
-        return drive(
-            self._inner.patch(
-                key,
-                changes,
-                modified_by=modified_by,
-                comment=comment,
-                if_revision=if_revision,
-                if_version=if_version,
-                if_hash=if_hash,
-            )
-        )
-
-    def touch(self, key: str, ttl: float | timedelta | None) -> bool:
-        """Have a document expire at another instant; whether there is one. None: never."""
-        return drive(self._inner.touch(key, ttl))
-
-    def get_many(self, keys: Iterable[str]) -> dict[str, T]:
-        """The documents under the keys, those that there are."""
-        return drive(self._inner.get_many(keys))
-
-    def set_many(
-        self,
-        documents: Mapping[str, T],
-        *,
-        ttl: float | timedelta | None = None,
-        modified_by: str | int | None = None,
-        comment: str | None = None,
-    ) -> None:
-        """Put documents under keys as one commit: all of them, or none."""
-        drive(self._inner.set_many(documents, ttl=ttl, modified_by=modified_by, comment=comment))
-
-    def delete_many(self, keys: Iterable[str]) -> int:
-        """Remove the documents under the keys as one commit; how many there were."""
-        return drive(self._inner.delete_many(keys))
-
-    def batch(self, operations: Iterable[Any]) -> BatchResult:
-        """Do several things in their order as one commit: all of them, or nothing.
-
-        Args:
-            operations: `("set", key, value)`, `("delete", key)` and `("clear",)`; or with their
-                parts named, `{"type": "set", "key": key, "value": value}`.
-
-        Returns:
-            Whether it was done; if not, which operation met what. An error of the commit itself
-            carries the position of the last operation.
-
-        Raises:
-            InvalidInput: an operation is none of these; nothing was written.
-            Unsupported: inside a transaction.
-        """
-        return drive(self._inner.batch(operations))
-
-    def clear(self) -> int:
-        """Remove every document; how many there were. Each is a change of its own.
-
-        Outside of a transaction it goes in steps of some documents each.
-        """
-        return drive(self._inner.clear())
-
-    def drop(self) -> None:
-        """Remove the collection: documents, indexes and past. Raises StoreNotFound."""
-        drive(self._inner.drop())
-
-    def size(self) -> int:
-        """How many documents there are, in time that grows with their number."""
-        return drive(self._inner.size())
-
-    def keys(self) -> Iterator[str]:
-        """Every key, in order, as of the moment of the first step."""
-        return DrivenIterator(self._inner.keys())
-
-    def values(self) -> Iterator[T]:
-        """Every document, in the order of keys, as of the moment of the first step."""
-        return DrivenIterator(self._inner.values())
-
-    def entries(self) -> Iterator[tuple[str, T]]:
-        """Every key with its document, in order, as of the moment of the first step."""
-        return DrivenIterator(self._inner.entries())
-
-
-class Collection(Writing[T]):
+class Collection(Matching[T]):
     """Documents of one type under text keys.
 
     Made by `db.collection`. A collection exists from its first write on; before it is empty. Every
@@ -358,7 +107,7 @@ class Collection(Writing[T]):
         return self._inner.cache_facts()
 
 
-class CollectionTransaction(Writing[T]):
+class CollectionTransaction(Matching[T]):
     """A collection inside a transaction; made by `Collection.begin_transaction`.
 
     It sees its own writes, nobody else does before `commit`. As a context manager it

@@ -40,6 +40,7 @@ EXPRESSION_CHARACTERS_MAX = 1 << 20
 """The longest expression, in characters."""
 
 _ROOT = "F"
+_LIKE_THIS = "Write it like: age >= 18 and (name == 'Ada' or city in ['Oslo', 'Rome'])"
 _OPERATORS: dict[type[ast.cmpop], ComparisonOperator] = {
     ast.Eq: "eq",
     ast.NotEq: "ne",
@@ -110,7 +111,7 @@ def _parsed(text: str) -> ast.expr:
         line, column = error.lineno or 1, error.offset or 1
         before = sum(len(one) + 1 for one in f"({text}".split("\n")[: line - 1])
         position = min(max(before + column - 2, 0), len(text))
-        _refuse(position, "a condition", f"what does not parse ({error.msg})", "Correct it", error)
+        _refuse(position, "a condition", f"what does not parse ({error.msg})", _LIKE_THIS, error)
     except (ValueError, RecursionError, MemoryError) as error:
         _refuse(0, "a condition", "one that cannot be parsed", "Shorten or simplify it", error)
 

@@ -185,7 +185,12 @@ class Field(Arithmetic):
         name = self._path[-1] if self._path else ""
         known = [one for one in dir(Field) if not one.startswith("_")]
         close = get_close_matches(name, known, 1)
-        advice = f"Did you mean {close[0]!r}?" if close else f"A field has {', '.join(known)}"
+        if name in ("asc", "desc"):
+            advice = "In order_by a field stands for its order, and -F.name for the descending one"
+        elif close:
+            advice = f"Did you mean {close[0]!r}?"
+        else:
+            advice = f"A field has {', '.join(known)}"
         raise InvalidQuery(f"{self!r} is a field and cannot be called. {advice}", path=self._name)
 
     def __repr__(self) -> str:

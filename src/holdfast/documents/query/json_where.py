@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from holdfast.contract.errors import InvalidQuery
 from holdfast.documents.query import literals
@@ -49,6 +49,8 @@ def where_from_json(form: Any, path: str = "where", deep: int = 0) -> Node:
             limit=NODES_DEEP_MAX,
         )
     if "field" not in form:
+        if form and "operator" not in form:
+            _refuse_named(form, path)
         return _logical(form, path, deep)
     field = path_of(form["field"], f"{path}.field")
     for name, kind in (("nested", Nested), ("elemMatch", ElementMatch)):
@@ -66,6 +68,18 @@ def where_from_json(form: Any, path: str = "where", deep: int = 0) -> Node:
             path=f"{path}.value",
         )
     return reader(field, form["value"], f"{path}.value")
+
+
+def _refuse_named(form: Mapping[str, Any], path: str) -> NoReturn:
+    """Refuse a condition that has its field for a name, as those of MongoDB have."""
+    name = next(iter(form))
+    shown = repr(name[:80]) if isinstance(name, str) else f"a {type(name).__name__}"
+    raise InvalidQuery(
+        f"{path} wanted an object such as {{'field': 'age', 'operator': 'gte', 'value': 18}} or "
+        f"{{'operator': 'and', 'conditions': [...]}}; found {shown}. Name a field behind 'field', "
+        "or write F.age >= 18",
+        path=path,
+    )
 
 
 def _logical(form: Mapping[str, Any], path: str, deep: int) -> Node:

@@ -17,6 +17,7 @@ from copy import deepcopy
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from typing import Any, Final, Literal, final
+from uuid import UUID
 
 from holdfast.codecs.plain import NESTING_MAX
 from holdfast.contract.errors import InvalidQuery, InvalidValue
@@ -182,7 +183,6 @@ class Constant:
 
 _INSTEAD = {
     "Decimal": "an int of the smallest unit, or float(value)",
-    "UUID": "str(value)",
     "date": "an aware datetime, or value.isoformat()",
     "time": "value.isoformat()",
     "Pattern": "F.name.regex(text) with its text",
@@ -193,7 +193,11 @@ _INSTEAD = {
 def plain_value(  # noqa: C901, PLR0912 - one case for each type
     value: Any, path: str, depth: int
 ) -> Any:
-    """A copy of a literal in plain types, lists for tuples. Raises InvalidQuery."""
+    """A copy of a literal in plain types: a list for a tuple, its value for an Enum.
+
+    Raises:
+        InvalidQuery: documents can hold nothing like it.
+    """
     kind = type(value)
     if value is None or kind is bool or kind is int:
         return value
@@ -220,6 +224,11 @@ def plain_value(  # noqa: C901, PLR0912 - one case for each type
         return value.astimezone(UTC)
     if isinstance(value, bytes):
         return bytes(value)
+    # As documents of a type hold them.
+    if isinstance(value, Enum) and value is not MISSING:
+        return plain_value(value.value, path, depth)
+    if isinstance(value, UUID):
+        return str(value)
     if isinstance(value, (list, tuple, dict)):
         if depth == NESTING_MAX:
             raise InvalidQuery(

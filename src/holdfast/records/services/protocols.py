@@ -24,7 +24,7 @@ from holdfast.store.versions.entry import Entry, Metadata, PastVersion
 T = TypeVar("T")
 
 
-class Proposal(msgspec.Struct, frozen=True):
+class Proposal(msgspec.Struct, frozen=True, gc=False):
     """What a write decided to put under the key.
 
     Attributes:
@@ -40,7 +40,7 @@ class Proposal(msgspec.Struct, frozen=True):
 PROPOSE_DELETE = Proposal(None, None)
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What a commit did to one key: the entries before and after it, each possibly absent.
 
     Attributes:
@@ -71,7 +71,7 @@ class Past(NamedTuple):
 Decision = Callable[[Entry[Any] | None, Past | None], Proposal | None]
 
 
-class Step(msgspec.Struct):
+class Step(msgspec.Struct, gc=False):
     """One key's part of a commit: what is asked for, and what the last attempt made of it.
 
     Attributes:
