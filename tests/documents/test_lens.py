@@ -22,7 +22,7 @@ from holdfast.documents.aggregate import (
     sort,
     sum_,
 )
-from holdfast.documents.planner import execute
+from holdfast.documents.planner import scanning
 from holdfast.documents.planner.lens import NOTHING, Lens, of_condition, of_stages
 from holdfast.documents.query import F
 from holdfast.store.snapshot import SnapshotEngine
@@ -60,7 +60,7 @@ async def filled(scene: Scene, db: Any) -> tuple[Any, dict[str, Any]]:
 async def test_what_is_looked_at_is_all_that_is_needed(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execute, "FIRST_PAGE_ROWS", 5)
+    monkeypatch.setattr(scanning, "FIRST_PAGE_ROWS", 5)
     sifted = 0
     sift = SnapshotEngine.sift
 

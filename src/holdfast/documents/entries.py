@@ -82,7 +82,6 @@ class Bound:
 #: What closes a component that was cut, and the first byte behind all that continue one.
 CUT_END = b"\xfe"
 _DIGEST_BYTES = 16
-HASH_BYTES = 16
 _COMPLEMENT = bytes(255 - byte for byte in range(256))
 #: The row's value for each note.
 _NOTES = (b"", *[bytes((note,)) for note in range(1, 16)])
@@ -371,34 +370,6 @@ class IndexOrder:
             return (_behind(component, exact) if behind else component), exact
         component = head + encoded.translate(_COMPLEMENT) + (b"\xff" if exact else b"")
         return (component if behind else _behind(component, exact)), exact
-
-
-def hash_entries(
-    found: Sequence[Found], identifier: bytes, secret: bytes = b""
-) -> dict[bytes, bytes]:
-    """The rows of one document in a hash index: equality only, keys of one length.
-
-    Missing is as null. The identifier stands behind `HASH_BYTES` bytes.
-    """
-    columns = [_hashable(values) for values in found]
-    if math.prod(map(len, columns)) > ENTRIES_MAX:
-        raise InvalidValue(f"a document has at most {ENTRIES_MAX} entries in an index")
-    return {hash_key(row, secret) + identifier: b"" for row in product(*columns)}
-
-
-def hash_key(values: Sequence[Any], secret: bytes = b"") -> bytes:
-    """What all entries of a hash index begin with whose fields equal `values`; see its secret."""
-    encoded = [encode(value) for value in values]
-    lengths = b"".join([len(one).to_bytes(8, "big") for one in encoded])
-    return blake2b(lengths + b"".join(encoded), digest_size=HASH_BYTES, key=secret).digest()
-
-
-def _hashable(values: Found) -> list[Any]:
-    return [
-        part
-        for value in values or (MISSING,)
-        for part in ((*value, value) if isinstance(value, list | tuple) else (value,))
-    ]
 
 
 def _is_missing(values: Found) -> bool:

@@ -10,9 +10,8 @@ from typing import Any, Final, cast
 
 from holdfast.codecs import envelope
 from holdfast.codecs.keys import unpack_text
-from holdfast.contract.engine import NOT_NOW, Engine, NotNow
+from holdfast.contract.engine import Engine
 from holdfast.contract.errors import QuotaExceeded
-from holdfast.contract.lookup import Sifted
 from holdfast.contract.record import Range, Record
 from holdfast.documents.planner.found import Examined, Found
 from holdfast.documents.planner.lens import Fields, Lens, joined, of_condition, of_page
@@ -23,10 +22,10 @@ from holdfast.documents.planner.resuming import resumed
 from holdfast.documents.planner.rows import (
     FIRST_PAGE_ROWS,
     LAST_PAGE_ROWS,
-    PAGE_GROWTH,
     Met,
     index_rows,
 )
+from holdfast.documents.planner.scanning import Looked, scanned
 from holdfast.documents.planner.ties import Ties
 from holdfast.documents.planner.way import Access
 from holdfast.documents.query.compile import Test, compile_where
@@ -47,8 +46,6 @@ from holdfast.store import layout
 from holdfast.store.snapshot import SnapshotEngine
 from holdfast.store.transaction import TransactionEngine
 
-#: Rows, what is wanted of their documents, whether one is MISSING, and what tests the others yet.
-_Rows = tuple[list[tuple[bytes, Record]], list[Any], bool, Test | None]
 #: How many documents a walk that may meet one twice remembers at most.
 SEEN_MAX: Final = 2_000_000
 
@@ -254,50 +251,15 @@ class Run:
                 else:
                     yield documents if test is None else [*filter(test, documents)]
 
+    def _rows(self, behind: str | None, *, keys: bool) -> AsyncGenerator[Looked, None]:
+        return scanned(
+            self.storage, self.moment, self._lens, self._test, self.examined, behind, keys=keys
+        )
+
     async def _scanned(self, behind: str | None) -> AsyncGenerator[list[Found], None]:
-        async with aclosing(self._rows(behind)) as pages:
+        async with aclosing(self._rows(behind, keys=True)) as pages:
             async for rows, documents, odd, test in pages:
                 yield await self._found(rows, documents, test, odd=odd)
-
-    async def _rows(self, behind: str | None, *, keys: bool = True) -> AsyncGenerator[_Rows, None]:
-        """The rows of the collection page by page, those at least that match.
-
-        Without keys documents may come without rows, if none of them is odd.
-        """
-        storage, moment, test = self.storage, self.moment, self._test
-        whole = storage.whole
-        rest: Range | None = whole
-        if behind is not None:
-            rest = Range(storage.data_key(behind) + b"\0", whole.end)
-        gathered: list[Any] | None = None if keys else []
-        look = None
-        if isinstance(moment, SnapshotEngine) and (test is not None or not keys):
-            look = self._lens.that_meet(test, gathered)
-        rows_wanted, seen = FIRST_PAGE_ROWS, 0
-        while rest is not None:
-            wanted = replace(rest, limit=rows_wanted)
-            sifted: Sifted | NotNow = NOT_NOW
-            if look is not None and isinstance(moment, SnapshotEngine):
-                sifted = moment.sift(wanted, look)
-            documents = gathered
-            if gathered is not None:
-                documents, gathered[:] = gathered.copy(), []
-            if sifted is NOT_NOW or (not keys and sifted.rows):
-                page = await moment.scan(wanted)
-                rest, looked = page.resume, len(page.rows)
-                found: _Rows = page.rows, *self._lens.documents(page.rows), test
-            else:
-                looked, rest = sifted.looked, sifted.resume
-                if documents is None:
-                    documents = [document for _, _, document in sifted.rows]
-                odd = any(document is MISSING for _, _, document in sifted.rows)
-                found = [row[:2] for row in sifted.rows], documents, odd, None
-            rows_wanted = min(rows_wanted * PAGE_GROWTH, LAST_PAGE_ROWS)
-            seen += looked
-            self.examined.documents += looked
-            yield found
-        if behind is None:
-            storage.known.documents = seen
 
     async def documents(self, identifiers: list[bytes]) -> list[Found]:
         """The living documents that match, in this order."""

@@ -159,10 +159,7 @@ class Term(Source, Scoring):
         return [self] if self._fields == 1 else None
 
     def joined(self, blocks: Sequence[int]) -> tuple[list[int], bytes, bytes]:
-        """Of an index over one field: how many postings these blocks have, and all of them.
-
-        That is the low parts of the numbers, 2 bytes each, and the counts, a byte each.
-        """
+        """Of an index over one field: how many postings blocks have, and all lows and counts."""
         rows = [self._rows[block] for block in blocks]
         sizes = [postings_count(row, 1) for row in rows]
         lows = [row[: 2 * size] for row, size in zip(rows, sizes, strict=True)]

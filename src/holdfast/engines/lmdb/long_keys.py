@@ -14,7 +14,7 @@ the 480 bytes alone and before everything else. Databases without long keys pay 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -25,6 +25,7 @@ from holdfast.contract.record import Page, Range, Record
 from holdfast.engines.embedded.paging import gathered
 from holdfast.engines.lmdb import facts
 from holdfast.engines.lmdb.records import unpack
+from holdfast.engines.lmdb.walks import made_within, page_of, rows_between, rows_from
 
 _make = tuple.__new__
 _from_bytes = int.from_bytes
@@ -89,9 +90,9 @@ class Tree:
         bytes_left = bytes_max
         revision = facts.read_head(self._transaction).revision
         try:
-            found = _from(cursor, lower, upper, reverse=reverse)
+            found = rows_from(cursor, lower, upper, reverse=reverse)
             if rows_max >= _MANY_ROWS and not self._transaction.stat(self._long)["entries"]:
-                made = _made(lower, upper, reverse=reverse)
+                made = made_within(lower, upper, reverse=reverse)
                 page, full = gathered(found, made, rows_max, bytes_max)
                 return Page(page, range.after(page[-1][0]) if full else None, revision)
             for key, stored in found:
@@ -119,7 +120,7 @@ class Tree:
         rows: list[tuple[bytes, Record, Any]] = []
         looked, bytes_left = 0, bytes_max
         try:
-            for key, stored in _from(cursor, lower, upper, reverse=reverse):
+            for key, stored in rows_from(cursor, lower, upper, reverse=reverse):
                 if len(key) > STORED_KEY_BYTES_MAX:
                     return None
                 if key < lower if reverse else upper is not None and key >= upper:
@@ -153,7 +154,7 @@ class Tree:
                 if len(start) > STORED_KEY_BYTES_MAX or len(end) > STORED_KEY_BYTES_MAX:
                     return None
                 left = limit
-                for key, stored in _from(cursor, start, end, reverse=reverse):
+                for key, stored in rows_from(cursor, start, end, reverse=reverse):
                     if key < start if reverse else key >= end:
                         break
                     left -= 1
@@ -354,7 +355,7 @@ class Tree:
         lower, upper = self._stored_bounds(number, start, end)
         cursor = self._transaction.cursor(database)
         try:
-            for stored_key, stored in _between(cursor, lower, upper, reverse=reverse):
+            for stored_key, stored in rows_between(cursor, lower, upper, reverse=reverse):
                 if len(stored_key) <= STORED_KEY_BYTES_MAX:
                     yield prefix + stored_key[len(number) :] if prefix else stored_key, stored
                     continue
@@ -386,61 +387,3 @@ def _after(number: bytes) -> bytes | None:
     if not number:
         return None
     return (int.from_bytes(number, "big") + 1).to_bytes(_NUMBER_BYTES, "big")
-
-
-def _made(
-    lower: bytes, upper: bytes | None, *, reverse: bool
-) -> Callable[[list[tuple[bytes, bytes]]], list[tuple[bytes, Record]]]:
-    """What makes rows between the bounds of stored ones from where they begin."""
-
-    def made(some: list[tuple[bytes, bytes]]) -> list[tuple[bytes, Record]]:
-        if reverse and some and some[-1][0] < lower:
-            some = [row for row in some if row[0] >= lower]
-        elif upper is not None and some and some[-1][0] >= upper and not reverse:
-            some = [row for row in some if row[0] < upper]
-        return [(key, _make(Record, (stored[8:], _from_bytes(stored[:8])))) for key, stored in some]
-
-    return made
-
-
-def page_of(
-    rows: Iterator[tuple[bytes, Record]],
-    range: Range,
-    rows_max: int,
-    bytes_max: int,
-    revision: int,
-) -> Page:
-    """The page that the rows of the range begin with, as of the revision."""
-    page: list[tuple[bytes, Record]] = []
-    bytes_left = bytes_max
-    for row in rows:
-        page.append(row)
-        bytes_left -= len(row[0]) + len(row[1][0])
-        if len(page) == rows_max or bytes_left <= 0:
-            return Page(page, range.after(row[0]), revision)
-    return Page(page, None, revision)
-
-
-def _from(
-    cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes | None, *, reverse: bool
-) -> Iterator[tuple[bytes, bytes]]:
-    """Stored rows from where a walk between the bounds begins, to the end of the tree."""
-    if not reverse:
-        found = cursor.set_range(lower) if lower else cursor.first()
-    elif upper is not None and cursor.set_range(upper):
-        found = cursor.prev()
-    else:
-        found = cursor.last()
-    if not found:
-        return iter(())
-    return cursor.iterprev() if reverse else cursor.iternext()
-
-
-def _between(
-    cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes | None, *, reverse: bool
-) -> Iterator[tuple[bytes, bytes]]:
-    """Stored rows with `lower <= key < upper`."""
-    for row in _from(cursor, lower, upper, reverse=reverse):
-        if row[0] < lower if reverse else upper is not None and row[0] >= upper:
-            return
-        yield row
