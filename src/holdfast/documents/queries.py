@@ -40,6 +40,8 @@ from holdfast.store.versions.chunks import Values
 from holdfast.store.versions.entry import Entry
 
 T = TypeVar("T")
+#: What a call asks: conditions, order, limit, offset, and fields that equal values.
+Asked = tuple[tuple[Any, ...], Any, int | None, int, dict[str, Any]]
 
 #: How many results a page has unless told otherwise.
 PAGE_RESULTS: Final = 100
@@ -114,14 +116,11 @@ class Queries(Generic[T]):
     ) -> list[T]:
         """The documents that match; see `query`."""
         if select is None and after is None and hint is None:
-            known = self._known(conditions, order_by, limit, offset, equal)
-            if known is not None:
-                direct, storage, values = known
-                found = direct.documents(storage, values, limit, offset)
-                if found is not None:
-                    return found if self._typed.plain else list(map(self._typed.from_plain, found))
-            else:
-                await self._learn(conditions, order_by, limit, offset, equal)
+            asked = conditions, order_by, limit, offset, equal
+            found = self._directly(asked)
+            if found is not None:
+                return found if self._typed.plain else list(map(self._typed.from_plain, found))
+            await self._learn(asked)
         wanted = as_query(conditions, order_by, limit, offset, select, after, equal)
         rows = await self._all(wanted, hint)
         if wanted.select is None and self._typed.plain:
@@ -140,14 +139,11 @@ class Queries(Generic[T]):
     ) -> T | None:
         """The first document that matches, or None; see `query`."""
         if select is None and after is None and hint is None:
-            known = self._known(conditions, order_by, 1, offset, equal)
-            if known is not None:
-                direct, storage, values = known
-                found = direct.documents(storage, values, 1, offset)
-                if found is not None:
-                    return self._typed.from_plain(found[0]) if found else None
-            else:
-                await self._learn(conditions, order_by, 1, offset, equal)
+            asked = conditions, order_by, 1, offset, equal
+            found = self._directly(asked)
+            if found is not None:
+                return self._typed.from_plain(found[0]) if found else None
+            await self._learn(asked)
         wanted = as_query(conditions, order_by, 1, offset, select, after, equal)
         for row in await self._all(wanted, hint):
             return self._keep(wanted)(row)
@@ -166,14 +162,12 @@ class Queries(Generic[T]):
         No document is read where the bounds of an index say it all.
         """
         if hint is None and limit is None and offset == 0:
-            known = self._known(conditions, (), None, 0, equal)
-            if known is not None:
-                direct, at_hand, values = known
-                counted = direct.count(at_hand, values)
-                if counted is not None:
-                    return counted
-            else:
-                await self._learn(conditions, (), None, 0, equal)
+            asked = conditions, (), None, 0, equal
+            known = self._known(asked)
+            counted = None if known is None else known[0].count(*known[1:])
+            if counted is not None:
+                return counted
+            await self._learn(asked)
         wanted = as_query(conditions, (), limit, offset, None, None, equal)
         storage = await self._find()
         if storage is None:
@@ -363,41 +357,34 @@ class Queries(Generic[T]):
         finally:
             await walk.aclose()
 
+    def _directly(self, asked: Asked) -> list[Any] | None:
+        """The plain documents, if a query of this spelling is known; None: it has to be planned."""
+        known = self._known(asked)
+        return None if known is None else known[0].documents(*known[1:], asked[2], asked[3])
+
     def _known(
-        self,
-        conditions: tuple[Any, ...],
-        order_by: Any,
-        limit: int | None,
-        offset: int,
-        equal: dict[str, Any],
+        self, asked: Asked
     ) -> tuple[Direct | DirectPlaces, DocumentStorage, list[Any]] | None:
         """What is kept of queries of this spelling, the storage, and the values; None: nothing."""
-        asked = spelled(conditions, order_by, limit, offset, equal)
+        found = spelled(*asked)
         storage = self._collections.at_hand(self._name)
-        if asked is None or storage is None:
+        if found is None or storage is None:
             return None
         storage.space.check()
-        shape, values = asked
+        shape, values = found
         direct = storage.planned.direct.get(shape)
         return None if direct is None else (direct, storage, values)
 
-    async def _learn(
-        self,
-        conditions: tuple[Any, ...],
-        order_by: Any,
-        limit: int | None,
-        offset: int,
-        equal: dict[str, Any],
-    ) -> None:
+    async def _learn(self, asked: Asked) -> None:
         """Keep what later queries of this spelling have in common with this one."""
-        asked = spelled(conditions, order_by, limit, offset, equal)
-        storage = None if asked is None else await self._find()
-        if asked is None or storage is None or storage.engine.peek_lookup is None:
+        found = spelled(*asked)
+        storage = None if found is None else await self._find()
+        if found is None or storage is None or storage.engine.peek_lookup is None:
             return
         storage.space.check()
-        if asked[0] not in storage.planned.direct:
-            wanted = as_query(conditions, order_by, limit, offset, None, None, equal)
-            keep_direct(asked[0], await self._plan(storage, wanted, None), storage)
+        if found[0] not in storage.planned.direct:
+            wanted = as_query(*asked[:4], None, None, asked[4])
+            keep_direct(found[0], await self._plan(storage, wanted, None), storage)
 
     async def _plan(self, storage: DocumentStorage, wanted: Query, hint: str | None) -> QueryPlan:
         catalogue = await storage.catalogue()

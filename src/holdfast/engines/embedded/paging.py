@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 #: So many come at first: what is too many for a page was read in vain, and may be big.
 _FIRST: Final = 8
-_MOST: Final = 256
+_MOST: Final = 1024
 
 
 def gathered(

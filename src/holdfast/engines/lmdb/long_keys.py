@@ -38,7 +38,7 @@ _MARKER = b"\0"
 NEXT_SUBTREE = b"subtree"
 _NUMBER_BYTES = 8
 #: A page of so many rows is gathered, and not made row by row.
-_MANY_ROWS = 64
+_MANY_ROWS = 256
 #: How many keys a count looks at in a step: at first, of those before, and at most.
 _COUNTED_FIRST = 64
 _COUNTED_PART = 8
