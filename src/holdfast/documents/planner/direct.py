@@ -20,10 +20,10 @@ from holdfast.contract.errors import StoreError
 from holdfast.contract.lookup import TAIL, Fence, LookedUp, Lookup, Tally
 from holdfast.documents.indexes.writers import NOTE_BYTES
 from holdfast.documents.planner.lens import (
-    EXTRAS,
     NO_EXTRAS,
+    NO_EXTRAS_AT,
     NOTHING,
-    PLAINLY,
+    PLAINLY_ON,
     UNREADABLE,
     Lens,
     joined,
@@ -331,8 +331,8 @@ def documents_of(
     """The whole documents of rows; `identifier` is in the key of each."""
     try:
         return [
-            _decode(stored[PLAINLY:])  # type: ignore[index]  # whoever looked them up looked
-            if stored[EXTRAS:PLAINLY] == NO_EXTRAS and not stored[1] & _ODD  # type: ignore[index]
+            _decode(stored[PLAINLY_ON])  # type: ignore[index]  # whoever looked them up looked
+            if stored[NO_EXTRAS_AT] == NO_EXTRAS and not stored[1] & _ODD  # type: ignore[index]
             else _value((key, note, stored), identifier)
             for key, note, stored in rows
         ]

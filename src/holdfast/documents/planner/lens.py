@@ -55,8 +55,8 @@ EXTRAS: Final = 86
 NO_EXTRAS: Final = bytes((0, 0, _PLAIN))
 PLAINLY: Final = EXTRAS + len(NO_EXTRAS)
 #: The same as slices, which are made once: they are asked of each document.
-_NO_EXTRAS_AT: Final = slice(EXTRAS, PLAINLY)
-_PLAINLY_ON: Final = slice(PLAINLY, None)
+NO_EXTRAS_AT: Final = slice(EXTRAS, PLAINLY)
+PLAINLY_ON: Final = slice(PLAINLY, None)
 #: What decoders raise: it is no object, is damaged or nested too deeply, or memory is short.
 UNREADABLE: Final = (ValueError, RecursionError, MemoryError)
 #: How many sets of fields keep their decoders.
@@ -107,9 +107,9 @@ class Lens:
         take = None if into is None else into.append
 
         def seen(stored: bytes) -> Any:
-            if stored[_NO_EXTRAS_AT] == NO_EXTRAS and not stored[1] & _ODD:
+            if stored[NO_EXTRAS_AT] == NO_EXTRAS and not stored[1] & _ODD:
                 try:
-                    document = decode(stored[_PLAINLY_ON])
+                    document = decode(stored[PLAINLY_ON])
                 except UNREADABLE:
                     return MISSING
             else:
@@ -132,8 +132,8 @@ class Lens:
         try:
             # Most are stored in the plainest form: of these one comparison tells where they begin.
             return [
-                decode(stored[_PLAINLY_ON])
-                if stored[_NO_EXTRAS_AT] == NO_EXTRAS and not stored[1] & _ODD
+                decode(stored[PLAINLY_ON])
+                if stored[NO_EXTRAS_AT] == NO_EXTRAS and not stored[1] & _ODD
                 else self._one(stored)
                 for _, (stored, _) in rows
             ]
