@@ -12,11 +12,8 @@ from holdfast.records.options import NO_CONDITIONS, NO_OPTIONS, Conditions, Writ
 from holdfast.store.feed_row import Cause
 from holdfast.store.versions.entry import Entry
 
-# Bulk writes hold thousands of these at a time. None refers back to what holds it, so that the
-# collector need not look at them.
 
-
-class SetValue(msgspec.Struct, frozen=True, gc=False):
+class SetValue(msgspec.Struct, frozen=True):
     """Put this value."""
 
     value: Any
@@ -57,7 +54,7 @@ DELETE: Final = Delete()
 Admit = Callable[[Any], str]
 
 
-class Write(msgspec.Struct, frozen=True, gc=False):
+class Write(msgspec.Struct, frozen=True):
     """One write to one key.
 
     Attributes:

@@ -24,7 +24,7 @@ from holdfast.store.versions.entry import Entry, Metadata, PastVersion
 T = TypeVar("T")
 
 
-class Proposal(msgspec.Struct, frozen=True, gc=False):
+class Proposal(msgspec.Struct, frozen=True):
     """What a write decided to put under the key.
 
     Attributes:
@@ -40,7 +40,7 @@ class Proposal(msgspec.Struct, frozen=True, gc=False):
 PROPOSE_DELETE = Proposal(None, None)
 
 
-class Outcome(msgspec.Struct, frozen=True, gc=False):
+class Outcome(msgspec.Struct, frozen=True):
     """What a commit did to one key: the entries before and after it, each possibly absent.
 
     Attributes:
@@ -71,7 +71,7 @@ class Past(NamedTuple):
 Decision = Callable[[Entry[Any] | None, Past | None], Proposal | None]
 
 
-class Step(msgspec.Struct, gc=False):
+class Step(msgspec.Struct):
     """One key's part of a commit: what is asked for, and what the last attempt made of it.
 
     Attributes:
