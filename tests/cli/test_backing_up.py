@@ -58,7 +58,7 @@ def test_a_backup_is_read_from_standard_output(url: str, cli: Cli, tmp_path: Pat
     with file.open("wb") as stream:
         subprocess.run(
             [sys.executable, "-m", "holdfast", "backup", "create", "-"],
-            stdout=stream, env=environment(), check=True, timeout=30,
+            stdout=stream, env=environment(), check=True, timeout=120,
         )  # fmt: skip
     assert cli("backup", "restore", str(file), "--url", f"{url}-piped").code == 0
     assert values(cli, f"{url}-piped") == {"a:1": 1}

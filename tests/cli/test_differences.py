@@ -81,7 +81,7 @@ def on_a_terminal(columns: int, *arguments: str) -> list[str]:
             break
         printed += part
     os.close(ours)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     return printed.decode().replace("\r\n", "\n").splitlines()
 

@@ -215,9 +215,9 @@ def test_an_import_killed_in_the_middle_goes_on(url: str, tmp_path: Path) -> Non
     watch = started("watch", "a:#", "--since", "0", "--json", "--limit", "20")
     importing = started("import", str(file), "--batch", "10")
     try:
-        watch.communicate(timeout=20)
+        watch.communicate(timeout=120)
         os.kill(importing.pid, signal.SIGKILL)
-        importing.communicate(timeout=20)
+        importing.communicate(timeout=120)
     finally:
         for one in (watch, importing):
             one.kill()

@@ -35,7 +35,7 @@ def test_an_interrupt_while_loading_leaves_no_trace(module: str) -> None:
     unmeasured = {name: text for name, text in environment().items() if "COVERAGE_" not in name}
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED.format(module=module)],
-        env=unmeasured, capture_output=True, text=True, timeout=30, check=False,
+        env=unmeasured, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     # Ended by the signal before the command line listens, by its own code afterwards: a shell
     # tells 130 of both.
@@ -47,6 +47,6 @@ def test_an_interrupt_while_loading_leaves_no_trace(module: str) -> None:
 def test_the_console_command_is_that_module() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "holdfast_command", "--version"],
-        env=environment(), capture_output=True, text=True, timeout=30, check=True,
+        env=environment(), capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     assert done.stdout.strip()

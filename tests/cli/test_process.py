@@ -207,11 +207,11 @@ def test_an_interrupt_ends_a_command_without_a_trace(url: str) -> None:
     assert importing.stdin is not None
     importing.stdin.write('{"key": "a", "value": 1}\n{"key": "b", "value": 1}\n')
     importing.stdin.flush()
-    watch.communicate(timeout=20)
+    watch.communicate(timeout=60)
     # Now it waits for the next line.
     importing.send_signal(signal.SIGINT)
     assert importing.wait(20) == 130
-    assert importing.communicate(timeout=20) == ("", "")
+    assert importing.communicate(timeout=60) == ("", "")
     assert process("get", "a").out == "1\n"
 
 
@@ -222,7 +222,7 @@ def test_without_typer_it_names_the_extra(tmp_path: Path) -> None:
         env=environment() | {
             "PYTHONPATH": os.pathsep.join((str(tmp_path), environment()["PYTHONPATH"]))
         },
-        capture_output=True, text=True, timeout=20, check=False,
+        capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.startswith("error: DRIVER_MISSING: ")
@@ -234,7 +234,7 @@ def test_importing_it_loads_neither_typer_nor_rich() -> None:
     source = "import sys, holdfast.cli; print({'typer', 'rich'} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", source],
-        env=environment(), capture_output=True, text=True, timeout=20, check=True,
+        env=environment(), capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     assert done.stdout == "set()\n"
 
@@ -248,7 +248,7 @@ def test_a_command_loads_only_what_it_needs(url: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", source],
         env=repository.unmeasured() | {"PYTHONPATH": str(repository.SOURCE), "HOLDFAST_URL": url},
-        capture_output=True, text=True, timeout=20, check=True,
+        capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     driver = {"lmdb": "lmdb", "sqlite": "sqlite3"}[url.partition(":")[0]]
     assert done.stdout == f"1\n['{driver}']\n"

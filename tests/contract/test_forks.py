@@ -38,7 +38,7 @@ print(told)
 @needs.fork
 def test_work_stops_before_storage_and_goes_on_after_it() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=50, check=True
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=120, check=True
     )
     child, parent = done.stdout.splitlines()
     assert child == "['child storage', 'child work']"
@@ -77,6 +77,6 @@ thread.join()
 @needs.fork
 def test_a_lock_that_a_thread_held_at_the_fork_is_free_in_the_child() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", HELD], capture_output=True, text=True, timeout=50, check=True
+        [sys.executable, "-c", HELD], capture_output=True, text=True, timeout=120, check=True
     )
     assert done.stdout.split() == ["0", "True"]

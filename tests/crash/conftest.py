@@ -25,5 +25,5 @@ def medium(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "-ldl",
         "-lpthread",
     ]
-    subprocess.run(command, check=True, timeout=50)
+    subprocess.run(command, check=True, timeout=120)
     return library

@@ -164,7 +164,7 @@ def test_the_command_line_says_what_it_did(tmp_path: Path) -> None:
 
     def check(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "holdfast_command", "check", "--url", url, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
     assert check("--repair").stdout == "all is well: 3 entries\n"
     (segment,) = segments(tmp_path / "app")

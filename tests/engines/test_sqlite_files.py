@@ -158,7 +158,7 @@ def test_processes_that_create_at_once_make_one_database(tmp_path: Path) -> None
         )
         for number in range(6)
     ]
-    lineages = {child.communicate(timeout=50)[0] for child in children}
+    lineages = {child.communicate(timeout=120)[0] for child in children}
     assert [child.returncode for child in children] == [0] * 6
     assert len(lineages) == 1
     with opened(path) as engine:

@@ -128,7 +128,7 @@ def test_the_template_passes_the_contract_suite_that_it_comes_with() -> None:
             "-c", "/dev/null", "--rootdir", str(TEMPLATE), str(TEMPLATE / "tests"),
         ],
         env=os.environ | {"PYTHONPATH": path},
-        capture_output=True, text=True, timeout=55, check=False,
+        capture_output=True, text=True, timeout=170, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr
     passed = re.search(r"(\d+) passed", result.stdout)

@@ -139,7 +139,7 @@ def test_a_wait_that_a_fork_interrupts_is_refused_in_the_child(
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program), f"lmdb:///{tmp_path}/app",
          kind, str(busy)],
-        capture_output=True, text=True, timeout=40, check=False,
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.stdout == "WRONG_CONTEXT WRONG_CONTEXT ", done.stderr
     assert done.returncode == 0, done.stderr

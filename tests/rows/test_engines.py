@@ -149,7 +149,7 @@ def test_an_engine_without_the_optional_verbs_passes_the_type_checker(
         [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), *lenient,
          "user.py", "half.py"],
         env=os.environ | {"MYPYPATH": os.pathsep.join((str(SOURCE), str(site)))},
-        cwd=tmp_path, capture_output=True, text=True, timeout=55, check=False,
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     errors = [line for line in done.stdout.splitlines() if ": error:" in line]
     assert len(errors) == 1, done.stdout + done.stderr

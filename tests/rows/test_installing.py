@@ -97,6 +97,6 @@ def test_nothing_but_its_engine_loads_a_driver() -> None:
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=repository.unmeasured() | {"PYTHONPATH": str(SOURCE)},
-        capture_output=True, text=True, timeout=50, check=True,
+        capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     assert done.stdout == "set()\n"

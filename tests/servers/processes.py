@@ -25,6 +25,8 @@ from pathlib import Path
 
 #: The longest a server may take to answer or to end; a crashed PostgreSQL first replays its log.
 PATIENCE_S = 20.0
+#: How often a process is asked to end in that time.
+SIGNALS_MAX = 4
 
 #: The account PostgreSQL runs under when we are root, which it refuses to be.
 POSTGRES_ACCOUNT = "postgres"
@@ -116,13 +118,18 @@ class Server:
         process, self.process = self.process, None
         if process is None:
             return
-        process.send_signal(how)
-        try:
-            process.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            self._fail(f"had to be killed: it ignored {how.name} for {PATIENCE_S} s")
+        for _ in range(SIGNALS_MAX):
+            # Redis refuses to end while it writes its first file of commands, and forgets that it
+            # was asked.
+            process.send_signal(how)
+            try:
+                process.wait(PATIENCE_S / SIGNALS_MAX)
+            except subprocess.TimeoutExpired:
+                continue
+            return
+        process.kill()
+        process.wait()
+        self._fail(f"had to be killed: it ignored {how.name} for {PATIENCE_S} s")
 
     def _fail(self, what: str) -> None:
         printed = self._log.read_text(errors="replace").strip()[-2000:]

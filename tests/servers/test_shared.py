@@ -50,7 +50,7 @@ def user(place: Path) -> tuple[subprocess.Popen[str], int]:
 
 
 def leave(process: subprocess.Popen[str]) -> None:
-    process.communicate("\n", timeout=30)
+    process.communicate("\n", timeout=120)
     assert process.returncode == 0
 
 

@@ -77,7 +77,7 @@ def test_what_a_failover_loses(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-W", "error", str(FOLDER / "failover.py")],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(repository.SOURCE)},
-        capture_output=True, text=True, timeout=55, check=False,
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr
     found = re.search(

@@ -565,7 +565,7 @@ def created_by_two(url: str) -> list[str]:
             assert one.stdin is not None
             one.stdin.write("now\n")
             one.stdin.flush()
-        return [one.communicate(timeout=50)[0].strip() for one in both]
+        return [one.communicate(timeout=120)[0].strip() for one in both]
     finally:
         for one in both:
             one.kill()

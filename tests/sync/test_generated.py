@@ -90,7 +90,7 @@ def make_sync(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         env=os.environ | {"PYTHONPATH": str(root / "src")},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=170,
         check=False,
     )
 
@@ -129,7 +129,7 @@ def test_importing_it_loads_nothing_that_holdfast_does_not() -> None:
         "print(sorted(set(sys.modules) - before))"
     )
     result = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=True
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=170, check=True
     )
     loaded = ast.literal_eval(result.stdout)
     assert {name for name in loaded if not name.startswith("holdfast.sync")} == set()

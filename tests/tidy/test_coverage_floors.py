@@ -35,7 +35,7 @@ def run(folder: Path, calls: str) -> subprocess.CompletedProcess[str]:
     inherited = {key: text for key, text in os.environ.items() if not key.startswith("COV")}
     environment = inherited | {"PYTHONPATH": str(folder / "src")}
     coverage = [sys.executable, "-m", "coverage", "run", "calls.py"]
-    subprocess.run(coverage, cwd=folder, env=environment, check=True, timeout=50)
+    subprocess.run(coverage, cwd=folder, env=environment, check=True, timeout=120)
     return subprocess.run(
         [sys.executable, str(repository.ROOT / "tools" / "coverage_floors.py")],
         cwd=folder,

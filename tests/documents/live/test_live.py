@@ -503,7 +503,7 @@ def test_a_forked_child_is_refused_and_does_not_wait(tmp_path: Any) -> None:
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program), f"lmdb:///{tmp_path / 'app'}"],
-        capture_output=True, text=True, timeout=40, check=True,
+        capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     assert done.stdout in ("STORE_CLOSED", "WRONG_CONTEXT")
 

@@ -213,7 +213,7 @@ def _audited(path: Path, head: Head) -> int:
     # -I: nothing but the standard library and what is installed; -S: nothing installed either.
     command = [sys.executable, "-I", "-S", str(AUDITOR), str(path)]
     command += [str(head.size), head.root.hex()]
-    return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode
+    return subprocess.run(command, capture_output=True, timeout=120, check=False).returncode
 
 
 async def test_what_is_no_receipt_is_refused(kept_scene: Scene) -> None:

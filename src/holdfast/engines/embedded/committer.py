@@ -149,6 +149,7 @@ class Committer:
                 self._lead(work)
             else:
                 self._lead_group([work])
+                self._untold = []  # As above; and what it wrote is not to be held until the next.
             leading.release()
         except BaseException:
             self._recover(work, begun=True)
