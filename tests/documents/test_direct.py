@@ -294,5 +294,6 @@ def test_what_is_spelled_alike_is_answered_alike_and_nothing_else() -> None:
         shape(~(F.a == 1)),
         shape(a=1, limit=0), shape(a=1, limit=True), shape(a=1, limit=-1), shape(a=1, offset=-1),
         shape(a=1, offset=True), shape("a == 1"), shape(a=1, order=["a"]), shape(a=1, limit="3"),
+        shape(a=1, order=F), shape(a=1, order=("a",)),
     ):  # fmt: skip
         assert refused is None

@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 
 from holdfast.contract.batch import Batch, Put
+from holdfast.contract.engine import NOT_NOW, NotNow
 from holdfast.contract.errors import DeserializationFailed
+from holdfast.contract.lookup import Look, Sifted
+from holdfast.contract.record import Range
 from holdfast.documents.aggregate import (
     add_fields,
     avg,
@@ -19,10 +22,11 @@ from holdfast.documents.aggregate import (
     sort,
     sum_,
 )
-from holdfast.documents.planner import execute
+from holdfast.documents.planner import scanning
 from holdfast.documents.planner.lens import NOTHING, Lens, of_condition, of_stages
 from holdfast.documents.query import F
-from tests.store.scene import Scene
+from holdfast.store.snapshot import SnapshotEngine
+from tests.store.scene import Scene, engine_of
 
 #: Documents of every form: objects, values that are none, big ones, ones that run out.
 BIG = "x" * 300_000
@@ -56,7 +60,17 @@ async def filled(scene: Scene, db: Any) -> tuple[Any, dict[str, Any]]:
 async def test_what_is_looked_at_is_all_that_is_needed(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execute, "FIRST_PAGE_ROWS", 5)
+    monkeypatch.setattr(scanning, "FIRST_PAGE_ROWS", 5)
+    sifted = 0
+    sift = SnapshotEngine.sift
+
+    def counted(self: SnapshotEngine, range: Range, look: Look) -> Sifted | NotNow:
+        nonlocal sifted
+        found = sift(self, range, look)
+        sifted += found is not NOT_NOW
+        return found
+
+    monkeypatch.setattr(SnapshotEngine, "sift", counted)
     async with scene.open() as db:
         things, rows = await filled(scene, db)
         objects = {key: one for key, one in rows.items() if isinstance(one, dict)}
@@ -85,6 +99,7 @@ async def test_what_is_looked_at_is_all_that_is_needed(
             kind: of_kind.count(kind) for kind in "ac"
         }
         assert sum(one["n"] for one in await things.group_by(n=count_())) == len(rows)
+        assert sifted > 0 or engine_of(db).capabilities.engine != "sqlite"
 
 
 PIPELINES: dict[str, tuple[list[Any], frozenset[str] | None]] = {

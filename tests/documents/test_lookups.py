@@ -101,6 +101,61 @@ async def test_only_rows_that_are_wanted_have_their_targets_read(shared_scene: S
 
 
 @pytest.mark.row("I-005")
+async def test_rows_are_told_by_their_keys_where_these_tell(shared_scene: Scene) -> None:
+    chance = random.Random(6)
+    async with shared_scene.open_unchecked() as db:
+        await filled(engine_of(db), chance)
+    async with shared_scene.open_unchecked() as db:
+        engine = engine_of(db)
+        assert engine.peek_lookup is not None
+        rows = (await engine.scan(Range.prefix(b"index "))).rows
+        values = sorted({value for _, (value, _) in rows})
+        answered = 0
+        for _ in range(200):
+            wanted = set(chance.sample(values, len(values) // 2))
+            told = {key: chance.choice([value in wanted, None]) for key, (value, _) in rows}
+            lookup = lookups(chance)._replace(
+                limit=100, keep=wanted.__contains__, sift=told.__getitem__
+            )
+            if lookup.in_value is not None:
+                lookup = lookup._replace(valued=True)
+            found = engine.peek_lookup(lookup)
+            assert found is not NOT_NOW
+            assert blanked(lookup, found) == await expected(engine, lookup), lookup
+            answered += bool(found)
+        assert answered > 50
+
+
+@pytest.mark.row("I-005")
+async def test_the_first_appended_rows_are_noticed(shared_scene: Scene) -> None:
+    """A reader that knows of none has to meet them, whoever appends them."""
+    whole = (b"index ", b"index\xff")
+    async with shared_scene.open_unchecked() as db:
+        engine = engine_of(db)
+        await engine.commit(
+            Batch([Put(*FENCE), Put(b"index a\0\x01", b""), Put(INTO + b"a", b"A")])
+        )
+    async with shared_scene.open_unchecked() as db:
+        engine = engine_of(db)
+        assert engine.peek_lookup is not None
+        lookup = Lookup(FENCE, [whole], False, 5, INTO)
+        right = await expected(engine, lookup)
+        assert engine.peek_lookup(lookup) in (right, NOT_NOW)
+        assert engine.peek_lookup(lookup._replace(spans=[(b"x", b"y")])) in ([], NOT_NOW)
+        await engine.commit(Batch([Append(INTO, b"appended"), Put(b"index b\0\x01", b"")]))
+        for _ in range(2):
+            found = engine.peek_lookup(lookup)
+            assert found is NOT_NOW or found == await expected(engine, lookup)
+            apart = engine.peek_lookup(lookup._replace(into=b"other "))
+            assert apart in (
+                [(b"index a\0\x01", b"", None), (b"index b\0\x01", b"", None)],
+                NOT_NOW,
+            )
+            of_appended = engine.peek_lookup(lookup._replace(spans=[(INTO, INTO + b"\xff")]))
+            assert of_appended is NOT_NOW or len(of_appended) == 2
+
+
+@pytest.mark.row("I-005")
 async def test_a_lookup_is_what_a_scan_and_reads_give(shared_scene: Scene) -> None:
     chance = random.Random(3)
     async with shared_scene.open_unchecked() as db:

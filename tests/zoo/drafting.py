@@ -18,9 +18,9 @@ from holdfast.contract.batch import (
     Receipt,
     append_key,
 )
-from holdfast.contract.engine import NOT_NOW, NotNow
+from holdfast.contract.engine import NOT_NOW, NotNow, Snapshot
 from holdfast.contract.errors import InvalidInput, ReadOnly, StoreClosed, WrongContext
-from holdfast.contract.lookup import TAIL, LookedUp, Lookup, Tally
+from holdfast.contract.lookup import TAIL, Look, LookedUp, Lookup, Sifted, Tally
 from holdfast.contract.record import Counted, Page, Range, Record
 from holdfast.runtime.system import drive
 from tests.zoo.good import GoodEngine
@@ -235,6 +235,11 @@ class Instant(GoodEngine):
             len(drive(self.scan(Range(start, end, limit=limit))).rows)
             for start, end, limit in wanted.spans
         ]
+
+    def peek_sifted(self, range: Range, look: Look, at: Snapshot) -> Sifted | NotNow:
+        page = drive(self.scan(range, at=at))
+        rows = [(key, record, look(record.value)) for key, record in page.rows]
+        return Sifted([row for row in rows if row[2] is not None], len(rows), page.resume)
 
 
 class LooksUpTargetsOfAnotherMoment(Instant):

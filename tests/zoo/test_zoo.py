@@ -12,7 +12,7 @@ import pytest
 
 from holdfast.contract.config import EngineConfig
 from holdfast.testing import EngineContract, promises_of
-from tests.zoo import checking, claiming, deciding, drafting, living, reading, writing
+from tests.zoo import checking, claiming, deciding, drafting, living, reading, sifting, writing
 from tests.zoo.drafting import Instant, Redrafting
 from tests.zoo.good import GoodConfig, GoodEngine, Rewriting
 
@@ -22,7 +22,7 @@ SOUND = (GoodEngine, Rewriting, Redrafting, Instant)
 
 
 def animals() -> Iterator[type[GoodEngine]]:
-    for house in (reading, writing, checking, deciding, drafting, living, claiming):
+    for house in (reading, writing, checking, deciding, drafting, sifting, living, claiming):
         for animal in vars(house).values():
             if not isinstance(animal, type) or animal in SOUND:
                 continue

@@ -32,7 +32,7 @@ from holdfast.contract.config import EngineConfig
 from holdfast.contract.errors import Conflict, InvalidInput, Unsupported
 from holdfast.contract.formats import Formats
 from holdfast.contract.limits import check_draft
-from holdfast.contract.lookup import LookedUp, Lookup, Tally
+from holdfast.contract.lookup import Look, LookedUp, Lookup, Sifted, Tally
 from holdfast.contract.pauses import pause_s
 from holdfast.contract.record import Counted, Page, Range, Record
 from holdfast.contract.runtime import Components
@@ -111,6 +111,11 @@ class Engine(ABC):
 
     #: How many rows some ranges have; otherwise like `peek_lookup`.
     peek_tally: Callable[[Tally], list[int] | NotNow] | None = None
+
+    #: The rows of a page of a snapshot of which something is wanted, without a coroutine, or
+    #: NOT_NOW. The page is the one that `scan` gives, but records are made of these rows alone:
+    #: most are not wanted where somebody looks at all. None like `peek_lookup`.
+    peek_sifted: Callable[[Range, Look, Snapshot], Sifted | NotNow] | None = None
 
     #: `transact` without a coroutine, where the caller's thread may decide and commit here and
     #: now: always without a loop, on a loop only if that neither flushes nor waits. Otherwise
@@ -328,9 +333,9 @@ class Layer(Engine):
     by named methods, never by attribute look-up, so that a new verb cannot slip past a layer.
 
     The calls without a coroutine (`peek`, `peek_page`, `peek_count`, `peek_lookup`,
-    `peek_tally`, `transact_now`) are None on a layer, so that nothing passes it by, unless its
-    class says that what they do passes it unchanged, or overrides them. An override is only
-    called where the engine below can do the same.
+    `peek_tally`, `peek_sifted`, `transact_now`) are None on a layer, so that nothing passes it by,
+    unless its class says that what they do passes it unchanged, or overrides them. An override is
+    only called where the engine below can do the same.
 
     Attributes:
         passes_reads: the class leaves `read` and `scan` as they are.
@@ -370,6 +375,8 @@ class Layer(Engine):
             self.peek_lookup = inner.peek_lookup if self.passes_reads else None
         if inner.peek_tally is None or kind.peek_tally is None:
             self.peek_tally = inner.peek_tally if self.passes_reads else None
+        if inner.peek_sifted is None or kind.peek_sifted is None:
+            self.peek_sifted = inner.peek_sifted if self.passes_reads else None
         if inner.transact_now is None or kind.transact_now is None:
             self.transact_now = inner.transact_now if self.passes_writes else None
 

@@ -1,9 +1,11 @@
-"""What indexes are asked in one read: rows with those that their keys refer to, and counts."""
+"""What is asked in one read: rows of indexes with what they refer to, counts, and rows sifted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from holdfast.contract.record import Range, Record
 
 #: The last two bytes of a key tell how long the part before them is that names its target.
 TAIL: Final = None
@@ -38,6 +40,8 @@ class Lookup(NamedTuple):
         valued: whether the values of the rows of the index are wanted; otherwise they may be empty.
         keep: tells by its value whether a row of the index is wanted. With it nothing is answered
             where a span has more rows than the limit.
+        sift: beside `keep`, where looking at values costs more: tells by its key whether a row of
+            the index is wanted; None: its value tells. An engine may do without it.
     """
 
     fence: Fence
@@ -49,6 +53,7 @@ class Lookup(NamedTuple):
     valued: bool = True
     keep: Callable[[bytes], bool] | None = None
     in_value: int | None = None
+    sift: Callable[[bytes], bool | None] | None = None
 
     def target(self, key: bytes, value: bytes) -> bytes:
         """The key of the row that a row of the index refers to."""
@@ -75,3 +80,21 @@ class Tally(NamedTuple):
 
     fence: Fence
     spans: Sequence[tuple[bytes, bytes, int]]
+
+
+#: What is seen in the value of a row; None: nothing that is wanted.
+Look = Callable[[bytes], Any]
+
+
+class Sifted(NamedTuple):
+    """The rows of a page of which something is wanted.
+
+    Attributes:
+        rows: each with what was seen in its value, in the order of the walk.
+        looked: how many rows were looked at.
+        resume: the range that is left to look at; None: nothing is.
+    """
+
+    rows: list[tuple[bytes, Record, Any]]
+    looked: int
+    resume: Range | None

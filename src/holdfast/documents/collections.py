@@ -102,6 +102,17 @@ class Collections:
         keyspace = await self._keyspaces.get(DOCUMENTS, name)
         return None if keyspace is None else self._storage(keyspace, made=False)
 
+    def at_hand(self, name: str) -> DocumentStorage | None:
+        """The same without a wait, if it was found before; None also where there may be some.
+
+        Whoever uses it asks its space whether the handle may be used.
+        """
+        known = self._opened.get(name)
+        keyspace = None if known is None else self._keyspaces.known(DOCUMENTS, name)
+        if known is None or keyspace is None or keyspace.number != known.number:
+            return None
+        return known
+
     async def require(self, name: str, history: History | None) -> DocumentStorage:
         """The documents of a collection, which is made if it does not exist.
 

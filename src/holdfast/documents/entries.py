@@ -82,7 +82,6 @@ class Bound:
 #: What closes a component that was cut, and the first byte behind all that continue one.
 CUT_END = b"\xfe"
 _DIGEST_BYTES = 16
-HASH_BYTES = 16
 _COMPLEMENT = bytes(255 - byte for byte in range(256))
 #: The row's value for each note.
 _NOTES = (b"", *[bytes((note,)) for note in range(1, 16)])
@@ -280,6 +279,19 @@ class IndexOrder:
         `MISSING` leaves a side open: up to where the type ends. `low_open` and `high_open`
         exclude the value itself. Of two types that do not compare, the span is empty.
         """
+        start, end, exact = self.edges(prefix, low, high, low_open=low_open, high_open=high_open)
+        return Bound(Range(start, end), exact)
+
+    def edges(
+        self,
+        prefix: Sequence[Any],
+        low: Any,
+        high: Any,
+        *,
+        low_open: bool = False,
+        high_open: bool = False,
+    ) -> tuple[bytes, bytes | None, bool]:
+        """The same without objects for it: the first key, the one behind, and whether exact."""
         head, exact = self.components(prefix)
         place = len(prefix)
         if low is MISSING and high is MISSING:
@@ -288,16 +300,18 @@ class IndexOrder:
         upper = None if high is MISSING else encode(high)
         first, last = bracket(lower or upper or b"")
         if lower and upper and bracket(lower) != bracket(upper):
-            return Bound(Range(head, head), exact)
-        span = self._bracketed(head, place, first, last)
-        near, near_exact = self._edge(head, place, lower, behind=low_open, upper=False)
-        far, far_exact = self._edge(head, place, upper, behind=not high_open, upper=True)
+            return head, head, exact
+        start, end = self._bracketed(head, place, first, last)
+        near = far = None
+        if lower is not None:
+            near, whole = self._edge(head, place, lower, behind=low_open, upper=False)
+            exact = exact and whole and lower != NULL
+        if upper is not None:
+            far, whole = self._edge(head, place, upper, behind=not high_open, upper=True)
+            exact = exact and whole and upper != NULL
         if self.descending[place]:
             near, far = far, near
-        start = span.start if near is None else near
-        end = span.end if far is None else far
-        whole = exact and near_exact and far_exact and NULL not in (lower, upper)
-        return Bound(Range(start, end), whole)
+        return start if near is None else near, end if far is None else far, exact
 
     def starting(self, prefix: Sequence[Any], text: str) -> Bound:
         """The entries whose next field is a str that begins with `text`."""
@@ -311,10 +325,13 @@ class IndexOrder:
 
     def components(self, values: Sequence[Any]) -> tuple[bytes, bool]:
         """What the entries begin with whose first fields are these; whether no other's do."""
+        if not values:
+            return b"", True
         if len(values) == 1 and not self.descending[0]:
             encoded = encode(values[0])
-            component = _shorten(encoded, self._whole_max)
-            return component, component is encoded and encoded != NULL
+            if len(encoded) <= self._whole_max:
+                return encoded, encoded != NULL
+            return _shorten(encoded, self._whole_max), False
         parts = []
         exact = True
         for value, turned in zip(values, self.descending, strict=False):
@@ -331,21 +348,19 @@ class IndexOrder:
             return None
         return _turn(encoded) if self.descending[place] else encoded
 
-    def _bracketed(self, head: bytes, place: int, first: int, last: int) -> Range:
+    def _bracketed(self, head: bytes, place: int, first: int, last: int) -> tuple[bytes, bytes]:
         """The entries whose field `place` begins with a byte from `first` up to `last`."""
         if self.descending[place]:
             first, last = 256 - last, 256 - first
-        return Range(head + bytes((first,)), head + bytes((last,)))
+        return head + bytes((first,)), head + bytes((last,))
 
     def _edge(
-        self, head: bytes, place: int, encoded: bytes | None, *, behind: bool, upper: bool
+        self, head: bytes, place: int, encoded: bytes, *, behind: bool, upper: bool
     ) -> tuple[bytes | None, bool]:
         """The key where a span starts or ends, in the order of this index; whether it is exact.
 
         `behind`: the edge lies above the entries of the value itself.
         """
-        if encoded is None:
-            return None, True
         exact = len(encoded) <= self._whole_max
         if not exact:
             # Every value that shares the cut may lie on either side: all of them are inside.
@@ -355,34 +370,6 @@ class IndexOrder:
             return (_behind(component, exact) if behind else component), exact
         component = head + encoded.translate(_COMPLEMENT) + (b"\xff" if exact else b"")
         return (component if behind else _behind(component, exact)), exact
-
-
-def hash_entries(
-    found: Sequence[Found], identifier: bytes, secret: bytes = b""
-) -> dict[bytes, bytes]:
-    """The rows of one document in a hash index: equality only, keys of one length.
-
-    Missing is as null. The identifier stands behind `HASH_BYTES` bytes.
-    """
-    columns = [_hashable(values) for values in found]
-    if math.prod(map(len, columns)) > ENTRIES_MAX:
-        raise InvalidValue(f"a document has at most {ENTRIES_MAX} entries in an index")
-    return {hash_key(row, secret) + identifier: b"" for row in product(*columns)}
-
-
-def hash_key(values: Sequence[Any], secret: bytes = b"") -> bytes:
-    """What all entries of a hash index begin with whose fields equal `values`; see its secret."""
-    encoded = [encode(value) for value in values]
-    lengths = b"".join([len(one).to_bytes(8, "big") for one in encoded])
-    return blake2b(lengths + b"".join(encoded), digest_size=HASH_BYTES, key=secret).digest()
-
-
-def _hashable(values: Found) -> list[Any]:
-    return [
-        part
-        for value in values or (MISSING,)
-        for part in ((*value, value) if isinstance(value, list | tuple) else (value,))
-    ]
 
 
 def _is_missing(values: Found) -> bool:

@@ -41,6 +41,8 @@ from holdfast.store.versions.chunks import Values
 from holdfast.store.versions.entry import Entry
 
 T = TypeVar("T")
+#: What a call asks: conditions, order, limit, offset, and fields that equal values.
+Asked = tuple[tuple[Any, ...], Any, int | None, int, dict[str, Any]]
 
 #: How many results a page has unless told otherwise.
 PAGE_RESULTS: Final = 100
@@ -115,18 +117,21 @@ class Queries(Generic[T]):
     ) -> list[T]:
         """The documents that match; see `query`."""
         if select is None and after is None and hint is None:
-            known = await self._directly(conditions, order_by, limit, offset, equal)
-            if known is not None:
-                if self._typed.plain:
-                    return known
+            asked = conditions, order_by, limit, offset, equal
+            found = self._directly(asked)
+            if found is None:
+                await self._learn(asked)
+            elif self._typed.plain:
+                return found
+            else:
                 # One that does not fit is asked for again, to be named.
                 with suppress(SchemaValidationFailed):
-                    return list(map(self._typed.from_plain, known))
+                    return list(map(self._typed.from_plain, found))
         wanted = as_query(conditions, order_by, limit, offset, select, after, equal)
-        found = await self._all(wanted, hint)
+        rows = await self._all(wanted, hint)
         if wanted.select is None and self._typed.plain:
-            return [entry.value for _, _, entry in found]
-        return list(map(self._keep(wanted), found))
+            return [entry.value for _, _, entry in rows]
+        return list(map(self._keep(wanted), rows))
 
     async def find_one(
         self,
@@ -140,15 +145,16 @@ class Queries(Generic[T]):
     ) -> T | None:
         """The first document that matches, or None; see `query`."""
         if select is None and after is None and hint is None:
-            known = await self._directly(conditions, order_by, 1, offset, equal)
-            if known is not None:
-                if not known:
-                    return None
+            asked = conditions, order_by, 1, offset, equal
+            found = self._directly(asked)
+            if found is None:
+                await self._learn(asked)
+            else:
                 with suppress(SchemaValidationFailed):
-                    return self._typed.from_plain(known[0])
+                    return self._typed.from_plain(found[0]) if found else None
         wanted = as_query(conditions, order_by, 1, offset, select, after, equal)
-        for found in await self._all(wanted, hint):
-            return self._keep(wanted)(found)
+        for row in await self._all(wanted, hint):
+            return self._keep(wanted)(row)
         return None
 
     async def count(
@@ -164,10 +170,12 @@ class Queries(Generic[T]):
         No document is read where the bounds of an index say it all.
         """
         if hint is None and limit is None and offset == 0:
-            known = await self._known(conditions, (), None, 0, equal)
+            asked = conditions, (), None, 0, equal
+            known = self._known(asked)
             counted = None if known is None else known[0].count(*known[1:])
             if counted is not None:
                 return counted
+            await self._learn(asked)
         wanted = as_query(conditions, (), limit, offset, None, None, equal)
         storage = await self._find()
         if storage is None:
@@ -357,40 +365,34 @@ class Queries(Generic[T]):
         finally:
             await walk.aclose()
 
-    async def _directly(
-        self,
-        conditions: tuple[Any, ...],
-        order_by: Any,
-        limit: int | None,
-        offset: int,
-        equal: dict[str, Any],
-    ) -> list[Any] | None:
+    def _directly(self, asked: Asked) -> list[Any] | None:
         """The plain documents, if a query of this spelling is known; None: it has to be planned."""
-        known = await self._known(conditions, order_by, limit, offset, equal)
-        return None if known is None else known[0].documents(*known[1:], limit, offset)
+        known = self._known(asked)
+        return None if known is None else known[0].documents(*known[1:], asked[2], asked[3])
 
-    async def _known(
-        self,
-        conditions: tuple[Any, ...],
-        order_by: Any,
-        limit: int | None,
-        offset: int,
-        equal: dict[str, Any],
+    def _known(
+        self, asked: Asked
     ) -> tuple[Direct | DirectPlaces, DocumentStorage, list[Any]] | None:
         """What is kept of queries of this spelling, the storage, and the values; None: nothing."""
-        asked = spelled(conditions, order_by, limit, offset, equal)
-        storage = None if asked is None else await self._collections.find(self._name)
-        if asked is None or storage is None or storage.engine.peek_lookup is None:
+        found = spelled(*asked)
+        storage = self._collections.at_hand(self._name)
+        if found is None or storage is None:
             return None
         storage.space.check()
-        shape, values = asked
-        try:
-            direct = storage.planned.direct[shape]
-        except KeyError:
-            wanted = as_query(conditions, order_by, limit, offset, None, None, equal)
-            keep_direct(shape, await self._plan(storage, wanted, None), storage)
-            return None
+        shape, values = found
+        direct = storage.planned.direct.get(shape)
         return None if direct is None else (direct, storage, values)
+
+    async def _learn(self, asked: Asked) -> None:
+        """Keep what later queries of this spelling have in common with this one."""
+        found = spelled(*asked)
+        storage = None if found is None else await self._find()
+        if found is None or storage is None or storage.engine.peek_lookup is None:
+            return
+        storage.space.check()
+        if found[0] not in storage.planned.direct:
+            wanted = as_query(*asked[:4], None, None, asked[4])
+            keep_direct(found[0], await self._plan(storage, wanted, None), storage)
 
     async def _plan(self, storage: DocumentStorage, wanted: Query, hint: str | None) -> QueryPlan:
         catalogue = await storage.catalogue()
@@ -413,12 +415,10 @@ class Queries(Generic[T]):
     def _used(storage: DocumentStorage, plan: QueryPlan) -> None:
         """Count which indexes a query walked, and which it could not use."""
         usage = storage.usage
-        for name in plan.names:
-            hits, misses = usage.get(name, (0, 0))
-            usage[name] = hits + 1, misses
-        for name in plan.missed:
-            hits, misses = usage.get(name, (0, 0))
-            usage[name] = hits, misses + 1
+        for names, hit in ((plan.names, 1), (plan.missed, 0)):
+            for name in names:
+                hits, misses = usage.get(name, (0, 0))
+                usage[name] = hits + hit, misses + 1 - hit
 
     async def _plan_at(
         self, storage: DocumentStorage, moment: Engine, wanted: Query, hint: str | None

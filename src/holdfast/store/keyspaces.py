@@ -115,6 +115,11 @@ class Keyspaces:
                 self._remember(known)
         return known if known.state == "living" else None
 
+    def known(self, view: str, name: str) -> Keyspace | None:
+        """The same without a wait, if it was read before; None also where there may be one."""
+        known = self._known.get((view, name))
+        return known if known is not None and known.state == "living" else None
+
     async def require(self, view: str, name: str, settings: KeyspaceSettings) -> Keyspace:
         """The keyspace of that name, made if it does not exist.
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from holdfast.contract.batch import Batch, Decide, Receipt
 from holdfast.contract.capability import Capabilities
-from holdfast.contract.engine import Engine, Layer, Snapshot
+from holdfast.contract.engine import NOT_NOW, Engine, Layer, NotNow, Snapshot
 from holdfast.contract.errors import ReadOnly, Unsupported
+from holdfast.contract.lookup import Look, Sifted
 from holdfast.contract.record import Page, Range, Record
 
 
@@ -42,6 +43,11 @@ class SnapshotEngine(Layer):
 
     async def scan(self, range: Range, *, at: Snapshot | None = None) -> Page:
         return await self.inner.scan(range, at=self._view)
+
+    def sift(self, range: Range, look: Look) -> Sifted | NotNow:
+        """The rows of a page of which something is wanted, if the engine has them at once."""
+        peek = self.inner.peek_sifted
+        return NOT_NOW if peek is None else peek(range, look, self._view)
 
     async def commit(self, batch: Batch) -> Receipt:
         raise _refused()

@@ -14,7 +14,7 @@ from sortedcontainers import SortedDict
 from holdfast.contract.errors import InvalidValue
 from holdfast.contract.record import Range
 from holdfast.documents.geo.cells import CODE_BYTES, COVERING_CELLS_MAX
-from holdfast.documents.geo.index import changes, entries, ranges
+from holdfast.documents.geo.index import changes, entries, ranges, sieve
 from holdfast.documents.geo.shapes import Box, Point, circle_box
 from holdfast.documents.query.values import MISSING
 from tests.documents.geo.places import BOXES, POINTS, distance, holds
@@ -64,6 +64,27 @@ def found(store: Store, box: Box) -> list[tuple[bytes, Point]]:
         for key, value in store.scan(range)
         for place in struct.iter_unpack(">dd", value)
     ]
+
+
+@pytest.mark.row("I-042", "trap 36")
+@given(st.lists(POINTS | CROWDED, max_size=30), BOXES)
+@example([Point(0, 0), Point(10, 10), Point(5, 10), Point(5, 5)], Box(0, 0, 10, 10))
+def test_codes_tell_no_place_to_the_wrong_side_of_a_box(points: list[Point], box: Box) -> None:
+    points += [Point(box.south, box.west), Point(box.north, box.east), Point(box.south, box.east)]
+    for inside in (True, None):
+        sift = sieve(box, 3, inside=inside)
+        if sift is None:
+            assert (
+                box.west > box.east
+                or {box.south, box.north} & {90, -90}
+                or ({box.west, box.east} & {180, -180})
+            )
+            continue
+        for point in points:
+            [key] = entries([point], b"of a document")
+            told = sift(b"pre" + key)
+            assert told in (None, holds(box, point))
+            assert inside or not told
 
 
 @pytest.mark.row("I-042", "trap 36")

@@ -13,12 +13,10 @@ from holdfast.contract.errors import InvalidInput, InvalidValue
 from holdfast.documents.entries import (
     COMPONENT_BYTES_MIN,
     ENTRIES_MAX,
-    HASH_BYTES,
     IndexOrder,
     Note,
-    hash_entries,
-    hash_key,
 )
+from holdfast.documents.hashed import HASH_BYTES, hash_entries, hash_key
 from holdfast.documents.ordering import encode
 from holdfast.documents.query.values import MISSING
 from tests.documents.ordering.values import LONG_TEXTS, SCALARS, TEXTS, VALUES, kind, rank

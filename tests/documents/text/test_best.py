@@ -10,9 +10,10 @@ import holdfast
 from holdfast.codecs.keys import pack
 from holdfast.documents.planner import searching
 from holdfast.documents.text import search as search_module
+from holdfast.documents.text import together
 from holdfast.documents.text.index import TextIndex
 from holdfast.documents.text.query import parse
-from holdfast.documents.text.rows import BLOCK_DOCUMENTS
+from holdfast.documents.text.rows import BLOCK_DOCUMENTS, lengths_key
 from holdfast.documents.text.search import search
 from tests.documents.text.store import Rows
 
@@ -55,6 +56,44 @@ def test_the_best_ten_are_the_first_ten_of_all(monkeypatch: pytest.MonkeyPatch) 
     scored = 0
     assert search(index, parse("word40 OR word0"), rows.read, rows.scan, limit=5) == everything[:5]
     assert scored < len(everything) / 10  # Those that have the common word alone cannot be best.
+
+
+@pytest.mark.row("I-042")
+def test_scores_reckoned_at_once_are_those_of_block_by_block(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chance = Random(5)
+    index, rows = filled(chance, 2500)
+    some = rows.read(lengths_key(1))
+    assert some is not None
+    # A row that says less, as those of an older index may.
+    rows.rows[lengths_key(1)] = some[: len(some) // 2]
+    reckoned = 0
+    real = together.scored_together
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal reckoned
+        found = real(*arguments)
+        reckoned += found is not None
+        return found
+
+    monkeypatch.setattr(search_module, "scored_together", counted)
+    for _ in range(150):
+        one, other, third = chance.choices(VOCABULARY, k=3)
+        text = chance.choice(
+            [one, f"{one} {other}", f"{one} {other} {third}", f"{one} {one}", "word4*",
+             f'{other} "{one} {third}"', f"{one} NOT {other}", f"{one} OR {other}"]
+        )  # fmt: skip
+        limit = chance.choice([None, 0, 1, 10])
+        answers = []
+        for least in (1, 100):
+            monkeypatch.setattr(together, "BLOCKS_LEAST", least)
+            answers.append([
+                search(index, parse(text), rows.read, rows.scan, limit=limit, weights=weights)
+                for weights in (None, (2.5,))
+            ])  # fmt: skip
+        assert answers[0] == answers[1]
+    assert 50 < reckoned < 300
 
 
 def test_documents_of_one_commit_are_as_one_after_the_other() -> None:

@@ -9,7 +9,6 @@ one code.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from holdfast.documents.geo.shapes import LATITUDE_MAX, LONGITUDE_MAX, Box, Point
@@ -81,18 +80,10 @@ def code_at(latitude: float, longitude: float) -> int:
     return _interleave(_row(latitude), _column(longitude))
 
 
-@dataclass(frozen=True, slots=True)
-class _Area:
-    """Rows and columns of smallest cells, the last ones included.
-
-    Whether a cell is needed is asked of whole numbers: these grow as coordinates do, so no point
-    is lost to rounding.
-    """
-
-    south: int
-    west: int
-    north: int
-    east: int
+#: South, west, north and east as rows and columns of smallest cells, the last ones included.
+#: Whether a cell is needed is asked of whole numbers: these grow as coordinates do, so no point
+#: is lost to rounding.
+_Area = tuple[int, int, int, int]
 
 
 def covering(box: Box, cells_max: int = COVERING_CELLS_MAX) -> list[tuple[int, int]]:
@@ -106,7 +97,7 @@ def covering(box: Box, cells_max: int = COVERING_CELLS_MAX) -> list[tuple[int, i
     queue = deque([_common(areas[0]) if len(areas) == 1 else (0, 0, 0)])
     while queue:
         cell = queue.popleft()
-        children = list(_children(cell, areas))
+        children = _children(cell, areas)
         if len(done) + len(queue) + len(children) > max(cells_max, 4):
             done.append(cell)
             continue
@@ -119,6 +110,12 @@ def covering(box: Box, cells_max: int = COVERING_CELLS_MAX) -> list[tuple[int, i
         else:
             joined.append((start, end))
     return joined
+
+
+def corners(box: Box) -> tuple[int, int]:
+    """The codes in the south-west and in the north-east of a box."""
+    south, west, north, east = _area(box)
+    return _interleave(south, west), _interleave(north, east)
 
 
 #: Level, row and column of a cell: a covering looks at too many to make an object of each.
@@ -134,44 +131,37 @@ def _codes(level: int, row: int, column: int) -> tuple[int, int]:
 
 def _common(area: _Area) -> _Place:
     """The smallest cell that holds an area."""
-    bits = max((area.south ^ area.north).bit_length(), (area.west ^ area.east).bit_length())
+    south, west, north, east = area
     # A cell of the last level cannot be divided, and is not asked whether it is needed.
-    bits = max(bits, 1)
-    return LEVELS - bits, area.south >> bits, area.west >> bits
+    bits = max((south ^ north).bit_length(), (west ^ east).bit_length(), 1)
+    return LEVELS - bits, south >> bits, west >> bits
 
 
-def _children(cell: _Place, areas: list[_Area]) -> Iterator[tuple[_Place, bool]]:
+def _children(cell: _Place, areas: list[_Area]) -> list[tuple[_Place, bool]]:
     """The cells it divides into that touch an area, and whether one holds them."""
-    level, row, column = cell[0] + 1, 2 * cell[1], 2 * cell[2]
-    shift = LEVELS - level
+    level, row, column = cell
+    shift = LEVELS - level - 1
     side = (1 << shift) - 1
-    for down in (row, row + 1):
-        south = down << shift
-        north = south + side
-        for along in (column, column + 1):
-            west = along << shift
-            east = west + side
+    children = []
+    for down in (2 * row, 2 * row + 1):
+        first_row = down << shift
+        last_row = first_row + side
+        for along in (2 * column, 2 * column + 1):
+            first = along << shift
+            last = first + side
             touched = held = False
-            for area in areas:
-                if (
-                    south <= area.north
-                    and area.south <= north
-                    and west <= area.east
-                    and area.west <= east
-                ):
+            for south, west, north, east in areas:
+                if first_row <= north and south <= last_row and first <= east and west <= last:
                     touched = True
-                    held = held or (
-                        area.south <= south
-                        and north <= area.north
-                        and area.west <= west
-                        and east <= area.east
-                    )
+                    if south <= first_row and last_row <= north and west <= first and last <= east:
+                        held = True
             if touched:
-                yield (level, down, along), held
+                children.append(((level + 1, down, along), held))
+    return children
 
 
 def _area(box: Box) -> _Area:
-    return _Area(_row(box.south), _column(box.west), _row(box.north), _column(box.east))
+    return _row(box.south), _column(box.west), _row(box.north), _column(box.east)
 
 
 def _seams(box: Box) -> list[Box]:
@@ -206,3 +196,7 @@ def _interleave(row: int, column: int) -> int:
     pair = (pair | pair << 2) & 0x33333333333333333333333333333333
     pair = (pair | pair << 1) & 0x55555555555555555555555555555555
     return pair >> 63 | pair & _CODE_LAST
+
+
+#: The bits of a code that are those of its latitude, and of its longitude.
+ROWS, COLUMNS = _interleave(_LAST, 0), _interleave(0, _LAST)

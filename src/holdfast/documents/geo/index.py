@@ -8,11 +8,20 @@ place of the document with that code.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from holdfast.contract.record import Range
-from holdfast.documents.geo.cells import CODE_BYTES, COVERING_CELLS_MAX, code_at, code_of, covering
+from holdfast.documents.geo.cells import (
+    CODE_BYTES,
+    COLUMNS,
+    COVERING_CELLS_MAX,
+    ROWS,
+    code_at,
+    code_of,
+    corners,
+    covering,
+)
 from holdfast.documents.geo.shapes import LATITUDE_MAX, LONGITUDE_MAX, Box, is_pair, point_of
 from holdfast.documents.query.values import MISSING
 
@@ -78,11 +87,47 @@ def changes(
 
 def ranges(box: Box, cells_max: int = COVERING_CELLS_MAX) -> list[Range]:
     """The ranges of rows that hold every place in the box; more places lie in them."""
+    return [Range(start, end) for start, end in spans_of(box, cells_max)]
+
+
+def spans_of(box: Box, cells_max: int = COVERING_CELLS_MAX) -> list[tuple[bytes, bytes | None]]:
+    """The same as pairs: the first key, and the one behind the last."""
     return [
         # Behind the last cell of the earth there is no code.
-        Range(_key(start), _key(end) if end < 1 << 8 * CODE_BYTES else None)
+        (_key(start), _key(end) if end < 1 << 8 * CODE_BYTES else None)
         for start, end in covering(box, cells_max)
     ]
+
+
+def sieve(box: Box, at: int, *, inside: bool | None) -> Callable[[bytes], bool | None] | None:
+    """What tells by the key of a row, whose code stands at `at`, whether its places lie in a box.
+
+    It answers False for those outside, `inside` for those inside, and None where only the exact
+    places tell. No function where codes do not tell: at the poles and the date line.
+    """
+    if not (
+        box.south > -LATITUDE_MAX
+        and box.north < LATITUDE_MAX
+        and -LONGITUDE_MAX < box.west <= box.east < LONGITUDE_MAX
+    ):
+        return None
+    first, last = corners(box)
+    south, west, north, east = first & ROWS, first & COLUMNS, last & ROWS, last & COLUMNS
+    end, from_bytes = at + CODE_BYTES, int.from_bytes
+
+    def sift(key: bytes) -> bool | None:
+        # Bits of one coordinate alone sort as it does, though those of the other lie between.
+        code = from_bytes(key[at:end], "big")
+        row = code & ROWS
+        if not south <= row <= north:
+            return False
+        column = code & COLUMNS
+        if not west <= column <= east:
+            return False
+        # In a cell at the edge of the box, places lie on either side.
+        return inside if south < row < north and west < column < east else None
+
+    return sift
 
 
 def places_in(value: bytes) -> Iterator[tuple[float, float]]:

@@ -9,8 +9,9 @@ from typing import Any, Final, cast
 from holdfast.codecs.keys import unpack_text
 from holdfast.contract.batch import CheckKey
 from holdfast.contract.errors import DuplicateKey, StoreError
-from holdfast.documents.entries import Found, IndexOrder, Note, hash_entries
+from holdfast.documents.entries import Found, IndexOrder, Note
 from holdfast.documents.geo import index as geo
+from holdfast.documents.hashed import hash_entries
 from holdfast.documents.indexes.definition import IndexDefinition
 from holdfast.documents.indexes.writer import IndexWriter, Read, Rows, Values
 from holdfast.documents.query.paths import path_text

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from holdfast.contract.errors import InvalidValue
 from holdfast.contract.record import Range
-from holdfast.documents.entries import IndexOrder, hash_key
+from holdfast.documents.entries import IndexOrder
+from holdfast.documents.hashed import hash_key
 from holdfast.documents.indexes.definition import IndexDefinition, index_prefix
 from holdfast.documents.indexes.writers import order_of
 from holdfast.documents.planner.predicates import ByPath, Predicate, shown

@@ -20,10 +20,10 @@ from holdfast.contract.errors import StoreError
 from holdfast.contract.lookup import TAIL, Fence, LookedUp, Lookup, Tally
 from holdfast.documents.indexes.writers import NOTE_BYTES
 from holdfast.documents.planner.lens import (
-    EXTRAS,
     NO_EXTRAS,
+    NO_EXTRAS_AT,
     NOTHING,
-    PLAINLY,
+    PLAINLY_ON,
     UNREADABLE,
     Lens,
     joined,
@@ -102,12 +102,16 @@ def spelled(
 
 def _spelled_order(order_by: Any) -> Hashable | None:
     """What calls with this order have in common; None: it is not known here."""
+    order: Hashable = order_by
     kind = type(order_by)
+    if kind is tuple:
+        return None if order_by else ()
     if kind is OrderBy and order_by.near is not None:
         return order_by.path, order_by.descending, "near"
-    if kind is Field:  # First: to compare one would make a condition of it.
-        return cast("Hashable", order_by.path_of_field())
-    return cast("Hashable", order_by) if kind is str or kind is OrderBy or order_by == () else None
+    if kind is Field:
+        # None for the document itself: its path is what no order looks like.
+        return order_by.path_of_field() or None
+    return order if kind is str or kind is OrderBy else None
 
 
 class Direct:
@@ -327,8 +331,8 @@ def documents_of(
     """The whole documents of rows; `identifier` is in the key of each."""
     try:
         return [
-            _decode(stored[PLAINLY:])  # type: ignore[index]  # whoever looked them up looked
-            if stored[EXTRAS:PLAINLY] == NO_EXTRAS and not stored[1] & _ODD  # type: ignore[index]
+            _decode(stored[PLAINLY_ON])  # type: ignore[index]  # whoever looked them up looked
+            if stored[NO_EXTRAS_AT] == NO_EXTRAS and not stored[1] & _ODD  # type: ignore[index]
             else _value((key, note, stored), identifier)
             for key, note, stored in rows
         ]

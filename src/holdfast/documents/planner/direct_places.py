@@ -14,7 +14,7 @@ from typing import Any, Final
 from holdfast.contract.engine import NOT_NOW
 from holdfast.contract.lookup import Fence, LookedUp, Lookup
 from holdfast.documents.geo.cells import CODE_BYTES
-from holdfast.documents.geo.index import places_in, ranges
+from holdfast.documents.geo.index import places_in, sieve, spans_of
 from holdfast.documents.geo.shapes import Box, Point, circle_box
 from holdfast.documents.indexes.definition import IndexDefinition, index_prefix
 from holdfast.documents.planner.direct import Direct, documents_of, living
@@ -32,6 +32,8 @@ ROWS_MAX: Final = 256
 #: So many circles are tried, each this much wider than the one before.
 _CIRCLES_MAX: Final = 3
 _CIRCLE_GROWTH: Final = 2.0
+#: What one answer has a say in where the next circle ends: by chance it is wide or narrow.
+_LAST_SHARE: Final = 0.25
 #: Closer to the date line, longitudes do not tell whether a place can lie in a circle.
 _LONGITUDE_PLAIN: Final = 179.9
 
@@ -115,14 +117,19 @@ class DirectPlaces:
         """The rows in the cells of a box that are wanted, and whose documents live."""
         peek, prefix = storage.engine.peek_lookup, self._prefix
         spans = []
-        for one in ranges(box):
-            if one.end is None or one.start is None:
+        for start, end in spans_of(box):
+            if end is None:
                 return None
-            spans.append((prefix + one.start, prefix + one.end))
+            spans.append((prefix + start, prefix + end))
         if peek is None or not spans:
             return None
+        near = self._nearest
+        # Where the nearest are wanted, every place is looked at that is not outside for sure.
+        sift = sieve(box, self._at - CODE_BYTES, inside=None if near else True)
         cut = (self._at, None)
-        rows = peek(Lookup(self._fence, spans, False, ROWS_MAX, self._data, cut, True, keep))
+        rows = peek(
+            Lookup(self._fence, spans, False, ROWS_MAX, self._data, cut, near, keep, sift=sift)
+        )
         return None if rows is NOT_NOW else living(storage, rows)
 
     def _around(self, storage: DocumentStorage, near: Place, wanted: int) -> list[LookedUp] | None:
@@ -138,9 +145,10 @@ class DirectPlaces:
                 return None
             if len(rows) >= wanted:
                 rows.sort(key=lambda row: (lengths[row[1]], row[0][at:]))
-                # The next one is likely to be asked of as crowded a place.
-                last = lengths[rows[wanted - 1][1]]
-                reaches[number] = max(FIRST_CIRCLE_METRES, last * CIRCLE_SPARE)
+                # The next one is likely to be asked of as crowded a place as the last ones were.
+                last = lengths[rows[wanted - 1][1]] * CIRCLE_SPARE
+                known = reaches.get(number, last)
+                reaches[number] = max(FIRST_CIRCLE_METRES, known + (last - known) * _LAST_SHARE)
                 return rows
             metres *= _CIRCLE_GROWTH
         return None

@@ -22,10 +22,10 @@ from holdfast.documents.planner.resuming import resumed
 from holdfast.documents.planner.rows import (
     FIRST_PAGE_ROWS,
     LAST_PAGE_ROWS,
-    PAGE_GROWTH,
     Met,
     index_rows,
 )
+from holdfast.documents.planner.scanning import Looked, scanned
 from holdfast.documents.planner.ties import Ties
 from holdfast.documents.planner.way import Access
 from holdfast.documents.query.compile import Test, compile_where
@@ -244,38 +244,22 @@ class Run:
                 async for row in results:
                     yield [row[1]]
             return
-        test = self._test
-        async with aclosing(self._rows(None)) as pages:
-            async for rows, documents, odd in pages:
+        async with aclosing(self._rows(None, keys=False)) as pages:
+            async for rows, documents, odd, test in pages:
                 if odd:
-                    yield [row[1] for row in await self._found(rows, documents, odd=odd)]
+                    yield [row[1] for row in await self._odd(zip(rows, documents, strict=True))]
                 else:
                     yield documents if test is None else [*filter(test, documents)]
 
-    async def _scanned(self, behind: str | None) -> AsyncGenerator[list[Found], None]:
-        async with aclosing(self._rows(behind)) as pages:
-            async for rows, documents, odd in pages:
-                yield await self._found(rows, documents, odd=odd)
+    def _rows(self, behind: str | None, *, keys: bool) -> AsyncGenerator[Looked, None]:
+        return scanned(
+            self.storage, self.moment, self._lens, self._test, self.examined, behind, keys=keys
+        )
 
-    async def _rows(
-        self, behind: str | None
-    ) -> AsyncGenerator[tuple[list[tuple[bytes, Record]], list[Any], bool], None]:
-        """The rows of the collection page by page, and what the lens makes of them."""
-        storage = self.storage
-        whole = storage.whole
-        rest: Range | None = whole
-        if behind is not None:
-            rest = Range(storage.data_key(behind) + b"\0", whole.end)
-        rows_wanted, seen = FIRST_PAGE_ROWS, 0
-        while rest is not None:
-            page = await self.moment.scan(replace(rest, limit=rows_wanted))
-            rows_wanted = min(rows_wanted * PAGE_GROWTH, LAST_PAGE_ROWS)
-            seen += len(page.rows)
-            self.examined.documents += len(page.rows)
-            yield page.rows, *self._lens.documents(page.rows)
-            rest = page.resume
-        if behind is None:
-            storage.known.documents = seen
+    async def _scanned(self, behind: str | None) -> AsyncGenerator[list[Found], None]:
+        async with aclosing(self._rows(behind, keys=True)) as pages:
+            async for rows, documents, odd, test in pages:
+                yield await self._found(rows, documents, test, odd=odd)
 
     async def documents(self, identifiers: list[bytes]) -> list[Found]:
         """The living documents that match, in this order."""
@@ -291,13 +275,18 @@ class Run:
             if record is not None
         ]
         documents, odd = self._lens.documents(rows)
-        return await self._found(rows, documents, odd=odd)
+        return await self._found(rows, documents, self._test, odd=odd)
 
     async def _found(
-        self, rows: list[tuple[bytes, Record]], documents: list[Any], *, odd: bool
+        self,
+        rows: list[tuple[bytes, Record]],
+        documents: list[Any],
+        test: Test | None,
+        *,
+        odd: bool,
     ) -> list[Found]:
-        """The rows that are of living documents that match."""
-        storage, test, skip = self.storage, self._test, layout.REGION_BYTES
+        """The rows that are of living documents that match; None: they do, if nothing is odd."""
+        storage, skip = self.storage, layout.REGION_BYTES
         pairs: Iterable[tuple[tuple[bytes, Record], Any]] = zip(rows, documents, strict=True)
         if odd:
             return await self._odd(pairs)

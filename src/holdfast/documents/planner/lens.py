@@ -54,6 +54,9 @@ _HEADER_BYTES: Final = envelope.HEADER_BYTES
 EXTRAS: Final = 86
 NO_EXTRAS: Final = bytes((0, 0, _PLAIN))
 PLAINLY: Final = EXTRAS + len(NO_EXTRAS)
+#: The same as slices, which are made once: they are asked of each document.
+NO_EXTRAS_AT: Final = slice(EXTRAS, PLAINLY)
+PLAINLY_ON: Final = slice(PLAINLY, None)
 #: What decoders raise: it is no object, is damaged or nested too deeply, or memory is short.
 UNREADABLE: Final = (ValueError, RecursionError, MemoryError)
 #: How many sets of fields keep their decoders.
@@ -92,6 +95,33 @@ class Lens:
                     return MISSING
         return MISSING
 
+    def that_meet(
+        self, test: Callable[[Any], bool] | None, into: list[Any] | None = None
+    ) -> Callable[[bytes], Any]:
+        """What tells of a stored document what is wanted of it, if it meets a test; else None.
+
+        MISSING: its entry has to tell, also if it may have run out. `into` takes what is wanted of
+        the others, if given: they are not told then.
+        """
+        decode = self._decode or _nothing
+        take = None if into is None else into.append
+
+        def seen(stored: bytes) -> Any:
+            if stored[NO_EXTRAS_AT] == NO_EXTRAS and not stored[1] & _ODD:
+                try:
+                    document = decode(stored[PLAINLY_ON])
+                except UNREADABLE:
+                    return MISSING
+            else:
+                document = self._one(stored)
+            if document is MISSING or (document is None and take is None):
+                return MISSING
+            if test is not None and not test(document):
+                return None
+            return document if take is None else take(document)
+
+        return seen
+
     def documents(self, rows: Sequence[tuple[bytes, Record]]) -> tuple[list[Any], bool]:
         """The same of many rows, and whether one is MISSING: also if it may have run out."""
         self._missing = False
@@ -102,8 +132,8 @@ class Lens:
         try:
             # Most are stored in the plainest form: of these one comparison tells where they begin.
             return [
-                decode(stored[PLAINLY:])
-                if stored[EXTRAS:PLAINLY] == NO_EXTRAS and not stored[1] & _ODD
+                decode(stored[PLAINLY_ON])
+                if stored[NO_EXTRAS_AT] == NO_EXTRAS and not stored[1] & _ODD
                 else self._one(stored)
                 for _, (stored, _) in rows
             ]

@@ -27,7 +27,7 @@ FIRST_CIRCLE_METRES: Final = 1000.0
 CIRCLE_GROWTH: Final = 4.0
 HALF_AROUND_METRES: Final = 20_100_000.0
 #: The first circle afterwards: so much wider than the last answer was.
-CIRCLE_SPARE: Final = 1.5
+CIRCLE_SPARE: Final = 1.35
 #: How many documents a page has, and how fast pages grow.
 PAGE_ROWS_MAX: Final = 1024
 PAGE_GROWTH: Final = 4

@@ -11,10 +11,10 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from holdfast.contract.record import Range
+from holdfast.contract.record import Range, after_prefix
 from holdfast.documents.entries import CUT_END
 from holdfast.documents.planner.plan import QueryPlan, rest_of
-from holdfast.documents.planner.way import Access, Recipe, below
+from holdfast.documents.planner.way import Access, Recipe
 from holdfast.documents.query.nodes import EVERYTHING, And, Comparison, Node
 from holdfast.documents.query.query import Query
 from holdfast.documents.query.values import BOOL, INSTANT, MISSING, NUMBER, TEXT
@@ -83,22 +83,21 @@ class Prepared:
         known, recipe = self.access, self.recipe
         order = known.order
         assert order is not None
-        equal = [values[at] for at in recipe.equal]
-        if recipe.low is None and recipe.high is None:
-            components, exact = order.components(equal)
-            start = known.prefix + components
+        low, high, prefix = recipe.low, recipe.high, known.prefix
+        fixed = tuple([values[at] for at in recipe.equal])
+        if low is None and high is None:
+            components, exact = order.components(fixed)
+            start = prefix + components
             return (start, start + CUT_END) if exact else None
-        bound = order.between(
-            equal,
-            MISSING if recipe.low is None else values[recipe.low],
-            MISSING if recipe.high is None else values[recipe.high],
+        first, end, exact = order.edges(
+            fixed,
+            MISSING if low is None else values[low],
+            MISSING if high is None else values[high],
             low_open=recipe.low_open,
             high_open=recipe.high_open,
         )
-        if not bound.exact:
-            return None
-        span = below(known.prefix, bound.range)
-        return None if span.start is None or span.end is None else (span.start, span.end)
+        behind = after_prefix(prefix) if end is None else prefix + end
+        return (prefix + first, behind) if exact and behind is not None else None
 
     def bind(self, query: Query) -> QueryPlan | None:
         """The plan of another query of that shape; None: its values want one of their own."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from holdfast.contract.record import Range, Record, after_prefix
-from holdfast.documents.entries import HASH_BYTES, IndexOrder
+from holdfast.documents.entries import IndexOrder
 from holdfast.documents.geo.cells import CODE_BYTES
+from holdfast.documents.hashed import HASH_BYTES
 from holdfast.documents.indexes.definition import IndexDefinition
 from holdfast.documents.indexes.writers import identifier_in
 from holdfast.documents.query.nodes import EVERYTHING, Matches, Node, all_of

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, NoReturn, final
+from typing import Any, Final, NoReturn, final
 
 from holdfast.contract.errors import InvalidQuery
 from holdfast.documents.query.computed import Arithmetic
@@ -34,6 +34,9 @@ from holdfast.documents.query.ordering import OrderBy
 from holdfast.documents.query.paths import Path, checked, path_text
 from holdfast.documents.query.places import checked_box, checked_meters, checked_point
 from holdfast.documents.query.values import Constant
+
+#: Types of most values; none of them is a field or a condition.
+_SCALARS: Final = frozenset((int, str, float, bool))
 
 
 @final
@@ -152,7 +155,7 @@ class Field(Arithmetic):
         return path_text(self._path) or "value"
 
     def _compare(self, operator: ComparisonOperator, value: object) -> Node:
-        if isinstance(value, (Field, Node)):
+        if type(value) not in _SCALARS and isinstance(value, (Field, Node)):
             raise InvalidQuery(
                 f"{self!r} wanted a value to compare with; found another field or condition. "
                 "Compare two fields of a document in your own code",

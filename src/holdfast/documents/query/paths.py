@@ -97,6 +97,8 @@ def _parse(text: str, where: str) -> Path:
 
 def path_text(parts: Sequence[str]) -> str:
     """The path as text, for people; `path_form` is exact for empty names too."""
+    if len(parts) == 1 and parts[0].isidentifier():
+        return parts[0]  # As most are: nothing in it has to be escaped.
     return ".".join(_TO_ESCAPE.sub(r"\\\g<0>", part) for part in parts)
 
 

@@ -40,6 +40,7 @@ from holdfast.documents.text.sources import (
     load_prefix,
     load_term,
 )
+from holdfast.documents.text.together import scored_together
 
 _SATURATION = 1.2
 _LENGTH_SHARE = 0.75
@@ -140,6 +141,18 @@ class _Scores:
         """What a term adds to a score at most: the share that occurrences grow to is below 1."""
         return sum(boost for one, boost in self._scoring if one is term)
 
+    def all_of(
+        self, terms: list[Term] | None, blocks: Sequence[int]
+    ) -> list[tuple[float, int]] | None:
+        """The same of all documents that have these terms; None: one block is asked at a time."""
+        if terms is None or len(terms) != len(self._scoring):
+            return None
+        boosts = {id(one): boost for one, boost in self._scoring}
+        told = [(term, boosts[id(term)], self._weights[0]) for term in terms]
+        return scored_together(
+            told, blocks, self._lengths, _SATURATION * (1 - _LENGTH_SHARE), self._share
+        )
+
     def of(self, block: int, matched: set[int]) -> Iterator[tuple[float, int]]:
         """(minus the score, number) of each of these documents of a block."""
         lows = sorted(matched)
@@ -164,6 +177,9 @@ def _best(
     """(minus the score, number) of the documents that match, best first."""
     blocks = sorted(source.blocks())
     scores = _Scores(source, read, scan, weights, blocks)
+    together = scores.all_of(source.required(), blocks)
+    if together is not None:
+        return sorted(together) if limit is None else heapq.nsmallest(limit, together)
     if limit is None:
         return sorted(one for block in blocks for one in scores.of(block, source.match(block)))
     alternatives = source.alternatives()

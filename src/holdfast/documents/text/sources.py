@@ -56,6 +56,10 @@ class Source(ABC):
         """The different terms of which one suffices; None: it is not as simple as that."""
         return None
 
+    def required(self) -> list[Term] | None:
+        """The terms that a document needs, and nothing else; None: it is not as simple as that."""
+        return None
+
 
 class Scoring(ABC):
     """A term or phrase that scores."""
@@ -150,6 +154,17 @@ class Term(Source, Scoring):
             return [(place, weight * counts[at]) for place, at in found]
         weighed = [(place, self._often(counts, at, weights)) for place, at in found]
         return [(place, often) for place, often in weighed if often]
+
+    def required(self) -> list[Term] | None:
+        return [self] if self._fields == 1 else None
+
+    def joined(self, blocks: Sequence[int]) -> tuple[list[int], bytes, bytes]:
+        """Of an index over one field: how many postings blocks have, and all lows and counts."""
+        rows = [self._rows[block] for block in blocks]
+        sizes = [postings_count(row, 1) for row in rows]
+        lows = [row[: 2 * size] for row, size in zip(rows, sizes, strict=True)]
+        counts = [row[2 * size :] for row, size in zip(rows, sizes, strict=True)]
+        return sizes, b"".join(lows), b"".join(counts)
 
     def _postings(self, block: int) -> tuple[array[int], bytes]:
         """The postings of a block that has some: they are matched first, and scored then."""
@@ -316,6 +331,12 @@ class All(Source):
     def scoring(self) -> Iterator[Scoring]:
         for source in self._sources:
             yield from source.scoring()
+
+    def required(self) -> list[Term] | None:
+        terms = [] if self._without else [source.required() for source in self._sources]
+        if not terms or None in terms:
+            return None
+        return [term for several in terms for term in several or ()]
 
 
 class Any(Source):

@@ -40,7 +40,6 @@ GROUP_BATCHES_MAX = 1024
 #: How long a function that decides may run while another write waits for it. A write that the
 #: function itself waits for, in a thread that knows nothing of it, would otherwise wait for ever.
 PATIENCE_S = 5.0
-
 #: How long a caller that meets a close under way sleeps before it looks again.
 _CLOSING_PAUSE_S = 0.001
 
@@ -149,7 +148,7 @@ class Committer:
                 self._lead(work)
             else:
                 self._lead_group([work])
-                self._untold = []  # As above; and what it wrote is not to be held until the next.
+                self._untold = []  # What it wrote is not to be held until the next.
             leading.release()
         except BaseException:
             self._recover(work, begun=True)

@@ -12,7 +12,7 @@ from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import NOT_NOW, NotNow, Peeked, Snapshot
 from holdfast.contract.errors import InvalidInput, Overloaded, StoreClosed, StoreError
-from holdfast.contract.lookup import LookedUp, Lookup, Tally
+from holdfast.contract.lookup import Look, LookedUp, Lookup, Sifted, Tally
 from holdfast.contract.record import Counted, Page, Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.group import Work, Writer
@@ -170,6 +170,21 @@ class LmdbEngine(EngineOnFiles):
             return Page([], None, own.revision)
         bytes_max = self._capabilities.page_bytes_max
         return own.reading(lambda tree: tree.page(range, rows_max, bytes_max))
+
+    def peek_sifted(self, range: Range, look: Look, at: Snapshot) -> Sifted | NotNow:
+        if self._refusal is not None:
+            raise self._refuse()
+        rows_max = range.rows_wanted(self._capabilities.page_rows_max)
+        own = self._own(at)
+        if range.empty:
+            return Sifted([], 0, None)
+        bytes_max = self._capabilities.page_bytes_max
+        sifted = own.reading(
+            lambda tree: (
+                tree.sifted(range, rows_max, bytes_max, look) if isinstance(tree, Tree) else None
+            )
+        )
+        return NOT_NOW if sifted is None else sifted
 
     async def snapshot(self) -> LmdbSnapshot:
         if self._refusal is not None:

@@ -17,9 +17,10 @@ import lmdb
 from holdfast.contract.record import Counted, Page, Range, Record
 from holdfast.engines.embedded.locking import holding
 from holdfast.engines.lmdb import facts
-from holdfast.engines.lmdb.long_keys import Tree, page_of
+from holdfast.engines.lmdb.long_keys import Tree
 from holdfast.engines.lmdb.medium import Medium
 from holdfast.engines.lmdb.overlay import Layers, Overlay
+from holdfast.engines.lmdb.walks import page_of
 
 _make = tuple.__new__
 #: What a row held for a snapshot counts beside its key and value: places in dicts, objects.

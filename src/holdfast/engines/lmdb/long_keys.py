@@ -16,13 +16,16 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 import lmdb
 
-from holdfast.contract.lookup import Fence, LookedUp, Lookup, Tally
+from holdfast.contract.lookup import Fence, Look, LookedUp, Lookup, Sifted, Tally
 from holdfast.contract.record import Page, Range, Record
+from holdfast.engines.embedded.paging import gathered
 from holdfast.engines.lmdb import facts
 from holdfast.engines.lmdb.records import unpack
+from holdfast.engines.lmdb.walks import made_within, page_of, rows_between, rows_from
 
 _make = tuple.__new__
 _from_bytes = int.from_bytes
@@ -34,6 +37,8 @@ _MARKER = b"\0"
 #: The row of the main tree that holds the number the next subtree gets.
 NEXT_SUBTREE = b"subtree"
 _NUMBER_BYTES = 8
+#: A page of so many rows is gathered, and not made row by row.
+_MANY_ROWS = 256
 #: How many keys a count looks at in a step: at first, of those before, and at most.
 _COUNTED_FIRST = 64
 _COUNTED_PART = 8
@@ -85,8 +90,13 @@ class Tree:
         bytes_left = bytes_max
         revision = facts.read_head(self._transaction).revision
         try:
-            for key, stored in _from(cursor, lower, upper, reverse=reverse):
-                # Every comparison counts here: a page has a thousand rows.
+            found = rows_from(cursor, lower, upper, reverse=reverse)
+            if rows_max >= _MANY_ROWS and not self._transaction.stat(self._long)["entries"]:
+                made = made_within(lower, upper, reverse=reverse)
+                page, full = gathered(found, made, rows_max, bytes_max)
+                return Page(page, range.after(page[-1][0]) if full else None, revision)
+            for key, stored in found:
+                # Every comparison counts here.
                 if len(key) > STORED_KEY_BYTES_MAX:
                     return page_of(self.walk_range(range), range, rows_max, bytes_max, revision)
                 if key < lower if reverse else upper is not None and key >= upper:
@@ -99,11 +109,39 @@ class Tree:
             cursor.close()
         return Page(page, None, revision)
 
+    def sifted(self, range: Range, rows_max: int, bytes_max: int, look: Look) -> Sifted | None:
+        """Of so many rows of the range those of which `look` wants anything.
+
+        None: there are long keys.
+        """
+        reverse = range.reverse
+        lower, upper = self._stored_bounds(b"", range.start, range.end)
+        cursor = self._transaction.cursor(self._rows)
+        rows: list[tuple[bytes, Record, Any]] = []
+        looked, bytes_left = 0, bytes_max
+        try:
+            for key, stored in rows_from(cursor, lower, upper, reverse=reverse):
+                if len(key) > STORED_KEY_BYTES_MAX:
+                    return None
+                if key < lower if reverse else upper is not None and key >= upper:
+                    break
+                looked += 1
+                value = stored[8:]
+                seen = look(value)
+                if seen is not None:
+                    rows.append((key, _make(Record, (value, _from_bytes(stored[:8]))), seen))
+                bytes_left -= len(key) + len(value)
+                if looked == rows_max or bytes_left <= 0:
+                    return Sifted(rows, looked, range.after(key))
+        finally:
+            cursor.close()
+        return Sifted(rows, looked, None)
+
     def lookup(  # noqa: C901, PLR0912 - one loop, for every comparison in it counts
         self, lookup: Lookup
     ) -> list[LookedUp] | None:
         """What an index lookup finds; None: the fence is not right, or there are long keys."""
-        fence, spans, reverse, limit, into, cut, _, keep, in_value = lookup
+        fence, spans, reverse, limit, into, cut, _, keep, in_value, _ = lookup
         if not self._right(fence):
             return None
         at, length = cut or (0, 0)
@@ -116,7 +154,7 @@ class Tree:
                 if len(start) > STORED_KEY_BYTES_MAX or len(end) > STORED_KEY_BYTES_MAX:
                     return None
                 left = limit
-                for key, stored in _from(cursor, start, end, reverse=reverse):
+                for key, stored in rows_from(cursor, start, end, reverse=reverse):
                     if key < start if reverse else key >= end:
                         break
                     left -= 1
@@ -317,7 +355,7 @@ class Tree:
         lower, upper = self._stored_bounds(number, start, end)
         cursor = self._transaction.cursor(database)
         try:
-            for stored_key, stored in _between(cursor, lower, upper, reverse=reverse):
+            for stored_key, stored in rows_between(cursor, lower, upper, reverse=reverse):
                 if len(stored_key) <= STORED_KEY_BYTES_MAX:
                     yield prefix + stored_key[len(number) :] if prefix else stored_key, stored
                     continue
@@ -349,46 +387,3 @@ def _after(number: bytes) -> bytes | None:
     if not number:
         return None
     return (int.from_bytes(number, "big") + 1).to_bytes(_NUMBER_BYTES, "big")
-
-
-def page_of(
-    rows: Iterator[tuple[bytes, Record]],
-    range: Range,
-    rows_max: int,
-    bytes_max: int,
-    revision: int,
-) -> Page:
-    """The page that the rows of the range begin with, as of the revision."""
-    page: list[tuple[bytes, Record]] = []
-    bytes_left = bytes_max
-    for row in rows:
-        page.append(row)
-        bytes_left -= len(row[0]) + len(row[1][0])
-        if len(page) == rows_max or bytes_left <= 0:
-            return Page(page, range.after(row[0]), revision)
-    return Page(page, None, revision)
-
-
-def _from(
-    cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes | None, *, reverse: bool
-) -> Iterator[tuple[bytes, bytes]]:
-    """Stored rows from where a walk between the bounds begins, to the end of the tree."""
-    if not reverse:
-        found = cursor.set_range(lower) if lower else cursor.first()
-    elif upper is not None and cursor.set_range(upper):
-        found = cursor.prev()
-    else:
-        found = cursor.last()
-    if not found:
-        return iter(())
-    return cursor.iterprev() if reverse else cursor.iternext()
-
-
-def _between(
-    cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes | None, *, reverse: bool
-) -> Iterator[tuple[bytes, bytes]]:
-    """Stored rows with `lower <= key < upper`."""
-    for row in _from(cursor, lower, upper, reverse=reverse):
-        if row[0] < lower if reverse else upper is not None and row[0] >= upper:
-            return
-        yield row

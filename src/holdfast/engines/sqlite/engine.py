@@ -12,7 +12,7 @@ from holdfast.contract.capability import Capabilities, Io
 from holdfast.contract.config import EngineConfig
 from holdfast.contract.engine import NOT_NOW, NotNow, Peeked, Snapshot
 from holdfast.contract.errors import StoreError
-from holdfast.contract.lookup import LookedUp, Lookup, Tally
+from holdfast.contract.lookup import Look, LookedUp, Lookup, Sifted, Tally
 from holdfast.contract.record import Counted, Page, Range, Record
 from holdfast.contract.runtime import Components
 from holdfast.engines.embedded.group import Group, Work, Writer
@@ -21,11 +21,11 @@ from holdfast.engines.embedded.upkeep import Upkeep
 from holdfast.engines.sqlite.config import SqliteConfig
 from holdfast.engines.sqlite.counting import count, tally
 from holdfast.engines.sqlite.failures import DRIVER_ERRORS, told, translate
+from holdfast.engines.sqlite.lookups import look_up, sifted
 from holdfast.engines.sqlite.opening import Opened, keep_for_ever, open_database
 from holdfast.engines.sqlite.readers import Reader, SqliteSnapshot
 from holdfast.engines.sqlite.room import log_of, size_of
 from holdfast.engines.sqlite.tables import FORMAT_VERSION
-from holdfast.engines.sqlite.together import lookup_together
 from holdfast.engines.sqlite.verify import what_is_wrong
 from holdfast.engines.sqlite.writer import SqliteWriter
 
@@ -176,10 +176,11 @@ class SqliteEngine(EngineOnFiles):
         # Spelled out like `peek`: this is what a query costs.
         if self._refusal is not None:
             raise self._refuse()
-        readers = self._open_parts().readers
+        database = self._database
+        readers = (database or self._open_parts()).readers
         reader = readers.take()
         try:
-            found = lookup_together(reader.execute, lookup)
+            found = look_up(reader, lookup)
         except BaseException as error:
             readers.discard(reader)
             self._tell(error)
@@ -190,6 +191,11 @@ class SqliteEngine(EngineOnFiles):
     def peek_tally(self, wanted: Tally) -> list[int] | NotNow:
         found = self._now(tally, wanted)
         return NOT_NOW if found is None else found
+
+    def peek_sifted(self, range: Range, look: Look, at: Snapshot) -> Sifted | NotNow:
+        rows_max = range.rows_wanted(self._capabilities.page_rows_max)
+        bytes_max = self._capabilities.page_bytes_max
+        return self._at(at, lambda reader: sifted(reader, range, rows_max, bytes_max, look))
 
     async def snapshot(self) -> SqliteSnapshot:
         if self._refusal is not None:

@@ -18,9 +18,19 @@ from holdfast.contract.engine import Snapshot
 from holdfast.contract.errors import InvalidInput, Overloaded, StoreClosed
 from holdfast.contract.record import Page, Range, Record
 from holdfast.engines.embedded.locking import holding, pause
+from holdfast.engines.embedded.paging import gathered
 from holdfast.engines.sqlite.appended import AppendedKeys
 from holdfast.engines.sqlite.failures import Translated
-from holdfast.engines.sqlite.statements import FIND, HEAD, VIEW, close, find, record_of, rows_of
+from holdfast.engines.sqlite.statements import (
+    FIND,
+    HEAD,
+    VIEW,
+    Row,
+    close,
+    find,
+    record_of,
+    rows_of,
+)
 from holdfast.engines.sqlite.together import page_together, records_together
 
 T = TypeVar("T")
@@ -40,15 +50,17 @@ class Reader:
         away: it is kept for a snapshot, or closed.
         closed: its connection is closed.
         execute: a statement, before whose end there is no other.
+        prefix: of appended rows, which stays for good; None: none is known.
     """
 
-    __slots__ = ("__weakref__", "_cursor", "away", "closed", "connection", "execute")
+    __slots__ = ("__weakref__", "_cursor", "away", "closed", "connection", "execute", "prefix")
 
     connection: sqlite3.Connection
 
     def __init__(self) -> None:
         self.away = self.closed = False
         self._cursor: sqlite3.Cursor | None = None
+        self.prefix: bytes | None = None
 
     def attach(self, connection: sqlite3.Connection) -> None:
         """Read through this connection."""
@@ -66,7 +78,7 @@ class Reader:
     def pass_on(self, heir: Reader) -> None:
         """Give the connection to another reader, and have none any more."""
         heir.connection, heir._cursor = self.connection, self._cursor
-        heir.execute = self.execute
+        heir.execute, heir.prefix = self.execute, self.prefix
         del self.connection
         self._cursor = None
 
@@ -107,17 +119,14 @@ class Reader:
         """The same inside a transaction."""
         revision, prefix = self.execute(VIEW).fetchone()
         keys = None if prefix is None else AppendedKeys(prefix)
-        rows: list[tuple[bytes, Record]] = []
-        bytes_left = bytes_max
-        append = rows.append
         # An unfinished walk would hold its view of the database.
         with closing(rows_of(self.connection.execute, keys, range, rows_max)) as found:
-            for key, value, written in found:
-                append((key, record_of((value, written))))
-                bytes_left -= len(key) + len(value)
-                if len(rows) == rows_max or bytes_left <= 0:
-                    return Page(rows, range.after(key), revision)
-        return Page(rows, None, revision)
+            rows, full = gathered(found, _made, rows_max, bytes_max)
+        return Page(rows, range.after(rows[-1][0]) if full else None, revision)
+
+
+def _made(some: list[Row]) -> list[tuple[bytes, Record]]:
+    return [(key, record_of((value, written))) for key, value, written in some]
 
 
 class Readers:

@@ -17,6 +17,7 @@ from holdfast.testing.contract.raising import Raising
 from holdfast.testing.contract.reads import Reads
 from holdfast.testing.contract.revisions import Revisions
 from holdfast.testing.contract.scans import Scans
+from holdfast.testing.contract.sifting import Sifting
 from holdfast.testing.contract.sizes import Sizes
 from holdfast.testing.contract.snapshots import Snapshots
 from holdfast.testing.contract.threads import Threads
@@ -40,6 +41,7 @@ class EngineContract(
     Needs,
     Raising,
     AtOnce,
+    Sifting,
     Snapshots,
     Waiting,
     Lifecycle,
