@@ -212,12 +212,13 @@ async def _missing(db: holdfast.Database, claims: list[Claim]) -> list[Claim]:
         written.add((key, metadata.revision))
 
     for key in keys:
+        # The living one first: if it has run out by now, the history has it.
+        if (entry := await db.entries.get(key)) is not None:
+            note(key, entry)
         async for past in db.entries.history(key):
             note(key, past)
             if past.end_cause == "delete":
                 deleted.add((key, past.metadata.incarnation, past.metadata.version))
-        if (entry := await db.entries.get(key)) is not None:
-            note(key, entry)
 
     def holds(claim: Claim) -> bool:
         if "gone" in claim:

@@ -185,7 +185,18 @@ static void link_name(const char *name, const char *entry, ino_t inode) {
   if (real_rename(beside, image) != 0) fail("rename");
 }
 
-/* The names of a directory, relative to the folder, are on the medium. The lock is held. */
+static int in_image(const char *name, const char *entry) {
+  char image[PATH_MAX];
+  struct stat there;
+  join(image, image_folder, name, entry);
+  return stat(image, &there) == 0;
+}
+
+/* The names of a directory, relative to the folder, are on the medium. The lock is held.
+ *
+ * The process may be killed in here. No file system has a file renamed that was made after another
+ * one without that other one: so new names come first, then those that mean another file by now.
+ */
 static void sync_names(const char *name) {
   char path[PATH_MAX];
   struct dirent *entry;
@@ -193,15 +204,19 @@ static void sync_names(const char *name) {
   join(path, folder, name, ".");
   DIR *directory = opendir(path);
   if (directory == NULL) return; /* Removed meanwhile. */
-  while ((entry = readdir(directory)) != NULL) {
-    if (entry->d_name[0] == '.' && (!entry->d_name[1] || !strcmp(entry->d_name, ".."))) continue;
-    join(path, folder, name, entry->d_name);
-    if (stat(path, &state) != 0) continue;
-    if (S_ISREG(state.st_mode)) {
-      link_name(name, entry->d_name, state.st_ino);
-    } else if (S_ISDIR(state.st_mode)) {
-      join(path, image_folder, name, entry->d_name);
-      if (mkdir(path, 0700) != 0 && errno != EEXIST) fail("mkdir");
+  for (int made = 1; made >= 0; made--) {
+    rewinddir(directory);
+    while ((entry = readdir(directory)) != NULL) {
+      if (entry->d_name[0] == '.' && (!entry->d_name[1] || !strcmp(entry->d_name, ".."))) continue;
+      if (made && in_image(name, entry->d_name)) continue;
+      join(path, folder, name, entry->d_name);
+      if (stat(path, &state) != 0) continue;
+      if (S_ISREG(state.st_mode)) {
+        link_name(name, entry->d_name, state.st_ino);
+      } else if (S_ISDIR(state.st_mode)) {
+        join(path, image_folder, name, entry->d_name);
+        if (mkdir(path, 0700) != 0 && errno != EEXIST) fail("mkdir");
+      }
     }
   }
   closedir(directory);
