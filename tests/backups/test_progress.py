@@ -17,7 +17,12 @@ async def awaited(*_: Any) -> None:
     """Nobody would await it."""
 
 
-@pytest.mark.parametrize("wrong", [5, "x", awaited])
+class Awaited:
+    async def __call__(self, *_: Any) -> None:
+        """Likewise."""
+
+
+@pytest.mark.parametrize("wrong", [5, "x", awaited, Awaited()])
 async def test_what_cannot_be_told_is_refused_before_anything_is_made(
     tmp_path: Path, wrong: Any
 ) -> None:

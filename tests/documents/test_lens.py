@@ -152,6 +152,24 @@ async def test_damaged_documents_are_reported_whatever_is_looked_at(
                 await ask
 
 
+async def test_where_documents_may_run_out_no_page_but_the_first_is_read_twice(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene.open() as db:
+        things = db.collection("things")
+        for at in range(0, 3_000, 1_000):
+            await things.set_many({f"k{at + more}": {"n": 1} for more in range(1_000)}, ttl=60)
+        sift, sifted = SnapshotEngine.sift, []
+
+        def noted(self: SnapshotEngine, range: Range, look: Look) -> Sifted | NotNow:
+            sifted.append(range)
+            return sift(self, range, look)
+
+        monkeypatch.setattr(SnapshotEngine, "sift", noted)
+        assert await things.group_by(n=sum_(F.n)) == [{"n": 3_000}]
+        assert len(sifted) == 1
+
+
 def test_the_fields_of_conditions() -> None:
     where = ((F.a.b == 1) & ~(F.c.regex("x") | F.d.near(1, 2, 3))) | F.e.elem_match(F.f == 1)
     assert of_condition(where) == frozenset("acde")

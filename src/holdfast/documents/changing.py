@@ -10,7 +10,7 @@ from holdfast.codecs.typed import Typed
 from holdfast.contract.errors import InvalidInput
 from holdfast.documents.steps import KEEP, REMOVE, Decision, Put, _Act
 from holdfast.records.options import WriteOptions
-from holdfast.store.feed.subscription import is_coroutine_function
+from holdfast.runtime.working import is_coroutine_function
 from holdfast.store.versions.chunks import Values
 from holdfast.store.versions.entry import Entry
 

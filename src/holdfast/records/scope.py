@@ -26,8 +26,8 @@ from holdfast.records.services.protocols import Outcome
 from holdfast.records.verbs import EntryVerbs, Version
 from holdfast.records.walk import LastPage, Walk
 from holdfast.records.write import Modify, Rename, SetValue, Write
+from holdfast.runtime.working import is_coroutine_function
 from holdfast.store.change import Change
-from holdfast.store.feed.subscription import is_coroutine_function
 from holdfast.store.versions.entry import Entry, PastVersion
 
 T = TypeVar("T")

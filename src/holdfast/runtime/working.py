@@ -11,6 +11,14 @@ from holdfast.contract.errors import InvalidInput
 T = TypeVar("T")
 
 
+def is_coroutine_function(callback: object) -> bool:
+    """Whether calling it makes a coroutine; also for partials and objects with `__call__`."""
+    called: Any = callback
+    return inspect.iscoroutinefunction(called) or inspect.iscoroutinefunction(
+        getattr(type(called), "__call__", None)  # noqa: B004 - what it is, not whether it is
+    )
+
+
 def checked_work(work: Any, of: str) -> None:
     """Refuse what cannot be called. Raises InvalidInput; `of`: what runs it, for the message."""
     if not callable(work):
@@ -51,7 +59,7 @@ def checked_progress(progress: Any) -> None:
         return
     if not callable(progress):
         raise InvalidInput(f"progress is a function; found a {type(progress).__name__}")
-    if inspect.iscoroutinefunction(progress):
+    if is_coroutine_function(progress):
         raise InvalidInput(
             "progress is a plain function; found a coroutine function, which nobody would await"
         )

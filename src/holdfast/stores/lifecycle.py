@@ -6,7 +6,6 @@ the same service that brings changes to subscribers.
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -18,6 +17,7 @@ from holdfast.codecs.pattern import Pattern
 from holdfast.codecs.text import StoreKey
 from holdfast.contract.errors import PatternInvalid
 from holdfast.contract.runtime import Components
+from holdfast.runtime.working import is_coroutine_function
 from holdfast.store.change import Change
 from holdfast.store.feed.subscribers import EventService
 from holdfast.store.instants import instant
@@ -136,7 +136,7 @@ def _key(topic: str) -> StoreKey:
 def _of_event(callback: Callable[[StoreEvent], object]) -> Callable[[Change], object]:
     if not callable(callback):
         return cast("Callable[[Change], object]", callback)  # refused by the service
-    if inspect.iscoroutinefunction(callback):
+    if is_coroutine_function(callback):
         waiting = cast("Callable[[StoreEvent], Awaitable[object]]", callback)
 
         @wraps(callback)

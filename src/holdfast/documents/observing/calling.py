@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from holdfast.contract.errors import InvalidInput
-from holdfast.store.feed.subscription import is_coroutine_function
+from holdfast.runtime.working import is_coroutine_function
 
 _log = logging.getLogger("holdfast")
 

@@ -60,6 +60,7 @@ async def scanned(
         if gathered is not None:
             documents, gathered[:] = gathered.copy(), []
         if sifted is NOT_NOW or (not keys and sifted.rows):
+            look = None  # Where one is odd others are likely to be, and this reads a page twice.
             page = await moment.scan(wanted)
             rest, looked = page.resume, len(page.rows)
             found: Looked = page.rows, *lens.documents(page.rows), test

@@ -183,7 +183,7 @@ def sifted(reader: Reader, range: Range, rows_max: int, bytes_max: int, look: Lo
 
 
 def _holds_appended(reader: Reader, lookup: Lookup, prefix: bytes | None) -> bool:
-    """The same of a prefix that was read: it stays for good."""
+    """Whether appended rows of a prefix just read may be among them; the reader remembers it."""
     reader.prefix = prefix
     return prefix is not None and _may_hold_appended(lookup, prefix)
 

@@ -6,13 +6,13 @@ register the function under that name. Another rule deserves another name, such 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from holdfast.codecs.violations import Violation, path_of
 from holdfast.contract.errors import InvalidInput
 from holdfast.records.schemas.schema import CHECK, Form, digest_of, refuse
+from holdfast.runtime.working import is_coroutine_function
 
 #: What a function that looks into a value of another shape runs into: the value does not fit.
 _MISFIT = (TypeError, LookupError, AttributeError, ArithmeticError)
@@ -31,7 +31,7 @@ class CheckSchema:
     """
 
     def __init__(self, check: Callable[[Any], object], name: str | None) -> None:
-        if inspect.iscoroutinefunction(check):
+        if is_coroutine_function(check):
             raise InvalidInput(
                 "a check of values runs inside the commit and cannot wait; found a coroutine "
                 "function. Make it a plain one"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Literal
@@ -11,6 +10,7 @@ import msgspec
 
 from holdfast.codecs.pattern import Pattern
 from holdfast.contract.errors import InvalidInput
+from holdfast.runtime.working import is_coroutine_function
 from holdfast.store.change import Change, Held
 from holdfast.store.feed.feed import WHOLE
 
@@ -170,14 +170,6 @@ class Subscription:
         self.ended = True
         self.pending.clear()
         self._queued_bytes = 0
-
-
-def is_coroutine_function(callback: object) -> bool:
-    """Whether calling it makes a coroutine; also for partials and objects with `__call__`."""
-    called: Any = callback
-    return inspect.iscoroutinefunction(called) or inspect.iscoroutinefunction(
-        getattr(type(called), "__call__", None)  # noqa: B004 - what it is, not whether it is
-    )
 
 
 def _size(value: Any) -> int:
